@@ -1,0 +1,54 @@
+# make quickstart   a first study on this machine, no download but the packages
+# make test         all tests
+# make check        lint, format and types
+# make gpu-check    what is promised on a GPU, checked on this machine's
+# make bench        what is claimed, measured
+#
+# PYTHON=python3.12 chooses the interpreter, VENV=folder the environment.
+
+PYTHON ?= python3
+VENV ?= .venv
+RUN := $(VENV)/bin/python
+PIP := $(RUN) -m pip install --disable-pip-version-check --quiet -c constraints.txt
+
+.PHONY: quickstart test check gpu-check bench clean
+
+quickstart: $(VENV)/.installed
+	$(RUN) studies/quickstart.py
+
+# What kills processes and watches the clock runs alone (pytest's exit status 5 says that there was none of it); then the
+# rest in two processes, of one thread each, so that they share two cores.
+test: export OMP_NUM_THREADS = 1
+test: $(VENV)/.installed-dev
+	$(RUN) -m pytest -m chaos || [ $$? -eq 5 ]
+	$(RUN) -m pytest -n 2 --dist loadfile -m "not chaos"
+
+check: $(VENV)/.installed-dev
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+gpu-check: $(VENV)/.installed
+	$(RUN) -m benchmarks.gpu_check
+
+bench: $(VENV)/.installed
+	$(RUN) -m benchmarks
+
+clean:
+	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamps are touched when everything is installed, and installing is repeated only when the files that say what
+# is to be installed are newer. A half-made environment is removed, or it would be taken for a whole one.
+$(RUN):
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(RUN)
+	@echo "Installing hpsearch and what it needs into $(VENV); the first time takes some minutes."
+	$(PIP) -e .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(RUN)
+	@echo "Installing hpsearch and what its tests need into $(VENV); the first time takes some minutes."
+	$(PIP) -e ".[dev]"
+	@touch $(VENV)/.installed $@

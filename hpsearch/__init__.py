@@ -1,0 +1,60 @@
+"""hpsearch: hyperparameter search for fine-tuning, with cross-validation, exact resumption, and evidence.
+
+What is named here is the public interface. Each name loads its module when first used, so that `import hpsearch`
+takes milliseconds.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Categorical": "hpsearch.space",
+    "Float": "hpsearch.space",
+    "Grid": "hpsearch.space",
+    "Int": "hpsearch.space",
+    "Space": "hpsearch.space",
+    "Holdout": "hpsearch.data",
+    "TextClassification": "hpsearch.tasks",
+    "ImageClassification": "hpsearch.tasks",
+    "EarlyStopping": "hpsearch.policy.early_stopping",
+    "Study": "hpsearch.study",
+    "Result": "hpsearch.result",
+    "load": "hpsearch.loading",
+    "studies": "hpsearch.loading",
+    "HpsearchError": "hpsearch.errors",
+    "errors": "hpsearch.errors",
+}
+
+if TYPE_CHECKING:
+    from hpsearch import errors as errors
+    from hpsearch.data import Holdout as Holdout
+    from hpsearch.errors import HpsearchError as HpsearchError
+    from hpsearch.loading import load as load
+    from hpsearch.loading import studies as studies
+    from hpsearch.policy.early_stopping import EarlyStopping as EarlyStopping
+    from hpsearch.result import Result as Result
+    from hpsearch.space import Categorical as Categorical
+    from hpsearch.space import Float as Float
+    from hpsearch.space import Grid as Grid
+    from hpsearch.space import Int as Int
+    from hpsearch.space import Space as Space
+    from hpsearch.study import Study as Study
+    from hpsearch.tasks import ImageClassification as ImageClassification
+    from hpsearch.tasks import TextClassification as TextClassification
+
+__all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604  (the names are strings)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'hpsearch' has no attribute {name!r}")
+    module = import_module(_HOMES[name])
+    value = module if name == "errors" else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

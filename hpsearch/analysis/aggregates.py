@@ -1,0 +1,163 @@
+"""What a trial came to, over its folds."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hpsearch.analysis.significance import corrected_interval
+from hpsearch.records import Evaluation, History, Origin, Run, Trial, TrialState
+from hpsearch.records.values import best_common_point, mean_value, objective_curve
+
+
+@dataclass(frozen=True)
+class TrialSummary:
+    """One trial in numbers.
+
+    Attributes:
+        number: The trial's number.
+        state: Optuna's state.
+        origin: Who proposed it.
+        config: The configuration.
+        value: The cross-validated objective (COMPLETE), the partial mean it was judged by (PRUNED), the best so
+            far (unfinished, failed, or pruned without one); None where nothing was measured, or no number was.
+        point: The evaluation point that the other numbers are read at, common to all folds; None where nothing was
+            measured.
+        epoch: The same point as passes over the training rows.
+        folds: The objective of each run that reached `point`, in the order of the trial's runs.
+        runs: How many runs the trial has when whole: folds times repeats.
+        interval: 95% interval of the cross-validated mean, corrected for overlapping folds; None until every
+            fold has been measured, with a single fold, or where the folds do not differ.
+        metrics: Mean over `folds` of every metric recorded at `point`.
+        std: Standard deviation of `folds` (k - 1 in the denominator), or None with fewer than two.
+        seconds: Training and evaluation of all its runs; a run that it shares with an equal trial counts in both.
+        peak_memory_bytes: The most that any of its runs took.
+        reason: Why it ended, in words, or None.
+    """
+
+    number: int
+    state: TrialState
+    origin: Origin
+    config: Mapping[str, Any]
+    value: float | None
+    point: int | None
+    epoch: float | None
+    folds: tuple[float, ...]
+    runs: int
+    interval: tuple[float, float] | None
+    metrics: Mapping[str, float]
+    std: float | None
+    seconds: float
+    peak_memory_bytes: int
+    reason: str | None
+
+
+def summarize(
+    trial: Trial, history: History, objective: str, test_shares: Sequence[float] | None = None
+) -> TrialSummary:
+    """Return a trial's numbers.
+
+    Args:
+        trial: A trial of `history`, in any state.
+        history: Everything so far.
+        objective: Name of the objective among the metrics.
+        test_shares: By fold, held-out rows over all rows of the split; None leaves the interval out.
+
+    The interval says how far the mean would move on other rows. It does not know that this trial was chosen
+    among many, nor that its epoch was: for the winner of a search the mean itself leans upwards.
+    """
+    point, value = _point_and_value(trial, history, objective)
+    measured = () if point is None else tuple(run for run in trial.runs if history.point(run) >= point)
+    evaluations = [] if point is None else [history.of(run.key)[point - 1] for run in measured]
+    folds = tuple(evaluation.metrics[objective] for evaluation in evaluations)
+    interval = None
+    if test_shares is not None and len(folds) == len(trial.runs):
+        interval = corrected_interval(folds, [test_shares[run.fold] for run in measured])
+    everything = [evaluation for run in trial.runs for evaluation in history.of(run.key)]
+    return TrialSummary(
+        number=trial.number,
+        state=trial.state,
+        origin=trial.origin,
+        config=trial.config,
+        value=value,
+        point=point,
+        epoch=evaluations[0].epoch if evaluations else None,
+        folds=folds,
+        runs=len(trial.runs),
+        interval=interval,
+        metrics=_mean_metrics(evaluations),
+        std=_standard_deviation(folds),
+        seconds=math.fsum(evaluation.seconds for evaluation in everything),
+        peak_memory_bytes=max((evaluation.peak_memory_bytes for evaluation in everything), default=0),
+        reason=trial.reason,
+    )
+
+
+def summarize_all(
+    history: History, objective: str, test_shares: Sequence[float] | None = None
+) -> tuple[TrialSummary, ...]:
+    """Return the numbers of every trial, by number."""
+    trials = sorted(history.trials.values(), key=lambda trial: trial.number)
+    return tuple(summarize(trial, history, objective, test_shares) for trial in trials)
+
+
+def best_trial(history: History) -> Trial | None:
+    """Return the complete trial of the highest value, ties to the lowest number, or None where none is complete.
+
+    A pruned trial is never the best: its partial value was not measured on the folds that the others were.
+    """
+    complete = [
+        trial
+        for trial in history.finished(TrialState.COMPLETE)
+        if trial.value is not None and not math.isnan(trial.value)
+    ]
+    return max(complete, key=lambda trial: (trial.value, -trial.number), default=None)
+
+
+def default_trial(history: History) -> Trial | None:
+    """Return the trial of the space's literature default, whatever its state, or None where there is none."""
+    return next((trial for trial in history.trials.values() if trial.origin is Origin.DEFAULT), None)
+
+
+def best_so_far(summaries: Sequence[TrialSummary]) -> tuple[float | None, ...]:
+    """Return, for each trial in this order, the highest value among the complete ones up to it."""
+    best: float | None = None
+    values = []
+    for summary in summaries:
+        value = summary.value
+        if summary.state is TrialState.COMPLETE and value is not None and (best is None or value > best):
+            best = value
+        values.append(best)
+    return tuple(values)
+
+
+def _point_and_value(trial: Trial, history: History, objective: str) -> tuple[int | None, float | None]:
+    """Return what the policy recorded of a finished trial, else the best so far of the runs that got far enough."""
+    if trial.point is not None and trial.value is not None and not math.isnan(trial.value):
+        return trial.point, trial.value
+    started = [run for run in trial.runs if history.point(run) > 0]
+    if not started:
+        return None, trial.value
+    chosen = [run for run in started if history.point(run) >= _end(trial, run)] or started[:1]
+    curves = [objective_curve(history, run, objective) for run in chosen]
+    point, value = best_common_point(curves, trial.stop)
+    return point, None if math.isnan(value) else value
+
+
+def _end(trial: Trial, run: Run) -> int:
+    return run.horizon if trial.stop is None else trial.stop
+
+
+def _mean_metrics(evaluations: Sequence[Evaluation]) -> Mapping[str, float]:
+    """Return the mean of every metric that all evaluations recorded; not a number where one of them is not."""
+    if not evaluations:
+        return {}
+    names = [name for name in evaluations[0].metrics if all(name in other.metrics for other in evaluations)]
+    return {name: mean_value([evaluation.metrics[name] for evaluation in evaluations]) for name in names}
+
+
+def _standard_deviation(folds: Sequence[float]) -> float | None:
+    if len(folds) < 2:
+        return None
+    mean = mean_value(folds)
+    return math.sqrt(sum((fold - mean) ** 2 for fold in folds) / (len(folds) - 1))

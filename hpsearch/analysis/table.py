@@ -1,0 +1,137 @@
+"""A study as pandas reads it: a row a trial, and the curves in long form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from hpsearch.analysis.aggregates import TrialSummary, summarize_all
+from hpsearch.records import LOSS, History
+
+if TYPE_CHECKING:
+    import pandas
+
+BEFORE = ("number", "state", "origin", "value", "std", "interval_low", "interval_high", "epoch")
+AFTER = ("folds", "seconds", "reason")
+
+
+def table(history: History, objective: str, test_shares: Sequence[float] | None = None) -> pandas.DataFrame:
+    """Return a row a trial, by number: what it was, what it came to, and why it ended.
+
+    Columns are `number`, `state`, `origin`, `value`, `std`, `interval_low`, `interval_high`, `epoch`, then each
+    hyperparameter by its name, then the mean of each metric by its name, then `folds` (how many were measured at
+    that epoch), `seconds` and `reason`. A hyperparameter whose name is already a column is prefixed `config_`, a
+    metric `metric_`. Where a hyperparameter does not exist in a trial its cell is missing.
+
+    Args:
+        history: Everything so far.
+        objective: Name of the objective among the metrics.
+        test_shares: By fold, held-out rows over all rows of the split; None leaves the intervals missing.
+    """
+    import pandas
+
+    summaries = summarize_all(history, objective, test_shares)
+    columns: dict[str, Any] = {
+        "number": pandas.Series([summary.number for summary in summaries], dtype="int64"),
+        "state": [summary.state.value for summary in summaries],
+        "origin": [summary.origin.value for summary in summaries],
+        "value": _floats([summary.value for summary in summaries]),
+        "std": _floats([summary.std for summary in summaries]),
+        "interval_low": _floats([summary.interval[0] if summary.interval else None for summary in summaries]),
+        "interval_high": _floats([summary.interval[1] if summary.interval else None for summary in summaries]),
+        "epoch": _floats([summary.epoch for summary in summaries]),
+    }
+    taken = {*BEFORE, *AFTER}
+    for name in config_names(summaries):
+        column = f"config_{name}" if name in taken else name
+        columns[column] = _column([summary.config.get(name) for summary in summaries])
+    taken |= columns.keys()
+    for name in metric_names(summaries):
+        column = f"metric_{name}" if name in taken else name
+        columns[column] = _floats([summary.metrics.get(name) for summary in summaries])
+    columns["folds"] = pandas.Series([len(summary.folds) for summary in summaries], dtype="int64")
+    columns["seconds"] = _floats([summary.seconds for summary in summaries])
+    columns["reason"] = [summary.reason for summary in summaries]
+    return pandas.DataFrame(columns)
+
+
+def curves(history: History) -> pandas.DataFrame:
+    """Return every evaluation of every metric, long form: a row a (trial, fold, repeat, point, metric).
+
+    Columns are `trial`, `fold`, `repeat`, `point`, `epoch`, `metric`, `value`, `train_loss` and `learning_rate`.
+    A run that two trials share appears under both.
+    """
+    import pandas
+
+    rows = [
+        (
+            trial.number,
+            run.fold,
+            run.repeat,
+            evaluation.point,
+            evaluation.epoch,
+            metric,
+            value,
+            evaluation.train_loss,
+            evaluation.learning_rate,
+        )
+        for trial in history.trials.values()
+        for run in trial.runs
+        for evaluation in history.of(run.key)
+        for metric, value in evaluation.metrics.items()
+    ]
+    names = ["trial", "fold", "repeat", "point", "epoch", "metric", "value", "train_loss", "learning_rate"]
+    return pandas.DataFrame(rows, columns=names)
+
+
+def mean_curves(curves: pandas.DataFrame) -> pandas.DataFrame:
+    """Return the mean curves of each trial over its runs: a row a (trial, point, metric), epochs rising.
+
+    A point counts only where every run of the trial that has begun reached it: a mean that loses a fold on the
+    way would jump for no reason but that.
+
+    Args:
+        curves: As `curves` returns them, or some of its rows.
+
+    Returns:
+        Columns `trial`, `point`, `epoch`, `metric`, `value`, `train_loss` and `runs` (how many it is the mean of).
+        A mean over something that is not a number is not a number.
+    """
+    by_run = curves.groupby(["trial", "fold", "repeat"])["point"].max()
+    reached = by_run.groupby("trial").min().rename("reached")
+    common = curves.join(reached, on="trial").query("point <= reached")
+    grouped = common.groupby(["trial", "point", "metric"], sort=True)
+    means = grouped.agg(
+        epoch=("epoch", "first"),
+        value=("value", lambda values: values.mean(skipna=False)),
+        train_loss=("train_loss", lambda values: values.mean(skipna=False)),
+        runs=("value", "size"),
+    )
+    return means.reset_index()[["trial", "point", "epoch", "metric", "value", "train_loss", "runs"]]
+
+
+def config_names(summaries: Sequence[TrialSummary]) -> tuple[str, ...]:
+    """Return the hyperparameters of any trial, in the order in which they first appear."""
+    return tuple(dict.fromkeys(name for summary in summaries for name in summary.config))
+
+
+def metric_names(summaries: Sequence[TrialSummary]) -> tuple[str, ...]:
+    """Return the metrics of any trial in the order in which they first appear, the loss last."""
+    names = dict.fromkeys(name for summary in summaries for name in summary.metrics)
+    return (*(name for name in names if name != LOSS), *(name for name in names if name == LOSS))
+
+
+def _floats(values: Sequence[float | None]) -> pandas.Series:
+    import pandas
+
+    return pandas.Series([float("nan") if value is None else value for value in values], dtype="float64")
+
+
+def _column(values: Sequence[Any]) -> pandas.Series:
+    """Return a column of a hyperparameter; whole numbers stay whole where some are missing."""
+    import pandas
+
+    present = [value for value in values if value is not None]
+    if present and len(present) < len(values) and all(type(value) is int for value in present):
+        return pandas.Series(list(values), dtype="Int64")
+    return pandas.Series(list(values))

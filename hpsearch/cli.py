@@ -1,0 +1,334 @@
+"""The command line: the same things as from Python, for a shell.
+
+Nothing heavy is imported here: what a command needs, it imports when it runs.
+"""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hpsearch import __version__
+from hpsearch.errors import HpsearchError, LeaseHeldError, StudyNotFoundError, UsageError
+
+EXIT_CODES = {UsageError: 2, LeaseHeldError: 3}
+"""Exit codes by kind of error; every other error of ours is 1, and a pause by Ctrl-C or SIGTERM is 130."""
+
+EPILOG = (
+    "Exit codes: 0 done, 1 an error, 2 something in the command, the study file or the data cannot be used as it is, "
+    "3 another process is running the study, 130 paused by Ctrl-C."
+)
+
+app = typer.Typer(
+    name="hpsearch",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Name = Annotated[str, typer.Argument(metavar="STUDY", help="The study's name, or its folder.")]
+Folder = Annotated[Path, typer.Option(metavar="DIR", help="Where studies are kept.")]
+Storage = Annotated[
+    str | None, typer.Option(metavar="URL", help="SQLAlchemy URL of the database, if it is not in the study's folder.")
+]
+Trials = Annotated[int | None, typer.Option(metavar="N", help="Trials in total, those of earlier calls included.")]
+Timeout = Annotated[
+    str | None, typer.Option(metavar="TIME", help="Pause after this time: 2h, 90m, 1h30m, or seconds.")
+]
+DevicesOption = Annotated[
+    str, typer.Option(metavar="DEVICES", help="auto, inline, cpu, cuda, cuda:0, cuda:0,cuda:1, or a number of workers.")
+]
+
+
+@contextlib.contextmanager
+def _errors() -> Iterator[None]:
+    """Say what went wrong in one paragraph, without a traceback, and end with its exit code."""
+    try:
+        yield
+    except HpsearchError as error:
+        typer.echo(f"hpsearch: {error}", err=True)
+        code = next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), 1)
+        raise typer.Exit(code) from error
+    except OSError as error:
+        typer.echo(f"hpsearch: {error}", err=True)
+        raise typer.Exit(1) from error
+    except KeyboardInterrupt:
+        typer.echo("hpsearch: interrupted. What was recorded is kept; the same command goes on.", err=True)
+        raise typer.Exit(130) from None
+
+
+@app.callback(invoke_without_command=True)
+def main(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
+) -> None:
+    """Hyperparameter search for fine-tuning: cross-validated, exactly resumable, and with evidence."""
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@app.command()
+def run(
+    file: Annotated[Path, typer.Argument(metavar="FILE.py", help="A Python file that defines study, or studies.")],
+    trials: Trials = None,
+    timeout: Timeout = None,
+    devices: DevicesOption = "auto",
+) -> None:
+    """Run the study that a Python file defines.
+
+    The file is plain Python: at its top level it makes a study, `study = hp.Study(...)`, or several that run one after
+    the other, `studies = [...]`. Run again, it goes on where it stood.
+    """
+    with _errors():
+        for study in _studies_of(file):
+            _run(study, trials, timeout, devices)
+
+
+@app.command()
+def resume(
+    name: Name,
+    folder: Folder = Path("runs"),
+    storage: Storage = None,
+    trials: Trials = None,
+    timeout: Timeout = None,
+    devices: DevicesOption = "auto",
+) -> None:
+    """Go on with a study where it stood, without its script.
+
+    Without --trials, up to the number of trials that it was last run for.
+    """
+    with _errors():
+        from hpsearch.loading import load, read
+
+        description = read(name, folder=folder, storage=storage).description
+        if description.needs_its_script:
+            raise UsageError(
+                f"The study {description.name!r} cannot go on without the script or notebook that made it, because its "
+                "task, a metric, the sampler or the pruner was made there. Run that script again (or `hpsearch run "
+                "FILE.py`): it goes on where the study stood."
+            )
+        goal = description.goal or {}
+        study = load(name, folder=folder, storage=storage)
+        _run(study, trials if trials is not None else goal.get("trials"), timeout, devices)
+
+
+@app.command("list")
+def list_studies(folder: Folder = Path("runs"), storage: Storage = None) -> None:
+    """List studies: their trials by state, and the best value."""
+    with _errors():
+        from hpsearch.outcome import aligned
+
+        rows = [["study", "trials", "best", "states"], *_listed(folder, storage)]
+        if len(rows) == 1:
+            typer.echo(f"There are no studies in {storage or folder}.")
+        else:
+            typer.echo("\n".join(aligned(rows)))
+
+
+@app.command()
+def show(name: Name, folder: Folder = Path("runs"), storage: Storage = None) -> None:
+    """Print a study's trials and the best of them, while it runs too."""
+    with _errors():
+        from hpsearch.loading import read
+        from hpsearch.outcome import outcome_text
+        from hpsearch.space import Space
+
+        found = read(name, folder=folder, storage=storage)
+        description, facts = found.description, found.description.facts
+        task = str(description.task["task"]).partition(":")[2]
+        typer.echo(
+            f"{description.name}: {task} on {facts['rows']} rows, {len(facts['classes'])} classes, {facts['folds']} "
+            f"fold(s); sampler {description.sampler}, pruner {description.pruner}, seed {description.seed}"
+        )
+        searched = Space.from_json(description.space).parameters
+        typer.echo(outcome_text(found.history, description.metric, found.test_shares, searched))
+        logs = sorted((found.folder / "logs").glob("*.log"))
+        if logs:
+            typer.echo(f"logs: {', '.join(str(log) for log in logs)}")
+
+
+@app.command()
+def report(
+    name: Name,
+    output: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="The page; report.html in the study's folder by default.")
+    ] = None,
+    folder: Folder = Path("runs"),
+    storage: Storage = None,
+) -> None:
+    """Write the report: one self-contained page that opens offline.
+
+    Where the task has test rows, winner and literature default are trained once on all training rows and scored on
+    them.
+    """
+    with _errors():
+        result = _load(name, folder, storage).result
+        typer.echo(result.report(output or result.study.folder / "report.html"))
+
+
+@app.command()
+def export(
+    name: Name,
+    target: Annotated[Path, typer.Argument(metavar="TARGET", help="Folder for the model.")],
+    trial: Annotated[int | None, typer.Option(metavar="N", help="Another complete trial than the best.")] = None,
+    folder: Folder = Path("runs"),
+    storage: Storage = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the target if it is there.")] = False,
+) -> None:
+    """Train the best configuration on all training rows and save the model.
+
+    The folder loads with from_pretrained and pipeline of transformers, and holds a model card.
+    """
+    with _errors():
+        result = _load(name, folder, storage).result
+        typer.echo(result.export(target, number=trial, overwrite=overwrite))
+
+
+@app.command()
+def spaces(
+    name: Annotated[str | None, typer.Argument(metavar="[SPACE]", help="A shipped space, or a TOML file.")] = None,
+) -> None:
+    """List the shipped search spaces, or print one with the source of each number."""
+    with _errors():
+        from hpsearch.outcome import aligned
+        from hpsearch.space import Space, list_spaces
+
+        if name is None:
+            typer.echo("\n".join(aligned([[key, space.title] for key, space in list_spaces().items()])))
+        else:
+            typer.echo(_space_text(Space.load(name)))
+
+
+@app.command()
+def doctor() -> None:
+    """Check this machine: versions, devices, cache, database, and whether a worker process starts."""
+    with _errors():
+        from hpsearch.doctor import examine
+        from hpsearch.outcome import aligned
+
+        findings = examine()
+        rows = [["ok" if finding.is_good else "BAD", finding.subject, finding.text] for finding in findings]
+        typer.echo("\n".join(aligned(rows)))
+        if not all(finding.is_good for finding in findings):
+            raise typer.Exit(1)
+
+
+def _listed(folder: Path, storage: str | None) -> Iterator[list[str]]:
+    """Yield a row a study; of one that cannot be read, why."""
+    from hpsearch.analysis import best_trial
+    from hpsearch.loading import read, study_folders
+
+    if storage is None:
+        names: list[str] = [str(place) for place in study_folders(folder)]
+    else:
+        from hpsearch.records.store import Store
+
+        names = Store.names(storage)
+    for name in names:
+        try:
+            found = read(name, folder=folder, storage=storage)
+        except HpsearchError as error:
+            yield [Path(name).name, "", "", str(error)]
+            continue
+        states: dict[str, int] = {}
+        for trial in found.history.trials.values():
+            states[trial.state.value] = states.get(trial.state.value, 0) + 1
+        best = best_trial(found.history)
+        value = "" if best is None else f"{found.description.metric} {best.value:.4f} (trial {best.number})"
+        counts = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+        yield [found.description.name, str(len(found.history.trials)), value, counts]
+
+
+def _space_text(space: Any) -> str:
+    """Return a space as a person reads it: what is searched, the default, and where each number is from."""
+    lines = [space.title, *([space.source] if space.source else []), ""]
+    for name, parameter in space.parameters.items():
+        default = "" if space.default is None or name not in space.default else f"; default {space.default[name]!r}"
+        lines.append(f"{name}: {parameter!r}{default}")
+        lines += [f"    {space.sources[name]}"] if name in space.sources else []
+    for name, value in space.fixed.items():
+        lines.append(f"{name}: fixed at {value!r}")
+        lines += [f"    {space.sources[name]}"] if name in space.sources else []
+    return "\n".join(lines)
+
+
+def _load(name: str, folder: Path, storage: str | None) -> Any:
+    from hpsearch.loading import load
+
+    return load(name, folder=folder, storage=storage)
+
+
+def _run(study: Any, trials: int | None, timeout: str | None, devices: str) -> None:
+    result = study.run(trials=trials, timeout=timeout, devices=_devices(devices))
+    typer.echo(result.text())
+    if study.was_interrupted:
+        raise typer.Exit(130)
+
+
+def _devices(text: str) -> Any:
+    """Return devices as `Study.run` takes them."""
+    if text.isdigit():
+        return int(text)
+    return [name.strip() for name in text.split(",")] if "," in text else text
+
+
+def _studies_of(file: Path) -> list[Any]:
+    """Run a study file and return the studies that it defines.
+
+    Raises:
+        StudyNotFoundError: There is no such file, or it defines no study.
+        UsageError: It cannot be run; the message names the line.
+    """
+    from hpsearch.study import Study
+
+    if not file.is_file():
+        raise StudyNotFoundError(f"There is no file {file}. `hpsearch run` wants a Python file that defines `study`.")
+    names = _executed(file)
+    found = names.get("studies", names.get("study"))
+    listed = list(found) if isinstance(found, (list, tuple)) else [found]
+    if not listed or not all(isinstance(study, Study) for study in listed):
+        raise StudyNotFoundError(
+            f"{file} defines no study: at its top level, write `study = hp.Study(...)`, or `studies = [...]`."
+        )
+    return listed
+
+
+def _executed(file: Path) -> dict[str, Any]:
+    """Return the names that a Python file defines, run as a script of its own folder and without arguments."""
+    import runpy
+
+    from hpsearch.description import SCRIPTS
+
+    sys.path.insert(0, str(file.resolve().parent))
+    arguments, sys.argv = sys.argv, [str(file)]
+    try:
+        return runpy.run_path(str(file), run_name=SCRIPTS[1])
+    except SyntaxError as error:
+        raise UsageError(f"{error.filename}, line {error.lineno}: {error.msg}.") from error
+    except HpsearchError as error:
+        raise UsageError(f"{_line_of(error, file)}: {error}") from error
+    except Exception as error:  # noqa: BLE001  (the user's own code: whatever it raises is said in one paragraph)
+        raise UsageError(
+            f"{_line_of(error, file)}: {type(error).__name__}: {error}. Mend the file; `python {file}` shows the whole "
+            "traceback."
+        ) from error
+    finally:
+        sys.argv = arguments
+
+
+def _line_of(error: BaseException, file: Path) -> str:
+    """Return where in a file an error came to pass: the innermost of its lines."""
+    line, traceback = 0, error.__traceback__
+    while traceback is not None:
+        if traceback.tb_frame.f_code.co_filename == str(file):
+            line = traceback.tb_lineno
+        traceback = traceback.tb_next
+    return f"{file}, line {line}"

@@ -1,0 +1,262 @@
+"""A last look at data before compute is spent: what cannot be learned from is an error, what misleads a warning."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hpsearch.data.fingerprint import file_digest
+from hpsearch.data.images import ImageRows, require_columns
+from hpsearch.data.labels import LabelEncoding, learn_labels
+from hpsearch.data.wording import counted, listed, row_list
+from hpsearch.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_BROKEN_SHOWN = 5
+_RARE_ROWS = 10
+
+
+def audit(
+    train: "pd.DataFrame | ImageRows",
+    test: "pd.DataFrame | ImageRows | None" = None,
+    *,
+    text: str | Sequence[str] | None = None,
+    label: str | Sequence[str] | None = None,
+    group: str | None = None,
+    sample_weight: str | None = None,
+) -> list[str]:
+    """Check training rows, and test rows if any; return warnings, each a sentence for the user.
+
+    Args:
+        train: What `read_table` or `read_images` gave.
+        test: The same for the test rows; they need the text and label columns only.
+        text: The column of texts, or the pair of columns (tables only).
+        label: The column of labels, or the list of 0/1 columns (tables only: ImageRows have their labels).
+        group: The column of groups, or None.
+        sample_weight: The column of weights, or None.
+
+    Raises:
+        DataError: Missing columns, labels, texts, groups or weights; one class only; a test label never seen in
+            training; an image that cannot be read.
+    """
+    texts = [text] if isinstance(text, str) else list(text or ())
+    labels = [label] if isinstance(label, str) else list(label or ())
+    extra = [column for column in (group, sample_weight) if column is not None]
+    _check_roles([*texts, *labels, *extra])
+    _check_columns(train, [*texts, *labels], extra, "train")
+    if test is not None:
+        _check_columns(test, [*texts, *labels], [], "test")
+    encoding = learn_labels(_labels_of(train, label))
+    targets = encoding.encode(_labels_of(train, label))
+    warnings = _rare_classes(encoding, targets)
+    if test is not None:
+        warnings += _classes_without_test_rows(encoding, encoding.encode(_labels_of(test, label), role="test"))
+    warnings += _audit_groups_and_weights(train, test, group, sample_weight)
+    for rows, role in ((train, "train"), (test, "test")):
+        if isinstance(rows, ImageRows):
+            check_images(rows)
+        elif rows is not None:
+            check_texts(rows, texts, role)
+    if texts or isinstance(train, ImageRows):
+        warnings += _duplicates(train, test, texts, targets)
+    return warnings
+
+
+def group_codes(values: Any, role: str = "train") -> np.ndarray:
+    """Return int64 codes of shape (rows,), equal where the groups are equal, in the order of first appearance.
+
+    Raises:
+        DataError: A row has no group.
+    """
+    import pandas as pd
+
+    codes, _ = pd.factorize(pd.Series(values).reset_index(drop=True))
+    missing = np.flatnonzero(codes < 0)
+    if missing.size:
+        raise DataError(
+            f"{missing.size} of {len(codes)} {role} rows have no group: {row_list(missing)}. Give each a group; a row "
+            "that belongs with no other gets one of its own."
+        )
+    return np.asarray(codes, dtype=np.int64)
+
+
+def sample_weights(values: Any, role: str = "train") -> np.ndarray:
+    """Return float32 weights of shape (rows,).
+
+    Raises:
+        DataError: A weight is not a finite number of at least 0, or all are 0.
+    """
+    import pandas as pd
+
+    series = pd.to_numeric(pd.Series(values).reset_index(drop=True), errors="coerce")
+    weights = series.to_numpy(dtype=np.float64, na_value=np.nan)
+    wrong = np.flatnonzero(~np.isfinite(weights) | (weights < 0))
+    if wrong.size:
+        raise DataError(
+            f"{wrong.size} of {len(weights)} {role} sample weights are not finite numbers of at least 0: "
+            f"{pd.Series(values).iloc[wrong[0]]!r} is the first, {row_list(wrong)}. "
+            "Correct them; 0 leaves a row out."
+        )
+    if not weights.any():
+        raise DataError(
+            f"all {len(weights)} {role} sample weights are 0: nothing would be learned. Give some a weight."
+        )
+    return weights.astype(np.float32)
+
+
+def check_texts(table: "pd.DataFrame", columns: Sequence[str], role: str) -> None:
+    """Raise DataError unless every value of these columns is a text with something in it."""
+    import pandas as pd
+
+    for column in columns:
+        values = table[column].tolist()
+        blank = [row for row, value in enumerate(values) if not isinstance(value, str) or not value.strip()]
+        if not blank:
+            continue
+        first = values[blank[0]]
+        if isinstance(first, str) or pd.isna(first) is True:
+            raise DataError(
+                f"column {column!r} of the {role} data has no text in {len(blank)} of {len(values)} rows: "
+                f"{row_list(blank)}. Remove these rows or fill them in."
+            )
+        raise DataError(
+            f"column {column!r} of the {role} data holds {first!r}, a {type(first).__name__}, in {row_list(blank)}: "
+            f"texts are needed. Name another column, or convert it with table[{column!r}].astype(str)."
+        )
+
+
+def check_images(rows: ImageRows) -> None:
+    """Decode every image once; raise DataError naming those that cannot be read."""
+    broken = []
+    for row in range(len(rows)):
+        try:
+            rows.load(row)
+        except DataError as error:
+            broken.append((row, error))
+    if len(broken) == 1:
+        raise broken[0][1]
+    if broken:
+        raise DataError(
+            f"{len(broken)} of {len(rows)} {rows.role} images cannot be read: "
+            f"{listed((rows.name(row) for row, _ in broken), _BROKEN_SHOWN)}. Replace these files or remove their rows."
+        ) from broken[0][1]
+
+
+def _check_columns(rows: "pd.DataFrame | ImageRows", own: Sequence[str], extra: Sequence[str], role: str) -> None:
+    """Check the columns that the rows themselves need (texts and labels), and those beside them (group, weight)."""
+    if not isinstance(rows, ImageRows):
+        require_columns(rows, [*own, *extra], role)
+    elif rows.table is not None:
+        require_columns(rows.table, extra, role)
+    elif extra:
+        raise DataError(
+            f"the {role} images are not a table, and {listed(extra)} name columns of one. "
+            "Leave group= and sample_weight= out, or give a table with a column of paths."
+        )
+
+
+def _check_roles(columns: Sequence[str]) -> None:
+    twice = [column for column, times in Counter(columns).items() if times > 1]
+    if twice:
+        raise DataError(
+            f"column {twice[0]!r} is named more than once among text=, label=, group= and sample_weight=: a column can "
+            "have one role only."
+        )
+
+
+def _labels_of(rows: "pd.DataFrame | ImageRows", label: str | Sequence[str] | None) -> Any:
+    if isinstance(rows, ImageRows):
+        return rows.labels
+    if label is None:
+        raise DataError(
+            f"label= is not given: name the column of labels. The columns: {listed(map(str, rows.columns), 20)}."
+        )
+    return rows[label] if isinstance(label, str) else rows[list(label)]
+
+
+def _counts(encoding: LabelEncoding, targets: np.ndarray) -> list[int]:
+    if encoding.kind == "multilabel":
+        return [int(count) for count in targets.sum(axis=0)]
+    return [int(count) for count in np.bincount(targets, minlength=len(encoding.classes))]
+
+
+def _rare_classes(encoding: LabelEncoding, targets: np.ndarray) -> list[str]:
+    rare = [
+        f"{name!r} ({count})"
+        for name, count in zip(encoding.classes, _counts(encoding, targets), strict=True)
+        if count < _RARE_ROWS
+    ]
+    if not rare:
+        return []
+    more = f" and {len(rare) - 5} more" if len(rare) > 5 else ""
+    return [
+        f"{len(rare)} of {len(encoding.classes)} classes have fewer than {_RARE_ROWS} training rows: "
+        f"{', '.join(rare[:5])}{more}. Scores that average over classes will be uncertain."
+    ]
+
+
+def _classes_without_test_rows(encoding: LabelEncoding, targets: np.ndarray) -> list[str]:
+    counts = _counts(encoding, targets)
+    absent = [name for name, count in zip(encoding.classes, counts, strict=True) if count == 0]
+    return [f"the test rows have none of the class {listed(absent)}."] if absent else []
+
+
+def _audit_groups_and_weights(train: Any, test: Any, group: str | None, sample_weight: str | None) -> list[str]:
+    table = train.table if isinstance(train, ImageRows) else train
+    if table is None:
+        return []
+    if sample_weight is not None:
+        sample_weights(table[sample_weight])
+    if group is None:
+        return []
+    codes = group_codes(table[group])
+    warnings = []
+    if len(set(codes.tolist())) == len(codes):
+        warnings.append(f"every training row has a group of its own in {group!r}: grouping changes nothing.")
+    test_table = test.table if isinstance(test, ImageRows) else test
+    if test_table is not None and group in test_table.columns:
+        shared = set(table[group].tolist()) & set(test_table[group].tolist())
+        if shared:
+            warnings.append(
+                f"{counted(len(shared), 'group')} of {group!r} stand in both the training and the test rows "
+                f"({listed(sorted(shared, key=str))}): test scores may flatter."
+            )
+    return warnings
+
+
+def _duplicates(train: Any, test: Any, texts: Sequence[str], targets: np.ndarray) -> list[str]:
+    what = "images" if isinstance(train, ImageRows) else "texts"
+    contents = _contents(train, texts)
+    labels: dict[Any, set[Any]] = {}
+    for content, target in zip(contents, targets.tolist(), strict=True):
+        labels.setdefault(content, set()).add(str(target))
+    warnings = []
+    repeated = len(contents) - len(labels)
+    if repeated:
+        contradicting = sum(len(found) > 1 for found in labels.values())
+        detail = f", and {contradicting} of the repeated ones bear different labels" if contradicting else ""
+        warnings.append(
+            f"{repeated} of {len(contents)} training rows repeat the {what} of another row{detail}: copies on both "
+            "sides of a fold flatter its score. Remove them, or give copies one group."
+        )
+    if test is not None:
+        found = _contents(test, texts)
+        shared = sum(content in labels for content in found)
+        if shared:
+            warnings.append(
+                f"{shared} of {len(found)} test rows have {what} that are training rows too: test scores will flatter."
+            )
+    return warnings
+
+
+def _contents(rows: "pd.DataFrame | ImageRows", texts: Sequence[str]) -> list[Any]:
+    if not isinstance(rows, ImageRows):
+        return list(zip(*(rows[column].tolist() for column in texts), strict=True))
+    if rows.paths is not None:
+        return [file_digest(path) for path in rows.paths]
+    images = rows.array if rows.array is not None else ()
+    return [hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest() for image in images]

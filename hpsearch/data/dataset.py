@@ -1,0 +1,213 @@
+"""Prepared data on disk: a folder of .npy files and a facts.json, made whole by one rename, opened memory-mapped."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import socket
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from hpsearch.data.durable import sync_folder, synced_file
+from hpsearch.errors import DataError
+
+_FACTS = "facts.json"
+_NAME = re.compile(r"[A-Za-z0-9_]+")
+
+
+@dataclass(frozen=True, eq=False)
+class RaggedRows:
+    """Rows of different lengths, laid end to end.
+
+    Attributes:
+        values: All rows one after the other, shape (total,).
+        offsets: int64, shape (rows + 1,): row i is `values[offsets[i]:offsets[i + 1]]`.
+    """
+
+    values: np.ndarray
+    offsets: np.ndarray
+
+    def __post_init__(self) -> None:
+        if self.offsets.ndim != 1 or len(self.offsets) == 0 or self.values.ndim != 1:
+            raise ValueError(f"ragged rows of shapes {self.values.shape} and {self.offsets.shape}")
+        if self.offsets[0] != 0 or self.offsets[-1] != len(self.values):
+            raise ValueError(f"offsets run from {self.offsets[0]} to {self.offsets[-1]} over {len(self.values)} values")
+
+    @classmethod
+    def from_rows(cls, rows: Iterable[Sequence[Any] | np.ndarray], dtype: Any) -> "RaggedRows":
+        arrays = [np.asarray(row, dtype=dtype) for row in rows]
+        offsets = np.concatenate([[0], np.cumsum([len(array) for array in arrays], dtype=np.int64)]).astype(np.int64)
+        return cls(np.concatenate(arrays) if arrays else np.empty(0, dtype=dtype), offsets)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Elements of each row, int64, shape (rows,)."""
+        return np.diff(np.asarray(self.offsets, dtype=np.int64))
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        position = range(len(self))[row]
+        return np.asarray(self.values[self.offsets[position] : self.offsets[position + 1]])
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self[row] for row in range(len(self)))
+
+    def take(self, rows: np.ndarray | Sequence[int]) -> "RaggedRows":
+        """Return these rows, in this order, copied into memory; a row may be taken several times."""
+        chosen = np.asarray(rows, dtype=np.int64)
+        lengths = self.lengths[chosen]
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        starts = np.asarray(self.offsets[:-1], dtype=np.int64)[chosen]
+        # Position in `values` of each element taken: its row's start there, plus its place within the row.
+        positions = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
+        return RaggedRows(np.asarray(self.values)[positions], offsets)
+
+    def padded(self, width: int, fill: Any = 0) -> np.ndarray:
+        """Return the rows as one array of shape (rows, width), filled up on the right."""
+        lengths = self.lengths
+        if len(lengths) and lengths.max() > width:
+            raise ValueError(f"a row of {lengths.max()} elements does not fit a width of {width}")
+        filled = np.full((len(self), width), fill, dtype=self.values.dtype)
+        filled[np.arange(width) < lengths[:, None]] = self.values
+        return filled
+
+    def to_arrays(self, name: str) -> dict[str, np.ndarray]:
+        """Return the two arrays that a dataset keeps these rows in; `Dataset.ragged(name)` reads them back."""
+        return {f"{name}_values": self.values, f"{name}_offsets": self.offsets}
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A prepared dataset: arrays that stay on disk until they are read, and facts about them.
+
+    Attributes:
+        folder: Where it lies.
+        arrays: Name to a read-only memory-mapped array.
+        facts: What was written beside them: anything that JSON keeps.
+    """
+
+    folder: Path
+    arrays: Mapping[str, np.ndarray]
+    facts: Mapping[str, Any]
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.arrays[name]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.arrays
+
+    def get(self, name: str) -> np.ndarray | None:
+        """Return an array, or None where there is none of that name (groups, weights)."""
+        return self.arrays.get(name)
+
+    def ragged(self, name: str) -> RaggedRows:
+        return RaggedRows(self.arrays[f"{name}_values"], self.arrays[f"{name}_offsets"])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open_dataset, (self.folder,)
+
+
+def write_dataset(folder: str | Path, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> Dataset:
+    """Write a dataset and return it opened. Where `folder` exists it is used as it is: name folders by their content.
+
+    Everything is written under a temporary name beside `folder`, forced to disk, and renamed, so that `folder` is
+    either absent or whole whenever the process is killed. Of two processes that write at once, the first one counts.
+    """
+    target = Path(folder)
+    for name, array in arrays.items():
+        if not _NAME.fullmatch(name) or np.asarray(array).dtype.hasobject:
+            raise ValueError(f"array {name!r} of type {np.asarray(array).dtype} cannot be kept without pickle")
+    if target.exists():
+        return open_dataset(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _sweep_abandoned(target)
+    partial = target.parent / f".{target.name}.{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex[:8]}.partial"
+    partial.mkdir()
+    try:
+        _write_files(partial, arrays, facts)
+        _rename(partial, target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return open_dataset(target)
+
+
+def open_dataset(folder: str | Path) -> Dataset:
+    """Open a dataset: arrays are memory-mapped, read-only.
+
+    Raises:
+        DataError: It is not there, or not what was written.
+    """
+    target = Path(folder)
+    remedy = "Delete the folder: it is made anew from the data."
+    try:
+        written = json.loads((target / _FACTS).read_text(encoding="utf-8"))
+        arrays = {name: _open_array(target / f"{name}.npy", shape) for name, shape in written["arrays"].items()}
+    except FileNotFoundError as error:
+        raise DataError(
+            f"there is no whole prepared dataset in {str(target)!r}: {error.filename} is missing. {remedy}"
+        ) from error
+    except (ValueError, KeyError, TypeError, EOFError) as error:
+        raise DataError(f"the prepared dataset in {str(target)!r} is damaged: {error}. {remedy}") from error
+    return Dataset(target, MappingProxyType(arrays), MappingProxyType(written["facts"]))
+
+
+def _open_array(path: Path, shape: Sequence[int]) -> np.ndarray:
+    with path.open("rb") as file:
+        if 0 in shape:  # nothing to map
+            array: np.ndarray = np.load(file, allow_pickle=False)
+        else:
+            array = np.lib.format.open_memmap(path, mode="r")
+    if list(array.shape) != list(shape):
+        raise ValueError(f"{path.name} has shape {array.shape}, and {tuple(shape)} was written")
+    return array
+
+
+def _write_files(partial: Path, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> None:
+    for name, array in arrays.items():
+        with synced_file(partial / f"{name}.npy") as file:
+            np.save(file, np.asarray(array), allow_pickle=False)
+    shapes = {name: list(np.asarray(array).shape) for name, array in arrays.items()}
+    text = json.dumps({"arrays": shapes, "facts": dict(facts)}, allow_nan=False, indent=1)
+    with synced_file(partial / _FACTS) as file:
+        file.write(text.encode("utf-8"))
+    sync_folder(partial)
+
+
+def _rename(partial: Path, target: Path) -> None:
+    try:
+        partial.rename(target)
+    except OSError:
+        if not target.is_dir():
+            raise
+        return  # another process was first, with the same content
+    sync_folder(target.parent)
+
+
+def _sweep_abandoned(target: Path) -> None:
+    """Remove what killed processes of this host left of an unfinished `target`."""
+    if os.name != "posix":
+        return
+    prefix = f".{target.name}.{socket.gethostname()}."
+    for entry in target.parent.iterdir():
+        if entry.name.startswith(prefix) and entry.name.endswith(".partial"):
+            process = entry.name.removeprefix(prefix).split(".")[0]
+            if process.isdigit() and not _is_alive(int(process)):
+                shutil.rmtree(entry, ignore_errors=True)
+
+
+def _is_alive(process: int) -> bool:
+    with contextlib.suppress(PermissionError):
+        try:
+            os.kill(process, 0)
+        except ProcessLookupError:
+            return False
+    return True

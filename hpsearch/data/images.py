@@ -1,0 +1,240 @@
+"""Images in: a folder of class folders, a table with a column of paths, or arrays; each is read when asked for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hpsearch.data.fingerprint import fingerprint_arrays, fingerprint_files, fingerprint_table
+from hpsearch.data.sources import existing, read_table
+from hpsearch.data.wording import counted, listed, row_list
+from hpsearch.errors import DataError, nearest
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from PIL.Image import Image
+
+IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+
+
+@dataclass(frozen=True, eq=False)
+class ImageRows:
+    """Labelled images, not yet read.
+
+    Attributes:
+        labels: A label a row (object array), or a DataFrame of 0/1 columns (multilabel).
+        paths: The image files in the order of the rows, or None where the images are an array.
+        array: Images of shape (rows, height, width) or (rows, height, width, channels): uint8, or floats from 0 to 1.
+        table: The table that the paths came from, with the columns of groups and weights, else None.
+        role: "train" or "test", for errors.
+    """
+
+    labels: Any
+    paths: tuple[Path, ...] | None = None
+    array: np.ndarray | None = None
+    table: "pd.DataFrame | None" = None
+    role: str = "train"
+
+    def __post_init__(self) -> None:
+        if (self.paths is None) == (self.array is None):
+            raise ValueError("images are either files or an array")
+        images = self.array if self.paths is None else self.paths
+        if images is None or len(images) != len(self.labels):
+            raise ValueError(f"{len(self.labels)} labels for {0 if images is None else len(images)} images")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def name(self, row: int) -> str:
+        """Return what to call an image in an error: its file, or its place in the array."""
+        return f"image {row}" if self.paths is None else str(self.paths[row])
+
+    def load(self, row: int) -> "Image":
+        """Return an image as PIL RGB, turned upright as its EXIF says; 16-bit and float images are scaled to 8 bits.
+
+        Raises:
+            DataError: The file cannot be decoded.
+        """
+        import PIL.Image
+        import PIL.ImageOps
+
+        if self.array is not None:
+            return PIL.Image.fromarray(_eight_bit(self.array[row])).convert("RGB")
+        path = Path(self.name(row))
+        try:
+            with PIL.Image.open(path) as image:
+                upright = PIL.ImageOps.exif_transpose(image)
+                if upright.mode.startswith(("I", "F")):
+                    return PIL.Image.fromarray(_eight_bit(np.asarray(upright))).convert("RGB")
+                return upright.convert("RGB")
+        except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
+            raise DataError(
+                f"the {self.role} image {self.name(row)!r} cannot be read: {error}. Replace the file or remove its row."
+            ) from error
+
+    def fingerprint(self) -> str:
+        """Return 32 hexadecimal digits of the images' contents and labels, in the order of the rows."""
+        if self.paths is not None:
+            content = fingerprint_files(self.paths)
+        else:
+            content = fingerprint_arrays({"images": self.array})
+        if hasattr(self.labels, "columns"):
+            labels = fingerprint_table(self.labels)
+        else:
+            labels = fingerprint_arrays({"labels": np.asarray(self.labels, dtype=object)})
+        return fingerprint_arrays({"parts": np.array([content, labels])})
+
+
+def read_images(
+    source: Any, *, image: str | None = None, label: str | Sequence[str] | None = None, role: str = "train"
+) -> ImageRows:
+    """Return the images of a source, without decoding them.
+
+    Args:
+        source: A folder that holds a folder for each class; or a table (what `read_table` reads) with a column of
+            paths, relative to the table's folder, and one of labels (or several 0/1 columns); or a pair of arrays
+            (images, labels).
+        image: The column of paths, for a table.
+        label: The column of labels, for a table, or the list of 0/1 columns.
+        role: "train" or "test", for errors.
+
+    Raises:
+        DataError: The source is not one of these, or files or columns are missing.
+    """
+    import pandas as pd
+
+    if isinstance(source, pd.DataFrame):
+        return _from_table(source, Path(), image, label, role)
+    if isinstance(source, str | Path):
+        path = existing(source, role)
+        if not path.is_dir():
+            return _from_table(path, path.parent, image, label, role)
+        _no_columns("a folder of class folders", image, label, role)
+        return _from_folder(path, role)
+    if isinstance(source, tuple | list) and len(source) == 2:
+        _no_columns("a pair of arrays", image, label, role)
+        return _from_arrays(source[0], source[1], role)
+    raise DataError(
+        f"the {role} images are a {type(source).__name__}: give a folder of class folders, a table with a column of "
+        "paths, or a pair of arrays (images, labels)."
+    )
+
+
+def require_columns(table: "pd.DataFrame", columns: Sequence[str], role: str) -> None:
+    """Raise DataError, naming the nearest column there is, unless the table has all these columns."""
+    known = [str(name) for name in table.columns]
+    for column in columns:
+        if column not in known:
+            raise DataError(
+                f"the {role} data has no column {column!r}.{nearest(str(column), known)} "
+                f"Its columns: {listed(known, 20)}."
+            )
+
+
+def _no_columns(what: str, image: str | None, label: Any, role: str) -> None:
+    if image is not None or label is not None:
+        raise DataError(
+            f"the {role} images are {what}, which has no columns, and image={image!r}, label={label!r} name some. "
+            "Leave both out, or give a table."
+        )
+
+
+def _from_folder(folder: Path, role: str) -> ImageRows:
+    classes = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    if not classes:
+        raise DataError(
+            f"the {role} folder {str(folder)!r} holds no folders: images are expected in one folder for each class, "
+            f"such as {str(folder / 'cat' / '0001.png')!r}. Sort them so, or give a table with a column of paths."
+        )
+    paths: list[Path] = []
+    labels: list[str] = []
+    for each in classes:
+        found = sorted(path for path in each.rglob("*") if _is_image(path.relative_to(folder)) and path.is_file())
+        if not found:
+            raise DataError(
+                f"the class folder {each.name!r} of the {role} data holds no image ({', '.join(IMAGE_SUFFIXES)}). "
+                "Remove the folder, or put its images there."
+            )
+        paths += found
+        labels += [each.name] * len(found)
+    return ImageRows(np.array(labels, dtype=object), paths=tuple(paths), role=role)
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES and not any(part.startswith(".") for part in path.parts)
+
+
+def _from_table(
+    source: Any, folder: Path, image: str | None, label: str | Sequence[str] | None, role: str
+) -> ImageRows:
+    table = read_table(source, role)
+    for argument, column in (("image", image), ("label", label)):
+        if column is None:
+            raise DataError(
+                f"the {role} images are a table, and {argument}= is not given: name its column of "
+                f"{'paths' if argument == 'image' else 'labels'}. Its columns: {listed(map(str, table.columns), 20)}."
+            )
+    columns = [label] if isinstance(label, str) else list(label or ())
+    require_columns(table, [str(image), *columns], role)
+    values = table[image]
+    wrong = [row for row, value in enumerate(values.tolist()) if not isinstance(value, str | Path) or not str(value)]
+    if wrong:
+        raise DataError(
+            f"column {image!r} of the {role} data has no path in {row_list(wrong)} but {values.iloc[wrong[0]]!r}. "
+            "Fill in the paths or remove the rows."
+        )
+    paths = tuple(folder / Path(value).expanduser() for value in values)
+    missing = [row for row, path in enumerate(paths) if not path.is_file()]
+    if missing:
+        raise DataError(
+            f"{len(missing)} of {len(paths)} {role} images do not exist, the first is {str(paths[missing[0]])!r} "
+            f"({row_list(missing)}). Relative paths start at {str(folder.resolve())!r}."
+        )
+    labels: Any = table[label].to_numpy(dtype=object) if isinstance(label, str) else table[columns]
+    return ImageRows(labels, paths=paths, table=table, role=role)
+
+
+def _from_arrays(images: Any, labels: Any, role: str) -> ImageRows:
+    array = np.asarray(images)
+    shaped = array.ndim == 3 or (array.ndim == 4 and array.shape[3] in (1, 3, 4))
+    if not shaped or 0 in array.shape or not (array.dtype == np.uint8 or array.dtype.kind == "f"):
+        raise DataError(
+            f"the {role} images have shape {array.shape} and type {array.dtype}: give uint8, or floats from 0 to 1, of "
+            "shape (rows, height, width) or (rows, height, width, 1, 3 or 4 channels)."
+        )
+    if array.dtype.kind == "f" and not (np.nanmin(array) >= 0 and np.nanmax(array) <= 1 and not np.isnan(array).any()):
+        raise DataError(
+            f"the {role} images are floats from {float(np.nanmin(array)):g} to {float(np.nanmax(array)):g}"
+            f"{', some not a number' if np.isnan(array).any() else ''}: they must lie from 0 to 1. Rescale them."
+        )
+    values: Any = labels
+    if not hasattr(labels, "columns"):
+        flat = np.asarray(labels)
+        values = flat if flat.ndim == 2 else np.array(flat.tolist(), dtype=object)
+        if values.ndim == 2:
+            import pandas as pd
+
+            values = pd.DataFrame(values, columns=[str(column) for column in range(values.shape[1])])
+    if len(values) != len(array):
+        raise DataError(
+            f"there are {counted(len(array), f'{role} image')} and {counted(len(values), 'label')}. "
+            "Give one label for each image, in order."
+        )
+    return ImageRows(values, array=array, role=role)
+
+
+def _eight_bit(image: np.ndarray) -> np.ndarray:
+    """Return uint8 pixels of shape (height, width) or (height, width, 3 or 4)."""
+    if image.ndim == 3 and image.shape[2] == 1:
+        image = image[:, :, 0]
+    if image.dtype == np.uint8:
+        return image
+    if image.dtype.kind == "f":
+        if not (image.min() >= 0 and image.max() <= 1):
+            raise ValueError(f"float pixels from {image.min():g} to {image.max():g}, where 0 to 1 are read")
+        return np.rint(image * 255.0).astype(np.uint8)
+    if image.min() < 0 or image.max() > 65535:
+        raise ValueError(f"pixels from {image.min()} to {image.max()}, where at most 16 bits are read")
+    return np.rint(image / 257.0).astype(np.uint8)

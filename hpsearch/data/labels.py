@@ -1,0 +1,198 @@
+"""Labels in, target codes out: classes in a fixed order, so that a code means the same everywhere."""
+
+import numbers
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hpsearch.data.wording import listed, row_list
+from hpsearch.errors import DataError, nearest
+from hpsearch.metrics import TargetKind
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class LabelEncoding:
+    """The classes of a task and their order.
+
+    Attributes:
+        kind: "binary" for two classes, "multiclass" for more, "multilabel" for a 0/1 column a label.
+        classes: Labels as plain Python values, sorted, by code; of a multilabel task the names of the columns.
+    """
+
+    kind: TargetKind
+    classes: tuple[Any, ...]
+
+    def encode(self, values: Any, role: str = "train") -> np.ndarray:
+        """Return int64 codes of shape (rows,), or float32 indicators of shape (rows, labels).
+
+        A label is found by its text, so that 1 read from one file and "1" from another are the same class.
+
+        Args:
+            values: Labels; for a multilabel task a DataFrame that has the label columns, or a 0/1 array.
+            role: What to call these rows in errors: "train" or "test".
+
+        Raises:
+            DataError: A label is missing, or was not among the labels learned.
+        """
+        if self.kind == "multilabel":
+            return _indicators(_label_columns(values, self.classes, role), role)
+        labels = _plain_labels(values, role)
+        codes = {str(label): code for code, label in enumerate(self.classes)}
+        unseen = sorted({str(label) for label in labels if str(label) not in codes})
+        if unseen:
+            raise DataError(
+                f"the {role} rows have labels that the training rows do not have: {listed(unseen)}; known are "
+                f"{listed(self.classes)}. Remove those rows, correct the labels, or add such rows to the training data."
+            )
+        return np.array([codes[str(label)] for label in labels], dtype=np.int64)
+
+    def decode(self, codes: np.ndarray) -> list[Any]:
+        """Return the labels of class codes, or for each row of indicators the tuple of its labels."""
+        if self.kind == "multilabel":
+            return [tuple(name for name, on in zip(self.classes, row, strict=True) if on) for row in codes]
+        return [self.classes[code] for code in codes]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"kind": self.kind, "classes": list(self.classes)}
+
+    @classmethod
+    def from_json(cls, facts: Mapping[str, Any]) -> "LabelEncoding":
+        return cls(kind=facts["kind"], classes=tuple(facts["classes"]))
+
+
+def learn_labels(values: Any, role: str = "train") -> LabelEncoding:
+    """Return the encoding of these labels.
+
+    Args:
+        values: Text, whole numbers, booleans or categories, one a row: two classes are binary, more multiclass. Or a
+            DataFrame of 0/1 columns (or a 0/1 array of two dimensions): multilabel, in the order of the columns.
+        role: What to call these rows in errors.
+
+    Raises:
+        DataError: Missing labels, a single class, labels of mixed or unusable types, columns that are not 0/1.
+    """
+    if getattr(values, "ndim", 1) == 2:
+        columns = _label_columns(values, None, role)
+        indicators = _indicators(columns, role)
+        _check_label_columns(list(columns), indicators, role)
+        return LabelEncoding("multilabel", tuple(columns))
+    labels = _plain_labels(values, role)
+    _check_one_type(labels, role)
+    numeric = all(isinstance(label, int) for label in labels)
+    classes = sorted(set(labels), key=None if numeric else str)
+    if len(classes) < 2:
+        raise DataError(
+            f"the {role} rows have one class only, {classes[0]!r}: there is nothing to tell apart. "
+            "Check the label column, and that the file is not sorted by class and cut off."
+        )
+    return LabelEncoding("binary" if len(classes) == 2 else "multiclass", tuple(classes))
+
+
+def _plain_labels(values: Any, role: str) -> list[Any]:
+    """Return labels as plain Python text, integers and booleans."""
+    import pandas as pd
+
+    series = pd.Series(values).reset_index(drop=True)
+    if series.empty:
+        raise DataError(f"the {role} data has no rows. Check the file, and any filter applied before.")
+    missing = np.flatnonzero(series.isna().to_numpy())
+    if missing.size:
+        raise DataError(
+            f"{missing.size} of {len(series)} {role} labels are missing: {row_list(missing)}. "
+            "Label these rows or remove them."
+        )
+    return [_plain(value, row, role) for row, value in enumerate(series.tolist())]
+
+
+def _plain(value: Any, row: int, role: str) -> Any:
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, str | bool | int):
+        return str(value) if isinstance(value, str) else value
+    if isinstance(value, numbers.Real) and float(value).is_integer():
+        return int(float(value))
+    raise DataError(
+        f"the label of {role} row {row} (counted from 0) is {value!r}, a {type(value).__name__}: labels are text, "
+        "whole numbers, booleans or categories. Convert the column; for several labels a row give 0/1 columns."
+    )
+
+
+def _check_one_type(labels: Sequence[Any], role: str) -> None:
+    """Text and numbers, or booleans and numbers, side by side: almost always two spellings of one class."""
+    examples: dict[str, Any] = {}
+    for label in labels:
+        examples.setdefault(type(label).__name__, label)
+    if len(examples) > 1:
+        shown = " and ".join(f"{label!r} ({name})" for name, label in sorted(examples.items()))
+        raise DataError(
+            f"the {role} labels are of different types: {shown}. Make them all text or all numbers, so that no class "
+            "is counted twice under two spellings."
+        )
+
+
+def _label_columns(values: Any, names: Sequence[Any] | None, role: str) -> dict[str, np.ndarray]:
+    """Return the 0/1 columns by name; the columns of a plain array are called "0", "1", ... unless named."""
+    if hasattr(values, "columns"):
+        table: pd.DataFrame = values
+        known = [str(name) for name in table.columns]
+        for name in names or ():
+            if name not in known:
+                raise DataError(
+                    f"the {role} data has no label column {name!r}.{nearest(name, known)} "
+                    f"Its columns: {listed(known, 20)}."
+                )
+        columns = {name: table.iloc[:, position].to_numpy() for position, name in enumerate(known)}
+        return {name: columns[name] for name in names} if names is not None else columns
+    array = np.asarray(values)
+    if names is not None and (array.ndim != 2 or array.shape[1] != len(names)):
+        raise DataError(
+            f"the {role} labels have shape {array.shape}, and {len(names)} labels were learned: {listed(names)}. "
+            f"Give a 0/1 array of shape (rows, {len(names)})."
+        )
+    return {
+        str(name): array[:, position]
+        for position, name in enumerate(names if names is not None else range(array.shape[1]))
+    }
+
+
+def _indicators(columns: Mapping[str, np.ndarray], role: str) -> np.ndarray:
+    """Return float32 indicators of shape (rows, labels); every value must be 0 or 1, or a boolean."""
+    import pandas as pd
+
+    stacked = []
+    for name, column in columns.items():
+        missing = np.flatnonzero(pd.isna(column))
+        if missing.size:
+            raise DataError(
+                f"label column {name!r} of the {role} data misses {missing.size} of {len(column)} values: "
+                f"{row_list(missing)}. Write 0 or 1 there, or remove the rows."
+            )
+        wrong = [row for row, value in enumerate(column.tolist()) if isinstance(value, str) or value not in (0, 1)]
+        if wrong:
+            raise DataError(
+                f"label column {name!r} of the {role} data has {column[wrong[0]]!r} in {row_list(wrong)}: the columns "
+                "of a multilabel task hold 0 and 1. For one label a row give the name of one column, not a list."
+            )
+        stacked.append(column.astype(np.float32))
+    return np.stack(stacked, axis=1)
+
+
+def _check_label_columns(names: Sequence[str], indicators: np.ndarray, role: str) -> None:
+    if len(indicators) == 0:
+        raise DataError(f"the {role} data has no rows. Check the file, and any filter applied before.")
+    if len(names) < 2:
+        raise DataError(
+            f"a multilabel task needs two or more label columns; there is {listed(names) or 'none'}. "
+            "For a single column give its name, not a list."
+        )
+    for name, positives in zip(names, indicators.sum(axis=0), strict=True):
+        if positives in (0, len(indicators)):
+            raise DataError(
+                f"label column {name!r} is {int(positives > 0)} in every one of the {len(indicators)} {role} rows: "
+                "there is nothing to learn. Leave that column out."
+            )

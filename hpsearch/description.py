@@ -1,0 +1,215 @@
+"""What a study is, as plain JSON: kept in its database and as study.json, compared when it is run again."""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpsearch import __version__
+from hpsearch.errors import StudyChangedError, UsageError
+from hpsearch.space import Space
+
+if TYPE_CHECKING:
+    from hpsearch.study import Study
+
+FORMAT = 1
+
+SCRIPTS = ("__main__", "__hpsearch__")
+"""Names of modules that nobody can import later: a script, a notebook, a file given to `hpsearch run`."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """All that is needed to find out whether a study is still the same, and to load it without its script.
+
+    Attributes:
+        task: Import path and arguments of the task; DataFrames and arrays as snapshots in the study's folder.
+        space: The space, as JSON.
+        sampler, pruner, cv: Their names, or what kind of object they were.
+        metric, metrics: Names of the objective and of everything measured.
+        callables: Import paths of those metrics that are functions, None for one that cannot be imported.
+        early_stopping: Its patience and monitor, or None.
+        data, test_data, model, folds: Digests.
+        facts: Rows, classes, kind and versions, for the reader.
+        numerics: What the workers honour, once resolved.
+        goal: Arguments of the last `run`, for `resume`.
+        test: Scores on the test rows, by digest of (config, stop point): each is computed once.
+    """
+
+    name: str
+    task: Mapping[str, Any]
+    space: Mapping[str, Any]
+    sampler: str
+    pruner: str
+    cv: str
+    metric: str
+    metrics: tuple[str, ...]
+    callables: Mapping[str, str | None]
+    early_stopping: Mapping[str, Any] | None
+    evaluations_per_epoch: int
+    repeats: int
+    seed: int
+    precision: str
+    deterministic: bool
+    data: str
+    test_data: str | None
+    model: str
+    folds: str
+    facts: Mapping[str, Any]
+    numerics: Mapping[str, Any] | None = None
+    goal: Mapping[str, Any] | None = None
+    test: Mapping[str, Any] | None = None
+    format: int = FORMAT
+
+    @classmethod
+    def of(
+        cls,
+        study: "Study",
+        numerics: Mapping[str, Any] | None = None,
+        goal: Mapping[str, Any] | None = None,
+        test: Mapping[str, Any] | None = None,
+    ) -> "Description":
+        """Describe a study as it is now; reads its data when that has not been done."""
+        prepared = study.prepared
+        sources = [study.metric, *study.metrics]
+        return cls(
+            name=study.name,
+            task=study.task.describe(),
+            space=study.space.to_json(),
+            sampler=named(study.sampler),
+            pruner=named(study.pruner),
+            cv=study.cv_name,
+            metric=study.objective.name,
+            metrics=tuple(metric.name for metric in study.measured),
+            callables={_callable_name(source): _import_path(source) for source in sources if callable(source)},
+            early_stopping=None if study.early_stopping is None else asdict(study.early_stopping),
+            evaluations_per_epoch=study.evaluations_per_epoch,
+            repeats=study.repeats,
+            seed=study.seed,
+            precision=study.precision,
+            deterministic=study.deterministic,
+            data=prepared.data_digest,
+            test_data=prepared.test_digest,
+            model=prepared.model_digest,
+            folds=study.folds.digest,
+            facts={
+                "rows": prepared.rows,
+                "test_rows": prepared.test_rows,
+                "classes": list(prepared.classes),
+                "kind": prepared.kind,
+                "folds": len(study.folds.pairs),
+                "hpsearch": __version__,
+            },
+            numerics=numerics,
+            goal=goal,
+            test=test,
+        )
+
+    @property
+    def needs_its_script(self) -> bool:
+        """Whether the study cannot go on without the script or notebook that made a part of it."""
+        module, _, name = str(self.task["task"]).partition(":")
+        rules = [text for text in (self.sampler, self.pruner) if not re.fullmatch(r"\w+|Grid\(points=\d+\)", text)]
+        return module in SCRIPTS or "<" in name or None in self.callables.values() or bool(rules)
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "metrics": list(self.metrics)}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Description":
+        """Read a description back.
+
+        Raises:
+            StudyChangedError: It was written by a version of hpsearch with another format.
+        """
+        if values.get("format") != FORMAT:
+            raise StudyChangedError(
+                f"The study was written in format {values.get('format')!r} and this hpsearch reads format {FORMAT}. "
+                "Install the version of hpsearch that wrote it (see its study.json), or start a new study."
+            )
+        return replace(cls(**values), metrics=tuple(values["metrics"]))
+
+    def write(self, path: Path) -> None:
+        """Write the description where a person reads it, durably and whole."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(path.name + ".partial")
+        with temporary.open("w", encoding="utf-8") as file:
+            json.dump(self.to_json(), file, indent=2, ensure_ascii=False)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+
+
+CONTRACT = {
+    "metric": "the objective",
+    "metrics": "the metrics",
+    "early_stopping": "early stopping",
+    "evaluations_per_epoch": "evaluations_per_epoch",
+    "repeats": "repeats",
+    "seed": "the seed",
+    "model": "the pretrained model (its content differs)",
+    "data": "the training data (its content or its encoding differs)",
+    "test_data": "the test data (its content or its encoding differs)",
+    "folds": "the folds (cv, the seed, or groups)",
+}
+"""What may not change under a study's name, and how to call it; sampler and pruner may."""
+
+
+def difference(stored: Description, given: Description) -> str:
+    """Return in words what has changed between two descriptions of a study, or an empty text."""
+    space = Space.from_json(stored.space).difference(Space.from_json(given.space))
+    found = [f"the space: {space}"] if space else []
+    for name, words in CONTRACT.items():
+        before, now = getattr(stored, name), getattr(given, name)
+        if before != now:
+            shown = "" if name in ("model", "data", "test_data", "folds") else f", which was {before!r} and is {now!r}"
+            found.append(words + shown)
+    return "; ".join(found)
+
+
+def named(value: Any) -> str:
+    """Return the name of a sampler, pruner or splitter, or what an object says of itself."""
+    if value is None:
+        return "none"
+    if type(value).__repr__ is object.__repr__:
+        return f"<{type(value).__name__}>"  # an address in memory would say nothing
+    return value if isinstance(value, str) else repr(value)
+
+
+def _callable_name(source: Any) -> str:
+    from hpsearch.metrics import metric_name
+
+    return metric_name(source)
+
+
+def _import_path(source: Any) -> str | None:
+    """Return "module:name" of a function that can be imported, or None (notebooks, lambdas, scorer objects)."""
+    module, name = getattr(source, "__module__", None), getattr(source, "__qualname__", None)
+    if not module or not name or module in SCRIPTS or "<" in name:
+        return None
+    return f"{module}:{name}"
+
+
+def import_callable(path: str) -> Any:
+    """Return what an import path names.
+
+    Raises:
+        UsageError: It cannot be imported any more.
+    """
+    import importlib
+
+    module, _, name = path.partition(":")
+    try:
+        found: Any = importlib.import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(
+            f"The study measures {path}, which cannot be imported here ({error}). Run it from where its module can "
+            "be found, or pass metric= and metrics= to hp.load."
+        ) from error
+    return found

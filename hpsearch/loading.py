@@ -1,0 +1,229 @@
+"""Studies found again: by name, in their folder or database, without the script that made them."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpsearch.description import Description, import_callable
+from hpsearch.errors import DataError, StoreError, StudyNotFoundError, UsageError, nearest
+from hpsearch.records import History
+from hpsearch.space import Space
+from hpsearch.study import DATABASE_FILE, DESCRIPTION_FILE, FOLDS_FILE, Study
+
+if TYPE_CHECKING:
+    from hpsearch.records.store import Store
+    from hpsearch.tasks import Task
+
+
+@dataclass(frozen=True)
+class StoredStudy:
+    """A study as it is kept, read without its task, its data and its metrics: these need not be there any more.
+
+    Attributes:
+        description: What it is.
+        history: What has happened.
+        folder: Where it is kept.
+        test_shares: By fold, held-out rows over all rows of the split; None where the folds are not in its folder.
+    """
+
+    description: Description
+    history: History
+    folder: Path
+    test_shares: tuple[float, ...] | None
+
+
+def load(
+    name: str | Path,
+    *,
+    folder: str | Path = "runs",
+    storage: str | None = None,
+    task: "Task | None" = None,
+    metric: Any = None,
+    metrics: Sequence[Any] | None = None,
+    sampler: Any = None,
+    pruner: Any = None,
+) -> Study:
+    """Return a study that was run before, in whatever state it is.
+
+    Args:
+        name: The study's name, or a path to its folder.
+        folder: Where studies are kept.
+        storage: SQLAlchemy URL of the database, if it is not in the study's folder.
+        task: The task, where it was defined in a notebook or script and cannot be imported.
+        metric: The objective, where it is a function that cannot be imported.
+        metrics: All further metrics, where one of them cannot be imported.
+        sampler: Another sampler than before; to run further, a sampler object of Optuna's has to be given again.
+        pruner: Likewise the pruner.
+
+    Raises:
+        StudyNotFoundError: There is no such study.
+        UsageError: Its task or a metric cannot be imported and was not given.
+    """
+    place = _place(name, folder)
+    with _open(place, storage) as store:
+        description = _described(store.description, place)
+    if task is None:
+        from hpsearch.tasks import Task
+
+        task = Task.from_description(description.task, place / "data")
+    study = Study(
+        description.name,
+        task,
+        Space.from_json(description.space),
+        sampler=sampler if sampler is not None else _from_text(description.sampler),
+        cv=_splitter(description, place),
+        metric=metric if metric is not None else _metric(description.metric, description),
+        metrics=metrics if metrics is not None else [_metric(name, description) for name in description.metrics[1:]],
+        pruner=pruner if pruner is not None else _from_text(description.pruner),
+        early_stopping=_early_stopping(description.early_stopping),
+        evaluations_per_epoch=description.evaluations_per_epoch,
+        repeats=description.repeats,
+        seed=description.seed,
+        folder=place.parent,
+        storage=storage,
+        precision=description.precision,
+        deterministic=description.deterministic,
+    )
+    study.cv_name = description.cv
+    study.folder = place.resolve()  # where it is now, under whatever name its folder has
+    return study
+
+
+def studies(folder: str | Path = "runs") -> list[Description]:
+    """Return the descriptions of the studies kept in a folder, by name.
+
+    Raises:
+        StoreError: One of them cannot be read.
+    """
+    return [_description(place) for place in study_folders(folder)]
+
+
+def study_folders(folder: str | Path = "runs") -> list[Path]:
+    """Return the folders of the studies kept in a folder, by name."""
+    return sorted(place for place in Path(folder).glob("*") if _holds_study(place))
+
+
+def read(name: str | Path, *, folder: str | Path = "runs", storage: str | None = None) -> StoredStudy:
+    """Return what is kept of a study; its task need not be importable, nor its data be there.
+
+    Raises:
+        StudyNotFoundError: There is no such study.
+        StoreError: It cannot be read.
+    """
+    place = _place(name, folder)
+    with _open(place, storage) as store:
+        return StoredStudy(_described(store.description, place), store.history, place, _test_shares(place))
+
+
+def _place(name: str | Path, folder: str | Path) -> Path:
+    return Path(name) if _holds_study(Path(name)) else Path(folder) / name
+
+
+def _holds_study(place: Path) -> bool:
+    return (place / DESCRIPTION_FILE).is_file() or (place / DATABASE_FILE).is_file()
+
+
+def _open(place: Path, storage: str | None) -> "Store":
+    from hpsearch.records.store import Store
+
+    database = place.resolve() / DATABASE_FILE
+    if storage is None and not database.is_file():
+        raise _not_found(place)
+    name = _description(place).name if (place / DESCRIPTION_FILE).is_file() else place.name
+    return Store.open(storage or f"sqlite:///{database}", name)
+
+
+def _not_found(place: Path) -> StudyNotFoundError:
+    if _holds_study(place):
+        return StudyNotFoundError(
+            f"The study {place.name!r} is described in {place}, but its database is not there: it is kept elsewhere. "
+            "Give that database's URL with storage= (--storage)."
+        )
+    known = [found.name for found in study_folders(place.parent)]
+    there = f" The studies there are {', '.join(known)}." if known else " There are no studies there."
+    return StudyNotFoundError(
+        f"There is no study {place.name!r} in {place.parent}.{nearest(place.name, known)}{there} "
+        "Use folder= (--folder) to look elsewhere, or storage= (--storage) for a database."
+    )
+
+
+def _description(place: Path) -> Description:
+    """Return what study.json says, or the database where there is none: a study killed while it was being made."""
+    path = place / DESCRIPTION_FILE
+    if not path.is_file():
+        with _open(place, None) as store:
+            return _described(store.description, place)
+    try:
+        return _described(json.loads(path.read_text(encoding="utf-8")), path)
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise StoreError(
+            f"{path} cannot be read ({error}). It is a copy of what {DATABASE_FILE} beside it holds: remove it, and "
+            "the next run of the study writes it again."
+        ) from error
+
+
+def _described(values: Any, source: Path) -> Description:
+    try:
+        return Description.from_json(values)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise StoreError(f"{source}: this does not describe a study of this version of hpsearch ({error}).") from error
+
+
+def _test_shares(place: Path) -> tuple[float, ...] | None:
+    from hpsearch.data import Folds
+
+    try:
+        folds = Folds.read(place / FOLDS_FILE)
+    except DataError:
+        return None
+    return tuple(folds.test_share(index) for index in range(len(folds)))
+
+
+def _metric(name: str, description: Description) -> Any:
+    if name not in description.callables:
+        return name
+    path = description.callables[name]
+    if path is None:
+        raise UsageError(
+            f"The study {description.name!r} measures {name!r}, a function that cannot be imported (it was defined in "
+            "a notebook or script). Run that script again, which goes on where the study stood, or pass the function: "
+            "hp.load(name, metric=..., metrics=[...])."
+        )
+    return import_callable(path)
+
+
+def _early_stopping(values: Any) -> Any:
+    from hpsearch.policy.early_stopping import EarlyStopping
+
+    return None if values is None else EarlyStopping(**values)
+
+
+def _from_text(text: str) -> Any:
+    """Return a sampler or pruner from its name; an object of Optuna's has to be made by the script again."""
+    grid = re.fullmatch(r"Grid\(points=(\d+)\)", text)
+    if grid:
+        from hpsearch.space import Grid
+
+        return Grid(points=int(grid[1]))
+    return text
+
+
+def _splitter(description: Description, place: Path) -> Any:
+    """Return cv as it was given; in the place of a splitter object, the folds that it made."""
+    from hpsearch.data import Folds, Holdout
+
+    if description.cv.isdigit():
+        return int(description.cv)
+    holdout = re.fullmatch(r"Holdout\(test_size=([0-9.e-]+)\)", description.cv)
+    if holdout:
+        return Holdout(float(holdout[1]))
+    kept = place / FOLDS_FILE
+    if not kept.exists():
+        raise UsageError(
+            f"The study was made with cv={description.cv}, and the folds that it made are not in {kept}. Run the "
+            "study's own script again; it goes on where it stood."
+        )
+    return Folds.read(kept)

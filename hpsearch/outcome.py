@@ -1,0 +1,53 @@
+"""What a study came to, as a terminal shows it: a row a trial, then the best one."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from hpsearch.records import History, Origin
+
+
+def outcome_text(
+    history: History, objective: str, test_shares: Sequence[float] | None, searched: Iterable[str]
+) -> str:
+    """Return the trials and the best of them as lines of text.
+
+    Args:
+        history: Everything so far.
+        objective: Name of the objective among the metrics.
+        test_shares: By fold, held-out rows over all rows of the split; None leaves the interval out.
+        searched: Names of the searched hyperparameters; the fixed ones are shown of the best trial only.
+    """
+    from hpsearch.analysis import best_trial, summarize, summarize_all
+
+    if not history.trials:
+        return "No trial has been begun."
+    names = list(searched)
+    rows = [["trial", "state", objective, "std", "folds", *names, "why it ended"]]
+    for summary in summarize_all(history, objective):
+        origin = "" if summary.origin is Origin.SAMPLER else f" ({summary.origin.value})"
+        measured = [_number(summary.value), _number(summary.std), f"{len(summary.folds)}/{summary.runs}"]
+        params = [_cell(summary.config.get(name)) for name in names]
+        rows.append([f"{summary.number}{origin}", summary.state.value, *measured, *params, summary.reason or ""])
+    lines = aligned(rows)
+    trial = best_trial(history)
+    if trial is None:
+        return "\n".join([*lines, "No trial is complete."])
+    best = summarize(trial, history, objective, test_shares)
+    interval = "" if best.interval is None else f", 95% interval {best.interval[0]:.4f} to {best.interval[1]:.4f}"
+    lines.append(f"best: trial {best.number}, {objective} {best.value:.4f}{interval}, at epoch {best.epoch:g}")
+    lines += [f"  {name} = {value}" for name, value in best.config.items()]
+    return "\n".join(lines)
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows of cells as lines of left-aligned columns."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)

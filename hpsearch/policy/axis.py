@@ -1,0 +1,51 @@
+"""The step axis that pruners see: comparable across trials that train for different lengths.
+
+A step counts quarters of a trial's own runs: with four rungs a run, step 1 is a quarter of the first fold's
+epochs, step 4 its end, step 5 a quarter of the second fold, and so on. A trial of one epoch and a trial of four
+meet at every step, which a count of epochs would not give.
+"""
+
+from hpsearch.policy.values import running_best
+from hpsearch.records import History, Trial
+
+RUNGS_PER_RUN = 4
+"""Steps of the pruner's axis in one run."""
+
+
+def rung(index: int, point: int, horizon: int, stop: int | None) -> int | None:
+    """Return the step that evaluation point `point` of a trial's run number `index` reaches first, if any.
+
+    Args:
+        index: Position of the run in its trial, from 0.
+        point: The evaluation point, from 1.
+        horizon: The run's last evaluation point.
+        stop: The point where the trial's runs end, once the first fold has set it.
+    """
+    end = horizon if index == 0 else (stop or horizon)
+    if point == stop:
+        return RUNGS_PER_RUN * (index + 1)
+    quarter = RUNGS_PER_RUN * point // end
+    reached = quarter > RUNGS_PER_RUN * (point - 1) // end
+    return RUNGS_PER_RUN * index + quarter if reached else None
+
+
+def reports(history: History, trial: Trial, objective: str) -> tuple[tuple[int, float], ...]:
+    """Return the (step, partial value) pairs a trial has reached so far, in the order of the steps.
+
+    The partial value at a step is the mean over the runs begun so far of the best objective each has shown. Runs
+    are walked in the trial's order, and a run counts only once all before it have ended, so that the pairs depend
+    on what was measured and not on which worker was faster.
+    """
+    pairs: list[tuple[int, float]] = []
+    ended: list[float] = []
+    for index, run in enumerate(trial.runs):
+        evaluations = history.of(run.key)[: trial.stop]
+        for evaluation in evaluations:
+            step = rung(index, evaluation.point, run.horizon, trial.stop)
+            if step is not None:
+                current = running_best(evaluations[: evaluation.point], objective)
+                pairs.append((step, (sum(ended) + current) / (len(ended) + 1)))
+        if trial.stop is None or len(evaluations) < trial.stop:
+            break
+        ended.append(running_best(evaluations, objective))
+    return tuple(pairs)

@@ -1,0 +1,67 @@
+"""When the first fold has stopped improving: the rule that sets a trial's stop point."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from hpsearch.errors import UsageError
+from hpsearch.records import LOSS, Evaluation
+
+
+@dataclass(frozen=True)
+class EarlyStopping:
+    """Stop when the monitored number has not improved for a number of epochs.
+
+    The first fold is watched; the later folds then run exactly as far, so that all folds of a trial are trained
+    for the same number of epochs, as the refit will be.
+
+    Attributes:
+        patience: Epochs without improvement, may be a fraction (Prechelt 1998, "Early stopping - but when?").
+        monitor: "loss" (the mean validation loss, smoother than most metrics) or "objective".
+
+    Raises:
+        UsageError: The patience is not positive, or the monitor is unknown.
+    """
+
+    patience: float = 1.0
+    monitor: Literal["loss", "objective"] = "loss"
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.patience) and self.patience > 0):
+            raise UsageError(
+                f"early_stopping must be a positive number of epochs, not {self.patience!r}; "
+                "None switches early stopping off."
+            )
+        if self.monitor not in ("loss", "objective"):
+            raise UsageError(f"Early stopping monitors 'loss' or 'objective', not {self.monitor!r}.")
+
+    def stop_point(
+        self, evaluations: Sequence[Evaluation], objective: str, warmup_epochs: float, evaluations_per_epoch: int
+    ) -> int | None:
+        """Return the point at which a run stops early, or None while it goes on.
+
+        Nothing stops before the learning rate's warmup and one full epoch are over: a loss on its initial plateau
+        says nothing yet.
+
+        Args:
+            evaluations: The run's evaluations at points 1, 2, 3, ...
+            objective: Name of the objective among the metrics.
+            warmup_epochs: Epochs of learning-rate warmup.
+            evaluations_per_epoch: Evaluation points an epoch.
+        """
+        patience = max(1, math.ceil(self.patience * evaluations_per_epoch - 1e-9))
+        earliest = math.ceil(max(1.0, warmup_epochs) * evaluations_per_epoch - 1e-9)
+        best_point, best = 0, math.inf
+        for evaluation in evaluations:
+            monitored = self._monitored(evaluation, objective)
+            if monitored < best:
+                best_point, best = evaluation.point, monitored
+            if evaluation.point >= earliest and evaluation.point - best_point >= patience:
+                return evaluation.point
+        return None
+
+    def _monitored(self, evaluation: Evaluation, objective: str) -> float:
+        """Return the monitored number, smaller is better; what is not a number never improves."""
+        value = evaluation.metrics[LOSS] if self.monitor == "loss" else -evaluation.metrics[objective]
+        return value if math.isfinite(value) else math.inf

@@ -1,0 +1,164 @@
+"""What to do with a trial after something was recorded of it: one pure function of History."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hpsearch.policy.axis import reports, rung
+from hpsearch.policy.early_stopping import EarlyStopping
+from hpsearch.policy.pruning import Pruner
+from hpsearch.policy.values import complete_value
+from hpsearch.records import Action, Decision, History, Outcome, Run, SegmentResult, Trial
+
+LOST_LIMIT = 3
+"""Dead workers or hangs in a row, none of which got the run further, after which its trial fails: the run is to blame."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The rules that a study's trials are judged by.
+
+    Attributes:
+        objective: Name of the objective among the metrics.
+        evaluations_per_epoch: Evaluation points an epoch.
+        early_stopping: The rule that ends the first fold, or None.
+        pruner: The rule that ends a trial.
+    """
+
+    objective: str
+    evaluations_per_epoch: int
+    early_stopping: EarlyStopping | None
+    pruner: Pruner
+
+    def decide(self, history: History, number: int) -> Decision:
+        """Return what is to be done with a trial, given all that has happened.
+
+        Asked again on the same History it says the same, which is what makes a crash between a record and its
+        decision harmless.
+        """
+        trial = history.trials[number]
+        if trial.state.is_finished:
+            return Decision(number, Action.CONTINUE, "the trial has ended")
+        failed = self._after_bad_outcome(history, trial)
+        if failed is not None:
+            return failed
+        stop = trial.stop if trial.stop is not None else self.stop_point(history, trial)
+        if stop is None:
+            return self._prune(history, trial) or Decision(number, Action.CONTINUE, "the first fold goes on")
+        if all(history.point(run) >= stop for run in trial.runs):
+            return self._complete(history, trial, stop)
+        if trial.stop is None:
+            early = stop < trial.runs[0].horizon
+            reason = f"the first fold stopped at point {stop} of {trial.runs[0].horizon}"
+            return Decision(number, Action.STOP_EARLY if early else Action.CONTINUE, reason, stop=stop)
+        return self._prune(history, trial) or Decision(number, Action.CONTINUE, "its folds go on")
+
+    def stop_point(self, history: History, trial: Trial) -> int | None:
+        """Return where the first run stops: early, at its horizon, or None while it goes on."""
+        run = trial.runs[0]
+        early = self.stops_early(run, history)
+        if early is not None:
+            return early
+        return run.horizon if history.point(run) >= run.horizon else None
+
+    def stops_early(self, run: Run, history: History) -> int | None:
+        """Return the point at which the early-stopping rule ends a first run, or None."""
+        if self.early_stopping is None:
+            return None
+        return self.early_stopping.stop_point(
+            history.of(run.key), self.objective, warmup_epochs(run), self.evaluations_per_epoch
+        )
+
+    def _prune(self, history: History, trial: Trial) -> Decision | None:
+        """Ask the pruner, where a run has just reached a step of its axis after the learning rate's warmup."""
+        reached = reports(history, trial, self.objective)
+        if not reached or not self._at_rung(history, trial):
+            return None
+        reason = self.pruner.reason_to_prune(history, trial)
+        if reason is None:
+            return None
+        return self._pruned(history, trial, reason)
+
+    def _at_rung(self, history: History, trial: Trial) -> bool:
+        for index, run in enumerate(trial.runs):
+            point = history.point(run)
+            if trial.stop is None or point < trial.stop:
+                past_warmup = index > 0 or point > warmup_epochs(run) * self.evaluations_per_epoch
+                if point == 0:
+                    return index > 0
+                return past_warmup and rung(index, point, run.horizon, trial.stop) is not None
+        return False
+
+    def _pruned(self, history: History, trial: Trial, reason: str) -> Decision:
+        reached = reports(history, trial, self.objective)
+        value = reached[-1][1] if reached and math.isfinite(reached[-1][1]) else None
+        point = max((history.point(run) for run in trial.runs), default=0)
+        return Decision(
+            trial.number, Action.PRUNE, reason, value=value, point=point or None, stop=trial.stop, reports=reached
+        )
+
+    def _after_bad_outcome(self, history: History, trial: Trial) -> Decision | None:
+        """Return the decision that follows the bad end of a segment, or None where none ended badly."""
+        for run in trial.runs:
+            outcomes = history.outcomes(run)
+            if not outcomes:
+                continue
+            where = f"on fold {run.fold}, after point {history.point(run)} of {run.horizon}"
+            if outcomes[-1].is_bad_luck:
+                words = "diverged" if outcomes[-1] is Outcome.DIVERGED else "ran out of memory"
+                return Decision(trial.number, Action.PRUNE, f"{words} {where}", stop=trial.stop)
+            if outcomes[-1] is Outcome.FAILED:
+                return Decision(trial.number, Action.FAIL, f"failed {where}", stop=trial.stop)
+            if _lost_in_a_row(history.results[run.key]) >= LOST_LIMIT:
+                reason = f"its worker was lost {LOST_LIMIT} times {where}"
+                return Decision(trial.number, Action.FAIL, reason, stop=trial.stop)
+        return None
+
+    def _complete(self, history: History, trial: Trial, stop: int) -> Decision:
+        point, value = complete_value(history, trial, self.objective, stop)
+        if not math.isfinite(value):
+            return Decision(trial.number, Action.FAIL, f"{self.objective} was never a number", stop=stop)
+        return Decision(
+            trial.number,
+            Action.COMPLETE,
+            f"every fold reached point {stop}",
+            value=value,
+            point=point,
+            stop=stop,
+            reports=reports(history, replace(trial, stop=stop), self.objective),
+            attributes=self._attributes(history, trial, point),
+        )
+
+    def _attributes(self, history: History, trial: Trial, point: int) -> Mapping[str, Any]:
+        evaluations = [history.of(run.key)[point - 1] for run in trial.runs]
+        means = {
+            name: sum(evaluation.metrics[name] for evaluation in evaluations) / len(evaluations)
+            for name in evaluations[0].metrics
+        }
+        return {
+            "epoch": point / self.evaluations_per_epoch,
+            "folds": [evaluation.metrics[self.objective] for evaluation in evaluations],
+            "metrics": {name: value for name, value in means.items() if math.isfinite(value)},
+        }
+
+
+def warmup_epochs(run: Run) -> float:
+    """Return the epochs of a run in which the learning rate is warmed up."""
+    return float(run.config.get("warmup_ratio") or 0.0) * float(run.config["epochs"])
+
+
+def _lost_in_a_row(results: tuple[SegmentResult, ...]) -> int:
+    """Count the workers lost or hung at the end of a run's history that got it no further.
+
+    A pause between them is no one's fault; one that got further shows that the run can be trained.
+    """
+    count = 0
+    for result in reversed(results):
+        if result.point > result.segment.start:
+            break
+        if result.outcome in (Outcome.LOST, Outcome.TIMED_OUT):
+            count += 1
+        elif result.outcome is not Outcome.PAUSED:
+            break
+    return count

@@ -1,0 +1,38 @@
+"""What happened: frozen record types, the read model, and the store (imported on its own, by the coordinator only)."""
+
+from hpsearch.records.history import History
+from hpsearch.records.keys import ask_seed, digest, run_key, run_seed
+from hpsearch.records.types import (
+    LOSS,
+    Action,
+    Decision,
+    Evaluation,
+    Origin,
+    Outcome,
+    Run,
+    Segment,
+    SegmentResult,
+    Slot,
+    Trial,
+    TrialState,
+)
+
+__all__ = [
+    "LOSS",
+    "Action",
+    "Decision",
+    "Evaluation",
+    "History",
+    "Origin",
+    "Outcome",
+    "Run",
+    "Segment",
+    "SegmentResult",
+    "Slot",
+    "Trial",
+    "TrialState",
+    "ask_seed",
+    "digest",
+    "run_key",
+    "run_seed",
+]

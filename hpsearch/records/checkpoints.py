@@ -1,0 +1,182 @@
+"""Checkpoints on disk: a folder a checkpoint, renamed into place, within a budget of bytes. No pickle.
+
+`<run key>.<n>/` holds the files of one checkpoint and `checkpoint.json`, which says what they are and how long each
+is. A newer one gets the next n, and appears by one rename once every byte of it is on the disk; only then is the older
+one removed. So a kill at any moment leaves the older or the newer. What ends in `.partial` is nobody's.
+"""
+
+import json
+import logging
+import os
+import re
+import shutil
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hpsearch.errors import StoreError
+
+DESCRIPTION = "checkpoint.json"
+_PARTIAL = ".partial"
+_COMPLETE = re.compile(r"[A-Za-z0-9_-]+\.[0-9]+")
+_FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
+
+logger = logging.getLogger("hpsearch")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a run stood: after `step` optimizer steps, having passed evaluation point `point`."""
+
+    point: int
+    step: int
+    files: Mapping[str, bytes]
+
+
+class CheckpointFolder:
+    """The last checkpoint of each run. One process at a time may use a folder: the one that holds the study's lease.
+
+    Args:
+        folder: Where they lie; made when first needed.
+        budget_bytes: What they should fit into. Nothing is dropped by itself: ask `over_budget`, and `remove`.
+    """
+
+    def __init__(self, folder: Path, budget_bytes: int) -> None:
+        self.folder = folder
+        self.budget_bytes = budget_bytes
+        self._sizes = {path.name: _size(path) for path in self._entries() if _COMPLETE.fullmatch(path.name)}
+
+    @property
+    def bytes_used(self) -> int:
+        """Bytes of all checkpoints."""
+        return sum(self._sizes.values())
+
+    def over_budget(self) -> int:
+        """Return how many bytes must go, 0 where none."""
+        return max(0, self.bytes_used - self.budget_bytes)
+
+    def runs(self) -> set[str]:
+        """Return the keys of the runs that have a checkpoint."""
+        return {_run_of(name) for name in self._sizes}
+
+    def write(self, run: str, point: int, step: int, files: Mapping[str, bytes]) -> None:
+        """Make a checkpoint durable, then drop the older one of the run.
+
+        Raises StoreError where the disk refuses; the older one is then still there.
+        """
+        names_fit = _COMPLETE.fullmatch(f"{run}.0") and all(_FILE_NAME.fullmatch(name) for name in files)
+        if not names_fit or DESCRIPTION in files:
+            raise ValueError(f"run {run!r} with files {sorted(files)}: these names cannot be a checkpoint's")
+        older = self._of(run)
+        target = self.folder / f"{run}.{older[0][1] + 1 if older else 1}"
+        partial = target.with_name(target.name + _PARTIAL)
+        description = {
+            "run": run,
+            "point": point,
+            "step": step,
+            "bytes": {name: len(content) for name, content in files.items()},
+        }
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(partial, ignore_errors=True)
+            _write_folder(partial, {**files, DESCRIPTION: json.dumps(description).encode("utf-8")})
+            os.rename(partial, target)
+            _sync_folder(self.folder)
+        except OSError as error:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise StoreError(
+                f"{target}: a checkpoint of {sum(map(len, files.values()))} bytes cannot be written ({error}). Make "
+                "room on the disk or lower the checkpoints' byte budget; the run goes on from its older checkpoint."
+            ) from error
+        self._sizes[target.name] = _size(target)
+        for path, _ in older:
+            self._discard(path)
+
+    def read(self, run: str) -> Checkpoint | None:
+        """Return the newest checkpoint of a run that is whole, or None. A damaged one is logged and passed over."""
+        for path, _ in self._of(run):
+            try:
+                return _read_folder(path, run)
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                logger.warning("%s: this checkpoint is damaged and taken as absent (%s)", path, error)
+        return None
+
+    def remove(self, run: str) -> bool:
+        """Delete the checkpoint of a run; False where it has none."""
+        paths = self._of(run)
+        for path, _ in reversed(paths):  # the oldest first: a kill in between must not bring an older one back
+            self._discard(path)
+        return bool(paths)
+
+    def sweep(self, keep: Collection[str]) -> list[str]:
+        """Delete what a kill left half written, and the checkpoints of runs not in `keep`; return their names."""
+        newest = {run: path for run in keep for path, _ in self._of(run)[:1]}
+        dropped = []
+        for path in self._entries():
+            if path not in newest.values():
+                dropped.append(path.name)
+                self._discard(path)
+        return dropped
+
+    def _entries(self) -> list[Path]:
+        return sorted(self.folder.iterdir()) if self.folder.is_dir() else []
+
+    def _of(self, run: str) -> list[tuple[Path, int]]:
+        """Return the checkpoints of a run, newest first: one, or two where a kill came before the older one went."""
+        found = [(self.folder / name, int(name.rpartition(".")[2])) for name in self._sizes if _run_of(name) == run]
+        return sorted(found, key=lambda each: each[1], reverse=True)
+
+    def _discard(self, path: Path) -> None:
+        """Make a checkpoint vanish in one step, then free its bytes."""
+        gone = path
+        if path.suffix != _PARTIAL and path.is_dir():
+            gone = path.with_name(path.name + _PARTIAL)
+            shutil.rmtree(gone, ignore_errors=True)
+            os.rename(path, gone)
+        self._sizes.pop(path.name, None)
+        if gone.is_dir():
+            shutil.rmtree(gone, ignore_errors=True)
+        else:
+            gone.unlink(missing_ok=True)
+
+
+def _run_of(name: str) -> str:
+    return name.rpartition(".")[0]
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.iterdir())
+
+
+def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write `files` into a new `folder`, and wait for the disk."""
+    folder.mkdir()
+    for name, content in files.items():
+        with (folder / name).open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    _sync_folder(folder)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Wait until the names in `folder` are on the disk. Windows has no such call, and orders renames by itself."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _read_folder(folder: Path, run: str) -> Checkpoint:
+    """Read a checkpoint. Raises OSError, ValueError, KeyError or TypeError where it is not whole."""
+    description: dict[str, Any] = json.loads((folder / DESCRIPTION).read_bytes())
+    if description["run"] != run:
+        raise ValueError(f"it is of run {description['run']}")
+    files = {name: (folder / name).read_bytes() for name in description["bytes"]}
+    for name, content in files.items():
+        if len(content) != description["bytes"][name]:
+            raise ValueError(f"{name} has {len(content)} bytes, not {description['bytes'][name]}")
+    return Checkpoint(int(description["point"]), int(description["step"]), files)

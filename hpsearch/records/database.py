@@ -1,0 +1,141 @@
+"""Opening the one database of a study: URLs, drivers, durability, and errors that say what to do."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import optuna
+from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
+from hpsearch.errors import StoreError
+
+BUSY_SECONDS = 60.0
+"""How long a SQLite connection waits for another's write before it gives up."""
+
+_DRIVERS = {
+    "psycopg": "psycopg[binary]",
+    "psycopg2": "psycopg2-binary",
+    "asyncpg": "psycopg[binary]",
+    "MySQLdb": "mysqlclient",
+    "pymysql": "pymysql",
+    "mysql": "mysql-connector-python",
+    "mariadb": "mariadb",
+}
+
+
+def sqlite_url(path: Path) -> str:
+    """Return the URL of the SQLite database at `path`."""
+    return URL.create("sqlite", database=str(path.absolute())).render_as_string(hide_password=False)
+
+
+def sqlite_path(url: URL) -> Path | None:
+    """Return where the database of `url` lies, or None where it is not a SQLite file."""
+    return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
+
+
+def shown(url: URL) -> str:
+    """Return `url` as messages show it: the path of a SQLite file, or the URL without its password."""
+    path = sqlite_path(url)
+    return str(path) if path else url.render_as_string(hide_password=True)
+
+
+def parse_url(url: str) -> URL:
+    """Return `url` checked, with the path of a SQLite file made absolute. Raises StoreError."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise StoreError(
+            f"storage={url!r} is not a database URL. Write 'sqlite:///path/to/study.db', "
+            "'postgresql+psycopg://user:password@host/database' or 'mysql+pymysql://user:password@host/database'."
+        ) from error
+    if parsed.get_backend_name() not in ("sqlite", "postgresql", "mysql", "mariadb"):
+        raise StoreError(
+            f"storage={shown(parsed)!r}: hpsearch keeps studies in SQLite, PostgreSQL or MySQL (also MariaDB), not in "
+            f"{parsed.get_backend_name()!r}. Use one of those, or leave `storage` out for a SQLite file."
+        )
+    path = sqlite_path(parsed)
+    in_file = path is not None and not str(path).startswith((":", "file:")) and not parsed.query
+    if parsed.get_backend_name() == "sqlite" and not in_file:
+        raise StoreError(
+            f"storage={url!r} does not name a plain SQLite file; a study must outlive its process. Write "
+            "'sqlite:///path/to/study.db' (a path without '?')."
+        )
+    return parsed if path is None else parsed.set(database=str(path.absolute()))
+
+
+def optuna_url(url: URL) -> str:
+    """Return `url` as optuna.storages.RDBStorage takes it: it formats the text, so braces are doubled."""
+    return url.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}")
+
+
+def engine_arguments(url: URL) -> dict[str, Any]:
+    """Return what both engines, Optuna's and ours, are made with."""
+    if sqlite_path(url):
+        return {"connect_args": {"timeout": BUSY_SECONDS}}
+    return {"pool_pre_ping": True}
+
+
+def _be_durable(connection: sqlite3.Connection, _record: object) -> None:
+    """A committed transaction survives a power cut: in WAL mode only with synchronous=FULL."""
+    connection.execute("PRAGMA synchronous=FULL")
+
+
+def make_durable(engine: Engine) -> None:
+    """Make every connection that `engine` opens from now on wait for the disk on commit."""
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _be_durable)
+        engine.dispose()
+
+
+def open_engine(url: URL) -> Engine:
+    """Return an engine on `url`; nothing is connected yet. Raises StoreError where the driver is missing."""
+    try:
+        engine = create_engine(url, **engine_arguments(url))
+    except NoSuchModuleError as error:
+        raise StoreError(f"storage={shown(url)!r}: SQLAlchemy knows no driver {url.drivername!r}.") from error
+    except ImportError as error:
+        driver = error.name or url.get_driver_name()
+        package = _DRIVERS.get(driver.partition(".")[0], driver)
+        raise StoreError(
+            f"storage={shown(url)!r} needs the Python package {package!r}, which is not installed here. "
+            f"Install it with: pip install '{package}'"
+        ) from error
+    make_durable(engine)
+    return engine
+
+
+def prepare_file(url: URL) -> None:
+    """Make the folder and the file of a SQLite database, in WAL mode: readers never wait for the writer."""
+    path = sqlite_path(url)
+    if path is None:
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(path, timeout=BUSY_SECONDS)
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        finally:
+            connection.close()
+    except (OSError, sqlite3.Error) as error:
+        raise StoreError(
+            f"{path}: the study's database cannot be made here ({error}). Choose a folder on a local disk that you may "
+            "write to (`folder=`), or give a database server's URL (`storage=`)."
+        ) from error
+
+
+@contextmanager
+def database_errors(url: URL, doing: str) -> Iterator[None]:
+    """Turn what the database raises while `doing` something into a StoreError that says so."""
+    try:
+        yield
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError, sqlite3.Error) as error:
+        cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
+        first_line = str(cause or error).strip().partition("\n")[0]
+        raise StoreError(
+            f"{shown(url)}: the database failed while {doing} ({first_line}). What was recorded before is safe. Check "
+            "that the disk has room and the database can be reached, then resume the study."
+        ) from error

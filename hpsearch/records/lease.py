@@ -1,0 +1,274 @@
+"""The lease: at most one coordinator writes to a study, and one that lost it can write nothing more.
+
+Two ways to hold it. On SQLite an OS file lock: the kernel holds it as long as the process lives, stopped ones too,
+and lets go at its death. On a server a row, taken over by compare-and-swap once it has expired on the server's clock
+(Gray and Cheriton 1989). In both ways each acquisition draws a fencing token, and each write checks it in its own
+transaction, so a writer that slept through its lease's end is refused.
+"""
+
+import json
+import logging
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from sqlalchemy import ColumnElement, Connection, Double, Engine, and_, insert, literal_column, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from hpsearch.errors import LeaseHeldError, LeaseLostError
+from hpsearch.records import tables
+from hpsearch.records.file_lock import FileLock
+
+LIFETIME_SECONDS = 60.0
+"""How long a server's lease lasts without renewal."""
+
+logger = logging.getLogger("hpsearch")
+
+
+class Lease(Protocol):
+    """The right to write to one study."""
+
+    @property
+    def held(self) -> bool:
+        """Whether this process believes that it holds the lease."""
+
+    def acquire(self) -> None:
+        """Take the lease. Raises LeaseHeldError while another coordinator holds it."""
+
+    def renew(self) -> None:
+        """Say that this coordinator lives; cheap enough for every turn of a loop. Raises LeaseLostError."""
+
+    def release(self) -> None:
+        """Give the lease back; nothing happens where it is not held."""
+
+    def fence(self, connection: Connection) -> None:
+        """Check the token, and hold it until the transaction of `connection` ends. Raises LeaseLostError."""
+
+    def guard(self) -> AbstractContextManager[None]:
+        """Return a block in which Optuna may write for us, on connections of its own. Raises LeaseLostError."""
+
+
+def server_clock(dialect: str) -> ColumnElement[float]:
+    """Return the database's own clock, in seconds since 1970, as an SQL expression of `dialect`."""
+    text = {
+        "sqlite": "((julianday('now') - 2440587.5) * 86400.0)",
+        "postgresql": "extract(epoch from clock_timestamp())",
+        "mysql": "unix_timestamp(now(6))",
+        "mariadb": "unix_timestamp(now(6))",
+    }[dialect]
+    return literal_column(text, Double)
+
+
+def holder() -> str:
+    """Return who this process is, as the lock file and the lease table name a holder."""
+    return json.dumps({"host": socket.gethostname(), "process": os.getpid(), "since": round(time.time(), 3)})
+
+
+def held_error(study: str, owner: str, remedy: str) -> LeaseHeldError:
+    """Return the error that names who holds the lease; `owner` is what `holder` wrote, or nothing yet."""
+    try:
+        facts: dict[str, Any] = json.loads(owner)
+        since = datetime.fromtimestamp(facts["since"]).astimezone().isoformat(" ", "seconds")
+        who = f"process {facts['process']} on host {facts['host']}, since {since}"
+    except (ValueError, KeyError, TypeError):
+        who = "a process that has not yet written down which one it is"
+    return LeaseHeldError(f"Study {study!r} is being run by {who}; only one coordinator may write to it. {remedy}")
+
+
+class TokenRow:
+    """The row of a study in the lease table: its fencing token, and what this process knows of it."""
+
+    def __init__(self, engine: Engine, study: str, clock: ColumnElement[float] | None = None) -> None:
+        self.engine = engine
+        self.study = study
+        self.clock = server_clock(engine.dialect.name) if clock is None else clock
+        self.token: int | None = None
+        self._row = tables.lease.c.study == study
+
+    def take(self, lifetime: float | None) -> bool:
+        """Draw a new token if the lease is free, or expired, or `lifetime` is None (a file lock guards it)."""
+        row = tables.lease
+        free = or_(row.c.owner.is_(None), row.c.expires <= self.clock) if lifetime is not None else self._row
+        self._insert_missing()
+        with self.engine.begin() as connection:
+            taken = connection.execute(
+                update(row)
+                .where(and_(self._row, free))
+                .values(token=row.c.token + 1, owner=holder(), since=self.clock, expires=self.clock + (lifetime or 0.0))
+            )
+            if taken.rowcount != 1:
+                return False
+            self.token = connection.execute(select(row.c.token).where(self._row)).scalar_one()
+        return True
+
+    def _insert_missing(self) -> None:
+        with self.engine.connect() as connection:
+            if connection.execute(select(tables.lease.c.token).where(self._row)).first() is not None:
+                return
+        try:
+            with self.engine.begin() as connection:
+                connection.execute(insert(tables.lease).values(study=self.study, token=0, since=0.0, expires=0.0))
+        except IntegrityError:
+            logger.debug("study %s: another process made its lease row first", self.study)
+
+    def owner(self) -> str:
+        with self.engine.connect() as connection:
+            return connection.execute(select(tables.lease.c.owner).where(self._row)).scalar() or ""
+
+    def change(self, connection: Connection, **values: Any) -> None:
+        """Write `values` where the token is still ours, which locks the row until the transaction ends.
+
+        Raises LeaseLostError where it is not; from then on this process knows, and asks no more.
+        """
+        ours = and_(self._row, tables.lease.c.token == self._our_token())
+        values = values or {"token": tables.lease.c.token}
+        if connection.execute(update(tables.lease).where(ours).values(**values)).rowcount != 1:
+            raise self._lost()
+
+    def check(self) -> None:
+        """Read whether the token is still ours. Raises LeaseLostError where it is not."""
+        token = self._our_token()
+        with self.engine.connect() as connection:
+            if connection.execute(select(tables.lease.c.token).where(self._row)).scalar() != token:
+                raise self._lost()
+
+    def _our_token(self) -> int:
+        if self.token is None:
+            raise LeaseLostError(
+                f"This process does not hold study {self.study!r}, so nothing is recorded. Acquire its lease first."
+            )
+        return self.token
+
+    def _lost(self) -> LeaseLostError:
+        self.token = None
+        return LeaseLostError(
+            f"Study {self.study!r} has been taken over by another coordinator; nothing that this process says is "
+            "recorded any more, and nothing recorded before is lost. End this process; the other one goes on."
+        )
+
+    def leave(self) -> None:
+        """Mark the row as free; a token that is no longer ours is left alone."""
+        if self.token is not None:
+            try:
+                with self.engine.begin() as connection:
+                    self.change(connection, owner=None, expires=0.0)
+            except LeaseLostError as error:
+                logger.warning("%s", error)
+            self.token = None
+
+
+class FileLease:
+    """The lease of a study in a SQLite file: an OS lock on a file beside it, and the token row."""
+
+    def __init__(self, engine: Engine, study: str, path: Path) -> None:
+        self._row = TokenRow(engine, study)
+        self._lock = FileLock(path)
+
+    @property
+    def held(self) -> bool:
+        return self._lock.held and self._row.token is not None
+
+    def acquire(self) -> None:
+        if self.held:
+            return
+        self._lock.release()
+        if not self._lock.acquire(holder()):
+            raise held_error(
+                self._row.study,
+                self._lock.content(),
+                "Wait until it ends, or end it (Ctrl-C there, or `kill` with its number; a stopped process must be "
+                "continued or killed), then resume the study.",
+            )
+        try:
+            self._row.take(lifetime=None)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def renew(self) -> None:
+        with self.guard():
+            pass
+
+    def release(self) -> None:
+        try:
+            if self.held:
+                self._row.leave()
+        finally:
+            self._lock.release()
+
+    def fence(self, connection: Connection) -> None:
+        self._forget_in_child()
+        self._row.change(connection)
+
+    def _forget_in_child(self) -> None:
+        if not self._lock.held:  # this is a forked child: lock and token are its parent's
+            self._row.token = None
+
+    @contextmanager
+    def guard(self) -> Iterator[None]:
+        """Check the token first: SQLite has one writer at a time, so no transaction of ours may be open meanwhile."""
+        self._forget_in_child()
+        self._row.check()
+        yield
+
+
+class RowLease:
+    """The lease of a study on a database server: a row that expires on the server's clock unless renewed.
+
+    Args:
+        engine: The database.
+        study: The study's name.
+        lifetime: Seconds until an unrenewed lease may be taken over.
+        clock: SQL for the server's clock in seconds; by default that of the engine's dialect.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        study: str,
+        lifetime: float = LIFETIME_SECONDS,
+        clock: ColumnElement[float] | None = None,
+    ) -> None:
+        self._row = TokenRow(engine, study, clock)
+        self.lifetime = lifetime
+        self._renewed = 0.0
+
+    @property
+    def held(self) -> bool:
+        return self._row.token is not None
+
+    def acquire(self) -> None:
+        if self.held:
+            return
+        if not self._row.take(self.lifetime):
+            raise held_error(
+                self._row.study,
+                self._row.owner(),
+                f"Wait until it ends, or end it and resume {self.lifetime:.0f} s later, when its lease has expired.",
+            )
+        self._renewed = time.monotonic()
+
+    def renew(self) -> None:
+        if self.held and time.monotonic() - self._renewed < self.lifetime / 3:
+            return
+        with self._row.engine.begin() as connection:
+            self._row.change(connection, expires=self._row.clock + self.lifetime)
+        self._renewed = time.monotonic()
+
+    def release(self) -> None:
+        self._row.leave()
+
+    def fence(self, connection: Connection) -> None:
+        self._row.change(connection)
+
+    @contextmanager
+    def guard(self) -> Iterator[None]:
+        """Keep the row locked in a transaction of ours until the block ends: nobody can take over meanwhile."""
+        with self._row.engine.begin() as connection:
+            self.fence(connection)
+            yield

@@ -1,0 +1,188 @@
+"""Trials as rows of Optuna's own tables: any Optuna tool reads them, and our trials are rebuilt from them alone.
+
+What Optuna has no place for travels with a trial as attributes, written in the one transaction that makes it:
+user attribute `config`; system attributes `hpsearch:origin`, `hpsearch:training_config`, `hpsearch:runs`. A trial
+without these was made by another tool; it is left alone, and leaves a gap in the numbers.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial
+from sqlalchemy.engine import URL
+
+from hpsearch.errors import StoreError
+from hpsearch.records.database import engine_arguments, make_durable, optuna_url, shown
+from hpsearch.records.tables import finite, storable
+from hpsearch.records.types import Decision, Origin, Run, Trial, TrialState
+
+CONFIG = "config"
+ORIGIN = "hpsearch:origin"
+TRAINING_CONFIG = "hpsearch:training_config"
+RUNS = "hpsearch:runs"
+REASON = "reason"
+PARTIAL_MEAN = "partial_mean"
+"""User attribute: the mean over what a pruned trial had reached."""
+
+_TO_OPTUNA = {state: optuna.trial.TrialState[state.name] for state in TrialState}
+_FROM_OPTUNA = {theirs: ours for ours, theirs in _TO_OPTUNA.items()}
+
+RunRow = tuple[str, int, int, int]
+"""A run as a trial's row names it: (key, fold, repeat, horizon)."""
+
+
+def open_storage(url: URL) -> RDBStorage:
+    """Return Optuna's storage on `url`, its tables made where they are missing, as durable as ours."""
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        storage = RDBStorage(optuna_url(url), engine_kwargs=engine_arguments(url))
+    except RuntimeError as error:  # an incompatible schema; the message says which version made it
+        raise StoreError(f"{shown(url)}: {error}") from error
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+    make_durable(storage.engine)
+    return storage
+
+
+def _plain(value: Any) -> Any:
+    """Return `value` as it comes back from JSON, so that what is in memory equals what is read on resuming."""
+    return json.loads(json.dumps(finite(value)))
+
+
+def is_ours(frozen: FrozenTrial) -> bool:
+    return RUNS in frozen.system_attrs and CONFIG in frozen.user_attrs
+
+
+def trial_of(frozen: FrozenTrial) -> Trial:
+    """Rebuild a trial from Optuna's row; what our decisions say of it comes on top."""
+    training_config = frozen.system_attrs[TRAINING_CONFIG]
+    state = _FROM_OPTUNA[frozen.state]
+    return Trial(
+        number=frozen.number,
+        config=frozen.user_attrs[CONFIG],
+        params=frozen.params,
+        state=state,
+        origin=Origin(frozen.system_attrs[ORIGIN]),
+        runs=tuple(
+            Run(key, training_config, fold, repeat, horizon) for key, fold, repeat, horizon in frozen.system_attrs[RUNS]
+        ),
+        value=frozen.values[0] if frozen.values else None,
+        reason="ended by another Optuna tool" if state.is_finished else None,
+    )
+
+
+class OptunaRows:
+    """One study in Optuna's tables. Who holds the lease is the caller's care.
+
+    Args:
+        storage: Optuna's storage, not cached.
+        study_id: Optuna's number of the study.
+    """
+
+    def __init__(self, storage: RDBStorage, study_id: int) -> None:
+        self.storage = storage
+        self._study_id = study_id
+        self._ids: dict[int, int] = {}
+        self._reports: dict[int, dict[int, float]] = {}
+        self._attributes: dict[int, dict[str, Any]] = {}
+        self._states: dict[int, TrialState] = {}
+
+    def load(self) -> list[Trial]:
+        """Read all of our trials, in order of their numbers."""
+        self._ids, self._reports, self._attributes, self._states = {}, {}, {}, {}
+        frozen_trials = self.storage.get_all_trials(self._study_id, deepcopy=False)
+        return [self._learn(frozen) for frozen in frozen_trials if is_ours(frozen)]
+
+    def _learn(self, frozen: FrozenTrial) -> Trial:
+        trial = trial_of(frozen)
+        self._ids[trial.number] = frozen._trial_id
+        self._reports[trial.number] = dict(frozen.intermediate_values)
+        self._attributes[trial.number] = dict(frozen.user_attrs)
+        self._states[trial.number] = trial.state
+        return trial
+
+    def state(self, number: int) -> TrialState:
+        """Return the state that Optuna's row is in."""
+        return self._states[number]
+
+    def add(
+        self,
+        config: Mapping[str, Any],
+        params: Mapping[str, Any],
+        distributions: Mapping[str, BaseDistribution],
+        training_config: Mapping[str, Any],
+        runs: Sequence[RunRow],
+        origin: Origin,
+    ) -> Trial:
+        """Write a trial and its runs in one transaction, and return it as it was written."""
+        template = FrozenTrial(
+            number=-1,
+            trial_id=-1,
+            state=optuna.trial.TrialState.RUNNING,
+            value=None,
+            datetime_start=datetime.now(),
+            datetime_complete=None,
+            params=dict(params),
+            distributions=dict(distributions),
+            user_attrs={CONFIG: _plain(config)},
+            system_attrs={
+                ORIGIN: origin.value,
+                TRAINING_CONFIG: _plain(training_config),
+                RUNS: [[key, int(fold), int(repeat), int(horizon)] for key, fold, repeat, horizon in runs],
+            },
+            intermediate_values={},
+        )
+        trial_id = self.storage.create_new_trial(self._study_id, template_trial=template)
+        return self._learn(self.storage.get_trial(trial_id))
+
+    def report(self, decisions: Iterable[Decision]) -> None:
+        """Write the intermediate values of `decisions` that Optuna does not have yet; the last one of a step holds."""
+        wanted = {(each.trial, step): float(value) for each in decisions for step, value in each.reports}
+        for (number, step), value in wanted.items():
+            known = self._reports[number]
+            if self._states[number].is_finished or (step in known and repr(known[step]) == repr(value)):
+                continue
+            self.storage.set_trial_intermediate_value(self._ids[number], step, value)
+            known[step] = value
+
+    def describe(self, decision: Decision) -> None:
+        """Write the user attributes of `decision` that Optuna does not have yet."""
+        attributes = dict(decision.attributes)
+        if decision.final_state is not None and decision.reason:
+            attributes[REASON] = storable(decision.reason)
+        if decision.final_state is TrialState.PRUNED and decision.value is not None:
+            attributes[PARTIAL_MEAN] = decision.value
+        if self._states[decision.trial].is_finished:
+            return
+        known = self._attributes[decision.trial]
+        for name, value in _plain(attributes).items():
+            if name not in known or known[name] != value:
+                self.storage.set_trial_user_attr(self._ids[decision.trial], name, value)
+                known[name] = value
+
+    def finish(self, decision: Decision) -> None:
+        """Tell Optuna how a trial ended; nothing happens where it has ended already.
+
+        A pruned trial's value is its partial mean: Optuna's own `tell` likewise keeps the last reported value.
+        """
+        state = decision.final_state
+        if state is None or self._states[decision.trial].is_finished:
+            return
+        finite_value = decision.value is not None and math.isfinite(decision.value)
+        with_value = state is TrialState.COMPLETE or (state is TrialState.PRUNED and finite_value)
+        values = [float(decision.value)] if with_value and decision.value is not None else None
+        self.storage.set_trial_state_values(self._ids[decision.trial], _TO_OPTUNA[state], values)
+        self._states[decision.trial] = state
+
+    def set_state(self, number: int, state: TrialState) -> None:
+        """Move an unfinished trial between WAITING and RUNNING."""
+        if self._states[number] is not state:
+            self.storage.set_trial_state_values(self._ids[number], _TO_OPTUNA[state])
+            self._states[number] = state

@@ -1,0 +1,343 @@
+"""The store: everything that happened in one study, durable before anyone decides on it.
+
+One database holds Optuna's own tables, with the trials, and ours beside them (tables.py). The coordinator is the only
+writer and holds the lease; every writing method checks it in its own transaction. Kill the process between any two
+instructions: a trial is one transaction, an evaluation with its predictions is one, and a decision is written before
+what follows from it for Optuna, which `acquire` makes up for.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from types import MappingProxyType, TracebackType
+from typing import Any, Self
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution
+from sqlalchemy import Connection, insert, select, update
+
+from hpsearch.records import reading, retention, tables
+from hpsearch.records.database import database_errors, sqlite_path
+from hpsearch.records.history import History
+from hpsearch.records.keys import digest
+from hpsearch.records.lease import FileLease, Lease, RowLease
+from hpsearch.records.optuna_rows import OptunaRows, RunRow
+from hpsearch.records.studies import OpenStudy, lock_path, make_study, open_study, study_names
+from hpsearch.records.types import Action, Decision, Evaluation, Origin, SegmentResult, Trial, TrialState
+
+logger = logging.getLogger("hpsearch")
+
+
+class Store:
+    """One study in its database. Make one with `Store.create` or `Store.open`; reading needs no lease.
+
+    Whatever the database itself refuses is a StoreError; a writing method raises LeaseLostError where the lease is
+    not, or no longer, this process's, and then nothing is written.
+
+    Attributes:
+        url: The database, as an SQLAlchemy URL object.
+        name: The study's name.
+        mismatches: How many repeated evaluations differed from what was recorded first: promise 1 broken.
+    """
+
+    def __init__(self, study: OpenStudy, name: str) -> None:
+        self.url = study.url
+        self.name = name
+        self.mismatches = 0
+        self._engine = study.engine
+        self._optuna = study.rows
+        self._description: Mapping[str, Any] = MappingProxyType(json.loads(study.description))
+        path = sqlite_path(study.url)
+        self._lease: Lease = (
+            FileLease(study.engine, name, lock_path(path, name)) if path else RowLease(study.engine, name)
+        )
+        self._history: History | None = None
+        self._taken: set[str] = set()
+
+    @classmethod
+    def create(cls, url: str, name: str, description: Mapping[str, Any]) -> Self:
+        """Make a new study. Raises StoreError where it exists already or its database cannot be made."""
+        make_study(url, name, description)
+        return cls.open(url, name)
+
+    @classmethod
+    def open(cls, url: str, name: str) -> Self:
+        """Open a study. Raises StudyNotFoundError where there is none, StoreError where it cannot be read."""
+        return cls(open_study(url, name), name)
+
+    @classmethod
+    def exists(cls, url: str, name: str) -> bool:
+        """Whether there is such a study; nothing is made."""
+        return name in study_names(url)
+
+    @classmethod
+    def names(cls, url: str) -> list[str]:
+        """Return the names of the studies in a database, oldest first; none where there is no database yet."""
+        return study_names(url)
+
+    def close(self) -> None:
+        """Give the lease back and close the connections."""
+        try:
+            self.release()
+        finally:
+            self._optuna.storage.remove_session()
+            self._optuna.storage.engine.dispose()
+            self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # The lease
+
+    @property
+    def held(self) -> bool:
+        """Whether this process believes that it holds the lease."""
+        return self._lease.held
+
+    def acquire(self) -> None:
+        """Become the only writer: read everything anew, and finish what a killed coordinator left half told.
+
+        Raises LeaseHeldError while another coordinator lives.
+        """
+        if self._lease.held:
+            return
+        with database_errors(self.url, "taking the study's lease"):
+            self._lease.acquire()
+        try:
+            self.reload()
+            self._tell_optuna(*(decision for _, decision in self.decisions()))
+        except BaseException:
+            self.release()
+            raise
+
+    def renew(self) -> None:
+        """Say that this coordinator lives; call it on every turn of the loop."""
+        with database_errors(self.url, "renewing the study's lease"):
+            self._lease.renew()
+
+    def release(self) -> None:
+        """Give the lease back; nothing happens where it is not held."""
+        with database_errors(self.url, "giving back the study's lease"):
+            self._lease.release()
+
+    @contextmanager
+    def _writing(self, doing: str) -> Iterator[Connection]:
+        """Open a transaction that holds our fencing token: it commits as ours or not at all."""
+        with database_errors(self.url, doing), self._engine.begin() as connection:
+            self._lease.fence(connection)
+            yield connection
+
+    @contextmanager
+    def _optuna_writing(self, doing: str) -> Iterator[OptunaRows]:
+        with database_errors(self.url, doing), self._lease.guard():
+            yield self._optuna
+
+    # Reading
+
+    @property
+    def description(self) -> Mapping[str, Any]:
+        """What the study is, as the study layer wrote it."""
+        return self._description
+
+    @property
+    def history(self) -> History:
+        """Everything so far; read once, then kept up with what is recorded here."""
+        return self._history if self._history is not None else self.reload()
+
+    def reload(self) -> History:
+        """Read everything from the database again."""
+        with database_errors(self.url, "reading the study"):
+            self._history = reading.read_history(self._engine, self.name, self._optuna)
+        trials = self._history.trials.values()
+        self._taken = {digest(trial.config) for trial in trials if trial.origin is not Origin.SAMPLER}
+        return self._history
+
+    def predictions(self, run: str, point: int) -> np.ndarray | None:
+        """Return the float32 outputs of the held-out rows, shape (rows, outputs), or None where they are not kept."""
+        with database_errors(self.url, "reading predictions"):
+            return reading.read_predictions(self._engine, self.name, run, point)
+
+    def decisions(self) -> list[tuple[float, Decision]]:
+        """Return (seconds since 1970, decision) in the order of deciding."""
+        with database_errors(self.url, "reading decisions"):
+            return reading.read_decisions(self._engine, self.name)
+
+    def results(self) -> list[tuple[float, SegmentResult]]:
+        """Return (seconds since 1970, end of a segment) in the order of recording."""
+        with database_errors(self.url, "reading results"):
+            rows = reading.read_result_rows(self._engine, self.name)
+        history = self.history if self.held else self.reload()
+        return list(reading.results_of(rows, history.trials))
+
+    def queued(self) -> list[dict[str, Any]]:
+        """Return the enqueued configurations that no trial (but a sampler's) has taken yet, in order."""
+        if self._history is None:
+            self.reload()
+        with database_errors(self.url, "reading the queue"):
+            entries = reading.read_queue(self._engine, self.name)
+        return [config for name, config in entries if name not in self._taken]
+
+    def optuna_study(self) -> optuna.Study:
+        """Return the study as Optuna sees it."""
+        return optuna.load_study(study_name=self.name, storage=self._optuna.storage)
+
+    # Writing
+
+    def replace_description(self, description: Mapping[str, Any]) -> None:
+        """Write another description of the study."""
+        text = json.dumps(dict(description))
+        table = tables.studies
+        with self._writing("replacing the description") as connection:
+            connection.execute(update(table).where(table.c.study == self.name).values(description=text))
+        self._description = MappingProxyType(json.loads(text))
+
+    def enqueue(self, config: Mapping[str, Any]) -> bool:
+        """Ask for `config`, the whole of it, to be tried; False where it was asked for before.
+
+        Without the lease it is taken for a moment. Raises LeaseHeldError while another coordinator lives.
+        """
+        if self._lease.held:
+            return self._enqueue(config)
+        with database_errors(self.url, "taking the study's lease"):
+            self._lease.acquire()
+        try:
+            return self._enqueue(config)
+        finally:
+            self.release()
+
+    def _enqueue(self, config: Mapping[str, Any]) -> bool:
+        text = json.dumps(tables.finite(config))
+        name = digest(json.loads(text))
+        table = tables.queue
+        with self._writing("enqueueing a configuration") as connection:
+            known = select(table.c.id).where(table.c.study == self.name, table.c.digest == name)
+            if connection.execute(known).first() is not None:
+                return False
+            connection.execute(insert(table).values(study=self.name, digest=name, config=text, time=time.time()))
+        return True
+
+    def add_trial(
+        self,
+        config: Mapping[str, Any],
+        params: Mapping[str, Any],
+        distributions: Mapping[str, BaseDistribution],
+        training_config: Mapping[str, Any],
+        runs: Sequence[RunRow],
+        origin: Origin,
+    ) -> Trial:
+        """Write a new RUNNING trial and its runs in one transaction.
+
+        Args:
+            config: The configuration: searched, conditional and fixed hyperparameters.
+            params: The searched part of it.
+            distributions: Optuna's distribution of each of `params`.
+            training_config: The whole training config that all the runs share.
+            runs: (key, fold, repeat, horizon) of each run, in the order of training.
+            origin: Who proposed it. What was enqueued is taken as soon as the trial is written.
+        """
+        history = self.history
+        with self._optuna_writing("adding a trial") as rows:
+            trial = rows.add(config, params, distributions, training_config, runs, origin)
+        if origin is not Origin.SAMPLER:
+            self._taken.add(digest(trial.config))
+        self._history = history.with_trial(trial)
+        return trial
+
+    def set_state(self, trial: int, state: TrialState) -> History:
+        """Move an unfinished trial between WAITING (paused at a clean stop) and RUNNING."""
+        known = self.history.trials[trial]
+        if state.is_finished or known.state.is_finished:
+            raise ValueError(f"trial {trial} cannot go from {known.state.value} to {state.value} without a decision")
+        with self._optuna_writing(f"setting trial {trial} to {state.value}") as rows:
+            rows.set_state(trial, state)
+        self._history = self.history.with_trial(replace(known, state=state))
+        return self._history
+
+    def record_evaluation(self, evaluation: Evaluation, predictions: np.ndarray | None = None) -> History:
+        """Write an evaluation and the outputs of the held-out rows, shape (rows, outputs), in one transaction.
+
+        The first of a point is kept. One that is repeated (after a crash) and differs is logged and counted.
+        """
+        row = tables.evaluation_row(evaluation)
+        evaluation = tables.evaluation_of(row)  # in memory as it will be read on resuming
+        before, after = self.history, self.history.with_evaluation(evaluation)
+        with self._writing(f"recording an evaluation of run {evaluation.run}") as connection:
+            if after is not before:
+                connection.execute(insert(tables.evaluations).values(study=self.name, **row))
+            if predictions is not None:
+                retention.keep(connection, self.name, before, evaluation, predictions)
+        if after is before:
+            self._compare(evaluation, before.of(evaluation.run)[evaluation.point - 1])
+        self._history = after
+        return after
+
+    def _compare(self, repeated: Evaluation, first: Evaluation) -> None:
+        if not tables.same_numbers(repeated, first):
+            self.mismatches += 1
+            logger.warning(
+                "run %s gave other numbers at point %d than before; the first are kept. A run must depend on its key "
+                "alone: compare versions and devices (`hpsearch doctor`). First: %s. Now: %s",
+                first.run,
+                first.point,
+                first,
+                repeated,
+            )
+
+    def record_result(self, result: SegmentResult) -> History:
+        """Write the end of a segment of a run of one of our trials."""
+        run = result.segment.run
+        known = (each for trial in self.history.trials.values() for each in trial.runs)
+        if not any(each.key == run.key and each.horizon == run.horizon for each in known):
+            raise ValueError(f"run {run.key} to point {run.horizon} belongs to no trial of study {self.name!r}")
+        row = tables.result_row(result)
+        with self._writing(f"recording the end of a segment of run {run.key}") as connection:
+            connection.execute(insert(tables.results).values(study=self.name, time=time.time(), **row))
+        self._history = self.history.with_result(replace(result, log=row["log"]))
+        return self._history
+
+    def apply(self, decision: Decision) -> History:
+        """Carry out a decision: write it and drop predictions that nobody wants any more, then tell Optuna.
+
+        A kill in between leaves the decision written, and the next `acquire` tells Optuna. A final decision on a
+        trial that ended in that state changes nothing.
+        """
+        trial = self.history.trials[decision.trial]
+        state = decision.final_state
+        if trial.state.is_finished:
+            if state is trial.state:
+                return self.history
+            raise ValueError(
+                f"trial {trial.number} is {trial.state.value}; it cannot be told {decision.action.value!r}"
+            )
+        if state is TrialState.COMPLETE and (decision.value is None or np.isnan(decision.value)):
+            raise ValueError(f"trial {trial.number} cannot be complete with the value {decision.value}")
+        carries = decision.reports or decision.attributes or decision.stop is not None
+        if decision.action is Action.CONTINUE and not carries:
+            return self.history
+        row = tables.decision_row(decision)
+        history = self.history.with_decision(replace(decision, reason=row["reason"]))
+        with self._writing(f"recording a decision on trial {trial.number}") as connection:
+            connection.execute(insert(tables.decisions).values(study=self.name, time=time.time(), **row))
+            if state is not None:
+                retention.trim(connection, self.name, history, trial.runs)
+        self._history = history
+        self._tell_optuna(decision)
+        return history
+
+    def _tell_optuna(self, *decisions: Decision) -> None:
+        """Write into Optuna's tables what follows from `decisions`, where it is not there yet."""
+        with self._optuna_writing("telling Optuna what was decided") as rows:
+            rows.report(decisions)
+            for decision in decisions:
+                rows.describe(decision)
+            for decision in decisions:
+                rows.finish(decision)

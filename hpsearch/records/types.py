@@ -1,0 +1,223 @@
+"""What happened in a study, as frozen records. They check themselves when made, and nothing mutates them."""
+
+import enum
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+LOSS = "loss"
+"""Name of the mean validation loss among an evaluation's metrics."""
+
+
+class TrialState(enum.Enum):
+    """The states of a trial, as Optuna names them."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    COMPLETE = "complete"
+    PRUNED = "pruned"
+    FAIL = "fail"
+
+    @property
+    def is_finished(self) -> bool:
+        return self in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+
+
+class Origin(enum.Enum):
+    """Who proposed a configuration."""
+
+    DEFAULT = "default"
+    ENQUEUED = "enqueued"
+    SAMPLER = "sampler"
+
+
+class Outcome(enum.Enum):
+    """How a segment ended."""
+
+    OK = "ok"
+    PAUSED = "paused"
+    DIVERGED = "diverged"
+    OUT_OF_MEMORY = "out_of_memory"
+    TIMED_OUT = "timed_out"
+    FAILED = "failed"
+    LOST = "lost"
+
+    @property
+    def is_bad_luck(self) -> bool:
+        """Whether the config, not the machine, is to blame: such a trial is pruned and never retried."""
+        return self in (Outcome.DIVERGED, Outcome.OUT_OF_MEMORY)
+
+
+class Action(enum.Enum):
+    """What is to be done with a trial."""
+
+    CONTINUE = "continue"
+    PAUSE = "pause"
+    PRUNE = "prune"
+    STOP_EARLY = "stop early"
+    COMPLETE = "complete"
+    RETRY = "retry"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of one config on one fold with one seed.
+
+    Attributes:
+        key: Digest of (training config, fold, repeat, seed, data, model, numerics): equal keys, equal numbers.
+        config: The whole training config, the task's own defaults filled in.
+        fold: Index of the held-out fold, from 0.
+        repeat: Index of the seed, from 0.
+        horizon: The last evaluation point, `epochs * evaluations_per_epoch`.
+    """
+
+    key: str
+    config: Mapping[str, Any]
+    fold: int
+    repeat: int
+    horizon: int
+
+    def __post_init__(self) -> None:
+        if self.horizon < 1 or self.fold < 0 or self.repeat < 0:
+            raise ValueError(f"run {self.key}: horizon {self.horizon}, fold {self.fold}, repeat {self.repeat}")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One configuration being judged.
+
+    Attributes:
+        number: Optuna's trial number.
+        config: The configuration: searched, conditional and fixed hyperparameters.
+        params: The searched part of `config`, as Optuna knows it.
+        state: Optuna's state.
+        origin: Who proposed it.
+        runs: Its runs in the order of training: fold 0, fold 1, ... of repeat 0, then of repeat 1, ...
+        value: The cross-validated objective, when COMPLETE; the partial mean when PRUNED.
+        point: The evaluation point that `value` was read at, common to all folds.
+        stop: The evaluation point that the first fold stopped at, once known.
+        reason: Why it ended, in words.
+    """
+
+    number: int
+    config: Mapping[str, Any]
+    params: Mapping[str, Any]
+    state: TrialState
+    origin: Origin
+    runs: tuple[Run, ...]
+    value: float | None = None
+    point: int | None = None
+    stop: int | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Train `run` from evaluation point `start` to evaluation point `stop`."""
+
+    run: Run
+    start: int
+    stop: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start < self.stop <= self.run.horizon:
+            raise ValueError(f"segment {self.start} to {self.stop} of a run to {self.run.horizon}")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured on the held-out fold at one evaluation point of a run.
+
+    Attributes:
+        run: The run's key.
+        point: The evaluation point, from 1.
+        epoch: Passes over the training rows so far, a fraction.
+        train_loss: Mean training loss per row since the previous evaluation point (with label smoothing, if any).
+        metrics: Metric name to value; `"loss"` is the mean validation loss without label smoothing.
+        learning_rate: The learning rate of the last step.
+        rows_seen: Training rows seen by the run so far.
+        seconds: Seconds of training and evaluation since the previous point: a measurement, outside equality.
+        peak_memory_bytes: Peak memory of the device (or process): a measurement, outside equality.
+    """
+
+    run: str
+    point: int
+    epoch: float
+    train_loss: float
+    metrics: Mapping[str, float]
+    learning_rate: float
+    rows_seen: int
+    seconds: float = field(compare=False, default=0.0)
+    peak_memory_bytes: int = field(compare=False, default=0)
+
+    def __post_init__(self) -> None:
+        if self.point < 1:
+            raise ValueError(f"evaluation point {self.point} of run {self.run}: points start at 1")
+
+    @property
+    def loss(self) -> float:
+        """Mean validation loss, infinite where it was not a number."""
+        loss = self.metrics[LOSS]
+        return loss if math.isfinite(loss) else math.inf
+
+
+@dataclass(frozen=True)
+class SegmentResult:
+    """The end of a segment.
+
+    Attributes:
+        segment: What was asked for.
+        outcome: How it ended.
+        point: The last evaluation point reached.
+        log: Text of the traceback or of the worker's end, for every outcome that is not OK or PAUSED.
+    """
+
+    segment: Segment
+    outcome: Outcome
+    point: int
+    log: str = ""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is done with a trial, and why.
+
+    Attributes:
+        trial: The trial's number.
+        action: What is to be done.
+        reason: Why, in words.
+        value: The trial's objective (COMPLETE) or partial mean (PRUNE).
+        point: The evaluation point that `value` was read at.
+        stop: The evaluation point that later folds run to (STOP_EARLY and later).
+        reports: (step, value) pairs for Optuna's intermediate values, on the pruner's axis.
+        attributes: Small facts for Optuna's user attributes: epoch, folds, mean metrics.
+    """
+
+    trial: int
+    action: Action
+    reason: str
+    value: float | None = None
+    point: int | None = None
+    stop: int | None = None
+    reports: tuple[tuple[int, float], ...] = ()
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def final_state(self) -> TrialState | None:
+        """The state that this decision ends the trial in, or None when it goes on."""
+        return {
+            Action.COMPLETE: TrialState.COMPLETE,
+            Action.PRUNE: TrialState.PRUNED,
+            Action.FAIL: TrialState.FAIL,
+        }.get(self.action)
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place for one worker: the devices it sees, and the share of them that is its own."""
+
+    index: int
+    devices: tuple[str, ...]
+    share: float = 1.0

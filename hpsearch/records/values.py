@@ -1,0 +1,61 @@
+"""The value of a configuration over its folds, as a pure function of what was recorded."""
+
+import math
+from collections.abc import Sequence
+
+from hpsearch.errors import MetricError
+from hpsearch.records.history import History
+from hpsearch.records.types import Run
+
+
+def objective_curve(history: History, run: Run, objective: str) -> tuple[float, ...]:
+    """Return the objective of a run at evaluation points 1, 2, 3, ..., as far as the run has come.
+
+    Raises:
+        MetricError: An evaluation of the run did not record the objective.
+    """
+    evaluations = history.of(run.key)
+    for evaluation in evaluations:
+        if objective not in evaluation.metrics:
+            raise MetricError(
+                f"evaluation point {evaluation.point} of run {run.key} (fold {run.fold}) recorded no metric "
+                f"{objective!r}, only {sorted(evaluation.metrics)}; name one of these as the objective."
+            )
+    return tuple(evaluation.metrics[objective] for evaluation in evaluations)
+
+
+def mean_value(values: Sequence[float]) -> float:
+    """Return the mean, the same in whatever order the values come; not a number if one of them is not."""
+    if not values:
+        raise ValueError("the mean of no values")
+    if all(math.isfinite(value) for value in values):
+        return math.fsum(values) / len(values)
+    return sum(values) / len(values)
+
+
+def best_common_point(curves: Sequence[Sequence[float]], stop: int | None) -> tuple[int, float]:
+    """Return (point, value): the best over evaluation points of the mean over curves, ties to the earliest point.
+
+    The point is chosen once for all folds, so no fold is scored at a point that was picked by looking at it alone.
+
+    Args:
+        curves: The objective of each fold at points 1, 2, 3, ...; greater is better.
+        stop: The last point that may be chosen; None, or more than a curve has, means as far as all curves go.
+
+    A point at which a fold is not a number is worse than every other, minus infinity included; the value is
+    not a number only where no point is one, and the point is then the first.
+
+    Raises:
+        ValueError: There is no curve, or no point that all curves have.
+    """
+    last = min((len(curve) for curve in curves), default=0)
+    if stop is not None:
+        last = min(last, stop)
+    if last < 1:
+        raise ValueError(f"no point common to {len(curves)} curves up to stop {stop}: nothing to choose from")
+    best_point, best_value = 1, math.nan
+    for point in range(1, last + 1):
+        value = mean_value([curve[point - 1] for curve in curves])
+        if value > best_value or (math.isnan(best_value) and not math.isnan(value)):
+            best_point, best_value = point, value
+    return best_point, best_value

@@ -1,0 +1,107 @@
+"""All that figures and the page show of a study, as one value."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from hpsearch.analysis import Evidence, TrialSummary, best_trial, default_trial, metric_names, summarize_all
+from hpsearch.records import LOSS, History, TrialState
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a report is written from. It needs nothing of the study, so a report can be made of any History.
+
+    Attributes:
+        name: The study's name.
+        task: What is fine-tuned, in a line.
+        facts: Facts of data and search in the order they are shown: rows, classes, sampler, ...
+        history: Everything that happened.
+        objective: Name of the objective among the metrics; greater is better.
+        metrics: Names of all the metrics measured, the objective among them or not.
+        space: The search space as JSON, as `Space.to_json` gives it; empty where it is not known.
+        test_shares: By fold, held-out rows over all rows of the split; empty leaves the intervals out.
+        evidence: The answer to whether the winner beats the literature default, or None.
+        test_scores: Name of a model ("winner", "literature default") to its scores on the test rows, or None.
+        numerics: How numbers were computed: precision, versions, hardware.
+        fingerprints: Name of what was hashed (data, model, ...) to its digest.
+        logs: Number of a trial to the name of its log.
+    """
+
+    name: str
+    task: str
+    facts: Mapping[str, Any]
+    history: History
+    objective: str
+    metrics: Sequence[str] = ()
+    space: Mapping[str, Any] = field(default_factory=dict)
+    test_shares: Sequence[float] = ()
+    evidence: Evidence | None = None
+    test_scores: Mapping[str, Mapping[str, float]] | None = None
+    numerics: Mapping[str, Any] = field(default_factory=dict)
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+    logs: Mapping[int, str] = field(default_factory=dict)
+
+    @cached_property
+    def summaries(self) -> tuple[TrialSummary, ...]:
+        """Every trial in numbers, by number."""
+        return summarize_all(self.history, self.objective, self.test_shares or None)
+
+    @cached_property
+    def best(self) -> TrialSummary | None:
+        """The best trial, or None where none is complete."""
+        trial = best_trial(self.history)
+        return None if trial is None else self._summary(trial.number)
+
+    @cached_property
+    def default(self) -> TrialSummary | None:
+        """The trial of the literature default, in whatever state, or None."""
+        trial = default_trial(self.history)
+        return None if trial is None else self._summary(trial.number)
+
+    @cached_property
+    def all_metrics(self) -> tuple[str, ...]:
+        """The objective, then the other metrics, the validation loss last."""
+        measured = metric_names(self.summaries)
+        names = dict.fromkeys([self.objective, *self.metrics, *measured])
+        return (*(name for name in names if name != LOSS), *(name for name in names if name == LOSS))
+
+    @cached_property
+    def parameters(self) -> Mapping[str, Mapping[str, Any]]:
+        """Searched hyperparameters: name to what the space says of it, or to nothing where there is no space."""
+        known = {parameter["name"]: parameter for parameter in self.space.get("parameters", ())}
+        if known:
+            return known
+        names = dict.fromkeys(name for trial in self.history.trials.values() for name in trial.params)
+        return {name: {} for name in names}
+
+    @property
+    def repeats(self) -> int:
+        """How often every fold is trained, with another seed each time."""
+        return max((run.repeat + 1 for trial in self.history.trials.values() for run in trial.runs), default=1)
+
+    def count(self, state: TrialState) -> int:
+        """Return how many trials are in a state."""
+        return sum(summary.state is state for summary in self.summaries)
+
+    def label(self, number: int) -> str:
+        """Return what a trial is called in legends: its number, and whether it is the best or the default."""
+        roles = [
+            role
+            for role, summary in (("best", self.best), ("default", self.default))
+            if summary is not None and summary.number == number
+        ]
+        return f"trial {number}" + (f" ({', '.join(roles)})" if roles else "")
+
+    def leading(self, count: int) -> tuple[int, ...]:
+        """Return the numbers of up to `count` trials worth a look: best, default, then the next best."""
+        first = [summary.number for summary in (self.best, self.default) if summary is not None and summary.folds]
+        measured = [summary for summary in self.summaries if summary.value is not None]
+        ranked = sorted(
+            measured, key=lambda summary: (summary.state is not TrialState.COMPLETE, -(summary.value or 0.0))
+        )
+        return tuple(dict.fromkeys([*first, *(summary.number for summary in ranked)]))[:count]
+
+    def _summary(self, number: int) -> TrialSummary:
+        return next(summary for summary in self.summaries if summary.number == number)

@@ -1,0 +1,139 @@
+"""One look for all figures: colours that colour-blind readers tell apart, on light and dark pages alike."""
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import plotly.graph_objects as go
+
+from hpsearch.analysis import TrialSummary
+from hpsearch.report.wording import ended, escaped, score, setting
+
+# Okabe and Ito (2008), Color Universal Design; without black and yellow, which a dark or a light page swallows.
+GREEN, ORANGE, BLUE, VERMILION, PURPLE, SKY = "#009E73", "#E69F00", "#2B87C8", "#D55E00", "#CC79A7", "#56B4E9"
+GREY = "#8A919B"
+BEST, DEFAULT = GREEN, ORANGE
+"""The best trial and the literature default have the same colours in every figure."""
+
+OTHERS = (BLUE, VERMILION, PURPLE, SKY)
+
+CONFIG: Mapping[str, Any] = MappingProxyType(
+    {
+        "showSendToCloud": False,
+        "displaylogo": False,
+        "responsive": True,
+        "modeBarButtonsToRemove": ["lasso2d", "autoScale2d"],
+    }
+)
+"""plotly.js settings of every figure; without the first, plotly 7 offers to upload the chart to a server."""
+
+TEMPLATE = go.layout.Template(
+    layout={
+        "font": {"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "size": 13},
+        "title": {"x": 0, "xref": "paper", "xanchor": "left", "font": {"size": 16}},
+        "colorway": [BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY],
+        "paper_bgcolor": "white",
+        "plot_bgcolor": "white",
+        "margin": {"l": 64, "r": 16, "t": 56, "b": 52},
+        "hoverlabel": {"align": "left", "font": {"size": 12}},
+        "hovermode": "closest",
+        "legend": {
+            "orientation": "h",
+            "x": 0,
+            "xanchor": "left",
+            "y": 1.02,
+            "yanchor": "bottom",
+            "title": {"text": ""},
+        },
+        "xaxis": {
+            "gridcolor": "#E6E8EB",
+            "zeroline": False,
+            "linecolor": "#C9CDD2",
+            "automargin": True,
+            "title": {"standoff": 10},
+        },
+        "yaxis": {
+            "gridcolor": "#E6E8EB",
+            "zeroline": False,
+            "linecolor": "#C9CDD2",
+            "automargin": True,
+            "title": {"standoff": 8},
+        },
+    }
+)
+
+
+class Figure(go.Figure):
+    """A plotly figure that keeps hpsearch's settings wherever it is shown or written.
+
+    plotly has no place for these settings in the figure itself, and changing its renderers would change the
+    user's other plots, so they are handed over each time. Settings given in the call come first.
+    """
+
+    def show(self, *args: Any, **arguments: Any) -> Any:
+        return super().show(*args, **_configured(arguments))
+
+    def to_html(self, *args: Any, **arguments: Any) -> str:
+        text: str = super().to_html(*args, **_configured(arguments))
+        return text
+
+    def write_html(self, *args: Any, **arguments: Any) -> Any:
+        return super().write_html(*args, **_configured(arguments))
+
+    def _repr_mimebundle_(self, *args: Any, **arguments: Any) -> Any:
+        return super()._repr_mimebundle_(*args, **_configured(arguments))
+
+    def _repr_html_(self) -> str:
+        bundle = self._repr_mimebundle_()
+        return str(bundle["text/html"]) if "text/html" in bundle else self.to_html(full_html=False)
+
+    def _ipython_display_(self) -> None:
+        import plotly.io
+
+        if plotly.io.renderers.render_on_display and plotly.io.renderers.default:
+            self.show()
+        else:
+            print(repr(self))  # noqa: T201  (what plotly itself does in a session without a display)
+
+
+def _configured(arguments: dict[str, Any]) -> dict[str, Any]:
+    return {**arguments, "config": {**CONFIG, **(arguments.get("config") or {})}}
+
+
+def empty_figure(title: str, text: str) -> Figure:
+    """Return a figure that says why there is nothing to see."""
+    figure = Figure()
+    figure.update_layout(
+        template=TEMPLATE,
+        title=title,
+        height=240,
+        xaxis={"visible": False},
+        yaxis={"visible": False},
+        annotations=[{"text": text, "xref": "paper", "yref": "paper", "x": 0.5, "y": 0.5, "showarrow": False}],
+    )
+    return figure
+
+
+def hover_text(summary: TrialSummary, objective: str, label: str, parameters: Iterable[str]) -> str:
+    """Return what is shown of a trial under the pointer: state, value, configuration, and why it ended."""
+    lines = [f"<b>{escaped(label)}</b>, {ended(summary.state)}"]
+    if summary.value is not None:
+        lines.append(f"{escaped(objective)} {score(summary.value)}" + _spread(summary))
+    lines += [
+        f"{escaped(name)} = {escaped(shortened(setting(summary.config[name])))}"
+        for name in parameters
+        if name in summary.config
+    ]
+    if summary.reason:
+        lines.append(f"<i>{escaped(shortened(summary.reason, 70))}</i>")
+    return "<br>".join(lines)
+
+
+def shortened(text: str, length: int = 40) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def _spread(summary: TrialSummary) -> str:
+    if summary.interval is not None:
+        return f" (95% {score(summary.interval[0])} to {score(summary.interval[1])})"
+    return f" ({len(summary.folds)} of {summary.runs} folds)" if summary.runs > 1 else ""

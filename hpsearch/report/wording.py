@@ -1,0 +1,76 @@
+"""Numbers and values as a reader wants them: rounded, with units."""
+
+import html
+import math
+from typing import Any
+
+from hpsearch.records import TrialState
+
+MISSING = "–"  # noqa: RUF001  (an en dash is what an empty cell of a table is set as)
+
+
+def score(value: float | None) -> str:
+    """Return a metric to four decimals, or to five digits where it is large; a dash where there is none."""
+    if value is None or math.isnan(value):
+        return MISSING
+    if math.isinf(value):
+        return "−∞" if value < 0 else "∞"  # noqa: RUF001  (a minus sign)
+    text = f"{value:.4f}" if abs(value) < 10 else f"{value:.5g}"
+    return text.replace("-", "−")  # noqa: RUF001
+
+
+def signed(value: float) -> str:
+    """Return a difference between scores with its sign."""
+    return f"+{score(value)}" if value > 0 else score(value)
+
+
+def setting(value: Any) -> str:
+    """Return the value of a hyperparameter: floats to four digits, everything else as it is."""
+    if value is None:
+        return "none"
+    if isinstance(value, float):
+        return number(value)
+    return str(value)
+
+
+def number(value: float) -> str:
+    """Return a number to four digits, with an exponent below a thousandth: 0.01, 3.646e-4, 16."""
+    if 0 < abs(value) < 1e-3:
+        mantissa, _, power = f"{value:.3e}".partition("e")
+        return f"{mantissa.rstrip('0').rstrip('.')}e{int(power)}"
+    return exponent(f"{value:.4g}")
+
+
+def exponent(text: str) -> str:
+    """Return a number's text with the exponent's zeros and plus sign left out: 4.1e-05 is 4.1e-5."""
+    if "e" not in text:
+        return text
+    mantissa, power = text.split("e")
+    return f"{mantissa}e{int(power)}"
+
+
+def ended(state: TrialState) -> str:
+    """Return a trial's state as an adjective; Optuna's word for a failed trial is a verb."""
+    return "failed" if state is TrialState.FAIL else state.value
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in its two largest units."""
+    if seconds < 1:
+        return f"{seconds:.2g} s" if seconds > 0 else "0 s"
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def memory(size: int) -> str:
+    """Return bytes as MiB or GiB."""
+    return f"{size / 2**30:.2f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
+
+
+def escaped(value: Any) -> str:
+    """Return text that HTML, and plotly's small part of HTML, shows as it is."""
+    return html.escape(str(value), quote=True)

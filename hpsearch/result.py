@@ -1,0 +1,397 @@
+"""What a study came to: the best trial, tables, figures, a report, and a model to take away."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpsearch.description import Description
+from hpsearch.errors import UsageError
+from hpsearch.records import History, Trial, TrialState, digest
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas
+
+    from hpsearch.analysis import Evidence, TrialSummary
+    from hpsearch.report import Content, Figures
+    from hpsearch.runtime.refit import Refit
+    from hpsearch.study import Study
+
+
+
+@dataclass(frozen=True)
+class Best:
+    """The trial with the highest cross-validated objective, ties to the first asked.
+
+    Attributes:
+        number: The trial's number.
+        config: Its configuration.
+        value: Mean of the objective over folds, at the point that is best for all folds together.
+        folds: The objective of each fold at that point.
+        interval: 95% interval of the mean, corrected for the folds' overlap (Nadeau and Bengio 2003), or None with
+            a single fold.
+        epoch: Passes over the training rows at that point.
+        point: The evaluation point.
+        metrics: Mean of every metric over folds at that point.
+        curve: (epoch, mean objective over folds) at each evaluation point.
+    """
+
+    number: int
+    config: Mapping[str, Any]
+    value: float
+    folds: tuple[float, ...]
+    interval: tuple[float, float] | None
+    epoch: float
+    point: int
+    metrics: Mapping[str, float]
+    curve: tuple[tuple[float, float], ...]
+
+
+class Result:
+    """A study's outcome as it was when this object was made. Nothing here changes the study's trials."""
+
+    def __init__(self, study: "Study") -> None:
+        self.study = study
+        self.history: History = study.store().reload()
+
+    # ------------------------------------------------------------------ numbers
+
+    @cached_property
+    def best(self) -> Best:
+        """The best trial.
+
+        Raises:
+            UsageError: No trial is complete.
+        """
+        from hpsearch.analysis import best_trial
+
+        trial = best_trial(self.history)
+        if trial is None:
+            raise UsageError(
+                f"No trial of {self.study.name!r} is complete yet ({len(self.history.trials)} were begun), so there is "
+                "no best one. Run the study further, or look at result.table() for why trials ended."
+            )
+        return self._best(trial)
+
+    @property
+    def default(self) -> "TrialSummary | None":
+        """The trial of the literature default, or None where the space and the task name none."""
+        from hpsearch.analysis import default_trial
+
+        trial = default_trial(self.history)
+        return None if trial is None else self.summary(trial.number)
+
+    def summary(self, number: int) -> "TrialSummary":
+        """Return one trial in numbers."""
+        from hpsearch.analysis import summarize
+
+        return summarize(self.history.trials[number], self.history, self._objective, self._test_shares)
+
+    def table(self) -> "pandas.DataFrame":
+        """Return a row a trial: state, value, spread, interval, configuration, metrics, reason."""
+        from hpsearch.analysis import table
+
+        return table(self.history, self._objective, self._test_shares)
+
+    def curves(self) -> "pandas.DataFrame":
+        """Return every evaluation of every metric in long form, a row a (trial, fold, repeat, point, metric)."""
+        from hpsearch.analysis import curves
+
+        return curves(self.history)
+
+    def out_of_fold(self, number: int | None = None) -> "np.ndarray":
+        """Return out-of-fold probabilities of a complete trial (the best by default).
+
+        Each training row is predicted by the model that was not trained on it, at the trial's own evaluation
+        point, averaged where a row is held out more than once.
+
+        Returns:
+            float64, shape (rows, classes or labels); not a number for rows that no fold holds out.
+
+        Raises:
+            UsageError: The trial is not complete.
+        """
+        import numpy as np
+
+        from hpsearch.metrics import probabilities
+
+        trial = self.history.trials[self.best.number if number is None else number]
+        if trial.state is not TrialState.COMPLETE or trial.point is None:
+            raise UsageError(f"Trial {trial.number} is {trial.state.value}: only complete trials predict every row.")
+        prepared, pairs = self.study.prepared, self.study.folds.pairs
+        total = np.zeros((prepared.rows, len(prepared.classes)))
+        count = np.zeros((prepared.rows, 1))
+        for run in trial.runs:
+            logits = self.study.store().predictions(run.key, trial.point)
+            if logits is not None:
+                total[pairs[run.fold][1]] += probabilities(logits, prepared.kind)
+                count[pairs[run.fold][1]] += 1
+        with np.errstate(invalid="ignore"):
+            mean: np.ndarray = total / count
+        return mean
+
+    def evidence(self) -> "Evidence | None":
+        """Answer the question fixed beforehand: does the winner beat the literature default?
+
+        On the test rows, where the task has some: both configurations are trained once on all training rows and
+        compared by a paired bootstrap over rows. Otherwise over the folds that chose the winner, corrected for
+        their overlap, which still leans towards it; the method says so.
+
+        Returns:
+            The evidence, or None where there is no complete default, or the default is the winner.
+        """
+        from hpsearch.analysis import winner_against_default
+
+        on_folds = winner_against_default(self.history, self._objective, self._test_shares)
+        if on_folds is None or self.study.prepared.test_rows == 0:
+            return on_folds
+        assert self.default is not None
+        return self._on_test_rows(self.best.number, self.default.number)
+
+    # ------------------------------------------------------------------ on rows never searched
+
+    def refit(self, number: int | None = None) -> "Refit":
+        """Train a complete trial's configuration (the best by default) on all training rows, up to its own point."""
+        from hpsearch.runtime.refit import refit
+
+        trial = self._complete(number)
+        assert trial.point is not None
+        return refit(self._workload(), self.study.task.complete(trial.config), trial.point)
+
+    def test_scores(self, number: int | None = None) -> Mapping[str, float]:
+        """Return a trial's scores on the test rows, after a refit (the best trial's by default).
+
+        Each configuration is scored once: the scores are kept with the study and given again from there.
+
+        Raises:
+            UsageError: The task has no test rows.
+        """
+        return self._tested(self._complete(number))[0]
+
+    def _tested(self, trial: Trial, model: Any = None) -> "tuple[Mapping[str, float], np.ndarray]":
+        """Return (scores, logits) on the test rows, training and scoring only what was not scored before."""
+        import numpy as np
+
+        from hpsearch.runtime.refit import score
+
+        if self.study.prepared.test_rows == 0:
+            raise UsageError(f"The task of {self.study.name!r} has no test rows: give it test=... to score a model.")
+        key = digest([dict(self.study.task.complete(trial.config)), trial.point, self.study.run_keys_digest()])
+        stored = Description.from_json(self.study.store().description).test or {}
+        kept = self.study.folder / "test" / f"{key}.npy"
+        if key in stored and kept.exists():
+            return stored[key], np.load(kept, allow_pickle=False)
+        scores = score(self._workload(), model if model is not None else self.refit(trial.number).model)
+        _write_array(kept, scores.logits)
+        self.study.keep_test_scores(key, dict(scores.metrics))
+        return scores.metrics, scores.logits
+
+    def _on_test_rows(self, winner: int, rival: int) -> "Evidence":
+        import numpy as np
+
+        from hpsearch.analysis import paired_bootstrap
+        from hpsearch.metrics import probabilities
+
+        kind = self.study.prepared.kind
+        logits = [self._tested(self._complete(number))[1] for number in (winner, rival)]
+        learner = self.study.task.learner(self.study.prepared, split="test")
+        rows = np.arange(self.study.prepared.test_rows)
+        weights = learner.weights(rows)
+        return paired_bootstrap(
+            self.study.objective,
+            learner.targets(rows).numpy(),
+            probabilities(logits[0], kind),
+            probabilities(logits[1], kind),
+            sample_weight=None if weights is None else weights.numpy(),
+            seed=self.study.seed,
+        )
+
+    def export(self, folder: str | Path, *, number: int | None = None, overwrite: bool = False) -> Path:
+        """Train the best configuration on all training rows and save the model as transformers reads it.
+
+        The folder loads with `from_pretrained` and `pipeline`. Beside weights, tokenizer or processor and label
+        names it has a model card (README.md) and hpsearch.json: configuration, cross-validated and test scores,
+        fingerprints of the data, numerics. It is written under a temporary name and renamed, so it is whole or
+        not there.
+
+        Args:
+            folder: Where the model goes.
+            number: Another complete trial than the best.
+            overwrite: Replace a folder that is there.
+
+        Returns:
+            The folder.
+
+        Raises:
+            UsageError: The folder is there and not empty, or no trial is complete.
+        """
+        from hpsearch.model_card import write_card
+
+        target = Path(folder)
+        if target.exists() and any(target.iterdir()) and not overwrite:
+            raise UsageError(f"{target} is there and not empty; choose another folder, or say overwrite=True (--overwrite).")
+        trial = self._complete(number)
+        refit = self.refit(trial.number)
+        test = self._tested(trial, refit.model)[0] if self.study.prepared.test_rows else None
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        try:
+            self.study.task.save(refit.model, partial, self.study.prepared)
+            write_card(partial, self, trial, refit, test)
+            if target.exists():
+                shutil.rmtree(target)
+            partial.chmod(0o755)  # a temporary folder is for its owner only; a model is for everybody who may read here
+            partial.rename(target)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        return target
+
+    # ------------------------------------------------------------------ looks
+
+    @property
+    def figures(self) -> "Figures":
+        """The plots, one method each; each returns a plotly figure."""
+        from hpsearch.report import Figures
+
+        return Figures(self.content(with_test=False))
+
+    def report(self, path: str | Path = "report.html") -> Path:
+        """Write the report: one self-contained page that opens offline.
+
+        Where the task has test rows, winner and default are trained once on all training rows and scored on them
+        for it (kept with the study afterwards).
+        """
+        from hpsearch.report import write_page
+
+        return write_page(Path(path), self.content(with_test=True))
+
+    def content(self, *, with_test: bool) -> "Content":
+        """Return all that figures and the report show."""
+        from hpsearch.analysis import best_trial, winner_against_default
+        from hpsearch.report import Content
+
+        evidence, test = None, None
+        if best_trial(self.history) is not None:
+            if with_test:
+                evidence = self.evidence()
+                test = self._test_table()
+            else:
+                evidence = winner_against_default(self.history, self._objective, self._test_shares)
+        description = Description.from_json(self.study.store().description)
+        return Content(
+            name=self.study.name,
+            task=self._task_text(),
+            facts=self._facts(description),
+            history=self.history,
+            objective=self._objective,
+            metrics=tuple(metric.name for metric in self.study.measured),
+            space=self.study.space.to_json(),
+            test_shares=self._test_shares,
+            evidence=evidence,
+            test_scores=test,
+            numerics=description.numerics or {},
+            fingerprints={
+                "data": description.data,
+                "test data": description.test_data or "none",
+                "model": description.model,
+                "folds": description.folds,
+            },
+            logs=self._logs(),
+        )
+
+    def text(self) -> str:
+        """Return the result as a terminal shows it: a row a trial, then the best one; `table()` has all columns."""
+        from hpsearch.outcome import outcome_text
+
+        return outcome_text(self.history, self._objective, self._test_shares, self.study.space.parameters)
+
+    def __repr__(self) -> str:
+        complete = self.history.finished(TrialState.COMPLETE)
+        best = f", best {self._objective} {self.best.value:.4f}" if complete else ""
+        return f"<Result of {self.study.name!r}: {len(self.history.trials)} trials, {len(complete)} complete{best}>"
+
+    # ------------------------------------------------------------------ inside
+
+    @property
+    def _objective(self) -> str:
+        return self.study.objective.name
+
+    @cached_property
+    def _test_shares(self) -> Sequence[float]:
+        folds = self.study.folds
+        return [folds.test_share(index) for index in range(len(folds.pairs))]
+
+    def _workload(self) -> Any:
+        return self.study.workload(self.study.stored_numerics())
+
+    def _complete(self, number: int | None) -> Trial:
+        wanted = self.best.number if number is None else number
+        trial = self.history.trials.get(wanted)
+        if trial is None or trial.state is not TrialState.COMPLETE:
+            state = "not there" if trial is None else trial.state.value
+            raise UsageError(f"Trial {wanted} is {state}: only a complete trial can be trained on all rows.")
+        return trial
+
+    def _best(self, trial: Trial) -> Best:
+        summary = self.summary(trial.number)
+        assert trial.value is not None and trial.point is not None and summary.epoch is not None
+        runs = [self.history.of(run.key)[: trial.stop] for run in trial.runs]
+        curve = tuple(
+            (evaluations[0].epoch, sum(e.metrics[self._objective] for e in evaluations) / len(evaluations))
+            for evaluations in zip(*runs, strict=False)
+        )
+        return Best(
+            trial.number, trial.config, trial.value, summary.folds, summary.interval, summary.epoch, trial.point,
+            summary.metrics, curve,
+        )  # fmt: skip
+
+    def _test_table(self) -> "Mapping[str, Mapping[str, float]] | None":
+        if self.study.prepared.test_rows == 0:
+            return None
+        found = {"winner": self.test_scores()}
+        default = self.default
+        if default is not None and default.state is TrialState.COMPLETE and default.number != self.best.number:
+            found["literature default"] = self.test_scores(default.number)
+        return found
+
+    def _task_text(self) -> str:
+        task = self.study.task
+        return f"{type(task).__name__} of {Path(str(task.model)).name}"
+
+    def _facts(self, description: Description) -> Mapping[str, Any]:
+        facts = description.facts
+        return {
+            "training rows": facts["rows"],
+            "test rows": facts["test_rows"],
+            "classes": ", ".join(str(name) for name in facts["classes"]),
+            "folds": facts["folds"],
+            "repeats": description.repeats,
+            "sampler": description.sampler,
+            "pruner": description.pruner,
+            "seed": description.seed,
+            "warnings": "; ".join(self.study.prepared.warnings) or "none",
+        }
+
+    def _logs(self) -> Mapping[int, str]:
+        """Return the log file of each failed trial, by its number, relative to the study's folder."""
+        found: dict[int, str] = {}
+        for path in sorted((self.study.folder / "logs").glob("trial-*.log")):
+            found.setdefault(int(path.name.split("-")[1]), f"logs/{path.name}")
+        return found
+
+
+def _write_array(path: Path, array: "np.ndarray") -> None:
+    import numpy as np
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".partial")
+    with temporary.open("wb") as file:
+        np.save(file, array, allow_pickle=False)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

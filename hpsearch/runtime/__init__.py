@@ -1,0 +1,1 @@
+"""Who does it: messages, workers, devices, pools, the scheduler and the coordinator."""

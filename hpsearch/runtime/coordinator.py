@@ -1,0 +1,237 @@
+"""The coordinator: the only writer of the store, and the loop that everything passes through."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from hpsearch.errors import StudyFailedError
+from hpsearch.policy.policy import Policy
+from hpsearch.records import Action, Decision, History, Outcome, Segment, SegmentResult, Trial, TrialState
+from hpsearch.records.checkpoints import CheckpointFolder
+from hpsearch.records.store import Store
+from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Event, Train
+from hpsearch.runtime.pools import Pool
+from hpsearch.runtime.scheduler import Scheduler
+
+logger = logging.getLogger("hpsearch")
+
+WAIT_SECONDS = 0.5
+"""How long the loop waits for news before it looks at the clock."""
+
+FIRST_TRIALS = 3
+"""When the first so many trials all fail with one and the same exception, the study ends."""
+
+
+class Observer(Protocol):
+    """Something that is told of each change, after it is durable: the progress line, a user's callback."""
+
+    def observe(self, history: History, trial: Trial | None) -> None:
+        """Take note. `trial` is the one that has just ended, if one has."""
+
+
+class Coordinator:
+    """Runs one study's trials on a pool until they are done, the time is up, or it is stopped.
+
+    Args:
+        store: The study's store, its lease held.
+        pool: Where segments are trained, ready for the study.
+        ask: Adds a new trial to the store and returns it, or None when the sampler has nothing left.
+        trials: How many trials the study shall have in all, or None for no limit.
+        policy: Decides what becomes of the trials.
+        checkpoints: The runs' last checkpoints.
+        logs: Folder for what failed segments said.
+        observers: Told of each change.
+        deadline: When to pause, on `clock`.
+        clock: Seconds that only grow.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        pool: Pool,
+        ask: Callable[[], Trial | None],
+        trials: int | None,
+        policy: Policy,
+        checkpoints: CheckpointFolder,
+        *,
+        logs: Path,
+        observers: Sequence[Observer] = (),
+        deadline: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._pool = pool
+        self._ask = ask
+        self._scheduler = Scheduler(self._add_trial, trials)
+        self._policy = policy
+        self._checkpoints = checkpoints
+        self._logs = logs
+        self._observers = observers
+        self._deadline = deadline
+        self._clock = clock
+        self._stopping = False
+
+    def run(self) -> History:
+        """Run to the end and return what happened.
+
+        Raises:
+            StudyFailedError: The first trials all failed in the same way.
+            LeaseLostError: Another coordinator has taken the study over.
+        """
+        try:
+            self._take_up()
+            while self._pool.busy() or self._scheduler.has_work(self._store.history):
+                for slot in self._pool.idle():
+                    segment = self._scheduler.next_segment(self._store.history, slot)
+                    if segment is None:
+                        break
+                    self._pool.submit(slot, self._order(segment))
+                for event in self._pool.completed(WAIT_SECONDS):
+                    for number in self._record(event):  # durable before anyone decides on it
+                        self.settle(number)
+                self._look_at_the_clock()
+        finally:
+            if self._store.held:
+                self._put_down()
+        return self._store.history
+
+    def stop(self) -> None:
+        """Pause every run with a checkpoint and leave the loop, at its next turn; `resume` goes on from there.
+
+        It may be called from a signal's handler or another thread, so it does no more than leave word.
+        """
+        self._stopping = True
+
+    def settle(self, number: int) -> None:
+        """Decide on a trial, and carry the decision out, until it waits for new measurements."""
+        while True:
+            decision = self._policy.decide(self._store.history, number)
+            if decision.final_state is None and decision.stop is None:
+                return
+            self._apply(decision)
+            if decision.final_state is not None:
+                return
+
+    def _add_trial(self) -> History | None:
+        """Ask for a trial; one that is equal to an earlier one may be decided before anything is trained."""
+        trial = self._ask()
+        if trial is None:
+            return None
+        self.settle(trial.number)
+        return self._store.history
+
+    def _take_up(self) -> None:
+        """Go on where an earlier coordinator stood: decide what it recorded and did not decide."""
+        history = self._store.history
+        for trial in history.unfinished():
+            self.settle(trial.number)
+        unfinished = {run.key for trial in self._store.history.unfinished() for run in trial.runs}
+        self._checkpoints.sweep(unfinished)
+
+    def _put_down(self) -> None:
+        for trial in self._store.history.unfinished():
+            self._store.set_state(trial.number, TrialState.WAITING)
+
+    def _order(self, segment: Segment) -> Train:
+        history, run = self._store.history, segment.run
+        for trial in history.unfinished():
+            if trial.state is TrialState.WAITING and run in trial.runs:
+                self._store.set_state(trial.number, TrialState.RUNNING)
+        saved = self._checkpoints.read(run.key)
+        usable = saved is not None and saved.point <= segment.start
+        return Train(
+            study=self._store.name,
+            segment=segment,
+            previous=history.of(run.key),
+            watched=self._scheduler.is_watched(history, run),
+            checkpoint=saved.files if saved is not None and usable else None,
+        )
+
+    def _record(self, event: Event) -> Sequence[int]:
+        """Make an event durable and return the numbers of the trials that it concerns."""
+        match event:
+            case Evaluated(_, evaluation, logits):
+                concerned = self._trials_of(evaluation.run)
+                if concerned:  # what a worker measured after its trial had ended would depend on its speed
+                    self._store.record_evaluation(evaluation, logits)
+                    self._tell(None)
+                return concerned
+            case Checkpointed(_, run, point, step, files):
+                if self._trials_of(run):
+                    self._checkpoints.write(run, point, step, files)
+                    self._keep_within_budget(run)
+                return ()
+            case Ended(_, result):
+                self._write_log(result)
+                self._store.record_result(result)
+                self._scheduler.ended(result.segment.run)
+                return self._trials_of(result.segment.run.key)
+
+    def _apply(self, decision: Decision) -> None:
+        self._store.apply(decision)
+        if decision.final_state is None:
+            return
+        trial = self._store.history.trials[decision.trial]
+        for run in trial.runs:
+            if not self._trials_of(run.key):  # no other unfinished trial shares it
+                self._pool.cancel(run.key)
+                self._checkpoints.remove(run.key)
+        self._tell(trial)
+        if decision.action is Action.FAIL:
+            self._end_if_all_fail_alike()
+
+    def _trials_of(self, run: str) -> Sequence[int]:
+        return [t.number for t in self._store.history.unfinished() if any(r.key == run for r in t.runs)]
+
+    def _look_at_the_clock(self) -> None:
+        self._store.renew()
+        if self._deadline is not None and self._clock() >= self._deadline:
+            self.stop()
+        if self._stopping:
+            self._scheduler.close()
+            self._pool.interrupt()
+
+    def _keep_within_budget(self, just_written: str) -> None:
+        """Drop checkpoints, of the youngest trials first, until they fit; their runs start anew, and lose nothing else."""
+        youngest_first = [run.key for trial in reversed(self._store.history.unfinished()) for run in trial.runs]
+        others = [key for key in youngest_first if key != just_written]
+        for key in [*others, just_written]:
+            if self._checkpoints.over_budget() <= 0:
+                return
+            if self._checkpoints.remove(key):
+                logger.warning("The checkpoint of run %s was dropped to stay within the byte budget.", key)
+
+    def _write_log(self, result: SegmentResult) -> None:
+        """Keep what a failed segment said, under a name that the report and the error can give."""
+        if result.outcome in (Outcome.OK, Outcome.PAUSED) or not result.log:
+            return
+        self._logs.mkdir(parents=True, exist_ok=True)
+        run = result.segment.run
+        for number in self._trials_of(run.key):
+            name = log_name(number, run.fold, run.repeat)
+            with (self._logs / name).open("a", encoding="utf-8") as log:
+                log.write(f"{result.outcome.value} at point {result.point}\n{result.log.rstrip()}\n")
+            logger.warning("Trial %d: %s on fold %d; see logs/%s", number, result.outcome.value, run.fold, name)
+
+    def _end_if_all_fail_alike(self) -> None:
+        history = self._store.history
+        first = list(history.finished())[:FIRST_TRIALS]
+        if len(first) < FIRST_TRIALS or any(trial.state is not TrialState.FAIL for trial in first):
+            return
+        logs = [result.log for trial in first for run in trial.runs for result in history.results.get(run.key, ())]
+        if len({log.rstrip().splitlines()[-1] for log in logs if log}) == 1:
+            raise StudyFailedError(
+                f"The first {FIRST_TRIALS} trials all failed with the same exception, so the study was ended. "
+                f"Mend its cause and run the study again under a new name.\n\n{logs[-1].rstrip()}"
+            )
+
+    def _tell(self, trial: Trial | None) -> None:
+        for observer in self._observers:
+            observer.observe(self._store.history, trial)
+
+
+def log_name(trial: int, fold: int, repeat: int) -> str:
+    """Return the file name of a trial's log, below the study's folder `logs`."""
+    return f"trial-{trial:04d}-fold-{fold}" + (f"-repeat-{repeat}" if repeat else "") + ".log"

@@ -1,0 +1,166 @@
+"""What the coordinator and its workers say to each other."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hpsearch.errors import HpsearchError
+from hpsearch.metrics import Metric
+from hpsearch.policy.early_stopping import EarlyStopping
+from hpsearch.records import Evaluation, Segment, SegmentResult
+from hpsearch.tasks import Prepared, Task
+from hpsearch.training.numerics import Numerics
+
+
+@dataclass(frozen=True)
+class Workload:
+    """All that a worker must know of a study, sent once.
+
+    Attributes:
+        study: Its name, by which orders refer to it.
+        task: What is fine-tuned.
+        prepared: Where the encoded rows are.
+        folds: (training rows, held-out rows) for each fold.
+        metrics: What is measured at each evaluation point, the objective first.
+        seed: The study's seed.
+        evaluations_per_epoch: Evaluation points an epoch.
+        early_stopping: The rule that ends a trial's first run, or None.
+        numerics: What the worker must honour.
+        checkpoint_every: Seconds between checkpoints of a run under way.
+        cache: Folder of the machine's caches.
+    """
+
+    study: str
+    task: Task
+    prepared: Prepared
+    folds: tuple[tuple[np.ndarray, np.ndarray], ...]
+    metrics: tuple[Metric, ...]
+    seed: int
+    evaluations_per_epoch: int
+    early_stopping: EarlyStopping | None
+    numerics: Numerics
+    checkpoint_every: float
+    cache: Path
+
+
+# From the coordinator to a worker.
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """Get ready for a study's orders."""
+
+    workload: Workload
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Find out how many rows fit the device at once.
+
+    Attributes:
+        study: Name of the study.
+        config: A whole training config that needs as much memory as any.
+        rows: The largest effective batch.
+    """
+
+    study: str
+    config: Mapping[str, Any]
+    rows: int
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a segment.
+
+    Attributes:
+        study: Name of the study.
+        segment: What to train.
+        previous: The run's evaluations so far, points 1, 2, 3, ...
+        watched: Whether the early-stopping rule ends this run (the first of a trial).
+        checkpoint: File name to bytes of the run's last checkpoint, or None to start anew. It may be older than
+            the segment's start: what lies between is trained again, and measures the same.
+    """
+
+    study: str
+    segment: Segment
+    previous: tuple[Evaluation, ...] = ()
+    watched: bool = False
+    checkpoint: Mapping[str, bytes] | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Leave the segment in progress, with a checkpoint first (a pause) or without (a prune)."""
+
+    checkpoint: bool
+
+
+@dataclass(frozen=True)
+class Close:
+    """End the worker."""
+
+
+# From a worker to the coordinator.
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A worker is up. `environment` is what numerics are resolved from."""
+
+    process: int
+    environment: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Probed:
+    """The answer to `Probe`: so many rows fit."""
+
+    rows: int
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A worker cannot take a study on; `error` says why."""
+
+    error: HpsearchError
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """A worker lives. `steps` counts its optimizer steps: a worker whose count stands still hangs."""
+
+    steps: int
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """An evaluation point was reached. `logits`: held-out rows by outputs, float32."""
+
+    study: str
+    evaluation: Evaluation
+    logits: np.ndarray | None = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Checkpointed:
+    """A run can go on from here: `files` is file name to bytes."""
+
+    study: str
+    run: str
+    point: int
+    step: int
+    files: Mapping[str, bytes] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A segment is over."""
+
+    study: str
+    result: SegmentResult
+
+
+Event = Evaluated | Checkpointed | Ended

@@ -1,0 +1,72 @@
+"""The pool of one: trains in the calling process, so that a debugger sees everything."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from hpsearch.records import Slot
+from hpsearch.runtime.messages import Ended, Event, Probe, Stop, Train, Workload
+from hpsearch.runtime.worker import Worker
+from hpsearch.training.numerics import detect_environment
+
+
+class InlinePool:
+    """Runs one order at a time in this process; each wait trains, up to the next thing worth reporting."""
+
+    def __init__(self, slot: Slot) -> None:
+        self._slot = slot
+        self._worker = Worker(slot.devices[0])
+        self._threads = torch.get_num_threads()
+        self._deterministic = torch.are_deterministic_algorithms_enabled()
+        self._matmul_precision = torch.get_float32_matmul_precision()
+        self._run: str | None = None
+        self._events: Iterator[Event | None] | None = None
+        self._stop: Stop | None = None
+
+    def environment(self) -> Mapping[str, Any]:
+        return detect_environment(self._worker.device)
+
+    def prepare(self, workload: Workload) -> None:
+        self._worker.prepare(workload)
+
+    def probe(self, order: Probe) -> int:
+        return self._worker.probe(order)
+
+    def idle(self) -> Sequence[Slot]:
+        return [] if self.busy() else [self._slot]
+
+    def busy(self) -> bool:
+        return self._events is not None
+
+    def submit(self, slot: Slot, order: Train) -> None:
+        self._stop = None
+        self._run = order.segment.run.key
+        self._events = self._worker.train(order, lambda: self._stop)
+
+    def completed(self, timeout: float) -> Iterator[Event]:
+        until = time.monotonic() + timeout
+        while self._events is not None:
+            event = next(self._events)
+            if isinstance(event, Ended):
+                self._events = self._run = None
+            if event is not None:
+                yield event
+                return
+            if time.monotonic() >= until:
+                return
+
+    def cancel(self, run: str) -> None:
+        if self._run == run:
+            self._stop = Stop(checkpoint=False)
+
+    def interrupt(self) -> None:
+        if self._stop is None:
+            self._stop = Stop(checkpoint=True)
+
+    def close(self) -> None:
+        self._events = self._run = None
+        torch.set_num_threads(self._threads)
+        torch.use_deterministic_algorithms(self._deterministic)
+        torch.set_float32_matmul_precision(self._matmul_precision)

@@ -1,0 +1,320 @@
+"""The pool of this machine: one long-lived worker process a slot, through joblib's loky."""
+
+import contextlib
+import os
+import pickle
+import queue
+import secrets
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from multiprocessing import AuthenticationError, resource_tracker
+from multiprocessing.connection import Client, Connection, Listener, answer_challenge, deliver_challenge, wait
+from typing import Any
+
+import cloudpickle
+from joblib.externals.loky.process_executor import ProcessPoolExecutor
+
+from hpsearch.errors import HpsearchError
+from hpsearch.records import Outcome, SegmentResult, Slot
+from hpsearch.runtime.devices import worker_device, worker_environment
+from hpsearch.runtime.messages import (
+    Checkpointed,
+    Close,
+    Ended,
+    Evaluated,
+    Event,
+    Heartbeat,
+    Prepare,
+    Probe,
+    Probed,
+    Ready,
+    Refused,
+    Stop,
+    Train,
+    Workload,
+)
+from hpsearch.runtime.processes import end_with_parent, serve
+
+HEARTBEAT_SECONDS = 2.0
+HANG_SECONDS = 600.0
+START_SECONDS = 600.0
+"""How long a worker may take to be up; one whose process ends before is noticed at once."""
+
+STARTS_LIMIT = 3
+
+
+@dataclass
+class _Process:
+    """A worker process as its pool sees it."""
+
+    slot: Slot
+    executor: ProcessPoolExecutor
+    call: "Future[None]"
+    generation: int
+    started: float
+    connection: Connection | None = None
+    pid: int | None = None
+    awaited: int = 0
+    order: Train | None = None
+    is_stopping: bool = False
+    point: int = 0
+    steps: int = -1
+    progress: float = field(default_factory=time.monotonic)
+
+    @property
+    def is_ready(self) -> bool:
+        return self.connection is not None and self.pid is not None and self.awaited == 0
+
+
+class LocalPool:
+    """Long-lived worker processes on this machine, each replaced when it dies or hangs.
+
+    Args:
+        slots: One worker each.
+        threads: CPU threads a worker, set in its environment before torch starts.
+        hang_after: Seconds without an optimizer step after which a busy worker counts as hung.
+    """
+
+    def __init__(self, slots: Sequence[Slot], *, threads: int = 1, hang_after: float = HANG_SECONDS) -> None:
+        self._threads = threads
+        self._hang_after = hang_after
+        self._authkey = secrets.token_bytes(32)
+        self._closed = False
+        # On Linux an abstract socket: it has no file, so a killed coordinator leaves none behind.
+        address = f"\0hpsearch-{secrets.token_hex(16)}" if sys.platform == "linux" else None
+        # The key is asked for connection by connection (`_admit`): a stranger that keeps silent holds up nobody else.
+        self._listener = Listener(address, backlog=len(slots) + 1)
+        self._greetings: queue.SimpleQueue[tuple[int, Connection]] = queue.SimpleQueue()
+        threading.Thread(target=self._accept, name="hpsearch-accept", daemon=True).start()
+        self._workloads: dict[str, Workload] = {}
+        self._environment: Mapping[str, Any] | None = None
+        self._probed: int | None = None
+        self._generation = 0
+        self._failed_starts = 0
+        self._processes = {slot.index: self._start(slot) for slot in slots}
+
+    def environment(self) -> Mapping[str, Any]:
+        while self._environment is None:
+            self._drain(0.2)
+        return self._environment
+
+    def prepare(self, workload: Workload) -> None:
+        self._workloads[workload.study] = workload
+        for process in self._processes.values():
+            if process.pid is not None:
+                self._tell_workload(process, workload)
+        while not any(process.is_ready for process in self._processes.values()):
+            self._drain(0.2)
+
+    def probe(self, order: Probe) -> int:
+        self._probed = None
+        process = self._processes[next(iter(self.idle())).index]
+        self._send(process, order)
+        while self._probed is None:
+            self._drain(0.2)
+            if self._probed is None and self._processes[process.slot.index] is not process:
+                raise HpsearchError(
+                    f"The worker on {process.slot.devices[0]} was killed while it looked how many rows fit its memory. "
+                    "Give a smaller batch_size or a shorter max_length, or free the device."
+                )
+        return self._probed
+
+    def idle(self) -> Sequence[Slot]:
+        return [process.slot for process in self._processes.values() if process.is_ready and process.order is None]
+
+    def busy(self) -> bool:
+        return any(process.order is not None for process in self._processes.values())
+
+    def processes(self) -> Mapping[int, int | None]:
+        """Return the process id of each slot's worker, None while it starts."""
+        return {index: process.pid for index, process in self._processes.items()}
+
+    def submit(self, slot: Slot, order: Train) -> None:
+        process = self._processes[slot.index]
+        process.order, process.is_stopping = order, False
+        process.point, process.progress = order.segment.start, time.monotonic()
+        self._send(process, order)
+
+    def cancel(self, run: str) -> None:
+        for process in self._processes.values():
+            if process.order is not None and process.order.segment.run.key == run:
+                process.is_stopping = True
+                self._send(process, Stop(checkpoint=False))
+
+    def interrupt(self) -> None:
+        for process in self._processes.values():
+            if process.order is not None and not process.is_stopping:
+                process.is_stopping = True
+                self._send(process, Stop(checkpoint=True))
+
+    def completed(self, timeout: float) -> Iterator[Event]:
+        yield from self._drain(timeout)
+        for process in list(self._processes.values()):
+            idle_for = time.monotonic() - process.progress
+            if process.order is not None and idle_for > self._hang_after:
+                log = f"The worker made no step for {self._hang_after:g} seconds and was ended."
+                yield from self._lose(process, Outcome.TIMED_OUT, log)
+
+    def close(self) -> None:
+        """End all workers at once; what they were training is lost up to its last checkpoint."""
+        for process in self._processes.values():
+            self._send(process, Close())
+            self._end(process)
+        if not self._closed:
+            self._closed = True
+            with contextlib.suppress(OSError):
+                Client(self._listener.address).close()  # wakes the thread that accepts, which then ends
+
+    # ---------------------------------------------------------------- processes
+
+    def _start(self, slot: Slot) -> _Process:
+        self._generation += 1
+        executor = ProcessPoolExecutor(
+            max_workers=1,
+            env=worker_environment(slot, os.environ, self._threads),
+            initializer=end_with_parent,
+            initargs=(os.getpid(),),
+        )
+        address = self._listener.address
+        with _interruptions_blocked():
+            call = executor.submit(
+                serve, address, self._authkey, self._generation, worker_device(slot), HEARTBEAT_SECONDS
+            )
+        return _Process(slot, executor, call, self._generation, time.monotonic())
+
+    def _accept(self) -> None:
+        """Take connections; runs in a thread of its own because accepting blocks."""
+        while not self._closed:
+            try:
+                connection = self._listener.accept()
+            except OSError:
+                time.sleep(0.1)  # no descriptors left, or a connection that ended before it began
+                continue
+            threading.Thread(target=self._admit, args=(connection,), name="hpsearch-admit", daemon=True).start()
+        self._listener.close()
+
+    def _admit(self, connection: Connection) -> None:
+        """Let a new worker in, once it has shown the key and read ours; a stranger is turned away."""
+        try:
+            deliver_challenge(connection, self._authkey)
+            answer_challenge(connection, self._authkey)
+            self._greetings.put((pickle.loads(connection.recv_bytes()), connection))
+        except (OSError, EOFError, AuthenticationError, AssertionError):
+            connection.close()
+
+    def _greet(self) -> None:
+        """Match connections that have come in with the processes they belong to."""
+        while not self._greetings.empty():
+            generation, connection = self._greetings.get()
+            for process in self._processes.values():
+                if process.generation == generation:
+                    process.connection = connection
+                    break
+            else:
+                connection.close()  # of a process that was given up meanwhile
+
+    def _end(self, process: _Process) -> None:
+        if process.connection is not None:
+            process.connection.close()
+        if process.pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL if os.name == "posix" else signal.SIGTERM)
+        process.executor.shutdown(wait=False, kill_workers=True)
+
+    def _lose(self, process: _Process, outcome: Outcome, log: str) -> Iterator[Event]:
+        """Put a new worker in the place of one that is dead or hung, and say how its order ended."""
+        order, point, was_ready = process.order, process.point, process.pid is not None
+        self._end(process)
+        if not was_ready:
+            self._failed_starts += 1
+            if self._failed_starts >= STARTS_LIMIT:
+                raise HpsearchError(
+                    f"Worker processes on {process.slot.devices[0]} ended {self._failed_starts} times before they were "
+                    "ready. Run with devices='inline' to see the error, or `hpsearch doctor` to check the machine."
+                )
+        self._processes[process.slot.index] = self._start(process.slot)
+        if order is not None:
+            yield Ended(order.study, SegmentResult(order.segment, outcome, point, log))
+
+    # ---------------------------------------------------------------- messages
+
+    def _send(self, process: _Process, message: Any) -> None:
+        """Send a message; a worker that is gone is noticed where its messages are read."""
+        if process.connection is not None:
+            with contextlib.suppress(OSError):
+                process.connection.send_bytes(cloudpickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL))
+
+    def _tell_workload(self, process: _Process, workload: Workload) -> None:
+        process.awaited += 1
+        self._send(process, Prepare(workload))
+
+    def _drain(self, timeout: float) -> list[Event]:
+        """Read what has come in, waiting up to `timeout` seconds for the first message."""
+        self._greet()
+        starting = any(process.connection is None for process in self._processes.values())
+        connected = {p.connection: p for p in self._processes.values() if p.connection is not None}
+        events: list[Event] = []
+        for ready in wait(list(connected), min(timeout, 0.05) if starting else timeout):
+            process = connected[ready]  # type: ignore[index]
+            try:
+                while process.connection is not None and process.connection.poll():
+                    event = self._read(process, pickle.loads(process.connection.recv_bytes()))
+                    if event is not None:
+                        events.append(event)
+            except (EOFError, OSError):
+                log = "The worker process ended without a word (killed, or out of memory?)."
+                events.extend(self._lose(process, Outcome.LOST, log))
+        self._give_up_slow_starts()
+        return events
+
+    def _give_up_slow_starts(self) -> None:
+        for process in list(self._processes.values()):
+            too_slow = process.pid is None and time.monotonic() - process.started > START_SECONDS
+            if too_slow or (process.connection is None and process.call.done()):
+                list(self._lose(process, Outcome.LOST, ""))
+
+    def _read(self, process: _Process, message: Any) -> Event | None:
+        match message:
+            case Ready(pid, environment) if process.pid is None:
+                process.pid = pid
+                self._failed_starts = 0
+                if self._environment is None:
+                    self._environment = environment
+                for workload in self._workloads.values():
+                    self._tell_workload(process, workload)
+            case Ready():
+                process.awaited -= 1
+            case Probed(rows):
+                self._probed = rows
+            case Refused(error):
+                raise error
+            case Heartbeat(steps):
+                if steps != process.steps:
+                    process.steps, process.progress = steps, time.monotonic()
+            case Evaluated() | Checkpointed() | Ended() as event:
+                process.progress = time.monotonic()
+                if isinstance(event, Evaluated):
+                    process.point = event.evaluation.point
+                if isinstance(event, Ended):
+                    process.order = None
+                return event
+        return None
+
+
+@contextlib.contextmanager
+def _interruptions_blocked() -> Iterator[None]:
+    """Start processes that Ctrl-C does not reach: they inherit the mask until they ignore the signal themselves."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # started by loky otherwise, which would clear the mask (CPython 3.11)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

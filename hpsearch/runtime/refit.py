@@ -1,0 +1,114 @@
+"""The refit: one training of a chosen configuration on all training rows, and its scores on rows never searched."""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from hpsearch.metrics import Metric, probabilities
+from hpsearch.records import LOSS, digest
+from hpsearch.runtime.messages import Workload
+from hpsearch.training.base_model import BaseModel
+from hpsearch.training.fine_tune import FineTune
+from hpsearch.training.learner import Learner
+from hpsearch.training.numerics import Numerics, honour
+from hpsearch.training.prediction import predict
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a refit scores on the test rows.
+
+    Attributes:
+        metrics: Metric name to value, greater is better; "loss" is the mean loss, smaller is better.
+        logits: The model's outputs, test rows by outputs, float32.
+    """
+
+    metrics: Mapping[str, float]
+    logits: np.ndarray
+
+
+@dataclass(frozen=True)
+class Refit:
+    """A configuration trained on all training rows.
+
+    Attributes:
+        config: The whole training config.
+        point: The evaluation point at which it stopped; its schedule keeps the horizon of `config["epochs"]`.
+        epochs: The same in passes over the rows.
+        train_loss: Mean training loss since the last evaluation point.
+        model: The model, on the device it was trained on.
+    """
+
+    config: Mapping[str, Any]
+    point: int
+    epochs: float
+    train_loss: float
+    model: torch.nn.Module
+
+
+def refit(workload: Workload, config: Mapping[str, Any], point: int) -> Refit:
+    """Train `config` on all training rows up to evaluation point `point`, in this process.
+
+    The seed follows from the study's alone, so that a refit made again is the same.
+
+    Raises:
+        NumericsError: This machine cannot compute what the study's numerics say.
+    """
+    device = torch.device(workload.numerics.device_type)
+    with honoured(workload.numerics, device):
+        learner = workload.task.learner(workload.prepared)
+        fine_tune = FineTune(
+            learner,
+            config,
+            train_rows=np.arange(workload.prepared.rows),
+            held_out_rows=None,
+            seed=int(digest(["refit", workload.seed])[:8], 16),
+            evaluations_per_epoch=workload.evaluations_per_epoch,
+            numerics=workload.numerics,
+            device=device,
+            base=BaseModel(learner, device),
+        )
+        last = None
+        for measurement in fine_tune.advance(point):
+            last = measurement or last
+        assert last is not None  # a run up to a point of at least 1 has measured there
+        return Refit(dict(config), point, last.epoch, last.train_loss, fine_tune.model.eval())
+
+
+def score(workload: Workload, model: torch.nn.Module) -> Scores:
+    """Score a model on the task's test rows with the study's metrics, as it was evaluated in the search."""
+    device = torch.device(workload.numerics.device_type)
+    with honoured(workload.numerics, device):
+        learner: Learner = workload.task.learner(workload.prepared, split="test")
+        rows = np.arange(workload.prepared.test_rows)
+        logits = predict(model, learner, rows, workload.numerics, device)
+        targets, weights = learner.targets(rows), learner.weights(rows)
+        return Scores(measure(workload, learner, logits, targets, weights), logits)
+
+
+def measure(
+    workload: Workload, learner: Learner, logits: np.ndarray, targets: torch.Tensor, weights: torch.Tensor | None
+) -> dict[str, float]:
+    """Return every metric of the study, and the mean loss, of the outputs for some rows."""
+    chances = probabilities(logits, workload.prepared.kind)
+    known = None if weights is None else weights.numpy()
+    metrics: tuple[Metric, ...] = workload.metrics
+    found = {metric.name: metric(targets.numpy(), chances, known) for metric in metrics}
+    losses = learner.losses(torch.from_numpy(logits), targets, 0.0).numpy().astype(np.float64)
+    return {**found, LOSS: float(np.average(losses, weights=known))}
+
+
+@contextlib.contextmanager
+def honoured(numerics: Numerics, device: torch.device) -> Iterator[None]:
+    """Honour a study's numerics in this process for a while, and leave it as it was."""
+    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    try:
+        honour(numerics, device)
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(deterministic)

@@ -1,0 +1,81 @@
+"""Which segment is trained next."""
+
+from collections.abc import Callable
+
+from hpsearch.records import History, Run, Segment, Slot, Trial
+
+
+class Scheduler:
+    """Hands out segments: those of the oldest unfinished trial first, and a new trial only when none waits.
+
+    Finishing what was begun keeps few trials open at a time, so that a sampler sees as many results as there can
+    be when it is asked.
+
+    Args:
+        ask: Adds a new trial, decides what can be decided of it already, and returns the History that has it; None
+            when the sampler has nothing left.
+        trials: How many trials the study shall have in all, or None for no limit.
+    """
+
+    def __init__(self, ask: Callable[[], History | None], trials: int | None) -> None:
+        self._ask = ask
+        self._trials = trials
+        self._in_flight: set[str] = set()
+        self._spent = False
+        self._closed = False
+
+    def has_work(self, history: History) -> bool:
+        """Return whether there is a segment to train or a trial to ask for."""
+        return not self._closed and (self._waiting(history) is not None or self._may_ask(history))
+
+    def next_segment(self, history: History, slot: Slot) -> Segment | None:
+        """Return the next segment for `slot`, or None when all is in flight or done.
+
+        A new trial may have none: the runs of an equal one are in flight, or have been measured already.
+        """
+        if self._closed:
+            return None
+        segment = self._waiting(history)
+        while segment is None and self._may_ask(history):
+            asked = self._ask()
+            if asked is None:
+                self._spent = True
+                return None
+            history = asked
+            segment = self._waiting(history)
+        if segment is not None:
+            self._in_flight.add(segment.run.key)
+        return segment
+
+    def ended(self, run: Run) -> None:
+        """Take note that a segment of this run is over."""
+        self._in_flight.discard(run.key)
+
+    def close(self) -> None:
+        """Hand out nothing more."""
+        self._closed = True
+
+    def is_watched(self, history: History, run: Run) -> bool:
+        """Return whether the run is the first of an unfinished trial: the one that early stopping watches."""
+        return any(trial.runs[0].key == run.key and trial.stop is None for trial in history.unfinished())
+
+    def _may_ask(self, history: History) -> bool:
+        return not self._spent and (self._trials is None or len(history.trials) < self._trials)
+
+    def _waiting(self, history: History) -> Segment | None:
+        for trial in history.unfinished():
+            segment = self._next_of(history, trial)
+            if segment is not None:
+                return segment
+        return None
+
+    def _next_of(self, history: History, trial: Trial) -> Segment | None:
+        """Return the trial's next segment that nobody trains yet: the later folds wait for the first one's stop."""
+        if trial.state.is_finished:
+            return None
+        runs = trial.runs if trial.stop is not None else trial.runs[:1]
+        for run in runs:
+            stop = trial.stop if trial.stop is not None else run.horizon
+            if run.key not in self._in_flight and history.point(run) < stop:
+                return Segment(run, history.point(run), stop)
+        return None

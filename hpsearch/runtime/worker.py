@@ -1,0 +1,184 @@
+"""The worker: one long-lived place where segments are trained, warm from one to the next.
+
+It never sees the database. What it is told comes as messages, what it finds goes back as messages.
+"""
+
+import logging
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from hpsearch.errors import CheckpointError
+from hpsearch.metrics import probabilities
+from hpsearch.records import LOSS, Evaluation, Outcome, SegmentResult, run_seed
+from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Event, Probe, Stop, Train, Workload
+from hpsearch.training.base_model import BaseModel
+from hpsearch.training.divergence import Diverged
+from hpsearch.training.fine_tune import FineTune, Measurement
+from hpsearch.training.learner import Learner
+from hpsearch.training.memory_probe import memory_trial
+from hpsearch.training.numerics import honour, probe_micro_batch
+
+logger = logging.getLogger("hpsearch")
+
+
+@dataclass
+class _Warm:
+    """What a worker keeps of a study between segments."""
+
+    workload: Workload
+    learner: Learner
+    base: BaseModel
+    targets: np.ndarray
+    weights: np.ndarray | None
+
+
+class Worker:
+    """Trains segments on one device.
+
+    Attributes:
+        steps: Optimizer steps since the start, for the heartbeat.
+    """
+
+    def __init__(self, device: str) -> None:
+        self.device = torch.device(device)
+        self.steps = 0
+        self._warm: dict[str, _Warm] = {}
+
+    def prepare(self, workload: Workload) -> None:
+        """Open a study's rows and take on its numerics.
+
+        Raises:
+            NumericsError: This process cannot compute what the study promises.
+        """
+        honour(workload.numerics, self.device)
+        warm = self._warm.get(workload.study)
+        if warm is not None:
+            self._warm[workload.study] = replace(warm, workload=workload)
+            return
+        learner = workload.task.learner(workload.prepared)
+        rows = np.arange(workload.prepared.rows)
+        weights = learner.weights(rows)
+        self._warm[workload.study] = _Warm(
+            workload,
+            learner,
+            BaseModel(learner, self.device),
+            learner.targets(rows).numpy(),
+            None if weights is None else weights.numpy(),
+        )
+
+    def probe(self, order: Probe) -> int:
+        """Return how many rows of the longest fit the device at once, at most `order.rows`."""
+        warm = self._warm[order.study]
+        return probe_micro_batch(memory_trial(warm.base, warm.workload.numerics, order.config), order.rows)
+
+    def train(self, order: Train, told: Callable[[], Stop | None]) -> Iterator[Event | None]:
+        """Train one segment, yielding what is found on the way and, last of all, how it ended.
+
+        None comes after each step that found nothing: whoever waits in this process can look at the clock.
+
+        Args:
+            order: What to train.
+            told: Asked after every optimizer step whether to stop.
+        """
+        point = order.segment.start
+        try:
+            for event in self._segment(order, told):
+                if isinstance(event, Evaluated):
+                    point = max(point, event.evaluation.point)
+                yield event
+        except Diverged as error:
+            yield self._end(order, Outcome.DIVERGED, point, str(error))
+        except (torch.OutOfMemoryError, MemoryError):
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+            yield self._end(order, Outcome.OUT_OF_MEMORY, point, traceback.format_exc())
+        except Exception:  # the worker's edge: whatever a model, a metric or a user's code raises ends only its trial
+            yield self._end(order, Outcome.FAILED, point, traceback.format_exc())
+
+    def _segment(self, order: Train, told: Callable[[], Stop | None]) -> Iterator[Event | None]:
+        warm = self._warm[order.study]
+        fine_tune = self._fine_tune(warm, order)
+        known = list(order.previous[: fine_tune.point])
+        saved = time.monotonic()
+        for measurement in fine_tune.advance(order.segment.stop):
+            self.steps += 1
+            if measurement is not None:
+                event = self._evaluated(warm, order, measurement)
+                known.append(event.evaluation)
+                yield event
+                if order.watched and self._stops_early(warm, order, known):
+                    break
+                if measurement.point >= order.segment.stop:
+                    break
+            stop = told()
+            if stop is not None:
+                if stop.checkpoint:
+                    yield self._checkpointed(order, fine_tune)
+                yield self._end(order, Outcome.PAUSED, fine_tune.point)
+                return
+            if time.monotonic() - saved >= warm.workload.checkpoint_every:
+                yield self._checkpointed(order, fine_tune)
+                saved = time.monotonic()
+            yield None
+        yield self._end(order, Outcome.OK, fine_tune.point)
+
+    def _fine_tune(self, warm: _Warm, order: Train) -> FineTune:
+        workload, run = warm.workload, order.segment.run
+        train_rows, held_out_rows = workload.folds[run.fold]
+        fine_tune = FineTune(
+            warm.learner,
+            run.config,
+            train_rows=train_rows,
+            held_out_rows=held_out_rows,
+            seed=run_seed(workload.seed, run.fold, run.repeat),
+            evaluations_per_epoch=workload.evaluations_per_epoch,
+            numerics=workload.numerics,
+            device=self.device,
+            base=warm.base,
+        )
+        if order.checkpoint is not None:
+            try:
+                fine_tune.restore(order.checkpoint)
+            except CheckpointError as error:  # what it held is trained again, and measures the same
+                logger.warning("Run %s starts anew: %s", run.key, error)
+        return fine_tune
+
+    def _stops_early(self, warm: _Warm, order: Train, known: list[Evaluation]) -> bool:
+        rule, config = warm.workload.early_stopping, order.segment.run.config
+        if rule is None:
+            return False
+        warmup_epochs = float(config.get("warmup_ratio") or 0.0) * float(config["epochs"])
+        objective = warm.workload.metrics[0].name
+        return rule.stop_point(known, objective, warmup_epochs, warm.workload.evaluations_per_epoch) is not None
+
+    def _evaluated(self, warm: _Warm, order: Train, measurement: Measurement) -> Evaluated:
+        workload, run = warm.workload, order.segment.run
+        assert measurement.logits is not None
+        held_out = workload.folds[run.fold][1]
+        chances = probabilities(measurement.logits, workload.prepared.kind)
+        weights = None if warm.weights is None else warm.weights[held_out]
+        found = {metric.name: metric(warm.targets[held_out], chances, weights) for metric in workload.metrics}
+        evaluation = Evaluation(
+            run=run.key,
+            point=measurement.point,
+            epoch=measurement.epoch,
+            train_loss=measurement.train_loss,
+            metrics={**found, LOSS: measurement.validation_loss},
+            learning_rate=measurement.learning_rate,
+            rows_seen=measurement.rows_seen,
+            seconds=measurement.seconds,
+            peak_memory_bytes=measurement.peak_memory_bytes,
+        )
+        return Evaluated(order.study, evaluation, measurement.logits)
+
+    def _checkpointed(self, order: Train, fine_tune: FineTune) -> Checkpointed:
+        run = order.segment.run.key
+        return Checkpointed(order.study, run, fine_tune.point, fine_tune.step, fine_tune.checkpoint())
+
+    def _end(self, order: Train, outcome: Outcome, point: int, log: str = "") -> Ended:
+        return Ended(order.study, SegmentResult(order.segment, outcome, point, log))

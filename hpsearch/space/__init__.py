@@ -1,0 +1,10 @@
+"""What may be searched: parameters, conditions, fixed values, TOML files. No torch, no Optuna."""
+
+from hpsearch.space.conditions import Condition, Scalar
+from hpsearch.space.files import list_spaces
+from hpsearch.space.grid import Grid
+from hpsearch.space.parameters import Categorical, Parameter
+from hpsearch.space.ranges import Float, Int
+from hpsearch.space.space import Space
+
+__all__ = ["Categorical", "Condition", "Float", "Grid", "Int", "Parameter", "Scalar", "Space", "list_spaces"]

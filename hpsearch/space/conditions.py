@@ -1,0 +1,63 @@
+"""The values that hyperparameters take, and the condition under which one exists."""
+
+import math
+import numbers
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from hpsearch.errors import SpaceError
+
+Scalar: TypeAlias = bool | int | float | str | None
+"""A value that JSON, Optuna and a database column can all hold."""
+
+
+def scalar(value: Any) -> Scalar:
+    """Return `value` as a plain Python scalar (NumPy's numbers become Python's).
+
+    Raises:
+        SpaceError: It is not finite, or neither None, a bool, a number nor a string.
+    """
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):
+        if not math.isfinite(value):
+            raise SpaceError(f"{value!r} cannot be written as JSON; use a finite number.")
+        return float(value)
+    raise SpaceError(
+        f"{value!r} is a {type(value).__name__}, which a hyperparameter cannot be; "
+        "use None, a bool, a number or a string, and turn it into what is meant inside the task."
+    )
+
+
+def same(one: Scalar, other: Scalar) -> bool:
+    """Return whether two scalars are the same value: 1 and 1.0 are, 1 and True are not."""
+    return isinstance(one, bool) == isinstance(other, bool) and one == other
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Hyperparameter `name` has one of `values`.
+
+    Raises:
+        SpaceError: There is no value, or one is not a scalar.
+    """
+
+    name: str
+    values: Sequence[Scalar]
+
+    def __post_init__(self) -> None:
+        if not self.values:
+            raise SpaceError(f"when({self.name}=()) would never hold; give at least one value.")
+        object.__setattr__(self, "values", tuple(scalar(value) for value in self.values))
+
+    def holds(self, value: Scalar) -> bool:
+        """Return whether the condition holds where the hyperparameter has this value."""
+        return any(same(value, wanted) for wanted in self.values)
+
+    def __str__(self) -> str:
+        return f"{self.name}={self.values[0] if len(self.values) == 1 else tuple(self.values)!r}"

@@ -1,0 +1,136 @@
+"""Search spaces in TOML files: hpsearch's own, drawn from the literature, and the user's.
+
+    title = "BERT fine-tuning"
+    source = "Devlin et al. 2019, appendix A.3"         # where the space as a whole comes from
+
+    [default]                                           # the literature's values, inside the space: the first trial
+    learning_rate = 2e-5
+    epochs = 3
+
+    [parameters]
+    warmup_ratio = 0.1                                  # a plain value is fixed
+
+    [parameters.learning_rate]
+    type = "float"                                      # float, int or categorical
+    low = 1e-5
+    high = 1e-3
+    log = true
+    source = "Turc et al. 2019"                         # where these numbers come from
+
+    [parameters.epochs]
+    type = "int"
+    low = 2
+    high = 20
+    grid = [2, 3, 4]                                    # what a grid takes of it
+
+    [parameters.max_grad_norm]
+    value = 1.0                                         # a fixed value with a source
+    source = "Zhang et al. 2021, section 3"
+
+    [parameters.decay_ratio]
+    type = "categorical"
+    choices = [0.1, 0.2]
+    when = { lr_scheduler_type = "warmup_stable_decay" }    # exists only there; a list means any of its values
+
+Only `[parameters]` is needed. The keys of a parameter are listed in `tables.py`. TOML has no null: leave out what is to
+be None.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+from hpsearch.errors import SpaceError, nearest
+from hpsearch.space.conditions import Scalar
+from hpsearch.space.parameters import Parameter
+from hpsearch.space.space import Space
+from hpsearch.space.tables import read_parameter
+
+_KEYS = ("title", "source", "default", "parameters")
+
+
+def list_spaces() -> dict[str, Space]:
+    """Return hpsearch's own search spaces by name, in alphabetical order."""
+    return {name: read_space(name) for name in sorted(_shipped())}
+
+
+def read_space(source: str | Path) -> Space:
+    """Return the space of a TOML file: one of hpsearch's own by its name, or any by its path, which ends in `.toml`.
+
+    Raises:
+        SpaceError: There is no such file, or it does not describe a space; the message names the file and the key.
+    """
+    if isinstance(source, Path) or source.endswith(".toml"):
+        return _parse(Path(source), str(source))
+    shipped = _shipped()
+    if source not in shipped:
+        raise SpaceError(
+            f"There is no search space {source!r}.{nearest(source, shipped)} hpsearch has "
+            f"{', '.join(sorted(shipped))}; a file of your own is named by its path, which ends in .toml."
+        )
+    return _parse(shipped[source], f"search_spaces/{source}.toml")
+
+
+def _shipped() -> Mapping[str, Traversable]:
+    """Return name to file: inside the package in a wheel, beside it in a checkout, an sdist and an editable install."""
+    folders: tuple[Traversable, ...] = (
+        files("hpsearch").joinpath("search_spaces"),
+        Path(__file__).parents[2] / "search_spaces",
+    )
+    for folder in folders:
+        if folder.is_dir():
+            found = [file for file in folder.iterdir() if file.name.endswith(".toml")]
+            if found:
+                return {file.name.removesuffix(".toml"): file for file in found}
+    raise SpaceError("hpsearch's own search spaces are missing from this installation; install hpsearch again.")
+
+
+def _parse(file: Traversable, where: str) -> Space:
+    try:
+        document = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SpaceError(f"{where} cannot be read: {error.strerror or error}. Check the path.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SpaceError(f"{where} is not a TOML file: {error}.") from None
+    for key in document:
+        if key not in _KEYS:
+            raise SpaceError(f"{where}: there is no key {key!r}.{nearest(key, _KEYS)} The keys are {', '.join(_KEYS)}.")
+    tables = _table(document.get("parameters"), where, "parameters")
+    default = _table(document["default"], where, "default") if "default" in document else None
+    parameters = {name: _parameter(table, f"{where}: parameters.{name}") for name, table in tables.items()}
+    sources = {
+        name: _text(table["source"], f"{where}: parameters.{name}.source")
+        for name, table in tables.items()
+        if isinstance(table, Mapping) and "source" in table
+    }
+    try:
+        space = Space(default=default, **parameters)
+    except SpaceError as error:
+        raise SpaceError(f"{where}: {error}") from None
+    title = _text(document.get("title", file.name.removesuffix(".toml")), f"{where}: title")
+    return space.documented(title, _text(document.get("source", ""), f"{where}: source"), sources)
+
+
+def _parameter(table: Any, where: str) -> Parameter | Scalar:
+    if not isinstance(table, Mapping):
+        fixed: Scalar = table  # Space checks it, as it checks any fixed value
+        return fixed
+    try:
+        return read_parameter({key: value for key, value in table.items() if key != "source"})
+    except SpaceError as error:
+        raise SpaceError(f"{where}: {error}") from None
+
+
+def _table(value: Any, where: str, key: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise SpaceError(f"{where}: {key} = {value!r} is not a table; write [{key}] above its values.")
+    return value
+
+
+def _text(value: Any, where: str) -> str:
+    if not isinstance(value, str):
+        raise SpaceError(f"{where} = {value!r} is not a text; put it in quotes.")
+    return value

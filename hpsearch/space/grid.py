@@ -1,0 +1,74 @@
+"""The grid: every combination of the parameters' values, once."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hpsearch.errors import SpaceError
+from hpsearch.space.conditions import Scalar
+
+if TYPE_CHECKING:
+    from hpsearch.space.space import Space
+
+LARGEST_GRID = 1_000_000
+"""A grid with more points than this is taken for an oversight: nobody trains a million models."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The grid sampler, with the number of points that it takes of a range: `sampler=hp.Grid(points=4)`.
+
+    Args:
+        points: How many values to take at most of each `Float` and `Int` that has no `grid` of its own: evenly spaced,
+            by equal ratios where `log=True`, on the steps where there is a `step`. None, as with `sampler="grid"`:
+            every value that there is, and an error for a `Float` without `grid` and `step`.
+
+    Raises:
+        SpaceError: `points` is not a whole number from 2.
+    """
+
+    points: int | None = None
+
+    def __post_init__(self) -> None:
+        check_points(self.points)
+
+
+def check_points(points: int | None) -> None:
+    """Raise SpaceError unless `points` is None or a whole number from 2: both ends of a range belong to its grid."""
+    if points is not None and (isinstance(points, bool) or not isinstance(points, int) or points < 2):
+        raise SpaceError(f"A grid takes a whole number of points from 2 on of every range, not {points!r}.")
+
+
+def enumerate_grid(space: "Space", points: int | None) -> Iterator[dict[str, Scalar]]:
+    """Return the points of a space's grid, each once; see `Space.grid`."""
+    check_points(points)
+    values: dict[str, tuple[Scalar, ...]] = {}
+    for name, parameter in space.parameters.items():
+        try:
+            values[name] = parameter.grid_values(points)
+        except SpaceError as error:
+            raise SpaceError(f"{name}: {error}") from None
+    least = math.prod(len(values[name]) for name, parameter in space.parameters.items() if not parameter.conditions)
+    if least > LARGEST_GRID:
+        sizes = ", ".join(f"{name} {len(values[name])}" for name in values)
+        raise SpaceError(
+            f"The grid has {least:,} points or more ({sizes}); give the parameters shorter grids, "
+            'choose hp.Grid(points=...), or another sampler than "grid".'
+        )
+    return _combinations(space, values, tuple(values), {})
+
+
+def _combinations(
+    space: "Space", values: Mapping[str, tuple[Scalar, ...]], names: tuple[str, ...], chosen: dict[str, Scalar]
+) -> Iterator[dict[str, Scalar]]:
+    """Yield every way to go on from `chosen` with the parameters `names`, the last one varying fastest."""
+    if not names:
+        yield dict(chosen)
+        return
+    name, *rest = names
+    if not space.is_active(name, chosen):
+        yield from _combinations(space, values, tuple(rest), chosen)
+        return
+    for value in values[name]:
+        yield from _combinations(space, values, tuple(rest), {**chosen, name: value})

@@ -1,0 +1,279 @@
+"""What may be searched: named parameters, fixed values, and where the literature would start."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from hpsearch.errors import SpaceError, nearest
+from hpsearch.space.conditions import Condition, Scalar, same, scalar
+from hpsearch.space.grid import enumerate_grid
+from hpsearch.space.parameters import Parameter
+from hpsearch.space.tables import read_parameter, write_parameter
+
+
+class Space:
+    """A search space. It is immutable; two are equal when they are searched alike.
+
+    `Space(learning_rate=Float(1e-6, 1e-3, log=True), epochs=Int(1, 4), warmup_ratio=0.1)`: a plain value is fixed.
+
+    Args:
+        default: Values of the searched parameters that the literature would take: the first trial of a study, and
+            what its winner is measured against. It must lie in the space.
+        parameters: Name of the hyperparameter to a `Float`, `Int` or `Categorical`, or to a fixed value.
+
+    Attributes:
+        parameters: The searched ones by name, in the order given, but parents before what depends on them.
+        fixed: The fixed ones by name.
+        default: The searched part of the default, or None.
+        title: Title of the file that the space was read from, or an empty string.
+        source: Literature that the space as a whole is taken from, or an empty string.
+        sources: Name of a hyperparameter to the literature that its numbers are taken from.
+
+    Raises:
+        SpaceError: A name or value is impossible, a condition names an unknown parameter or a value that it cannot
+            have, conditions run in a circle, or the default lies outside the space.
+    """
+
+    def __init__(self, /, *, default: Mapping[str, Any] | None = None, **parameters: Parameter | Scalar) -> None:
+        self._fixed: dict[str, Scalar] = {}
+        searched: dict[str, Parameter] = {}
+        for name, value in parameters.items():
+            if not name.isidentifier():
+                raise SpaceError(f"{name!r} cannot name a hyperparameter; use letters, digits and underscores.")
+            if isinstance(value, Parameter):
+                searched[name] = value
+            else:
+                self._fixed[name] = _fixed(name, value)
+        _check_conditions(searched, self._fixed)
+        self._parameters = _parents_first(searched, self._fixed)
+        self._default = None if default is None else self.validate(default, "the default")
+        self.title, self.source = "", ""
+        self._sources: dict[str, str] = {}
+
+    @classmethod
+    def load(cls, source: str | Path) -> "Space":
+        """Return the space of a TOML file: one of hpsearch's own by name (see `list_spaces`), or any by its path."""
+        from hpsearch.space.files import read_space  # files.py makes spaces, so it cannot be imported before this class
+
+        return read_space(source)
+
+    def documented(self, title: str, source: str, sources: Mapping[str, str]) -> "Space":
+        """Return the same space with its title and literature; they are no part of equality and digest."""
+        space = Space(default=self._default, **self._parameters, **self._fixed)
+        space.title, space.source, space._sources = title, source, dict(sources)
+        return space
+
+    @property
+    def parameters(self) -> Mapping[str, Parameter]:
+        return MappingProxyType(self._parameters)
+
+    @property
+    def fixed(self) -> Mapping[str, Scalar]:
+        return MappingProxyType(self._fixed)
+
+    @property
+    def default(self) -> Mapping[str, Scalar] | None:
+        return None if self._default is None else MappingProxyType(self._default)
+
+    @property
+    def sources(self) -> Mapping[str, str]:
+        return MappingProxyType(self._sources)
+
+    def is_active(self, name: str, values: Mapping[str, Any]) -> bool:
+        """Return whether a hyperparameter exists where the searched parameters have `values`; fixed ones always do.
+
+        `values` may lack parameters that come after `name`, and may name fixed ones.
+        """
+        if name in self._fixed:
+            return True
+        return all(self._holds(condition, values) for condition in self._parameters[name].conditions)
+
+    def _holds(self, condition: Condition, values: Mapping[str, Any]) -> bool:
+        if condition.name in self._fixed:
+            return condition.holds(self._fixed[condition.name])
+        known = condition.name in values and self.is_active(condition.name, values)
+        return known and condition.holds(values[condition.name])
+
+    def active(self, values: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the names of the searched parameters that exist where they have `values`, parents first."""
+        return tuple(name for name in self._parameters if self.is_active(name, values))
+
+    def validate(self, config: Mapping[str, Any], source: str) -> dict[str, Scalar]:
+        """Return the searched part of `config`, each value as its parameter writes it, in the space's order.
+
+        Args:
+            config: A value for every searched parameter that exists beside the others. Fixed ones may be named too.
+            source: Where it comes from, for the message.
+
+        Raises:
+            SpaceError: A hyperparameter is unknown, missing, out of its range, other than its fixed value, or does not
+                exist beside the others.
+        """
+        if not isinstance(config, Mapping):
+            raise SpaceError(f"{source}: {config!r} is not a dict of hyperparameters.")
+        for name, value in config.items():
+            if name not in self._parameters and name not in self._fixed:
+                known = (*self._parameters, *self._fixed)
+                raise SpaceError(
+                    f"{source}: {name!r} is not in the space.{nearest(str(name), known)} It has {', '.join(known)}."
+                )
+            if name in self._fixed and not same(value, self._fixed[name]):
+                raise SpaceError(
+                    f"{source}: {name} is {value!r}, but the space fixes it at {self._fixed[name]!r}; "
+                    "leave it out, or search over both."
+                )
+        params: dict[str, Scalar] = {}
+        for name, parameter in self._parameters.items():
+            active = self.is_active(name, params)
+            if active and name not in config:
+                raise SpaceError(f"{source}: {name} is missing; give it a value of {parameter!r}.")
+            if not active and name in config:
+                conditions = " and ".join(map(str, parameter.conditions))
+                raise SpaceError(f"{source}: {name} exists only where {conditions}; leave it out.")
+            if active:
+                try:
+                    params[name] = parameter.read(config[name])
+                except SpaceError as error:
+                    raise SpaceError(f"{source}: {name}: {error}") from None
+        return params
+
+    def contains(self, config: Mapping[str, Any]) -> bool:
+        """Return whether `config` is a configuration of this space; see `validate`."""
+        try:
+            self.validate(config, "")
+        except SpaceError:
+            return False
+        return True
+
+    def config(self, params: Mapping[str, Any]) -> dict[str, Scalar]:
+        """Return the whole configuration: the searched parameters that exist, and the fixed ones."""
+        return {**self.validate(params, "the parameters"), **self._fixed}
+
+    def grid(self, points: int | None = None) -> Iterator[dict[str, Scalar]]:
+        """Return the searched part of every point of the grid, each once, always in the same order.
+
+        A conditional parameter multiplies only the points that it exists in. `points`: see `Grid`.
+
+        Raises:
+            SpaceError: At once, not while iterating: a `Float` has neither `grid` nor `step` and `points` is None, or
+                the grid is absurdly large.
+        """
+        return enumerate_grid(self, points)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the space as plain values that `from_json` reads; parameters in a list, for their order counts."""
+        searched = [{"name": name} | write_parameter(parameter) for name, parameter in self._parameters.items()]
+        default = None if self._default is None else dict(self._default)
+        found: dict[str, Any] = {"parameters": searched, "fixed": dict(self._fixed), "default": default}
+        documentation = {"title": self.title, "source": self.source, "sources": dict(self.sources)}
+        return found | {key: value for key, value in documentation.items() if value}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "Space":
+        """Return the space that `to_json` wrote."""
+        searched = {
+            table["name"]: read_parameter({key: item for key, item in table.items() if key != "name"})
+            for table in value["parameters"]
+        }
+        space = cls(default=value["default"], **searched, **value["fixed"])
+        return space.documented(value.get("title", ""), value.get("source", ""), value.get("sources", {}))
+
+    @property
+    def digest(self) -> str:
+        """32 hexadecimal digits of the SHA-256 of what is searched, as canonical JSON."""
+        value = {key: item for key, item in self.to_json().items() if key in ("parameters", "fixed", "default")}
+        return hashlib.sha256(_canonical(value).encode("ascii")).hexdigest()[:32]
+
+    def difference(self, other: "Space") -> str | None:
+        """Return in words what `other` searches otherwise than this space, or None where they are equal."""
+        names = dict.fromkeys((*self._parameters, *self._fixed, *other._parameters, *other._fixed))
+        changes = [
+            f"{name} was {self._described(name)} and is now {other._described(name)}"
+            for name in names
+            if self._written(name) != other._written(name)
+        ]
+        if not changes and list(self._parameters) != list(other._parameters):
+            order, now = ", ".join(self._parameters), ", ".join(other._parameters)
+            changes.append(f"the order of the parameters was {order} and is now {now}")
+        if _canonical(self._default) != _canonical(other._default):
+            changes.append(f"the default was {self._default} and is now {other._default}")
+        return "; ".join(changes) or None
+
+    def _described(self, name: str) -> str:
+        if name in self._fixed:
+            return f"fixed at {self._fixed[name]!r}"
+        return repr(self._parameters[name]) if name in self._parameters else "not in the space"
+
+    def _written(self, name: str) -> str:
+        """Return text that is equal where two spaces treat the name alike."""
+        if name in self._parameters:
+            return _canonical(write_parameter(self._parameters[name]))
+        return _canonical([self._fixed[name]] if name in self._fixed else None)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Space) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __repr__(self) -> str:
+        arguments = [f"{name}={value!r}" for name, value in {**self._parameters, **self._fixed}.items()]
+        if self._default is not None:
+            arguments.append(f"default={self._default!r}")
+        return f"Space({', '.join(arguments)})"
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def _fixed(name: str, value: Any) -> Scalar:
+    if isinstance(value, (list, tuple, range, set, frozenset)):
+        raise SpaceError(
+            f"{name}={value!r} is not a fixed value, which is one value; to search over these, write "
+            f"{name}=hp.Categorical({list(value)!r})."
+        )
+    try:
+        return scalar(value)
+    except SpaceError as error:
+        raise SpaceError(f"{name}: {error}") from None
+
+
+def _check_conditions(searched: Mapping[str, Parameter], fixed: Mapping[str, Scalar]) -> None:
+    for name, parameter in searched.items():
+        for condition in parameter.conditions:
+            if condition.name == name:
+                raise SpaceError(f"{name} exists only where {condition}: a parameter cannot depend on itself.")
+            if condition.name not in searched and condition.name not in fixed:
+                known = [other for other in (*searched, *fixed) if other != name]
+                guess = nearest(condition.name, known)
+                raise SpaceError(
+                    f"{name} exists only where {condition}, but the space has no {condition.name!r}.{guess} "
+                    "Add it, searched or fixed."
+                )
+            if condition.name in searched:
+                for value in condition.values:
+                    try:
+                        searched[condition.name].read(value)
+                    except SpaceError as error:
+                        raise SpaceError(f"{name} exists only where {condition}, which never is: {error}") from None
+
+
+def _parents_first(searched: Mapping[str, Parameter], fixed: Mapping[str, Scalar]) -> dict[str, Parameter]:
+    """Return the parameters in the order given, but each after all that its conditions name."""
+    ordered: dict[str, Parameter] = {}
+    waiting = dict(searched)
+    while waiting:
+        for name, parameter in waiting.items():
+            if all(condition.name in ordered or condition.name in fixed for condition in parameter.conditions):
+                ordered[name] = waiting.pop(name)
+                break
+        else:
+            circle = ", ".join(waiting)
+            raise SpaceError(
+                f"The conditions of {circle} run in a circle, so none could ever be chosen first; break it."
+            )
+    return ordered

@@ -1,0 +1,21 @@
+"""What is fine-tuned: a model, rows, and what ties them together. Making a task imports neither torch nor "
+"transformers."""
+
+from typing import TYPE_CHECKING, Any
+
+from hpsearch.tasks.base import Prepared, Split, Task
+from hpsearch.tasks.image import ImageClassification
+from hpsearch.tasks.text import TextClassification
+
+if TYPE_CHECKING:
+    from hpsearch.training.learner import Learner
+
+__all__ = ["ImageClassification", "Learner", "Prepared", "Split", "Task", "TextClassification"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Learner":  # its module imports torch
+        from hpsearch.training.learner import Learner
+
+        return Learner
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

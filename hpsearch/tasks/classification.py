@@ -1,0 +1,238 @@
+"""What text and image classification have in common: one way from sources to prepared rows."""
+
+import operator
+from abc import abstractmethod
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from hpsearch.data import (
+    ImageRows,
+    LabelEncoding,
+    group_codes,
+    learn_labels,
+    open_dataset,
+    sample_weights,
+    write_dataset,
+)
+from hpsearch.errors import TaskError
+from hpsearch.records import digest
+from hpsearch.tasks.base import Prepared, Split, Task
+from hpsearch.tasks.encoder import Encoder
+from hpsearch.tasks.sources import Location, Source, source_of
+
+if TYPE_CHECKING:
+    from hpsearch.tasks.learner import ClassificationLearner
+    from hpsearch.tasks.pretrained import Pretrained
+
+_FORMAT = 1
+"""Part of every prepared folder's name: counted up when the arrays in it change their meaning."""
+
+
+@dataclass(frozen=True, eq=False)
+class Classification(Task):
+    """Rows with one of several classes, or with several labels each, and a model of transformers.
+
+    Attributes:
+        model: A local folder, or a name on the hub.
+        train: The training rows.
+        test: Rows that the search never sees, or None.
+        label: The column of labels, or the columns of 0/1 of a multilabel task.
+        group: The column of groups: rows of one group are never on both sides of a fold.
+        sample_weight: The column of weights: a row's share in the loss and in the scores.
+        pretrained: Whether to start from the model's weights; otherwise only its config.json is read, and every weight
+            is drawn anew for each seed.
+        keep_head: Keep the head that the weights bring along, where its outputs are this task's classes. Otherwise a
+            new head is always drawn, whatever the weights hold.
+    """
+
+    model: Any
+    train: Any = field(kw_only=True)
+    test: Any = field(default=None, kw_only=True)
+    label: Any = field(default=None, kw_only=True)
+    group: Any = field(default=None, kw_only=True)
+    sample_weight: Any = field(default=None, kw_only=True)
+    pretrained: bool = field(default=True, kw_only=True)
+    keep_head: bool = field(default=False, kw_only=True)
+
+    auto_class: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        self._set("model", _model_of(self.model))
+        self._set("label", names_of(self.label, "label"))
+        for name in ("group", "sample_weight"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, str):
+                raise TaskError(f"{name}={value!r} is a {type(value).__name__}: give the name of a column, or None.")
+        for name in ("pretrained", "keep_head"):
+            if not isinstance(getattr(self, name), bool):
+                raise TaskError(f"{name}={getattr(self, name)!r}: give True or False.")
+        if self.keep_head and not self.pretrained:
+            raise TaskError("keep_head=True with pretrained=False: no weights are read, so there is no head to keep.")
+        self._set("train", source_of(self.train, self._columns(), "train"))
+        if self.test is not None:
+            self._set("test", source_of(self.test, self._columns(), "test"))
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)  # the dataclass is frozen for everyone but its own construction
+
+    @abstractmethod
+    def _columns(self) -> list[str]:
+        """Return the columns that are read of a table."""
+
+    @abstractmethod
+    def _read(self, source: Source, role: Split) -> Any:
+        """Return the rows of a source: a DataFrame or ImageRows."""
+
+    @abstractmethod
+    def _fingerprint(self, rows: Any) -> str:
+        """Return the digest of all that is read of rows."""
+
+    @abstractmethod
+    def _audit(self, train: Any, test: Any) -> list[str]:
+        """Check the rows; return warnings."""
+
+    @abstractmethod
+    def _labels(self, rows: Any) -> Any:
+        """Return the labels of rows, as `learn_labels` takes them."""
+
+    @abstractmethod
+    def _encoder(self, train: Any) -> Encoder:
+        """Return what encodes the rows."""
+
+    @abstractmethod
+    def learner(self, prepared: Prepared, split: Split = "train") -> "ClassificationLearner":
+        """Return what the fine-tune needs of this task, for the training or the test rows."""
+
+    def prepare(self, cache: Path) -> Prepared:
+        """Read, audit and encode the rows into folders under `cache`, once, and try the model on one of them.
+
+        The folders are named by the digest of the rows and of the encoder's settings: rows that were prepared before
+        are neither audited nor encoded again.
+        """
+        cache = Path(cache).absolute()
+        rows = {"train": self._read(self.train, "train")}
+        if self.test is not None:
+            rows["test"] = self._read(self.test, "test")
+        prints = {role: self._fingerprint(each) for role, each in rows.items()}
+        warnings = self._audited(cache, rows, prints)
+        encoding = learn_labels(self._labels(rows["train"]))
+        encoder = self._encoder(rows["train"])
+        folders = {
+            role: self._written(cache, each, role, encoder=encoder, encoding=encoding, content=prints[role])
+            for role, each in rows.items()
+        }
+        for folder in folders.values():
+            warnings += open_dataset(folder).facts["warnings"]
+        counts = {role: len(open_dataset(folder)["targets"]) for role, folder in folders.items()}
+        prepared = Prepared(
+            folder=folders["train"],
+            test_folder=folders.get("test"),
+            kind=encoding.kind,
+            classes=encoding.classes,
+            rows=counts["train"],
+            test_rows=counts.get("test", 0),
+            data_digest=folders["train"].name,
+            test_digest=folders["test"].name if "test" in folders else None,
+            model_digest="",
+        )
+        return self._tried(prepared, warnings)
+
+    def _audited(self, cache: Path, rows: dict[str, Any], prints: dict[str, str]) -> list[str]:
+        arguments = [self.group, self.sample_weight, self.label, self._columns(), prints]
+        folder = cache / f"audit-{digest([_FORMAT, *arguments])}"
+        if not folder.exists():
+            write_dataset(folder, {}, {"warnings": self._audit(rows["train"], rows.get("test"))})
+        return list(open_dataset(folder).facts["warnings"])
+
+    def _written(
+        self, cache: Path, rows: Any, role: str, *, encoder: Encoder, encoding: LabelEncoding, content: str
+    ) -> Path:
+        """Return the folder of these rows, encoded now unless they were before."""
+        settings = {"format": _FORMAT, "rows": content, "role": role, "labels": encoding.to_json()}
+        columns = [self.group, self.sample_weight]
+        folder = cache / digest([settings, columns, encoder.settings()])
+        if not folder.exists():
+            arrays = {"targets": encoding.encode(self._labels(rows), role), **self._side_columns(rows, role)}
+            encoded = encoder.encode(rows, role, cache)
+            facts = {**encoded.facts, "warnings": list(encoded.warnings), "labels": encoding.to_json()}
+            write_dataset(folder, {**arrays, **encoded.arrays}, facts)
+        return folder
+
+    def _side_columns(self, rows: Any, role: str) -> dict[str, np.ndarray]:
+        """Return groups (of training rows) and weights (of test rows too, where they have that column)."""
+        table = rows.table if isinstance(rows, ImageRows) else rows
+        found: dict[str, np.ndarray] = {}
+        if table is None:
+            return found
+        if self.group is not None and role == "train":
+            found["groups"] = group_codes(table[self.group], role)
+        if self.sample_weight is not None and self.sample_weight in table.columns:
+            found["weights"] = sample_weights(table[self.sample_weight], role)
+        return found
+
+    def _tried(self, prepared: Prepared, warnings: list[str]) -> Prepared:
+        """Load the model and put one row through it: what cannot work is found before any trial is started."""
+        from hpsearch.tasks.trial_run import try_model
+
+        learner = self.learner(prepared)
+        model = learner.load_model()
+        try_model(learner, model)
+        if learner.pretrained.weights and learner.pretrained.from_scratch:
+            warnings.append(f"the folder of {learner.pretrained.source!r} has no weights: it is trained from scratch.")
+        return replace(prepared, model_digest=learner.pretrained.digest(model), warnings=tuple(warnings))
+
+    def _pretrained(self, prepared: Prepared, pad_token_id: int | None = None) -> "Pretrained":
+        from hpsearch.tasks.pretrained import Pretrained
+
+        return Pretrained(
+            source=str(self.model),
+            auto_class=self.auto_class,
+            kind=prepared.kind,
+            classes=prepared.classes,
+            weights=self.pretrained,
+            keep_head=self.keep_head,
+            pad_token_id=pad_token_id,
+        )
+
+
+def _model_of(model: Any) -> Location | str:
+    """Return the folder that `model` names, or the name itself where it can only be one on the hub."""
+    if isinstance(model, Location):
+        return model
+    if not isinstance(model, str | Path) or not str(model):
+        raise TaskError(f"model={model!r}: give the path of a folder, or a name on the Hugging Face hub.")
+    found = Location.of(model)
+    if found.value.is_dir():
+        return found
+    text = str(model)
+    looks_local = isinstance(model, Path) or text.startswith((".", "/", "~")) or "\\" in text or text.count("/") > 1
+    if looks_local or found.value.exists():
+        raise TaskError(
+            f"model={text!r} is no folder ({found.resolved!r}). Give a folder that holds config.json, weights and a "
+            "tokenizer or image processor, or a name on the Hugging Face hub."
+        )
+    return text
+
+
+def names_of(value: Any, argument: str) -> str | tuple[str, ...] | None:
+    """Return a column's name, or a tuple of names."""
+    if value is None or isinstance(value, str):
+        return value
+    names = tuple(value) if isinstance(value, tuple | list) else ()
+    if not names or not all(isinstance(name, str) for name in names):
+        raise TaskError(f"{argument}={value!r}: give the name of a column, or a list of names.")
+    return names
+
+
+def whole_number(value: Any, argument: str, low: int) -> int:
+    """Return `value` as an int of at least `low`, or raise TaskError."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = low - 1
+    if isinstance(value, bool) or number < low:
+        raise TaskError(f"{argument}={value!r}: give a whole number from {low}, or None.")
+    return number

@@ -1,0 +1,114 @@
+"""Image classification: one label or several for an image."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from hpsearch.data import ImageRows, audit, fingerprint_arrays, fingerprint_table, open_dataset, read_images
+from hpsearch.tasks.base import Prepared, Split
+from hpsearch.tasks.classification import Classification, whole_number
+from hpsearch.tasks.sources import Source, Table
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from hpsearch.tasks.pixels import ImageLearner, PixelEncoder
+
+
+@dataclass(frozen=True, eq=False)
+class ImageClassification(Classification):
+    """Fine-tune an image classifier of transformers (ViT, ResNet, any other); torchvision is not needed.
+
+    Rows are a folder with a folder for each class; or a table with a column of paths and one of labels (or several 0/1
+    columns); or a pair of arrays (images, labels), the images uint8, or floats from 0 to 1 that become bytes, of shape
+    (rows, height, width) or (rows, height, width, channels). Grey images are given to a colour model as three equal
+    channels, colour images to a grey model (num_channels 1) by their luma.
+
+    Attributes:
+        image: The column of paths, where the rows are a table.
+        label: The column of labels, or a list of 0/1 columns, where the rows are a table.
+        image_size: Height and width of the model's input; None for what its image processor says.
+    """
+
+    image: str | None = field(default=None, kw_only=True)
+    image_size: int | None = field(default=None, kw_only=True)
+
+    auto_class: ClassVar[str] = "AutoModelForImageClassification"
+
+    def __post_init__(self) -> None:
+        if self.image_size is not None:
+            self._set("image_size", whole_number(self.image_size, "image_size", 1))
+        super().__post_init__()
+        for role in ("train", "test"):
+            self._set(role, _with_absolute_paths(getattr(self, role), self.image))
+
+    def recommended(self) -> Mapping[str, Any]:
+        """Return the values of ConvNeXt's fine-tuning with AdamW (Liu et al. 2022, section 3.1 and appendix A.1).
+
+        Its batches of 512 and 30 epochs are for a million images; a smaller batch and fewer epochs are ours.
+        """
+        return {
+            "learning_rate": 5e-5,
+            "batch_size": 32,
+            "epochs": 10,
+            "weight_decay": 1e-8,
+            "warmup_ratio": 0.0,
+            "lr_scheduler_type": "cosine",
+            "label_smoothing_factor": 0.1,
+        }
+
+    def learner(self, prepared: Prepared, split: Split = "train") -> "ImageLearner":
+        """Return what the fine-tune needs of this task, for the training or the test rows."""
+        from hpsearch.tasks.pixels import ImageLearner
+
+        return ImageLearner(open_dataset(prepared.folder_of(split)), self._pretrained(prepared))
+
+    def save(self, model: "nn.Module", folder: Path, prepared: Prepared) -> None:
+        """Write the model and its image processor into `folder`; `pipeline("image-classification", folder)` reads them.
+
+        The pipeline reads files in colour: to a grey model give uint8 arrays of shape (1, height, width), not paths.
+        """
+        from hpsearch.tasks.export import save_model
+        from hpsearch.tasks.pixels import rebuilt
+
+        save_model(model, rebuilt(dict(open_dataset(prepared.folder).facts["processor"])), folder)
+
+    def _columns(self) -> list[str]:
+        groups = [self.image, self.label, self.group, self.sample_weight]
+        return [name for each in groups if each is not None for name in ([each] if isinstance(each, str) else each)]
+
+    def _read(self, source: Source, role: Split) -> Any:
+        label = self.label if self.label is None or isinstance(self.label, str) else list(self.label)
+        return read_images(source.value, image=self.image, label=label, role=role)
+
+    def _fingerprint(self, rows: ImageRows) -> str:
+        table, names = rows.table, [self.group, self.sample_weight]
+        present = [name for name in names if name is not None and table is not None and name in table.columns]
+        beside = fingerprint_table(table, present) if table is not None and present else ""
+        return fingerprint_arrays({"parts": _texts(rows.fingerprint(), beside)})
+
+    def _audit(self, train: Any, test: Any) -> list[str]:
+        return audit(train, test, group=self.group, sample_weight=self.sample_weight)
+
+    def _labels(self, rows: Any) -> Any:
+        return rows.labels
+
+    def _encoder(self, train: Any) -> "PixelEncoder":
+        from hpsearch.tasks.pixels import PixelEncoder
+
+        return PixelEncoder(str(self.model), self.image_size, train)
+
+
+def _texts(*parts: str) -> Any:
+    import numpy as np
+
+    return np.array(parts)
+
+
+def _with_absolute_paths(source: Any, column: str | None) -> Any:
+    """Return a table whose relative paths start at the working directory of now, not of when they are read."""
+    if not isinstance(source, Table) or source.frame is None or column is None or column not in source.frame.columns:
+        return source
+    paths = [str(Path.cwd() / value) if isinstance(value, str | Path) else value for value in source.frame[column]]
+    return Table(source.columns, frame=source.frame.assign(**{column: paths}))

@@ -1,0 +1,249 @@
+"""Images in, pixels out: resized and cropped once, kept as bytes, rescaled and normalized when a batch is asked for."""
+
+import importlib
+import json
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hpsearch.data import Dataset, ImageRows
+from hpsearch.errors import TaskError
+from hpsearch.records import digest
+from hpsearch.tasks.encoder import Encoded
+from hpsearch.tasks.learner import ClassificationLearner
+from hpsearch.tasks.pretrained import LOADING_ERRORS, Pretrained, first_line, quiet, read_config
+
+_DEFAULT_SIZE = 224
+_COMPARED_ROWS = 4
+_TOLERANCE = 1e-6
+_BYTES = 256
+
+
+class PixelEncoder:
+    """The image processor of a model, with the size and the channels of one task."""
+
+    def __init__(self, source: str, image_size: int | None, rows: ImageRows) -> None:
+        """Read the processor, or make one where the model comes without.
+
+        A processor that is made resizes to `image_size`, else to the config's image size, else to that of the training
+        images where they are an array, else to 224; it rescales to 0..1 and normalizes with mean and deviation 0.5.
+
+        Args:
+            source: A model folder, or a name on the hub.
+            image_size: Height and width of the model's input, or None for the processor's own.
+            rows: The training images.
+        """
+        self.source = source
+        config = read_config(source)
+        self.channels = int(getattr(config, "num_channels", None) or 3)
+        if self.channels not in (1, 3):
+            raise TaskError(
+                f"the model {source!r} reads images of {self.channels} channels; grey (1) and colour (3) can be "
+                "prepared. Give a model whose config.json has num_channels 1 or 3."
+            )
+        found = load_processor(source)
+        if found is None:
+            size = image_size or _size_of(config) or _size_of_rows(rows) or _DEFAULT_SIZE
+            found = make_processor(self.channels, size)
+        elif image_size is not None:
+            resize(found, image_size)
+        self.processor: Any = found
+        self._fit_channels()
+
+    def _fit_channels(self) -> None:
+        processor = self.processor
+        if self.channels == 1 and getattr(processor, "do_convert_rgb", None):
+            processor.do_convert_rgb = False
+        for name in ("image_mean", "image_std"):
+            values = getattr(processor, name, None)
+            if not isinstance(values, list | tuple) or len(values) == self.channels:
+                continue
+            if len(set(values)) != 1:
+                raise TaskError(
+                    f"the image processor of {self.source!r} has {name}={list(values)} for {len(values)} channels, and "
+                    f"the model reads {self.channels}. Write {self.channels} numbers into its preprocessor_config.json."
+                )
+            setattr(processor, name, [values[0]] * self.channels)
+
+    def settings(self) -> dict[str, Any]:
+        """Return all that the pixels depend on besides the images."""
+        return {
+            "processor": digest([type(self.processor).__name__, written(self.processor)]),
+            "channels": self.channels,
+        }
+
+    def encode(self, rows: ImageRows, role: str, scratch: Path) -> Encoded:
+        """Return the images as pixels.
+
+        Where the processor ends with a line for each channel (rescaling, normalizing), pixels are the bytes before it,
+        uint8 (rows, channels, height, width), and "line" has its slope and its value at 0, float32 (2, channels). That is
+        a quarter of the size. Where the first images show that it does more, pixels are its outputs, float32.
+
+        Raises:
+            DataError: An image cannot be read.
+            TaskError: The processor fails, or makes images of different sizes.
+        """
+        line = self._line(rows)
+        first = self._processed(self._image(rows, 0), finished=line is None)
+        with TemporaryFile(dir=scratch) as file:  # memory need not hold them all, and a killed process leaves none
+            pixels = np.memmap(file, first.dtype, "w+", shape=(len(rows), *first.shape))
+        for row in range(len(rows)):
+            found = self._processed(self._image(rows, row), finished=line is None)
+            self._check_shape(found.shape, first.shape, rows, row)
+            pixels[row] = found
+        arrays = {"pixels": np.asarray(pixels)} | ({} if line is None else {"line": line})
+        made_by = {"class": _import_path(type(self.processor)), "settings": written(self.processor)}
+        return Encoded(arrays, {"processor": made_by})
+
+    def _image(self, rows: ImageRows, row: int) -> np.ndarray:
+        """Return an image as uint8 (channels, height, width)."""
+        image = rows.load(row)
+        if self.channels == 1:
+            return np.asarray(image.convert("L"))[None]
+        return np.ascontiguousarray(np.moveaxis(np.asarray(image), -1, 0))
+
+    def _processed(self, image: np.ndarray, *, finished: bool, **settings: bool) -> np.ndarray:
+        """Return what the processor makes of an image: finished, or before it is rescaled and normalized."""
+        if not finished:
+            settings = {"do_rescale": False, "do_normalize": False, **settings}
+        with quiet():
+            try:
+                made = self.processor(image, input_data_format="channels_first", **settings)["pixel_values"]
+            except LOADING_ERRORS as error:
+                raise TaskError(
+                    f"the image processor of {self.source!r} fails on an image of shape {image.shape}: "
+                    f"{first_line(error)} Give image_size=, or correct its preprocessor_config.json."
+                ) from error
+        return np.asarray(made[0])
+
+    def _line(self, rows: ImageRows) -> np.ndarray | None:
+        """Return slope and value at 0 of what becomes of a byte in each channel, or None where more happens to it."""
+        every_byte = np.broadcast_to(np.arange(_BYTES, dtype=np.uint8).reshape(1, 16, 16), (self.channels, 16, 16))
+        skipped = {"do_resize": False, "do_center_crop": False, "do_pad": False}
+        known = {name: value for name, value in skipped.items() if getattr(self.processor, name, None) is not None}
+        try:
+            table = self._processed(np.ascontiguousarray(every_byte), finished=True, **known)
+        except TaskError:
+            return None
+        if table.shape != every_byte.shape:
+            return None
+        values = table.reshape(self.channels, _BYTES).astype(np.float64)
+        line = np.stack([(values[:, -1] - values[:, 0]) / (_BYTES - 1), values[:, 0]]).astype(np.float32)
+        samples = [(every_byte, table)]
+        for row in range(min(len(rows), _COMPARED_ROWS)):
+            image = self._image(rows, row)
+            samples.append((self._processed(image, finished=False), self._processed(image, finished=True)))
+        return line if all(_on_line(line, early, late) for early, late in samples) else None
+
+    def _check_shape(self, shape: tuple[int, ...], first: tuple[int, ...], rows: ImageRows, row: int) -> None:
+        if shape != first:
+            raise TaskError(
+                f"the image processor of {self.source!r} makes images of different sizes: {rows.name(0)!r} becomes "
+                f"{first}, {rows.name(row)!r} {shape}. Give image_size=, or let its preprocessor_config.json crop."
+            )
+
+
+class ImageLearner(ClassificationLearner):
+    """Batches of pixels, all of one size."""
+
+    def __init__(self, dataset: Dataset, pretrained: Pretrained) -> None:
+        super().__init__(dataset, pretrained)
+        self._pixels = dataset["pixels"]
+        line = dataset.get("line")
+        self._line = None if line is None else np.asarray(line)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Ones, int64, shape (rows,): images do not differ in length."""
+        return np.ones(len(self._pixels), dtype=np.int64)
+
+    def batch(self, rows: np.ndarray, padding_multiple: int) -> dict[str, Tensor]:
+        """Return pixel_values, float32 (rows, channels, height, width), as the image processor would give them."""
+        pixels = torch.from_numpy(np.asarray(self._pixels[rows]))
+        return {"pixel_values": pixels if self._line is None else along_line(self._line, pixels)}
+
+
+def along_line(line: np.ndarray, pixels: Tensor) -> Tensor:
+    """Return float32 values of bytes.
+
+    Args:
+        line: Slope and value at 0 of each channel, float32 (2, channels).
+        pixels: uint8 (rows, channels, height, width).
+    """
+    slope, start = torch.from_numpy(line).reshape(2, 1, -1, 1, 1)
+    return pixels.float().mul_(slope).add_(start)
+
+
+def _on_line(line: np.ndarray, early: np.ndarray, late: np.ndarray) -> bool:
+    if early.dtype != np.uint8 or early.shape != late.shape:
+        return False
+    found = along_line(line, torch.from_numpy(early[None].copy()))[0].numpy()
+    return bool(np.abs(found - late).max() <= _TOLERANCE)
+
+
+def load_processor(source: str) -> Any | None:
+    """Return the image processor of a model folder or hub name (without torchvision), or None where it has none."""
+    # transformers 5.17 has no AutoImageProcessor at its top without torchvision, though the class itself needs none.
+    from transformers.models.auto.image_processing_auto import AutoImageProcessor
+
+    with quiet():
+        try:
+            return AutoImageProcessor.from_pretrained(source, backend="pil", trust_remote_code=False)
+        except OSError:
+            return None  # its config.json was read before, so it is there and has no preprocessor_config.json
+        except LOADING_ERRORS as error:
+            raise TaskError(
+                f"the image processor of {source!r} cannot be loaded: {first_line(error)} Correct or remove its "
+                "preprocessor_config.json; without one, images are resized to the model's size and normalized to -1..1."
+            ) from error
+
+
+def make_processor(channels: int, size: tuple[int, int] | int) -> Any:
+    """Return a processor that resizes to `size` (height and width) and brings pixels to -1..1."""
+    from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
+
+    height, width = (size, size) if isinstance(size, int) else size
+    half = [0.5] * channels
+    return ViTImageProcessorPil(size={"height": height, "width": width}, image_mean=half, image_std=half)
+
+
+def resize(processor: Any, size: int) -> None:
+    """Let `processor` make images of `size` by `size` pixels."""
+    processor.do_resize = True
+    own = dict(processor.size or {})
+    crops = bool(getattr(processor, "do_center_crop", False))
+    by_edge = own.get("shortest_edge") is not None and (crops or "crop_pct" in written(processor))
+    processor.size = type(processor.size)(**({"shortest_edge": size} if by_edge else {"height": size, "width": size}))
+    if crops:
+        processor.crop_size = type(processor.size)(height=size, width=size)
+
+
+def rebuilt(facts: dict[str, Any]) -> Any:
+    """Return the processor that a dataset was prepared with."""
+    module, _, name = facts["class"].partition(":")
+    return getattr(importlib.import_module(module), name).from_dict(facts["settings"])
+
+
+def written(processor: Any) -> dict[str, Any]:
+    """Return a processor's settings as its preprocessor_config.json has them."""
+    settings: dict[str, Any] = json.loads(processor.to_json_string())
+    return settings
+
+
+def _size_of(config: Any) -> tuple[int, int] | None:
+    size = getattr(config, "image_size", None)
+    if size is None:
+        return None
+    return (int(size), int(size)) if isinstance(size, int) else (int(size[0]), int(size[1]))
+
+
+def _size_of_rows(rows: ImageRows) -> tuple[int, int] | None:
+    return None if rows.array is None else (int(rows.array.shape[1]), int(rows.array.shape[2]))
+
+
+def _import_path(kind: type) -> str:
+    return f"{kind.__module__}:{kind.__qualname__}"

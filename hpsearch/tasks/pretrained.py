@@ -1,0 +1,198 @@
+"""Pretrained models, as transformers reads them: from a local folder or from the hub, without a word on the screen."""
+
+import hashlib
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import nn
+
+from hpsearch.errors import TaskError
+from hpsearch.metrics import TargetKind
+from hpsearch.records import digest
+from hpsearch.tasks.heads import mark_head
+
+LOADING_ERRORS = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    ImportError,
+    RuntimeError,
+    SafetensorError,
+)
+"""What transformers and its readers raise on folders, hub names and files that they cannot make sense of."""
+
+WEIGHT_FILES = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+_VOLATILE = {"_name_or_path", "transformers_version", "architectures", "dtype", "torch_dtype", "id2label", "label2id"}
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers from printing load reports, progress bars and warnings while the block runs."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """Which model is fine-tuned, and what its outputs mean.
+
+    Attributes:
+        source: A local folder (absolute) or a name on the hub.
+        auto_class: The class of transformers that builds it: "AutoModelForSequenceClassification", ...
+        kind: What the outputs are trained to be.
+        classes: Labels in the order of the outputs; their text becomes id2label.
+        weights: Whether to start from the weights in `source`; otherwise only its config.json is read.
+        keep_head: Keep a head that the weights bring along, where its outputs are these classes.
+        pad_token_id: Set on a model whose own config names none (GPT-2).
+    """
+
+    source: str
+    auto_class: str
+    kind: TargetKind
+    classes: tuple[Any, ...]
+    weights: bool = True
+    keep_head: bool = False
+    pad_token_id: int | None = None
+
+    @property
+    def from_scratch(self) -> bool:
+        """Whether there is nothing pretrained to start from: by request, or for want of a weights file in a folder."""
+        folder = Path(self.source)
+        return not self.weights or (folder.is_dir() and not any((folder / name).is_file() for name in WEIGHT_FILES))
+
+    def config(self) -> Any:
+        """Return the model's config with the outputs of this task.
+
+        Raises:
+            TaskError: No such model, or its head is to be kept and has other outputs.
+        """
+        own = read_config(self.source)
+        if self.keep_head:
+            self._check_kept_head(own)
+        names = [str(label) for label in self.classes]
+        problem = "multi_label_classification" if self.kind == "multilabel" else "single_label_classification"
+        changed = {
+            "id2label": dict(enumerate(names)),
+            "label2id": {name: code for code, name in enumerate(names)},
+            "problem_type": problem,
+        }
+        own.update(changed)
+        if self.pad_token_id is not None and getattr(own, "pad_token_id", None) is None:
+            own.pad_token_id = self.pad_token_id
+        return own
+
+    def _check_kept_head(self, own: Any) -> None:
+        theirs = [str(own.id2label[code]) for code in sorted(own.id2label)]
+        ours = [str(label) for label in self.classes]
+        unnamed = theirs == [f"LABEL_{code}" for code in range(len(ours))]
+        if theirs != ours and not unnamed:
+            raise TaskError(
+                f"keep_head=True, but the head of {self.source!r} was trained for the labels {theirs}, and the data "
+                f"has {ours}. Leave keep_head out, so that a new head is drawn, or rename the labels of the data."
+            )
+
+    def load(self) -> nn.Module:
+        """Return a new model in float32 on the CPU, marked with the names of its new parameters.
+
+        The global random state is left as it was; what is not pretrained is the same on every call, and is drawn
+        from the caller's random state only by `initialize_head`.
+
+        Raises:
+            TaskError: The weights cannot be read, or are those of another architecture.
+        """
+        import transformers
+
+        config, scratch = self.config(), self.from_scratch
+        builder = getattr(transformers, self.auto_class)
+        with quiet(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            try:
+                if scratch:
+                    model, found = builder.from_config(config, dtype=torch.float32, trust_remote_code=False), None
+                else:
+                    model, found = builder.from_pretrained(
+                        self.source,
+                        config=config,
+                        dtype=torch.float32,
+                        trust_remote_code=False,
+                        ignore_mismatched_sizes=True,
+                        output_loading_info=True,
+                    )
+            except LOADING_ERRORS as error:
+                raise TaskError(self._not_loaded(error)) from error
+        new = None if found is None else _new_keys(found)
+        mark_head(model, new, keep_head=self.keep_head, source=self.source)
+        return model.float().eval()
+
+    def _not_loaded(self, error: BaseException) -> str:
+        return (
+            f"the model {self.source!r} cannot be loaded as {self.auto_class.removeprefix('AutoModelFor')}: "
+            f"{first_line(error)} Give a model of a matching architecture whose weights are complete, or "
+            "pretrained=False to train its config.json from scratch."
+        )
+
+    def digest(self, model: nn.Module) -> str:
+        """Return the digest of what training starts from: the config, every pretrained tensor, and what is new."""
+        new: frozenset[str] = getattr(model, "new_parameters")  # noqa: B009  (not an attribute that nn.Module declares)
+        content = hashlib.sha256()
+        for name, tensor in sorted(model.state_dict().items()):
+            if name not in new:
+                content.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+                content.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        config: Any = model.config
+        facts = {name: value for name, value in config.to_dict().items() if name not in _VOLATILE}
+        return digest([self.auto_class, self.kind, len(self.classes), repr(sorted(facts.items())), content.hexdigest()])
+
+
+def _new_keys(found: Mapping[str, Any]) -> set[str]:
+    return set(found["missing_keys"]) | {key[0] for key in found["mismatched_keys"]}
+
+
+def read_config(source: str) -> Any:
+    """Return the config of a model folder or hub name.
+
+    Raises:
+        TaskError: There is no config.json to be had, or it is of a model that this transformers does not know.
+    """
+    from transformers import AutoConfig
+
+    with quiet():
+        try:
+            return AutoConfig.from_pretrained(source, trust_remote_code=False)
+        except LOADING_ERRORS as error:
+            raise TaskError(
+                f"there is no usable model at {source!r}: {first_line(error)} Give a folder that holds config.json "
+                "(and weights), or a name on the Hugging Face hub; without a connection a hub model must be in the "
+                "local cache already, or be copied into a folder. Models that need code of their own are not run."
+            ) from error
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, as a sentence of its own."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
+    return text if text.endswith((".", "!", "?")) else f"{text}."

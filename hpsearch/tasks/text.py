@@ -1,0 +1,101 @@
+"""Text classification: one label or several for a text or a pair of texts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from hpsearch.data import audit, fingerprint_table, open_dataset, read_table
+from hpsearch.errors import TaskError
+from hpsearch.tasks.base import Prepared, Split
+from hpsearch.tasks.classification import Classification, names_of, whole_number
+from hpsearch.tasks.sources import Source
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from hpsearch.tasks.tokens import TextLearner, TokenEncoder
+
+
+@dataclass(frozen=True, eq=False)
+class TextClassification(Classification):
+    """Fine-tune an encoder of transformers to classify texts.
+
+    Two classes are binary (two outputs, softmax), more multi-class, a list of 0/1 columns multi-label (one sigmoid a
+    label). Code that comes with a model is not run.
+
+    Attributes:
+        text: The column of texts, or the two columns of a pair.
+        label: The column of labels, or a list of 0/1 columns.
+        max_length: Tokens of a row at most; longer ones are cut, which `Prepared.warnings` says. None: what model and
+            tokenizer take, up to 512.
+    """
+
+    text: Any = field(default="text", kw_only=True)
+    label: Any = field(default="label", kw_only=True)
+    max_length: int | None = field(default=None, kw_only=True)
+
+    auto_class: ClassVar[str] = "AutoModelForSequenceClassification"
+
+    def __post_init__(self) -> None:
+        text = names_of(self.text, "text")
+        if text is None or (isinstance(text, tuple) and len(text) != 2):
+            raise TaskError(f"text={self.text!r}: give the name of a column of texts, or of two for pairs.")
+        self._set("text", text)
+        if self.label is None:
+            raise TaskError("label=None: give the name of the column of labels, or a list of 0/1 columns.")
+        if self.max_length is not None:
+            self._set("max_length", whole_number(self.max_length, "max_length", 1))
+        super().__post_init__()
+
+    def recommended(self) -> Mapping[str, Any]:
+        """Return the values of BERT's fine-tuning (Devlin et al. 2019, appendix A.3; of its ranges the usual ones).
+
+        Weight decay and the warmup are those of its published code and of appendix A.2.
+        """
+        return {"learning_rate": 2e-5, "batch_size": 16, "epochs": 3, "weight_decay": 0.01, "warmup_ratio": 0.1}
+
+    def learner(self, prepared: Prepared, split: Split = "train") -> "TextLearner":
+        """Return what the fine-tune needs of this task, for the training or the test rows."""
+        from hpsearch.tasks.tokens import TextLearner
+
+        dataset = open_dataset(prepared.folder_of(split))
+        return TextLearner(dataset, self._pretrained(prepared, dataset.facts["pad_token_id"]))
+
+    def save(self, model: "nn.Module", folder: Path, prepared: Prepared) -> None:
+        """Write the model and its tokenizer into `folder`; `pipeline("text-classification", folder)` reads them.
+
+        Given `truncation=True`, the pipeline cuts texts where training did.
+        """
+        from hpsearch.tasks.export import save_model
+        from hpsearch.tasks.tokens import load_tokenizer
+
+        tokenizer = load_tokenizer(str(self.model))
+        tokenizer.model_max_length = int(open_dataset(prepared.folder).facts["max_length"])
+        save_model(model, tokenizer, folder)
+
+    def _columns(self) -> list[str]:
+        groups = [self.text, self.label, self.group, self.sample_weight]
+        return [name for each in groups if each is not None for name in ([each] if isinstance(each, str) else each)]
+
+    def _texts(self) -> list[str]:
+        return [self.text] if isinstance(self.text, str) else list(self.text)
+
+    def _read(self, source: Source, role: Split) -> Any:
+        rows: Any = source.value  # a pair of arrays, which are no texts, is refused there
+        return read_table(rows, role)
+
+    def _fingerprint(self, rows: Any) -> str:
+        return fingerprint_table(rows, [name for name in self._columns() if name in rows.columns])
+
+    def _audit(self, train: Any, test: Any) -> list[str]:
+        label = self.label if isinstance(self.label, str) else list(self.label)
+        return audit(train, test, text=self._texts(), label=label, group=self.group, sample_weight=self.sample_weight)
+
+    def _labels(self, rows: Any) -> Any:
+        return rows[self.label] if isinstance(self.label, str) else rows[list(self.label)]
+
+    def _encoder(self, train: Any) -> "TokenEncoder":
+        from hpsearch.tasks.tokens import TokenEncoder
+
+        return TokenEncoder(str(self.model), self.auto_class, self._texts(), self.max_length)

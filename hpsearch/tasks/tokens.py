@@ -1,0 +1,282 @@
+"""Texts in, tokens out: encoded once, kept as one ragged array, padded when a batch is asked for."""
+
+import inspect
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hpsearch.data import Dataset, RaggedRows
+from hpsearch.errors import TaskError
+from hpsearch.records import digest
+from hpsearch.tasks.encoder import Encoded
+from hpsearch.tasks.heads import base_of
+from hpsearch.tasks.learner import ClassificationLearner
+from hpsearch.tasks.pretrained import LOADING_ERRORS, Pretrained, first_line, quiet, read_config
+
+DEFAULT_MAX_LENGTH = 512
+_BATCH = 1000
+_NO_LIMIT = 10**6
+_MANY_UNKNOWN = 0.2
+_POSITION_TABLES = ("position_embeddings", "position_embedding", "embed_positions", "wpe")
+_LEFT_PADDED = ("xlnet",)
+"""Models that read the class off the last token of a row; all others are padded on the right."""
+
+_TOKENIZER_FILES = (
+    "tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "spiece.model", "tokenizer.model",
+    "sentencepiece.bpe.model", "spm.model", "bpe.codes", "vocab.model",
+)  # fmt: skip
+
+
+def load_tokenizer(source: str) -> Any:
+    """Return the tokenizer of a model folder or hub name, with a pad token.
+
+    Where the tokenizer has none (GPT-2), its end-of-text token pads.
+
+    Raises:
+        TaskError: There is no tokenizer, or it has neither a pad nor an end-of-text token.
+    """
+    from transformers import AutoTokenizer
+
+    folder = Path(source)
+    if folder.is_dir() and not any((folder / name).is_file() for name in _TOKENIZER_FILES):
+        raise TaskError(
+            f"the model folder {source!r} has no tokenizer (no tokenizer.json or vocabulary file). Save the model's "
+            "tokenizer there: AutoTokenizer.from_pretrained(<model>).save_pretrained(<folder>)."
+        )
+    with quiet():
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        except LOADING_ERRORS as error:
+            raise TaskError(
+                f"the tokenizer of {source!r} cannot be loaded: {first_line(error)} Save it into the model's folder: "
+                "AutoTokenizer.from_pretrained(<model>).save_pretrained(<folder>)."
+            ) from error
+        if tokenizer.pad_token_id is None:
+            if tokenizer.eos_token is None:
+                raise TaskError(
+                    f"the tokenizer of {source!r} has neither a pad token nor an end-of-text token, so rows cannot be "
+                    "padded to one length. Set tokenizer.pad_token and save it into the model's folder."
+                )
+            tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+class TokenEncoder:
+    """A tokenizer with the columns and the length of one task."""
+
+    def __init__(self, source: str, auto_class: str, columns: Sequence[str], max_length: int | None) -> None:
+        """Read the tokenizer, and what the model's config says of the rows it takes.
+
+        Args:
+            source: A model folder, or a name on the hub.
+            auto_class: The class of transformers that builds the model.
+            columns: One column of texts, or two.
+            max_length: Tokens of a row at most, or None for what the model takes, up to 512.
+        """
+        self.config = read_config(source)
+        skeleton = _skeleton(source, auto_class, self.config)
+        self.positions = position_limit(skeleton)
+        self.tokenizer = load_tokenizer(source)
+        self.columns = list(columns)
+        self.reads_types = "token_type_ids" in self.tokenizer.model_input_names and reads_token_types(skeleton)
+        own_pad = getattr(self.config, "pad_token_id", None)
+        self.pad_token_id = int(self.tokenizer.pad_token_id if own_pad is None else own_pad)
+        self.max_length = self._max_length(max_length, source)
+
+    def _max_length(self, asked: int | None, source: str) -> int:
+        known = (self.positions, int(self.tokenizer.model_max_length))
+        limits = [limit for limit in known if limit is not None and limit < _NO_LIMIT]
+        limit = asked if asked is not None else min([*limits, DEFAULT_MAX_LENGTH])
+        if self.positions is not None and limit > self.positions:
+            raise TaskError(
+                f"max_length={asked}, but {source!r} has positions for {self.positions} tokens only. Give at most that."
+            )
+        special = self.tokenizer.num_special_tokens_to_add(pair=len(self.columns) == 2)
+        if limit <= special:
+            raise TaskError(
+                f"max_length={limit} leaves no room for text beside {special} special tokens. Give {special + 1} or "
+                "more."
+            )
+        return limit
+
+    def settings(self) -> dict[str, Any]:
+        """Return all that the tokens depend on besides the texts."""
+        tokenizer = self.tokenizer
+        if tokenizer.is_fast:
+            # Truncation and padding belong to a call, not to the tokenizer, and are left in its state by the last one.
+            state = json.loads(tokenizer.backend_tokenizer.to_str()) | {"truncation": None, "padding": None}
+        else:
+            state = {"vocabulary": tokenizer.get_vocab(), "special": str(tokenizer.special_tokens_map)}
+        return {
+            "tokenizer": digest([type(tokenizer).__name__, state]),
+            "columns": self.columns,
+            "max_length": self.max_length,
+            "reads_types": self.reads_types,
+        }
+
+    def encode(self, rows: Any, role: str, scratch: Path) -> Encoded:
+        """Return the tokens of a DataFrame's rows, int32, and their token types where the model reads any.
+
+        Raises:
+            TaskError: The tokenizer knows more tokens than the model.
+        """
+        texts = [rows[column].tolist() for column in self.columns]
+        tokens: list[list[int]] = []
+        types: list[list[int]] = []
+        longest = cut = 0
+        for start in range(0, len(rows), _BATCH):
+            part = [column[start : start + _BATCH] for column in texts]
+            found, kinds = self._tokenized(part, truncation=False)
+            lengths = [len(row) for row in found]
+            long = [position for position, length in enumerate(lengths) if length > self.max_length]
+            longest, cut = max(longest, *lengths), cut + len(long)
+            if long:
+                short, short_kinds = self._tokenized([[column[at] for at in long] for column in part], truncation=True)
+                for at, row, kind in zip(long, short, short_kinds, strict=True):
+                    found[at], kinds[at] = row, kind
+            tokens += found
+            types += kinds
+        # A text of characters that the tokenizer drops altogether still needs one token to be read off.
+        tokens = [row or [self.pad_token_id] for row in tokens]
+        self._check_vocabulary(max(max(row) for row in tokens))
+        arrays = RaggedRows.from_rows(tokens, np.int32).to_arrays("tokens")
+        if self.reads_types and any(any(row) for row in types):
+            kept = (row or [0] for row in types)
+            arrays["token_types"] = RaggedRows.from_rows(kept, np.int8).values
+        warnings = self._cut(role, len(rows), cut, longest) + self._unknown(role, arrays["tokens_values"])
+        return Encoded(arrays, self._facts(), warnings)
+
+    def _tokenized(self, texts: list[list[str]], truncation: bool) -> tuple[list[list[int]], list[list[int]]]:
+        found = self.tokenizer(
+            *texts,
+            truncation=truncation,
+            max_length=self.max_length if truncation else None,
+            padding=False,
+            return_attention_mask=False,
+            return_token_type_ids=self.reads_types,
+            verbose=False,
+        )
+        tokens: list[list[int]] = found["input_ids"]
+        return tokens, found["token_type_ids"] if self.reads_types else [[] for _ in tokens]
+
+    def _check_vocabulary(self, largest: int) -> None:
+        known = getattr(self.config, "vocab_size", None)
+        if known is not None and largest >= known:
+            raise TaskError(
+                f"the tokenizer gives token {largest}, and the model has embeddings for {known} tokens only: they do "
+                "not belong together. Use the tokenizer that the model was trained with."
+            )
+
+    def _facts(self) -> dict[str, Any]:
+        left = getattr(self.config, "model_type", "") in _LEFT_PADDED
+        return {
+            "max_length": self.max_length,
+            "positions": self.positions,
+            "pad_token_id": self.pad_token_id,
+            "pad_token_type": int(getattr(self.tokenizer, "pad_token_type_id", 0)) if left else 0,
+            "padding_side": "left" if left else "right",
+        }
+
+    def _cut(self, role: str, rows: int, cut: int, longest: int) -> tuple[str, ...]:
+        if not cut:
+            return ()
+        return (
+            f"{cut} of {rows} {role} rows are longer than {self.max_length} tokens and were cut (the longest has "
+            f"{longest}).",
+        )
+
+    def _unknown(self, role: str, tokens: np.ndarray) -> tuple[str, ...]:
+        unknown = self.tokenizer.unk_token_id
+        share = 0.0 if unknown is None or unknown == self.pad_token_id else float(np.mean(tokens == unknown))
+        if share < _MANY_UNKNOWN:
+            return ()
+        return (
+            f"the tokenizer does not know {share:.0%} of the tokens of the {role} rows: it may be that of another "
+            "language or model.",
+        )
+
+
+class TextLearner(ClassificationLearner):
+    """Padded batches of tokens."""
+
+    def __init__(self, dataset: Dataset, pretrained: Pretrained) -> None:
+        super().__init__(dataset, pretrained)
+        self._tokens = dataset.ragged("tokens")
+        kinds = dataset.get("token_types")
+        self._types = None if kinds is None else RaggedRows(kinds, self._tokens.offsets)
+        self._lengths = self._tokens.lengths
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each row, special ones among them, int64, shape (rows,)."""
+        return self._lengths
+
+    def batch(self, rows: np.ndarray, padding_multiple: int) -> dict[str, Tensor]:
+        """Return input_ids, attention_mask and perhaps token_type_ids, each int64 of shape (rows, length).
+
+        The length is that of the longest row rounded up to the multiple, or all the positions that the model has where
+        that would be more.
+        """
+        facts, lengths = self.dataset.facts, self._lengths[rows]
+        longest = int(lengths.max())
+        width = -(-longest // padding_multiple) * padding_multiple
+        if facts["positions"] is not None:
+            width = max(longest, min(width, facts["positions"]))
+        places = np.arange(width)
+        if facts["padding_side"] == "left":
+            filled = places >= width - lengths[:, None]
+        else:
+            filled = places < lengths[:, None]
+        batch = {
+            "input_ids": _laid_out(self._tokens.take(rows), filled, facts["pad_token_id"]),
+            "attention_mask": torch.from_numpy(filled.astype(np.int64)),
+        }
+        if self._types is not None:
+            batch["token_type_ids"] = _laid_out(self._types.take(rows), filled, facts["pad_token_type"])
+        return batch
+
+
+def _laid_out(rows: RaggedRows, filled: np.ndarray, padding: int) -> Tensor:
+    out = np.full(filled.shape, padding, dtype=np.int64)
+    out[filled] = rows.values
+    return torch.from_numpy(out)
+
+
+def position_limit(model: nn.Module) -> int | None:
+    """Return how many tokens a model has positions for, or None where positions are relative or rotary.
+
+    Tables of positions are told by their names. RoBERTa's begin after the padding index, BART's after an offset.
+    """
+    found = []
+    for path, module in base_of(model).named_modules():
+        if isinstance(module, nn.Embedding) and path.rsplit(".", 1)[-1] in _POSITION_TABLES:
+            before = 0 if module.padding_idx is None else module.padding_idx + 1
+            found.append(module.num_embeddings - max(before, int(getattr(module, "offset", 0))))
+    return min(found, default=None)
+
+
+def reads_token_types(model: nn.Module) -> bool:
+    """Return whether a model takes token types and has more than one to tell apart (RoBERTa has one, DeBERTa none)."""
+    config: Any = model.config
+    taken = "token_type_ids" in inspect.signature(model.forward).parameters
+    return taken and int(getattr(config, "type_vocab_size", 2) or 0) > 1
+
+
+def _skeleton(source: str, auto_class: str, config: Any) -> nn.Module:
+    """Return the model without numbers in it: what its modules are, at no cost."""
+    import transformers
+
+    with quiet(), torch.device("meta"):
+        try:
+            model: nn.Module = getattr(transformers, auto_class).from_config(config, trust_remote_code=False)
+        except LOADING_ERRORS as error:
+            raise TaskError(
+                f"the model {source!r} cannot classify texts: {first_line(error)} Give an encoder that transformers "
+                "has a sequence classification class for."
+            ) from error
+    return model

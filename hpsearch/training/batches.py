@@ -1,0 +1,69 @@
+"""The order of rows: which rows make which batch, as pure functions of a seed and the rows' lengths."""
+
+import math
+
+import numpy as np
+import torch
+
+from hpsearch.training.random_states import stream_seed
+
+MEGABATCHES_AN_EPOCH = 4
+"""At least so many groups are sorted by length apart, so that the company of a row changes between epochs."""
+
+BATCHES_A_MEGABATCH = 50
+"""At most so many batches are sorted by length together: more pads hardly less."""
+
+EVALUATION_TOKENS = 16_384
+"""Padded tokens of an evaluation batch, at most."""
+
+EVALUATION_ROWS = 128
+"""Rows of an evaluation batch, at most (images count as one token each)."""
+
+
+def steps_per_epoch(rows: int, batch_size: int) -> int:
+    """Return the number of optimizer steps an epoch; the last, smaller batch is kept."""
+    return math.ceil(rows / batch_size)
+
+
+def epoch_batches(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
+    """Return the batches of one epoch in their order, each as positions in `lengths`.
+
+    The rows are permuted, cut into megabatches, sorted by length within each, cut into batches, and the batches
+    permuted: rows of like length meet, so that little is padded, and different ones in every epoch.
+
+    Args:
+        lengths: Tokens of each training row, shape (rows,).
+        batch_size: Rows a batch; one batch of the epoch may be smaller.
+        seed: The run's seed.
+        epoch: Passes done before this one.
+    """
+    generator = torch.Generator().manual_seed(stream_seed(seed, "batches", epoch))
+    rows = len(lengths)
+    order = torch.randperm(rows, generator=generator).numpy()
+    batches_together = max(1, min(BATCHES_A_MEGABATCH, rows // (batch_size * MEGABATCHES_AN_EPOCH)))
+    batches: list[np.ndarray] = []
+    for start in range(0, rows, batches_together * batch_size):
+        megabatch = order[start : start + batches_together * batch_size]
+        megabatch = megabatch[np.argsort(-lengths[megabatch], kind="stable")]
+        batches += [megabatch[first : first + batch_size] for first in range(0, len(megabatch), batch_size)]
+    return [batches[index] for index in torch.randperm(len(batches), generator=generator).tolist()]
+
+
+def evaluation_batches(lengths: np.ndarray, padding_multiple: int, largest: int | None = None) -> list[np.ndarray]:
+    """Return the batches that rows are predicted in, the longest rows first, each as positions in `lengths`.
+
+    Args:
+        lengths: Tokens of each row, shape (rows,).
+        padding_multiple: What padded lengths are a multiple of.
+        largest: Rows of a batch, at most; None for `EVALUATION_ROWS`.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    rows_at_most = EVALUATION_ROWS if largest is None else max(1, min(largest, EVALUATION_ROWS))
+    batches: list[np.ndarray] = []
+    start = 0
+    while start < len(order):
+        padded = padding_multiple * math.ceil(lengths[order[start]] / padding_multiple)
+        rows = max(1, min(rows_at_most, EVALUATION_TOKENS // max(1, padded)))
+        batches.append(order[start : start + rows])
+        start += rows
+    return batches

@@ -1,0 +1,291 @@
+"""One fine-tune, step by step: it can be left after any step, written down, and gone on with elsewhere."""
+
+import hashlib
+import math
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from hpsearch.errors import DataError, UsageError
+from hpsearch.records.keys import digest
+from hpsearch.training import checkpoints
+from hpsearch.training.base_model import BaseModel
+from hpsearch.training.batches import epoch_batches, steps_per_epoch
+from hpsearch.training.divergence import Diverged
+from hpsearch.training.freezing import freeze
+from hpsearch.training.gradients import accumulate_gradients
+from hpsearch.training.hyperparameters import TrainingSettings
+from hpsearch.training.learner import Learner
+from hpsearch.training.measurement import Measurement
+from hpsearch.training.memory import memory_errors, peak_memory_bytes, reset_peak_memory
+from hpsearch.training.numerics import Numerics
+from hpsearch.training.optimizers import make_optimizer
+from hpsearch.training.prediction import predict
+from hpsearch.training.random_states import RandomStates, isolated, stream_seed
+from hpsearch.training.run_state import Position, RunState
+from hpsearch.training.schedules import learning_rate_factor, warmup_steps
+
+__all__ = ["Diverged", "FineTune", "Measurement"]
+
+
+class FineTune:
+    """One training of one config on one set of rows, from its beginning or from a checkpoint.
+
+    Its numbers are a pure function of the arguments (of `device`, only of its type and model). Its random states are
+    in force only while a step computes: what the caller, or another run in this process, draws between two steps
+    changes nothing, and finds its own random states untouched.
+
+    The model belongs to `base`, and one run at a time can have it: once another fine-tune is made from the same base,
+    this one raises `UsageError`. Fine-tunes of different bases may take turns step by step.
+
+    Attributes:
+        model: The model as it stands.
+        horizon: The last evaluation point, epochs * evaluations_per_epoch.
+        steps_total: Optimizer steps of the whole run.
+    """
+
+    def __init__(
+        self,
+        learner: Learner,
+        config: Mapping[str, Any],
+        *,
+        train_rows: np.ndarray,
+        held_out_rows: np.ndarray | None,
+        seed: int,
+        evaluations_per_epoch: int,
+        numerics: Numerics,
+        device: torch.device | str,
+        base: BaseModel,
+    ) -> None:
+        """Make the base's model ready for the run.
+
+        Args:
+            learner: Rows and losses; `base` was made from it, or from one of the same model.
+            config: Hyperparameters; training hyperparameters that it does not name have their defaults.
+            train_rows: Rows to train on, int64, shape (rows,).
+            held_out_rows: Rows to evaluate on; None for a refit, which measures the training loss only.
+            seed: Decides the head, the order of rows, and dropout.
+            evaluations_per_epoch: Evaluation points an epoch; point p comes after
+                ceil(p * steps_per_epoch / evaluations_per_epoch) steps.
+            numerics: What to compute with; `hpsearch.training.numerics.honour` sets the process to it.
+            device: Where to compute; that of `base`.
+            base: The worker's base model.
+
+        Raises:
+            TaskError: A hyperparameter is out of range, or freezes more layers than there are.
+            DataError: There are no rows.
+        """
+        settings = TrainingSettings.of(config)
+        self._learner, self._base, self._numerics, self._settings = learner, base, numerics, settings
+        self._device = torch.device(device)
+        self._train_rows = _checked_rows(train_rows, "train on")
+        self._held_out_rows = None if held_out_rows is None else _checked_rows(held_out_rows, "evaluate on")
+        self._lengths = np.asarray(learner.lengths)[self._train_rows]
+        self._seed, self._evaluations_per_epoch = seed, evaluations_per_epoch
+        self._steps_per_epoch = steps_per_epoch(len(self._train_rows), settings.batch_size)
+        self.horizon = settings.epochs * evaluations_per_epoch
+        self.steps_total = settings.epochs * self._steps_per_epoch
+        self._warmup = warmup_steps(settings.warmup_ratio, self.steps_total)
+        self._identity = self._digest(config)
+        self._ordered: tuple[int, list[np.ndarray]] | None = None
+
+        reset_peak_memory(self._device)
+        self.model: nn.Module = base.fresh(config, seed)
+        self._generation = base.generation
+        with isolated(0, self._device):
+            layers = learner.layers(self.model) if settings.freeze_layers else ()
+        self._freezing = freeze(self.model, layers, settings.freeze_layers, base.head)
+        random = RandomStates(stream_seed(seed, "training"), self._device)
+        self._state = RunState(base, self._freezing, make_optimizer(self.model, settings), random)
+        self._freezing.train(self.model)
+
+    @property
+    def point(self) -> int:
+        """The last evaluation point reached, 0 before the first."""
+        return self._state.position.point
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps done."""
+        return self._state.position.step
+
+    @property
+    def epoch(self) -> float:
+        """Passes over the training rows done, a fraction."""
+        return self._state.position.rows_seen / len(self._train_rows)
+
+    def step_of(self, point: int) -> int:
+        """Return the number of steps after which an evaluation point is reached."""
+        return -(-point * self._steps_per_epoch // self._evaluations_per_epoch)
+
+    def advance(self, stop: int) -> Iterator[Measurement | None]:
+        """Train until evaluation point `stop` is reached, one optimizer step an item.
+
+        An item is None, or the Measurement of the point that its step reaches. Where several points fall on one step,
+        each after the first is an item of its own, without a step. Between items the run can be left for good,
+        written down by `checkpoint`, or gone on with by another call.
+
+        Raises:
+            UsageError: `stop` does not lie ahead, or another run has taken the base's model over.
+            Diverged: Found at an evaluation point: loss, weights or outputs are not finite.
+            torch.OutOfMemoryError: On any device.
+        """
+        if not self.point <= stop <= self.horizon:
+            raise UsageError(f"A run at point {self.point} of {self.horizon} cannot advance to point {stop}.")
+        return self._items(stop)
+
+    def _items(self, stop: int) -> Iterator[Measurement | None]:
+        while self.point < stop:
+            yield self._item()
+
+    def _item(self) -> Measurement | None:
+        self._require_model()
+        started = time.perf_counter()
+        position, due = self._state.position, self.step_of(self.point + 1)
+        measured: Measurement | None = None
+        with memory_errors(), self._state.random.installed():
+            if position.step < due:
+                self._train()
+            if position.step == due:
+                measured = self._measure()
+        position.seconds += time.perf_counter() - started
+        if measured is None:
+            return None
+        measured = replace(measured, seconds=position.seconds)
+        position.point, position.seconds = measured.point, 0.0
+        return measured
+
+    def _train(self) -> None:
+        """Do one optimizer step; nothing in it waits for the device."""
+        settings, state, position = self._settings, self._state, self._state.position
+        if position.step == self.step_of(position.point):
+            state.loss_sum.zero_()
+            position.weight_sum = 0.0
+        if not self.model.training:
+            self._freezing.train(self.model)
+        rows = self._train_rows[self._batch(position.step)]
+        loss_sum, weight_sum = accumulate_gradients(
+            self.model,
+            self._learner,
+            rows,
+            label_smoothing=settings.label_smoothing_factor,
+            numerics=self._numerics,
+            device=self._device,
+        )
+        if settings.max_grad_norm:
+            nn.utils.clip_grad_norm_(state.trainable.values(), settings.max_grad_norm)
+        for group in state.optimizer.param_groups:
+            group["lr"] = self._learning_rate(position.step)
+        state.optimizer.step()
+        state.optimizer.zero_grad(set_to_none=True)
+        state.loss_sum += loss_sum
+        position.weight_sum += weight_sum
+        position.rows_seen += len(rows)
+        position.step += 1
+
+    def _batch(self, step: int) -> np.ndarray:
+        """Return the positions, among the training rows, of a step's batch."""
+        epoch, index = divmod(step, self._steps_per_epoch)
+        if self._ordered is None or self._ordered[0] != epoch:
+            self._ordered = epoch, epoch_batches(self._lengths, self._settings.batch_size, self._seed, epoch)
+        return self._ordered[1][index]
+
+    def _learning_rate(self, step: int) -> float:
+        settings = self._settings
+        return settings.learning_rate * learning_rate_factor(
+            settings.lr_scheduler_type,
+            step,
+            steps_total=self.steps_total,
+            warmup=self._warmup,
+            decay_ratio=settings.decay_ratio,
+        )
+
+    def _measure(self) -> Measurement:
+        """Judge the run at the evaluation point that it has reached: only here is the device waited for."""
+        state, position = self._state, self._state.position
+        train_loss = state.loss_sum.item() / position.weight_sum if position.weight_sum else 0.0
+        self._require_finite("training loss", math.isfinite(train_loss))
+        norm = nn.utils.get_total_norm(state.trainable.values())
+        self._require_finite("norm of the weights", bool(norm.isfinite()))
+        logits, validation_loss = None, math.nan
+        if self._held_out_rows is not None:
+            logits = predict(self.model, self._learner, self._held_out_rows, self._numerics, self._device)
+            self._require_finite("output for held-out rows", bool(np.isfinite(logits).all()))
+            validation_loss = _mean_loss(self._learner, self._held_out_rows, logits)
+            self._require_finite("validation loss", math.isfinite(validation_loss))
+        return Measurement(
+            point=position.point + 1,
+            epoch=self.epoch,
+            train_loss=train_loss,
+            validation_loss=validation_loss,
+            logits=logits,
+            learning_rate=self._learning_rate(position.step - 1),
+            rows_seen=position.rows_seen,
+            seconds=0.0,
+            peak_memory_bytes=peak_memory_bytes(self._device),
+        )
+
+    def checkpoint(self) -> dict[str, bytes]:
+        """Return the run as it stands after an item, file name to bytes: safetensors and JSON.
+
+        Only what differs from the base is in it: trained parameters, changed buffers of what is not frozen, AdamW's
+        state, the random states, the position, and the training loss since the last evaluation point.
+        """
+        self._require_model()
+        return checkpoints.dump(self._identity, self._state.tensors(), self._state.facts())
+
+    def restore(self, files: Mapping[str, bytes]) -> None:
+        """Go on from a checkpoint of this run, made by any process; nothing changes if it cannot be used.
+
+        Raises:
+            CheckpointError: It is damaged, or not of this run.
+        """
+        self._require_model()
+        tensors, facts = checkpoints.load(self._identity, files)
+        self._state.check(tensors, facts)
+        found = Position.of(facts)
+        latest = self.step_of(found.point + 1) if found.point < self.horizon else self.steps_total
+        if found.point > self.horizon or not self.step_of(found.point) <= found.step <= latest:
+            raise checkpoints.unusable(f"{found} is no place in this run of {self.steps_total} steps")
+        self._state.load(tensors, facts)
+
+    def _require_finite(self, quantity: str, finite: bool) -> None:
+        if not finite:
+            raise Diverged(quantity, self.step, self.epoch)
+
+    def _require_model(self) -> None:
+        if self._base.generation != self._generation:
+            raise UsageError(
+                f"This run, at step {self.step}, no longer has its model: another run was made from the same base "
+                "model. Write a checkpoint before that, and restore it into a new fine-tune."
+            )
+
+    def _digest(self, config: Mapping[str, Any]) -> str:
+        """Return what this run is, for its checkpoints: all arguments that decide its numbers."""
+        rows = [
+            None if some is None else hashlib.sha256(some.tobytes()).hexdigest()
+            for some in (self._train_rows, self._held_out_rows)
+        ]
+        whole = {**config, **asdict(self._settings)}
+        return digest([whole, rows, self._seed, self._evaluations_per_epoch, self._numerics.to_dict()])
+
+
+def _checked_rows(rows: np.ndarray, purpose: str) -> np.ndarray:
+    if len(rows) == 0:
+        raise DataError(f"A run has no rows to {purpose}; give it at least one.")
+    return np.asarray(rows, dtype=np.int64)
+
+
+def _mean_loss(learner: Learner, rows: np.ndarray, logits: np.ndarray) -> float:
+    """Return the weighted mean loss of rows with these logits."""
+    losses = learner.losses(torch.from_numpy(logits), learner.targets(rows), 0.0).double()
+    weights = learner.weights(rows)
+    if weights is None:
+        return losses.mean().item()
+    total = weights.double().sum().item()
+    return (losses * weights).sum().item() / total if total else 0.0

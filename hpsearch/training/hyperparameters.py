@@ -1,0 +1,192 @@
+"""What may be set of every fine-tune: names, defaults, and the checks that a value passes before any training."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from numbers import Integral, Real
+from types import MappingProxyType
+from typing import Any
+
+from hpsearch.errors import TaskError
+from hpsearch.training.schedules import canonical_schedule
+
+ALL_LAYERS = "all"
+"""The value of `freeze_layers` that trains the head alone."""
+
+
+@dataclass(frozen=True)
+class Hyperparameter:
+    """One thing that a config may set.
+
+    Attributes:
+        default: The value where a config does not name it.
+        check: Returns a value in its one spelling (a float for a float, so that equal configs have equal digests),
+            or raises `TaskError` with the value and what is allowed.
+        description: What it does, in a sentence.
+    """
+
+    default: Any
+    check: Callable[[Any], Any]
+    description: str
+
+
+@dataclass(frozen=True)
+class RealCheck:
+    """A check for finite numbers from `low` to `high`; an open end excludes the bound itself."""
+
+    name: str
+    low: float = -math.inf
+    high: float = math.inf
+    low_open: bool = False
+    high_open: bool = False
+    optional: bool = False
+
+    @property
+    def allowed(self) -> str:
+        lower = "" if self.low == -math.inf else f" {'above' if self.low_open else 'from'} {self.low:g}"
+        upper = "" if self.high == math.inf else f" {'below' if self.high_open else 'up to'} {self.high:g}"
+        return f"a number{lower}{upper}{' or None' if self.optional else ''}"
+
+    def __call__(self, value: Any) -> float | None:
+        if value is None and self.optional:
+            return None
+        if not isinstance(value, Real) or isinstance(value, bool) or not math.isfinite(value):
+            raise _not_allowed(self.name, value, self.allowed)
+        number = float(value)
+        too_low = number <= self.low if self.low_open else number < self.low
+        too_high = number >= self.high if self.high_open else number > self.high
+        if too_low or too_high:
+            raise _not_allowed(self.name, value, self.allowed)
+        return number
+
+
+@dataclass(frozen=True)
+class IntegerCheck:
+    """A check for whole numbers from `low` upwards (a float with nothing after the point is one)."""
+
+    name: str
+    low: int
+
+    @property
+    def allowed(self) -> str:
+        return f"a whole number from {self.low}"
+
+    def __call__(self, value: Any) -> int:
+        whole = isinstance(value, Integral) or (isinstance(value, float) and value.is_integer())
+        if not whole or isinstance(value, bool) or value < self.low:
+            raise _not_allowed(self.name, value, self.allowed)
+        return int(value)
+
+
+@dataclass(frozen=True)
+class ChoiceCheck:
+    """A check for one of a few values."""
+
+    name: str
+    choices: tuple[Any, ...]
+
+    def __call__(self, value: Any) -> Any:
+        for choice in self.choices:
+            if type(value) is type(choice) and value == choice:
+                return choice
+        raise _not_allowed(self.name, value, "one of " + ", ".join(repr(choice) for choice in self.choices))
+
+
+def check_freeze_layers(value: Any) -> int | str:
+    """Check for a number of layers, or "all"; whether the model has so many layers is known only with the model."""
+    if value == ALL_LAYERS:
+        return ALL_LAYERS
+    try:
+        return IntegerCheck("freeze_layers", 0)(value)
+    except TaskError:
+        raise _not_allowed("freeze_layers", value, f"a whole number from 0, or {ALL_LAYERS!r}") from None
+
+
+def _not_allowed(name: str, value: Any, allowed: str) -> TaskError:
+    return TaskError(f"The hyperparameter {name}={value!r} cannot be trained with; it must be {allowed}.")
+
+
+TRAINING_HYPERPARAMETERS: Mapping[str, Hyperparameter] = MappingProxyType(
+    {
+        "learning_rate": Hyperparameter(
+            5e-5, RealCheck("learning_rate", low=0.0, low_open=True), "Highest learning rate of the schedule."
+        ),
+        "batch_size": Hyperparameter(
+            32, IntegerCheck("batch_size", 1), "Rows an optimizer step (the effective batch, whatever the micro-batch)."
+        ),
+        "epochs": Hyperparameter(3, IntegerCheck("epochs", 1), "Passes over the training rows."),
+        "weight_decay": Hyperparameter(
+            0.01, RealCheck("weight_decay", low=0.0), "Decoupled weight decay of AdamW; none on biases and norms."
+        ),
+        "warmup_ratio": Hyperparameter(
+            0.1, RealCheck("warmup_ratio", low=0.0, high=1.0), "Share of the steps in which the learning rate rises."
+        ),
+        "lr_scheduler_type": Hyperparameter(
+            "linear", canonical_schedule, "Shape of the learning rate after the warmup, as transformers names it."
+        ),
+        "decay_ratio": Hyperparameter(
+            0.2,
+            RealCheck("decay_ratio", low=0.0, high=1.0),
+            "Share of the steps that warmup_stable_decay cools down in.",
+        ),
+        "max_grad_norm": Hyperparameter(
+            1.0,
+            RealCheck("max_grad_norm", low=0.0, optional=True),
+            "Norm that gradients are clipped to; 0 or None leaves them as they are.",
+        ),
+        "label_smoothing_factor": Hyperparameter(
+            0.0,
+            RealCheck("label_smoothing_factor", low=0.0, high=1.0, high_open=True),
+            "Share of the target spread over all classes, in the training loss only.",
+        ),
+        "adam_beta1": Hyperparameter(
+            0.9, RealCheck("adam_beta1", low=0.0, high=1.0, high_open=True), "Decay of AdamW's first moment."
+        ),
+        "adam_beta2": Hyperparameter(
+            0.999, RealCheck("adam_beta2", low=0.0, high=1.0, high_open=True), "Decay of AdamW's second moment."
+        ),
+        "adam_epsilon": Hyperparameter(
+            1e-8, RealCheck("adam_epsilon", low=0.0, low_open=True), "Added to AdamW's denominator."
+        ),
+        "freeze_layers": Hyperparameter(
+            0,
+            check_freeze_layers,
+            'Layers kept as pretrained: 0 none, n the embeddings and the first n, "all" everything but the new head.',
+        ),
+        "dropout": Hyperparameter(
+            None,
+            RealCheck("dropout", low=0.0, high=1.0, high_open=True, optional=True),
+            "Dropout probability of the whole model; None keeps the model's own.",
+        ),
+    }
+)
+"""Hyperparameters of every task. The defaults are those of BERT's fine-tuning (Devlin et al. 2019, appendix A.3, and
+the published code: decay 0.01, warmup over a tenth, norm 1), Adam's constants those of transformers, and the share of
+the cooldown that of Hagele et al. 2024, section 3."""
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """The hyperparameters that the loop itself reads, checked and typed."""
+
+    learning_rate: float
+    batch_size: int
+    epochs: int
+    weight_decay: float
+    warmup_ratio: float
+    lr_scheduler_type: str
+    decay_ratio: float
+    max_grad_norm: float | None
+    label_smoothing_factor: float
+    adam_beta1: float
+    adam_beta2: float
+    adam_epsilon: float
+    freeze_layers: int | str
+    dropout: float | None
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> "TrainingSettings":
+        """Read the training hyperparameters out of `config`, defaults filled in; `TaskError` for one out of range."""
+        return cls(
+            **{name: known.check(config.get(name, known.default)) for name, known in TRAINING_HYPERPARAMETERS.items()}
+        )

@@ -1,0 +1,46 @@
+"""The seam between the fine-tune and what is fine-tuned: what the loop needs of a task, inside a worker."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from torch import Tensor, nn
+
+
+class Learner(Protocol):
+    """One prepared set of rows and one pretrained model, ready to be trained from.
+
+    Rows are named by their index in the prepared set. Nothing here may depend on the device's number, on time,
+    or on which batches were made before.
+    """
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each row, int64, shape (rows,); all ones where rows do not differ in length (images)."""
+
+    def load_model(self) -> nn.Module:
+        """Return a new model in float32 on the CPU with the pretrained weights, and a head of the right size."""
+
+    def initialize_head(self, model: nn.Module) -> None:
+        """Draw anew, in place, from torch's global random state, every parameter that is not pretrained."""
+
+    def configure(self, model: nn.Module, config: Mapping[str, Any]) -> None:
+        """Set what `config` says of the model itself (dropout); what it does not name goes back to the model's own."""
+
+    def layers(self, model: nn.Module) -> Sequence[Sequence[nn.Module]]:
+        """Return the modules below the head from the input upwards: [embeddings, layer 1, ..., layer n]."""
+
+    def batch(self, rows: np.ndarray, padding_multiple: int) -> dict[str, Tensor]:
+        """Return the model's inputs for these rows, on the CPU, padded to the longest row rounded up."""
+
+    def targets(self, rows: np.ndarray) -> Tensor:
+        """Return int64 class codes of shape (rows,), or float32 indicators of shape (rows, labels)."""
+
+    def weights(self, rows: np.ndarray) -> Tensor | None:
+        """Return float32 sample weights of shape (rows,), or None where every row weighs the same."""
+
+    def logits(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+        """Return the model's outputs before softmax or sigmoid, shape (rows, classes or labels)."""
+
+    def losses(self, logits: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
+        """Return the loss of each row in float32, shape (rows,)."""

@@ -1,0 +1,45 @@
+"""Memory: what is used at the peak, and one error for all the ways in which a device says that there is no more."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+EXHAUSTED = ("defaultcpuallocator", "can't allocate memory", "out of memory", "alloc_failed")
+"""Parts of the messages of RuntimeErrors that are failed allocations: torch on the CPU, MPS, cuBLAS and cuDNN."""
+
+
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """Turn every failed allocation in a block into `torch.OutOfMemoryError`."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except MemoryError as error:
+        raise torch.OutOfMemoryError(f"CPU out of memory. {error}") from error
+    except RuntimeError as error:
+        if any(part in str(error).lower() for part in EXHAUSTED):
+            raise torch.OutOfMemoryError(str(error)) from error
+        raise
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Start a new peak where the device keeps one; that of a process cannot be started anew."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """Return the peak memory in bytes: allocated on a GPU since the reset, or else of the process in its whole life."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    if device.type == "mps":
+        return int(torch.mps.driver_allocated_memory())
+    if sys.platform == "win32":
+        return 0
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if sys.platform == "darwin" else peak * 1024)

@@ -1,0 +1,60 @@
+"""Does a batch fit? The real thing tried once, at its worst, before a study's micro-batch is fixed."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from hpsearch.training.base_model import BaseModel
+from hpsearch.training.batches import EVALUATION_ROWS
+from hpsearch.training.gradients import accumulate_gradients
+from hpsearch.training.hyperparameters import TrainingSettings
+from hpsearch.training.memory import memory_errors
+from hpsearch.training.numerics import Numerics
+from hpsearch.training.optimizers import make_optimizer
+from hpsearch.training.prediction import predict
+from hpsearch.training.random_states import isolated
+
+
+def memory_trial(base: BaseModel, numerics: Numerics, config: Mapping[str, Any]) -> Callable[[int], None]:
+    """Return the `try_batch` of `hpsearch.training.numerics.probe_micro_batch`.
+
+    Called with a number of rows, it takes that many of the longest, trains on them at once with nothing frozen, and
+    again with the gradients and AdamW's state of the first time still there, as a later micro-batch finds them; then
+    it predicts the longest rows. It raises `torch.OutOfMemoryError` if they do not fit, and leaves the base ready for
+    the next run. On a CPU the operating system rarely refuses memory: there a probe says little.
+
+    Args:
+        base: The base model, on the device in question.
+        numerics: What to compute with; its micro_batch is not read.
+        config: A config that needs as much memory as any: only `freeze_layers` is overridden.
+    """
+    learner, device = base.learner, base.device
+    longest_first = np.argsort(-np.asarray(learner.lengths), kind="stable")
+    unfrozen = {**config, "freeze_layers": 0}
+    settings = TrainingSettings.of(unfrozen)
+
+    def try_batch(rows: int) -> None:
+        tried = replace(numerics, micro_batch=rows)
+        model = base.fresh(unfrozen, seed=0)
+        model.train()
+        optimizer = make_optimizer(model, settings)
+        try:
+            with memory_errors(), isolated(0, device):
+                for _ in range(2):
+                    accumulate_gradients(
+                        model, learner, longest_first[:rows], label_smoothing=0.0, numerics=tried, device=device
+                    )
+                    optimizer.step()
+                predict(model, learner, longest_first[:EVALUATION_ROWS], tried, device)
+                if device.type == "cuda":
+                    torch.cuda.synchronize(device)
+        finally:
+            optimizer.zero_grad(set_to_none=True)
+            optimizer.state.clear()
+            if device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    return try_batch

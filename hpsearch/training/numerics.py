@@ -1,0 +1,213 @@
+"""Numerics: all that a run's last bits depend on besides its config and data, resolved once and then held to."""
+
+import os
+import platform
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, field, fields
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Literal, get_args
+
+import torch
+
+from hpsearch.errors import NumericsError
+
+Precision = Literal["fp32", "bf16"]
+DeviceType = Literal["cpu", "cuda", "mps"]
+
+CUBLAS_WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
+DETERMINISTIC_WORKSPACES = (":4096:8", ":16:8")
+"""The values under which cuBLAS repeats itself (NVIDIA, cuBLAS documentation, "Results reproducibility")."""
+
+BF16_CPU_FLAGS = ("avx512_bf16", "amx_bf16")
+"""CPU flags with which bf16 is faster than fp32; without them it is slower."""
+
+VERSIONED = ("torch", "transformers", "tokenizers")
+
+
+@dataclass(frozen=True)
+class Numerics:
+    """What a run's numbers are computed with: bitwise the same within one value of this, on a CPU and, with
+    `deterministic`, on a GPU.
+
+    Attributes:
+        precision: "fp32", or "bf16": autocast over master weights in fp32.
+        micro_batch: Rows that pass through the model at once, at most; None for the whole batch.
+        attention: The model's attention kernel, by transformers' name.
+        padding_multiple: What rows are padded to a multiple of, in tokens. At 16, scaled-dot-product attention on a
+            CPU gives a row the same features in every company.
+        threads: Threads of one worker.
+        deterministic: Whether only deterministic algorithms are used.
+        device_type: "cpu", "cuda" or "mps".
+        device_model: CPU: its instruction set as torch uses it, with its bf16 flags. GPU: its name.
+        versions: Versions of Python, torch, transformers and tokenizers.
+    """
+
+    precision: Precision = "fp32"
+    micro_batch: int | None = None
+    attention: str = "sdpa"
+    padding_multiple: int = 16
+    threads: int = 1
+    deterministic: bool = True
+    device_type: DeviceType = "cpu"
+    device_model: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, known in (("precision", get_args(Precision)), ("device_type", get_args(DeviceType))):
+            if getattr(self, name) not in known:
+                raise NumericsError(f"The numerics' {name}={getattr(self, name)!r} is unknown; use one of {known}.")
+        for name in ("micro_batch", "padding_multiple", "threads"):
+            value = getattr(self, name)
+            if value is not None and (type(value) is not int or value < 1):
+                raise NumericsError(f"The numerics' {name}={value!r} must be a whole number from 1.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-able dict, part of every run's key."""
+        return {**asdict(self), "versions": dict(self.versions)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Numerics":
+        """Return what `to_dict` was made of; `NumericsError` where something is missing or unknown."""
+        known = {item.name for item in fields(cls)}
+        if set(values) != known:
+            raise NumericsError(
+                f"The stored numerics name {sorted(values)}, and not {sorted(known)}: they were written by another "
+                "version of hpsearch; start a new study."
+            )
+        return cls(**values)
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Return a context in which the model's forward pass computes in this precision."""
+        if self.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.device_type, dtype=torch.bfloat16)
+
+
+def detect_environment(device: torch.device | str) -> dict[str, Any]:
+    """Return what this process has on `device` and nobody chooses.
+
+    Returns:
+        device_type, device_model and versions as in `Numerics`, and bf16: whether it is native, and so worth using.
+    """
+    device = torch.device(device)
+    versions = {"python": platform.python_version()}
+    for package in VERSIONED:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "absent"
+    if device.type == "cuda":
+        model, native = torch.cuda.get_device_name(device), torch.cuda.get_device_capability(device) >= (8, 0)
+    elif device.type == "mps":
+        model, native = f"{platform.machine()} {platform.mac_ver()[0]}", False
+    else:
+        capabilities = torch.cpu.get_capabilities()
+        flags = [flag for flag in BF16_CPU_FLAGS if capabilities.get(flag)]
+        model, native = " ".join([torch.backends.cpu.get_cpu_capability(), *flags]), bool(flags)
+    return {"device_type": device.type, "device_model": model, "versions": versions, "bf16": native}
+
+
+def resolve_numerics(
+    environment: Mapping[str, Any],
+    precision: str = "auto",
+    *,
+    deterministic: bool | None = None,
+    threads: int = 1,
+    micro_batch: int | None = None,
+    attention: str = "sdpa",
+) -> Numerics:
+    """Return the numerics of a study that starts in `environment` (of `detect_environment`).
+
+    Args:
+        environment: What was found.
+        precision: "auto" for bf16 where it is native and fp32 elsewhere, or one of the two.
+        deterministic: None for True on a CPU, where it costs nothing, and False on a GPU.
+        threads: Threads a worker.
+        micro_batch: What the probe found to fit; None for whole batches.
+        attention: The attention kernel.
+    """
+    if precision == "auto":
+        precision = "bf16" if environment["bf16"] else "fp32"
+    return Numerics(
+        precision=precision,  # type: ignore[arg-type]  # checked by Numerics itself
+        micro_batch=micro_batch,
+        attention=attention,
+        threads=threads,
+        deterministic=environment["device_type"] == "cpu" if deterministic is None else deterministic,
+        device_type=environment["device_type"],
+        device_model=environment["device_model"],
+        versions=dict(environment["versions"]),
+    )
+
+
+def honour(numerics: Numerics, device: torch.device | str) -> None:
+    """Set this process to compute with `numerics` on `device`.
+
+    Raises:
+        NumericsError: This process cannot; every difference is named.
+    """
+    device = torch.device(device)
+    found = detect_environment(device)
+    differences = [
+        f"{name} is {found[name]!r} here and {getattr(numerics, name)!r} there"
+        for name in ("device_type", "device_model")
+        if found[name] != getattr(numerics, name)
+    ]
+    for package in sorted({*found["versions"], *numerics.versions}):
+        here, there = found["versions"].get(package, "absent"), numerics.versions.get(package, "absent")
+        if here != there:
+            differences.append(f"{package} is {here} here and {there} there")
+    if device.type == "cuda" and numerics.deterministic and not _deterministic_workspace():
+        differences.append(
+            f"{CUBLAS_WORKSPACE} is {os.environ.get(CUBLAS_WORKSPACE)!r}, and must be one of "
+            f"{DETERMINISTIC_WORKSPACES} before the GPU is first used"
+        )
+    if differences:
+        raise NumericsError(
+            f"This process cannot compute what the study promises: {'; '.join(differences)}. Run it where it was "
+            "started, with the same versions, or start a new study here."
+        )
+    _set_flags(numerics)
+
+
+def _deterministic_workspace() -> bool:
+    """Return whether cuBLAS will repeat itself, setting the variable where it is not yet too late."""
+    if CUBLAS_WORKSPACE not in os.environ and not torch.cuda.is_initialized():
+        os.environ[CUBLAS_WORKSPACE] = DETERMINISTIC_WORKSPACES[0]
+    return os.environ.get(CUBLAS_WORKSPACE) in DETERMINISTIC_WORKSPACES
+
+
+def _set_flags(numerics: Numerics) -> None:
+    torch.set_num_threads(numerics.threads)
+    torch.use_deterministic_algorithms(numerics.deterministic)
+    # Filling fresh memory with NaN finds bugs and changes no number of a correct program; it costs a pass over it.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a property of the module
+    # "fp32" means fp32: neither TF32 nor bf16 passes may stand in for it.
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.deterministic = numerics.deterministic
+    # Its choice of algorithm depends on timings, and so on what runs beside.
+    torch.backends.cudnn.benchmark = False
+
+
+def probe_micro_batch(try_batch: Callable[[int], None], largest: int) -> int:
+    """Return the most rows, `largest` or a halving of it, that `try_batch` gets through without running out of memory.
+
+    Args:
+        try_batch: Trains on this many rows at once, and raises `torch.OutOfMemoryError` when they do not fit.
+        largest: Where to begin: the largest batch size of the search.
+
+    Raises:
+        torch.OutOfMemoryError: Not even one row fits.
+    """
+    rows = largest
+    while True:
+        try:
+            try_batch(rows)
+            return rows
+        except torch.OutOfMemoryError:
+            if rows == 1:
+                raise
+        # Outside the handler: the failed attempt's tensors hang on its traceback.
+        rows = (rows + 1) // 2

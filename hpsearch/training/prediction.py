@@ -1,0 +1,41 @@
+"""Prediction: a model's outputs for rows, whatever their order and company."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from hpsearch.errors import DataError
+from hpsearch.training.batches import evaluation_batches
+from hpsearch.training.learner import Learner
+from hpsearch.training.numerics import Numerics
+from hpsearch.training.random_states import isolated
+from hpsearch.training.transfer import batch_to_device
+
+MICRO_BATCHES_WITHOUT_GRAPH = 4
+"""Micro-batches that fit at once where nothing is kept for a backward pass; a cautious number."""
+
+
+@torch.no_grad()
+def predict(
+    model: nn.Module, learner: Learner, rows: np.ndarray, numerics: Numerics, device: torch.device | str
+) -> np.ndarray:
+    """Return the logits of `rows` in the order given, float32, shape (rows, outputs); the model is left in eval mode.
+
+    The batches depend on the rows' lengths and on the numerics only. On a CPU, a row's logits do not depend on the
+    other rows either, as long as rows are padded to multiples of 16.
+    """
+    if len(rows) == 0:
+        raise DataError("There are no rows to predict; pass at least one.")
+    device = torch.device(device)
+    largest = None if numerics.micro_batch is None else MICRO_BATCHES_WITHOUT_GRAPH * numerics.micro_batch
+    batches = evaluation_batches(np.asarray(learner.lengths)[rows], numerics.padding_multiple, largest)
+    model.eval()
+    parts = []
+    with isolated(0, device), numerics.autocast():
+        for positions in batches:
+            batch = batch_to_device(learner.batch(rows[positions], numerics.padding_multiple), device)
+            parts.append(learner.logits(model, batch).float())
+    computed = torch.cat(parts).cpu().numpy()
+    logits = np.empty_like(computed)
+    logits[np.concatenate(batches)] = computed
+    return logits

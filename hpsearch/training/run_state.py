@@ -1,0 +1,153 @@
+"""All that changes while a run trains, in one place: what a checkpoint has to hold, and nothing else."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hpsearch.training.base_model import BaseModel
+from hpsearch.training.checkpoints import check_tensors, fact, prefixed, under, unusable
+from hpsearch.training.freezing import Freezing
+from hpsearch.training.random_states import RandomStates
+
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+"""What AdamW keeps of each parameter."""
+
+
+@dataclass
+class Position:
+    """Where a run stands.
+
+    Attributes:
+        point: The last evaluation point reached.
+        step: Optimizer steps done.
+        rows_seen: Training rows seen, repetitions counted.
+        weight_sum: Sum of the weights of the rows seen since the last evaluation point.
+        seconds: Time spent since the last evaluation point.
+    """
+
+    point: int = 0
+    step: int = 0
+    rows_seen: int = 0
+    weight_sum: float = 0.0
+    seconds: float = 0.0
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> "Position":
+        """Read a position written as JSON; `CheckpointError` where it is not one."""
+        counts = [fact(facts, name, int) for name in ("point", "step", "rows_seen")]
+        sums = [float(fact(facts, name, int, float)) for name in ("weight_sum", "seconds")]
+        if min(counts) < 0 or not all(math.isfinite(value) for value in sums):
+            raise unusable(f"its position is {counts} with {sums}")
+        return cls(*counts, *sums)
+
+
+class RunState:
+    """The trained part of a model, its optimizer, the run's random states and its position.
+
+    Attributes:
+        model: The model.
+        trainable: Its trained parameters by name, each once, however many modules share it.
+        optimizer: AdamW over them.
+        random: The run's random states.
+        position: Where the run stands.
+        loss_sum: Weighted sum of the losses since the last evaluation point: a scalar on the device, that nobody
+            waits for before the next one.
+    """
+
+    def __init__(self, base: BaseModel, freezing: Freezing, optimizer: torch.optim.AdamW, random: RandomStates) -> None:
+        self.model: nn.Module = base.model
+        self.optimizer = optimizer
+        self.random = random
+        self.position = Position()
+        # float64 holds a sum over millions of rows; Apple's GPUs have none.
+        dtype = torch.float32 if base.device.type == "mps" else torch.float64
+        self.loss_sum = torch.zeros((), dtype=dtype, device=base.device)
+        self.trainable = {name: item for name, item in self.model.named_parameters() if item.requires_grad}
+        self._pristine_buffers = base.pristine_buffers()
+        self._buffers = {
+            name: buffer for name, buffer in self.model.named_buffers() if name.rpartition(".")[0] not in freezing.names
+        }
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the arrays of the state by name, not copied: of the buffers only those that have changed."""
+        changed = {
+            name: buffer
+            for name, buffer in self._buffers.items()
+            if not torch.equal(_bits(buffer.cpu()), _bits(self._pristine_buffers[name]))
+        }
+        moments = {
+            f"{moment}/{name}": self.optimizer.state[parameter][moment]
+            for name, parameter in self.trainable.items()
+            if self.optimizer.state.get(parameter)
+            for moment in MOMENTS
+        }
+        return {
+            **prefixed("parameters", self.trainable),
+            **prefixed("buffers", changed),
+            **prefixed("optimizer", moments),
+            **prefixed("random", self.random.tensors()),
+            "loss_sum": self.loss_sum,
+        }
+
+    def facts(self) -> dict[str, Any]:
+        """Return the rest of the state, as JSON takes it."""
+        return {**vars(self.position), "random": self.random.facts()}
+
+    def check(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+        """Check that `load` can take these; `CheckpointError` where it cannot."""
+        expected = {
+            **prefixed("parameters", self.trainable),
+            **prefixed("random", self.random.tensors()),
+            "loss_sum": self.loss_sum,
+        }
+        count = torch.zeros((), dtype=torch.float32)
+        moments = {
+            f"{moment}/{name}": count if moment == "step" else parameter
+            for name, parameter in self.trainable.items()
+            for moment in MOMENTS
+        }
+        check_tensors(tensors, expected, {**prefixed("buffers", self._buffers), **prefixed("optimizer", moments)})
+        for name in self.trainable:
+            held = [moment for moment in MOMENTS if f"optimizer/{moment}/{name}" in tensors]
+            if len(held) not in (0, len(MOMENTS)):
+                raise unusable(f"of the optimizer's state of {name!r} it has only {held}")
+        RandomStates.check_facts(fact(facts, "random", dict))
+        Position.of(facts)
+
+    @torch.no_grad()
+    def load(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+        """Take over a state that `check` has found to fit."""
+        self.position = Position.of(facts)
+        self.loss_sum.copy_(tensors["loss_sum"])
+        self.random.load(under("random", tensors), facts["random"])
+        parameters = under("parameters", tensors)
+        for name, parameter in self.trainable.items():
+            parameter.copy_(parameters[name])
+        changed = under("buffers", tensors)
+        for name, buffer in self._buffers.items():
+            buffer.copy_(changed.get(name, self._pristine_buffers[name]))
+        self._load_moments(under("optimizer", tensors))
+
+    def _load_moments(self, moments: Mapping[str, Tensor]) -> None:
+        self.optimizer.state.clear()
+        fused = bool(self.optimizer.defaults["fused"])
+        for name, parameter in self.trainable.items():
+            if f"step/{name}" not in moments:
+                # It has had no gradient yet, and so no state.
+                continue
+            # torch keeps the count of steps beside the parameter for a fused kernel, and on the host otherwise.
+            count = moments[f"step/{name}"].clone()
+            state = {"step": count.to(parameter.device) if fused else count}
+            for moment in MOMENTS[1:]:
+                like = torch.empty_like(parameter, memory_format=torch.preserve_format)
+                state[moment] = like.copy_(moments[f"{moment}/{name}"])
+            self.optimizer.state[parameter] = state
+
+
+def _bits(tensor: Tensor) -> Tensor:
+    """Return a tensor's bytes: equal bits, unlike equal numbers, tell 0 from -0 and know NaN."""
+    return tensor.contiguous().reshape(-1).view(torch.uint8)

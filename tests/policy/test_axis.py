@@ -1,0 +1,54 @@
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+from samples import measured, stopped, trial
+
+from hpsearch.policy.axis import RUNGS_PER_RUN, reports, rung
+from hpsearch.records import History
+
+
+def test_trials_of_different_length_meet_at_the_same_steps():
+    short = [rung(0, point, 4, None) for point in range(1, 5)]
+    long = [rung(0, point, 16, None) for point in range(1, 17)]
+    assert short == [1, 2, 3, 4]
+    assert [step for step in long if step is not None] == [1, 2, 3, 4]
+    assert long.index(2) == 7
+
+
+def test_a_run_with_fewer_points_than_steps_skips_some():
+    assert [rung(0, point, 2, None) for point in (1, 2)] == [2, 4]
+    assert rung(0, 1, 1, None) == 4
+
+
+def test_an_early_stop_is_the_end_of_its_run():
+    assert rung(0, 5, 16, 5) == 4
+    assert [rung(1, point, 16, 5) for point in range(1, 6)] == [None, 5, 6, 7, 8]
+
+
+@given(st.integers(0, 4), st.integers(1, 60), st.data())
+def test_steps_of_a_run_rise_and_end_at_its_last_step(index, horizon, data):
+    stop = data.draw(st.integers(1, horizon))
+    steps = [step for point in range(1, stop + 1) if (step := rung(index, point, horizon, stop)) is not None]
+    assert steps == sorted(set(steps))
+    assert steps[-1] == RUNGS_PER_RUN * (index + 1)
+    assert steps[0] > RUNGS_PER_RUN * index
+
+
+def test_reports_are_means_of_running_bests_over_the_runs_begun():
+    history = stopped(measured(History.of_trials([trial(0)]), 0, 0, [0.2, 0.6, 0.4, 0.5]), 0, 4)
+    history = measured(history, 0, 1, [0.1, 0.8])
+    assert reports(history, history.trials[0], "f1") == (
+        (1, 0.2), (2, 0.6), (3, 0.6), (4, 0.6), (5, (0.6 + 0.1) / 2), (6, (0.6 + 0.8) / 2),
+    )  # fmt: skip
+
+
+def test_a_later_run_counts_only_once_those_before_it_have_ended():
+    history = stopped(measured(History.of_trials([trial(0)]), 0, 0, [0.2, 0.6, 0.4, 0.5]), 0, 4)
+    history = measured(history, 0, 2, [0.9, 0.9, 0.9, 0.9])
+    assert [step for step, _ in reports(history, history.trials[0], "f1")] == [1, 2, 3, 4]
+
+
+def test_what_is_no_number_does_not_hide_what_is():
+    history = measured(History.of_trials([trial(0)]), 0, 0, [math.nan, 0.3])
+    assert reports(history, history.trials[0], "f1") == ((1, -math.inf), (2, 0.3))

@@ -1,0 +1,117 @@
+import math
+
+import pytest
+from samples import ended, measured, stopped, trial
+
+from hpsearch.policy.early_stopping import EarlyStopping
+from hpsearch.policy.policy import LOST_LIMIT, Policy
+from hpsearch.policy.pruning import NoPruning
+from hpsearch.records import Action, History, Outcome, TrialState
+
+
+class AlwaysPrune:
+    def reason_to_prune(self, history, trial):
+        return "always"
+
+
+def policy(pruner=None, early_stopping=None) -> Policy:
+    return Policy("f1", 2, early_stopping, pruner or NoPruning())
+
+
+@pytest.fixture
+def begun() -> History:
+    return History.of_trials([trial(0)])
+
+
+def test_a_trial_without_measurements_goes_on(begun):
+    decision = policy(AlwaysPrune()).decide(begun, 0)
+    assert decision.action is Action.CONTINUE
+    assert decision.stop is None
+
+
+def test_the_first_fold_at_its_horizon_sets_the_stop(begun):
+    decision = policy().decide(measured(begun, 0, 0, [0.1, 0.2, 0.3, 0.4]), 0)
+    assert (decision.action, decision.stop) == (Action.CONTINUE, 4)
+
+
+def test_the_first_fold_stops_early_and_the_others_follow(begun):
+    history = measured(begun, 0, 0, [0.1, 0.2, 0.3], losses=[1.0, 2.0, 3.0])
+    decision = policy(early_stopping=EarlyStopping(1.0)).decide(history, 0)
+    assert (decision.action, decision.stop) == (Action.STOP_EARLY, 3)
+    history = history.with_decision(decision)
+    for fold in (1, 2):
+        history = measured(history, 0, fold, [0.1, 0.2, 0.3], losses=[9.0, 9.0, 9.0])
+    decision = policy(early_stopping=EarlyStopping(1.0)).decide(history, 0)
+    assert (decision.action, decision.stop, decision.point) == (Action.COMPLETE, 3, 3)
+
+
+def test_the_value_is_the_best_over_points_of_the_mean_over_folds_ties_to_the_earliest(begun):
+    history = stopped(measured(begun, 0, 0, [0.9, 0.5, 0.1, 0.5]), 0, 4)
+    history = measured(measured(history, 0, 1, [0.1, 0.5, 0.9, 0.5]), 0, 2, [0.2, 0.5, 0.2, 0.5])
+    decision = policy().decide(history, 0)
+    assert (decision.action, decision.point, decision.value) == (Action.COMPLETE, 2, 0.5)
+    assert decision.attributes["folds"] == [0.5, 0.5, 0.5]
+    assert decision.attributes["epoch"] == 1.0
+    assert [step for step, _ in decision.reports] == list(range(1, 13))
+
+
+def test_a_pruned_trial_keeps_its_partial_value(begun):
+    decision = policy(AlwaysPrune()).decide(measured(begun, 0, 0, [0.3]), 0)
+    assert (decision.action, decision.value, decision.reason) == (Action.PRUNE, 0.3, "always")
+
+
+def test_nothing_is_pruned_before_the_warmup_is_over():
+    history = measured(History.of_trials([trial(0, {"warmup_ratio": 0.5})]), 0, 0, [0.3, 0.3])
+    assert policy(AlwaysPrune()).decide(history, 0).action is Action.CONTINUE
+    assert policy(AlwaysPrune()).decide(measured(history, 0, 0, [0.3]), 0).action is Action.PRUNE
+
+
+def test_the_pruner_is_asked_between_folds(begun):
+    history = stopped(measured(begun, 0, 0, [0.1, 0.2, 0.3, 0.4]), 0, 4)
+    assert policy(AlwaysPrune()).decide(history, 0).action is Action.PRUNE
+
+
+@pytest.mark.parametrize(
+    ("outcome", "action", "words"),
+    [
+        (Outcome.DIVERGED, Action.PRUNE, "diverged on fold 1"),
+        (Outcome.OUT_OF_MEMORY, Action.PRUNE, "ran out of memory on fold 1"),
+        (Outcome.FAILED, Action.FAIL, "failed on fold 1"),
+    ],
+)
+def test_bad_ends_end_the_trial_with_their_reason(begun, outcome, action, words):
+    decision = policy().decide(ended(begun, 0, 1, outcome), 0)
+    assert decision.action is action
+    assert decision.reason.startswith(words)
+
+
+def test_a_diverged_trial_has_no_value(begun):
+    history = ended(measured(begun, 0, 0, [0.9]), 0, 0, Outcome.DIVERGED)
+    assert policy().decide(history, 0).value is None
+
+
+def test_a_lost_worker_is_not_the_trials_fault_until_it_happens_again_and_again(begun):
+    history = begun
+    for count in range(1, LOST_LIMIT + 1):
+        history = ended(history, 0, 0, Outcome.LOST)
+        expected = Action.FAIL if count == LOST_LIMIT else Action.CONTINUE
+        assert policy().decide(history, 0).action is expected
+    for outcome in (Outcome.LOST, Outcome.PAUSED, Outcome.OK, Outcome.LOST):
+        begun = ended(begun, 0, 0, outcome)
+    assert policy().decide(begun, 0).action is Action.CONTINUE
+
+
+def test_an_objective_that_was_never_a_number_fails_the_trial(begun):
+    history = begun
+    for fold in range(3):
+        history = measured(history, 0, fold, [math.nan] * 4)
+    decision = policy().decide(history, 0)
+    assert decision.action is Action.FAIL
+    assert "f1" in decision.reason
+
+
+def test_an_ended_trial_is_left_alone(begun):
+    history = measured(begun, 0, 0, [0.3])
+    history = history.with_decision(policy(AlwaysPrune()).decide(history, 0))
+    assert history.trials[0].state is TrialState.PRUNED
+    assert policy(AlwaysPrune()).decide(history, 0).final_state is None

@@ -1,0 +1,182 @@
+import json
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from records_samples import die_at_call, killed_in_child
+
+from hpsearch.errors import StoreError
+from hpsearch.records.checkpoints import Checkpoint, CheckpointFolder
+
+RUN, OTHER = "a" * 32, "b" * 32
+OLD = {"weights.safetensors": b"old" * 1000, "state.json": b"{}"}
+NEW = {"weights.safetensors": b"new" * 2000, "state.json": b'{"step": 20}', "extra.safetensors": b""}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> CheckpointFolder:
+    return CheckpointFolder(tmp_path / "checkpoints", budget_bytes=10_000)
+
+
+def reopened(folder: CheckpointFolder) -> CheckpointFolder:
+    return CheckpointFolder(folder.folder, folder.budget_bytes)
+
+
+def names(folder: CheckpointFolder) -> list[str]:
+    return sorted(path.name for path in folder.folder.iterdir())
+
+
+def test_what_is_written_is_read_by_this_process_and_the_next(folder: CheckpointFolder) -> None:
+    assert folder.read(RUN) is None
+    folder.write(RUN, point=1, step=10, files=OLD)
+    folder.write(RUN, point=2, step=20, files=NEW)
+    for each in (folder, reopened(folder)):
+        assert each.read(RUN) == Checkpoint(2, 20, NEW)
+        assert each.read(OTHER) is None
+        assert each.runs() == {RUN}
+    assert len(names(folder)) == 1  # the older one is gone
+    description = json.loads((folder.folder / names(folder)[0] / "checkpoint.json").read_text())
+    assert description == {"run": RUN, "point": 2, "step": 20, "bytes": {name: len(NEW[name]) for name in NEW}}
+
+
+def test_bytes_are_counted_as_they_lie_on_the_disk(folder: CheckpointFolder) -> None:
+    assert (folder.bytes_used, folder.over_budget()) == (0, 0)
+    folder.write(RUN, 1, 10, OLD)
+    folder.write(OTHER, 1, 10, NEW)
+    folder.write(OTHER, 2, 20, NEW)
+    on_disk = sum(path.stat().st_size for path in folder.folder.rglob("*") if path.is_file())
+    assert folder.bytes_used == reopened(folder).bytes_used == on_disk
+    tight = CheckpointFolder(folder.folder, on_disk - 7)
+    assert tight.over_budget() == 7
+    assert tight.remove(RUN)
+    assert not tight.remove(RUN)
+    assert (tight.over_budget(), tight.read(RUN), tight.runs()) == (0, None, {OTHER})
+
+
+def test_a_sweep_leaves_what_is_kept_and_nothing_else(folder: CheckpointFolder) -> None:
+    folder.write(RUN, 1, 10, OLD)
+    folder.write(OTHER, 1, 10, OLD)
+    (folder.folder / f"{RUN}.2.partial").mkdir()
+    (folder.folder / f"{RUN}.2.partial" / "weights.safetensors").write_bytes(b"torn")
+    (folder.folder / "stray.tmp").write_bytes(b"")
+    assert folder.sweep({RUN, "never written"}) == [f"{RUN}.2.partial", f"{OTHER}.1", "stray.tmp"]
+    assert names(folder) == [f"{RUN}.1"]
+    assert folder.read(RUN) == Checkpoint(1, 10, OLD)
+    assert folder.bytes_used == reopened(folder).bytes_used
+    assert reopened(folder).sweep(set()) == [f"{RUN}.1"]
+    assert names(folder) == []
+
+
+def damage_size(path: Path) -> None:
+    (path / "weights.safetensors").write_bytes(b"short")
+
+
+def damage_file(path: Path) -> None:
+    (path / "state.json").unlink()
+
+
+def damage_description(path: Path) -> None:
+    (path / "checkpoint.json").write_text('{"run": ')
+
+
+def damage_owner(path: Path) -> None:
+    other = (path / "checkpoint.json").read_text().replace(RUN, OTHER)
+    (path / "checkpoint.json").write_text(other)
+
+
+@pytest.mark.parametrize("damage", [damage_size, damage_file, damage_description, damage_owner, shutil.rmtree])
+def test_a_damaged_checkpoint_is_logged_and_absent(
+    folder: CheckpointFolder, damage: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    folder.write(RUN, 1, 10, OLD)
+    damage(folder.folder / f"{RUN}.1")
+    with caplog.at_level(logging.WARNING, "hpsearch"):
+        assert folder.read(RUN) is None
+    assert f"{RUN}.1: this checkpoint is damaged" in caplog.text
+    folder.write(RUN, 2, 20, NEW)
+    assert folder.read(RUN) == Checkpoint(2, 20, NEW)
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden", "checkpoint.json"])
+def test_file_names_cannot_leave_the_folder(folder: CheckpointFolder, name: str) -> None:
+    with pytest.raises(ValueError, match="cannot be a checkpoint's"):
+        folder.write(RUN, 1, 10, {name: b""})
+
+
+@pytest.mark.parametrize("run", ["../x", "a/b", "", "a.b"])
+def test_run_keys_cannot_leave_the_folder(folder: CheckpointFolder, run: str) -> None:
+    with pytest.raises(ValueError, match="cannot be a checkpoint's"):
+        folder.write(run, 1, 10, OLD)
+
+
+def test_a_disk_that_refuses_is_a_store_error_and_the_older_one_stays(
+    folder: CheckpointFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.write(RUN, 1, 10, OLD)
+    used = folder.bytes_used
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StoreError, match="No space left.*byte budget"):
+        folder.write(RUN, 2, 20, NEW)
+    assert folder.read(RUN) == Checkpoint(1, 10, OLD)
+    assert (folder.bytes_used, names(folder)) == (used, [f"{RUN}.1"])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="fork")
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("name", ["fsync", "rename", "mkdir", "unlink", "rmdir", "open"])
+def test_a_kill_at_any_system_call_of_a_write_leaves_the_older_or_the_newer(
+    folder: CheckpointFolder, name: str, after: bool
+) -> None:
+    folder.write(RUN, 1, 10, OLD)
+    newer_seen, kills = False, 0
+    while True:
+
+        def write() -> None:
+            die_at_call(os, name, kills + 1, after)
+            reopened(folder).write(RUN, 2, 20, NEW)
+
+        if not killed_in_child(write):
+            break
+        kills += 1
+        now = reopened(folder)
+        found = now.read(RUN)
+        assert found in (Checkpoint(1, 10, OLD), Checkpoint(2, 20, NEW))
+        newer_seen |= found == Checkpoint(2, 20, NEW)
+        now.sweep({RUN})
+        assert len(names(now)) == 1
+        assert now.read(RUN) == found
+        now.write(RUN, 1, 10, OLD)  # and it can be gone on from
+    assert reopened(folder).read(RUN) == Checkpoint(2, 20, NEW)
+    expected_kills = {"fsync": len(NEW) + 3, "rename": 2, "mkdir": 1}
+    assert kills >= expected_kills.get(name, 1)
+    if name in ("rename", "fsync"):
+        assert newer_seen
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="fork")
+@pytest.mark.parametrize("name", ["rename", "unlink", "rmdir"])
+def test_a_kill_inside_a_removal_leaves_it_whole_or_gone(folder: CheckpointFolder, name: str) -> None:
+    for call in range(1, 10):
+        folder = reopened(folder)
+        folder.write(RUN, 1, 10, OLD)
+
+        def remove() -> None:
+            die_at_call(os, name, call)
+            reopened(folder).remove(RUN)
+
+        killed = killed_in_child(remove)
+        assert reopened(folder).read(RUN) in (None, Checkpoint(1, 10, OLD))
+        reopened(folder).sweep(set())
+        assert names(folder) == []
+        if not killed:
+            assert call > 1
+            return
+    pytest.fail("never came to an end")

@@ -1,0 +1,207 @@
+"""Nothing is lost: writers killed between any two steps, and at random, and what the next coordinator finds."""
+
+import random
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.storages import RDBStorage
+from records_samples import (
+    POINTS,
+    add_trial,
+    complete,
+    config_of,
+    die_at_call,
+    evaluation_of,
+    everything,
+    killed_in_child,
+    mean,
+    new_store,
+    optuna_tool,
+    outputs_of,
+    prune,
+    train,
+    url_of,
+)
+
+from hpsearch.records import Origin, TrialState, retention
+from hpsearch.records.optuna_rows import OptunaRows
+from hpsearch.records.store import Store
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and fork")
+
+
+def in_child(url: str, work: Callable[[Store], object], kill: Callable[[], None]) -> bool:
+    """Do `work` as the study's coordinator in a child of its own, with `kill` armed; True when it was killed."""
+
+    def child() -> None:
+        with Store.open(url, "emotion") as store:
+            store.acquire()
+            kill()
+            work(store)
+
+    return killed_in_child(child)
+
+
+@pytest.fixture(scope="module")
+def trained_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study with two trials trained to the end and not decided on, and one half trained."""
+    folder = tmp_path_factory.mktemp("trained")
+    with new_store(url_of(folder)) as store:
+        for index in range(3):
+            train(store, add_trial(store, index), points=POINTS if index < 2 else 3, folds=3 if index < 2 else 1)
+    return folder
+
+
+@pytest.fixture
+def url(trained_folder: Path, tmp_path: Path) -> str:
+    shutil.copy(trained_folder / "study.db", tmp_path / "study.db")
+    return url_of(tmp_path)
+
+
+def check(store: Store, url: str) -> None:
+    """Hold the invariants of a study whose lease has just been taken, and of Optuna's view of it."""
+    with optuna_tool(url) as study:
+        frozen_trials = {frozen.number: frozen for frozen in study.trials}
+    assert list(store.history.trials) == list(frozen_trials)
+    assert list(frozen_trials) == list(range(len(frozen_trials)))  # a trial is there whole or not at all
+    for number, trial in store.history.trials.items():
+        frozen = frozen_trials[number]
+        assert frozen.state.name == trial.state.name
+        assert len(trial.runs) == 3
+        if trial.state is TrialState.COMPLETE:
+            assert frozen.value == trial.value == mean(store, trial, 4)
+            assert frozen.intermediate_values == {1: 0.5, 2: trial.value}
+            assert frozen.user_attrs["folds"] == [0.25, 0.5, 0.75]
+            assert frozen.user_attrs["reason"] == trial.reason == "trained to the end"
+        for run in trial.runs:
+            evaluations = store.history.of(run.key)
+            wanted = retention.wanted_points(store.history, run.key)
+            for evaluation in evaluations:
+                assert evaluation == evaluation_of(run.key, evaluation.point)
+                found = store.predictions(run.key, evaluation.point)
+                if wanted is None or evaluation.point in wanted:
+                    assert found is not None
+                    assert found.tobytes() == outputs_of(run.key, evaluation.point).tobytes()
+                else:
+                    assert found is None
+            assert store.predictions(run.key, len(evaluations) + 1) is None
+
+
+# Two reports, three attributes (epoch, folds, reason) and the end make six calls of Optuna for a COMPLETE decision.
+INSIDE_APPLY = [
+    *((RDBStorage, "set_trial_intermediate_value", call, after) for call in (1, 2) for after in (False, True)),
+    *((RDBStorage, "set_trial_user_attr", call, after) for call in (1, 2, 3) for after in (False, True)),
+    (RDBStorage, "set_trial_state_values", 1, False),
+    (RDBStorage, "set_trial_state_values", 1, True),
+    (OptunaRows, "report", 1, False),
+    (OptunaRows, "finish", 1, False),
+    (retention, "trim", 1, False),
+    (retention, "trim", 1, True),
+]
+
+
+@pytest.mark.parametrize(("owner", "name", "call", "after"), INSIDE_APPLY)
+def test_a_decision_is_told_whole_or_not_made(url: str, owner: Any, name: str, call: int, after: bool) -> None:
+    decide = lambda store: store.apply(complete(store, store.history.trials[0]))  # noqa: E731
+    assert in_child(url, decide, lambda: die_at_call(owner, name, call, after))
+    with Store.open(url, "emotion") as store:
+        made = owner is not retention  # before the decision's own transaction is committed there is no decision
+        assert store.history.trials[0].state is (TrialState.COMPLETE if made else TrialState.RUNNING)
+        store.acquire()
+        check(store, url)
+        assert (store.predictions(store.history.trials[0].runs[0].key, 1) is None) is made
+        store.apply(complete(store, store.history.trials[0]))  # made again, or for the first time: the same
+        check(store, url)
+        assert len(store.decisions()) == 1
+
+
+def test_the_next_coordinator_may_be_killed_as_well(url: str) -> None:
+    both = lambda store: [store.apply(complete(store, store.history.trials[number])) for number in (0, 1)]  # noqa: E731
+    assert in_child(url, both, lambda: die_at_call(RDBStorage, "set_trial_intermediate_value", 3))
+    for _ in range(2):
+
+        def acquire() -> None:
+            die_at_call(RDBStorage, "set_trial_user_attr", 1, after=True)
+            Store.open(url, "emotion").acquire()
+
+        assert killed_in_child(acquire)
+    with Store.open(url, "emotion") as store:
+        store.acquire()
+        check(store, url)
+        assert [trial.state.name for trial in store.history.trials.values()] == ["COMPLETE", "COMPLETE", "RUNNING"]
+
+
+@pytest.mark.parametrize("call", range(1, 6))
+def test_a_trial_is_there_whole_or_not_at_all(url: str, call: int) -> None:
+    ask = lambda store: add_trial(store, 3, Origin.ENQUEUED)  # noqa: E731
+    with Store.open(url, "emotion") as store:
+        store.enqueue(config_of(3))
+    # a param each (2), then user attribute and three system attributes: the last call is the commit's aftermath
+    name = "_set_trial_attr_without_commit" if call <= 4 else "get_trial"
+    assert in_child(url, ask, lambda: die_at_call(RDBStorage, name, call if call <= 4 else 1))
+    with Store.open(url, "emotion") as store:
+        store.acquire()
+        check(store, url)
+        made = call == 5
+        assert len(store.history.trials) == (4 if made else 3)
+        assert store.queued() == ([] if made else [config_of(3)])
+
+
+def test_an_evaluation_comes_with_its_predictions_or_not_at_all(url: str) -> None:
+    for after in (False, True):
+        go_on = lambda store: train(store, store.history.trials[2])  # noqa: E731
+        assert in_child(url, go_on, lambda after=after: die_at_call(retention, "keep", 2, after))
+        with Store.open(url, "emotion") as store:
+            store.acquire()
+            check(store, url)
+
+
+def write(url: str, trials: int) -> None:
+    """Bring a study to `trials` finished trials, going on where it stands."""
+    with Store.open(url, "emotion") as store:
+        store.acquire()
+        for index in range(trials):
+            trial = store.history.trials.get(index) or add_trial(store, index)
+            if trial.state.is_finished:
+                continue
+            if index % 3:
+                train(store, trial)
+                store.apply(complete(store, trial))
+            else:
+                train(store, trial, points=2, folds=1)
+                store.set_state(index, TrialState.WAITING)
+                store.apply(prune(store, trial))
+
+
+def kill_at_random_moments(folder: Path, kills: int, trials: int, seed: int) -> None:
+    """Run a writer again and again, killing it `kills` times; then its study must equal an undisturbed writer's."""
+    url, undisturbed = url_of(folder / "killed"), url_of(folder / "undisturbed")
+    moments, states = random.Random(seed), set()
+    for each in (url, undisturbed):
+        new_store(each).close()
+    for _ in range(kills):
+        assert killed_in_child(lambda: write(url, trials), seconds=moments.uniform(0.05, 0.4))
+        with Store.open(url, "emotion") as store:
+            states.add(everything(store))
+            store.acquire()
+            check(store, url)
+    assert len(states) > kills / 2  # most of them came while it was writing
+    for each in (url, undisturbed):
+        write(each, trials)
+    with Store.open(url, "emotion") as store, Store.open(undisturbed, "emotion") as other:
+        check(store, url)
+        assert store.history.trials == other.history.trials
+        assert store.history.evaluations == other.history.evaluations
+
+
+def test_a_writer_killed_at_random_moments_loses_nothing(tmp_path: Path) -> None:
+    kill_at_random_moments(tmp_path, kills=4, trials=15, seed=0)
+
+
+@pytest.mark.chaos
+def test_a_writer_killed_thirty_times_loses_nothing(tmp_path: Path) -> None:
+    kill_at_random_moments(tmp_path, kills=30, trials=100, seed=1)

@@ -1,0 +1,194 @@
+"""The lease by compare-and-swap, on SQLite, by a clock that the tests set in a table; the one by file in processes."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from records_samples import new_store, python_process, url_of
+from sqlalchemy import Column, Double, Engine, MetaData, Table, create_engine, insert, select, update
+from sqlalchemy.dialects import mysql, postgresql
+
+from hpsearch.errors import LeaseHeldError, LeaseLostError
+from hpsearch.records import tables
+from hpsearch.records.lease import FileLease, RowLease, server_clock
+from hpsearch.records.store import Store
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="signals and fork")
+clock = Table("clock", MetaData(), Column("seconds", Double))
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    engine = create_engine(url_of(tmp_path))
+    tables.metadata.create_all(engine)
+    clock.metadata.create_all(engine)
+    with engine.begin() as connection:
+        connection.execute(insert(clock).values(seconds=1000.0))
+    yield engine
+    engine.dispose()
+
+
+def set_clock(engine: Engine, seconds: float) -> None:
+    with engine.begin() as connection:
+        connection.execute(update(clock).values(seconds=seconds))
+
+
+def row_lease(engine: Engine, study: str = "emotion", lifetime: float = 60.0) -> RowLease:
+    return RowLease(engine, study, lifetime, clock=select(clock.c.seconds).scalar_subquery())
+
+
+def write(engine: Engine, lease: RowLease | FileLease) -> None:
+    with engine.begin() as connection:
+        lease.fence(connection)
+
+
+def expires(engine: Engine) -> float:
+    with engine.connect() as connection:
+        return float(connection.execute(select(tables.lease.c.expires)).scalar_one())
+
+
+def test_a_row_lease_is_refused_until_it_expires_on_the_servers_clock(engine: Engine) -> None:
+    one, other = row_lease(engine), row_lease(engine)
+    one.acquire()
+    set_clock(engine, 1059.9)
+    with pytest.raises(LeaseHeldError, match=rf"'emotion' is being run by process {os.getpid()} on host .* since 20"):
+        other.acquire()
+    assert not other.held
+    set_clock(engine, 1060.0)
+    other.acquire()
+    write(engine, other)
+    with pytest.raises(LeaseLostError, match="taken over"):
+        write(engine, one)
+    assert not one.held
+    with pytest.raises(LeaseLostError):
+        one.renew()
+
+
+def test_a_row_lease_is_renewed_when_a_third_of_it_is_over(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("hpsearch.records.lease.time.monotonic", lambda: now)
+    lease = row_lease(engine)
+    lease.acquire()
+    assert expires(engine) == 1060.0
+    set_clock(engine, 1030.0)
+    now = 19.9
+    lease.renew()
+    assert expires(engine) == 1060.0
+    now = 20.0
+    lease.renew()
+    assert expires(engine) == 1090.0
+
+
+def test_a_lease_that_expired_and_that_nobody_took_goes_on(engine: Engine) -> None:
+    lease = row_lease(engine, lifetime=0.0)
+    lease.acquire()
+    set_clock(engine, 5000.0)
+    lease.renew()
+    write(engine, lease)
+
+
+def test_a_lease_given_back_is_free_at_once_and_the_old_token_is_worth_nothing(engine: Engine) -> None:
+    one, other = row_lease(engine), row_lease(engine)
+    one.acquire()
+    one.release()
+    with pytest.raises(LeaseLostError, match="does not hold"):
+        write(engine, one)
+    other.acquire()
+    one.release()  # gives back nothing that is not its own
+    write(engine, other)
+
+
+def test_leases_of_two_studies_do_not_meet(engine: Engine) -> None:
+    one, other = row_lease(engine), row_lease(engine, "other")
+    one.acquire()
+    other.acquire()
+    write(engine, one)
+    write(engine, other)
+
+
+def test_tokens_only_grow(engine: Engine) -> None:
+    tokens = []
+    for _ in range(3):
+        lease = row_lease(engine)
+        lease.acquire()
+        with engine.connect() as connection:
+            tokens.append(connection.execute(select(tables.lease.c.token)).scalar_one())
+        lease.release()
+    assert tokens == [1, 2, 3]
+
+
+def test_a_guarded_block_of_a_row_lease_keeps_others_out_until_it_ends(engine: Engine) -> None:
+    lease = row_lease(engine)
+    lease.acquire()
+    impatient = create_engine(engine.url, connect_args={"timeout": 0.05})
+    with lease.guard():
+        with pytest.raises(Exception, match="locked"):
+            RowLease(impatient, "emotion", 0.0).acquire()
+    impatient.dispose()
+
+
+def test_each_database_is_asked_for_its_own_clock() -> None:
+    asked = [
+        str(server_clock(dialect.name).compile(dialect=dialect)) for dialect in (postgresql.dialect(), mysql.dialect())
+    ]
+    assert asked == ["extract(epoch from clock_timestamp())", "unix_timestamp(now(6))"]
+
+
+def test_the_clock_of_sqlite_is_the_time(engine: Engine) -> None:
+    import time
+
+    with engine.connect() as connection:
+        assert connection.execute(select(server_clock("sqlite"))).scalar_one() == pytest.approx(time.time(), abs=5)
+
+
+OPEN = """
+import sys
+from hpsearch.records.store import Store
+store = Store.open(sys.argv[1], "emotion")
+store.acquire()
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@posix
+def test_a_second_process_is_refused_while_the_first_lives_stopped_or_not(tmp_path: Path) -> None:
+    new_store(url_of(tmp_path)).close()
+    with python_process(OPEN, url_of(tmp_path)) as first, Store.open(url_of(tmp_path), "emotion") as second:
+        assert first.stdout and first.stdout.readline() == "held\n"
+        for sign in (signal.SIGSTOP, signal.SIGCONT):
+            with pytest.raises(LeaseHeldError, match=f"process {first.pid} on host .* since 20.*kill"):
+                second.acquire()
+            first.send_signal(sign)
+        assert second.history.trials == {}  # reading needs no lease
+        first.kill()
+        first.wait()
+        second.acquire()
+        assert second.held
+
+
+@posix
+def test_a_forked_child_does_not_hold_its_parents_lease(tmp_path: Path) -> None:
+    from records_samples import add_trial, killed_in_child
+
+    with new_store(url_of(tmp_path)) as store:
+
+        def refused() -> None:
+            assert not store.held
+            with pytest.raises(LeaseLostError):
+                add_trial(store, 0)
+
+        assert not killed_in_child(refused)
+        add_trial(store, 0)
+
+
+def test_two_studies_in_one_file_have_two_leases(tmp_path: Path) -> None:
+    with new_store(url_of(tmp_path), "one") as one, new_store(url_of(tmp_path), "two") as two:
+        assert one.held and two.held
+        again = Store.open(url_of(tmp_path), "one")
+        with pytest.raises(LeaseHeldError):
+            again.acquire()
+        again.close()

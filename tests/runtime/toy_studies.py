@@ -1,0 +1,223 @@
+"""Toy studies, run here or in a process of their own, and all that is known of one afterwards, ready to be compared."""
+
+import hashlib
+import os
+import signal
+import sqlite3
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from toy_task import ToyTask
+
+import hpsearch as hp
+from hpsearch.records.store import Store
+from hpsearch.study import Study
+
+SPACE = hp.Space(
+    learning_rate=hp.Float(1e-3, 1e-1, log=True, grid=[1e-3, 1e-2, 1e-1]),
+    batch_size=hp.Categorical([8, 16]),
+    epochs=hp.Int(1, 2),
+    warmup_ratio=0.1,
+)
+"""Twelve points; the toy's literature default is one of them."""
+
+SETTINGS: Mapping[str, Any] = {
+    "space": SPACE,
+    "sampler": "grid",
+    "cv": 3,
+    "metrics": ["accuracy"],
+    "pruner": "none",
+    "early_stopping": None,
+    "seed": 3,
+}
+
+
+def toy_study(folder: Path | str, task: Mapping[str, Any] | None = None, **settings: Any) -> Study:
+    return Study("toy", ToyTask(**(task or {})), folder=folder, **{**SETTINGS, **settings})
+
+
+def found_or_made(folder: str, task: Mapping[str, Any], **settings: Any) -> Study:
+    """Return the study of an earlier process, found by its name alone, or a new one."""
+    if (Path(folder) / "toy" / "study.json").exists():
+        return hp.load("toy", folder=folder)
+    return toy_study(folder, task, **settings)
+
+
+# What a process of its own is told to do.
+
+
+def run(
+    folder: str,
+    devices: str | int = "inline",
+    trials: int | None = None,
+    task: Mapping[str, Any] | None = None,
+    die: tuple[str, int] | None = None,
+    stops: bool = False,
+    checkpoint_every: float = 300.0,
+    **settings: Any,
+) -> None:
+    """Run a study to its end.
+
+    Args:
+        die: Name of a moment (see `DEATHS`), and the how-manieth time that it comes this process kills itself.
+        stops: Whether to pause after each evaluation that is new.
+    """
+    study = found_or_made(folder, task or {}, **settings)
+    study.checkpoint_every = checkpoint_every
+    if die is not None:
+        DEATHS[die[0]](_Countdown(die[1]))
+    if stops:
+        _stop_at_each_evaluation(study)
+    study.run(trials=trials, devices=devices, progress=False)
+    print("interrupted" if study.was_interrupted else "ended", flush=True)
+
+
+class _Countdown:
+    def __init__(self, count: int) -> None:
+        self._left = count
+
+    def __call__(self) -> None:
+        self._left -= 1
+        if self._left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _around(owner: Any, name: str, before: Callable[..., None] | None, after: Callable[..., None] | None) -> None:
+    real = getattr(owner, name)
+
+    def wrapped(*arguments: Any, **named: Any) -> Any:
+        if before is not None:
+            before(*arguments)
+        found = real(*arguments, **named)
+        if after is not None:
+            after(*arguments)
+        return found
+
+    setattr(owner, name, wrapped)
+
+
+def _in_commit(owner: Any, method: str, countdown: _Countdown) -> None:
+    """Count the commits inside a method: at the last one the transaction is written and not yet committed."""
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+
+    inside: list[bool] = []
+    _around(owner, method, lambda *_: inside.append(True), lambda *_: inside.pop())
+    event.listen(Engine, "commit", lambda _: countdown() if inside else None)
+
+
+def _renaming(countdown: _Countdown, moment: str) -> None:
+    def of_a_checkpoint(_: Any, target: Any) -> None:
+        if not str(target).endswith(".partial"):
+            countdown()
+
+    _around(os, "rename", *((of_a_checkpoint, None) if moment == "before" else (None, of_a_checkpoint)))
+
+
+def _storage() -> Any:
+    from optuna.storages import RDBStorage
+
+    return RDBStorage
+
+
+DEATHS: Mapping[str, Callable[[_Countdown], None]] = {
+    "before ask": lambda count: _around(Store, "add_trial", lambda *_: count(), None),
+    "inside ask": lambda count: _in_commit(_storage(), "create_new_trial", count),
+    "after ask": lambda count: _around(Store, "add_trial", None, lambda *_: count()),
+    "before tell": lambda count: _around(_storage(), "set_trial_state_values", lambda *_: count(), None),
+    "inside tell": lambda count: _in_commit(_storage(), "set_trial_state_values", count),
+    "after tell": lambda count: _around(_storage(), "set_trial_state_values", None, lambda *_: count()),
+    "inside a decision": lambda count: _in_commit(Store, "apply", count),
+    "before a rename": lambda count: _renaming(count, "before"),
+    "after a rename": lambda count: _renaming(count, "after"),
+}
+
+
+def _stop_at_each_evaluation(study: Study) -> None:
+    from hpsearch.runtime.coordinator import Coordinator
+
+    known: list[int] = []
+
+    def observe(coordinator: Coordinator, trial: Any) -> None:
+        count = sum(map(len, coordinator._store.history.evaluations.values()))
+        known.append(count)
+        if count > known[0]:
+            coordinator.stop()
+
+    _around(Coordinator, "_take_up", None, lambda coordinator: observe(coordinator, None))
+    _around(Coordinator, "_tell", observe, None)
+
+
+# What is known of a study.
+
+
+def known_of(folder: Path, name: str = "toy") -> dict[str, Any]:
+    """Return everything recorded of a study but seconds, memory, times of day and the ways that segments ended."""
+    study = hp.load(name, folder=folder)
+    store = study.store()
+    history = store.reload()
+    optuna_trials = store.optuna_study().get_trials(deepcopy=False)
+    found = {
+        "trials": {number: asdict(trial) for number, trial in history.trials.items()},
+        "evaluations": {
+            key: [{name: each for name, each in asdict(evaluation).items() if name not in MEASURED} for evaluation in all_]
+            for key, all_ in history.evaluations.items()
+        },
+        "predictions": predictions(folder, name),
+        "optuna": {
+            t.number: (t.state.name, t.values, t.params, t.distributions, t.intermediate_values, t.user_attrs)
+            for t in optuna_trials
+        },
+        "mismatches": store.mismatches,
+    }
+    store.close()
+    return found
+
+
+MEASURED = ("seconds", "peak_memory_bytes")
+
+
+def table(folder: Path, name: str = "toy") -> Any:
+    """Return the result's table without its measurements."""
+    result = hp.load(name, folder=folder).result
+    frame = result.table().drop(columns=["seconds"])
+    result.study.store().close()
+    return frame
+
+
+def predictions(folder: Path, name: str) -> dict[tuple[str, int], tuple[tuple[int, int], str]]:
+    """Return shape and digest of all kept predictions, by run and point."""
+    connection = sqlite3.connect(folder / name / "study.db")
+    rows = connection.execute("select run, point, rows, outputs, float32 from hpsearch_predictions").fetchall()
+    connection.close()
+    found = {}
+    for run_key, point, count, outputs, content in rows:
+        assert len(content) == 4 * count * outputs
+        assert np.isfinite(np.frombuffer(content, dtype="<f4")).all()
+        found[run_key, point] = ((count, outputs), hashlib.sha256(content).hexdigest())
+    return found
+
+
+def count_evaluations(folder: Path, name: str = "toy") -> int:
+    """Return how many evaluations are recorded by now, also while another process writes; 0 before the first."""
+    path = folder / name / "study.db"
+    if not path.exists():
+        return 0
+    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=20)
+    try:
+        return int(connection.execute("select count(*) from hpsearch_evaluations").fetchone()[0])
+    except sqlite3.OperationalError:  # the table is not there yet
+        return 0
+    finally:
+        connection.close()
+
+
+def files_of(folder: Path, name: str = "toy") -> set[str]:
+    """Return the files of a study that nobody has open, relative to its folder; SQLite's own are folded away first."""
+    connection = sqlite3.connect(folder / name / "study.db")
+    connection.execute("pragma wal_checkpoint(truncate)")
+    connection.close()
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}

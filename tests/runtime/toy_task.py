@@ -1,0 +1,135 @@
+"""A task that trains in milliseconds, for tests of everything around the fine-tune. Workers import it by name."""
+
+import ctypes
+import os
+import random
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hpsearch.data import write_dataset
+from hpsearch.records import digest
+from hpsearch.tasks import Prepared, Task
+
+WIDTH = 6
+
+
+@dataclass(frozen=True, eq=False)
+class ToyTask(Task):
+    """Rows of six numbers in three classes; a two-layer network with dropout whose first layer is "pretrained".
+
+    Args:
+        rows: Training rows; a third as many test rows.
+        pause: Seconds that each training batch takes longer.
+        trouble: What goes wrong in training: "", "raise", "raise at 16" (in batches of 16 rows), "diverge", or, once,
+            while `flag` is absent, "die", "hang", "clutch" (hang with the interpreter's lock held).
+        flag: File that is made by what shall happen once.
+        hoard: Megabytes that the model keeps in memory for ever.
+        model: A name, for reports.
+    """
+
+    rows: int = 60
+    pause: float = 0.0
+    trouble: str = ""
+    flag: str = ""
+    hoard: int = 0
+    model: str = "toy"
+
+    def prepare(self, cache: Path) -> Prepared:
+        train, test = _rows(self.rows, 1), _rows(self.rows // 3, 2)
+        folders = []
+        for name, (inputs, targets) in (("train", train), ("test", test)):
+            key = digest(["toy", name, self.rows])
+            write_dataset(Path(cache) / f"toy-{key}", {"inputs": inputs, "targets": targets}, {})
+            folders.append(Path(cache) / f"toy-{key}")
+        return Prepared(
+            folders[0], folders[1], "multiclass", ("a", "b", "c"), len(train[1]), len(test[1]),
+            digest(["toy data", self.rows]), digest(["toy test", self.rows]), digest("toy model"),
+        )  # fmt: skip
+
+    def learner(self, prepared: Prepared, split: str = "train") -> "ToyLearner":
+        return ToyLearner(self, *_rows(self.rows if split == "train" else self.rows // 3, 1 if split == "train" else 2))
+
+    def save(self, model: nn.Module, folder: Path, prepared: Prepared) -> None:
+        (Path(folder) / "weights.txt").write_text(str(sum(p.double().sum().item() for p in model.parameters())))
+
+    def recommended(self) -> Mapping[str, Any]:
+        return {"learning_rate": 1e-2, "batch_size": 8, "epochs": 2, "weight_decay": 0.01, "warmup_ratio": 0.1}
+
+
+def _rows(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(seed)
+    targets = np.arange(count) % 3
+    inputs = random.normal(size=(count, WIDTH)) + np.eye(3, WIDTH)[targets] * 1.5
+    return inputs.astype(np.float32), targets.astype(np.int64)
+
+
+class _Network(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.body = nn.Linear(WIDTH, 8)
+        self.body.weight.data = torch.randn(8, WIDTH, generator=generator) * 0.4
+        self.body.bias.data = torch.zeros(8)
+        self.dropout = nn.Dropout(0.1)
+        self.head = nn.Linear(8, 3)
+
+
+class ToyLearner:
+    def __init__(self, task: ToyTask, inputs: np.ndarray, targets: np.ndarray) -> None:
+        self._task, self._inputs, self._targets = task, inputs, targets
+        self._hoard = np.ones(task.hoard * 131072) if task.hoard else None
+        self.lengths = np.ones(len(targets), dtype=np.int64)
+
+    def load_model(self) -> nn.Module:
+        return _Network()
+
+    def initialize_head(self, model: nn.Module) -> None:
+        model.head.reset_parameters()
+
+    def configure(self, model: nn.Module, config: Mapping[str, Any]) -> None:
+        model.dropout.p = 0.1 if config.get("dropout") is None else config["dropout"]
+
+    def layers(self, model: nn.Module) -> Sequence[Sequence[nn.Module]]:
+        return [[model.body]]
+
+    def batch(self, rows: np.ndarray, padding_multiple: int) -> dict[str, Tensor]:
+        return {"inputs": torch.from_numpy(self._inputs[rows])}
+
+    def targets(self, rows: np.ndarray) -> Tensor:
+        return torch.from_numpy(self._targets[rows])
+
+    def weights(self, rows: np.ndarray) -> Tensor | None:
+        return None
+
+    def logits(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+        if model.training:
+            self._trouble(len(batch["inputs"]))
+            time.sleep(self._task.pause)
+            # Numbers that depend on every random state a run has.
+            noise = 1.0 + 0.01 * random.random() + 0.01 * np.random.normal()  # noqa: NPY002
+            batch = {"inputs": batch["inputs"] * (noise * (float("nan") if self._task.trouble == "diverge" else 1.0))}
+        return model.head(model.dropout(torch.relu(model.body(batch["inputs"]))))
+
+    def losses(self, logits: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
+        return nn.functional.cross_entropy(logits.float(), targets, reduction="none", label_smoothing=label_smoothing)
+
+    def _trouble(self, rows: int) -> None:
+        task = self._task
+        if task.trouble == "raise" or (task.trouble == "raise at 16" and rows == 16):
+            raise RuntimeError("the toy is broken")
+        if task.trouble in ("die", "hang", "clutch") and not Path(task.flag).exists():
+            Path(task.flag).touch()
+            if task.trouble == "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+            elif task.trouble == "hang":
+                time.sleep(600)
+            else:
+                ctypes.PyDLL(None).sleep(600)

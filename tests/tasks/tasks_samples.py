@@ -1,0 +1,157 @@
+"""Tiny models, tokenizers and rows that the tests of this room are made of. Nothing is downloaded."""
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import transformers
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+from hpsearch.tasks.pretrained import quiet
+
+WORDS = (
+    "the",
+    "a",
+    "film",
+    "was",
+    "great",
+    "awful",
+    "fine",
+    "dull",
+    "plot",
+    "loved",
+    "hated",
+    "every",
+    "minute",
+    "of",
+    "it",
+)
+TEXT = "AutoModelForSequenceClassification"
+IMAGE = "AutoModelForImageClassification"
+_SMALL = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 48}
+_TEXT = {**_SMALL, "vocab_size": 40, "max_position_embeddings": 66, "pad_token_id": 0}
+_VISION = {**_SMALL, "image_size": 16, "patch_size": 4}
+_GPT2 = {"n_embd": 32, "n_layer": 3, "n_head": 2, "vocab_size": 40, "n_positions": 64}
+
+
+def config_of(name: str, **changed: Any) -> Any:
+    """Return the config of a tiny model of this architecture."""
+    made: dict[str, tuple[type, dict[str, Any]]] = {
+        "bert": (transformers.BertConfig, _TEXT),
+        "roberta": (transformers.RobertaConfig, _TEXT),
+        "electra": (transformers.ElectraConfig, {**_TEXT, "embedding_size": 16}),
+        "albert": (transformers.AlbertConfig, {**_TEXT, "embedding_size": 16}),
+        "distilbert": (
+            transformers.DistilBertConfig,
+            {"dim": 32, "n_layers": 3, "n_heads": 2, "hidden_dim": 48, "vocab_size": 40, "max_position_embeddings": 66},
+        ),
+        "deberta": (
+            transformers.DebertaV2Config,
+            {**_TEXT, "relative_attention": True, "position_buckets": 8, "pos_att_type": ["p2c", "c2p"]}
+            | {"conv_kernel_size": 3, "norm_rel_ebd": "layer_norm", "type_vocab_size": 0, "share_att_key": True},
+        ),
+        "gpt2": (transformers.GPT2Config, {**_GPT2, "bos_token_id": 5, "eos_token_id": 5}),
+        "vit": (transformers.ViTConfig, _VISION),
+        "deit": (transformers.DeiTConfig, _VISION),
+        "swin": (
+            transformers.SwinConfig,
+            {
+                "image_size": 16,
+                "patch_size": 2,
+                "embed_dim": 16,
+                "depths": [1, 1],
+                "num_heads": [2, 2],
+                "window_size": 4,
+            },
+        ),
+        "resnet": (
+            transformers.ResNetConfig,
+            {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"},
+        ),
+        "convnext": (transformers.ConvNextConfig, {"hidden_sizes": [8, 16], "depths": [1, 1], "num_stages": 2}),
+    }
+    kind, arguments = made[name]
+    return kind(**{**arguments, **changed})
+
+
+@functools.cache
+def _state(name: str, changed: tuple[tuple[str, Any], ...]) -> Any:
+    torch.manual_seed(7)
+    with quiet():
+        return transformers.AutoModel.from_config(config_of(name, **dict(changed)))
+
+
+def save_base(name: str, folder: Path, **changed: Any) -> Path:
+    """Write a base model without a head, drawn from a fixed seed."""
+    with quiet():
+        _state(name, tuple(changed.items())).save_pretrained(folder)
+    return folder
+
+
+def save_tokenizer(folder: Path, *, pad: bool = True, pairs: bool = True, **settings: Any) -> Path:
+    """Write a tokenizer of whole words: [PAD] 0, [UNK] 1, [CLS] 2, [SEP] 3, <end> 5, then `WORDS`."""
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "<end>"]
+    vocabulary = {word: code for code, word in enumerate([*special, *WORDS])}
+    built = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    built.pre_tokenizer = pre_tokenizers.Whitespace()
+    if pairs:
+        built.post_processor = processors.TemplateProcessing(
+            single="[CLS] $A [SEP]",
+            pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+            special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
+        )
+    tokens = {"pad_token": "[PAD]"} if pad else {}
+    names = ["input_ids", "token_type_ids", "attention_mask"] if pairs else ["input_ids", "attention_mask"]
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=built,
+        unk_token="[UNK]",
+        eos_token="<end>",
+        model_input_names=names,
+        **tokens,
+        **settings,
+    ).save_pretrained(folder)
+    return folder
+
+
+def save_text_model(folder: Path, name: str = "bert", **changed: Any) -> Path:
+    save_base(name, folder, **changed)
+    return save_tokenizer(folder, pad=name != "gpt2", pairs=name != "gpt2")
+
+
+def review_rows(rows: int = 24, classes: int = 2, seed: int = 0) -> pd.DataFrame:
+    """Return reviews of different lengths, a second text, a class, three labels, a group and a weight."""
+    random = np.random.default_rng(seed)
+    texts = [" ".join(random.choice(WORDS, size=random.integers(3, 30))) for _ in range(rows)]
+    seconds = [" ".join(random.choice(WORDS, size=random.integers(2, 8))) for _ in range(rows)]
+    names = np.array(["bad", "good", "mixed", "other"])[np.arange(rows) % classes]
+    table = {"text": texts, "second": seconds, "label": names, "site": [f"s{row // 3}" for row in range(rows)]}
+    table |= {"weight": np.linspace(0.5, 2.0, rows)}
+    table |= {f"is_{name}": (np.arange(rows) // place) % 2 for place, name in enumerate(("long", "kind", "spoiler"), 1)}
+    return pd.DataFrame(table)
+
+
+def image_arrays(
+    rows: int = 12, size: int = 16, channels: int | None = 3, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return uint8 images and their labels; the classes differ in brightness."""
+    random = np.random.default_rng(seed)
+    shape = (rows, size, size) if channels is None else (rows, size, size, channels)
+    labels = np.array(["dark", "light"])[np.arange(rows) % 2]
+    images = random.integers(0, 128, size=shape) + 120 * (np.arange(rows) % 2).reshape(rows, *[1] * (len(shape) - 1))
+    return images.astype(np.uint8), labels
+
+
+def save_image_folder(folder: Path, rows: int = 8, size: tuple[int, int] = (20, 26)) -> Path:
+    """Write PNG files into a folder for each of two classes."""
+    import PIL.Image
+
+    random = np.random.default_rng(3)
+    for row in range(rows):
+        name = ("cat", "dog")[row % 2]
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        image = random.integers(0, 256, size=(*size, 3), dtype=np.uint8)
+        PIL.Image.fromarray(image).save(folder / name / f"{row:03}.png")
+    return folder

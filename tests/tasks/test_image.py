@@ -1,0 +1,273 @@
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import PIL.Image
+import pytest
+import torch
+import transformers
+from tasks_samples import image_arrays, save_base, save_image_folder
+
+from hpsearch.data import open_dataset
+from hpsearch.errors import DataError, TaskError
+from hpsearch.metrics import probabilities
+from hpsearch.tasks import ImageClassification
+from hpsearch.tasks.heads import draw_head
+from hpsearch.tasks.pixels import load_processor
+from hpsearch.tasks.pretrained import quiet
+
+ROWS = np.arange(8)
+
+
+def save_processor(folder, kind, **settings):
+    """Write a processor without torchvision: `kind` is the name of its class."""
+    getattr(transformers, kind)(**settings).save_pretrained(folder)
+    return folder
+
+
+def processed(folder, images):
+    """Return what the processor in `folder` makes of PIL images or arrays by itself."""
+    with quiet():
+        return load_processor(str(folder))(images, return_tensors="pt")["pixel_values"]
+
+
+def outputs(learner, model, rows=ROWS):
+    with torch.no_grad():
+        return learner.logits(model.eval(), learner.batch(rows, 16)).numpy()
+
+
+PROCESSORS = {
+    "vit": ("ViTImageProcessorPil", {"size": {"height": 16, "width": 16}}),
+    "bit": (
+        "BitImageProcessorPil",
+        {"size": {"shortest_edge": 18}, "crop_size": {"height": 16, "width": 16}, "resample": 3},
+    ),
+    "convnext": ("ConvNextImageProcessorPil", {"size": {"shortest_edge": 16}, "crop_pct": 0.8}),
+    "efficientnet": (
+        "EfficientNetImageProcessorPil",
+        {"size": {"height": 16, "width": 16}, "rescale_offset": True, "include_top": False},
+    ),
+    "plain": ("ViTImageProcessorPil", {"size": {"height": 16, "width": 16}, "do_normalize": False}),
+}
+
+
+@pytest.mark.parametrize("name", PROCESSORS)
+def test_batches_are_what_the_processor_gives(name, vit_folder, tmp_path):
+    kind, settings = PROCESSORS[name]
+    model = save_processor(shutil.copytree(vit_folder, tmp_path / "model"), kind, **settings)
+    images = save_image_folder(tmp_path / "images")
+    task = ImageClassification(model, train=images)
+    prepared = task.prepare(tmp_path / "cache")
+    dataset = open_dataset(prepared.folder)
+    assert dataset["pixels"].dtype == np.uint8
+    assert dataset["pixels"].shape == (8, 3, 16, 16)
+    files = sorted((images / "cat").iterdir()) + sorted((images / "dog").iterdir())
+    expected = processed(model, [PIL.Image.open(file) for file in files])
+    batch = task.learner(prepared).batch(ROWS, 16)
+    assert set(batch) == {"pixel_values"}
+    assert batch["pixel_values"].dtype == torch.float32
+    assert (batch["pixel_values"] - expected).abs().max() < 1e-6
+    assert (prepared.classes, dataset["targets"].tolist()) == (("cat", "dog"), [0] * 4 + [1] * 4)
+
+
+def test_a_processor_that_does_more_is_kept_as_its_numbers(vit_folder, tmp_path):
+    """EfficientNet's normalizes a second time, whatever it is asked, so its bytes cannot be had."""
+    model = save_processor(
+        shutil.copytree(vit_folder, tmp_path / "model"),
+        "EfficientNetImageProcessorPil",
+        size={"height": 16, "width": 16},
+        include_top=True,
+    )
+    images = save_image_folder(tmp_path / "images")
+    task = ImageClassification(model, train=images)
+    prepared = task.prepare(tmp_path / "cache")
+    assert open_dataset(prepared.folder)["pixels"].dtype == np.float32
+    files = sorted((images / "cat").iterdir()) + sorted((images / "dog").iterdir())
+    expected = processed(model, [PIL.Image.open(file) for file in files])
+    assert (task.learner(prepared).batch(ROWS, 16)["pixel_values"] - expected).abs().max() < 1e-6
+
+
+def test_without_a_processor_images_are_brought_to_the_models_size(vit_folder, tmp_path):
+    images, labels = image_arrays(size=24)
+    task = ImageClassification(vit_folder, train=(images, labels), test=(images[:4], labels[:4]))
+    prepared = task.prepare(tmp_path)
+    assert (prepared.rows, prepared.test_rows, prepared.classes) == (12, 4, ("dark", "light"))
+    resized = np.stack([np.asarray(PIL.Image.fromarray(image).resize((16, 16), 2)) for image in images])
+    expected = np.moveaxis((resized.astype(np.float64) / 255.0 - 0.5) / 0.5, -1, 1)
+    learner = task.learner(prepared)
+    assert np.abs(learner.batch(np.arange(12), 16)["pixel_values"].numpy() - expected).max() < 1e-6
+    assert learner.lengths.tolist() == [1] * 12
+    assert len(learner.layers(learner.load_model())) == 4
+
+
+def test_a_grey_model_reads_grey_images(tmp_path):
+    folder = save_base("vit", tmp_path / "model", num_channels=1)
+    images, labels = image_arrays(channels=None)
+    task = ImageClassification(folder, train=(images, labels))
+    prepared = task.prepare(tmp_path / "cache")
+    learner = task.learner(prepared)
+    expected = (images.astype(np.float64) / 255.0 - 0.5) / 0.5
+    assert np.abs(learner.batch(np.arange(12), 16)["pixel_values"].numpy()[:, 0] - expected).max() < 1e-6
+    model = learner.load_model()
+    torch.manual_seed(0)
+    draw_head(model)
+    task.save(model, tmp_path / "saved", prepared)
+    with quiet():
+        pipeline = transformers.pipeline("image-classification", str(tmp_path / "saved"), device="cpu")
+    theirs = [{each["label"]: each["score"] for each in pipeline(image[None])}["light"] for image in images]
+    ours = probabilities(outputs(learner, model, np.arange(12)), "binary")[:, 1]
+    assert np.abs(ours - theirs).max() < 1e-5
+
+
+def test_grey_images_for_a_colour_model_and_colour_images_for_a_grey_one(vit_folder, tmp_path):
+    grey, labels = image_arrays(channels=None)
+    colour = np.repeat(grey[..., None], 3, axis=-1)
+    plain = ImageClassification(vit_folder, train=(grey, labels))
+    tripled = ImageClassification(vit_folder, train=(colour, labels))
+    first = open_dataset(plain.prepare(tmp_path / "cache").folder)["pixels"]
+    assert np.array_equal(first, open_dataset(tripled.prepare(tmp_path / "cache").folder)["pixels"])
+    folder = save_base("vit", tmp_path / "model", num_channels=1)
+    reduced = ImageClassification(folder, train=(colour, labels)).prepare(tmp_path / "cache")
+    assert np.array_equal(open_dataset(reduced.folder)["pixels"][:, 0], grey)
+
+
+def test_floats_from_0_to_1_become_bytes(vit_folder, tmp_path):
+    images, labels = image_arrays()
+    same = ImageClassification(vit_folder, train=(images / 255.0, labels)).prepare(tmp_path)
+    assert np.array_equal(open_dataset(same.folder)["pixels"], np.moveaxis(images, -1, 1))
+    with pytest.raises(DataError, match="must lie from 0 to 1"):
+        ImageClassification(vit_folder, train=(images / 16.0, labels)).prepare(tmp_path)
+
+
+def test_a_convolutional_network_takes_the_size_of_the_arrays(tmp_path):
+    folder = save_base("resnet", tmp_path / "model")
+    task = ImageClassification(folder, train=image_arrays(size=20))
+    prepared = task.prepare(tmp_path / "cache")
+    assert open_dataset(prepared.folder)["pixels"].shape == (12, 3, 20, 20)
+    learner = task.learner(prepared)
+    model = learner.load_model()
+    assert outputs(learner, model).shape == (8, 2)
+    assert learner.layers(model)[0] == [model.resnet.embedder]
+    other = ImageClassification(folder, train=image_arrays(size=20), image_size=12).prepare(tmp_path / "cache")
+    assert open_dataset(other.folder)["pixels"].shape == (12, 3, 12, 12)
+
+
+@pytest.mark.parametrize("name", ["vit", "bit", "convnext"])
+def test_a_size_of_ones_own(name, tmp_path):
+    kind, settings = PROCESSORS[name]
+    model = save_processor(save_base("resnet", tmp_path / "model"), kind, **settings)
+    task = ImageClassification(model, train=save_image_folder(tmp_path / "images"), image_size=12)
+    assert open_dataset(task.prepare(tmp_path / "cache").folder)["pixels"].shape == (8, 3, 12, 12)
+
+
+@pytest.mark.parametrize("name", ["vit", "bit", None])
+def test_a_saved_model_in_a_pipeline(name, vit_folder, tmp_path):
+    model_folder = shutil.copytree(vit_folder, tmp_path / "model")
+    if name is not None:
+        kind, settings = PROCESSORS[name]
+        save_processor(model_folder, kind, **settings)
+    images = save_image_folder(tmp_path / "images")
+    task = ImageClassification(model_folder, train=images)
+    prepared = task.prepare(tmp_path / "cache")
+    learner = task.learner(prepared)
+    model = learner.load_model()
+    torch.manual_seed(1)
+    draw_head(model)
+    with torch.no_grad():
+        model.classifier.weight.mul_(30.0)
+    task.save(model, tmp_path / "saved", prepared)
+    with quiet():
+        pipeline = transformers.pipeline("image-classification", str(tmp_path / "saved"), device="cpu")
+    files = sorted((images / "cat").iterdir()) + sorted((images / "dog").iterdir())
+    theirs = [{each["label"]: each["score"] for each in pipeline(str(file))}["dog"] for file in files]
+    ours = probabilities(outputs(learner, model), prepared.kind)[:, 1]
+    assert ours.std() > 0.01
+    assert np.abs(ours - theirs).max() < 1e-5
+
+
+def test_a_table_of_paths_with_groups_and_weights(vit_folder, tmp_path, monkeypatch):
+    images = save_image_folder(tmp_path / "images")
+    files = [str(path.relative_to(tmp_path)) for path in sorted(images.rglob("*.png"))]
+    table = pd.DataFrame({"file": files, "animal": [file.split("/")[1] for file in files], "site": [0, 0, 1, 1] * 2})
+    table["weight"] = np.linspace(1, 2, 8)
+    table.to_csv(tmp_path / "rows.csv", index=False)
+    columns = {"image": "file", "label": "animal", "group": "site", "sample_weight": "weight"}
+    monkeypatch.chdir(tmp_path)
+    from_frame = ImageClassification(vit_folder, train=table, **columns)
+    from_file = ImageClassification(vit_folder, train="rows.csv", **columns)
+    monkeypatch.chdir("/")  # paths mean what they meant when the task was made
+    first, second = from_frame.prepare(tmp_path / "cache"), from_file.prepare(tmp_path / "cache")
+    assert first == second
+    dataset = open_dataset(first.folder)
+    assert dataset["groups"].tolist() == [0, 0, 1, 1] * 2
+    assert dataset["weights"].tolist() == pytest.approx(table["weight"].tolist())
+    folder = ImageClassification(vit_folder, train=images).prepare(tmp_path / "cache")
+    assert np.array_equal(open_dataset(folder.folder)["pixels"], dataset["pixels"])
+    kept = from_frame.snapshot(tmp_path / "kept")
+    assert kept == from_frame
+    assert kept.prepare(tmp_path / "cache") == first
+
+
+def test_prepared_once(vit_folder, tmp_path, monkeypatch):
+    images = save_image_folder(tmp_path / "images")
+    task = ImageClassification(vit_folder, train=images)
+    first = task.prepare(tmp_path / "cache")
+    monkeypatch.setattr("hpsearch.tasks.pixels.PixelEncoder.encode", None)  # must not be needed again
+    assert task.prepare(tmp_path / "cache") == first
+    monkeypatch.undo()
+    image = PIL.Image.open(images / "cat" / "000.png")
+    image.putpixel((0, 0), (1, 2, 3))
+    image.save(images / "cat" / "000.png")
+    changed = task.prepare(tmp_path / "cache")
+    assert changed.data_digest != first.data_digest
+    assert changed.model_digest == first.model_digest
+
+
+def test_a_broken_image_is_named(vit_folder, tmp_path):
+    images = save_image_folder(tmp_path / "images")
+    (images / "dog" / "001.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"001\.png"):
+        ImageClassification(vit_folder, train=images).prepare(tmp_path / "cache")
+
+
+def test_images_of_different_sizes(vit_folder, tmp_path):
+    model = save_processor(
+        shutil.copytree(vit_folder, tmp_path / "model"),
+        "BitImageProcessorPil",
+        size={"shortest_edge": 16},
+        do_center_crop=False,
+    )
+    images = save_image_folder(tmp_path / "images")
+    PIL.Image.new("RGB", (60, 20)).save(images / "dog" / "zzz.png")
+    with pytest.raises(TaskError, match="makes images of different sizes"):
+        ImageClassification(model, train=images).prepare(tmp_path / "cache")
+
+
+def test_a_size_that_the_model_does_not_take(vit_folder, tmp_path):
+    with pytest.raises(TaskError, match=r"does not take the rows as they are prepared.*give image_size="):
+        ImageClassification(vit_folder, train=image_arrays(), image_size=20).prepare(tmp_path)
+
+
+def test_channels_that_do_not_match(tmp_path):
+    folder = save_base("vit", tmp_path / "model", num_channels=1)
+    save_processor(folder, "ViTImageProcessorPil", size={"height": 16, "width": 16}, image_mean=[0.1, 0.2, 0.3])
+    with pytest.raises(TaskError, match="for 3 channels, and the model reads 1"):
+        ImageClassification(folder, train=image_arrays()).prepare(tmp_path / "cache")
+    folder = save_base("vit", tmp_path / "five", num_channels=5)
+    with pytest.raises(TaskError, match="reads images of 5 channels"):
+        ImageClassification(folder, train=image_arrays()).prepare(tmp_path / "cache")
+
+
+def test_a_damaged_processor(vit_folder, tmp_path):
+    model = shutil.copytree(vit_folder, tmp_path / "model")
+    (model / "preprocessor_config.json").write_text(json.dumps({"image_processor_type": "NoSuchProcessor"}))
+    with pytest.raises(TaskError, match=r"image processor of .* cannot be loaded"):
+        ImageClassification(model, train=image_arrays()).prepare(tmp_path / "cache")
+
+
+def test_columns_are_for_tables_and_sizes_are_whole(vit_folder, tmp_path):
+    with pytest.raises(DataError, match="has no columns"):
+        ImageClassification(vit_folder, train=save_image_folder(tmp_path / "images"), label="animal").prepare(tmp_path)
+    with pytest.raises(TaskError, match="image_size=0"):
+        ImageClassification(vit_folder, train="images", image_size=0)

@@ -1,0 +1,184 @@
+"""Imports run downwards only, `import hpsearch` is light, and workers know neither Optuna nor the store."""
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "hpsearch"
+
+FLOORS = (
+    {"errors"},
+    {"metrics"},
+    {"space", "data", "records"},
+    {"training", "policy", "analysis"},
+    {"tasks", "report", "description"},
+    {"runtime", "result"},
+    {"study"},
+    {"cli"},
+)
+"""Rooms, lowest floor first. A room imports from lower floors only; those on one floor do not know each other. (The
+errors are everybody's, so they lie below the metrics.)"""
+
+ROOMS = {"model_card": "result", "outcome": "result", "loading": "study", "doctor": "cli", "__main__": "cli"}
+"""Modules beside the rooms' own that belong to one of them."""
+
+HEAVY = ("torch", "transformers", "optuna", "plotly", "pandas", "sklearn", "sqlalchemy", "scipy")
+
+FORBIDDEN = {
+    "space": {"torch", "transformers", "optuna", "numpy", "pandas", "sqlalchemy"},
+    "data": {"torch", "transformers", "optuna", "sqlalchemy"},
+    "training": {"optuna", "sqlalchemy"},
+    "tasks": {"optuna", "sqlalchemy"},
+    "analysis": {"torch", "transformers", "optuna", "sqlalchemy"},
+    "report": {"torch", "transformers", "sqlalchemy"},
+}
+"""Room to the packages that it has no business with."""
+
+SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def room_of(module: str) -> str:
+    top = module.split(".")[1]
+    return ROOMS.get(top, top)
+
+
+def floor_of(room: str) -> int | None:
+    return next((index for index, floor in enumerate(FLOORS) if room in floor), None)
+
+
+def is_for_types_only(node: ast.stmt) -> bool:
+    """Whether the statement is `if TYPE_CHECKING:`, whose imports never happen."""
+    return isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+
+
+def imports(tree: ast.Module, package: str) -> Iterator[tuple[int, str]]:
+    """Yield (line, name) for all that is imported at run time, at the top or inside functions.
+
+    `from a.b import c` is `a.b.c`: whether c is a module is not known here, and does not matter.
+    """
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parts = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*parts, *([node.module] if node.module else [])])
+            yield from ((node.lineno, f"{base}.{alias.name}") for alias in node.names)
+        elif isinstance(node, ast.stmt) and is_for_types_only(node):
+            assert isinstance(node, ast.If)
+            waiting.extend(node.orelse)
+        else:
+            waiting.extend(ast.iter_child_nodes(node))
+
+
+def imports_of(path: Path) -> list[tuple[int, str]]:
+    name = module_name(path)
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    return sorted(imports(ast.parse(path.read_text(encoding="utf-8")), package))
+
+
+def upward(path: Path) -> list[str]:
+    """Return the imports of a file that do not go down, as text."""
+    room = room_of(module_name(path))
+    floor = floor_of(room)
+    assert floor is not None, f"{path} is in no room that tests/test_imports.py knows; give its room a floor there"
+    found = []
+    for line, name in imports_of(path):
+        if not name.startswith("hpsearch.") or name.removeprefix("hpsearch.").startswith("__"):
+            continue  # the version is everybody's
+        target = room_of(name)
+        below = floor_of(target)
+        if target != room and (below is None or below >= floor):
+            found.append(f"{path.relative_to(ROOT)}:{line} ({room}) imports {name}")
+    return found
+
+
+def loaded_by(statement: str) -> set[str]:
+    """Return the modules that a fresh interpreter has loaded after a statement."""
+    code = f"{statement}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_there_are_sources_to_look_at() -> None:
+    rooms = {room_of(module_name(path)) for path in SOURCES}
+    assert {"errors", "space", "records"} <= rooms
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_run_downwards_only(path: Path) -> None:
+    assert upward(path) == []
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_rooms_do_without_packages_that_are_not_theirs(path: Path) -> None:
+    room = room_of(module_name(path))
+    forbidden = FORBIDDEN.get(room, set()) | ({"plotly"} if room != "report" else set())
+    found = [f"line {line}: {name}" for line, name in imports_of(path) if name.split(".")[0] in forbidden]
+    assert found == [], f"{room} does without {', '.join(sorted(forbidden))}"
+
+
+def test_no_relative_imports_hide_a_floor() -> None:
+    """Rooms may use them within themselves; here they are resolved, which this holds on a made-up file."""
+    tree = ast.parse("from . import messages\nfrom ..records import store\nfrom .pools.local import LocalPool")
+    found = [name for _, name in sorted(imports(tree, "hpsearch.runtime"))]
+    assert found == ["hpsearch.runtime.messages", "hpsearch.records.store", "hpsearch.runtime.pools.local.LocalPool"]
+
+
+def test_the_scan_finds_what_it_must(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An upward import, one on the same floor, and one inside a function are found; one for types only is not."""
+    source = tmp_path / "hpsearch" / "policy" / "made_up.py"
+    source.parent.mkdir(parents=True)
+    source.write_text(
+        "from typing import TYPE_CHECKING\n"
+        "from hpsearch.space import Space\n"
+        "from hpsearch.training import Numerics\n"
+        "from hpsearch import Study, __version__\n"
+        "if TYPE_CHECKING:\n"
+        "    from hpsearch.study import Study\n"
+        "def ask():\n"
+        "    import hpsearch.runtime.worker\n"
+    )
+    monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
+    assert [text.split()[-1] for text in upward(source)] == [
+        "hpsearch.training.Numerics",
+        "hpsearch.Study",
+        "hpsearch.runtime.worker",
+    ]
+
+
+def test_import_hpsearch_loads_nothing_heavy() -> None:
+    assert loaded_by("import hpsearch").isdisjoint(HEAVY)
+
+
+def test_the_space_and_the_records_load_nothing_heavy() -> None:
+    loaded = loaded_by("import hpsearch.space, hpsearch.records")
+    assert loaded.isdisjoint(HEAVY)
+    assert "hpsearch.records.store" not in loaded
+
+
+@pytest.mark.skipif(not (PACKAGE / "cli.py").exists(), reason="there is no command line yet")
+def test_the_command_line_loads_nothing_heavy() -> None:
+    assert loaded_by("import hpsearch.cli").isdisjoint(HEAVY)
+
+
+@pytest.mark.skipif(not (PACKAGE / "runtime" / "worker.py").exists(), reason="there is no worker yet")
+def test_workers_know_neither_optuna_nor_the_store() -> None:
+    modules = ["hpsearch.runtime.worker"]
+    modules += [module_name(path) for path in SOURCES if room_of(module_name(path)) in ("tasks", "training")]
+    loaded = loaded_by("\n".join(f"import {module}" for module in modules))
+    assert "hpsearch.runtime.worker" in loaded
+    assert loaded.isdisjoint({"optuna", "sqlalchemy", "plotly", "hpsearch.records.store"})

@@ -1,0 +1,62 @@
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from training_learners import CONFIG, CPU, TextLearner, assert_same_measurements, fine_tune, measured, numerics
+
+from hpsearch.training.base_model import BaseModel
+from hpsearch.training.memory_probe import memory_trial
+from hpsearch.training.numerics import probe_micro_batch
+
+
+class Watching(TextLearner):
+    """Allocates more than there is for batches of more than `fits` rows."""
+
+    fits = 5
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[int, int, bool, int]] = []
+
+    def logits(self, model: nn.Module, batch: Any) -> Tensor:
+        rows, length = batch["tokens"].shape
+        with_gradient = sum(parameter.grad is not None for parameter in model.parameters())
+        self.seen.append((rows, length, model.training, with_gradient))
+        if model.training and rows > self.fits:
+            torch.empty(10**15)
+        return super().logits(model, batch)
+
+
+def test_the_probe_finds_what_fits_on_the_longest_rows() -> None:
+    learner = Watching()
+    base = BaseModel(learner, CPU)
+    try_batch = memory_trial(base, numerics(), {**CONFIG, "freeze_layers": "all"})
+    assert probe_micro_batch(try_batch, 16) == 4
+    training = [seen for seen in learner.seen if seen[2]]
+    assert [rows for rows, *_ in training] == [16, 8, 4, 4]
+    longest = -(-int(learner.lengths.max()) // 16) * 16
+    assert {length for _, length, *_ in training} == {longest}
+    # All parameters but the two that are never used, in the second pass: gradients are held, and so is AdamW's state.
+    parameters = len(list(base.model.parameters()))
+    assert [gradients for *_, gradients in training] == [0, 0, 0, parameters - 2]
+    assert learner.seen[-1][2] is False
+
+
+def test_a_probe_leaves_the_base_ready_and_the_callers_random_states_alone() -> None:
+    learner = TextLearner()
+    base = BaseModel(learner, CPU)
+    expected = measured(fine_tune(learner, base=base))
+    torch.manual_seed(0)
+    state = torch.get_rng_state()
+    memory_trial(base, numerics(), CONFIG)(8)
+    assert torch.equal(state, torch.get_rng_state())
+    assert all(parameter.grad is None for parameter in base.model.parameters())
+    assert_same_measurements(expected, measured(fine_tune(learner, base=base)))
+
+
+def test_not_even_one_row() -> None:
+    learner = Watching()
+    learner.fits = 0
+    with pytest.raises(torch.OutOfMemoryError):
+        probe_micro_batch(memory_trial(BaseModel(learner, CPU), numerics(), CONFIG), 4)

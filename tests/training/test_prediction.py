@@ -1,0 +1,87 @@
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from training_learners import CPU, PRECISIONS, BertLearner, ImageLearner, TextLearner, numerics
+
+from hpsearch.errors import DataError
+from hpsearch.training.base_model import BaseModel
+from hpsearch.training.prediction import predict
+
+ROWS = 160
+
+
+def wide(kind: type[TextLearner]) -> tuple[TextLearner, nn.Module]:
+    """Return a learner and a model wide enough for the kernels to take other paths for other shapes."""
+    learner = kind(ROWS, width=64, heads=4)
+    return learner, BaseModel(learner, CPU).fresh({}, seed=0)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("kind", [TextLearner, BertLearner])
+def test_a_rows_logits_do_not_depend_on_its_company(kind: type[TextLearner], precision: str) -> None:
+    learner, model = wide(kind)
+    rows, computing = np.arange(ROWS), numerics(precision)
+    together = predict(model, learner, rows, computing, CPU)
+    assert together.dtype == np.float32
+    assert together.shape == (ROWS, 3)
+
+    alone = np.concatenate([predict(model, learner, rows[row : row + 1], computing, CPU) for row in rows])
+    few = predict(model, learner, rows, numerics(precision, micro_batch=2), CPU)
+    permuted = np.random.default_rng(0).permutation(ROWS)
+    in_other_order = predict(model, learner, permuted, computing, CPU)
+    some = predict(model, learner, permuted[:37], computing, CPU)
+    assert np.array_equal(together, alone)
+    assert np.array_equal(together, few)
+    assert np.array_equal(together[permuted], in_other_order)
+    assert np.array_equal(together[permuted[:37]], some)
+
+
+def test_without_padding_to_sixteen_company_does_matter() -> None:
+    """Else the test above would hold whatever the padding."""
+    learner, model = wide(TextLearner)
+    rows, computing = np.arange(ROWS), numerics(padding_multiple=1)
+    together = predict(model, learner, rows, computing, CPU)
+    alone = np.concatenate([predict(model, learner, rows[row : row + 1], computing, CPU) for row in rows])
+    np.testing.assert_allclose(together, alone, atol=1e-4)
+    assert not np.array_equal(together, alone)
+
+
+def test_the_model_is_in_eval_mode_and_nothing_is_remembered_for_a_backward_pass() -> None:
+    class Watching(TextLearner):
+        seen: list[tuple[bool, bool]]
+
+        def logits(self, model: nn.Module, batch: Any) -> Tensor:
+            logits = super().logits(model, batch)
+            self.seen.append((model.training, logits.requires_grad))
+            return logits
+
+    learner = Watching()
+    learner.seen = []
+    model = BaseModel(learner, CPU).fresh({}, seed=0).train()
+    predict(model, learner, np.arange(9), numerics(), CPU)
+    assert set(learner.seen) == {(False, False)}
+    assert not any(module.training for module in model.modules())
+
+
+def test_a_model_that_draws_random_numbers_is_a_function_all_the_same() -> None:
+    class Noisy(ImageLearner):
+        def logits(self, model: nn.Module, batch: Any) -> Tensor:
+            logits = super().logits(model, batch)
+            return logits + torch.randn_like(logits)
+
+    learner = Noisy()
+    model = BaseModel(learner, CPU).fresh({}, seed=0)
+    state = torch.get_rng_state()
+    first = predict(model, learner, np.arange(9), numerics(), CPU)
+    assert torch.equal(state, torch.get_rng_state())
+    torch.rand(3)
+    assert np.array_equal(first, predict(model, learner, np.arange(9), numerics(), CPU))
+
+
+def test_no_rows_are_an_error() -> None:
+    learner = TextLearner()
+    with pytest.raises(DataError, match="no rows to predict"):
+        predict(learner.load_model(), learner, np.array([], dtype=np.int64), numerics(), CPU)
