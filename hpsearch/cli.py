@@ -25,7 +25,6 @@ EPILOG = (
 app = typer.Typer(
     name="hpsearch",
     epilog=EPILOG,
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -249,14 +248,15 @@ def _listed(folder: Path, storage: str | None) -> Iterator[list[str]]:
 
 def _space_text(space: Any) -> str:
     """Return a space as a person reads it: what is searched, the default, and where each number is from."""
-    lines = [space.title, *([space.source] if space.source else []), ""]
-    for name, parameter in space.parameters.items():
-        default = "" if space.default is None or name not in space.default else f"; default {space.default[name]!r}"
-        lines.append(f"{name}: {parameter!r}{default}")
-        lines += [f"    {space.sources[name]}"] if name in space.sources else []
-    for name, value in space.fixed.items():
-        lines.append(f"{name}: fixed at {value!r}")
-        lines += [f"    {space.sources[name]}"] if name in space.sources else []
+    import textwrap
+
+    lines = [space.title, *textwrap.wrap(space.source, 100), ""]
+    searched = {name: repr(parameter) for name, parameter in space.parameters.items()}
+    fixed = {name: f"fixed at {value!r}" for name, value in space.fixed.items()}
+    for name, text in {**searched, **fixed}.items():
+        default = f"; default {space.default[name]!r}" if space.default is not None and name in space.default else ""
+        lines.append(f"{name}: {text}{default}")
+        lines += textwrap.wrap(space.sources.get(name, ""), 100, initial_indent="    ", subsequent_indent="    ")
     return "\n".join(lines)
 
 

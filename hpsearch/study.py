@@ -383,7 +383,8 @@ class Study:
             if line:
                 line.close()
         self.was_interrupted = interruption.is_set()
-        if self.was_interrupted:
+        out_of_time = deadline is not None and time.monotonic() >= deadline
+        if self.was_interrupted or out_of_time or store.history.unfinished():
             description = Description.from_json(store.description)
             sys.stderr.write(f"Paused. {how_to_resume(description, self.folder, self.storage)}\n")
 

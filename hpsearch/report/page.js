@@ -24,9 +24,6 @@
       change["margin.t"] = id === "history" ? 40 : 24;
       change["legend.font.size"] = narrow.matches ? 11 : 13;
       change["legend.entrywidth"] = narrow.matches ? 98 : 0;
-      if (data.figures[id].data.length) {
-        change["height"] = id === "history" ? (narrow.matches ? 400 : 420) : (narrow.matches ? 520 : 600);
-      }
     } else {
       change["margin.t"] = narrow.matches ? 52 : 64;
       change["annotations"] = (layout.annotations || []).map((tick) => ({ ...tick, bgcolor: color("--veil") }));
@@ -94,6 +91,9 @@
   document.querySelectorAll("table.sortable").forEach(sortable);
   const drawn = Object.entries(data.figures).map(([id, figure]) => {
     const place = document.getElementById(id);
+    /* A size in the layout would stay when the window changes: figures fill their boxes, whose heights the style says. */
+    if (!figure.data.length) place.style.height = figure.layout.height + "px";
+    delete figure.layout.height;
     const config = { ...data.config, displayModeBar: !narrow.matches };
     return Plotly.newPlot(place, figure.data, figure.layout, config).then(() => Plotly.relayout(place, look(id, place.layout)));
   });

@@ -59,7 +59,7 @@ def configuration(content: Content) -> str:
         differs = len(set(cells)) > 1
         kind = "" if name in content.parameters else ' <span class="muted">fixed</span>'
         rows.append([f"<code>{escaped(name)}</code>{kind}", *(f"<b>{cell}</b>" if differs else cell for cell in cells)])
-    heads = ["hyperparameter", *(f"{role}, trial {summary.number}" for role, summary in columns)]
+    heads = ["hyperparameter", *(f"{role}, trial\u00a0{summary.number}" for role, summary in columns)]
     return f"""<section class="pair">
 <div class="card"><h2>Best configuration</h2>{grid_table(heads, rows)}</div>
 <div class="card"><h2>Scores</h2>{_scores(content, columns)}</div>
@@ -108,8 +108,13 @@ def _best_value(content: Content) -> str:
 <p class="big">{score(best.value)}</p>
 <p>{folds}; {interval}.</p>
 {_rivals(content)}
-<p class="muted">Trial {best.number}, read at epoch {setting(best.epoch)}{of}. By fold: {each}.</p>
+<p class="muted">Trial {best.number}, read at epoch {setting(best.epoch)}{of}. By fold: {each}.{_leaning(content)}</p>
 </div>"""
+
+
+def _leaning(content: Content) -> str:
+    complete = content.count(TrialState.COMPLETE)
+    return f" As the highest of {complete} it leans upwards." if complete > 1 else ""
 
 
 def _rivals(content: Content) -> str:

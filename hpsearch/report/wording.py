@@ -58,7 +58,7 @@ def duration(seconds: float) -> str:
     """Return a duration in its two largest units."""
     if seconds < 1:
         return f"{seconds:.2g} s" if seconds > 0 else "0 s"
-    if seconds < 60:
+    if seconds < 59.5:
         return f"{seconds:.3g} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:

@@ -125,6 +125,7 @@ class Probed:
 class Refused:
     """A worker cannot take a study on; `error` says why."""
 
+    study: str
     error: HpsearchError
 
 

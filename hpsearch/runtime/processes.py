@@ -69,7 +69,7 @@ def _serve(address: str, authkey: bytes, index: int, device: str, heartbeat_ever
     # Heavy imports come after the greeting, so that a coordinator sees that its worker lives.
     import transformers
 
-    from hpsearch.runtime.messages import Close, Prepare, Probe, Probed, Ready, Refused, Stop, Train
+    from hpsearch.runtime.messages import Close, Prepare, Probe, Probed, Ready, Stop, Train
     from hpsearch.runtime.worker import Worker
     from hpsearch.training.numerics import detect_environment
 
@@ -80,17 +80,10 @@ def _serve(address: str, authkey: bytes, index: int, device: str, heartbeat_ever
     channel.beat(heartbeat_every, lambda: worker.steps)
     while True:
         match channel.receive():
-            case Prepare() | Probe() as order:
-                try:
-                    if isinstance(order, Probe):
-                        channel.send(Probed(worker.probe(order)))
-                    else:
-                        worker.prepare(order.workload)
-                        channel.send(Ready(os.getpid(), {}))
-                except HpsearchError as error:
-                    channel.send(Refused(error))
-                except Exception:  # the worker's edge: a model or task of the user's that cannot be opened
-                    channel.send(Refused(TaskError(f"A worker could not open the study:\n{traceback.format_exc()}")))
+            case Prepare(workload):
+                channel.send(_answer(workload.study, lambda: worker.prepare(workload) or Ready(os.getpid(), {})))
+            case Probe() as order:
+                channel.send(_answer(order.study, lambda: Probed(worker.probe(order))))
             case Train() as order:
                 for event in worker.train(order, channel.told):
                     if event is not None:
@@ -99,6 +92,18 @@ def _serve(address: str, authkey: bytes, index: int, device: str, heartbeat_ever
                 pass  # it crossed the end of the segment that it was meant for
             case Close():
                 return
+
+
+def _answer(study: str, work: Callable[[], Any]) -> Any:
+    """Return what some work came to, or the message that the study cannot be taken on."""
+    from hpsearch.runtime.messages import Refused
+
+    try:
+        return work()
+    except HpsearchError as error:
+        return Refused(study, error)
+    except Exception:  # the worker's edge: a model or task of the user's that cannot be opened
+        return Refused(study, TaskError(f"A worker could not open the study:\n{traceback.format_exc()}"))
 
 
 class Channel:

@@ -80,8 +80,8 @@ class PixelEncoder:
         """Return the images as pixels.
 
         Where the processor ends with a line for each channel (rescaling, normalizing), pixels are the bytes before it,
-        uint8 (rows, channels, height, width), and "line" has its slope and its value at 0, float32 (2, channels). That is
-        a quarter of the size. Where the first images show that it does more, pixels are its outputs, float32.
+        uint8 (rows, channels, height, width), a quarter of the size, and "line" has its slope and its value at 0,
+        float32 (2, channels). Where the first images show that it does more, pixels are its outputs, float32.
 
         Raises:
             DataError: An image cannot be read.
@@ -154,7 +154,7 @@ class ImageLearner(ClassificationLearner):
         super().__init__(dataset, pretrained)
         self._pixels = dataset["pixels"]
         line = dataset.get("line")
-        self._line = None if line is None else np.asarray(line)
+        self._line = None if line is None else np.array(line)
 
     @property
     def lengths(self) -> np.ndarray:

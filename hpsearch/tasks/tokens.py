@@ -115,8 +115,9 @@ class TokenEncoder:
         return {
             "tokenizer": digest([type(tokenizer).__name__, state]),
             "columns": self.columns,
-            "max_length": self.max_length,
             "reads_types": self.reads_types,
+            "vocabulary": getattr(self.config, "vocab_size", None),
+            "facts": self._facts(),
         }
 
     def encode(self, rows: Any, role: str, scratch: Path) -> Encoded:
@@ -126,8 +127,8 @@ class TokenEncoder:
             TaskError: The tokenizer knows more tokens than the model.
         """
         texts = [rows[column].tolist() for column in self.columns]
-        tokens: list[list[int]] = []
-        types: list[list[int]] = []
+        tokens: list[np.ndarray] = []
+        types: list[np.ndarray] = []
         longest = cut = 0
         for start in range(0, len(rows), _BATCH):
             part = [column[start : start + _BATCH] for column in texts]
@@ -139,15 +140,13 @@ class TokenEncoder:
                 short, short_kinds = self._tokenized([[column[at] for at in long] for column in part], truncation=True)
                 for at, row, kind in zip(long, short, short_kinds, strict=True):
                     found[at], kinds[at] = row, kind
-            tokens += found
-            types += kinds
-        # A text of characters that the tokenizer drops altogether still needs one token to be read off.
-        tokens = [row or [self.pad_token_id] for row in tokens]
-        self._check_vocabulary(max(max(row) for row in tokens))
+            # A text of characters that the tokenizer drops altogether still needs one token to be read off.
+            tokens += [np.array(row or [self.pad_token_id], dtype=np.int32) for row in found]
+            types += [np.array(kind or [0], dtype=np.int8) for kind in kinds]
         arrays = RaggedRows.from_rows(tokens, np.int32).to_arrays("tokens")
-        if self.reads_types and any(any(row) for row in types):
-            kept = (row or [0] for row in types)
-            arrays["token_types"] = RaggedRows.from_rows(kept, np.int8).values
+        self._check_vocabulary(int(arrays["tokens_values"].max()))
+        if self.reads_types and any(kind.any() for kind in types):
+            arrays["token_types"] = np.concatenate(types)
         warnings = self._cut(role, len(rows), cut, longest) + self._unknown(role, arrays["tokens_values"])
         return Encoded(arrays, self._facts(), warnings)
 

@@ -195,6 +195,11 @@ class FineTune:
             self._ordered = epoch, epoch_batches(self._lengths, self._settings.batch_size, self._seed, epoch)
         return self._ordered[1][index]
 
+    def _rows_seen(self, step: int) -> int:
+        """Return the number of rows, repetitions counted, in the batches of the first steps."""
+        epochs, steps = divmod(step, self._steps_per_epoch)
+        return epochs * len(self._train_rows) + sum(len(self._batch(step - 1 - index)) for index in range(steps))
+
     def _learning_rate(self, step: int) -> float:
         settings = self._settings
         return settings.learning_rate * learning_rate_factor(
@@ -250,7 +255,8 @@ class FineTune:
         self._state.check(tensors, facts)
         found = Position.of(facts)
         latest = self.step_of(found.point + 1) if found.point < self.horizon else self.steps_total
-        if found.point > self.horizon or not self.step_of(found.point) <= found.step <= latest:
+        possible = found.point <= self.horizon and self.step_of(found.point) <= found.step <= latest
+        if not possible or found.rows_seen != self._rows_seen(found.step):
             raise checkpoints.unusable(f"{found} is no place in this run of {self.steps_total} steps")
         self._state.load(tensors, facts)
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from hpsearch.errors import DataError
-from hpsearch.training.batches import evaluation_batches
+from hpsearch.training.batches import ROWS_MULTIPLE, evaluation_batches
 from hpsearch.training.learner import Learner
 from hpsearch.training.numerics import Numerics
 from hpsearch.training.random_states import isolated
@@ -22,7 +22,7 @@ def predict(
     """Return the logits of `rows` in the order given, float32, shape (rows, outputs); the model is left in eval mode.
 
     The batches depend on the rows' lengths and on the numerics only. On a CPU, a row's logits do not depend on the
-    other rows either, as long as rows are padded to multiples of 16.
+    other rows either, as long as tokens are padded to multiples of 16: so are rows, by repeating the last.
     """
     if len(rows) == 0:
         raise DataError("There are no rows to predict; pass at least one.")
@@ -33,8 +33,9 @@ def predict(
     parts = []
     with isolated(0, device), numerics.autocast():
         for positions in batches:
-            batch = batch_to_device(learner.batch(rows[positions], numerics.padding_multiple), device)
-            parts.append(learner.logits(model, batch).float())
+            filled = np.pad(rows[positions], (0, -len(positions) % ROWS_MULTIPLE), mode="edge")
+            batch = batch_to_device(learner.batch(filled, numerics.padding_multiple), device)
+            parts.append(learner.logits(model, batch)[: len(positions)].float())
     computed = torch.cat(parts).cpu().numpy()
     logits = np.empty_like(computed)
     logits[np.concatenate(batches)] = computed

@@ -138,7 +138,7 @@ def test_labels_without_a_repeated_combination_fall_back_to_plain_folds():
 
 
 def test_a_rare_label_is_in_every_training_fold():
-    # No combination occurs twice, so folds are plain ones, and one draw in two puts both rows of the last label together.
+    # No combination occurs twice, so folds are plain: one draw in two puts both rows of the last label together.
     targets = np.array([[row >> bit & 1 for bit in range(4)] + [row in (3, 9)] for row in range(1, 13)])
     for seed in range(20):
         for training, _ in make_folds(2, targets=targets, kind="multilabel", seed=seed).pairs:

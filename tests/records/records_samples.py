@@ -115,24 +115,47 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def killed_in_child(work: Callable[[], object], seconds: float | None = None) -> bool:
-    """Run `work` in a forked child, and kill it from outside after `seconds`; True when it did not come to its end."""
+def _fork() -> int:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 on forking beside threads; the child has none
-        child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            work()
-            status = 0
-        finally:
-            os._exit(status)
-    if seconds is not None:
-        time.sleep(seconds)
-        os.kill(child, signal.SIGKILL)
+        return os.fork()
+
+
+def _work_and_exit(work: Callable[[], object]) -> None:
+    status = 1
+    try:
+        work()
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _was_killed(child: int) -> bool:
     _, status = os.waitpid(child, 0)
     assert status == 0 or (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL), status
     return status != 0
+
+
+def killed_in_child(work: Callable[[], object]) -> bool:
+    """Run `work`, which may kill its process, in a forked child; True when it did."""
+    child = _fork()
+    if child == 0:
+        _work_and_exit(work)
+    return _was_killed(child)
+
+
+def killed_after(seconds: float, work: Callable[[Callable[[], object]], object]) -> bool:
+    """Run `work` in a forked child and kill it `seconds` after it calls what it is given; True if it was not done."""
+    reading, writing = os.pipe()
+    child = _fork()
+    if child == 0:
+        _work_and_exit(lambda: work(lambda: os.write(writing, b"!")))
+    os.close(writing)
+    os.read(reading, 1)
+    os.close(reading)
+    time.sleep(seconds)
+    os.kill(child, signal.SIGKILL)
+    return _was_killed(child)
 
 
 @contextmanager

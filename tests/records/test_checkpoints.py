@@ -139,8 +139,8 @@ def test_a_kill_at_any_system_call_of_a_write_leaves_the_older_or_the_newer(
     newer_seen, kills = False, 0
     while True:
 
-        def write() -> None:
-            die_at_call(os, name, kills + 1, after)
+        def write(call: int = kills + 1) -> None:
+            die_at_call(os, name, call, after)
             reopened(folder).write(RUN, 2, 20, NEW)
 
         if not killed_in_child(write):
@@ -165,10 +165,9 @@ def test_a_kill_at_any_system_call_of_a_write_leaves_the_older_or_the_newer(
 @pytest.mark.parametrize("name", ["rename", "unlink", "rmdir"])
 def test_a_kill_inside_a_removal_leaves_it_whole_or_gone(folder: CheckpointFolder, name: str) -> None:
     for call in range(1, 10):
-        folder = reopened(folder)
-        folder.write(RUN, 1, 10, OLD)
+        reopened(folder).write(RUN, 1, 10, OLD)
 
-        def remove() -> None:
+        def remove(call: int = call) -> None:
             die_at_call(os, name, call)
             reopened(folder).remove(RUN)
 

@@ -81,9 +81,8 @@ def test_a_file_that_is_no_database_is_a_store_error(tmp_path: Path) -> None:
 
 def test_what_the_database_raises_becomes_a_store_error_that_says_what_was_done(tmp_path: Path) -> None:
     url = parse_url(url_of(tmp_path))
-    with pytest.raises(StoreError, match=r"study\.db: .* while counting sheep \(disk full\)"):
-        with database_errors(url, "counting sheep"):
-            raise sqlite3.OperationalError("disk full")
-    with pytest.raises(KeyError):
-        with database_errors(url, "counting sheep"):
-            raise KeyError("a programming error stays what it is")
+    said = r"study\.db: .* while counting sheep \(disk full\)"
+    with pytest.raises(StoreError, match=said), database_errors(url, "counting sheep"):
+        raise sqlite3.OperationalError("disk full")
+    with pytest.raises(KeyError), database_errors(url, "counting sheep"):
+        raise KeyError("a programming error stays what it is")

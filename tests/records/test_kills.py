@@ -17,6 +17,7 @@ from records_samples import (
     die_at_call,
     evaluation_of,
     everything,
+    killed_after,
     killed_in_child,
     mean,
     new_store,
@@ -151,19 +152,21 @@ def test_a_trial_is_there_whole_or_not_at_all(url: str, call: int) -> None:
         assert store.queued() == ([] if made else [config_of(3)])
 
 
-def test_an_evaluation_comes_with_its_predictions_or_not_at_all(url: str) -> None:
-    for after in (False, True):
-        go_on = lambda store: train(store, store.history.trials[2])  # noqa: E731
-        assert in_child(url, go_on, lambda after=after: die_at_call(retention, "keep", 2, after))
-        with Store.open(url, "emotion") as store:
-            store.acquire()
-            check(store, url)
+@pytest.mark.parametrize("after", [False, True])
+def test_an_evaluation_comes_with_its_predictions_or_not_at_all(url: str, after: bool) -> None:
+    go_on = lambda store: train(store, store.history.trials[2])  # noqa: E731
+    assert in_child(url, go_on, lambda: die_at_call(retention, "keep", 2, after))
+    with Store.open(url, "emotion") as store:
+        store.acquire()
+        check(store, url)
+        assert len(store.history.of(store.history.trials[2].runs[0].key)) == 4  # the fifth was being written
 
 
-def write(url: str, trials: int) -> None:
+def write(url: str, trials: int, started: Callable[[], object] = lambda: None) -> None:
     """Bring a study to `trials` finished trials, going on where it stands."""
     with Store.open(url, "emotion") as store:
         store.acquire()
+        started()
         for index in range(trials):
             trial = store.history.trials.get(index) or add_trial(store, index)
             if trial.state.is_finished:
@@ -184,7 +187,7 @@ def kill_at_random_moments(folder: Path, kills: int, trials: int, seed: int) -> 
     for each in (url, undisturbed):
         new_store(each).close()
     for _ in range(kills):
-        assert killed_in_child(lambda: write(url, trials), seconds=moments.uniform(0.05, 0.4))
+        assert killed_after(moments.uniform(0, 0.2), lambda started: write(url, trials, started))
         with Store.open(url, "emotion") as store:
             states.add(everything(store))
             store.acquire()

@@ -124,9 +124,8 @@ def test_a_guarded_block_of_a_row_lease_keeps_others_out_until_it_ends(engine: E
     lease = row_lease(engine)
     lease.acquire()
     impatient = create_engine(engine.url, connect_args={"timeout": 0.05})
-    with lease.guard():
-        with pytest.raises(Exception, match="locked"):
-            RowLease(impatient, "emotion", 0.0).acquire()
+    with lease.guard(), pytest.raises(Exception, match="locked"):
+        RowLease(impatient, "emotion", 0.0).acquire()
     impatient.dispose()
 
 

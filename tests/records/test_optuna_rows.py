@@ -1,7 +1,9 @@
 """An hpsearch study is an Optuna study: what Optuna's own tools see."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -108,11 +110,12 @@ def test_only_what_is_new_is_told(store: Store, monkeypatch: pytest.MonkeyPatch)
     calls: list[tuple[object, ...]] = []
     for name in ("set_trial_intermediate_value", "set_trial_user_attr"):
         original = getattr(optuna.storages.RDBStorage, name)
-        monkeypatch.setattr(
-            optuna.storages.RDBStorage,
-            name,
-            lambda *given, original=original: (calls.append(given[2:]), original(*given)),
-        )
+
+        def noted(*given: Any, original: Callable[..., object] = original) -> None:
+            calls.append(given[2:])
+            original(*given)
+
+        monkeypatch.setattr(optuna.storages.RDBStorage, name, noted)
     for step in (1, 2, 3):
         reports = tuple((each, each / 4) for each in range(1, step + 1))
         store.apply(Decision(trial.number, Action.CONTINUE, "", reports=reports, attributes={"folds": 1}))
@@ -129,7 +132,7 @@ def test_origins_and_training_configs_are_rebuilt(tmp_path: Path) -> None:
 
 
 def test_a_config_is_in_memory_as_it_will_be_read(store: Store) -> None:
-    config = {"layers": (1, 2), "learning_rate": 1e-5, 3: "x"}
+    config: dict[Any, Any] = {"layers": (1, 2), "learning_rate": 1e-5, 3: "x"}
     runs = [("a" * 32, 0, 0, 4)]
     trial = store.add_trial(config, {}, {}, config, runs, Origin.ENQUEUED)
     assert trial.config == trial.runs[0].config == {"layers": [1, 2], "learning_rate": 1e-5, "3": "x"}

@@ -15,7 +15,7 @@ from records_samples import (
     prune,
     train,
 )
-from sqlalchemy import create_engine, select, update
+from sqlalchemy import MetaData, create_engine, select, update
 
 from hpsearch.errors import LeaseHeldError, LeaseLostError
 from hpsearch.records import Action, Decision, Origin, Outcome, Run, Segment, SegmentResult, TrialState, tables
@@ -25,7 +25,7 @@ from hpsearch.records.store import Store
 def rows(url: str) -> dict[str, list[Any]]:
     """Return all rows of all tables of a database, ours and Optuna's."""
     engine = create_engine(url)
-    found = tables.MetaData()
+    found = MetaData()
     found.reflect(engine)
     with engine.connect() as connection:
         content = {

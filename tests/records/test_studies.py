@@ -3,6 +3,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+from optuna.study import StudyDirection
 from records_samples import add_trial, url_of
 from sqlalchemy import create_engine, update
 
@@ -105,7 +106,7 @@ def test_of_many_that_make_one_study_at_once_one_does(tmp_path: Path) -> None:
 
 def test_an_optuna_study_of_that_name_is_taken_if_it_maximizes(url: str) -> None:
     storage = optuna.storages.RDBStorage(url)
-    for name, direction in (("emotion", "maximize"), ("loss", "minimize")):
+    for name, direction in (("emotion", StudyDirection.MAXIMIZE), ("loss", StudyDirection.MINIMIZE)):
         theirs = optuna.create_study(study_name=name, storage=storage, direction=direction)
         theirs.add_trial(optuna.trial.create_trial(value=0.5))
     storage.remove_session()

@@ -11,8 +11,7 @@ from sqlalchemy import create_engine, insert, select
 from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.schema import CreateTable
 
-from hpsearch.records import Action, Decision
-from hpsearch.records import tables
+from hpsearch.records import Action, Decision, tables
 
 RUN = "a" * 32
 

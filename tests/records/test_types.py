@@ -1,5 +1,6 @@
 import dataclasses
 import math
+from typing import Any
 
 import pytest
 from records_samples import evaluation_of
@@ -10,7 +11,7 @@ RUN = Run("a" * 32, {"epochs": 3}, fold=0, repeat=0, horizon=6)
 
 
 @pytest.mark.parametrize("changes", [{"horizon": 0}, {"fold": -1}, {"repeat": -1}])
-def test_a_run_that_cannot_be_is_refused(changes: dict[str, int]) -> None:
+def test_a_run_that_cannot_be_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=RUN.key):
         dataclasses.replace(RUN, **changes)
 

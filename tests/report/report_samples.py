@@ -3,6 +3,7 @@
 import math
 import random
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from hpsearch.analysis import winner_against_default
@@ -187,8 +188,6 @@ def _evaluation(run: Run, point: int, value: float) -> Evaluation:
 
 
 def _ended(history: History, number: int, fate: TrialState) -> History:
-    from dataclasses import replace
-
     trial = history.trials[number]
     if fate is TrialState.RUNNING:
         return history

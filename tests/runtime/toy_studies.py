@@ -221,3 +221,43 @@ def files_of(folder: Path, name: str = "toy") -> set[str]:
     connection.execute("pragma wal_checkpoint(truncate)")
     connection.close()
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+# Pools without a study, in a process of their own.
+
+
+def hold_pool() -> None:
+    """Make a pool of one worker, and wait for ever."""
+    import time
+
+    from hpsearch.records import Slot
+    from hpsearch.runtime.pools import LocalPool
+
+    pool = LocalPool([Slot(0, ("cpu",))])
+    pool.environment()
+    print("ready", flush=True)
+    time.sleep(600)
+
+
+def interrupted_pool() -> None:
+    """Make a pool of one worker, be deaf to signals, train, and say whether the worker was one and the same."""
+    import tempfile
+
+    from orders import order_of, run_of, train, workload
+
+    from hpsearch.records import Outcome, Slot
+    from hpsearch.runtime.pools import LocalPool
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+    pool = LocalPool([Slot(0, ("cpu",))])
+    generation = pool._generation
+    print("started", flush=True)
+    with tempfile.TemporaryDirectory() as cache:
+        pool.prepare(workload(pool, Path(cache), "deaf", pause=0.1))
+        print("ready", flush=True)
+        events = train(pool, order_of("deaf", run_of("deaf")))
+    assert events[-1].result.outcome is Outcome.OK  # type: ignore[union-attr]
+    if pool._generation == generation:
+        print("the same worker", flush=True)
+    pool.close()

@@ -1,6 +1,7 @@
 import importlib.util
 import json
 import os
+import shutil
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -190,6 +191,28 @@ def test_digests_follow_what_they_are_of(bert_folder, tmp_path):
     weights.save_pretrained(copy)
     assert prepared(copy).model_digest != base.model_digest
     assert prepared(copy).data_digest == base.data_digest
+
+
+def test_one_tokenizer_for_models_of_different_positions(bert_folder, tmp_path):
+    short = save_text_model(tmp_path / "short", max_position_embeddings=20)
+    first = TextClassification(bert_folder, train=review_rows(), max_length=18).prepare(tmp_path / "cache")
+    second = TextClassification(short, train=review_rows(), max_length=18)
+    assert second.learner(second.prepare(tmp_path / "cache")).batch(np.arange(24), 16)["input_ids"].shape == (24, 20)
+    assert second.prepare(tmp_path / "cache").data_digest != first.data_digest
+
+
+def test_a_text_without_a_token(gpt2_folder, tmp_path):
+    """A tokenizer may drop characters altogether; the class must still be read off something."""
+    folder = shutil.copytree(gpt2_folder, tmp_path / "model")
+    built = json.loads((folder / "tokenizer.json").read_text())
+    built["normalizer"] = {"type": "Replace", "pattern": {"String": "\u200b"}, "content": ""}
+    (folder / "tokenizer.json").write_text(json.dumps(built))
+    table = review_rows()
+    table.loc[2, "text"] = "\u200b"
+    task = TextClassification(folder, train=table)
+    prepared = task.prepare(tmp_path / "cache")
+    assert open_dataset(prepared.folder).ragged("tokens")[2].tolist() == [5]
+    assert np.isfinite(outputs(task.learner(prepared), task.learner(prepared).load_model(), [2])).all()
 
 
 def _prepare(folder, cache, barrier, found):

@@ -77,13 +77,15 @@ def test_evaluation_sees_every_row_once_within_its_bounds(
     assert (np.diff(lengths[np.concatenate(batches)]) <= 0).all()
     for batch in batches:
         padded = -(-int(lengths[batch].max()) // padding_multiple) * padding_multiple
-        assert len(batch) == 1 or len(batch) * padded <= EVALUATION_TOKENS
-        assert len(batch) <= min(EVALUATION_ROWS, largest or EVALUATION_ROWS)
+        assert len(batch) <= 16 or len(batch) * padded <= EVALUATION_TOKENS
+        assert len(batch) <= min(EVALUATION_ROWS, (largest or EVALUATION_ROWS) + 15)
+    assert all(len(batch) % 16 == 0 for batch in batches[:-1])
 
 
-def test_a_row_longer_than_a_whole_evaluation_batch_is_one_by_itself() -> None:
-    batches = evaluation_batches(np.array([3, EVALUATION_TOKENS + 1, 4]), 16)
-    assert [batch.tolist() for batch in batches] == [[1], [2, 0]]
+def test_long_rows_come_in_small_batches_and_short_ones_in_large() -> None:
+    batches = evaluation_batches(np.array([200] * 100 + [EVALUATION_TOKENS] * 16 + [5] * 300), 16)
+    assert [len(batch) for batch in batches] == [16, 64, 64, 128, 128, 16]
+    assert batches[0].tolist() == list(range(100, 116))
 
 
 @pytest.mark.parametrize(("rows", "batch_size", "steps"), [(1, 8, 1), (8, 8, 1), (9, 8, 2), (16, 1, 16)])

@@ -51,7 +51,9 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "cosine, no clipping": {"lr_scheduler_type": "cosine", "max_grad_norm": None, "label_smoothing_factor": 0.0},
 }
 CASES = [
-    pytest.param(kind, precision, config, micro_batch, weighted, id=f"{kind}-{precision}-{name}-{micro_batch}-{weighted}")
+    pytest.param(
+        kind, precision, config, micro_batch, weighted, id=f"{kind}-{precision}-{name}-{micro_batch or 'whole'}"
+    )
     for kind in LEARNERS
     for precision in PRECISIONS
     for name, config in CONFIGS.items()
@@ -294,8 +296,8 @@ def test_the_training_loss_is_the_weighted_mean_since_the_last_point() -> None:
     losses = measured(run)
     batches = epoch_batches(learner.lengths[TRAIN_ROWS], 6, 5, 0)
     # Of three steps the first point comes after two, the second after three.
-    for measurement, rows in zip(losses, (np.concatenate(batches[:2]), batches[2]), strict=True):
-        rows = TRAIN_ROWS[rows]
+    for measurement, positions in zip(losses, (np.concatenate(batches[:2]), batches[2]), strict=True):
+        rows = TRAIN_ROWS[positions]
         logits = torch.from_numpy(predict(run.model, learner, rows, numerics(), CPU))
         smoothed = learner.losses(logits, learner.targets(rows), 0.1).double()
         weights = learner.weights(rows).double()

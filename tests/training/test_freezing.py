@@ -8,6 +8,7 @@ from training_learners import CPU, LEARNERS, ImageLearner, TextLearner, TinyLear
 from hpsearch.errors import TaskError
 from hpsearch.training.base_model import BaseModel
 
+WATCHED = {"embedding_norm", "layers.0.dropout", "layers.1.dropout", "pooler", "dropout", "classifier", "stage.1"}
 FROZEN = [("text", 1), ("text", 2), ("text", "all"), ("bert", 1), ("bert", "all"), ("image", 1), ("image", "all")]
 """Model and freeze_layers."""
 
@@ -46,9 +47,12 @@ def test_what_is_frozen_stays_bitwise_as_it_was_and_the_rest_moves(kind: str, fr
     for name in before:
         if name in frozen:
             assert torch.equal(before[name], after[name]), name
-        elif "num_batches" not in name and "never_used" not in name and "position_ids" not in name and name not in {
-            buffer for buffer, _ in run.model.named_buffers()
-        }:
+        elif (
+            "num_batches" not in name
+            and "never_used" not in name
+            and "position_ids" not in name
+            and name not in {buffer for buffer, _ in run.model.named_buffers()}
+        ):
             assert not torch.equal(before[name], after[name]), name
 
 
@@ -70,7 +74,9 @@ def test_statistics_of_an_unfrozen_batch_norm_do_move() -> None:
         ("image", "all", {"dropout", "classifier"}),
     ],
 )
-def test_frozen_means_eval_mode_also_after_an_evaluation(kind: str, freeze_layers: Any, in_train_mode: set[str]) -> None:
+def test_frozen_means_eval_mode_also_after_an_evaluation(
+    kind: str, freeze_layers: Any, in_train_mode: set[str]
+) -> None:
     run = fine_tune(LEARNERS[kind](), {"freeze_layers": freeze_layers})
     seen: list[set[str]] = []
     run.model.get_submodule("classifier").register_forward_pre_hook(
@@ -81,8 +87,7 @@ def test_frozen_means_eval_mode_also_after_an_evaluation(kind: str, freeze_layer
             assert seen.pop() == set()
         (training,) = seen[-1:]
         leaves = {name for name in training if not list(run.model.get_submodule(name).children())}
-        watched = {"embedding_norm", "layers.0.dropout", "layers.1.dropout", "pooler", "dropout", "classifier", "stage.1"}
-        assert leaves & watched == in_train_mode
+        assert leaves & WATCHED == in_train_mode
 
 
 def test_no_gradient_is_computed_below_the_first_trained_layer() -> None:
@@ -90,7 +95,7 @@ def test_no_gradient_is_computed_below_the_first_trained_layer() -> None:
     graphs: dict[str, bool] = {}
     for name in ("layers.0", "layers.1"):
         run.model.get_submodule(name).register_forward_hook(
-            lambda module, inputs, output, name=name: graphs.setdefault(name, output.grad_fn is not None)
+            lambda module, inputs, output, name=name: graphs.update({name: output.grad_fn is not None})
         )
     next(iter(run.advance(1)))
     assert graphs == {"layers.0": False, "layers.1": True}

@@ -101,7 +101,8 @@ def test_settings_have_defaults_and_ignore_what_is_not_theirs() -> None:
 
 
 def test_checks_can_be_made_for_a_tasks_own_hyperparameters() -> None:
-    known = {"a": RealCheck("a", low=1.0, high=2.0), "b": IntegerCheck("b", 8), "c": ChoiceCheck("c", ("mean", 1, None))}
+    choice = ChoiceCheck("c", ("mean", 1, None))
+    known = {"a": RealCheck("a", low=1.0, high=2.0), "b": IntegerCheck("b", 8), "c": choice}
     sent = cloudpickle.loads(cloudpickle.dumps(known))
     assert (sent["a"](1), sent["b"](8), sent["c"](None), sent["c"]("mean")) == (1.0, 8, None, "mean")
     for name, value in (("a", 2.1), ("b", 7), ("c", True), ("c", 1.0), ("c", "max")):

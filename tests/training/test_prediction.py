@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from training_learners import CPU, PRECISIONS, BertLearner, ImageLearner, TextLearner, numerics
+from training_learners import CPU, PRECISIONS, BertLearner, ImageLearner, TextLearner, TinyLearner, numerics
 
 from hpsearch.errors import DataError
 from hpsearch.training.base_model import BaseModel
@@ -13,20 +13,29 @@ from hpsearch.training.prediction import predict
 ROWS = 160
 
 
-def wide(kind: type[TextLearner]) -> tuple[TextLearner, nn.Module]:
+class OneOutput(TextLearner):
+    """A head with one output: a product of a matrix and a vector, for which there are other kernels."""
+
+    def build(self) -> nn.Module:
+        model = super().build()
+        model.register_module("classifier", nn.Linear(64, 1))
+        return model
+
+
+def wide(kind: type[TinyLearner]) -> tuple[TinyLearner, nn.Module]:
     """Return a learner and a model wide enough for the kernels to take other paths for other shapes."""
-    learner = kind(ROWS, width=64, heads=4)
+    learner = kind(ROWS, width=64, heads=4) if issubclass(kind, TextLearner) else kind(ROWS)
     return learner, BaseModel(learner, CPU).fresh({}, seed=0)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("kind", [TextLearner, BertLearner])
-def test_a_rows_logits_do_not_depend_on_its_company(kind: type[TextLearner], precision: str) -> None:
+@pytest.mark.parametrize("kind", [TextLearner, BertLearner, OneOutput, ImageLearner])
+def test_a_rows_logits_do_not_depend_on_its_company(kind: type[TinyLearner], precision: str) -> None:
     learner, model = wide(kind)
     rows, computing = np.arange(ROWS), numerics(precision)
     together = predict(model, learner, rows, computing, CPU)
     assert together.dtype == np.float32
-    assert together.shape == (ROWS, 3)
+    assert together.shape == (ROWS, 1 if kind is OneOutput else 3)
 
     alone = np.concatenate([predict(model, learner, rows[row : row + 1], computing, CPU) for row in rows])
     few = predict(model, learner, rows, numerics(precision, micro_batch=2), CPU)

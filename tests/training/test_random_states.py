@@ -48,12 +48,9 @@ def test_an_exception_in_a_block_leaves_them_untouched_too() -> None:
     undisturbed = draw()
     seed_everything(4)
 
-    def fail() -> None:
-        with RandomStates(9).installed():
-            draw()
-            raise KeyboardInterrupt
-
-    pytest.raises(KeyboardInterrupt, fail)
+    with pytest.raises(KeyboardInterrupt), RandomStates(9).installed():
+        draw()
+        raise KeyboardInterrupt
     assert draw() == undisturbed
 
 
@@ -129,7 +126,8 @@ def test_facts_that_are_no_state_are_refused(wrong: dict[str, Any]) -> None:
 
 
 def test_purposes_have_seeds_of_their_own() -> None:
-    seeds = {stream_seed(seed, *purpose) for seed in range(50) for purpose in (("head",), ("batches", 0), ("batches", 1))}
+    purposes: list[tuple[str | int, ...]] = [("head",), ("batches", 0), ("batches", 1)]
+    seeds = {stream_seed(seed, *purpose) for seed in range(50) for purpose in purposes}
     assert len(seeds) == 150
     assert all(0 <= seed < 2**32 for seed in seeds)
     # Another number here is another study for everyone who resumes one.

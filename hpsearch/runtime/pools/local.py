@@ -96,7 +96,13 @@ class LocalPool:
         self._probed: int | None = None
         self._generation = 0
         self._failed_starts = 0
-        self._processes = {slot.index: self._start(slot) for slot in slots}
+        self._processes: dict[int, _Process] = {}
+        try:
+            for slot in slots:
+                self._processes[slot.index] = self._start(slot)
+        except BaseException:
+            self.close()  # a worker that nobody ends would keep this process from ending
+            raise
 
     def environment(self) -> Mapping[str, Any]:
         while self._environment is None:
@@ -114,6 +120,7 @@ class LocalPool:
     def probe(self, order: Probe) -> int:
         self._probed = None
         process = self._processes[next(iter(self.idle())).index]
+        process.awaited += 1
         self._send(process, order)
         while self._probed is None:
             self._drain(0.2)
@@ -290,9 +297,12 @@ class LocalPool:
             case Ready():
                 process.awaited -= 1
             case Probed(rows):
+                process.awaited -= 1
                 self._probed = rows
-            case Refused(error):
-                raise error
+            case Refused(study, error):
+                process.awaited -= 1
+                if self._workloads.pop(study, None) is not None:  # else another worker has said so already
+                    raise error
             case Heartbeat(steps):
                 if steps != process.steps:
                     process.steps, process.progress = steps, time.monotonic()

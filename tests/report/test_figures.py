@@ -1,0 +1,210 @@
+import math
+from typing import Any
+
+import pytest
+from analysis_samples import OBJECTIVE, with_trial
+from report_samples import realistic_content
+
+from hpsearch.errors import MetricError, UsageError
+from hpsearch.records import History, Origin, TrialState
+from hpsearch.report import Content, Figures
+from hpsearch.report.scales import ABSENT
+from hpsearch.report.theme import BEST, DEFAULT
+
+NAN = math.nan
+
+
+def small(**changes: Any) -> Content:
+    """Return a study with one trial of every kind."""
+    adamw, sgd = {"optimizer": "adamw", "lr": 0.1}, {"optimizer": "sgd", "lr": 0.2, "momentum": 0.9}
+    history = with_trial(
+        History(), 0, [[0.4, 0.5], [0.6, 0.5]], value=0.5, point=1, stop=2, config=adamw, origin=Origin.DEFAULT
+    )
+    history = with_trial(history, 1, [[0.2], []], value=0.2, point=1, state=TrialState.PRUNED, config=adamw)
+    history = with_trial(history, 2, [[], []], state=TrialState.FAIL, config=sgd, reason="failed on fold 0")
+    history = with_trial(history, 3, [[0.5, 0.7], [0.6, NAN, 0.9]], value=0.8, point=1, stop=3, config=sgd)
+    history = with_trial(history, 4, [[0.45], []], state=TrialState.RUNNING, config=adamw)
+    history = with_trial(history, 5, [[], []], state=TrialState.PRUNED, config=sgd, reason="ran out of memory")
+    history = with_trial(history, 6, [[], []], state=TrialState.WAITING, config=sgd)
+    return Content("study", "task", {}, history, OBJECTIVE, test_shares=(0.5, 0.5), **changes)
+
+
+def named(figure: Any, name: str) -> Any:
+    (found,) = [trace for trace in figure.data if trace.name == name]
+    return found
+
+
+def test_the_history_marks_every_state() -> None:
+    figure = Figures(small()).history()
+    assert list(named(figure, "complete").x) == [0, 3]
+    assert list(named(figure, "complete").y) == [0.5, 0.8]
+    assert list(named(figure, "pruned (partial)").x) == [1]
+    assert list(named(figure, "running (so far)").y) == [0.45]
+    assert list(named(figure, "no value").x) == [2, 5]
+    assert named(figure, "no value").yaxis == "y2"
+    assert list(named(figure, "literature default").x) == [0]
+    assert named(figure, "literature default").marker.color == DEFAULT
+    assert list(named(figure, "best").x) == [3]
+    assert figure.layout.yaxis.title.text == OBJECTIVE
+    assert figure.layout.xaxis.title.text == "trial"
+
+
+def test_the_best_so_far_is_a_step_that_never_falls() -> None:
+    line = named(Figures(small()).history(), "best so far")
+    assert line.line.shape == "hv"
+    assert list(line.x) == [0, 1, 2, 3, 4, 5]
+    assert list(line.y) == [0.5, 0.5, 0.5, 0.8, 0.8, 0.8]
+
+
+def test_the_hover_tells_configuration_and_reason() -> None:
+    figure = Figures(small()).history()
+    failed = named(figure, "no value").text[0]
+    assert "trial 2" in failed
+    assert "momentum = 0.9" in failed
+    assert "failed on fold 0" in failed
+    assert "trial 3 (best)" in named(figure, "complete").text[1]
+    assert "2 of 2 folds" in named(figure, "complete").text[0] or "95%" in named(figure, "complete").text[0]
+
+
+def test_text_in_a_figure_is_shown_as_it_is() -> None:
+    config = {"optimizer": "<b onclick=x>bold</b>"}
+    history = with_trial(History(), 0, [[0.5]], value=0.5, point=1, config=config, reason="<i>")
+    content = Content("study", "task", {}, history, OBJECTIVE)
+    for figure in (Figures(content).history(), Figures(content).parallel_coordinates()):
+        text = figure.to_json()
+        assert "\\u003cb onclick" not in text
+        assert "<b onclick" not in text
+        assert "&lt;b onclick=x&gt;" in text
+
+
+@pytest.mark.parametrize(("trials", "step"), [(3, 1), (11, 1), (12, 2), (40, 5), (101, 10), (450, 50), (1000, 100)])
+def test_ticks_of_trials_are_whole_and_few(trials: int, step: int) -> None:
+    history = with_trial(History(), trials - 1, [[0.5]], value=0.5, point=1)
+    figure = Figures(Content("study", "task", {}, history, OBJECTIVE)).history()
+    assert figure.layout.xaxis.dtick == step
+
+
+def of_group(figure: Any, label: str) -> list[Any]:
+    return [trace for trace in figure.data if trace.legendgroup == label]
+
+
+def test_learning_curves_have_every_fold_and_their_mean() -> None:
+    figure = Figures(small()).learning_curves(trials=[0])
+    folds, mean, ring, *_ = of_group(figure, "trial 0 (default)")
+    assert list(folds.x) == [0.5, 1.0, None, 0.5, 1.0, None]
+    assert list(folds.y) == [0.4, 0.5, None, 0.6, 0.5, None]
+    assert list(mean.y) == [0.5, 0.5]
+    assert (list(ring.x), list(ring.y)) == ([0.5], [0.5])  # read at the first point of the two
+    assert mean.line.color == DEFAULT
+    assert mean.line.width > folds.line.width
+
+
+def test_learning_curves_show_validation_and_training_loss() -> None:
+    figure = Figures(small()).learning_curves(trials=[0])
+    folds, mean, training = [trace for trace in figure.data if trace.yaxis == "y2"]
+    assert list(folds.y)[:2] == pytest.approx([1.1, 1.0])
+    assert list(mean.y) == pytest.approx([1.0, 1.0])
+    assert list(training.y) == pytest.approx([0.9, 0.9])
+    assert training.line.dash == "dot"
+
+
+def test_learning_curves_of_another_metric_have_the_same_traces() -> None:
+    """The page exchanges their values, and relies on it."""
+    one, other = (Figures(small()).learning_curves(metric=metric) for metric in (OBJECTIVE, "accuracy"))
+    assert [(trace.name, trace.yaxis) for trace in one.data] == [(trace.name, trace.yaxis) for trace in other.data]
+    mean = of_group(other, "trial 0 (default)")[1]
+    assert list(mean.y) == pytest.approx([0.55, 0.55])
+    assert other.layout.yaxis.title.text == "accuracy"
+
+
+def test_a_value_that_is_not_a_number_is_a_gap() -> None:
+    folds, mean, *_ = of_group(Figures(small()).learning_curves(trials=[3]), "trial 3 (best)")
+    assert list(folds.y) == [0.5, 0.7, None, 0.6, None, 0.9, None]
+    assert list(mean.y) == [0.55, None]
+    assert mean.line.color == BEST
+
+
+def test_trials_that_never_began_are_left_out_of_the_learning_curves() -> None:
+    assert {trace.legendgroup for trace in Figures(small()).learning_curves(trials=[1, 2]).data} == {"trial 1"}
+
+
+def test_each_trial_is_once_in_the_legend() -> None:
+    figure = Figures(small()).learning_curves()
+    shown = [trace.name for trace in figure.data if trace.showlegend]
+    assert sorted(shown) == sorted(set(shown))
+    assert shown[:2] == ["trial 3 (best)", "trial 0 (default)"]
+
+
+def test_what_is_not_there_cannot_be_drawn() -> None:
+    figures = Figures(small())
+    with pytest.raises(UsageError, match=r"no trial 99; it has trials 0 to 6"):
+        figures.learning_curves(trials=[99])
+    with pytest.raises(MetricError, match=r"Did you mean 'accuracy'"):
+        figures.learning_curves(metric="acuracy")
+
+
+def lines(figure: Any) -> dict[str, Any]:
+    return {trace.meta["trial"]: trace for trace in figure.data if trace.meta}
+
+
+def test_parallel_coordinates_are_a_line_a_judged_trial() -> None:
+    figure = Figures(small()).parallel_coordinates()
+    found = lines(figure)
+    assert set(found) == {"trial 0 (default)", "trial 1", "trial 3 (best)", "trial 5"}
+    assert [text.replace("<br>", "") for text in figure.layout.xaxis.ticktext] == [
+        "optimizer",
+        "lr",
+        "momentum",
+        OBJECTIVE,
+    ]
+    assert list(found["trial 3 (best)"].y) == pytest.approx([0, 1, 0.5, 1])
+    assert list(found["trial 0 (default)"].y) == pytest.approx([1, 0, ABSENT, 0])
+    assert found["trial 3 (best)"].line.color == BEST
+
+
+def test_a_pruned_trial_has_no_place_on_the_axis_of_values() -> None:
+    found = lines(Figures(small()).parallel_coordinates())
+    assert len(found["trial 1"].y) == len(found["trial 0 (default)"].y) - 1
+
+
+def test_an_axis_is_logarithmic_where_the_space_is() -> None:
+    figure = Figures(realistic_content()).parallel_coordinates()
+    default = lines(figure)["trial 0 (default)"]
+    assert default.y[0] == pytest.approx((math.log10(2e-5) + 6) / 3)
+    assert default.y[6] == ABSENT
+    ticks = [note.text for note in figure.layout.annotations if note.x == 0]
+    assert ticks == ["1e-6", "1e-5", "1e-4", "0.001", "not used"]
+
+
+def test_without_conditions_nothing_lies_below_the_axes() -> None:
+    history = with_trial(History(), 0, [[0.5]], value=0.5, point=1)
+    figure = Figures(Content("study", "task", {}, history, OBJECTIVE)).parallel_coordinates()
+    assert "not used" not in [note.text for note in figure.layout.annotations]
+    assert min(height for trace in figure.data for height in trace.y if height is not None) >= 0
+
+
+def test_only_the_best_of_very_many_trials_are_drawn() -> None:
+    history = History()
+    for number in range(510):
+        history = with_trial(history, number, [[number / 1000]], value=number / 1000, point=1)
+    figure = Figures(Content("study", "task", {}, history, OBJECTIVE)).parallel_coordinates()
+    assert len(lines(figure)) == 500
+    assert "trial 9" not in lines(figure)
+    assert "500" in figure.layout.title.text
+
+
+@pytest.mark.parametrize("method", ["history", "learning_curves", "parallel_coordinates"])
+def test_a_study_without_trials_says_so(method: str) -> None:
+    figure = getattr(Figures(Content("study", "task", {}, History(), OBJECTIVE)), method)()
+    assert len(figure.data) == 0
+    assert figure.layout.annotations[0].text.startswith("no ")
+
+
+@pytest.mark.parametrize("method", ["history", "learning_curves", "parallel_coordinates"])
+def test_no_figure_can_be_sent_anywhere(method: str) -> None:
+    figure = getattr(Figures(realistic_content(trials=6)), method)()
+    assert '"showSendToCloud": false' in figure.to_html(include_plotlyjs=False)
+    assert '"showSendToCloud": false' in figure.to_html(include_plotlyjs=False, config={"scrollZoom": True})
+    assert '"scrollZoom": true' in figure.to_html(include_plotlyjs=False, config={"scrollZoom": True})
+    assert figure.layout.title.text
+    assert figure.layout.template.layout.colorway

@@ -1,0 +1,228 @@
+"""The report in a real browser: drawn, silent, sortable, and no wider than its window."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from report_samples import realistic_content
+from test_page import evil_content, study
+
+from hpsearch.records import TrialState
+from hpsearch.report import Content, write_page
+
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
+
+pytestmark = pytest.mark.browser
+
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@pytest.fixture(scope="module")
+def chrome(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Chrome]":
+    import shutil
+
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
+        options.add_argument(flag)
+    options.binary_location = shutil.which("chromium") or ""
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
+    yield driver
+    driver.quit()
+
+
+def until(condition: Callable[[], Any], seconds: float = 30) -> Any:
+    """Return what the condition gives as soon as it holds."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, "the page did not come to it"
+        time.sleep(0.05)
+    return found
+
+
+def look(driver: "Chrome", width: int, scheme: str = "light") -> None:
+    """Set the window's inner width, which a headless window itself does not go below 500 pixels, and the scheme."""
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    features = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", features)
+
+
+def opened(driver: "Chrome", path: Path, content: Content) -> "Chrome":
+    driver.get(write_page(path, content).as_uri())
+    until(lambda: driver.execute_script("return document.body.dataset.ready === 'yes'"))
+    return driver
+
+
+@pytest.fixture(scope="module")
+def report(chrome: "Chrome", tmp_path_factory: pytest.TempPathFactory) -> "Chrome":
+    """A page of a realistic study. The tests that change it put it back."""
+    look(chrome, 1400)
+    return opened(chrome, tmp_path_factory.mktemp("page") / "report.html", realistic_content())
+
+
+def silent(driver: "Chrome") -> bool:
+    return [entry for entry in driver.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")] == []
+
+
+def test_three_plots_are_drawn_without_a_word_in_the_console(report: "Chrome") -> None:
+    assert silent(report)
+    drawn = (
+        "return [...document.querySelectorAll('.js-plotly-plot')].map(p => p.querySelectorAll('svg.main-svg').length)"
+    )
+    assert all(count > 0 for count in report.execute_script(drawn))
+    assert len(report.execute_script(drawn)) == 3
+    points = "return document.querySelectorAll('#history .scatterlayer .point').length"
+    assert report.execute_script(points) >= 40
+    assert (
+        report.execute_script("return document.querySelectorAll('#parallel .scatterlayer path.js-line').length") >= 38
+    )
+
+
+def test_nothing_is_loaded_from_anywhere(report: "Chrome") -> None:
+    assert report.execute_script("return performance.getEntriesByType('resource').map(entry => entry.name)") == []
+    report.execute_script(
+        "window.refused = []; addEventListener('securitypolicyviolation', e => refused.push(e.blockedURI))"
+    )
+    report.execute_script("fetch('http://127.0.0.1:9/').catch(() => {})")
+    assert until(lambda: report.execute_script("return window.refused")) == ["http://127.0.0.1:9/"]
+    report.get_log("browser")  # what was just refused is in it
+
+
+def column(driver: "Chrome", index: int) -> list[str]:
+    script = (
+        "return [...document.querySelectorAll(`#trials tbody td:nth-child(${arguments[0]})`)].map(c => c.dataset.sort)"
+    )
+    values: list[str] = driver.execute_script(script, index)
+    return values
+
+
+def click_head(driver: "Chrome", index: int) -> str:
+    script = "const h = document.querySelectorAll('#trials th')[arguments[0] - 1]; h.querySelector('button').click(); "
+    direction: str = driver.execute_script(script + "return h.getAttribute('aria-sort')", index)
+    return direction
+
+
+def test_a_click_on_a_head_sorts(report: "Chrome") -> None:
+    assert click_head(report, 3) == "descending"
+    values = column(report, 3)
+    numbers = [float(value) for value in values if value]
+    assert numbers == sorted(numbers, reverse=True)
+    assert values[len(numbers) :] == [""] * (len(values) - len(numbers))  # those without a value are last
+    assert len(numbers) < len(values)
+    assert click_head(report, 3) == "ascending"
+    values = column(report, 3)
+    assert [float(value) for value in values if value] == sorted(numbers)
+    assert values[-1] == ""
+    assert click_head(report, 2) == "ascending"
+    assert column(report, 2) == sorted(column(report, 2))
+    click_head(report, 7)
+    rates = [float(value) for value in column(report, 7)]
+    assert rates == sorted(rates, reverse=True)
+    assert click_head(report, 1) == "ascending"
+    assert column(report, 1) == [str(number) for number in range(40)]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [400, 1400])
+def test_the_page_does_not_scroll_sideways(report: "Chrome", width: int, scheme: str) -> None:
+    look(report, width, scheme)
+    until(lambda: report.execute_script("return innerWidth") == width)
+    drawn = "return document.querySelector('#history svg').getBoundingClientRect().width / innerWidth"
+    until(lambda: 0.8 < report.execute_script(drawn) < 1)  # figures follow a window that changes
+    assert report.execute_script("return document.documentElement.scrollWidth") <= width
+    report.execute_script("scrollTo(500, 0)")
+    assert report.execute_script("return scrollX") == 0
+    wide = "const box = document.querySelector('#trials').parentElement; return box.scrollWidth > box.clientWidth"
+    assert report.execute_script(wide)  # the table has its own
+    look(report, 1400)
+    assert silent(report)
+
+
+def test_figures_follow_the_colour_scheme(report: "Chrome") -> None:
+    color = "return document.getElementById('history').layout.paper_bgcolor"
+    look(report, 1400, "light")
+    assert until(lambda: report.execute_script(color) == "#ffffff")
+    look(report, 1400, "dark")
+    assert until(lambda: report.execute_script(color) == "#171c22")
+    assert report.execute_script("return document.getElementById('parallel').layout.annotations[0].bgcolor").startswith(
+        "rgba(23"
+    )
+    look(report, 1400, "light")
+
+
+def visible(driver: "Chrome") -> set[str]:
+    script = "return document.getElementById('curves').data.filter(t => t.visible !== false).map(t => t.meta.trial)"
+    return set(driver.execute_script(script))
+
+
+def test_learning_curves_change_their_metric_and_their_trials(report: "Chrome") -> None:
+    assert visible(report) == {"trial 37 (best)", "trial 0 (default)"}
+    report.execute_script(
+        "document.querySelectorAll('.chip')[0].click(); document.querySelectorAll('.chip')[2].click()"
+    )
+    chip = report.execute_script("return document.querySelectorAll('.chip')[2].dataset.trial")
+    assert until(lambda: visible(report)) == {"trial 0 (default)", chip}
+    first = "return document.getElementById('curves').data[1].y[0]"
+    before = report.execute_script(first)
+    report.execute_script(
+        "const s = document.getElementById('metric'); s.value = 'accuracy'; s.dispatchEvent(new Event('change'))"
+    )
+    assert until(lambda: report.execute_script(first) != before)
+    assert report.execute_script(first) == pytest.approx(before + 0.05)
+    assert report.execute_script("return document.querySelector('#curves .ytitle').textContent") == "accuracy"
+    assert visible(report) == {"trial 0 (default)", chip}
+    assert silent(report)
+
+
+def test_dragging_over_an_axis_keeps_the_trials_that_pass_there(report: "Chrome") -> None:
+    from selenium.webdriver import ActionChains
+    from selenium.webdriver.common.by import By
+
+    box = report.find_element(By.CSS_SELECTOR, "#parallel .nsewdrag")
+    report.execute_script("arguments[0].scrollIntoView({block: 'center'})", box)
+    opacity = "return document.getElementById('parallel').data.filter(t => t.meta).map(t => t.opacity)"
+    before = report.execute_script(opacity)
+    # The top of the last axis, where the best values are.
+    right = report.execute_script(
+        "const l = document.getElementById('parallel')._fullLayout; return l.xaxis.d2p(l.xaxis.tickvals.length - 1)"
+    )
+    left, top = -box.size["width"] / 2, -box.size["height"] / 2
+    drag = ActionChains(report).move_to_element_with_offset(box, left + right - 12, top + 6)
+    drag.click_and_hold().move_by_offset(10, 20).move_by_offset(10, 20).release().perform()
+    after = until(lambda: (found := report.execute_script(opacity)) != before and found)
+    assert after[-1] == before[-1] == 1  # the best is drawn last
+    assert 1 <= sum(value > 0.04 for value in after) < len(after) / 2
+    ActionChains(report).double_click(box).perform()
+    assert until(lambda: report.execute_script(opacity) == before)
+
+
+def test_hostile_text_does_not_run(chrome: "Chrome", tmp_path: Path) -> None:
+    look(chrome, 1400)
+    opened(chrome, tmp_path / "evil.html", evil_content())
+    assert silent(chrome)
+    assert "owned'" in chrome.title  # the study's name, as text
+    assert chrome.title != "owned"
+    assert chrome.execute_script("return document.querySelectorAll('img').length") == 0
+
+
+@pytest.mark.parametrize("states", [(), (TrialState.RUNNING,), (TrialState.FAIL,), (TrialState.COMPLETE,)])
+def test_a_study_with_next_to_nothing_in_it(chrome: "Chrome", tmp_path: Path, states: tuple[TrialState, ...]) -> None:
+    look(chrome, 400)
+    opened(chrome, tmp_path / "small.html", study(*states))
+    assert silent(chrome)
+    assert chrome.execute_script("return document.documentElement.scrollWidth") <= 400
+    assert chrome.execute_script("return document.querySelectorAll('.js-plotly-plot svg.main-svg').length") >= 3

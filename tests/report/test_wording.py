@@ -1,0 +1,64 @@
+import math
+
+import pytest
+
+from hpsearch.records import TrialState
+from hpsearch.report.wording import MISSING, duration, ended, escaped, memory, score, setting, signed
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.74213, "0.7421"),
+        (-0.6, "\u22120.6000"),
+        (1234.5678, "1234.6"),
+        (None, MISSING),
+        (math.nan, MISSING),
+        (-math.inf, "\u2212∞"),
+    ],
+)
+def test_scores(value: float | None, text: str) -> None:
+    assert score(value) == text
+
+
+def test_differences_have_a_sign() -> None:
+    assert (signed(0.02), signed(-0.02), signed(0.0)) == ("+0.0200", "\u22120.0200", "0.0000")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (4.1e-05, "4.1e-5"),
+        (0.00036459, "3.646e-4"),
+        (0.001, "0.001"),
+        (0.01, "0.01"),
+        (0.0, "0"),
+        (3, "3"),
+        (1e6, "1e6"),
+        (True, "True"),
+        (None, "none"),
+        ("adamw", "adamw"),
+    ],
+)
+def test_settings(value: object, text: str) -> None:
+    assert setting(value) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (0.25, "0.25 s"), (41.23, "41.2 s"), (59.96, "1 min 0 s"), (200, "3 min 20 s"), (4320, "1 h 12 min")],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_memory() -> None:
+    assert (memory(700 * 2**20), memory(3 * 2**30)) == ("700 MiB", "3.00 GiB")
+
+
+def test_states_read_as_adjectives() -> None:
+    assert [ended(state) for state in (TrialState.FAIL, TrialState.PRUNED)] == ["failed", "pruned"]
+
+
+def test_text_is_escaped() -> None:
+    assert escaped("<script>'\"&") == "&lt;script&gt;&#x27;&quot;&amp;"

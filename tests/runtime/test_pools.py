@@ -1,0 +1,362 @@
+"""One contract, held by every pool; then what only processes of their own have to show."""
+
+import os
+import random
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import Client
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from orders import ends, finish, first, measured, order_of, resumed, run_of, train, workload
+from study_processes import Launcher, StudyProcess, is_alive, is_worker, until
+
+from hpsearch.errors import HpsearchError, NumericsError, TaskError
+from hpsearch.policy.early_stopping import EarlyStopping
+from hpsearch.records import Outcome, Slot
+from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Probe
+from hpsearch.runtime.pools import InlinePool, LocalPool, Pool
+
+CPU = Slot(0, ("cpu",))
+DEATH_SECONDS = 5.0
+"""What a worker may outlive its coordinator."""
+
+
+@pytest.fixture(scope="module")
+def local() -> Iterator[LocalPool]:
+    pool = LocalPool([CPU, Slot(1, ("cpu",))])
+    yield pool
+    pool.close()
+
+
+@pytest.fixture(scope="module", params=["inline", "local"])
+def pool(request: pytest.FixtureRequest) -> Iterator[Pool]:
+    if request.param == "local":
+        yield request.getfixturevalue("local")
+        return
+    inline = InlinePool(CPU)
+    yield inline
+    inline.close()
+
+
+def ready(pool: Pool, tmp_path: Path, study: str, **more) -> str:
+    pool.prepare(workload(pool, tmp_path, study, **more))
+    return study
+
+
+# The contract
+
+
+def test_an_order_ends_once_after_its_evaluations_in_order(pool, tmp_path):
+    order = order_of(ready(pool, tmp_path, "plain"), run_of("plain"))
+    events = train(pool, order)
+    assert [event.evaluation.point for event in events[:-1]] == [1, 2, 3, 4]
+    assert {event.study for event in events} == {"plain"}
+    assert len(ends(events)) == 1
+    assert events[-1].result == replace(events[-1].result, segment=order.segment, outcome=Outcome.OK, point=4, log="")
+    assert events[0].evaluation.metrics.keys() == {"accuracy", "loss"}
+    assert events[0].logits.shape == (20, 3)
+    assert not pool.busy()
+
+
+def test_orders_of_two_studies_take_turns_and_measure_what_they_measure_alone(pool, tmp_path):
+    orders = [order_of(ready(pool, tmp_path, f"turn {i}"), run_of(f"turn {i}", fold=i)) for i in (0, 1)]
+    alone = [measured(train(pool, order)) for order in orders]
+    assert alone[0] != alone[1]
+    together: list = []
+    for order in orders:
+        if not pool.idle():
+            together += finish(pool)
+        pool.submit(pool.idle()[0], order)
+    together += finish(pool)
+    for order, expected in zip(orders, alone, strict=True):
+        assert measured([event for event in together if event.study == order.study]) == expected
+
+
+def test_a_segment_may_end_before_the_horizon_and_go_on_from_nothing(pool, tmp_path):
+    order = order_of(ready(pool, tmp_path, "parts"), run_of("parts"))
+    whole = train(pool, order)
+    part = train(pool, order_of("parts", run_of("parts"), stop=2))
+    assert measured(part) == measured(whole)[:2]
+    rest = train(pool, resumed(order, part))  # without a checkpoint: what lies before is trained and measured again
+    assert measured(rest) == measured(whole)
+
+
+def test_interrupted_it_leaves_a_checkpoint_from_which_it_goes_on_bitwise(pool, tmp_path):
+    order = order_of(ready(pool, tmp_path, "paused", pause=0.02), run_of("paused"))
+    straight = train(pool, order)
+    found, order_now, pauses = [], order, 0
+    for _ in range(10):
+        pool.submit(pool.idle()[0], order_now)
+        events = first(pool, Evaluated)
+        pool.interrupt()
+        pool.interrupt()  # asked twice is asked once
+        events += finish(pool)
+        found += measured(events)
+        if events[-1].result.outcome is Outcome.OK:
+            break
+        assert [type(event) for event in events[-2:]] == [Checkpointed, Ended]
+        assert events[-1].result.outcome is Outcome.PAUSED
+        assert events[-2].point == events[-1].result.point
+        pauses += 1
+        order_now = resumed(order_now, events)
+    assert pauses >= 2
+    assert found == measured(straight)
+
+
+def test_cancelled_it_ends_without_a_checkpoint(pool, tmp_path):
+    order = order_of(ready(pool, tmp_path, "cancelled", pause=0.02), run_of("cancelled"))
+    pool.submit(pool.idle()[0], order)
+    events = first(pool, Evaluated)
+    pool.cancel("another run")
+    pool.cancel("cancelled")
+    pool.interrupt()  # does not bring the checkpoint back
+    events += finish(pool)
+    assert [type(event) for event in events].count(Checkpointed) == 0
+    assert [end.result.outcome for end in ends(events)] == [Outcome.PAUSED]
+    assert len(measured(events)) < 4
+    assert len(measured(train(pool, order))) == 4  # neither the cancelling nor the interruption outlives its order
+
+
+def test_a_task_that_raises_fails_with_its_traceback(pool, tmp_path):
+    events = train(pool, order_of(ready(pool, tmp_path, "raises", trouble="raise"), run_of("raises")))
+    assert [event.result.outcome for event in events] == [Outcome.FAILED]
+    assert "RuntimeError: the toy is broken" in events[0].result.log
+    assert "toy_task.py" in events[0].result.log
+
+
+def test_a_run_whose_loss_is_no_number_has_diverged(pool, tmp_path):
+    events = train(pool, order_of(ready(pool, tmp_path, "diverges", trouble="diverge"), run_of("diverges")))
+    assert [event.result.outcome for event in events] == [Outcome.DIVERGED]
+    assert events[0].result.point == 0
+    assert "loss" in events[0].result.log
+
+
+def test_the_first_run_stops_early_and_others_do_not(pool, tmp_path):
+    study = ready(pool, tmp_path, "early", early_stopping=EarlyStopping(0.5))
+    run = run_of("early", epochs=8, learning_rate=0.5)
+    events = train(pool, order_of(study, run, watched=True))
+    stop = events[-1].result.point
+    assert events[-1].result.outcome is Outcome.OK
+    assert 2 <= stop < run.horizon
+    unwatched = train(pool, order_of(study, run))
+    assert len(measured(unwatched)) == run.horizon
+    assert measured(unwatched)[:stop] == measured(events)
+    gone_on = resumed(order_of(study, run, watched=True), events[: stop - 1])
+    assert train(pool, gone_on)[-1].result.point == stop  # what was measured before counts too
+
+
+def test_a_checkpoint_of_another_run_is_not_used(pool, tmp_path):
+    study = ready(pool, tmp_path, "strange", pause=0.02)
+    pool.submit(pool.idle()[0], order_of(study, run_of("one")))
+    first(pool, Evaluated)
+    pool.interrupt()
+    files = next(event.files for event in finish(pool) if isinstance(event, Checkpointed))
+    other = order_of(study, run_of("other", learning_rate=0.02))
+    expected = measured(train(pool, other))
+    assert measured(train(pool, replace(other, checkpoint=files))) == expected
+
+
+def test_it_says_what_it_computes_with(pool):
+    found = pool.environment()
+    assert found["device_type"] == "cpu"
+    assert found["versions"]["torch"] == torch.__version__
+
+
+def test_other_numerics_are_refused_and_the_pool_goes_on(pool, tmp_path):
+    numerics = workload(pool, tmp_path, "refused").numerics
+    other = replace(numerics, versions={**numerics.versions, "torch": "1.0"})
+    with pytest.raises(NumericsError, match=r"torch is \S+ here and 1.0 there"):
+        pool.prepare(replace(workload(pool, tmp_path, "refused"), numerics=other))
+    assert len(measured(train(pool, order_of(ready(pool, tmp_path, "accepted"), run_of("accepted"))))) == 4
+
+
+def test_the_callers_random_states_and_flags_are_left_alone(tmp_path):
+    def states():
+        return (
+            torch.get_rng_state().numpy().tobytes(),
+            repr(np.random.get_state(legacy=False)),  # noqa: NPY002
+            random.getstate(),
+        )
+
+    def flags():
+        return torch.are_deterministic_algorithms_enabled(), torch.get_float32_matmul_precision(), torch.get_num_threads()
+
+    before_states, before_flags = states(), flags()
+    inline = InlinePool(CPU)
+    train(inline, order_of(ready(inline, tmp_path, "states"), run_of("states")))
+    inline.close()
+    assert states() == before_states
+    assert flags() == before_flags
+
+
+# Processes of their own
+
+
+def test_a_killed_worker_is_lost_and_another_takes_its_place(local, tmp_path):
+    study = ready(local, tmp_path, "killed", pause=0.05)
+    slot = local.idle()[0]
+    order = order_of(study, run_of("killed"))
+    # Meanwhile somebody connects and keeps silent, which must not keep the new worker out.
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.connect(local._listener.address)
+        local.submit(slot, order)
+        events = first(local, Evaluated)
+        before = local.processes()[slot.index]
+        psutil.Process(before).kill()
+        events += finish(local)
+        assert events[-1].result.outcome is Outcome.LOST
+        assert events[-1].result.point == len(measured(events))
+        assert "killed" in events[-1].result.log
+        assert slot not in local.idle()
+        until(lambda: list(local.completed(0.2)) or slot in local.idle(), 240, "no new worker")
+    assert local.processes()[slot.index] not in (before, None)
+    local.submit(slot, resumed(order, events))
+    again = finish(local)
+    assert again[-1].result.outcome is Outcome.OK
+    assert measured(again)[: len(measured(events))] == measured(events)
+
+
+def test_a_worker_that_makes_no_step_is_ended(local, tmp_path, monkeypatch):
+    study = ready(local, tmp_path, "hangs", trouble="hang", flag=str(tmp_path / "flag"))
+    until(lambda: list(local.completed(0.2)) or len(local.idle()) == 2, 240, "workers not ready")
+    monkeypatch.setattr(local, "_hang_after", 6.0)
+    local.submit(local.idle()[0], order_of(study, run_of("hangs")))
+    events = finish(local)
+    assert [event.result.outcome for event in events] == [Outcome.TIMED_OUT]
+    assert "no step for 6 seconds" in events[0].result.log
+    monkeypatch.undo()
+    until(lambda: list(local.completed(0.2)) or len(local.idle()) == 2, 240, "no new worker")
+
+
+def test_a_worker_keeps_its_process_however_much_it_remembers(local, tmp_path):
+    study = ready(local, tmp_path, "hoards", hoard=600)
+    until(lambda: list(local.completed(0.2)) or len(local.idle()) == 2, 240, "workers not ready")
+    before = local.processes()
+    for _ in range(2):
+        assert train(local, order_of(study, run_of("hoards")))[-1].result.outcome is Outcome.OK
+    assert local.processes() == before
+    assert all(psutil.Process(pid).memory_info().rss > 600 << 20 for pid in before.values())
+
+
+def test_the_memory_of_a_worker_does_not_grow_with_the_trials(local, tmp_path):
+    """After 20 trials to warm up, 100 more may add 16 MB: 3 of a thousand of what one trial's leak would come to if its
+    model of a real size stayed, and above what the allocator's fragments were seen to take (1 to 4 MB)."""
+    study = ready(local, tmp_path, "flat")
+    slot = local.idle()[0]
+    worker = psutil.Process(local.processes()[slot.index])
+    after_warmup = 0
+    for number in range(120):
+        if number == 20:
+            after_warmup = worker.memory_info().rss
+        config = {"learning_rate": 0.001 * (number + 1), "epochs": 1, "batch_size": 8 * (1 + number % 3)}
+        local.submit(slot, order_of(study, run_of(f"flat {number}", fold=number % 3, **config)))
+        assert finish(local)[-1].result.outcome is Outcome.OK
+    assert local.processes()[slot.index] == worker.pid
+    assert worker.memory_info().rss - after_warmup < 16 << 20
+
+
+def test_a_stranger_without_the_key_is_turned_away(local, tmp_path):
+    with pytest.raises((AuthenticationError, EOFError, OSError)):
+        Client(local._listener.address, authkey=b"a guess")
+    with Client(local._listener.address) as unauthenticated:
+        unauthenticated.send_bytes(b"x" * 10_000)
+        with pytest.raises((EOFError, OSError)):
+            for _ in range(3):
+                unauthenticated.recv_bytes()
+    assert len(measured(train(local, order_of(ready(local, tmp_path, "after strangers"), run_of("s"))))) == 4
+
+
+def test_a_probe_that_fails_says_why(local, tmp_path):
+    study = ready(local, tmp_path, "probe fails", trouble="raise")
+    with pytest.raises(TaskError, match="the toy is broken"):
+        local.probe(Probe(study, run_of("x").config, 8))
+    until(lambda: list(local.completed(0.2)) or len(local.idle()) == 2, 240, "the worker did not come back")
+
+
+def test_workers_that_cannot_start_are_an_error_and_not_a_wait(monkeypatch):
+    monkeypatch.setattr("hpsearch.runtime.pools.local.serve", _cannot_start)
+    pool = LocalPool([CPU])
+    try:
+        with pytest.raises(HpsearchError, match="ended 3 times before they were ready"):
+            pool.environment()
+    finally:
+        pool.close()
+
+
+def _cannot_start(*_):
+    raise SystemExit(1)
+
+
+def test_closing_ends_workers_and_threads():
+    def threads():
+        return [thread for thread in threading.enumerate() if thread.name.startswith("hpsearch")]
+
+    workers_before, threads_before = set(filter(is_worker, psutil.Process().children())), set(threads())
+    pool = LocalPool([CPU])
+    workers = set(filter(is_worker, psutil.Process().children())) - workers_before
+    pool.close()
+    pool.close()
+    assert len(workers) == 1
+    until(lambda: not any(map(is_alive, workers)), DEATH_SECONDS, "the worker lives")
+    until(lambda: set(threads()) <= threads_before, DEATH_SECONDS, "a thread lives")
+
+
+@pytest.fixture(scope="module")
+def launcher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
+    made = Launcher(tmp_path_factory.mktemp("processes"))
+    yield made
+    made.close()
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("moment", ["starting", "importing", "idle", "training", "hanging with the interpreter's lock"])
+def test_no_worker_outlives_its_coordinator(launcher, tmp_path, moment):
+    environment = {"HPSEARCH_CACHE": str(tmp_path / "cache")}
+    if moment in ("starting", "importing", "idle"):
+        coordinator = launcher.launch("hold_pool")
+        until(lambda: len(coordinator.workers()) == 1, 60, coordinator.text)
+        if moment == "importing":
+            until(lambda: _uses_torch(coordinator.workers()), 120, coordinator.text)
+        if moment == "idle":
+            until(lambda: "ready" in coordinator.text(), 240, coordinator.text)
+    else:
+        flag = tmp_path / "flag"
+        task = {"pause": 0.1} if moment == "training" else {"trouble": "clutch", "flag": str(flag)}
+        coordinator = launcher.launch(
+            "run", environment, folder=str(tmp_path), devices=1, task=task, trials=2, checkpoint_every=0.2
+        )
+        under_way = flag.exists if moment != "training" else (tmp_path / "toy" / "checkpoints").exists
+        until(under_way, 240, coordinator.text)
+    workers = coordinator.workers()
+    assert len(workers) == 1
+    coordinator.kill()
+    until(lambda: not any(is_alive(worker) for worker in workers), DEATH_SECONDS, f"{workers} live")
+
+
+def _uses_torch(workers: list[psutil.Process]) -> bool:
+    return any("libtorch" in mapped.path for worker in workers for mapped in worker.memory_maps())
+
+
+@pytest.mark.chaos
+def test_what_ends_a_process_group_does_not_end_workers(launcher):
+    coordinator = launcher.launch("interrupted_pool")
+    until(lambda: "started" in coordinator.text(), 60, coordinator.text)
+    until(lambda: _signal_group(coordinator) or "ready" in coordinator.text(), 240, coordinator.text)
+    for _ in range(3):
+        _signal_group(coordinator)
+    assert coordinator.wait() == 0, coordinator.text()
+    assert "the same worker" in coordinator.text()
+
+
+def _signal_group(coordinator: StudyProcess) -> None:
+    if coordinator.poll() is None:
+        os.killpg(coordinator.pid, signal.SIGINT)
+        os.killpg(coordinator.pid, signal.SIGTERM)
