@@ -30,11 +30,21 @@ CONFIG: Mapping[str, Any] = MappingProxyType(
 TEMPLATE = go.layout.Template(
     layout={
         "font": {"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "size": 13},
-        "title": {"x": 0, "xref": "paper", "xanchor": "left", "font": {"size": 16}},
+        # At the top of the margin, with room for a legend of two lines below it.
+        "title": {
+            "x": 0,
+            "xref": "paper",
+            "xanchor": "left",
+            "y": 1,
+            "yref": "container",
+            "yanchor": "top",
+            "pad": {"t": 14},
+            "font": {"size": 16},
+        },
         "colorway": [BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY],
         "paper_bgcolor": "white",
         "plot_bgcolor": "white",
-        "margin": {"l": 64, "r": 16, "t": 56, "b": 52},
+        "margin": {"l": 64, "r": 16, "t": 92, "b": 52},
         "hoverlabel": {"align": "left", "font": {"size": 12}},
         "hovermode": "closest",
         "legend": {
