@@ -20,6 +20,7 @@ SPACE = hp.Space(
     batch_size=8,
     warmup_ratio=0.1,
 )
+POINTS = hp.Space(learning_rate=hp.Float(1e-3, 1e-1, grid=[0.01, 0.1]), epochs=1, batch_size=8)
 
 
 @pytest.fixture(autouse=True)
@@ -28,8 +29,8 @@ def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def made(folder: Path, name: str = "toy", **settings: object) -> hp.Study:
-    given = {"sampler": "random", "cv": 2, "pruner": "none", "metrics": ["accuracy"], **settings}
-    return hp.Study(name, ToyTask(), SPACE, folder=folder, **given)
+    given = {"space": SPACE, "sampler": "random", "cv": 2, "pruner": "none", "metrics": ["accuracy"], **settings}
+    return hp.Study(name, ToyTask(), folder=folder, **given)
 
 
 def run(study: hp.Study, trials: int) -> hp.Result:
@@ -38,6 +39,20 @@ def run(study: hp.Study, trials: int) -> hp.Result:
 
 def shown(result: hp.Result) -> pd.DataFrame:
     return result.table().drop(columns="seconds")
+
+
+@pytest.fixture
+def bert_folder(tmp_path: Path) -> Path:
+    from tasks_samples import save_text_model
+
+    return save_text_model(tmp_path / "bert")
+
+
+@pytest.fixture
+def vit_folder(tmp_path: Path) -> Path:
+    from tasks_samples import save_base
+
+    return save_base("vit", tmp_path / "vit")
 
 
 def own_metric(y_true: np.ndarray, y_pred: np.ndarray) -> float:
@@ -55,7 +70,7 @@ def test_a_loaded_study_goes_on_as_the_one_that_was_made(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     "settings",
     [
-        {"sampler": "grid", "early_stopping": None, "repeats": 2, "seed": 7},
+        {"sampler": "grid", "space": POINTS, "early_stopping": None, "repeats": 2, "seed": 7},
         {"sampler": hp.Grid(points=2), "cv": hp.Holdout(0.25), "evaluations_per_epoch": 3},
         {"early_stopping": hp.EarlyStopping(0.5, "objective"), "precision": "fp32", "pruner": "median"},
         {"metric": own_metric, "metrics": ["f1_macro", "neg_log_loss"]},
@@ -63,11 +78,7 @@ def test_a_loaded_study_goes_on_as_the_one_that_was_made(tmp_path: Path) -> None
     ids=["grid", "holdout", "early stopping", "own metric"],
 )
 def test_every_setting_comes_back(tmp_path: Path, settings: dict[str, object]) -> None:
-    if settings["sampler"] == "grid" if "sampler" in settings else False:
-        space = hp.Space(learning_rate=hp.Float(1e-3, 1e-1, grid=[0.01, 0.1]), epochs=1, batch_size=8)
-        study = hp.Study("toy", ToyTask(), space, folder=tmp_path, **{"cv": 2, "pruner": "none", **settings})
-    else:
-        study = made(tmp_path, **settings)
+    study = made(tmp_path, **settings)
     before = run(study, 1)
     found = hp.load("toy", folder=tmp_path)
     assert found.space == study.space
