@@ -86,7 +86,9 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any] | None:
     parser.add_argument("--rows", type=int, default=600)
     parser.add_argument("--trials", type=int, default=16)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--folder", type=Path, default=None, help="where the study is kept; a temporary one if not given")
+    parser.add_argument(
+        "--folder", type=Path, default=None, help="where the study is kept; a temporary one if not given"
+    )
     parser.add_argument("--devices", default="auto")
     given = parser.parse_args(arguments)
     model = minilm()
@@ -98,7 +100,9 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any] | None:
     test = pandas.read_csv(given.data / "test.csv")
     started = time.perf_counter()
     task = hp.TextClassification(str(model), train=train, test=test, text="text", label="label")
-    study = hp.Study("emotion", task, space(), cv=3, metric="f1_macro", metrics=["accuracy"], seed=given.seed, folder=folder)
+    study = hp.Study(
+        "emotion", task, space(), cv=3, metric="f1_macro", metrics=["accuracy"], seed=given.seed, folder=folder
+    )
     result = study.run(trials=given.trials, devices=given.devices)
     searched = time.perf_counter() - started
     print(result.text())

@@ -36,9 +36,7 @@ Storage = Annotated[
     str | None, typer.Option(metavar="URL", help="SQLAlchemy URL of the database, if it is not in the study's folder.")
 ]
 Trials = Annotated[int | None, typer.Option(metavar="N", help="Trials in total, those of earlier calls included.")]
-Timeout = Annotated[
-    str | None, typer.Option(metavar="TIME", help="Pause after this time: 2h, 90m, 1h30m, or seconds.")
-]
+Timeout = Annotated[str | None, typer.Option(metavar="TIME", help="Pause after this time: 2h, 90m, 1h30m, or seconds.")]
 DevicesOption = Annotated[
     str, typer.Option(metavar="DEVICES", help="auto, inline, cpu, cuda, cuda:0, cuda:0,cuda:1, or a number of workers.")
 ]
@@ -315,7 +313,7 @@ def _executed(file: Path) -> dict[str, Any]:
         raise UsageError(f"{error.filename}, line {error.lineno}: {error.msg}.") from error
     except HpsearchError as error:
         raise UsageError(f"{_line_of(error, file)}: {error}") from error
-    except Exception as error:  # noqa: BLE001  (the user's own code: whatever it raises is said in one paragraph)
+    except Exception as error:
         raise UsageError(
             f"{_line_of(error, file)}: {type(error).__name__}: {error}. Mend the file; `python {file}` shows the whole "
             "traceback."

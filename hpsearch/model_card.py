@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 PIPELINES = {"TextClassification": "text-classification", "ImageClassification": "image-classification"}
 
 
-def write_card(
-    folder: Path, result: "Result", trial: Trial, refit: "Refit", test: Mapping[str, float] | None
-) -> None:
+def write_card(folder: Path, result: "Result", trial: Trial, refit: "Refit", test: Mapping[str, float] | None) -> None:
     """Write README.md, which model hubs show, and hpsearch.json, which programs read, into a saved model's folder."""
     facts = _facts(result, trial, refit, test)
     (folder / "hpsearch.json").write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -6,9 +6,7 @@ from typing import Any
 from hpsearch.records import History, Origin
 
 
-def outcome_text(
-    history: History, objective: str, test_shares: Sequence[float] | None, searched: Iterable[str]
-) -> str:
+def outcome_text(history: History, objective: str, test_shares: Sequence[float] | None, searched: Iterable[str]) -> str:
     """Return the trials and the best of them as lines of text.
 
     Args:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from hpsearch.study import Study
 
 
-
 @dataclass(frozen=True)
 class Best:
     """The trial with the highest cross-validated objective, ties to the first asked.
@@ -157,11 +156,9 @@ class Result:
 
     def refit(self, number: int | None = None) -> "Refit":
         """Train a complete trial's configuration (the best by default) on all training rows, up to its own point."""
-        from hpsearch.runtime.refit import refit
-
         trial = self._complete(number)
         assert trial.point is not None
-        return refit(self._workload(), self.study.task.complete(trial.config), trial.point)
+        return self.study.refit(trial.config, trial.point)
 
     def test_scores(self, number: int | None = None) -> Mapping[str, float]:
         """Return a trial's scores on the test rows, after a refit (the best trial's by default).
@@ -177,8 +174,6 @@ class Result:
         """Return (scores, logits) on the test rows, training and scoring only what was not scored before."""
         import numpy as np
 
-        from hpsearch.runtime.refit import score
-
         if self.study.prepared.test_rows == 0:
             raise UsageError(f"The task of {self.study.name!r} has no test rows: give it test=... to score a model.")
         key = digest([dict(self.study.task.complete(trial.config)), trial.point, self.study.run_keys_digest()])
@@ -186,7 +181,7 @@ class Result:
         kept = self.study.folder / "test" / f"{key}.npy"
         if key in stored and kept.exists():
             return stored[key], np.load(kept, allow_pickle=False)
-        scores = score(self._workload(), model if model is not None else self.refit(trial.number).model)
+        scores = self.study.score(model if model is not None else self.refit(trial.number).model)
         _write_array(kept, scores.logits)
         self.study.keep_test_scores(key, dict(scores.metrics))
         return scores.metrics, scores.logits
@@ -234,7 +229,9 @@ class Result:
 
         target = Path(folder)
         if target.exists() and any(target.iterdir()) and not overwrite:
-            raise UsageError(f"{target} is there and not empty; choose another folder, or say overwrite=True (--overwrite).")
+            raise UsageError(
+                f"{target} is there and not empty; choose another folder, or say overwrite=True (--overwrite)."
+            )
         trial = self._complete(number)
         refit = self.refit(trial.number)
         test = self._tested(trial, refit.model)[0] if self.study.prepared.test_rows else None
@@ -325,9 +322,6 @@ class Result:
     def _test_shares(self) -> Sequence[float]:
         folds = self.study.folds
         return [folds.test_share(index) for index in range(len(folds.pairs))]
-
-    def _workload(self) -> Any:
-        return self.study.workload(self.study.stored_numerics())
 
     def _complete(self, number: int | None) -> Trial:
         wanted = self.best.number if number is None else number

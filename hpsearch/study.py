@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from hpsearch.runtime.coordinator import Coordinator
     from hpsearch.runtime.devices import Devices
     from hpsearch.runtime.pools import Pool
+    from hpsearch.runtime.refit import Refit, Scores
     from hpsearch.tasks import Prepared, Task
     from hpsearch.training.numerics import Numerics
 
@@ -448,6 +449,18 @@ class Study:
             checkpoint_every=self.checkpoint_every,
             cache=cache_folder(),
         )
+
+    def refit(self, config: Mapping[str, Any], point: int) -> "Refit":
+        """Train a configuration on all training rows up to an evaluation point, in this process."""
+        from hpsearch.runtime.refit import refit
+
+        return refit(self.workload(self.stored_numerics()), self.task.complete(config), point)
+
+    def score(self, model: Any) -> "Scores":
+        """Score a model on the test rows, as it was evaluated in the search."""
+        from hpsearch.runtime.refit import score
+
+        return score(self.workload(self.stored_numerics()), model)
 
     def keep_test_scores(self, key: str, scores: Mapping[str, float]) -> None:
         """Keep a configuration's scores on the test rows with the study: they are not computed a second time."""

@@ -178,7 +178,9 @@ def test_resume_goes_on_to_the_number_of_trials_that_was_asked_for(ran: str) -> 
     assert [line.split()[0] for line in output.splitlines()[1:7]] == list("012345")
 
 
-def test_list_and_show_need_neither_the_task_nor_its_data(place: Path, ran: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_list_and_show_need_neither_the_task_nor_its_data(
+    place: Path, ran: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shutil.rmtree(place / "cache")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     for words in (["list"], ["show", "toy"]):
@@ -212,9 +214,7 @@ def test_list_says_where_there_is_nothing() -> None:
 
 
 def test_a_database_elsewhere_is_named_by_its_url(place: Path) -> None:
-    (place / "toy_study.py").write_text(
-        STUDY.format(pause=0).replace("cv=2", 'cv=2, storage="sqlite:///shared.db"')
-    )
+    (place / "toy_study.py").write_text(STUDY.format(pause=0).replace("cv=2", 'cv=2, storage="sqlite:///shared.db"'))
     assert hpsearch("run", "toy_study.py", "--trials", 2, "--devices", "inline")[0] == 0
     code, message = error("show", "toy")
     assert code == 2
@@ -246,8 +246,14 @@ def test_a_failed_trial_names_its_log(place: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("import hpsearch as hp\n\nimport nosuchmodule\n", "line 3: ModuleNotFoundError: No module named 'nosuchmodule'"),
-        ("import hpsearch as hp\nspace = hp.Space(\n  learning_rate=hp.Float(1.0, 0.1),\n)\n", "line 3: Float(1.0, 0.1)"),
+        (
+            "import hpsearch as hp\n\nimport nosuchmodule\n",
+            "line 3: ModuleNotFoundError: No module named 'nosuchmodule'",
+        ),
+        (
+            "import hpsearch as hp\nspace = hp.Space(\n  learning_rate=hp.Float(1.0, 0.1),\n)\n",
+            "line 3: Float(1.0, 0.1)",
+        ),
         ("study = (\n", "line 1: '(' was never closed"),
         ("def broken():\n    return 1 / 0\n\nbroken()\n", "line 2: ZeroDivisionError"),
         ("x = 1\n", "defines no study"),

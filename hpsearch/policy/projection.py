@@ -119,9 +119,7 @@ class ProjectedStorage(BaseStorage):
         trial.distributions = {**trial.distributions, param_name: distribution}
         trial.params = {**trial.params, param_name: distribution.to_external_repr(param_value_internal)}
 
-    def set_trial_state_values(
-        self, trial_id: int, state: OptunaState, values: Sequence[float] | None = None
-    ) -> bool:
+    def set_trial_state_values(self, trial_id: int, state: OptunaState, values: Sequence[float] | None = None) -> bool:
         self._by_id[trial_id].state = state
         self._by_id[trial_id].values = None if values is None else list(values)
         return True

@@ -14,14 +14,18 @@ def trial(number: int, config: Mapping[str, Any] | None = None, *, horizon: int 
     return Trial(number, whole, params, TrialState.RUNNING, Origin.SAMPLER, runs)
 
 
-def measured(history: History, number: int, fold: int, scores: Sequence[float], losses: Sequence[float] = ()) -> History:
+def measured(
+    history: History, number: int, fold: int, scores: Sequence[float], losses: Sequence[float] = ()
+) -> History:
     """Append evaluations of one run; the loss falls unless given."""
     key = history.trials[number].runs[fold].key
     start = len(history.of(key))
     for offset, score in enumerate(scores, 1):
         loss = losses[offset - 1] if losses else 1.0 / (start + offset)
         point = start + offset
-        history = history.with_evaluation(Evaluation(key, point, point / 2, 1.0, {"f1": score, "loss": loss}, 1e-3, point))
+        history = history.with_evaluation(
+            Evaluation(key, point, point / 2, 1.0, {"f1": score, "loss": loss}, 1e-3, point)
+        )
     return history
 
 

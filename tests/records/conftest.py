@@ -10,9 +10,9 @@ import sqlalchemy
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from records_samples import new_store, url_of  # noqa: E402  (the module lies beside this file)
+from records_samples import new_store, url_of
 
-from hpsearch.records.store import Store  # noqa: E402
+from hpsearch.records.store import Store
 
 SERVER = os.environ.get("HPSEARCH_TEST_DATABASE")
 

@@ -16,7 +16,9 @@ from hpsearch.runtime.pools import Pool
 from hpsearch.training.numerics import resolve_numerics
 
 ROWS = 60
-FOLDS = tuple((np.flatnonzero(np.arange(ROWS) % 3 != fold), np.flatnonzero(np.arange(ROWS) % 3 == fold)) for fold in range(3))
+FOLDS = tuple(
+    (np.flatnonzero(np.arange(ROWS) % 3 != fold), np.flatnonzero(np.arange(ROWS) % 3 == fold)) for fold in range(3)
+)
 
 
 def workload(pool: Pool, cache: Path, study: str, early_stopping: EarlyStopping | None = None, **task: Any) -> Workload:

@@ -129,8 +129,8 @@ def _forked(request: Mapping[str, Any]) -> int:
 
 
 def main() -> None:
-    import toy_studies
     import torch
+    import toy_studies
     import transformers  # noqa: F401
 
     import hpsearch.analysis

@@ -182,12 +182,16 @@ def test_the_callers_random_states_and_flags_are_left_alone(tmp_path):
     def states():
         return (
             torch.get_rng_state().numpy().tobytes(),
-            repr(np.random.get_state(legacy=False)),  # noqa: NPY002
+            repr(np.random.get_state(legacy=False)),
             random.getstate(),
         )
 
     def flags():
-        return torch.are_deterministic_algorithms_enabled(), torch.get_float32_matmul_precision(), torch.get_num_threads()
+        return (
+            torch.are_deterministic_algorithms_enabled(),
+            torch.get_float32_matmul_precision(),
+            torch.get_num_threads(),
+        )
 
     before_states, before_flags = states(), flags()
     inline = InlinePool(CPU)

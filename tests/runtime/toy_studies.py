@@ -163,7 +163,9 @@ def known_of(folder: Path, name: str = "toy") -> dict[str, Any]:
     found = {
         "trials": {number: asdict(trial) for number, trial in history.trials.items()},
         "evaluations": {
-            key: [{name: each for name, each in asdict(evaluation).items() if name not in MEASURED} for evaluation in all_]
+            key: [
+                {name: each for name, each in asdict(evaluation).items() if name not in MEASURED} for evaluation in all_
+            ]
             for key, all_ in history.evaluations.items()
         },
         "predictions": predictions(folder, name),

@@ -114,7 +114,7 @@ class ToyLearner:
             self._trouble(len(batch["inputs"]))
             time.sleep(self._task.pause)
             # Numbers that depend on every random state a run has.
-            noise = 1.0 + 0.01 * random.random() + 0.01 * np.random.normal()  # noqa: NPY002
+            noise = 1.0 + 0.01 * random.random() + 0.01 * np.random.normal()
             batch = {"inputs": batch["inputs"] * (noise * (float("nan") if self._task.trouble == "diverge" else 1.0))}
         return model.head(model.dropout(torch.relu(model.body(batch["inputs"]))))
 

@@ -1,0 +1,122 @@
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpsearch.errors import UsageError
+from hpsearch.records import Slot
+from hpsearch.runtime.devices import Inventory, inventory, slots, worker_device, worker_environment
+
+NOTHING = Inventory(cuda=0, mps=False, cores=3)
+GPUS = Inventory(cuda=4, mps=False, cores=8)
+APPLE = Inventory(cuda=0, mps=True, cores=10)
+
+
+def named(devices, found) -> list[str]:
+    made = slots(devices, found)
+    assert [slot.index for slot in made] == list(range(len(made)))
+    assert all(len(slot.devices) == 1 for slot in made)
+    return [slot.devices[0] for slot in made]
+
+
+@pytest.mark.parametrize(
+    ("devices", "found", "expected"),
+    [
+        ("auto", NOTHING, ["cpu"] * 3),
+        ("auto", GPUS, ["cuda:0", "cuda:1", "cuda:2", "cuda:3"]),
+        ("auto", APPLE, ["mps"]),
+        ("inline", NOTHING, ["cpu"]),
+        ("inline", GPUS, ["cuda:0"]),
+        ("inline", APPLE, ["mps"]),
+        ("cpu", GPUS, ["cpu"] * 8),
+        ("cuda", GPUS, ["cuda:0", "cuda:1", "cuda:2", "cuda:3"]),
+        ("cuda:2", GPUS, ["cuda:2"]),
+        ("mps", APPLE, ["mps"]),
+        (2, NOTHING, ["cpu", "cpu"]),
+        (5, NOTHING, ["cpu"] * 5),
+        (2, GPUS, ["cuda:0", "cuda:1"]),
+        ([1, 3], GPUS, ["cuda:1", "cuda:3"]),
+        (["cuda:1", "cpu"], GPUS, ["cuda:1", "cpu"]),
+        (("cpu", "cpu"), NOTHING, ["cpu", "cpu"]),
+    ],
+)
+def test_a_slot_for_each_worker(devices, found, expected):
+    assert named(devices, found) == expected
+
+
+@pytest.mark.parametrize(
+    ("devices", "found", "message"),
+    [
+        (0, NOTHING, "0 is not a number of workers"),
+        (-1, NOTHING, "-1 is not a number of workers"),
+        (True, NOTHING, "True is not a number of workers"),
+        (5, GPUS, "asks for 5 GPUs, and this process sees 4"),
+        ([], NOTHING, "names no device"),
+        ("cuda", NOTHING, "sees 0 CUDA"),
+        ("cuda:4", GPUS, "cuda:4, and this process sees 4"),
+        ([0, 7], GPUS, "cuda:7, and this process sees 4"),
+        ([0], NOTHING, "cuda:0, and this process sees 0"),
+        ("mps", GPUS, "no|none here"),
+        ("gpu", GPUS, "'gpu' is not understood"),
+        ("inlin", GPUS, "Did you mean 'inline'"),
+        ("cuda:one", GPUS, "not understood"),
+        ("cpu:1", NOTHING, "not understood"),
+        (["cuda:-1"], GPUS, "not understood"),
+    ],
+)
+def test_what_is_not_there_is_refused_by_name(devices, found, message):
+    with pytest.raises(UsageError, match=message):
+        slots(devices, found)
+
+
+def seen(slot: Slot, inherited: dict[str, str], threads: int = 1) -> str:
+    return worker_environment(slot, inherited, threads)["CUDA_VISIBLE_DEVICES"]
+
+
+def test_a_number_counts_within_what_this_process_was_given():
+    assert seen(Slot(0, ("cuda:1",)), {}) == "1"
+    assert seen(Slot(0, ("cuda:0",)), {"CUDA_VISIBLE_DEVICES": "2,5"}) == "2"
+    assert seen(Slot(0, ("cuda:1",)), {"CUDA_VISIBLE_DEVICES": "2,5"}) == "5"
+    assert seen(Slot(0, ("cuda:1",)), {"CUDA_VISIBLE_DEVICES": " 2 , 5 "}) == "5"
+
+
+def test_devices_named_by_uuid_keep_their_names():
+    given_names = "GPU-8932f937-d72c-4106-c12f-20bd9faed9f6,MIG-1c5fd8f0-0e5e-5d2b-9d6a-3f4b6f1f7b2a"
+    assert seen(Slot(0, ("cuda:1",)), {"CUDA_VISIBLE_DEVICES": given_names}) == given_names.split(",")[1]
+
+
+def test_a_worker_on_the_cpu_sees_no_gpu():
+    assert seen(Slot(0, ("cpu",)), {"CUDA_VISIBLE_DEVICES": "2,5"}) == ""
+
+
+def test_numbers_follow_the_bus_unless_the_user_chose():
+    slot = Slot(0, ("cuda:0",))
+    assert worker_environment(slot, {}, 1)["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
+    assert worker_environment(slot, {"CUDA_DEVICE_ORDER": "FASTEST_FIRST"}, 1)["CUDA_DEVICE_ORDER"] == "FASTEST_FIRST"
+
+
+def test_threads_and_what_determinism_needs_are_set_before_torch_starts():
+    found = worker_environment(Slot(0, ("cpu",)), {"OMP_NUM_THREADS": "16"}, 2)
+    assert (found["OMP_NUM_THREADS"], found["MKL_NUM_THREADS"]) == ("2", "2")
+    assert found["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    inherited = {"CUBLAS_WORKSPACE_CONFIG": ":16:8"}
+    assert worker_environment(Slot(0, ("cpu",)), inherited, 2)["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
+
+
+@given(st.lists(st.integers(0, 63), unique=True, min_size=1, max_size=8))
+def test_no_two_workers_share_a_gpu(visible):
+    inherited = {"CUDA_VISIBLE_DEVICES": ",".join(map(str, visible))}
+    made = slots("auto", Inventory(len(visible), False, 1))
+    assert [int(seen(slot, inherited)) for slot in made] == visible
+
+
+def test_a_worker_names_its_device_as_the_first_that_it_sees():
+    assert worker_device(Slot(0, ("cuda:3",))) == "cuda:0"
+    assert worker_device(Slot(1, ("cpu",))) == "cpu"
+    assert worker_device(Slot(0, ("mps",))) == "mps"
+
+
+def test_this_machine_has_a_core():
+    found = inventory()
+    assert 1 <= found.cores <= (os.cpu_count() or 1)

@@ -1,0 +1,113 @@
+from dataclasses import replace
+
+import pytest
+from samples import measured, stopped, trial
+
+from hpsearch.records import History, Segment, Slot, Trial, TrialState
+from hpsearch.runtime.scheduler import Scheduler
+
+SLOT = Slot(0, ("cpu",))
+
+
+class Asked:
+    """A sampler of so many trials, and the History that they are added to."""
+
+    def __init__(self, *trials: Trial, history: History | None = None) -> None:
+        self.left = list(trials)
+        self.history = history or History()
+
+    def __call__(self) -> History | None:
+        if not self.left:
+            return None
+        self.history = self.history.with_trial(self.left.pop(0))
+        return self.history
+
+
+def begun(*trials: Trial) -> History:
+    return History.of_trials(trials)
+
+
+def test_later_folds_wait_for_the_first_ones_stop():
+    history = begun(trial(0))
+    scheduler = Scheduler(Asked(), 1)
+    first = scheduler.next_segment(history, SLOT)
+    assert first == Segment(history.trials[0].runs[0], 0, 4)
+    assert scheduler.next_segment(history, SLOT) is None
+    history = stopped(measured(history, 0, 0, [0.1, 0.2, 0.3]), 0, 3)
+    scheduler.ended(first.run)
+    later = [scheduler.next_segment(history, SLOT) for _ in range(3)]
+    assert later == [Segment(run, 0, 3) for run in history.trials[0].runs[1:]] + [None]
+
+
+def test_a_run_in_flight_is_not_handed_out_twice_and_goes_on_where_it_stands():
+    history = begun(trial(0))
+    scheduler = Scheduler(Asked(), 1)
+    segment = scheduler.next_segment(history, SLOT)
+    history = measured(history, 0, 0, [0.1, 0.2])
+    assert scheduler.next_segment(history, SLOT) is None
+    scheduler.ended(segment.run)
+    assert scheduler.next_segment(history, SLOT) == Segment(segment.run, 2, 4)
+
+
+def test_what_was_begun_goes_before_what_is_new():
+    asked = Asked(trial(2), history=begun(trial(0), trial(1)))
+    scheduler = Scheduler(asked, 3)
+    order = [scheduler.next_segment(asked.history, SLOT).run.key for _ in range(3)]
+    assert order == ["0-0", "1-0", "2-0"]
+
+
+def test_equal_configs_share_a_run():
+    first, equal, other = trial(0), replace(trial(0), number=1), trial(2)
+    asked = Asked(equal, other, history=begun(first))
+    scheduler = Scheduler(asked, 3)
+    keys = [scheduler.next_segment(asked.history, SLOT).run.key for _ in range(2)]
+    assert keys == ["0-0", "2-0"]
+    assert len(asked.history.trials) == 3
+    assert scheduler.next_segment(asked.history, SLOT) is None
+
+
+def test_trials_is_a_total():
+    asked = Asked(*(trial(number) for number in range(1, 9)), history=begun(trial(0)))
+    scheduler = Scheduler(asked, 3)
+    while scheduler.next_segment(asked.history, SLOT) is not None:
+        pass
+    assert list(asked.history.trials) == [0, 1, 2]
+
+
+def test_without_a_total_the_sampler_says_when_it_is_over():
+    asked = Asked(trial(0), trial(1))
+    scheduler = Scheduler(asked, None)
+    segments = [scheduler.next_segment(asked.history, SLOT) for _ in range(3)]
+    assert [None if s is None else s.run.key for s in segments] == ["0-0", "1-0", None]
+    assert not scheduler.has_work(asked.history)
+    asked.left.append(trial(2))
+    assert scheduler.next_segment(asked.history, SLOT) is None  # a spent sampler is not asked again
+
+
+def test_there_is_work_while_a_run_waits_or_a_trial_may_be_asked_for():
+    asked = Asked(trial(0))
+    scheduler = Scheduler(asked, 1)
+    assert scheduler.has_work(History())
+    segment = scheduler.next_segment(History(), SLOT)
+    assert not scheduler.has_work(asked.history)  # all in flight: the pool is busy instead
+    scheduler.ended(segment.run)
+    assert scheduler.has_work(asked.history)
+    done = asked.history.with_trial(replace(trial(0), state=TrialState.PRUNED))
+    assert not scheduler.has_work(done)
+
+
+def test_a_closed_scheduler_hands_out_nothing():
+    asked = Asked(trial(1), history=begun(trial(0)))
+    scheduler = Scheduler(asked, 5)
+    scheduler.close()
+    assert scheduler.next_segment(asked.history, SLOT) is None
+    assert not scheduler.has_work(asked.history)
+    assert len(asked.left) == 1
+
+
+@pytest.mark.parametrize(("stop", "watched"), [(None, True), (3, False)])
+def test_only_a_first_run_without_a_stop_is_watched(stop, watched):
+    history = begun(replace(trial(0), stop=stop))
+    scheduler = Scheduler(Asked(), 1)
+    assert scheduler.is_watched(history, history.trials[0].runs[0]) is watched
+    assert not scheduler.is_watched(history, history.trials[0].runs[1])
