@@ -512,7 +512,7 @@ def _interruptible(coordinator: "Coordinator") -> Iterator[threading.Event]:
         yield interruption
         return
 
-    def pause(number: int, frame: Any) -> None:
+    def pause(_number: int, _frame: Any) -> None:
         interruption.set()
         for name in (signal.SIGINT, signal.SIGTERM):
             signal.signal(name, before[name])

@@ -54,7 +54,7 @@ MEDIAN_STARTUP_TRIALS = 4
 """Complete trials that the median pruner wants to see first; the literature default is one of them."""
 
 
-def resolve_pruner(pruner: str | None | optuna.pruners.BasePruner, space: Space, objective: str) -> Pruner:
+def resolve_pruner(pruner: str | optuna.pruners.BasePruner | None, space: Space, objective: str) -> Pruner:
     """Return the pruner that a study was asked for.
 
     "median" never judges on the first quarter of the first fold, where every curve is still on its plateau.

@@ -123,7 +123,7 @@ def test_a_disk_that_refuses_is_a_store_error_and_the_older_one_stays(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(StoreError, match="No space left.*byte budget"):
+    with pytest.raises(StoreError, match=r"No space left.*byte budget"):
         folder.write(RUN, 2, 20, NEW)
     assert folder.read(RUN) == Checkpoint(1, 10, OLD)
     assert (folder.bytes_used, names(folder)) == (used, [f"{RUN}.1"])

@@ -69,7 +69,7 @@ def test_every_connection_is_durable_and_the_file_is_in_wal_mode(tmp_path: Path)
 
 def test_a_folder_that_cannot_be_made_is_a_store_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StoreError, match="cannot be made here.*folder"):
+    with pytest.raises(StoreError, match=r"cannot be made here.*folder"):
         prepare_file(parse_url(url_of(tmp_path / "file")))
 
 

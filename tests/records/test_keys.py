@@ -32,7 +32,7 @@ def test_floats_have_one_digest_exactly_when_they_have_the_same_bits(one: float,
 
 
 def test_what_is_not_a_number_has_no_digest() -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="JSON compliant"):
         digest({"learning_rate": math.nan})
 
 

@@ -47,7 +47,7 @@ def test_a_study_is_made_once(url: str) -> None:
 
 def test_a_name_that_is_nearly_right_is_suggested(url: str) -> None:
     Store.create(url, "emotion", {}).close()
-    with pytest.raises(StudyNotFoundError, match="no study 'emotoin'. Did you mean 'emotion'.*Known here: emotion"):
+    with pytest.raises(StudyNotFoundError, match=r"no study 'emotoin'. Did you mean 'emotion'.*Known here: emotion"):
         Store.open(url, "emotoin")
 
 
@@ -73,7 +73,7 @@ def test_a_study_of_a_later_version_is_refused(url: str) -> None:
     with engine.begin() as connection:
         connection.execute(update(tables.studies).values(layout=tables.LAYOUT + 1))
     engine.dispose()
-    with pytest.raises(StoreError, match="later version.*Upgrade"):
+    with pytest.raises(StoreError, match=r"later version.*Upgrade"):
         Store.open(url, "emotion")
 
 
@@ -115,7 +115,7 @@ def test_an_optuna_study_of_that_name_is_taken_if_it_maximizes(url: str) -> None
         store.acquire()
         assert store.history.trials == {}
         assert add_trial(store, 0).number == 1  # a gap where the other tool's trial is
-    with pytest.raises(StoreError, match="MINIMIZE.*another name"):
+    with pytest.raises(StoreError, match=r"MINIMIZE.*another name"):
         Store.create(url, "loss", {})
     assert Store.names(url) == ["emotion"]
 

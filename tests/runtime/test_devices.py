@@ -57,7 +57,7 @@ def test_a_slot_for_each_worker(devices, found, expected):
         ("cuda:4", GPUS, "cuda:4, and this process sees 4"),
         ([0, 7], GPUS, "cuda:7, and this process sees 4"),
         ([0], NOTHING, "cuda:0, and this process sees 0"),
-        ("mps", GPUS, "no|none here"),
+        ("mps", GPUS, "there is none here"),
         ("gpu", GPUS, "'gpu' is not understood"),
         ("inlin", GPUS, "Did you mean 'inline'"),
         ("cuda:one", GPUS, "not understood"),

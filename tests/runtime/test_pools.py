@@ -125,6 +125,15 @@ def test_cancelled_it_ends_without_a_checkpoint(pool, tmp_path):
     assert len(measured(train(pool, order))) == 4  # neither the cancelling nor the interruption outlives its order
 
 
+def test_a_wait_ends_in_time_though_nothing_is_found(pool, tmp_path):
+    order = order_of(ready(pool, tmp_path, "slow", pause=0.3), run_of("slow", epochs=1))
+    pool.submit(pool.idle()[0], order)
+    waits = [list(pool.completed(0.05)) for _ in range(3)]
+    assert waits == [[], [], []]
+    assert pool.busy()
+    assert finish(pool)[-1].result.outcome is Outcome.OK
+
+
 def test_a_task_that_raises_fails_with_its_traceback(pool, tmp_path):
     events = train(pool, order_of(ready(pool, tmp_path, "raises", trouble="raise"), run_of("raises")))
     assert [event.result.outcome for event in events] == [Outcome.FAILED]

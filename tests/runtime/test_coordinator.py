@@ -1,0 +1,217 @@
+import logging
+import threading
+from dataclasses import replace
+
+import pytest
+from toy_studies import known_of, table, toy_study
+
+from hpsearch.errors import LeaseLostError, StudyFailedError
+from hpsearch.records import Action, Origin, TrialState
+from hpsearch.runtime.coordinator import Coordinator
+from hpsearch.runtime.messages import Ended, Evaluated
+from hpsearch.runtime.pools import InlinePool
+
+
+class PruneAtOnce:
+    """Prunes every trial but the first wherever it may."""
+
+    def reason_to_prune(self, history, trial):
+        return "at once" if trial.number else None
+
+
+@pytest.fixture
+def submitted(monkeypatch):
+    """Every order that an inline pool was given."""
+    orders = []
+    real = InlinePool.submit
+    monkeypatch.setattr(InlinePool, "submit", lambda pool, slot, order: (orders.append(order), real(pool, slot, order)))
+    return orders
+
+
+def states_in_optuna(study) -> list[str]:
+    return [trial.state.name for trial in study.optuna.get_trials(deepcopy=False)]
+
+
+def run(study, trials=None, **more):
+    return study.run(trials=trials, devices="inline", progress=False, **more)
+
+
+def test_what_was_recorded_and_not_decided_is_decided_on_taking_up(tmp_path, monkeypatch, submitted):
+    real = Coordinator.settle
+
+    def interrupted(coordinator, number):
+        history = coordinator._store.history
+        if number == 0 and all(history.point(run) == run.horizon for run in history.trials[0].runs):
+            raise KeyboardInterrupt
+        real(coordinator, number)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Coordinator, "settle", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(toy_study(tmp_path), 1)
+    study = toy_study(tmp_path)
+    assert study.store().history.trials[0].state is TrialState.WAITING
+    trained = len(submitted)
+    run(study, 1)
+    assert study.store().history.trials[0].state is TrialState.COMPLETE
+    assert len(submitted) == trained
+    assert states_in_optuna(study) == ["COMPLETE"]
+
+
+def test_what_a_worker_finds_after_its_trial_was_pruned_is_not_recorded(tmp_path, monkeypatch):
+    late = []
+
+    class LatePool(InlinePool):
+        """Its worker measures one point more before it hears that it is to stop."""
+
+        def completed(self, timeout):
+            for event in super().completed(timeout):
+                if isinstance(event, Evaluated):
+                    self.last = event
+                if isinstance(event, Ended) and self._stop is not None:
+                    point = self.last.evaluation.point + 1
+                    late.append((self.last.evaluation.run, point))
+                    yield replace(self.last, evaluation=replace(self.last.evaluation, point=point))
+                yield event
+
+    monkeypatch.setattr("hpsearch.runtime.pools.InlinePool", LatePool)
+    monkeypatch.setattr("hpsearch.policy.pruning.resolve_pruner", lambda *_: PruneAtOnce())
+    study = toy_study(tmp_path)
+    run(study, 3)
+    history = study.store().history
+    assert [trial.state for trial in history.trials.values()] == [TrialState.COMPLETE, *[TrialState.PRUNED] * 2]
+    assert len(late) == 2
+    for key, point in late:
+        assert len(history.of(key)) == point - 1
+
+
+def test_the_first_trials_failing_alike_end_the_study_with_the_traceback(tmp_path):
+    study = toy_study(tmp_path, {"trouble": "raise"})
+    with pytest.raises(StudyFailedError, match=r"(?s)first 3 trials.*toy_task\.py.*RuntimeError: the toy is broken"):
+        run(study)
+    assert states_in_optuna(study) == ["FAIL"] * 3
+    assert len(list((study.folder / "logs").iterdir())) == 3
+
+
+def test_a_failing_trial_ends_alone_and_names_its_log(tmp_path, caplog):
+    study = toy_study(tmp_path, {"trouble": "raise at 16"})
+    with caplog.at_level(logging.WARNING, "hpsearch"):
+        result = run(study)
+    history = study.store().history
+    for trial in history.trials.values():
+        expected = TrialState.FAIL if trial.config["batch_size"] == 16 else TrialState.COMPLETE
+        assert trial.state is expected
+    failed = history.finished(TrialState.FAIL)
+    assert len(failed) == 6
+    for trial in failed:
+        log = study.folder / "logs" / f"trial-{trial.number:04d}-fold-0.log"
+        assert "RuntimeError: the toy is broken" in log.read_text()
+        assert f"logs/{log.name}" in caplog.text
+    assert set(result.table().query("state == 'fail'")["number"]) == {trial.number for trial in failed}
+
+
+@pytest.mark.parametrize("budget", [1, 9000])
+def test_checkpoints_stay_within_their_budget_and_change_nothing(tmp_path, caplog, budget):
+    def weigh(study, trial):
+        sizes.append(sum(path.stat().st_size for path in (study.folder / "checkpoints").rglob("*") if path.is_file()))
+
+    sizes: list[int] = []
+    run(toy_study(tmp_path / "undisturbed"), 4)
+    study = toy_study(tmp_path / "tight", checkpoint_every=0.0, checkpoint_bytes=budget, callbacks=[weigh])
+    with caplog.at_level(logging.WARNING, "hpsearch"):
+        run(study, 4)
+    assert ("byte budget" in caplog.text) == (budget == 1)
+    assert len(sizes) == 4
+    assert max(sizes) <= budget
+    assert not list((study.folder / "checkpoints").iterdir())
+    assert known_of(tmp_path / "tight") == known_of(tmp_path / "undisturbed")
+
+
+def test_callbacks_hear_of_each_ended_trial_once_it_is_durable(tmp_path):
+    heard = []
+
+    def callback(study, trial):
+        stored = {t.number: t.state.name for t in study.optuna.get_trials()}
+        heard.append((trial.number, trial.state.name, stored[trial.number]))
+
+    run(toy_study(tmp_path, callbacks=[callback]), 3)
+    assert heard == [(number, "COMPLETE", "COMPLETE") for number in range(3)]
+
+
+def test_a_callback_can_stop_the_study(tmp_path):
+    study = toy_study(tmp_path, callbacks=[lambda study, trial: study.stop() if trial.number == 1 else None])
+    run(study)
+    assert states_in_optuna(study) == ["COMPLETE", "COMPLETE"]
+    study.callbacks = ()
+    run(study)
+    assert states_in_optuna(study) == ["COMPLETE"] * 12
+
+
+def test_a_timeout_pauses_and_a_later_run_ends_as_if_nothing_had_been(tmp_path):
+    run(toy_study(tmp_path / "undisturbed"), 4)
+    study = toy_study(tmp_path / "timed", {"pause": 0.1})
+    run(study, 4, timeout=1.0)
+    assert "WAITING" in states_in_optuna(study)
+    assert "RUNNING" not in states_in_optuna(study)
+    assert list((study.folder / "checkpoints").iterdir())
+    study.store().close()
+    # The pause is a setting of the task, which decides no number: without it the rest takes no time.
+    run(toy_study(tmp_path / "timed"), 4)
+    assert table(tmp_path / "timed").equals(table(tmp_path / "undisturbed"))
+    assert known_of(tmp_path / "timed") == known_of(tmp_path / "undisturbed")
+
+
+def test_it_can_be_stopped_from_another_thread_between_two_evaluations(tmp_path):
+    study = toy_study(tmp_path, {"pause": 0.3}, evaluations_per_epoch=1)
+    timer = threading.Timer(0.8, study.stop)
+    real = Coordinator.run
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Coordinator, "run", lambda coordinator: (timer.start(), real(coordinator))[1])
+        run(study, 1)
+    timer.join()
+    history = study.store().history
+    assert history.trials[0].state is TrialState.WAITING
+    assert not history.evaluations
+    assert list((study.folder / "checkpoints").iterdir())
+
+
+def test_a_trial_equal_to_an_earlier_one_trains_nothing(tmp_path, submitted):
+    study = toy_study(tmp_path, sampler="random", space=toy_study(tmp_path).space)
+    study.enqueue(study.default)
+    run(study, 2)
+    history = study.store().history
+    assert [trial.origin for trial in history.trials.values()] == [Origin.DEFAULT, Origin.ENQUEUED]
+    assert history.trials[0].runs == history.trials[1].runs
+    assert [trial.state for trial in history.trials.values()] == [TrialState.COMPLETE] * 2
+    assert history.trials[0].value == history.trials[1].value
+    assert len(submitted) == 3
+
+
+def test_a_coordinator_whose_study_was_taken_over_records_nothing_more(tmp_path):
+    import sqlite3
+
+    def take_over(study, trial):
+        connection = sqlite3.connect(study.folder / "study.db")
+        connection.execute("update hpsearch_lease set token = token + 1, owner = 'another'")
+        connection.commit()
+        connection.close()
+
+    study = toy_study(tmp_path, callbacks=[take_over])
+    with pytest.raises(LeaseLostError, match="taken over"):
+        run(study)
+    store = toy_study(tmp_path).store()
+    assert [trial.state for trial in store.history.trials.values()] == [TrialState.COMPLETE]
+    assert len(store.history.evaluations) == 3
+
+
+def test_early_stops_are_decided_by_the_first_fold_and_recorded(tmp_path):
+    study = toy_study(tmp_path, early_stopping=0.5, space=toy_study(tmp_path).space)
+    study.enqueue({"learning_rate": 0.1, "batch_size": 8, "epochs": 2})
+    run(study)
+    store = study.store()
+    stopped = {d.trial: d.stop for _, d in store.decisions() if d.action is Action.STOP_EARLY}
+    assert stopped
+    for number, stop in stopped.items():
+        trial = store.history.trials[number]
+        assert trial.stop == stop < trial.runs[0].horizon
+        assert {len(store.history.of(run.key)) for run in trial.runs} == {stop}
