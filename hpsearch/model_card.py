@@ -1,7 +1,7 @@
 """The model card: what was trained on what, how well it does, and how to use it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,11 @@ if TYPE_CHECKING:
     from hpsearch.result import Result
     from hpsearch.runtime.refit import Refit
 
-PIPELINES = {"TextClassification": "text-classification", "ImageClassification": "image-classification"}
+PIPELINES = {
+    "TextClassification": ("text-classification", "classify(texts, truncation=True{all_labels})"),
+    "ImageClassification": ("image-classification", "classify(images)"),
+}
+"""Name of a task's class to transformers' pipeline for it, and the call; texts are cut where training cut them."""
 
 
 def write_card(folder: Path, result: "Result", trial: Trial, refit: "Refit", test: Mapping[str, float] | None) -> None:
@@ -48,39 +52,54 @@ def _facts(result: "Result", trial: Trial, refit: "Refit", test: Mapping[str, fl
 
 
 def _page(result: "Result", trial: Trial, facts: Mapping[str, Any]) -> str:
-    task = type(result.study.task).__name__
-    pipeline = PIPELINES.get(task)
-    base = Path(str(result.study.task.model)).name
-    validated = facts["cross_validation"]
+    model = str(getattr(result.study.task, "model", "a model"))
+    base, on_hub = (Path(model).name, False) if Path(model).exists() else (model, True)
+    pipeline, _ = PIPELINES.get(type(result.study.task).__name__, (None, ""))
+    head = ["library_name: transformers"]
+    head += [f"pipeline_tag: {pipeline}"] if pipeline else []
+    head += [f"base_model: {model}"] if on_hub else []
     searched = [*result.study.space.parameters, *result.study.space.fixed]
-    config = "\n".join(f"| {name} | {facts['config'][name]} |" for name in searched if name in trial.config)
-    head = ["---", "library_name: transformers", *([f"pipeline_tag: {pipeline}"] if pipeline else []), "---"]
-    use = f'\n```python\nfrom transformers import pipeline\n\nclassify = pipeline("{pipeline}", model="path/to/this/folder")\n```\n'
-    return "\n".join(
-        [
-            *head,
-            f"\n# {result.study.name}\n",
-            f"{base}, fine-tuned for classification among {len(facts['classes'])} classes: "
-            f"{', '.join(str(name) for name in facts['classes'])}. Found by a search of "
-            f"{len(result.history.trials)} trials with hpsearch {facts['hpsearch']}, then trained on all "
-            f"training rows for {facts['epochs_trained']:g} epochs.",
-            use if pipeline else "",
-            "## Scores\n",
-            _scores(facts),
-            "",
-            f"Cross-validated over {len(validated['folds'])} run(s){_interval(validated)}. The cross-validated score "
-            "of the winner of a search leans upwards, because it was chosen by it; the test score does not.\n",
-            "## Configuration\n",
-            "| hyperparameter | value |\n|---|---|",
-            config,
-            "",
-            "## Data and numerics\n",
-            f"- training data `{facts['data']['train']}`, folds `{facts['data']['folds']}`"
-            + (f", test data `{facts['data']['test']}`" if facts["data"]["test"] else ""),
-            f"- pretrained model `{facts['pretrained_model']}`",
-            f"- {_numerics(facts['numerics'] or {})}",
-            "",
-        ]
+    config = [f"| {name} | {facts['config'][name]} |" for name in searched if name in trial.config]
+    validated, data = facts["cross_validation"], facts["data"]
+    test_data = f", test data `{data['test']}`" if data["test"] else ""
+    parts = [
+        "\n".join(["---", *head, "---"]),
+        f"# {result.study.name}",
+        f"{base}, fine-tuned {_labels(result, facts['classes'])}. Found by a search of {len(result.history.trials)} "
+        f"trials with hpsearch {facts['hpsearch']}, then trained on all {result.study.prepared.rows:,} training rows "
+        f"for {facts['epochs_trained']:.3g} epochs.",
+        _use(result),
+        "## Scores",
+        _scores(facts),
+        f"Cross-validated over {len(validated['folds'])} run(s){_interval(validated)}. The cross-validated score of the "
+        "winner of a search leans upwards, because it was chosen by it; the test score does not. Greater is better, "
+        "but for the loss.",
+        "## Configuration",
+        "\n".join(["| hyperparameter | value |", "|---|---|", *config]),
+        "## Data and numerics",
+        f"- training data `{data['train']}`, folds `{data['folds']}`{test_data}\n"
+        f"- pretrained model `{facts['pretrained_model']}`\n"
+        f"- {_numerics(facts['numerics'] or {})}",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _labels(result: "Result", classes: Sequence[Any]) -> str:
+    names = ", ".join(str(name) for name in classes)
+    if result.study.prepared.kind == "multilabel":
+        return f"to tell which of {len(classes)} labels apply: {names}"
+    return f"to tell {len(classes)} classes apart: {names}"
+
+
+def _use(result: "Result") -> str:
+    """Return how the model is called, or an empty text where transformers has no pipeline for its task."""
+    pipeline, call = PIPELINES.get(type(result.study.task).__name__, (None, ""))
+    if pipeline is None:
+        return ""
+    all_labels = ", top_k=None" if result.study.prepared.kind == "multilabel" else ""
+    return (
+        "```python\nfrom transformers import pipeline\n\n"
+        f'classify = pipeline("{pipeline}", model="path/to/this/folder")\n{call.format(all_labels=all_labels)}\n```'
     )
 
 

@@ -333,7 +333,9 @@ class Result:
 
     def _best(self, trial: Trial) -> Best:
         summary = self.summary(trial.number)
-        assert trial.value is not None and trial.point is not None and summary.epoch is not None
+        assert trial.value is not None
+        assert trial.point is not None
+        assert summary.epoch is not None
         runs = [self.history.of(run.key)[: trial.stop] for run in trial.runs]
         curve = tuple(
             (evaluations[0].epoch, sum(e.metrics[self._objective] for e in evaluations) / len(evaluations))
@@ -355,7 +357,7 @@ class Result:
 
     def _task_text(self) -> str:
         task = self.study.task
-        return f"{type(task).__name__} of {Path(str(task.model)).name}"
+        return f"{type(task).__name__} of {Path(str(getattr(task, 'model', 'a model'))).name}"
 
     def _facts(self, description: Description) -> Mapping[str, Any]:
         facts = description.facts

@@ -295,7 +295,7 @@ class Study:
             self.objective  # noqa: B018  (data, model and metrics are checked before anything is written)
             self.measured  # noqa: B018
             self.folds  # noqa: B018
-            # What lies in memory only (a DataFrame) is kept with the study, so that it can be loaded without its script.
+            # What lies in memory only (a DataFrame) is kept with the study, to be loaded without its script.
             self.task = self.task.snapshot(self.folder / "data")
             if Store.exists(self.url, self.name):
                 self._store = Store.open(self.url, self.name)
@@ -359,7 +359,7 @@ class Study:
         from hpsearch.policy.pruning import resolve_pruner
         from hpsearch.records.checkpoints import CheckpointFolder
         from hpsearch.runtime.asking import Asker
-        from hpsearch.runtime.coordinator import Coordinator
+        from hpsearch.runtime.coordinator import Coordinator, Observer
         from hpsearch.runtime.progress import ProgressLine, how_to_resume
 
         numerics = self._numerics(store, pool)
@@ -368,7 +368,10 @@ class Study:
         policy = Policy(objective, self.evaluations_per_epoch, self.early_stopping, pruner)
         asker = Asker(store, self.space, sampler, self.run_keys(numerics), self.task.complete, self.default)
         line = ProgressLine(self.name, objective, trials, self.evaluations_per_epoch) if progress else None
-        observers = [*([line] if line else []), *(_Calling(self, callback) for callback in self.callbacks)]
+        observers: list[Observer] = [
+            *([line] if line else []),
+            *(_Calling(self, callback) for callback in self.callbacks),
+        ]
         checkpoints = CheckpointFolder(self.folder / "checkpoints", self.checkpoint_bytes)
         self._coordinator = Coordinator(
             store, pool, asker.ask, trials, policy, checkpoints,
@@ -416,7 +419,7 @@ class Study:
     def _largest_config(self) -> dict[str, Any]:
         """Return a training config with the largest batch of the space, which needs as much memory as any."""
         searched = self.space.parameters.get("batch_size")
-        given = {"batch_size": max(searched.edges())} if searched is not None else {}
+        given = {"batch_size": max(int(str(edge)) for edge in searched.edges())} if searched is not None else {}
         return self.task.complete({**self.space.fixed, **given})
 
     def stored_numerics(self) -> "Numerics":

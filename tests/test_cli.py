@@ -1,4 +1,4 @@
-"""The command line, as a person uses it: in this process where that is enough, as real processes for signals and locks."""
+"""The command line, as a person uses it: in this process, or as real processes for signals and locks."""
 
 import os
 import re

@@ -12,7 +12,7 @@ from hpsearch.policy.values import complete_value
 from hpsearch.records import Action, Decision, History, Outcome, Run, SegmentResult, Trial
 
 LOST_LIMIT = 3
-"""Dead workers or hangs in a row, none of which got the run further, after which its trial fails: the run is to blame."""
+"""Dead workers or hangs in a row, none of which got the run further, after which its trial fails."""
 
 
 @dataclass(frozen=True)

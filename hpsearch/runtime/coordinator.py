@@ -194,7 +194,7 @@ class Coordinator:
             self._pool.interrupt()
 
     def _keep_within_budget(self, just_written: str) -> None:
-        """Drop checkpoints, of the youngest trials first, until they fit; their runs start anew, and lose nothing else."""
+        """Drop checkpoints, of the youngest trials first, until they fit; their runs start anew."""
         youngest_first = [run.key for trial in reversed(self._store.history.unfinished()) for run in trial.runs]
         others = [key for key in youngest_first if key != just_written]
         for key in [*others, just_written]:

@@ -5,6 +5,7 @@ coordinator.
 """
 
 import ctypes
+import functools
 import os
 import pickle
 import queue
@@ -69,7 +70,7 @@ def _serve(address: str, authkey: bytes, index: int, device: str, heartbeat_ever
     # Heavy imports come after the greeting, so that a coordinator sees that its worker lives.
     import transformers
 
-    from hpsearch.runtime.messages import Close, Prepare, Probe, Probed, Ready, Stop, Train
+    from hpsearch.runtime.messages import Close, Prepare, Probe, Ready, Stop, Train
     from hpsearch.runtime.worker import Worker
     from hpsearch.training.numerics import detect_environment
 
@@ -81,9 +82,9 @@ def _serve(address: str, authkey: bytes, index: int, device: str, heartbeat_ever
     while True:
         match channel.receive():
             case Prepare(workload):
-                channel.send(_answer(workload.study, lambda: worker.prepare(workload) or Ready(os.getpid(), {})))
-            case Probe() as order:
-                channel.send(_answer(order.study, lambda: Probed(worker.probe(order))))
+                channel.send(_answer(workload.study, functools.partial(_prepared, worker, workload)))
+            case Probe() as probe:
+                channel.send(_answer(probe.study, functools.partial(_probed, worker, probe)))
             case Train() as order:
                 for event in worker.train(order, channel.told):
                     if event is not None:
@@ -92,6 +93,19 @@ def _serve(address: str, authkey: bytes, index: int, device: str, heartbeat_ever
                 pass  # it crossed the end of the segment that it was meant for
             case Close():
                 return
+
+
+def _prepared(worker: Any, workload: Any) -> Any:
+    from hpsearch.runtime.messages import Ready
+
+    worker.prepare(workload)
+    return Ready(os.getpid(), {})
+
+
+def _probed(worker: Any, probe: Any) -> Any:
+    from hpsearch.runtime.messages import Probed
+
+    return Probed(worker.probe(probe))
 
 
 def _answer(study: str, work: Callable[[], Any]) -> Any:
