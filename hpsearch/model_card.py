@@ -71,7 +71,7 @@ def _page(result: "Result", trial: Trial, facts: Mapping[str, Any]) -> str:
         _use(result),
         "## Scores",
         _scores(facts),
-        f"Cross-validated over {len(validated['folds'])} run(s){_interval(validated)}. The cross-validated score of the "
+        f"Cross-validated over {len(validated['folds'])} run(s){_interval(validated)}. The cross-validated score of the "  # noqa: E501
         "winner of a search leans upwards, because it was chosen by it; the test score does not. Greater is better, "
         "but for the loss.",
         "## Configuration",

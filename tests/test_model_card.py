@@ -123,7 +123,7 @@ def test_an_export_is_whole_or_not_there(exported: tuple[hp.Result, Path], tmp_p
     """What fails on the way leaves neither a half model nor a temporary folder."""
     result, _ = exported
 
-    class Broken(Exception):
+    class Broken(Exception):  # noqa: N818
         pass
 
     def fail(*_: Any) -> None:

@@ -281,7 +281,7 @@ def test_a_stranger_without_the_key_is_turned_away(local, tmp_path):
         Client(local._listener.address, authkey=b"a guess")
     with Client(local._listener.address) as unauthenticated:
         unauthenticated.send_bytes(b"x" * 10_000)
-        with pytest.raises((EOFError, OSError)):
+        with pytest.raises((EOFError, OSError)):  # noqa: PT012
             for _ in range(3):
                 unauthenticated.recv_bytes()
     assert len(measured(train(local, order_of(ready(local, tmp_path, "after strangers"), run_of("s"))))) == 4

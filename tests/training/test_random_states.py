@@ -48,7 +48,7 @@ def test_an_exception_in_a_block_leaves_them_untouched_too() -> None:
     undisturbed = draw()
     seed_everything(4)
 
-    with pytest.raises(KeyboardInterrupt), RandomStates(9).installed():
+    with pytest.raises(KeyboardInterrupt), RandomStates(9).installed():  # noqa: PT012
         draw()
         raise KeyboardInterrupt
     assert draw() == undisturbed
