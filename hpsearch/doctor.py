@@ -61,11 +61,12 @@ def _cache() -> Finding:
 
 
 def _database() -> Finding:
+    from hpsearch.records.database import sqlite_url
     from hpsearch.records.store import Store
 
     with tempfile.TemporaryDirectory() as folder:
         try:
-            store = Store.create(f"sqlite:///{Path(folder) / 'study.db'}", "doctor", {})
+            store = Store.create(sqlite_url(Path(folder) / "study.db"), "doctor", {})
             store.acquire()
             store.close()
         except HpsearchError as error:

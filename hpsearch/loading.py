@@ -14,6 +14,7 @@ from hpsearch.space import Space
 from hpsearch.study import DATABASE_FILE, DESCRIPTION_FILE, FOLDS_FILE, Study
 
 if TYPE_CHECKING:
+    from hpsearch.records.database import sqlite_url
     from hpsearch.records.store import Store
     from hpsearch.tasks import Task
 
@@ -127,13 +128,14 @@ def _holds_study(place: Path) -> bool:
 
 
 def _open(place: Path, storage: str | None) -> "Store":
+    from hpsearch.records.database import sqlite_url
     from hpsearch.records.store import Store
 
     database = place.resolve() / DATABASE_FILE
     if storage is None and not database.is_file():
         raise _not_found(place)
     name = _description(place).name if (place / DESCRIPTION_FILE).is_file() else place.name
-    return Store.open(storage or f"sqlite:///{database}", name)
+    return Store.open(storage or sqlite_url(Path(database)), name)
 
 
 def _not_found(place: Path) -> StudyNotFoundError:

@@ -214,7 +214,9 @@ class Study:
     @property
     def url(self) -> str:
         """The database's SQLAlchemy URL."""
-        return self.storage or f"sqlite:///{self.folder / DATABASE_FILE}"
+        from hpsearch.records.database import sqlite_url
+
+        return self.storage or sqlite_url(self.folder / DATABASE_FILE)
 
     # ------------------------------------------------------------------ what the study is made of
 

@@ -167,6 +167,8 @@ class Coordinator:
                 self._write_log(result)
                 self._store.record_result(result)
                 self._scheduler.ended(result.segment.run)
+                if result.outcome is Outcome.OK:  # nothing goes on from there
+                    self._checkpoints.remove(result.segment.run.key)
                 return self._trials_of(result.segment.run.key)
 
     def _apply(self, decision: Decision) -> None:

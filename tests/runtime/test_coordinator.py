@@ -1,14 +1,16 @@
 import logging
+import sqlite3
 import threading
 from dataclasses import replace
 
 import pytest
 from toy_studies import known_of, table, toy_study
 
+import hpsearch as hp
 from hpsearch.errors import LeaseLostError, StudyFailedError
-from hpsearch.records import Action, Origin, TrialState
+from hpsearch.records import Action, TrialState
 from hpsearch.runtime.coordinator import Coordinator
-from hpsearch.runtime.messages import Ended, Evaluated
+from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated
 from hpsearch.runtime.pools import InlinePool
 
 
@@ -80,7 +82,7 @@ def test_what_a_worker_finds_after_its_trial_was_pruned_is_not_recorded(tmp_path
     run(study, 3)
     history = study.store().history
     assert [trial.state for trial in history.trials.values()] == [TrialState.COMPLETE, *[TrialState.PRUNED] * 2]
-    assert len(late) == 2
+    assert [point for _, point in late] == [5, 2, 2]
     for key, point in late:
         assert len(history.of(key)) == point - 1
 
@@ -110,21 +112,42 @@ def test_a_failing_trial_ends_alone_and_names_its_log(tmp_path, caplog):
     assert set(result.table().query("state == 'fail'")["number"]) == {trial.number for trial in failed}
 
 
-@pytest.mark.parametrize("budget", [1, 9000])
-def test_checkpoints_stay_within_their_budget_and_change_nothing(tmp_path, caplog, budget):
-    def weigh(study, trial):
-        sizes.append(sum(path.stat().st_size for path in (study.folder / "checkpoints").rglob("*") if path.is_file()))
+@pytest.mark.parametrize("budget", [1, 60_000])
+def test_checkpoints_stay_within_their_budget_and_change_nothing(tmp_path, caplog, monkeypatch, budget):
+    def weigh(coordinator, trial):
+        if (checkpoints := coordinator._checkpoints).folder.exists():
+            sizes.append(sum(path.stat().st_size for path in checkpoints.folder.rglob("*") if path.is_file()))
+        told(coordinator, trial)
 
     sizes: list[int] = []
-    run(toy_study(tmp_path / "undisturbed"), 4)
-    study = toy_study(tmp_path / "tight", checkpoint_every=0.0, checkpoint_bytes=budget, callbacks=[weigh])
+    told = Coordinator._tell
+    run(toy_study(tmp_path / "undisturbed"), 2)
+    monkeypatch.setattr(Coordinator, "_tell", weigh)
+    study = toy_study(tmp_path / "tight", checkpoint_every=0.0, checkpoint_bytes=budget)
     with caplog.at_level(logging.WARNING, "hpsearch"):
-        run(study, 4)
+        run(study, 2)
     assert ("byte budget" in caplog.text) == (budget == 1)
-    assert len(sizes) == 4
+    assert (max(sizes) > 0) == (budget > 1)
     assert max(sizes) <= budget
     assert not list((study.folder / "checkpoints").iterdir())
     assert known_of(tmp_path / "tight") == known_of(tmp_path / "undisturbed")
+
+
+def test_the_youngest_trials_give_up_their_checkpoints_first(tmp_path, monkeypatch):
+    def checkpoints(coordinator):
+        history = [coordinator._add_trial() for _ in range(3)][-1]
+        keys = [trial.runs[0].key for trial in history.trials.values()]
+        for key in (keys[0], keys[2], keys[1]):
+            coordinator._record(Checkpointed("toy", key, 1, 1, {"weights": bytes(600)}))
+        kept.append(coordinator._checkpoints.runs())
+        coordinator._record(Checkpointed("toy", "of a trial that has ended", 1, 1, {"weights": bytes(600)}))
+        kept.append(coordinator._checkpoints.runs())
+        expected.update(keys[:2])
+
+    kept, expected = [], set()
+    monkeypatch.setattr(Coordinator, "run", checkpoints)
+    run(toy_study(tmp_path, checkpoint_bytes=2000))
+    assert kept == [expected, expected]
 
 
 def test_callbacks_hear_of_each_ended_trial_once_it_is_durable(tmp_path):
@@ -162,8 +185,8 @@ def test_a_timeout_pauses_and_a_later_run_ends_as_if_nothing_had_been(tmp_path):
 
 
 def test_it_can_be_stopped_from_another_thread_between_two_evaluations(tmp_path):
-    study = toy_study(tmp_path, {"pause": 0.3}, evaluations_per_epoch=1)
-    timer = threading.Timer(0.8, study.stop)
+    study = toy_study(tmp_path, {"pause": 0.1, "rows": 240}, evaluations_per_epoch=1)
+    timer = threading.Timer(0.3, study.stop)
     real = Coordinator.run
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Coordinator, "run", lambda coordinator: (timer.start(), real(coordinator))[1])
@@ -176,20 +199,17 @@ def test_it_can_be_stopped_from_another_thread_between_two_evaluations(tmp_path)
 
 
 def test_a_trial_equal_to_an_earlier_one_trains_nothing(tmp_path, submitted):
-    study = toy_study(tmp_path, sampler="random", space=toy_study(tmp_path).space)
-    study.enqueue(study.default)
-    run(study, 2)
-    history = study.store().history
-    assert [trial.origin for trial in history.trials.values()] == [Origin.DEFAULT, Origin.ENQUEUED]
-    assert history.trials[0].runs == history.trials[1].runs
-    assert [trial.state for trial in history.trials.values()] == [TrialState.COMPLETE] * 2
-    assert history.trials[0].value == history.trials[1].value
-    assert len(submitted) == 3
+    space = hp.Space(batch_size=hp.Categorical([8, 16]), epochs=1, learning_rate=0.01)
+    study = toy_study(tmp_path, sampler="random", space=space, early_stopping=0.5)
+    run(study, 6)
+    trials = study.store().history.trials.values()
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 6
+    for size in (8, 16):
+        assert len({(trial.runs, trial.value, trial.point) for trial in trials if trial.params["batch_size"] == size}) == 1
+    assert len(submitted) == 6  # three folds of two configurations
 
 
 def test_a_coordinator_whose_study_was_taken_over_records_nothing_more(tmp_path):
-    import sqlite3
-
     def take_over(study, trial):
         connection = sqlite3.connect(study.folder / "study.db")
         connection.execute("update hpsearch_lease set token = token + 1, owner = 'another'")
@@ -205,8 +225,8 @@ def test_a_coordinator_whose_study_was_taken_over_records_nothing_more(tmp_path)
 
 
 def test_early_stops_are_decided_by_the_first_fold_and_recorded(tmp_path):
-    study = toy_study(tmp_path, early_stopping=0.5, space=toy_study(tmp_path).space)
-    study.enqueue({"learning_rate": 0.1, "batch_size": 8, "epochs": 2})
+    space = hp.Space(learning_rate=hp.Float(0.01, 1.0, grid=[0.01, 1.0]), batch_size=8, epochs=6)
+    study = toy_study(tmp_path, early_stopping=0.5, space=space)
     run(study)
     store = study.store()
     stopped = {d.trial: d.stop for _, d in store.decisions() if d.action is Action.STOP_EARLY}
