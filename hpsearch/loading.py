@@ -14,7 +14,6 @@ from hpsearch.space import Space
 from hpsearch.study import DATABASE_FILE, DESCRIPTION_FILE, FOLDS_FILE, Study
 
 if TYPE_CHECKING:
-    from hpsearch.records.database import sqlite_url
     from hpsearch.records.store import Store
     from hpsearch.tasks import Task
 

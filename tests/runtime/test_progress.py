@@ -110,7 +110,7 @@ def test_what_matters_least_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
         line(stream).observe(past, None)
         seen.append(
             ("learning_rate" in stream.screen[0], "now trial 1" in stream.screen[0], "best" in stream.screen[0])
-        )  # noqa: E501
+        )
     assert seen == [(True, True, True), (False, True, True), (False, False, True)]
 
 
@@ -151,7 +151,7 @@ def test_warnings_stand_above_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_program_with_its_own_logging_keeps_it(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:  # noqa: E501
+) -> None:
     stream = Terminal()
     shown = line(stream)
     logging.getLogger("hpsearch").warning("Trial 3: diverged")
