@@ -205,9 +205,8 @@ def test_a_trial_equal_to_an_earlier_one_trains_nothing(tmp_path, submitted):
     trials = study.store().history.trials.values()
     assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 6
     for size in (8, 16):
-        assert (
-            len({(trial.runs, trial.value, trial.point) for trial in trials if trial.params["batch_size"] == size}) == 1
-        )
+        equal = [(trial.runs, trial.value, trial.point) for trial in trials if trial.params["batch_size"] == size]
+        assert all(found == equal[0] for found in equal)
     assert len(submitted) == 6  # three folds of two configurations
 
 

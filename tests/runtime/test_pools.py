@@ -128,8 +128,8 @@ def test_cancelled_it_ends_without_a_checkpoint(pool, tmp_path):
 def test_a_wait_ends_in_time_though_nothing_is_found(pool, tmp_path):
     order = order_of(ready(pool, tmp_path, "slow", pause=0.3), run_of("slow", epochs=1))
     pool.submit(pool.idle()[0], order)
-    waits = [list(pool.completed(0.05)) for _ in range(3)]
-    assert waits == [[], [], []]
+    waits = [list(pool.completed(0.05)) for _ in range(2)]  # inline a wait is a step, and the third one measures
+    assert waits == [[], []]
     assert pool.busy()
     assert finish(pool)[-1].result.outcome is Outcome.OK
 
