@@ -1,6 +1,7 @@
 """A study: what is searched, over what, by which rules; kept in its folder and database, run or not."""
 
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from hpsearch.runtime.refit import Refit, Scores
     from hpsearch.tasks import Prepared, Task
     from hpsearch.training.numerics import Numerics
+
+logger = logging.getLogger("hpsearch")
 
 DATABASE_FILE, DESCRIPTION_FILE, FOLDS_FILE = "study.db", "study.json", "folds.npz"
 """Where a study keeps its trials, its description (a copy, for people) and its folds, in its folder."""
@@ -258,10 +261,17 @@ class Study:
         """The literature default: the space's own, else the task's recommendation where it lies in the space."""
         if self.space.default is not None:
             return {**self.space.default, **self.space.fixed}
-        recommended = self.task.recommended()
-        params = {name: recommended.get(name) for name in self.space.parameters}
+        recommended = self.task.complete({**self.task.recommended(), **self.space.fixed})
+        params = {name: recommended[name] for name in self.space.parameters}
         params = {name: params[name] for name in self.space.active(params)}
-        return self.space.config(params) if self.space.contains(params) else None
+        if self.space.contains(params):
+            return self.space.config(params)
+        logger.warning(
+            "The literature default of this task, %s, does not lie in the space, so no trial will show whether the "
+            "winner beats it. Widen the space, or give a starting point of yours: hp.Space(default={...}, ...).",
+            ", ".join(f"{name}={value}" for name, value in params.items()),
+        )
+        return None
 
     def store(self) -> "Store":
         """Return the study's store, opened; its history can be read while another process runs the study."""
