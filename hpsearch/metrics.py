@@ -23,6 +23,20 @@ _RESERVED = "loss"  # the mean validation loss is recorded under this name
 _COMPUTATION_ERRORS = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
 
 
+_SHARES = ("accuracy", "balanced_accuracy", "f1", "jaccard", "precision", "recall", "roc_auc", "average_precision")
+_AVERAGES = ("", "_macro", "_micro", "_samples", "_weighted", "_ovr", "_ovo", "_ovr_weighted", "_ovo_weighted")
+
+
+def bounds(name: str) -> tuple[float, float]:
+    """Return the least and the greatest value that the scikit-learn scorer of this name can have.
+
+    A name that is not known to be bounded, a callable's for one, gives (-inf, inf).
+    """
+    if name in {share + average for share in _SHARES for average in _AVERAGES}:
+        return 0.0, 1.0
+    return -np.inf, 0.0 if name.startswith("neg_") else np.inf
+
+
 def probabilities(logits: np.ndarray, kind: TargetKind) -> np.ndarray:
     """Return float64 probabilities of the shape of `logits`, (rows, outputs): softmax, or a sigmoid for each label.
 

@@ -1,5 +1,6 @@
 """What a study came to: the best trial, tables, figures, a report, and a model to take away."""
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.description import Description
-from hpsearch.errors import UsageError
+from hpsearch.errors import LeaseHeldError, UsageError
 from hpsearch.records import History, Trial, TrialState, digest
 
 if TYPE_CHECKING:
@@ -183,7 +184,8 @@ class Result:
             return stored[key], np.load(kept, allow_pickle=False)
         scores = self.study.score(model if model is not None else self.refit(trial.number).model)
         _write_array(kept, scores.logits)
-        self.study.keep_test_scores(key, dict(scores.metrics))
+        with contextlib.suppress(LeaseHeldError):  # the study is being run: its coordinator alone writes to it
+            self.study.keep_test_scores(key, dict(scores.metrics))
         return scores.metrics, scores.logits
 
     def _on_test_rows(self, winner: int, rival: int) -> "Evidence":

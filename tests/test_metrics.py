@@ -9,7 +9,7 @@ import sklearn.metrics as reference
 from sklearn.metrics import get_scorer, get_scorer_names, make_scorer
 
 from hpsearch.errors import MetricError
-from hpsearch.metrics import Metric, applicable_metrics, metric_name, predictions, probabilities, resolve_metric
+from hpsearch.metrics import Metric, applicable_metrics, bounds, metric_name, predictions, probabilities, resolve_metric
 
 BINARY = ("ham", "spam")
 THREE = ("a", "b", "c")
@@ -336,3 +336,11 @@ def test_metrics_travel_by_cloudpickle():
         travelled = cloudpickle.loads(cloudpickle.dumps(metric))
         assert travelled(targets, found) == metric(targets, found)
         assert travelled.name == metric.name
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("f1_macro", (0, 1)), ("roc_auc_ovr", (0, 1)), ("neg_log_loss", (-np.inf, 0)), ("mine", (-np.inf, np.inf))],
+)
+def test_bounds_are_those_of_the_scorer(name, expected):
+    assert bounds(name) == expected

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpsearch.analysis.significance import corrected_interval
+from hpsearch.metrics import bounds
 from hpsearch.records import Evaluation, History, Origin, Run, Trial, TrialState
 from hpsearch.records.values import best_common_point, mean_value, objective_curve
 
@@ -63,8 +64,9 @@ def summarize(
         objective: Name of the objective among the metrics.
         test_shares: By fold, held-out rows over all rows of the split; None leaves the interval out.
 
-    The interval says how far the mean would move on other rows. It does not know that this trial was chosen
-    among many, nor that its epoch was: for the winner of a search the mean itself leans upwards.
+    The interval says how far the mean would move on other rows, cut off where no score can lie. It does not know
+    that this trial was chosen among many, nor that its epoch was: for the winner of a search the mean itself leans
+    upwards.
     """
     point, value = _point_and_value(trial, history, objective)
     measured = () if point is None else tuple(run for run in trial.runs if history.point(run) >= point)
@@ -72,7 +74,7 @@ def summarize(
     folds = tuple(evaluation.metrics[objective] for evaluation in evaluations)
     interval = None
     if test_shares is not None and len(folds) == len(trial.runs):
-        interval = corrected_interval(folds, [test_shares[run.fold] for run in measured])
+        interval = _possible(corrected_interval(folds, [test_shares[run.fold] for run in measured]), folds, objective)
     everything = [evaluation for run in trial.runs for evaluation in history.of(run.key)]
     return TrialSummary(
         number=trial.number,
@@ -91,6 +93,16 @@ def summarize(
         peak_memory_bytes=max((evaluation.peak_memory_bytes for evaluation in everything), default=0),
         reason=trial.reason,
     )
+
+
+def _possible(
+    interval: tuple[float, float] | None, folds: Sequence[float], objective: str
+) -> tuple[float, float] | None:
+    """Cut an interval off at the metric's bounds: Student's t knows of none, and three folds make a wide one."""
+    low, high = bounds(objective)
+    if interval is None or not all(low <= score <= high for score in folds):
+        return interval
+    return max(interval[0], low), min(interval[1], high)
 
 
 def summarize_all(
