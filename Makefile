@@ -32,7 +32,7 @@ gpu-check: $(VENV)/.installed
 	$(RUN) -m benchmarks.gpu_check
 
 bench: $(VENV)/.installed
-	$(RUN) -m benchmarks
+	$(RUN) -m benchmarks all
 
 clean:
 	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -4,6 +4,7 @@ Nothing heavy is imported here: what a command needs, it imports when it runs.
 """
 
 import contextlib
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,7 +39,11 @@ Storage = Annotated[
 Trials = Annotated[int | None, typer.Option(metavar="N", help="Trials in total, those of earlier calls included.")]
 Timeout = Annotated[str | None, typer.Option(metavar="TIME", help="Pause after this time: 2h, 90m, 1h30m, or seconds.")]
 DevicesOption = Annotated[
-    str, typer.Option(metavar="DEVICES", help="auto, inline, cpu, cuda, cuda:0, cuda:0,cuda:1, or a number of workers.")
+    str,
+    typer.Option(
+        metavar="DEVICES",
+        help="auto, inline, cpu, mps, cuda, cuda:0, GPUs such as 0,1, or a number of workers.",
+    ),
 ]
 
 
@@ -52,7 +57,8 @@ def _errors() -> Iterator[None]:
         code = next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), 1)
         raise typer.Exit(code) from error
     except OSError as error:
-        typer.echo(f"hpsearch: {error}", err=True)
+        text = f"{error.filename}: {error.strerror}." if error.filename and error.strerror else str(error)
+        typer.echo(f"hpsearch: {text}", err=True)
         raise typer.Exit(1) from error
     except KeyboardInterrupt:
         typer.echo("hpsearch: interrupted. What was recorded is kept; the same command goes on.", err=True)
@@ -81,8 +87,11 @@ def run(
 ) -> None:
     """Run the study that a Python file defines.
 
-    The file is plain Python: at its top level it makes a study, `study = hp.Study(...)`, or several that run one after
-    the other, `studies = [...]`. Run again, it goes on where it stood.
+    The file is plain Python. At its top level it makes a study,
+    study = hp.Study(...), or several that run one after the other,
+    studies = [...]. Run again, it goes on where it stood.
+
+    Ctrl-C pauses it with checkpoints and says how to go on.
     """
     with _errors():
         for study in _studies_of(file):
@@ -100,7 +109,8 @@ def resume(
 ) -> None:
     """Go on with a study where it stood, without its script.
 
-    Without --trials, up to the number of trials that it was last run for.
+    Without --trials, it goes up to the number of trials that it was last
+    run for.
     """
     with _errors():
         from hpsearch.loading import load, read
@@ -119,7 +129,7 @@ def resume(
 
 @app.command("list")
 def list_studies(folder: Folder = Path("runs"), storage: Storage = None) -> None:
-    """List studies: their trials by state, and the best value."""
+    """List the studies in a folder: trials by state, and the best value."""
     with _errors():
         from hpsearch.outcome import aligned
 
@@ -132,7 +142,10 @@ def list_studies(folder: Folder = Path("runs"), storage: Storage = None) -> None
 
 @app.command()
 def show(name: Name, folder: Folder = Path("runs"), storage: Storage = None) -> None:
-    """Print a study's trials and the best of them, while it runs too."""
+    """Print a study's trials and the best of them, also while it runs.
+
+    Neither its script nor its data need be there.
+    """
     with _errors():
         from hpsearch.loading import read
         from hpsearch.outcome import outcome_text
@@ -163,8 +176,9 @@ def report(
 ) -> None:
     """Write the report: one self-contained page that opens offline.
 
-    Where the task has test rows, winner and literature default are trained once on all training rows and scored on
-    them.
+    Where the task has test rows, the winner and the literature default are
+    trained once on all training rows and scored on them; that takes as long
+    as two trainings, the first time.
     """
     with _errors():
         result = _load(name, folder, storage).result
@@ -182,7 +196,8 @@ def export(
 ) -> None:
     """Train the best configuration on all training rows and save the model.
 
-    The folder loads with from_pretrained and pipeline of transformers, and holds a model card.
+    The folder loads with from_pretrained and pipeline of transformers, and
+    holds a model card.
     """
     with _errors():
         result = _load(name, folder, storage).result
@@ -191,7 +206,7 @@ def export(
 
 @app.command()
 def spaces(
-    name: Annotated[str | None, typer.Argument(metavar="[SPACE]", help="A shipped space, or a TOML file.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="SPACE", help="A shipped space, or a TOML file.")] = None,
 ) -> None:
     """List the shipped search spaces, or print one with the source of each number."""
     with _errors():
@@ -206,7 +221,10 @@ def spaces(
 
 @app.command()
 def doctor() -> None:
-    """Check this machine: versions, devices, cache, database, and whether a worker process starts."""
+    """Check this machine: versions, devices, memory, disk, database, worker.
+
+    It starts one worker process for real, which takes some seconds.
+    """
     with _errors():
         from hpsearch.doctor import examine
         from hpsearch.outcome import aligned
@@ -265,17 +283,29 @@ def _load(name: str, folder: Path, storage: str | None) -> Any:
 
 
 def _run(study: Any, trials: int | None, timeout: str | None, devices: str) -> None:
+    from hpsearch.records import TrialState
+
     result = study.run(trials=trials, timeout=timeout, devices=_devices(devices))
     typer.echo(result.text())
     if study.was_interrupted:
         raise typer.Exit(130)
+    if study.storage is None and not result.history.unfinished() and result.history.finished(TrialState.COMPLETE):
+        words = shlex.quote(str(_shown(study.folder)))
+        typer.echo(f"Next: hpsearch report {words}, or hpsearch export {words} best-model", err=True)
+
+
+def _shown(folder: Path) -> Path:
+    """Return a folder relative to where the user is, if it lies below."""
+    here = Path.cwd()
+    return folder.relative_to(here) if folder.is_relative_to(here) else folder
 
 
 def _devices(text: str) -> Any:
-    """Return devices as `Study.run` takes them."""
+    """Return devices as `Study.run` takes them: a number alone counts workers, in a list it is a GPU's."""
     if text.isdigit():
         return int(text)
-    return [name.strip() for name in text.split(",")] if "," in text else text
+    names = [name.strip() for name in text.split(",")]
+    return [int(name) if name.isdigit() else name for name in names] if len(names) > 1 else text
 
 
 def _studies_of(file: Path) -> list[Any]:

@@ -2,14 +2,20 @@
 
 import importlib.metadata
 import os
+import platform
+import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hpsearch import __version__
 from hpsearch.errors import HpsearchError
 
 PACKAGES = ("torch", "transformers", "optuna", "scikit-learn", "plotly", "joblib", "pandas", "sqlalchemy")
+
+LEAST_DISK_BYTES = 2**30
+"""Free bytes under which a study is likely to run out of disk."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +29,11 @@ class Finding:
 
 def examine() -> Sequence[Finding]:
     """Look at everything, and start one worker process for real."""
-    return [*_versions(), *_devices(), _cache(), _database(), _worker()]
+    return [_python(), *_versions(), *_devices(), _memory(), _disk(), _cache(), _database(), _worker()]
+
+
+def _python() -> Finding:
+    return Finding("hpsearch", f"{__version__} on Python {platform.python_version()}, {platform.platform(terse=True)}")
 
 
 def _versions() -> list[Finding]:
@@ -45,6 +55,22 @@ def _devices() -> list[Finding]:
     names = [torch.cuda.get_device_name(index) for index in range(found.cuda)]
     devices = ", ".join(names) or ("Apple GPU" if found.mps else "no GPU; trials run on the CPU")
     return [Finding("devices", f"{devices}; {found.cores} core(s)")]
+
+
+def _memory() -> Finding:
+    import psutil
+
+    memory = psutil.virtual_memory()
+    return Finding("memory", f"{memory.available / 2**30:.1f} GiB free of {memory.total / 2**30:.1f}")
+
+
+def _disk() -> Finding:
+    """Look at the disk of the working folder, where studies are kept unless one says otherwise."""
+    free = shutil.disk_usage(Path.cwd()).free
+    text = f"{free / 2**30:.1f} GiB free here"
+    if free < LEAST_DISK_BYTES:
+        return Finding("disk", f"{text}; checkpoints and the database may not find room", is_good=False)
+    return Finding("disk", text)
 
 
 def _cache() -> Finding:

@@ -119,7 +119,12 @@ def read(name: str | Path, *, folder: str | Path = "runs", storage: str | None =
 
 
 def _place(name: str | Path, folder: str | Path) -> Path:
-    return Path(name) if _holds_study(Path(name)) else Path(folder) / name
+    """Return the folder of a study from its name, its folder, or a file in it."""
+    given = Path(name)
+    if given.name in (DATABASE_FILE, DESCRIPTION_FILE) and given.is_file():
+        return given.parent
+    is_path = _holds_study(given) or len(given.parts) > 1
+    return given if is_path else Path(folder) / name
 
 
 def _holds_study(place: Path) -> bool:

@@ -71,9 +71,9 @@ def _page(result: "Result", trial: Trial, facts: Mapping[str, Any]) -> str:
         _use(result),
         "## Scores",
         _scores(facts),
-        f"Cross-validated over {len(validated['folds'])} run(s){_interval(validated)}. The cross-validated score of the "  # noqa: E501
-        "winner of a search leans upwards, because it was chosen by it; the test score does not. Greater is better, "
-        "but for the loss.",
+        f"Cross-validated over {len(validated['folds'])} run(s){_interval(validated)}. The cross-validated score of "
+        "the winner of a search leans upwards, because it was chosen by it; the test score does not. Greater is "
+        "better, but for the loss.",
         "## Configuration",
         "\n".join(["| hyperparameter | value |", "|---|---|", *config]),
         "## Data and numerics",

@@ -230,6 +230,8 @@ class Result:
         from hpsearch.model_card import write_card
 
         target = Path(folder)
+        if target.exists() and not target.is_dir():
+            raise UsageError(f"{target} is a file; the model needs a folder of its own.")
         if target.exists() and any(target.iterdir()) and not overwrite:
             raise UsageError(
                 f"{target} is there and not empty; choose another folder, or say overwrite=True (--overwrite)."

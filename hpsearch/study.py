@@ -304,9 +304,7 @@ class Study:
         from hpsearch.records.store import Store
 
         if self._store is None:
-            self.objective  # noqa: B018  (data, model and metrics are checked before anything is written)
-            self.measured  # noqa: B018
-            self.folds  # noqa: B018
+            _ = self.objective, self.measured, self.folds  # data, model and metrics: checked before anything is written
             # What lies in memory only (a DataFrame) is kept with the study, to be loaded without its script.
             self.task = self.task.snapshot(self.folder / "data")
             if Store.exists(self.url, self.name):
@@ -472,7 +470,7 @@ class Study:
         return refit(self.workload(self.stored_numerics()), self.task.complete(config), point)
 
     def score(self, model: Any) -> "Scores":
-        """Score a model on the test rows, as it was evaluated in the search."""
+        """Score a model on the test rows with the metrics of the search."""
         from hpsearch.runtime.refit import score
 
         return score(self.workload(self.stored_numerics()), model)

@@ -2,7 +2,8 @@
 
 Searches the space "bert" (every number in it is taken from a paper; see `hpsearch spaces bert`), cross-validated, with
 the literature default as its first trial. Then it prints the table and whether the winner beats that default, and
-writes the report and the model into the study's folder.
+writes the report and the model into the study's folder. The first time, the evidence and the model take a training on
+all rows each.
 
     python studies/sentiment_bert.py --train reviews.csv --test held-out.csv --text review --label sentiment \\
         --model distilbert/distilbert-base-uncased --trials 20
@@ -15,6 +16,7 @@ import argparse
 import sys
 
 import hpsearch as hp
+from hpsearch.records import TrialState
 
 
 def parsed() -> argparse.Namespace:
@@ -28,6 +30,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--timeout", help="pause after this time: 2h, 90m, 30s")
     parser.add_argument("--devices", default="auto", help="auto, cpu, cuda, cuda:0, inline, or a number of workers")
     parser.add_argument("--folder", default="runs", help="where studies are kept (default: runs)")
+    parser.add_argument("--seed", type=int, default=0, help="of folds, runs and sampler (default: 0)")
     parser.add_argument("--cv", type=int, default=5, help="folds of the cross-validation (default: 5)")
     parser.add_argument("--name", default="sentiment-bert", help="the study's name; choose another for other data")
     return parser.parse_args()
@@ -39,13 +42,16 @@ def main(arguments: argparse.Namespace) -> int:
     )
     study = hp.Study(
         arguments.name, task, "bert", cv=arguments.cv, metric="f1_macro", metrics=["accuracy", "neg_log_loss"],
-        folder=arguments.folder,
+        seed=arguments.seed, folder=arguments.folder,
     )  # fmt: skip
     devices = int(arguments.devices) if arguments.devices.isdigit() else arguments.devices
     result = study.run(trials=arguments.trials, timeout=arguments.timeout, devices=devices)
     print(result.text(), flush=True)
     if study.was_interrupted:
         return 130
+    if not result.history.finished(TrialState.COMPLETE):
+        print("\nNo trial is complete: there is no winner yet. Run this again to go on, or see the reasons above.")
+        return 1
     evidence = result.evidence()
     if evidence is None:
         print("\nThe literature default itself is the best trial, or did not complete: nothing to compare.")
@@ -66,3 +72,5 @@ if __name__ == "__main__":
         sys.exit(main(parsed()))
     except hp.HpsearchError as error:
         sys.exit(f"{error}")
+    except KeyboardInterrupt:
+        sys.exit(130)

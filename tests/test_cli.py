@@ -103,6 +103,14 @@ def test_every_command_has_help(command: str) -> None:
     assert "Usage" in output
 
 
+def test_a_command_that_cannot_be_understood_is_exit_code_2() -> None:
+    for words in (["show"], ["frobnicate"], ["run", "toy_study.py", "--trials", "three"], ["list", "--nonsense"]):
+        code, output, errors = hpsearch(*words)
+        assert (code, output) == (2, "")
+        assert "Usage: " in errors
+        assert "Traceback" not in errors
+
+
 def test_the_version_is_the_packages() -> None:
     from hpsearch import __version__
 
@@ -137,7 +145,7 @@ def test_doctor_starts_a_worker_and_finds_this_machine_well() -> None:
     assert code == 0, output
     found = {line.split()[1]: line.split()[0] for line in output.splitlines()}
     assert found == dict.fromkeys(found, "ok")
-    assert {"torch", "devices", "cache", "database", "worker"} <= set(found)
+    assert {"hpsearch", "torch", "devices", "memory", "disk", "cache", "database", "worker"} <= set(found)
 
 
 def test_doctor_names_a_cache_that_cannot_be_written(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,6 +173,21 @@ def test_show_prints_what_run_did(ran: str) -> None:
     head, _, rest = output.partition("\n")
     assert head == "toy: ToyTask on 60 rows, 3 classes, 2 fold(s); sampler random, pruner none, seed 0"
     assert rest == ran
+
+
+def test_run_says_what_comes_next(place: Path) -> None:
+    _, _, errors = hpsearch("run", "toy_study.py", "--trials", 1, "--devices", "inline")
+    (report, export) = re.findall(r"hpsearch (report \S+), or hpsearch (export \S+ \S+)$", errors, re.MULTILINE)[0]
+    assert hpsearch(*report.split())[0] == 0
+    assert hpsearch(*export.split())[0] == 0
+    assert (place / "best-model" / "README.md").exists()
+
+
+def test_a_study_is_found_by_its_folder_or_a_file_in_it(ran: str) -> None:
+    outputs = {hpsearch("show", name) for name in ("toy", "runs/toy", "runs/toy/", "runs/toy/study.json")}
+    assert len(outputs) == 1
+    assert next(iter(outputs))[0] == 0
+    assert "There is no study 'other' in runs." in error("show", "runs/other")[1]
 
 
 def test_resume_goes_on_to_the_number_of_trials_that_was_asked_for(ran: str) -> None:
@@ -195,6 +218,17 @@ def test_list_and_show_need_neither_the_task_nor_its_data(
     assert done.returncode == 2
     assert "toy_task:ToyTask" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("words", [["list"], ["show", "toy"]])
+def test_looking_loads_neither_torch_nor_the_task(ran: str, words: list[str]) -> None:
+    code = (
+        "import sys\nfrom typer.testing import CliRunner\nfrom hpsearch.cli import app\n"
+        f"assert CliRunner().invoke(app, {words}).exit_code == 0\n"
+        "print({'torch', 'transformers', 'plotly', 'pandas', 'sklearn', 'toy_task'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
 
 
 def test_list_has_a_line_for_each_study_and_says_which_cannot_be_read(place: Path, ran: str) -> None:
@@ -278,6 +312,8 @@ def test_a_bad_study_file_is_named_with_its_line(place: Path, text: str, expecte
         (["run", "toy_study.py", "--trials", "0"], "trials=0"),
         (["run", "toy_study.py", "--trials", "3", "--devices", "gpu"], "devices='gpu'"),
         (["run", "toy_study.py", "--trials", "3", "--devices", "cpu,gpu"], "'gpu'"),
+        (["run", "toy_study.py", "--trials", "3", "--devices", "90,91"], "asks for cuda:90, and this process sees"),
+        (["run", "."], "There is no file"),
         (["resume", "toy"], "There is no study 'toy' in runs"),
         (["show", "toy", "--folder", "nowhere"], "There is no study 'toy' in nowhere"),
         (["report", "toy"], "There is no study 'toy'"),
@@ -358,6 +394,9 @@ def test_export_writes_the_model_and_leaves_what_is_there(ran: str) -> None:
     assert hpsearch("export", "toy", "model", "--overwrite", "--trial", other)[0] == 0
     assert Path("model/weights.txt").read_text() != before
     assert error("export", "toy", "again", "--trial", 17)[0] == 2
+    Path("file").touch()
+    assert error("export", "toy", "file") == (2, "hpsearch: file is a file; the model needs a folder of its own.\n")
+    assert error("report", "toy", "--output", "file/report.html")[0] == 1
 
 
 # ---------------------------------------------------------------- real processes

@@ -123,14 +123,14 @@ def test_an_export_is_whole_or_not_there(exported: tuple[hp.Result, Path], tmp_p
     """What fails on the way leaves neither a half model nor a temporary folder."""
     result, _ = exported
 
-    class Broken(Exception):  # noqa: N818
+    class BrokenError(Exception):
         pass
 
     def fail(*_: Any) -> None:
-        raise Broken
+        raise BrokenError
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("hpsearch.model_card.write_card", fail)
-        with pytest.raises(Broken):
+        with pytest.raises(BrokenError):
             result.export(tmp_path / "model")
     assert list(tmp_path.iterdir()) == []

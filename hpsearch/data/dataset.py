@@ -1,12 +1,8 @@
 """Prepared data on disk: a folder of .npy files and a facts.json, made whole by one rename, opened memory-mapped."""
 
-import contextlib
 import json
-import os
 import re
 import shutil
-import socket
-import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hpsearch.data.durable import sync_folder, synced_file
+from hpsearch.data.durable import partial_path, sync_folder, synced_file
 from hpsearch.errors import DataError
 
 _FACTS = "facts.json"
@@ -129,8 +125,7 @@ def write_dataset(folder: str | Path, arrays: Mapping[str, np.ndarray], facts: M
     if target.exists():
         return open_dataset(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    _sweep_abandoned(target)
-    partial = target.parent / f".{target.name}.{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex[:8]}.partial"
+    partial = partial_path(target)
     partial.mkdir()
     try:
         _write_files(partial, arrays, facts)
@@ -190,24 +185,3 @@ def _rename(partial: Path, target: Path) -> None:
             raise
         return  # another process was first, with the same content
     sync_folder(target.parent)
-
-
-def _sweep_abandoned(target: Path) -> None:
-    """Remove what killed processes of this host left of an unfinished `target`."""
-    if os.name != "posix":
-        return
-    prefix = f".{target.name}.{socket.gethostname()}."
-    for entry in target.parent.iterdir():
-        if entry.name.startswith(prefix) and entry.name.endswith(".partial"):
-            process = entry.name.removeprefix(prefix).split(".")[0]
-            if process.isdigit() and not _is_alive(int(process)):
-                shutil.rmtree(entry, ignore_errors=True)
-
-
-def _is_alive(process: int) -> bool:
-    with contextlib.suppress(PermissionError):
-        try:
-            os.kill(process, 0)
-        except ProcessLookupError:
-            return False
-    return True

@@ -1,6 +1,5 @@
 """Folds: which rows a run trains on, and which it is judged on."""
 
-import uuid
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from hpsearch.data.dataset import RaggedRows
-from hpsearch.data.durable import sync_folder, synced_file
+from hpsearch.data.durable import partial_path, sync_folder, synced_file
 from hpsearch.data.fingerprint import fingerprint_arrays
 from hpsearch.errors import DataError
 
@@ -83,7 +82,7 @@ class Folds:
     def write(self, path: str | Path) -> None:
         """Write the folds to an .npz file, whole or not at all: temporary name, fsync, rename."""
         target = Path(path)
-        partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
+        partial = partial_path(target)
         try:
             with synced_file(partial) as file:
                 np.savez(file, allow_pickle=False, **self.to_arrays())

@@ -14,6 +14,9 @@ from hpsearch.records import Action, Decision, History, Outcome, Run, SegmentRes
 LOST_LIMIT = 3
 """Dead workers or hangs in a row, none of which got the run further, after which its trial fails."""
 
+LONGEST_REASON = 200
+"""Characters of an exception's message that a trial's reason repeats."""
+
 
 @dataclass(frozen=True)
 class Policy:
@@ -109,7 +112,8 @@ class Policy:
                 words = "diverged" if outcomes[-1] is Outcome.DIVERGED else "ran out of memory"
                 return Decision(trial.number, Action.PRUNE, f"{words} {where}", stop=trial.stop)
             if outcomes[-1] is Outcome.FAILED:
-                return Decision(trial.number, Action.FAIL, f"failed {where}", stop=trial.stop)
+                reason = f"failed {where}{_last_words(history.results[run.key][-1].log)}"
+                return Decision(trial.number, Action.FAIL, reason, stop=trial.stop)
             if _lost_in_a_row(history.results[run.key]) >= LOST_LIMIT:
                 reason = f"its worker was lost {LOST_LIMIT} times {where}"
                 return Decision(trial.number, Action.FAIL, reason, stop=trial.stop)
@@ -146,6 +150,14 @@ class Policy:
 def warmup_epochs(run: Run) -> float:
     """Return the epochs of a run in which the learning rate is warmed up."""
     return float(run.config.get("warmup_ratio") or 0.0) * float(run.config["epochs"])
+
+
+def _last_words(log: str) -> str:
+    """Return what a traceback ends with, the exception, as the end of a sentence; the log has it all."""
+    lines = log.strip().splitlines()
+    if not lines:
+        return ""
+    return f": {lines[-1]}" if len(lines[-1]) <= LONGEST_REASON else f": {lines[-1][:LONGEST_REASON]}..."
 
 
 def _lost_in_a_row(results: tuple[SegmentResult, ...]) -> int:

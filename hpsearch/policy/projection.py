@@ -176,7 +176,9 @@ class Projection:
 
     def study(self, history: History, sampler: optuna.samplers.BaseSampler | None = None) -> optuna.Study:
         """Return an in-memory Optuna study of what has happened so far."""
-        storage = ProjectedStorage([self.trial(history, trial) for trial in history.trials.values()], self._name)
+        known = self._finished
+        trials = [known.get(number) or self.trial(history, trial) for number, trial in history.trials.items()]
+        storage = ProjectedStorage(trials, self._name)
         return optuna.Study(study_name=self._name, storage=storage, sampler=sampler)
 
     def trial(self, history: History, trial: Trial) -> FrozenTrial:

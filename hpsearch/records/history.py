@@ -10,10 +10,16 @@ from hpsearch.records.types import Decision, Evaluation, Outcome, Run, SegmentRe
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
+_FINISHED = tuple(state for state in TrialState if state.is_finished)
+_UNFINISHED = tuple(state for state in TrialState if not state.is_finished)
+"""Compared with a thousand trials many times a segment: a tuple's `in` compares identities, and a property is slow."""
+
 
 def _with(mapping: Mapping[Key, Value], key: Key, value: Value) -> Mapping[Key, Value]:
     """Return `mapping` with one entry more; a shallow copy of a thousand entries takes ten microseconds."""
-    return MappingProxyType({**mapping, key: value})
+    grown = mapping.copy() if isinstance(mapping, MappingProxyType) else dict(mapping)
+    grown[key] = value
+    return MappingProxyType(grown)
 
 
 def decided(trial: Trial, decision: Decision) -> Trial:
@@ -70,12 +76,12 @@ class History:
         return tuple(result.outcome for result in self.results.get(run.key, ()))
 
     def unfinished(self) -> tuple[Trial, ...]:
-        return tuple(trial for trial in self.trials.values() if not trial.state.is_finished)
+        return tuple([trial for trial in self.trials.values() if trial.state in _UNFINISHED])
 
     def finished(self, *states: TrialState) -> tuple[Trial, ...]:
         """Return the finished trials, or those that finished in one of `states`."""
-        wanted = states or (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-        return tuple(trial for trial in self.trials.values() if trial.state in wanted)
+        wanted = states or _FINISHED
+        return tuple([trial for trial in self.trials.values() if trial.state in wanted])
 
     @classmethod
     def of_trials(cls, trials: Iterable[Trial]) -> "History":

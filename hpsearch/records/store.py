@@ -295,7 +295,8 @@ class Store:
     def record_result(self, result: SegmentResult) -> History:
         """Write the end of a segment of a run of one of our trials."""
         run = result.segment.run
-        known = (each for trial in self.history.trials.values() for each in trial.runs)
+        youngest_first = reversed(list(self.history.trials.values()))
+        known = (each for trial in youngest_first for each in trial.runs)
         if not any(each.key == run.key and each.horizon == run.horizon for each in known):
             raise ValueError(f"run {run.key} to point {run.horizon} belongs to no trial of study {self.name!r}")
         row = tables.result_row(result)

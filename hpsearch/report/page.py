@@ -4,13 +4,13 @@ import base64
 import hashlib
 import json
 import os
-import uuid
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from hpsearch import __version__
+from hpsearch.data.durable import partial_path
 from hpsearch.errors import UsageError
 from hpsearch.records import LOSS
 from hpsearch.report.content import Content
@@ -42,7 +42,7 @@ def write_page(path: str | Path, content: Content) -> Path:
     if target.is_dir():
         raise UsageError(f"{target} is a folder; name the file the report is to be written to, such as report.html.")
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
+    partial = partial_path(target)
     try:
         with partial.open("w", encoding="utf-8") as file:
             file.write(page(content))
@@ -95,7 +95,7 @@ def page(content: Content) -> str:
 <script>{program}</script>
 </body>
 </html>
-"""  # noqa: RUF001  (an en dash in the title)
+"""
 
 
 def _figures(content: Content) -> str:

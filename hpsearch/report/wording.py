@@ -6,7 +6,7 @@ from typing import Any
 
 from hpsearch.records import TrialState
 
-MISSING = "–"  # noqa: RUF001  (an en dash is what an empty cell of a table is set as)
+MISSING = "–"  # an en dash is what an empty cell of a table is set as
 
 
 def score(value: float | None) -> str:
@@ -14,9 +14,9 @@ def score(value: float | None) -> str:
     if value is None or math.isnan(value):
         return MISSING
     if math.isinf(value):
-        return "−∞" if value < 0 else "∞"  # noqa: RUF001  (a minus sign)
+        return "−∞" if value < 0 else "∞"  # a minus sign
     text = f"{value:.4f}" if abs(value) < 10 else f"{value:.5g}"
-    return text.replace("-", "−")  # noqa: RUF001
+    return text.replace("-", "−")
 
 
 def signed(value: float) -> str:

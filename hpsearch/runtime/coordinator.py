@@ -151,6 +151,7 @@ class Coordinator:
 
     def _record(self, event: Event) -> Sequence[int]:
         """Make an event durable and return the numbers of the trials that it concerns."""
+        self._store.renew()  # files know no lease: a coordinator that slept through a takeover must find out before
         match event:
             case Evaluated(_, evaluation, logits):
                 concerned = self._trials_of(evaluation.run)

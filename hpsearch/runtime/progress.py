@@ -7,7 +7,8 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 from urllib.parse import urlsplit
@@ -17,6 +18,27 @@ from hpsearch.records import History, Trial, TrialState
 
 CLEAR_LINE = "\r\x1b[K"
 """Back to the line's start, and erase it (ECMA-48, erase in line)."""
+
+
+@dataclass(frozen=True)
+class _Tally:
+    """How many trials have ended, how, and the best of them, ties to the first asked."""
+
+    done: int
+    pruned: int
+    failed: int
+    best: Trial | None
+
+    @classmethod
+    def of(cls, history: History) -> "_Tally":
+        done = history.finished()
+        complete = [trial for trial in done if trial.state is TrialState.COMPLETE and trial.value is not None]
+        return cls(
+            done=len(done),
+            pruned=sum(trial.state is TrialState.PRUNED for trial in done),
+            failed=sum(trial.state is TrialState.FAIL for trial in done),
+            best=max(complete, key=lambda trial: (trial.value, -trial.number), default=None),
+        )
 
 
 class ProgressLine:
@@ -52,6 +74,7 @@ class ProgressLine:
         self._started = clock()
         self._before: int | None = None
         self._text = ""
+        self._tallied: tuple[Mapping[int, Trial], _Tally] | None = None
         self._warnings = _AboveTheLine(self)
         if self._stream.isatty() and not logging.getLogger("hpsearch").hasHandlers():
             logging.getLogger("hpsearch").addHandler(self._warnings)
@@ -59,7 +82,7 @@ class ProgressLine:
     def observe(self, history: History, trial: Trial | None) -> None:
         """Show what has become of the study; `trial` is the one that has just ended, if one has."""
         if self._before is None:
-            self._before = len(history.finished()) - (trial is not None)
+            self._before = self._tally(history).done - (trial is not None)
         if self._stream.isatty():
             self._text = self._fitting(history, self._width())
             self._write(CLEAR_LINE + self._text)
@@ -100,20 +123,24 @@ class ProgressLine:
         return text[: width - 1] + "…"
 
     def _parts(self, history: History, *, parameters: bool, now: bool) -> str:
-        complete = [trial for trial in history.finished(TrialState.COMPLETE) if trial.value is not None]
-        done, pruned = len(history.finished()), len(history.finished(TrialState.PRUNED))
-        failed = len(history.finished(TrialState.FAIL))
+        tally = self._tally(history)
+        done, best = tally.done, tally.best
         parts = [f"{done}/{self._trials} trials" if self._trials else f"{done} trials"]
-        parts += [f"{pruned} pruned"] if pruned else []
-        parts += [f"{failed} failed"] if failed else []
-        if complete:
-            best = max(complete, key=lambda trial: (trial.value, -trial.number))
+        parts += [f"{tally.pruned} pruned"] if tally.pruned else []
+        parts += [f"{tally.failed} failed"] if tally.failed else []
+        if best is not None:
             shown = "".join(f" {name}={_short(best.config[name])}" for name in best.params) if parameters else ""
             parts.append(f"best {self._objective} {best.value:.4f} (trial {best.number}{':' if shown else ''}{shown})")
         left = self._time_left(done)
         parts += [f"about {left} left"] if left else []
         parts += [f"now {where}" for where in self._running(history)] if now else []
         return ", ".join(parts)
+
+    def _tally(self, history: History) -> _Tally:
+        """Return the counts, made anew only when a trial has changed: a thousand are looked at, at every evaluation."""
+        if self._tallied is None or self._tallied[0] is not history.trials:
+            self._tallied = (history.trials, _Tally.of(history))
+        return self._tallied[1]
 
     def _running(self, history: History) -> Iterator[str]:
         """Say of each trial under way how far it is."""

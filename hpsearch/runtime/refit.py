@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -80,12 +80,17 @@ def refit(workload: Workload, config: Mapping[str, Any], point: int) -> Refit:
 
 
 def score(workload: Workload, model: torch.nn.Module) -> Scores:
-    """Score a model on the task's test rows with the study's metrics, as it was evaluated in the search."""
+    """Score a model on the task's test rows with the study's metrics, in float32 whatever it was trained in.
+
+    That is what `from_pretrained` and `pipeline` compute in by default with an exported model: bf16 would give some
+    rows another class than they do, and the model card another score (0.7287 for 0.7283 on 1,421 tweets).
+    """
+    numerics = replace(workload.numerics, precision="fp32")
     device = torch.device(workload.numerics.device_type)
     with honoured(workload.numerics, device):
         learner: Learner = workload.task.learner(workload.prepared, split="test")
         rows = np.arange(workload.prepared.test_rows)
-        logits = predict(model, learner, rows, workload.numerics, device)
+        logits = predict(model, learner, rows, numerics, device)
         targets, weights = learner.targets(rows), learner.weights(rows)
         return Scores(measure(workload, learner, logits, targets, weights), logits)
 

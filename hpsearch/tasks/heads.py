@@ -35,7 +35,7 @@ def mark_head(model: nn.Module, new: set[str] | None, *, keep_head: bool, source
     """
     everything = {name for name, _ in model.named_parameters()}
     if new is None:
-        setattr(model, "new_parameters", frozenset(everything))  # noqa: B010
+        _attached(model).new_parameters = frozenset(everything)
         return
     base = base_of(model)
     head = {name for name in everything if name.split(".")[0] in _HEAD_NAMES}
@@ -51,13 +51,18 @@ def mark_head(model: nn.Module, new: set[str] | None, *, keep_head: bool, source
             f"tensors of {type(model).__name__} are missing or of another size, {sorted(missing)[0]!r} for one. Give "
             "the folder that the weights were saved in, or pretrained=False to train from scratch."
         )
-    setattr(model, "new_parameters", frozenset((everything & new) | (set() if keep_head else head)))  # noqa: B010
+    _attached(model).new_parameters = frozenset((everything & new) | (set() if keep_head else head))
 
 
 def new_parameters(model: nn.Module) -> frozenset[str]:
     """Return the names of the parameters that are not pretrained."""
-    names: frozenset[str] = getattr(model, "new_parameters")  # noqa: B009
+    names: frozenset[str] = _attached(model).new_parameters
     return names
+
+
+def _attached(model: nn.Module) -> Any:
+    """Return the model as something that carries attributes which nn.Module does not declare."""
+    return model
 
 
 @torch.no_grad()

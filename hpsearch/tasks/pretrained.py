@@ -15,7 +15,7 @@ from torch import nn
 from hpsearch.errors import TaskError
 from hpsearch.metrics import TargetKind
 from hpsearch.records import digest
-from hpsearch.tasks.heads import mark_head
+from hpsearch.tasks.heads import mark_head, new_parameters
 
 LOADING_ERRORS = (
     OSError,
@@ -157,7 +157,7 @@ class Pretrained:
 
     def digest(self, model: nn.Module) -> str:
         """Return the digest of what training starts from: the config, every pretrained tensor, and what is new."""
-        new: frozenset[str] = getattr(model, "new_parameters")  # noqa: B009  (not an attribute that nn.Module declares)
+        new = new_parameters(model)
         content = hashlib.sha256()
         for name, tensor in sorted(model.state_dict().items()):
             if name not in new:

@@ -1,7 +1,6 @@
 """Where a task's rows come from: files, or tables and arrays in memory that can be written down beside a study."""
 
 import os
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from hpsearch.data import fingerprint_arrays, fingerprint_table
+from hpsearch.data.durable import partial_path
 from hpsearch.errors import DataError, TaskError
 
 
@@ -29,7 +29,7 @@ class Location:
     @classmethod
     def of(cls, path: str | Path) -> "Location":
         # Not Path.resolve: a link (such as to a folder of data that moves) is followed when it is read, not now.
-        return cls(str(path), os.path.abspath(Path(path).expanduser()))  # noqa: PTH100
+        return cls(str(path), os.path.abspath(Path(path).expanduser()))  # noqa: PTH100  (see above)
 
     def __str__(self) -> str:
         return self.resolved
@@ -259,7 +259,7 @@ def _write_once(target: Path, write: Callable[[Path], None]) -> None:
 
 @contextmanager
 def _partial(target: Path) -> Iterator[Path]:
-    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
+    partial = partial_path(target)
     try:
         yield partial
     finally:

@@ -148,6 +148,8 @@ def honour(numerics: Numerics, device: torch.device | str) -> None:
         NumericsError: This process cannot; every difference is named.
     """
     device = torch.device(device)
+    # First of all: to look at a GPU is to use it, and then the variable is read no more.
+    repeats_itself = device.type != "cuda" or not numerics.deterministic or _deterministic_workspace()
     found = detect_environment(device)
     differences = [
         f"{name} is {found[name]!r} here and {getattr(numerics, name)!r} there"
@@ -158,7 +160,7 @@ def honour(numerics: Numerics, device: torch.device | str) -> None:
         here, there = found["versions"].get(package, "absent"), numerics.versions.get(package, "absent")
         if here != there:
             differences.append(f"{package} is {here} here and {there} there")
-    if device.type == "cuda" and numerics.deterministic and not _deterministic_workspace():
+    if not repeats_itself:
         differences.append(
             f"{CUBLAS_WORKSPACE} is {os.environ.get(CUBLAS_WORKSPACE)!r}, and must be one of "
             f"{DETERMINISTIC_WORKSPACES} before the GPU is first used"

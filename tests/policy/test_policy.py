@@ -85,6 +85,14 @@ def test_bad_ends_end_the_trial_with_their_reason(begun, outcome, action, words)
     assert decision.reason.startswith(words)
 
 
+def test_a_failed_trial_repeats_what_its_log_ends_with(begun):
+    log = "Traceback (most recent call last):\n  File ...\nTaskError: freeze_layers=6: the model has 2 layers\n"
+    reason = policy().decide(ended(begun, 0, 1, Outcome.FAILED, log), 0).reason
+    assert reason.startswith("failed on fold 1, ")
+    assert reason.endswith(": TaskError: freeze_layers=6: the model has 2 layers")
+    assert len(policy().decide(ended(begun, 0, 1, Outcome.FAILED, "x" * 5000), 0).reason) < 300
+
+
 def test_a_diverged_trial_has_no_value(begun):
     history = ended(measured(begun, 0, 0, [0.9]), 0, 0, Outcome.DIVERGED)
     assert policy().decide(history, 0).value is None

@@ -107,7 +107,9 @@ INSIDE_APPLY = [
 
 @pytest.mark.parametrize(("owner", "name", "call", "after"), INSIDE_APPLY)
 def test_a_decision_is_told_whole_or_not_made(url: str, owner: Any, name: str, call: int, after: bool) -> None:
-    decide = lambda store: store.apply(complete(store, store.history.trials[0]))  # noqa: E731
+    def decide(store: Store) -> None:
+        store.apply(complete(store, store.history.trials[0]))
+
     assert in_child(url, decide, lambda: die_at_call(owner, name, call, after))
     with Store.open(url, "emotion") as store:
         made = owner is not retention  # before the decision's own transaction is committed there is no decision
@@ -121,7 +123,10 @@ def test_a_decision_is_told_whole_or_not_made(url: str, owner: Any, name: str, c
 
 
 def test_the_next_coordinator_may_be_killed_as_well(url: str) -> None:
-    both = lambda store: [store.apply(complete(store, store.history.trials[number])) for number in (0, 1)]  # noqa: E731
+    def both(store: Store) -> None:
+        for number in (0, 1):
+            store.apply(complete(store, store.history.trials[number]))
+
     assert in_child(url, both, lambda: die_at_call(RDBStorage, "set_trial_intermediate_value", 3))
     for _ in range(2):
 
@@ -138,7 +143,9 @@ def test_the_next_coordinator_may_be_killed_as_well(url: str) -> None:
 
 @pytest.mark.parametrize("call", range(1, 6))
 def test_a_trial_is_there_whole_or_not_at_all(url: str, call: int) -> None:
-    ask = lambda store: add_trial(store, 3, Origin.ENQUEUED)  # noqa: E731
+    def ask(store: Store) -> None:
+        add_trial(store, 3, Origin.ENQUEUED)
+
     with Store.open(url, "emotion") as store:
         store.enqueue(config_of(3))
     # a param each (2), then user attribute and three system attributes: the last call is the commit's aftermath
@@ -154,7 +161,9 @@ def test_a_trial_is_there_whole_or_not_at_all(url: str, call: int) -> None:
 
 @pytest.mark.parametrize("after", [False, True])
 def test_an_evaluation_comes_with_its_predictions_or_not_at_all(url: str, after: bool) -> None:
-    go_on = lambda store: train(store, store.history.trials[2])  # noqa: E731
+    def go_on(store: Store) -> None:
+        train(store, store.history.trials[2])
+
     assert in_child(url, go_on, lambda: die_at_call(retention, "keep", 2, after))
     with Store.open(url, "emotion") as store:
         store.acquire()

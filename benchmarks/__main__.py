@@ -1,0 +1,34 @@
+"""`python -m benchmarks`: what is claimed, measured. Without a name, lists what there is; `all` runs everything."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+BENCHMARKS = {
+    "startup": "import hpsearch and hpsearch --help, in seconds",
+    "coordinator": "the coordinator's time a segment at a thousand stored trials",
+    "emotion": "a whole study on real tweets, against a frozen-feature probe; needs a model and data",
+    "gpu_check": "what is promised on a GPU, checked on this machine's",
+}
+"""Name of a module in here to what it measures, the quick ones first."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print("python -m benchmarks NAME [OPTIONS]; NAME --help says which; `all` runs them one after the other.\n")
+        for name, text in BENCHMARKS.items():
+            print(f"  {name:<12} {text}")
+        return 0
+    chosen, *options = arguments
+    if chosen != "all" and chosen not in BENCHMARKS:
+        print(f"There is no benchmark {chosen!r}; there are {', '.join(BENCHMARKS)}, and all.", file=sys.stderr)
+        return 2
+    for name in BENCHMARKS if chosen == "all" else [chosen]:
+        if chosen == "all":
+            print(f"\n== {name}: {BENCHMARKS[name]}", flush=True)
+        importlib.import_module(f"benchmarks.{name}").main(options)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,281 @@
+"""What is promised on a GPU, checked on this machine's: `make gpu-check`.
+
+Tiny models made from configs, nothing downloaded; a short table, and exit status 1 where a promise does not hold.
+
+    python -m benchmarks gpu_check [--device cuda:0]
+
+`--device cpu` shows that the checks themselves work where there is no GPU; what only a GPU has is then skipped.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from benchmarks.measurements import machine, write_measurements
+
+ROWS, CLASSES = 192, 3
+CONFIG = {"learning_rate": 3e-4, "batch_size": 16, "epochs": 2, "weight_decay": 0.01, "warmup_ratio": 0.1}
+BF16_TOLERANCE = 0.05
+"""Largest difference of a class's probability between fp32 and bf16, after the same two epochs of a tiny model."""
+
+HUGE_BATCH = 1 << 16
+TINY = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+LARGER = {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536}
+"""A vision transformer of the size of MiniLM, 65 tokens an image."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One promise: what was found, and whether it held; None where it cannot be tried on this device."""
+
+    name: str
+    text: str
+    holds: bool | None = True
+
+
+class Bench:
+    """One task of generated images, and fine-tunes of it on one device."""
+
+    def __init__(self, folder: Path, device: str, **size: int) -> None:
+        import torch
+        from transformers import ViTConfig, ViTModel
+
+        from hpsearch.tasks import ImageClassification
+        from hpsearch.training.numerics import Numerics, detect_environment, resolve_numerics
+
+        torch.manual_seed(0)
+        settings: dict[str, Any] = {**TINY, **size}
+        model = ViTModel(ViTConfig(image_size=32, patch_size=4, **settings), add_pooling_layer=False)
+        model.save_pretrained(folder / "model")
+        random = np.random.default_rng(0)
+        labels = np.arange(ROWS) % CLASSES
+        images = random.integers(0, 128, size=(ROWS, 32, 32, 3)) + 40 * labels[:, None, None, None]
+        self.task = ImageClassification(str(folder / "model"), train=(images.astype(np.uint8), labels))
+        self.prepared = self.task.prepare(folder / "cache")
+        self.learner = self.task.learner(self.prepared)
+        self.device = torch.device(device)
+        self.environment = detect_environment(self.device)
+        self.numerics: Numerics = resolve_numerics(self.environment, "fp32", deterministic=True)
+        self.base = self.new_base()
+
+    def new_base(self) -> Any:
+        from hpsearch.training.base_model import BaseModel
+
+        return BaseModel(self.learner, self.device)
+
+    def fine_tune(self, numerics: Any = None, base: Any = None, **config: Any) -> Any:
+        from hpsearch.training.fine_tune import FineTune
+        from hpsearch.training.numerics import honour
+
+        numerics = numerics or self.numerics
+        honour(numerics, self.device)
+        rows = np.arange(ROWS)
+        return FineTune(
+            self.learner,
+            self.task.complete({**CONFIG, **config}),
+            train_rows=rows[: ROWS * 2 // 3],
+            held_out_rows=rows[ROWS * 2 // 3 :],
+            seed=0,
+            evaluations_per_epoch=2,
+            numerics=numerics,
+            device=self.device,
+            base=base or self.base,
+        )
+
+    def trained(self, numerics: Any = None) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Return (weights by name, logits of the held-out rows) of one run to its end."""
+        run = self.fine_tune(numerics)
+        return ended(run, run.advance(run.horizon))
+
+
+def ended(run: Any, items: Iterator[Any]) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Train to the end and return (weights by name, logits of the held-out rows)."""
+    last = None
+    for measurement in items:
+        last = measurement or last
+    assert last is not None
+    weights = {name: tensor.detach().cpu().numpy().copy() for name, tensor in run.model.state_dict().items()}
+    return weights, last.logits
+
+
+def differences(one: tuple[Any, Any], other: tuple[Any, Any]) -> list[str]:
+    """Return what is not equal to the last bit."""
+    found = [name for name, weight in one[0].items() if weight.tobytes() != other[0][name].tobytes()]
+    return found + (["logits"] if one[1].tobytes() != other[1].tobytes() else [])
+
+
+def repeated(bench: Bench) -> Check:
+    different = differences(bench.trained(), bench.trained())
+    return Check("a run repeated", _verdict(different), not different)
+
+
+def paused(bench: Bench) -> Check:
+    """Leave a run between two steps in the middle of an epoch, and go on from its bytes on another base model."""
+    straight = bench.trained()
+    run = bench.fine_tune()
+    for _, _item in zip(range(run.steps_total // 2 + 1), run.advance(run.horizon), strict=False):
+        pass
+    files = run.checkpoint()
+    again = bench.fine_tune(base=bench.new_base())
+    again.restore(files)
+    different = differences(straight, ended(again, again.advance(again.horizon)))
+    size = sum(map(len, files.values())) / 1024
+    text = f"{_verdict(different)}; a checkpoint of {size:.0f} KiB"
+    return Check(f"paused at step {run.step} of {run.steps_total}", text, not different)
+
+
+def _verdict(different: Sequence[str]) -> str:
+    if different:
+        return f"{len(different)} tensors differ, {different[0]} first"
+    return "weights and logits equal, bit by bit"
+
+
+def precisions(bench: Bench) -> Check:
+    from hpsearch.metrics import probabilities
+
+    if not bench.environment["bf16"]:
+        return Check("bf16 against fp32", "this device has no native bf16", None)
+    exact = probabilities(bench.trained()[1], "multiclass")
+    rough = probabilities(bench.trained(replace(bench.numerics, precision="bf16"))[1], "multiclass")
+    largest = float(np.abs(exact - rough).max())
+    text = f"probabilities differ by {largest:.4f} at most, {BF16_TOLERANCE} allowed"
+    return Check("bf16 against fp32", text, largest <= BF16_TOLERANCE)
+
+
+def memory(bench: Bench) -> Check:
+    """Ask for a batch that no GPU takes at once; on a CPU, where memory is rarely refused, for one that fits."""
+    from hpsearch.training.memory_probe import memory_trial
+    from hpsearch.training.numerics import honour, probe_micro_batch
+
+    honour(bench.numerics, bench.device)
+    rows = HUGE_BATCH if bench.device.type == "cuda" else 32
+    base = _Repeated.base(bench, rows)
+    fits = probe_micro_batch(memory_trial(base, bench.numerics, bench.task.complete(CONFIG)), rows)
+    return Check("memory probe", f"{fits:,} of {rows:,} rows fit at once", 1 <= fits <= rows)
+
+
+class _Repeated:
+    """A learner whose rows are another's over and over: many rows that take no room of their own."""
+
+    def __init__(self, learner: Any, rows: int) -> None:
+        self._learner = learner
+        self.lengths = np.resize(np.asarray(learner.lengths), rows)
+
+    @classmethod
+    def base(cls, bench: Bench, rows: int) -> Any:
+        from hpsearch.training.base_model import BaseModel
+
+        return BaseModel(cls(bench.learner, rows), bench.device)
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._learner, name)
+        if name not in ("batch", "targets", "weights"):
+            return found
+        return lambda rows, *more: found(np.asarray(rows) % ROWS, *more)
+
+
+def workers(bench: Bench) -> Check:
+    """Start a worker a device, each seeing its own alone, and have each take the task on."""
+    from hpsearch.metrics import resolve_metric
+    from hpsearch.runtime.devices import inventory, slots, worker_environment
+    from hpsearch.runtime.messages import Workload
+    from hpsearch.runtime.pools import LocalPool
+
+    wanted = slots("cuda" if bench.device.type == "cuda" else 1, inventory())
+    rows = np.arange(ROWS)
+    pool = LocalPool(wanted)
+    try:
+        pool.environment()
+        pool.prepare(
+            Workload(
+                study="gpu-check", task=bench.task, prepared=bench.prepared, folds=((rows[::2], rows[1::2]),),
+                metrics=(resolve_metric("accuracy", "multiclass", bench.prepared.classes),), seed=0,
+                evaluations_per_epoch=2, early_stopping=None, numerics=bench.numerics, checkpoint_every=300.0,
+                cache=bench.prepared.folder.parent,
+            )
+        )  # fmt: skip
+        until = time.monotonic() + 300
+        while len(pool.idle()) < len(wanted) and time.monotonic() < until:
+            list(pool.completed(0.2))
+        ready = [slot.devices[0] for slot in pool.idle()]
+        seen = [worker_environment(slot, os.environ, 1)["CUDA_VISIBLE_DEVICES"] for slot in wanted]
+    finally:
+        pool.close()
+    apart = len(set(seen)) == len(wanted)
+    text = f"ready: {', '.join(ready) or 'none'}; CUDA_VISIBLE_DEVICES of each: {', '.join(map(repr, seen))}"
+    return Check("a worker a device", text, len(ready) == len(wanted) and apart)
+
+
+def speed(bench: Bench, precision: Literal["fp32", "bf16"]) -> Check:
+    """Time one run in its steady state: from the first evaluation point to the last, evaluations included."""
+    from hpsearch.training.memory import peak_memory_bytes
+
+    numerics = replace(bench.numerics, precision=precision, deterministic=bench.device.type == "cpu")
+    run = bench.fine_tune(numerics, epochs=1 if bench.device.type == "cpu" else 30, batch_size=32)
+    measured = [item for item in run.advance(run.horizon) if item is not None]
+    rows = measured[-1].rows_seen - measured[0].rows_seen
+    per_second = rows / sum(item.seconds for item in measured[1:])
+    peak = peak_memory_bytes(bench.device) / 2**20
+    return Check(f"speed in {precision}", f"{per_second:,.0f} rows trained a second, peak memory {peak:,.0f} MiB")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence what transformers reports of models that it loads."""
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    yield
+
+
+def checks(device: str, folder: Path) -> Iterator[Check]:
+    with quiet():
+        tiny = Bench(folder / "tiny", device)
+        for check in (repeated, paused, precisions, workers):
+            yield check(tiny)
+        larger = Bench(folder / "larger", device, **LARGER)
+        yield memory(larger)
+        yield speed(larger, "fp32")
+        if tiny.environment["bf16"]:
+            yield speed(larger, "bf16")
+
+
+def main(arguments: Sequence[str] | None = None) -> Mapping[str, Any] | None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks gpu_check", description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="cuda:0", help="cuda:0, another GPU, or cpu (default: cuda:0)")
+    given = parser.parse_args(arguments)
+    # As a worker's environment has it: cuBLAS repeats itself only when this is set before a GPU is first used.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    import torch
+
+    if given.device.startswith("cuda") and not torch.cuda.is_available():
+        print("gpu-check: torch sees no CUDA device here, so there is nothing to check; --device cpu tries the checks")
+        return None
+    name = torch.cuda.get_device_name(given.device) if given.device.startswith("cuda") else "CPU"
+    print(f"gpu-check on {given.device} ({name}), torch {torch.__version__}")
+    found = []
+    with tempfile.TemporaryDirectory(prefix="hpsearch-gpu-check-") as folder:
+        for check in checks(given.device, Path(folder)):
+            found.append(check)
+            word = "skip" if check.holds is None else "ok" if check.holds else "FAIL"
+            print(f"{word:<6}{check.name:<28}{check.text}", flush=True)
+    results = {check.name: {"holds": check.holds, "found": check.text} for check in found}
+    measurements = {"machine": {**machine(), "device": name}, "checks": results}
+    write_measurements("gpu_check" if given.device.startswith("cuda") else "gpu_check_on_cpu", measurements)
+    if any(check.holds is False for check in found):
+        sys.exit(1)
+    return measurements
+
+
+if __name__ == "__main__":
+    main()

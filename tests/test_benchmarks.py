@@ -1,0 +1,64 @@
+"""The benchmarks run: their figures are another matter."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import measurements
+from benchmarks.__main__ import BENCHMARKS, main
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(measurements, "FOLDER", tmp_path / "results")
+    return tmp_path / "results"
+
+
+def test_each_is_listed_and_is_a_module(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    listed = capsys.readouterr().out
+    for name in BENCHMARKS:
+        assert f"  {name} " in listed
+        assert (ROOT / "benchmarks" / f"{name}.py").is_file()
+    assert main(["speed"]) == 2
+
+
+def test_the_product_does_not_know_them() -> None:
+    for path in (ROOT / "hpsearch").rglob("*.py"):
+        assert "benchmarks" not in path.read_text(encoding="utf-8"), path
+
+
+def test_the_coordinators_time_is_measured_each_way(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["coordinator", "--trials", "6", "--segments", "5"]) == 0
+    found = json.loads((results / "coordinator.json").read_text())
+    assert found["trials"] == 6
+    assert len(found["milliseconds a segment"]) == 4
+    for row in found["milliseconds a segment"].values():
+        assert row["segments"] == 5
+        assert 0 < row["every segment"]["median"] <= row["every segment"]["p95"]
+        assert row["evaluations a segment"] >= 1
+    assert "bayesian  median" in capsys.readouterr().out
+
+
+def test_the_startup_is_measured(results: Path) -> None:
+    main(["startup", "--repeats", "1"])
+    found = json.loads((results / "startup.json").read_text())
+    assert 0 < found["seconds"]["import hpsearch"]["median"] < found["seconds"]["hpsearch --help"]["median"]
+
+
+def test_without_a_gpu_the_gpu_check_says_so_in_a_line() -> None:
+    environment = {"PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "", "PATH": ""}
+    command = [sys.executable, "-m", "benchmarks", "gpu_check"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert len(done.stdout.splitlines()) == 1
+    assert "no CUDA device" in done.stdout
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.5, 5), (0.95, 10), (1.0, 10), (0.05, 1)])
+def test_a_percentile_is_the_value_that_so_many_are_not_above(share: float, expected: int) -> None:
+    assert measurements.percentile(list(range(10, 0, -1)), share) == expected

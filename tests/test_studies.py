@@ -1,0 +1,112 @@
+"""The studies that come with hpsearch, run as a person runs them: as scripts, in processes of their own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas
+import pytest
+
+ROOT = Path(__file__).parents[1]
+GOOD, BAD = ("great", "loved", "fine"), ("awful", "hated", "dull")
+NEUTRAL = ("the", "a", "film", "was", "plot", "every", "minute", "of", "it")
+
+
+def reviews(rows: int, seed: int) -> pandas.DataFrame:
+    """Return texts of which one word tells the label."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(rows) % 2
+    texts = [
+        " ".join([*random.choice(NEUTRAL, size=random.integers(2, 12)), random.choice(GOOD if label else BAD)])
+        for label in labels
+    ]
+    return pandas.DataFrame({"review": texts, "sentiment": np.array(["bad", "good"])[labels]})
+
+
+def save_tiny_bert(folder: Path) -> None:
+    """Write a BERT of two layers and its tokenizer of whole words, as `save_pretrained` does."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    vocabulary = {word: code for code, word in enumerate([*special, *NEUTRAL, *GOOD, *BAD])}
+    words = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    words.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    PreTrainedTokenizerFast(tokenizer_object=words, pad_token="[PAD]", unk_token="[UNK]").save_pretrained(folder)
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(vocabulary), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
+        max_position_embeddings=64, initializer_range=0.2,
+    )  # fmt: skip
+    BertModel(config).save_pretrained(folder)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A folder with a model and a person's tables."""
+    save_tiny_bert(tmp_path / "tiny-bert")
+    reviews(48, 0).to_csv(tmp_path / "train.csv", index=False)
+    reviews(24, 1).to_csv(tmp_path / "held-out.csv", index=False)
+    return tmp_path
+
+
+def sentiment(place: Path, *more: str) -> "subprocess.CompletedProcess[str]":
+    words = [
+        "--train", "train.csv", "--test", "held-out.csv", "--text", "review", "--label", "sentiment",
+        "--model", "tiny-bert", "--name", "reviews", "--folder", "studies", "--cv", "2", "--devices", "inline", *more,
+    ]  # fmt: skip
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": "1",
+        "HPSEARCH_CACHE": str(place / "cache"),
+        "HF_HUB_OFFLINE": "1",
+    }
+    command = [sys.executable, str(ROOT / "studies" / "sentiment_bert.py"), *words]
+    return subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, check=False, timeout=300)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_sentiment_takes_a_persons_table_to_a_model_and_a_report(place: Path) -> None:
+    from transformers import pipeline
+
+    done = sentiment(place, "--trials", "2")
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "0 (default)" in done.stdout
+    assert "best: trial" in done.stdout
+    assert "literature default" in done.stdout
+    assert "</html>" in (place / "studies" / "reviews" / "report.html").read_text(encoding="utf-8")
+
+    folder = place / "studies" / "reviews" / "model"
+    card = json.loads((folder / "hpsearch.json").read_text())
+    assert card["classes"] == ["bad", "good"]
+    classify = pipeline("text-classification", model=str(folder), device="cpu")
+    test = pandas.read_csv(place / "held-out.csv")
+    found = [answer["label"] for answer in classify(test["review"].tolist(), truncation=True)]
+    assert card["test"]["metrics"]["accuracy"] == pytest.approx(np.mean(test["sentiment"] == found))
+    assert f"accuracy {card['test']['metrics']['accuracy']:.4f}" in done.stdout
+
+    again = sentiment(place, "--trials", "3")
+    assert again.returncode == 0, again.stderr
+    assert "reviews: trial 2 " in again.stderr
+    assert "reviews: trial 1 " not in again.stderr  # it went on where it stood
+
+
+@pytest.mark.slow
+def test_sentiment_says_what_is_wrong_with_a_table_in_one_paragraph(place: Path) -> None:
+    done = sentiment(place, "--text", "reviews", "--trials", "1")
+    assert done.returncode == 1
+    assert "'reviews'" in done.stderr
+    assert "review" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (place / "studies").exists()
