@@ -3,6 +3,8 @@
 Such a process leads a process group of its own, and ends as any Python program does.
 """
 
+import gc
+import importlib
 import json
 import os
 import signal
@@ -128,20 +130,35 @@ def _forked(request: Mapping[str, Any]) -> int:
     return pid
 
 
+IMPORTED = (
+    "alembic.config",
+    "alembic.migration",
+    "optuna.storages._rdb.models",
+    "sklearn.model_selection",
+    "torch._inductor",
+    "transformers",
+    "hpsearch.analysis",
+    "hpsearch.records.store",
+    "hpsearch.result",
+    "hpsearch.runtime.asking",
+    "hpsearch.runtime.coordinator",
+    "hpsearch.runtime.pools",
+    "hpsearch.runtime.progress",
+)
+"""What a study imports as it runs; a forked process has it by then."""
+
+
 def main() -> None:
+    for name in IMPORTED:
+        importlib.import_module(name)
     import torch
     import toy_studies
-    import transformers  # noqa: F401
 
-    import hpsearch.analysis
-    import hpsearch.result
-    import hpsearch.runtime.asking
-    import hpsearch.runtime.coordinator
-    import hpsearch.runtime.pools  # noqa: F401
     from hpsearch.metrics import resolve_metric
 
     resolve_metric("f1_macro", "multiclass", ("a", "b", "c"))
     torch.set_num_threads(1)
+    gc.freeze()  # else each child, as it ends, walks through all that was imported here, which takes seconds
     for line in sys.stdin:
         request = json.loads(line)
         if "poll" in request:

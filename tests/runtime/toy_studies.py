@@ -1,11 +1,12 @@
 """Toy studies, run here or in a process of their own, and all that is known of one afterwards, ready to be compared."""
 
 import hashlib
+import importlib
 import os
 import signal
 import sqlite3
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,18 @@ SETTINGS: Mapping[str, Any] = {
 }
 
 
+TASKS: Mapping[str, Callable[..., Any]] = {
+    "toy": ToyTask,
+    "text": hp.TextClassification,
+    "image": hp.ImageClassification,
+}
+
+
 def toy_study(folder: Path | str, task: Mapping[str, Any] | None = None, **settings: Any) -> Study:
-    return Study("toy", ToyTask(**(task or {})), folder=folder, **{**SETTINGS, **settings})
+    """Return a study of a task given by its arguments, and by its `kind` where it is another than the toy."""
+    arguments = dict(task or {})
+    made = TASKS[arguments.pop("kind", "toy")](**arguments)
+    return Study("toy", made, folder=folder, **{**SETTINGS, **settings})
 
 
 def found_or_made(folder: str, task: Mapping[str, Any], **settings: Any) -> Study:
@@ -57,18 +68,22 @@ def run(
     die: tuple[str, int] | None = None,
     stops: bool = False,
     checkpoint_every: float = 300.0,
+    hurry: bool = False,
     **settings: Any,
 ) -> None:
     """Run a study to its end.
 
     Args:
-        die: Name of a moment (see `DEATHS`), and the how-manieth time that it comes this process kills itself.
+        die: Name of a moment (see `DEATHS` and `BIRTHS`), and at which of its comings this process kills itself.
         stops: Whether to pause after each evaluation that is new.
+        hurry: Whether to train without the task's pauses, which decide no number.
     """
     study = found_or_made(folder, task or {}, **settings)
+    if hurry:
+        study.task = replace(study.task, pause=0.0)
     study.checkpoint_every = checkpoint_every
     if die is not None:
-        DEATHS[die[0]](_Countdown(die[1]))
+        (DEATHS | BIRTHS)[die[0]](_Countdown(die[1]))
     if stops:
         _stop_at_each_evaluation(study)
     study.run(trials=trials, devices=devices, progress=False)
@@ -123,7 +138,7 @@ def _storage() -> Any:
     return RDBStorage
 
 
-DEATHS: Mapping[str, Callable[[_Countdown], None]] = {
+DEATHS: dict[str, Callable[[_Countdown], None]] = {
     "before ask": lambda count: _around(Store, "add_trial", lambda *_: count(), None),
     "inside ask": lambda count: _in_commit(_storage(), "create_new_trial", count),
     "after ask": lambda count: _around(Store, "add_trial", None, lambda *_: count()),
@@ -134,6 +149,24 @@ DEATHS: Mapping[str, Callable[[_Countdown], None]] = {
     "before a rename": lambda count: _renaming(count, "before"),
     "after a rename": lambda count: _renaming(count, "after"),
 }
+
+"""Moments that come again and again."""
+
+
+def _made(owner: str, name: str, count: _Countdown, moment: str) -> None:
+    module = importlib.import_module(owner)
+    _around(module, name, *((lambda *_: count(), None) if moment == "before" else (None, lambda *_: count())))
+
+
+BIRTHS: dict[str, Callable[[_Countdown], None]] = {
+    "before its rows are renamed": lambda count: _around(Path, "rename", lambda *_: count(), None),
+    "before its folds are renamed": lambda count: _around(Path, "replace", lambda *_: count(), None),
+    "before it is made": lambda count: _made("hpsearch.records.store", "make_study", count, "before"),
+    "half made": lambda count: _made("hpsearch.records.studies", "_make_optuna_study", count, "after"),
+    "after it is made": lambda count: _made("hpsearch.records.store", "make_study", count, "after"),
+    "before it is described": lambda count: _around(Store, "replace_description", None, lambda *_: count()),
+}
+"""Moments that come once, while a study is made."""
 
 
 def _stop_at_each_evaluation(study: Study) -> None:
@@ -263,3 +296,19 @@ def interrupted_pool() -> None:
     if pool._generation == generation:
         print("the same worker", flush=True)
     pool.close()
+
+
+def measure_memory(folder: str, devices: str | int, trials: int, **settings: Any) -> None:
+    """Run a study, and print the resident bytes of this process and of its workers after each trial."""
+    import json
+
+    import psutil
+
+    def measure(_: Study, trial: Any) -> None:
+        here = psutil.Process()
+        workers = [child for child in here.children() if any("popen_loky" in word for word in child.cmdline())]
+        sizes = {str(worker.pid): worker.memory_info().rss for worker in workers}
+        print("memory", json.dumps({"trial": trial.number, "here": here.memory_info().rss, "workers": sizes}))
+
+    study = toy_study(folder, callbacks=[measure], **settings)
+    study.run(trials=trials, devices=devices, progress=False)

@@ -1,0 +1,230 @@
+"""A run is a pure function: pauses, new processes, workers and neighbours change no bit of a study, on a CPU."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from study_processes import Launcher
+from tasks_samples import image_arrays, review_rows, save_base, save_text_model
+from toy_studies import known_of, table
+
+import hpsearch as hp
+from hpsearch.records import Run, Segment
+from hpsearch.records.checkpoints import Checkpoint, CheckpointFolder
+from hpsearch.runtime.messages import Checkpointed, Stop, Train
+from hpsearch.runtime.refit import honoured
+from hpsearch.runtime.worker import Worker
+from hpsearch.training.checkpoints import FACTS, TENSORS
+from hpsearch.training.numerics import detect_environment
+
+TRIALS = 2
+needs_bf16 = pytest.mark.skipif(
+    not detect_environment("cpu")["bf16"], reason="this CPU has no native bf16 (avx512_bf16, amx_bf16)"
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is run straight, in parts, and in company."""
+
+    task: str
+    sampler: str
+    precision: str
+
+
+CASES = [
+    pytest.param(Case("toy", "grid", "fp32"), id="toy-grid-fp32"),
+    pytest.param(Case("toy", "random", "bf16"), id="toy-random-bf16", marks=needs_bf16),
+    pytest.param(Case("text", "random", "fp32"), id="text-random-fp32"),
+    pytest.param(Case("text", "grid", "bf16"), id="text-grid-bf16", marks=needs_bf16),
+    pytest.param(Case("image", "random", "fp32"), id="image-random-fp32"),
+]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("exactness")
+
+
+@pytest.fixture(scope="module")
+def launcher(place: Path) -> Iterator[Launcher]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HPSEARCH_CACHE", str(place / "cache"))
+        made = Launcher(place)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def tasks(place: Path) -> Mapping[str, Mapping[str, Any]]:
+    """Arguments of small tasks of each kind: the toy, a BERT of three layers with dropout, a ViT of three layers."""
+    import PIL.Image
+
+    review_rows(24).to_csv(place / "train.csv", index=False)
+    for row, (image, label) in enumerate(zip(*image_arrays(16), strict=True)):
+        (place / "images" / label).mkdir(parents=True, exist_ok=True)
+        PIL.Image.fromarray(image).save(place / "images" / label / f"{row:02}.png")
+    vit = save_base("vit", place / "vit", hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1)
+    return {
+        "toy": {},
+        "text": {"kind": "text", "model": str(save_text_model(place / "bert")), "train": str(place / "train.csv")},
+        "image": {"kind": "image", "model": str(vit), "train": str(place / "images")},
+    }
+
+
+@pytest.fixture(scope="module", params=CASES)
+def case(request: pytest.FixtureRequest) -> Case:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def arguments(case: Case, tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    return {
+        "task": tasks[case.task],
+        "trials": TRIALS,
+        "sampler": case.sampler,
+        "precision": case.precision,
+        "cv": 2,
+        "evaluations_per_epoch": 2 if case.task == "toy" else 1,
+        "seed": 7,  # with which the first random trial has two epochs, so that it can be paused between them
+    }
+
+
+@pytest.fixture(scope="module")
+def straight(case: Case, launcher: Launcher, place: Path, arguments: dict[str, Any]) -> Path:
+    """The folder of a study that ran inline, alone, without a pause."""
+    folder = place / f"{case.task}-{case.sampler}-{case.precision}"
+    process = launcher.launch("run", folder=str(folder), **arguments)
+    assert process.wait() == 0, process.text()
+    (known,) = {trial["state"].name for trial in known_of(folder)["trials"].values()}
+    assert known == "COMPLETE"
+    assert hp.load("toy", folder=folder).stored_numerics().precision == case.precision
+    return folder
+
+
+def compare(folder: Path, straight: Path) -> None:
+    """Check that tables, and every metric, loss and predicted bit, are the same."""
+    assert table(folder).equals(table(straight))
+    found, expected = known_of(folder), known_of(straight)
+    assert found == expected
+    assert found["mismatches"] == 0
+    assert len(found["predictions"]) >= TRIALS * 2
+
+
+# ---------------------------------------------------------------- in parts
+
+
+def test_paused_and_gone_on_in_a_new_process_at_every_evaluation_point(
+    launcher: Launcher, tmp_path: Path, straight: Path, arguments: dict[str, Any]
+) -> None:
+    folder, pauses, checked = tmp_path / "parts", 0, 0
+    points = sum(map(len, known_of(straight)["evaluations"].values()))
+    for _ in range(points + 2):
+        process = launcher.launch("run", folder=str(folder), stops=True, **arguments)
+        assert process.wait() == 0, process.text()
+        study = hp.load("toy", folder=folder)
+        history = study.store().reload()
+        if len(history.finished()) == TRIALS:
+            break
+        pauses += 1
+        assert sum(map(len, history.evaluations.values())) == pauses  # one point a process
+        for run, saved in paused_runs(study):
+            assert saved.point == history.point(run)
+            compare_checkpoints(saved, straight_to(study, run, saved.step))
+            checked += 1
+        study.store().close()
+    assert pauses in (points - 1, points)  # the last evaluation ends the study, whoever stops it
+    assert checked == points - 2 * TRIALS > 0  # at the end of a run (two folds a trial) no checkpoint is left
+    compare(folder, straight)
+
+
+def paused_runs(study: hp.Study) -> list[tuple[Run, Checkpoint]]:
+    """Return the runs that have a checkpoint, with it."""
+    kept = CheckpointFolder(study.folder / "checkpoints", 1 << 40)
+    runs = {run.key: run for trial in study.store().history.trials.values() for run in trial.runs}
+    found = [(runs[key], kept.read(key)) for key in kept.runs()]
+    return [(run, saved) for run, saved in found if saved is not None]
+
+
+def straight_to(study: hp.Study, run: Run, step: int) -> Checkpointed:
+    """Train a run from its beginning to a step, without a pause, and write it down there."""
+    workload = study.workload(study.stored_numerics())
+    with honoured(workload.numerics, torch.device("cpu")):
+        worker = Worker("cpu")
+        worker.prepare(workload)
+        order = Train(workload.study, Segment(run, 0, run.horizon))
+        events = list(worker.train(order, lambda: Stop(checkpoint=True) if worker.steps == step else None))
+    (written,) = (event for event in events if isinstance(event, Checkpointed))
+    return written
+
+
+def compare_checkpoints(saved: Checkpoint, expected: Checkpointed) -> None:
+    """Check that weights, optimizer, random states and position are the same, byte by byte."""
+    assert (saved.point, saved.step) == (expected.point, expected.step)
+    assert saved.files.keys() == expected.files.keys() == {TENSORS, FACTS}
+    assert saved.files[TENSORS] == expected.files[TENSORS]
+    for files in (saved.files, expected.files):
+        names = tensor_names(files[TENSORS])
+        assert {name.partition("/")[0] for name in names} >= {"parameters", "optimizer", "random", "loss_sum"}
+        assert {"random/torch", "random/numpy", "random/python"} <= names
+    found, wanted = (json.loads(files[FACTS]) for files in (saved.files, expected.files))
+    for facts in (found, wanted):
+        facts.pop("seconds")  # a measurement
+    assert found == wanted
+
+
+def tensor_names(content: bytes) -> set[str]:
+    """Return the names in a safetensors file: JSON of so many bytes as its first eight say (its own documentation)."""
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    return set(header) - {"__metadata__"}
+
+
+# ---------------------------------------------------------------- in company
+
+
+def test_workers_and_neighbours_change_nothing(
+    launcher: Launcher, tmp_path: Path, straight: Path, arguments: dict[str, Any]
+) -> None:
+    """Three studies at once on the cores of this machine: on one worker, on two, and in their own process."""
+    started = {
+        name: launcher.launch("run", folder=str(tmp_path / name), devices=devices, **arguments)
+        for name, devices in (("one worker", 1), ("two workers", 2), ("inline", "inline"))
+    }
+    for name, process in started.items():
+        assert process.wait() == 0, process.text()
+        compare(tmp_path / name, straight)
+
+
+def test_two_workers_train_at_the_same_time(launcher: Launcher, tmp_path: Path) -> None:
+    """Else the comparison above would say nothing of a run beside another one."""
+    process = launcher.launch(
+        "run", {"HPSEARCH_CACHE": str(tmp_path / "cache")}, folder=str(tmp_path), devices=2, trials=6,
+        task={"pause": 0.05},
+    )  # fmt: skip
+    assert process.wait() == 0, process.text()
+    with hp.load("toy", folder=tmp_path).store() as store:
+        spans = [
+            (ended - sum(evaluation.seconds for evaluation in store.history.of(result.segment.run.key)), ended)
+            for ended, result in store.results()
+        ]
+    overlaps = [min(a[1], b[1]) - max(a[0], b[0]) for a in spans for b in spans if a < b]
+    assert max(overlaps) > 0.1
+
+
+def test_a_study_in_this_process_equals_one_in_a_process_of_its_own(
+    launcher: Launcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from toy_studies import toy_study
+
+    monkeypatch.setenv("HPSEARCH_CACHE", str(tmp_path / "cache"))
+    process = launcher.launch("run", dict(os.environ), folder=str(tmp_path / "own"), trials=TRIALS)
+    study = toy_study(tmp_path / "this")
+    study.run(trials=TRIALS, devices="inline", progress=False)
+    study.store().close()
+    assert process.wait() == 0, process.text()
+    compare(tmp_path / "this", tmp_path / "own")

@@ -1,0 +1,385 @@
+"""What a user sees of a study: what it asks for, what it refuses and why, and what other tools find of it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from toy_studies import SPACE, toy_study
+from toy_task import ToyTask
+
+import hpsearch as hp
+from hpsearch.errors import (
+    DataError,
+    LeaseHeldError,
+    SpaceError,
+    StudyChangedError,
+    StudyNotFoundError,
+    TaskError,
+    UsageError,
+)
+from hpsearch.policy.axis import reports
+from hpsearch.records import LOSS, Origin
+from hpsearch.study import cache_folder, parse_duration
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HPSEARCH_CACHE", str(tmp_path / "cache"))
+
+
+def run(study: hp.Study, trials: int | None = None, **more: Any) -> hp.Result:
+    return study.run(trials=trials, devices="inline", progress=False, **more)
+
+
+def configs(result: hp.Result) -> list[tuple[Origin, Any, Any, Any]]:
+    return [
+        (trial.origin, trial.config["learning_rate"], trial.config["batch_size"], trial.config["epochs"])
+        for trial in result.history.trials.values()
+    ]
+
+
+# ---------------------------------------------------------------- how much is tried
+
+
+def test_trials_is_a_total(tmp_path: Path) -> None:
+    assert len(run(toy_study(tmp_path), 2).history.trials) == 2
+    study = toy_study(tmp_path)
+    assert len(run(study, 3).history.trials) == 3
+    assert len(run(study, 2).history.trials) == 3
+
+
+def test_a_grid_without_trials_tries_every_point_once(tmp_path: Path) -> None:
+    found = configs(run(toy_study(tmp_path, cv=2)))
+    points = {(rate, size, epochs) for rate in (1e-3, 1e-2, 1e-1) for size in (8, 16) for epochs in (1, 2)}
+    assert len(found) == 12
+    assert {each[1:] for each in found} == points
+    assert len(run(toy_study(tmp_path, cv=2), 50).history.trials) == 12  # there is nothing left
+
+
+@pytest.mark.parametrize("sampler", ["random", "bayesian", optuna.samplers.RandomSampler(seed=1)])
+def test_a_sampler_that_never_ends_needs_an_end(tmp_path: Path, sampler: Any) -> None:
+    with pytest.raises(UsageError, match=r"never ends by itself: give trials= .* or timeout="):
+        run(toy_study(tmp_path, sampler=sampler))
+    assert not (tmp_path / "toy").exists()
+
+
+@pytest.mark.parametrize("trials", [0, -1, 2.0, True, "5"])
+def test_trials_is_a_whole_number(tmp_path: Path, trials: Any) -> None:
+    with pytest.raises(UsageError, match=f"trials={trials!r} must be a whole number of at least 1"):
+        run(toy_study(tmp_path), trials)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("2h", 7200), ("90m", 5400), ("30s", 30), ("1h30m", 5400), ("1h1m1s", 3661), ("1.5h", 5400), ("45", 45), (10, 10)],
+)
+def test_a_timeout_is_seconds_or_text(text: Any, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-5", "0", 0, -1.0, "5 apples", "1m1h", "h", float("nan")])
+def test_what_is_no_duration_is_refused(tmp_path: Path, text: Any) -> None:
+    with pytest.raises(UsageError, match=r"is not a duration; give seconds, or text like '2h'"):
+        run(toy_study(tmp_path), 1, timeout=text)
+
+
+def test_no_timeout_is_none() -> None:
+    assert parse_duration(None) is None
+
+
+# ---------------------------------------------------------------- what is tried first
+
+
+def test_the_default_comes_first_then_what_was_enqueued_then_the_sampler(tmp_path: Path) -> None:
+    study = toy_study(tmp_path)
+    for rate in (0.05, 0.002):
+        study.enqueue({"learning_rate": rate, "batch_size": 16, "epochs": 1})
+    assert configs(run(study, 4)) == [
+        (Origin.DEFAULT, 1e-2, 8, 2),
+        (Origin.ENQUEUED, 0.05, 16, 1),
+        (Origin.ENQUEUED, 0.002, 16, 1),
+        (Origin.SAMPLER, 1e-3, 8, 1),
+    ]
+    assert {trial.config["warmup_ratio"] for trial in study.result.history.trials.values()} == {0.1}
+
+
+def test_a_script_that_enqueues_may_be_run_again(tmp_path: Path) -> None:
+    for trials in (2, 4):
+        study = toy_study(tmp_path)
+        for _ in range(2):
+            study.enqueue({"learning_rate": 0.05, "batch_size": 16, "epochs": 1})
+        result = run(study, trials)
+    assert [each[0] for each in configs(result)].count(Origin.ENQUEUED) == 1
+
+
+def test_what_is_enqueued_later_is_tried_next(tmp_path: Path) -> None:
+    run(toy_study(tmp_path), 2)
+    study = toy_study(tmp_path)
+    study.enqueue({"learning_rate": 0.05, "batch_size": 16, "epochs": 1})
+    assert configs(run(study, 3))[2][:2] == (Origin.ENQUEUED, 0.05)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"learning_rate": 5.0, "batch_size": 8, "epochs": 1}, "learning_rate"),
+        ({"learning_rate": 0.01, "batch_size": 12, "epochs": 1}, "batch_size"),
+        ({"learning_rate": 0.01, "batch_size": 8}, "epochs"),
+        ({"learning_rate": 0.01, "batch_size": 8, "epochs": 1, "momentum": 0.9}, "momentum"),
+        ({"learning_rate": 0.01, "batch_size": 8, "epochs": 1, "warmup_ratio": 0.5}, "warmup_ratio"),
+    ],
+)
+def test_what_does_not_fit_the_space_is_not_enqueued(tmp_path: Path, config: Any, message: str) -> None:
+    study = toy_study(tmp_path)
+    with pytest.raises(SpaceError, match=message):
+        study.enqueue(config)
+    assert [each[0] for each in configs(run(study, 2))] == [Origin.DEFAULT, Origin.SAMPLER]
+
+
+def test_a_space_has_its_own_default(tmp_path: Path) -> None:
+    own = {"learning_rate": 0.1, "batch_size": 16, "epochs": 1}
+    space = hp.Space(default=own, **{name: SPACE.parameters[name] for name in SPACE.parameters})
+    assert configs(run(toy_study(tmp_path, space=space), 1)) == [(Origin.DEFAULT, 0.1, 16, 1)]
+
+
+# ---------------------------------------------------------------- what may not change
+
+
+WIDER = hp.Space(
+    learning_rate=hp.Float(1e-3, 0.5, log=True, grid=[1e-3, 1e-2]),
+    batch_size=SPACE.parameters["batch_size"],
+    epochs=SPACE.parameters["epochs"],
+    warmup_ratio=0.1,
+)
+
+
+@pytest.mark.parametrize(
+    ("changed", "named", "not_named"),
+    [
+        ({"space": WIDER}, ["the space", "learning_rate"], ["batch_size", "seed"]),
+        ({"seed": 4}, ["the seed, which was 3 and is 4", "the folds"], ["the space", "data"]),
+        ({"cv": 2}, ["the folds"], ["the seed, which", "data"]),
+        ({"cv": hp.Holdout(0.25)}, ["the folds"], ["data"]),
+        ({"task": {"rows": 66}}, ["the training data", "the test data"], ["the space"]),
+        ({"metric": "accuracy"}, ["the objective, which was 'f1_macro' and is 'accuracy'"], ["the space"]),
+        ({"metrics": ["accuracy", "neg_log_loss"]}, ["the metrics"], ["the objective"]),
+        ({"early_stopping": 1.0}, ["early stopping"], ["the space"]),
+        ({"evaluations_per_epoch": 3}, ["evaluations_per_epoch, which was 2 and is 3"], ["the space"]),
+        ({"repeats": 2}, ["repeats, which was 1 and is 2"], ["the space"]),
+    ],
+    ids=lambda each: ",".join(each) if isinstance(each, dict) else "",
+)
+def test_a_changed_study_is_refused_and_what_changed_is_named(
+    tmp_path: Path, changed: Any, named: list[str], not_named: list[str]
+) -> None:
+    before = run(toy_study(tmp_path), 1)
+    with pytest.raises(StudyChangedError) as refused:
+        run(toy_study(tmp_path, **changed), 2)
+    message = str(refused.value)
+    assert message.startswith("The study 'toy' in ")
+    assert "another name" in message
+    for words in named:
+        assert words in message
+    for words in not_named:
+        assert words not in message.partition("other settings: ")[2]
+    assert dict(toy_study(tmp_path).result.history.trials) == dict(before.history.trials)
+    assert len(run(toy_study(tmp_path), 2).history.trials) == 2  # with its own settings it goes on
+
+
+def test_sampler_pruner_and_what_decides_no_number_may_change(tmp_path: Path) -> None:
+    run(toy_study(tmp_path), 1)
+    changed = toy_study(tmp_path, {"pause": 0.001}, sampler="random", pruner="median", checkpoint_every=1.0)
+    assert len(run(changed, 2).history.trials) == 2
+
+
+# ---------------------------------------------------------------- folds
+
+
+@pytest.mark.parametrize(("cv", "folds", "held_out"), [(3, 3, 20), (2, 2, 30), (hp.Holdout(0.25), 1, 15)])
+def test_cv_is_a_number_of_folds_or_a_share(tmp_path: Path, cv: Any, folds: int, held_out: int) -> None:
+    study = toy_study(tmp_path, cv=cv)
+    result = run(study, 1)
+    assert [len(pair[1]) for pair in study.folds.pairs] == [held_out] * folds
+    assert len(result.best.folds) == len(result.history.trials[0].runs) == folds
+    assert (result.best.interval is None) == (folds == 1)
+    for training, test in study.folds.pairs:
+        assert set(training) | set(test) == set(range(60))
+        assert set(np.bincount(test % 3)) <= {held_out // 3, held_out // 3 + 1}  # stratified
+
+
+def test_cv_is_any_splitter_of_scikit_learn(tmp_path: Path) -> None:
+    from sklearn.model_selection import RepeatedStratifiedKFold
+
+    splitter = RepeatedStratifiedKFold(n_splits=3, n_repeats=2, random_state=5)
+    study = toy_study(tmp_path, cv=splitter)
+    expected = list(splitter.split(np.zeros(60), np.arange(60) % 3))
+    assert len(study.folds) == 6
+    for (training, test), (their_training, their_test) in zip(study.folds.pairs, expected, strict=True):
+        assert training.tolist() == their_training.tolist()
+        assert test.tolist() == their_test.tolist()
+    assert len(run(study, 1).best.folds) == 6
+
+
+@pytest.mark.parametrize("cv", [2, "GroupKFold", hp.Holdout(0.5)])
+def test_groups_are_not_split(tmp_path: Path, cv: Any) -> None:
+    from sklearn.model_selection import GroupKFold
+    from tasks_samples import review_rows, save_text_model
+
+    rows = review_rows(24)
+    task = hp.TextClassification(str(save_text_model(tmp_path / "bert")), train=rows, group="site")
+    study = hp.Study("groups", task, SPACE, cv=GroupKFold(2) if cv == "GroupKFold" else cv, folder=tmp_path)
+    for training, test in study.folds.pairs:
+        assert len(test)
+        assert not set(rows["site"].iloc[training]) & set(rows["site"].iloc[test])
+
+
+def test_repeats_train_each_fold_with_several_seeds(tmp_path: Path) -> None:
+    result = run(toy_study(tmp_path, cv=2, repeats=2), 1)
+    runs = result.history.trials[0].runs
+    assert [(each.fold, each.repeat) for each in runs] == [(0, 0), (1, 0), (0, 1), (1, 1)]
+    losses = [result.history.of(each.key)[-1].metrics[LOSS] for each in runs]
+    assert len(set(losses)) == 4
+
+
+# ---------------------------------------------------------------- as Optuna sees it
+
+
+def test_optuna_opens_its_database(tmp_path: Path) -> None:
+    study = toy_study(tmp_path, pruner="median", sampler="random", cv=3)
+    result = run(study, 8)
+    opened = optuna.load_study(study_name="toy", storage=study.url)
+    assert opened.direction is optuna.study.StudyDirection.MAXIMIZE
+    assert [trial.number for trial in opened.trials] == list(range(8))
+    states = {"complete": "COMPLETE", "pruned": "PRUNED"}
+    for theirs, ours in zip(opened.trials, result.history.trials.values(), strict=True):
+        assert theirs.state.name == states[ours.state.value]
+        assert theirs.params == dict(ours.params)
+        assert theirs.intermediate_values
+        if ours.state.value == "complete":
+            assert theirs.value == ours.value
+            assert theirs.intermediate_values == dict(reports(result.history, ours, "f1_macro"))
+            assert theirs.user_attrs["folds"] == list(result.summary(ours.number).folds)
+    assert opened.best_value == result.best.value
+    assert opened.best_trial.number == result.best.number
+    assert study.optuna.best_value == result.best.value
+    opened._storage.remove_session()
+
+
+# ---------------------------------------------------------------- opened, read, shared
+
+
+def test_before_it_was_run_there_is_nothing_to_read(tmp_path: Path) -> None:
+    study = toy_study(tmp_path)
+    for read in (lambda: study.result, lambda: study.optuna, study.store):
+        with pytest.raises(StudyNotFoundError, match=r"'toy' has not been run yet.*Call study\.run"):
+            read()
+    study.stop()  # nothing runs, nothing happens
+    assert not (tmp_path / "toy").exists()
+
+
+def test_a_database_elsewhere_holds_several_studies(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'all.db'}"
+    for name, seed in (("first", 1), ("second", 2)):
+        study = hp.Study(name, ToyTask(), SPACE, sampler="random", cv=2, seed=seed, folder=tmp_path, storage=url)
+        assert study.url == url
+        run(study, 2)
+        assert not (tmp_path / name / "study.db").exists()
+    assert optuna.get_all_study_names(url) == ["first", "second"]
+    found = [hp.load(name, folder=tmp_path, storage=url).result for name in ("first", "second")]
+    assert [len(result.history.trials) for result in found] == [2, 2]
+    assert found[0].best.value != found[1].best.value
+
+
+def test_another_may_read_while_it_runs_and_not_run(tmp_path: Path) -> None:
+    seen = []
+
+    def look(study: hp.Study, trial: Any) -> None:
+        other = hp.load("toy", folder=tmp_path)
+        seen.append([len(other.result.history.finished()), len(other.result.table()), len(other.optuna.trials)])
+        with pytest.raises(LeaseHeldError, match="is being run by process"):
+            run(other, 5)
+        other.store().close()
+
+    run(toy_study(tmp_path, callbacks=[look]), 3)
+    assert seen == [[1, 1, 1], [2, 2, 2], [3, 3, 3]]
+
+
+def test_a_result_stays_as_it_was(tmp_path: Path) -> None:
+    study = toy_study(tmp_path)
+    first = run(study, 1)
+    run(study, 3)
+    assert len(first.history.trials) == 1
+    assert len(study.result.history.trials) == 3
+
+
+def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert cache_folder() == tmp_path / "cache"
+    monkeypatch.delenv("HPSEARCH_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert cache_folder() == tmp_path / "xdg" / "hpsearch"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache_folder() == Path.home() / ".cache" / "hpsearch"
+
+
+# ---------------------------------------------------------------- what is refused before anything is read
+
+
+@pytest.mark.parametrize("name", ["", ".hidden", "a/b", "a\\b", "..", "a:b", None])
+def test_a_name_that_is_no_folders_name(name: Any) -> None:
+    with pytest.raises(UsageError, match="A study's name is also its folder's name"):
+        hp.Study(name, ToyTask(), SPACE)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("evaluations_per_epoch", 0), ("repeats", 0), ("seed", -1), ("seed", 1.5), ("repeats", True)],
+)
+def test_a_count_that_is_none(tmp_path: Path, setting: str, value: Any) -> None:
+    with pytest.raises(UsageError, match=f"{setting}={value!r} must be a whole number of at least"):
+        toy_study(tmp_path, **{setting: value})
+
+
+@pytest.mark.parametrize(
+    ("space", "error", "message"),
+    [
+        ({"learning_rat": 0.1, "epochs": 1}, TaskError, "learning_rate"),
+        ({"epochs": 0}, TaskError, "epochs"),
+        ({"batch_size": hp.Int(0, 8)}, SpaceError, "The space's batch_size reaches a value that no run can have"),
+        ({"lr_scheduler_type": hp.Categorical(["linear", "cosin"])}, SpaceError, "lr_scheduler_type"),
+    ],
+)
+def test_a_space_that_no_run_can_have(tmp_path: Path, space: Any, error: type, message: str) -> None:
+    with pytest.raises(error, match=message):
+        toy_study(tmp_path, space=hp.Space(**space))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"sampler": "gird"}, "There is no sampler 'gird'. Did you mean 'grid'"),
+        ({"sampler": "grid", "space": hp.Space(learning_rate=hp.Float(1e-3, 1e-1), epochs=1)}, "learning_rate"),
+        ({"pruner": "medain"}, "median"),
+        ({"metric": "f1_makro"}, "f1_macro"),
+        ({"cv": 1}, "cv"),
+        ({"cv": 50}, "cv=50 needs at least 50 of each class: use cv=20"),
+    ],
+    ids=lambda each: ",".join(f"{name}" for name in each) if isinstance(each, dict) else "",
+)
+def test_a_setting_that_is_wrong_is_named_and_nothing_is_trained(tmp_path: Path, settings: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        run(toy_study(tmp_path, **settings), 1)
+    assert not list(tmp_path.glob("toy/checkpoints/*"))
+
+
+def test_data_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"nowhere\.csv"):
+        run(hp.Study("x", hp.TextClassification("no-model", train=str(tmp_path / "nowhere.csv")), SPACE), 1)
+
+
+def test_a_space_by_name_or_path(tmp_path: Path) -> None:
+    assert hp.Study("x", ToyTask(), "bert").space == hp.Space.load("bert")
+    path = tmp_path / "own.toml"
+    path.write_text((Path(__file__).parents[1] / "search_spaces" / "bert.toml").read_text())
+    assert hp.Study("x", ToyTask(), path).space == hp.Space.load("bert")
