@@ -31,8 +31,10 @@ class Description:
         sampler, pruner, cv: Their names, or what kind of object they were.
         metric, metrics: Names of the objective and of everything measured.
         callables: Import paths of those metrics that are functions, None for one that cannot be imported.
+        definitions: Digests of what those functions compute.
         early_stopping: Its patience and monitor, or None.
         data, test_data, model, folds: Digests.
+        checkpoint_every, checkpoint_bytes: Seconds between checkpoints, and what they may take on the disk.
         facts: Rows, classes, kind and versions, for the reader.
         numerics: What the workers honour, once resolved.
         goal: Arguments of the last `run`, for `resume`.
@@ -58,6 +60,9 @@ class Description:
     test_data: str | None
     model: str
     folds: str
+    definitions: Mapping[str, str]
+    checkpoint_every: float
+    checkpoint_bytes: int
     facts: Mapping[str, Any]
     numerics: Mapping[str, Any] | None = None
     goal: Mapping[str, Any] | None = None
@@ -73,6 +78,8 @@ class Description:
         test: Mapping[str, Any] | None = None,
     ) -> "Description":
         """Describe a study as it is now; reads its data when that has not been done."""
+        from hpsearch.metrics import metric_definition
+
         prepared = study.prepared
         sources = [study.metric, *study.metrics]
         return cls(
@@ -95,6 +102,9 @@ class Description:
             test_data=prepared.test_digest,
             model=prepared.model_digest,
             folds=study.folds.digest,
+            definitions={_callable_name(source): metric_definition(source) for source in sources if callable(source)},
+            checkpoint_every=study.checkpoint_every,
+            checkpoint_bytes=study.checkpoint_bytes,
             facts={
                 "rows": prepared.rows,
                 "test_rows": prepared.test_rows,
@@ -147,16 +157,22 @@ class Description:
 CONTRACT = {
     "metric": "the objective",
     "metrics": "the metrics",
+    "definitions": "what a metric computes (the code of a function)",
     "early_stopping": "early stopping",
     "evaluations_per_epoch": "evaluations_per_epoch",
     "repeats": "repeats",
     "seed": "the seed",
+    "precision": "the precision",
+    "deterministic": "deterministic",
     "model": "the pretrained model (its content differs)",
     "data": "the training data (its content or its encoding differs)",
     "test_data": "the test data (its content or its encoding differs)",
     "folds": "the folds (cv, the seed, or groups)",
 }
 """What may not change under a study's name, and how to call it; sampler and pruner may."""
+
+DIGESTS = ("model", "data", "test_data", "folds", "definitions")
+"""Those of which only that they changed can be said."""
 
 
 def difference(stored: Description, given: Description) -> str:
@@ -166,7 +182,7 @@ def difference(stored: Description, given: Description) -> str:
     for name, words in CONTRACT.items():
         before, now = getattr(stored, name), getattr(given, name)
         if before != now:
-            shown = "" if name in ("model", "data", "test_data", "folds") else f", which was {before!r} and is {now!r}"
+            shown = "" if name in DIGESTS else f", which was {before!r} and is {now!r}"
             found.append(words + shown)
     return "; ".join(found)
 

@@ -86,6 +86,8 @@ def load(
         storage=storage,
         precision=description.precision,
         deterministic=description.deterministic,
+        checkpoint_every=description.checkpoint_every,
+        checkpoint_bytes=description.checkpoint_bytes,
     )
     study.cv_name = description.cv
     study.folder = place.resolve()  # where it is now, under whatever name its folder has

@@ -5,8 +5,12 @@ held-out rows, and hands them to scikit-learn's scorer through a stand-in for a 
 test-run on a small synthetic example when it is resolved, so one that cannot work is refused before any training.
 """
 
+import functools
+import hashlib
 import inspect
+import json
 import numbers
+import types
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -173,7 +177,10 @@ class Metric:
 
 
 def metric_name(metric: str | Callable[..., Any]) -> str:
-    """Return the name that a metric is recorded under: a scorer's name as it is, a callable's own name otherwise."""
+    """Return the name that a metric is recorded under: a scorer's name as it is, a callable's own name otherwise.
+
+    Arguments bound by `functools.partial` or `make_scorer` are in the name.
+    """
     if isinstance(metric, str):
         return metric
     if isinstance(metric, Metric):
@@ -183,8 +190,49 @@ def metric_name(metric: str | Callable[..., Any]) -> str:
         settings = ", ".join(f"{key}={value!r}" for key, value in sorted(scorer._kwargs.items()))
         sign = "" if scorer._sign > 0 else "neg_"
         return sign + metric_name(scorer._score_func) + (f"({settings})" if settings else "")
-    name = getattr(metric, "__name__", None) or metric_name(getattr(metric, "func", type(metric)))
+    if isinstance(metric, functools.partial):
+        given = [repr(value) for value in metric.args]
+        given += [f"{key}={value!r}" for key, value in sorted(metric.keywords.items())]
+        return metric_name(metric.func) + (f"({', '.join(given)})" if given else "")
+    name = getattr(metric, "__name__", None) or type(metric).__name__
     return "function" if name == "<lambda>" else str(name)
+
+
+def metric_definition(metric: Callable[..., Any]) -> str:
+    """Return a digest of what a callable metric computes: its code, default arguments and what it closes over.
+
+    Comments and line breaks do not count. What it calls in other modules is not looked into.
+    """
+    text = json.dumps(_definition(metric), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+_DEPTH = 8
+"""How far functions within functions are followed; one that closes over itself has no end."""
+
+
+def _definition(value: Any, depth: int = 0) -> Any:
+    def inside(part: Any) -> Any:
+        return _definition(part, depth + 1)
+
+    if depth > _DEPTH:
+        return type(value).__name__
+    if isinstance(value, functools.partial):
+        arguments = {key: inside(each) for key, each in value.keywords.items()}
+        return [inside(value.func), [inside(each) for each in value.args], arguments]
+    if _is_scorer(value):
+        scorer: Any = value
+        return [inside(scorer._score_func), scorer._sign, {key: repr(each) for key, each in scorer._kwargs.items()}]
+    if isinstance(value, types.CodeType):
+        return [value.co_code.hex(), list(value.co_names), [inside(constant) for constant in value.co_consts]]
+    if isinstance(value, types.FunctionType):
+        if (value.__module__ or "").partition(".")[0] == "sklearn":  # its version is among the numerics
+            return f"{value.__module__}:{value.__qualname__}"
+        cells = [inside(cell.cell_contents) for cell in value.__closure__ or ()]
+        return [inside(value.__code__), [inside(each) for each in value.__defaults__ or ()], cells]
+    if callable(value) and type(value).__repr__ is object.__repr__:  # an object with __call__: its class's code
+        return [inside(type(value).__call__), {name: inside(each) for name, each in sorted(vars(value).items())}]
+    return repr(value)
 
 
 def resolve_metric(metric: str | Callable[..., Any], kind: TargetKind, classes: Sequence[Any]) -> Metric:

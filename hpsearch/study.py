@@ -14,7 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.description import Description, difference, named
-from hpsearch.errors import NumericsError, SpaceError, StudyChangedError, StudyNotFoundError, UsageError
+from hpsearch.errors import (
+    MetricError,
+    NumericsError,
+    SpaceError,
+    StudyChangedError,
+    StudyNotFoundError,
+    UsageError,
+    nearest,
+)
 from hpsearch.records import Trial, digest
 from hpsearch.space import Space
 
@@ -41,6 +49,9 @@ DATABASE_FILE, DESCRIPTION_FILE, FOLDS_FILE = "study.db", "study.json", "folds.n
 
 CHECKPOINT_BYTES = 20 * 1024**3
 """Default budget of a study's checkpoints, in bytes."""
+
+PRUNERS = ("median", "none")
+"""The pruners known by name."""
 
 Callback = Callable[["Study", Trial], None]
 """Called with the study and each trial that has ended, as Optuna's callbacks are."""
@@ -128,8 +139,9 @@ class Study:
         self._enqueued: list[dict[str, Any]] = []
         self._coordinator: Coordinator | None = None
         self._store: Store | None = None
-        self.was_interrupted = False
+        self.was_interrupted = self._was_stopped = False
         self._check_space()
+        self._check_pruner()
 
     # ------------------------------------------------------------------ what a user calls
 
@@ -188,6 +200,8 @@ class Study:
         store.acquire()
         try:
             self._settle_description(store, {"trials": trials})
+            for warning in self.prepared.warnings:
+                logger.warning("%s", warning)
             for config in self._enqueued:
                 store.enqueue(config)
             with self._pool(devices) as pool:
@@ -198,15 +212,21 @@ class Study:
 
     def stop(self) -> None:
         """Pause the study that is being run, from a callback or another thread."""
+        self._was_stopped = True
         if self._coordinator is not None:
             self._coordinator.stop()
 
     @property
     def result(self) -> "Result":
-        """What is known of the study by now, whether it has ended or not."""
+        """What is known of the study by now, whether it has ended or not.
+
+        Raises:
+            StudyNotFoundError: It has not been run.
+            StudyChangedError: Its data, or what else decides its numbers, are not what they were when it was run.
+        """
         from hpsearch.result import Result
 
-        self._open_existing()
+        self._require_unchanged(self._open_existing())
         return Result(self)
 
     @property
@@ -230,7 +250,7 @@ class Study:
 
     @cached_property
     def folds(self) -> "Folds":
-        """The folds: those kept with the study if there are any, else made from `cv`."""
+        """The folds, made from `cv`; of a study that was loaded without its splitter, those kept with it."""
         from hpsearch.data import Folds, make_folds, open_dataset
 
         if isinstance(self.cv, Folds):
@@ -253,8 +273,21 @@ class Study:
     @cached_property
     def measured(self) -> "tuple[Metric, ...]":
         """The objective and the further metrics, each once."""
-        found = [self.objective, *(self._metric(metric) for metric in self.metrics)]
-        return tuple({metric.name: metric for metric in found}.values())
+        from hpsearch.metrics import metric_definition
+
+        measured = {self.objective.name: (self.metric, self.objective)}
+        for given in self.metrics:
+            metric = self._metric(given)
+            earlier, _ = measured.setdefault(metric.name, (given, metric))
+            same = earlier is given or (isinstance(earlier, str) and isinstance(given, str))
+            if not same and not (
+                callable(earlier) and callable(given) and metric_definition(earlier) == metric_definition(given)
+            ):
+                raise MetricError(
+                    f"Two different metrics are called {metric.name!r}, and could not be told apart in the table. "
+                    "Give one of the functions another name (its __name__)."
+                )
+        return tuple(metric for _, metric in measured.values())
 
     @cached_property
     def default(self) -> Mapping[str, Any] | None:
@@ -299,21 +332,33 @@ class Study:
                 except UsageError as error:
                     raise SpaceError(f"The space's {name} reaches a value that no run can have. {error}") from error
 
+    def _check_pruner(self) -> None:
+        """Find a misspelt pruner before anything is read; objects are looked at when the study is run."""
+        if isinstance(self.pruner, str) and self.pruner not in PRUNERS:
+            known = ", ".join(repr(name) for name in PRUNERS)
+            raise UsageError(
+                f"pruner={self.pruner!r} is not one of {known}, nor a pruner object of Optuna's."
+                f"{nearest(self.pruner, PRUNERS)}"
+            )
+
     def _open(self) -> "Store":
         """Open the study's store, or make it."""
         from hpsearch.records.store import Store
 
         if self._store is None:
             _ = self.objective, self.measured, self.folds  # data, model and metrics: checked before anything is written
-            # What lies in memory only (a DataFrame) is kept with the study, to be loaded without its script.
-            self.task = self.task.snapshot(self.folder / "data")
             if Store.exists(self.url, self.name):
                 self._store = Store.open(self.url, self.name)
             else:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 self.folds.write(self.folder / FOLDS_FILE)
+                self._snapshot()
                 self._store = Store.create(self.url, self.name, self._description().to_json())
         return self._store
+
+    def _snapshot(self) -> None:
+        """Keep with the study what lies in memory only (a DataFrame), so that it can be loaded without its script."""
+        self.task = self.task.snapshot(self.folder / "data")
 
     def _open_existing(self) -> "Store":
         from hpsearch.records.store import Store
@@ -332,15 +377,19 @@ class Study:
 
     def _settle_description(self, store: "Store", goal: Mapping[str, Any]) -> None:
         """Compare what the study is with what it was, and keep the description where a person can read it."""
+        self._require_unchanged(store)
+        self._snapshot()
         stored = Description.from_json(store.description)
-        mine = self._description(numerics=stored.numerics, goal=goal, test=stored.test)
-        changed = difference(stored, mine)
+        self.keep_description(self._description(numerics=stored.numerics, goal=goal, test=stored.test))
+
+    def _require_unchanged(self, store: "Store") -> None:
+        """Raise StudyChangedError where this is no longer the study that is stored under its name."""
+        changed = difference(Description.from_json(store.description), self._description())
         if changed:
             raise StudyChangedError(
                 f"The study {self.name!r} in {self.folder} was made with other settings: {changed}. Give this study "
                 "another name, or go on with the settings it began with."
             )
-        self.keep_description(mine)
 
     def keep_description(self, description: Description) -> None:
         """Store a description in the database and beside it as study.json."""
@@ -387,6 +436,7 @@ class Study:
             store, pool, asker.ask, trials, policy, checkpoints,
             logs=self.folder / "logs", observers=observers, deadline=deadline,
         )  # fmt: skip
+        self._was_stopped = False
         try:
             with _interruptible(self._coordinator) as interruption:
                 if line:
@@ -397,8 +447,16 @@ class Study:
             if line:
                 line.close()
         self.was_interrupted = interruption.is_set()
+        waiting = len(store.queued())
+        ended = trials is not None and len(store.history.trials) >= trials and not store.history.unfinished()
+        if ended and waiting:
+            logger.warning(
+                "%d enqueued configurations were not tried, because the study has its %d trials: run it with more.",
+                waiting,
+                trials,
+            )
         out_of_time = deadline is not None and time.monotonic() >= deadline
-        if self.was_interrupted or out_of_time or store.history.unfinished():
+        if not ended and (self.was_interrupted or self._was_stopped or out_of_time or store.history.unfinished()):
             description = Description.from_json(store.description)
             sys.stderr.write(f"Paused. {how_to_resume(description, self.folder, self.storage)}\n")
 
@@ -415,7 +473,8 @@ class Study:
             numerics = Numerics.from_dict(stored.numerics)
             pool.prepare(self.workload(numerics))
             return numerics
-        numerics = resolve_numerics(pool.environment(), precision=self.precision, deterministic=self.deterministic)
+        deterministic = True if self.deterministic else None  # None: as the device has it; a CPU always is
+        numerics = resolve_numerics(pool.environment(), precision=self.precision, deterministic=deterministic)
         pool.prepare(self.workload(numerics))
         if numerics.device_type == "cuda":
             config = self._largest_config()
@@ -478,12 +537,14 @@ class Study:
     def keep_test_scores(self, key: str, scores: Mapping[str, float]) -> None:
         """Keep a configuration's scores on the test rows with the study: they are not computed a second time."""
         store = self._open_existing()
-        stored = Description.from_json(store.description)
+        is_running = store.held  # a callback asks, in the process that runs the study
         store.acquire()
         try:
+            stored = Description.from_json(store.description)
             self.keep_description(replace(stored, test={**(stored.test or {}), key: dict(scores)}))
         finally:
-            store.release()
+            if not is_running:
+                store.release()
 
     def run_keys_digest(self) -> str:
         """Return a digest of all that a refit depends on besides its configuration."""
@@ -573,6 +634,10 @@ def _early_stopping(value: "float | EarlyStopping | None") -> "EarlyStopping | N
 
     if value is None or isinstance(value, EarlyStopping):
         return value
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UsageError(
+            f"early_stopping={value!r} must be a number of epochs without improvement, an EarlyStopping, or None."
+        )
     return EarlyStopping(float(value))
 
 

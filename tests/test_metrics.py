@@ -9,7 +9,16 @@ import sklearn.metrics as reference
 from sklearn.metrics import get_scorer, get_scorer_names, make_scorer
 
 from hpsearch.errors import MetricError
-from hpsearch.metrics import Metric, applicable_metrics, bounds, metric_name, predictions, probabilities, resolve_metric
+from hpsearch.metrics import (
+    Metric,
+    applicable_metrics,
+    bounds,
+    metric_definition,
+    metric_name,
+    predictions,
+    probabilities,
+    resolve_metric,
+)
 
 BINARY = ("ham", "spam")
 THREE = ("a", "b", "c")
@@ -344,3 +353,22 @@ def test_metrics_travel_by_cloudpickle():
 )
 def test_bounds_are_those_of_the_scorer(name, expected):
     assert bounds(name) == expected
+
+
+def test_a_definition_is_code_defaults_and_closure():
+    def made(factor, code="return factor * 0.5"):
+        space = {"factor": factor}
+        exec(f"def score(y_true, y_pred, weight=1):\n    {code}\n", space)
+        return space["score"]
+
+    def closing_over(factor):
+        return lambda y_true, y_pred: factor
+
+    assert metric_definition(made(1)) == metric_definition(made(1, "# a comment\n    return factor * 0.5"))
+    assert metric_definition(made(1)) != metric_definition(made(1, "return factor * 0.25"))
+    assert metric_definition(closing_over(1)) == metric_definition(closing_over(1))
+    assert metric_definition(closing_over(1)) != metric_definition(closing_over(2))
+    beta = [functools.partial(reference.fbeta_score, beta=beta) for beta in (1, 1, 2)]
+    assert metric_definition(beta[0]) == metric_definition(beta[1]) != metric_definition(beta[2])
+    scorers = [make_scorer(reference.fbeta_score, beta=beta) for beta in (1, 1, 2)]
+    assert metric_definition(scorers[0]) == metric_definition(scorers[1]) != metric_definition(scorers[2])

@@ -1,18 +1,23 @@
 """What a user sees of a study: what it asks for, what it refuses and why, and what other tools find of it."""
 
+import functools
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
 import pytest
+from sklearn.metrics import fbeta_score
 from toy_studies import SPACE, toy_study
 from toy_task import ToyTask
 
 import hpsearch as hp
+from hpsearch.description import Description
 from hpsearch.errors import (
     DataError,
     LeaseHeldError,
+    MetricError,
     SpaceError,
     StudyChangedError,
     StudyNotFoundError,
@@ -383,3 +388,109 @@ def test_a_space_by_name_or_path(tmp_path: Path) -> None:
     path = tmp_path / "own.toml"
     path.write_text((Path(__file__).parents[1] / "search_spaces" / "bert.toml").read_text())
     assert hp.Study("x", ToyTask(), path).space == hp.Space.load("bert")
+
+
+# ---------------------------------------------------------------- what a second look at a study may find
+
+
+def agreement(targets: Any, found: Any) -> float:
+    return float(np.mean(targets == found))
+
+
+def disagreement(targets: Any, found: Any) -> float:
+    return float(np.mean(targets != found))
+
+
+disagreement.__name__ = "agreement"
+
+
+def test_a_metric_that_computes_something_else_under_the_same_name_is_a_change(tmp_path: Path) -> None:
+    run(toy_study(tmp_path, metric=agreement), 1)
+    run(toy_study(tmp_path, metric=agreement), 2)
+    with pytest.raises(StudyChangedError, match="what a metric computes"):
+        run(toy_study(tmp_path, metric=disagreement), 3)
+
+
+def test_two_metrics_of_one_name_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(MetricError, match="Two different metrics are called 'agreement'"):
+        run(toy_study(tmp_path, metric=agreement, metrics=[disagreement]), 1)
+
+
+def test_partial_metrics_are_told_apart_by_their_arguments(tmp_path: Path) -> None:
+    recall, precision = (functools.partial(fbeta_score, beta=beta, average="macro") for beta in (4.0, 0.25))
+    result = run(toy_study(tmp_path, metric=recall, metrics=[precision]), 1)
+    names = [metric.name for metric in result.study.measured]
+    assert names == ["fbeta_score(average='macro', beta=4.0)", "fbeta_score(average='macro', beta=0.25)"]
+    assert set(result.best.metrics) >= set(names)
+
+
+def test_a_result_of_other_data_than_were_searched_is_refused(tmp_path: Path) -> None:
+    run(toy_study(tmp_path, {"rows": 60}), 1)
+    with pytest.raises(StudyChangedError, match="training data"):
+        _ = hp.load("toy", folder=tmp_path, task=ToyTask(rows=90)).result
+
+
+def test_a_callback_may_ask_for_test_scores_and_the_study_goes_on(tmp_path: Path) -> None:
+    asked = []
+    study = toy_study(tmp_path, callbacks=[lambda study, trial: asked.append(study.result.test_scores(trial.number))])
+    result = run(study, 2)
+    assert len(asked) == 2
+    assert [trial.state.name for trial in result.history.trials.values()] == ["COMPLETE"] * 2
+
+
+def test_one_who_looked_long_ago_overwrites_nothing(tmp_path: Path) -> None:
+    run(toy_study(tmp_path), 1)
+    early = hp.load("toy", folder=tmp_path)
+    early_result = early.result
+    later = run(toy_study(tmp_path), 2)
+    kept = later.test_scores(1)
+    early_result.test_scores(0)
+    description = Description.from_json(hp.load("toy", folder=tmp_path).store().description)
+    assert description.goal == {"trials": 2}
+    assert description.test is not None
+    assert len(description.test) == 2
+    assert dict(kept) in [dict(scores) for scores in description.test.values()]
+
+
+@pytest.mark.parametrize(("name", "first", "second"), [("precision", "auto", "fp32"), ("deterministic", False, True)])
+def test_numerics_once_asked_for_stay(tmp_path: Path, name: str, first: Any, second: Any) -> None:
+    run(toy_study(tmp_path, **{name: first}), 1)
+    with pytest.raises(StudyChangedError, match=name):
+        run(toy_study(tmp_path, **{name: second}), 2)
+
+
+def test_a_cpu_is_deterministic_and_says_so(tmp_path: Path) -> None:
+    assert run(toy_study(tmp_path), 1).study.stored_numerics().deterministic
+
+
+def test_checkpoint_settings_outlive_the_script(tmp_path: Path) -> None:
+    run(toy_study(tmp_path, checkpoint_every=7.0, checkpoint_bytes=12345), 1)
+    loaded = hp.load("toy", folder=tmp_path)
+    assert (loaded.checkpoint_every, loaded.checkpoint_bytes) == (7.0, 12345)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"pruner": "meridian"}, "pruner='meridian' is not one of .* Did you mean 'median'"),
+        ({"early_stopping": "loss"}, "early_stopping='loss' must be a number of epochs"),
+    ],
+)
+def test_a_misspelt_rule_is_found_at_once(tmp_path: Path, settings: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        toy_study(tmp_path, **settings)
+
+
+def test_what_was_enqueued_and_not_tried_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    study = toy_study(tmp_path)
+    study.enqueue({"learning_rate": 1e-1, "batch_size": 16, "epochs": 1})
+    with caplog.at_level("WARNING", "hpsearch"):
+        run(study, 1)
+    assert "1 enqueued configurations were not tried, because the study has its 1 trials" in caplog.text
+
+
+def test_a_study_that_is_done_does_not_say_how_to_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(toy_study(tmp_path, callbacks=[lambda *_: time.sleep(3.0)]), 1, timeout=2.5)
+    assert "Paused" not in capsys.readouterr().err
+    run(toy_study(tmp_path, callbacks=[lambda study, _: study.stop()]), 3)
+    assert "Paused. Go on" in capsys.readouterr().err

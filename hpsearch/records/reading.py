@@ -63,6 +63,15 @@ def read_queue(engine: Engine, study: str) -> list[tuple[str, dict[str, Any]]]:
     return [(row.digest, json.loads(row.config)) for row in _rows(engine, study, tables.queue, "id")]
 
 
+def read_description(engine: Engine, study: str) -> dict[str, Any]:
+    """Return what the study is, as the study layer wrote it last."""
+    table = tables.studies
+    with engine.connect() as connection:
+        text = connection.execute(select(table.c.description).where(table.c.study == study)).scalar_one()
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
 def read_predictions(engine: Engine, study: str, run: str, point: int) -> np.ndarray | None:
     """Return the float32 outputs of the held-out rows, shape (rows, outputs), or None where they are not kept."""
     table = tables.predictions

@@ -156,6 +156,7 @@ class Store:
     def reload(self) -> History:
         """Read everything from the database again."""
         with database_errors(self.url, "reading the study"):
+            self._description = MappingProxyType(reading.read_description(self._engine, self.name))
             self._history = reading.read_history(self._engine, self.name, self._optuna)
         trials = self._history.trials.values()
         self._taken = {digest(trial.config) for trial in trials if trial.origin is not Origin.SAMPLER}

@@ -22,6 +22,8 @@ from hpsearch.runtime.worker import Worker
 from hpsearch.training.checkpoints import FACTS, TENSORS
 from hpsearch.training.numerics import detect_environment
 
+pytestmark = pytest.mark.slow
+
 TRIALS = 2
 needs_bf16 = pytest.mark.skipif(
     not detect_environment("cpu")["bf16"], reason="this CPU has no native bf16 (avx512_bf16, amx_bf16)"
