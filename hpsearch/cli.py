@@ -32,6 +32,10 @@ app = typer.Typer(
 )
 
 Name = Annotated[str, typer.Argument(metavar="STUDY", help="The study's name, or its folder.")]
+NameOrFile = Annotated[
+    str,
+    typer.Argument(metavar="STUDY", help="The study's name, its folder, or the FILE.py that defines it."),
+]
 Folder = Annotated[Path, typer.Option(metavar="DIR", help="Where studies are kept.")]
 Storage = Annotated[
     str | None, typer.Option(metavar="URL", help="SQLAlchemy URL of the database, if it is not in the study's folder.")
@@ -95,7 +99,7 @@ def run(
     """
     with _errors():
         for study in _studies_of(file):
-            _run(study, trials, timeout, devices)
+            _run(study, trials, timeout, devices, file)
 
 
 @app.command()
@@ -141,33 +145,42 @@ def list_studies(folder: Folder = Path("runs"), storage: Storage = None) -> None
 
 
 @app.command()
-def show(name: Name, folder: Folder = Path("runs"), storage: Storage = None) -> None:
+def show(name: NameOrFile, folder: Folder = Path("runs"), storage: Storage = None) -> None:
     """Print a study's trials and the best of them, also while it runs.
 
     Neither its script nor its data need be there.
     """
     with _errors():
-        from hpsearch.loading import read
-        from hpsearch.outcome import outcome_text
-        from hpsearch.space import Space
+        if not _is_file(name, folder):
+            _show(name, folder, storage)
+            return
+        for study in _studies_of(Path(name)):
+            study.store()  # says so where it has not been run
+            _show(str(_shown(study.folder)), folder, study.storage)
 
-        found = read(name, folder=folder, storage=storage)
-        description, facts = found.description, found.description.facts
-        task = str(description.task["task"]).partition(":")[2]
-        typer.echo(
-            f"{description.name}: {task} on {facts['rows']} rows, {len(facts['classes'])} classes, {facts['folds']} "
-            f"fold(s); sampler {description.sampler}, pruner {description.pruner}, seed {description.seed}"
-        )
-        searched = Space.from_json(description.space).parameters
-        typer.echo(outcome_text(found.history, description.metric, found.test_shares, searched))
-        logs = sorted((found.folder / "logs").glob("*.log"))
-        if logs:
-            typer.echo(f"logs: {', '.join(str(log) for log in logs)}")
+
+def _show(name: str, folder: Path, storage: str | None) -> None:
+    from hpsearch.loading import read
+    from hpsearch.outcome import outcome_text
+    from hpsearch.space import Space
+
+    found = read(name, folder=folder, storage=storage)
+    description, facts = found.description, found.description.facts
+    task = str(description.task["task"]).partition(":")[2]
+    typer.echo(
+        f"{description.name}: {task} on {facts['rows']} rows, {len(facts['classes'])} classes, {facts['folds']} "
+        f"fold(s); sampler {description.sampler}, pruner {description.pruner}, seed {description.seed}"
+    )
+    searched = Space.from_json(description.space).parameters
+    typer.echo(outcome_text(found.history, description.metric, found.test_shares, searched))
+    logs = sorted((found.folder / "logs").glob("*.log"))
+    if logs:
+        typer.echo(f"logs: {', '.join(str(log) for log in logs)}")
 
 
 @app.command()
 def report(
-    name: Name,
+    name: NameOrFile,
     output: Annotated[
         Path | None, typer.Option(metavar="PATH", help="The page; report.html in the study's folder by default.")
     ] = None,
@@ -176,18 +189,24 @@ def report(
 ) -> None:
     """Write the report: one self-contained page that opens offline.
 
-    Where the task has test rows, the winner and the literature default are
-    trained once on all training rows and scored on them; that takes as long
-    as two trainings, the first time.
+    Where the task has test rows and the study has ended, the winner and the
+    literature default are trained once on all training rows and scored on
+    them; that takes as long as two trainings, the first time.
+
+    A study with a metric or task made in its FILE.py is named by that file;
+    of several in it, each has its report in its own folder.
     """
     with _errors():
-        result = _load(name, folder, storage).result
-        typer.echo(result.report(output or result.study.folder / "report.html"))
+        results = _results("report", name, folder, storage)
+        if output is not None and len(results) > 1:
+            raise UsageError(f"{name} defines {len(results)} studies: leave out --output, for each has its own page.")
+        for result in results:
+            typer.echo(result.report(output or result.study.folder / "report.html"))
 
 
 @app.command()
 def export(
-    name: Name,
+    name: NameOrFile,
     target: Annotated[Path, typer.Argument(metavar="TARGET", help="Folder for the model.")],
     trial: Annotated[int | None, typer.Option(metavar="N", help="Another complete trial than the best.")] = None,
     folder: Folder = Path("runs"),
@@ -197,11 +216,14 @@ def export(
     """Train the best configuration on all training rows and save the model.
 
     The folder loads with from_pretrained and pipeline of transformers, and
-    holds a model card.
+    holds a model card. Of a FILE.py with several studies, each model gets a
+    folder of its study's name in the target.
     """
     with _errors():
-        result = _load(name, folder, storage).result
-        typer.echo(result.export(target, number=trial, overwrite=overwrite))
+        results = _results("export", name, folder, storage)
+        for result in results:
+            place = target if len(results) == 1 else target / result.study.name
+            typer.echo(result.export(place, number=trial, overwrite=overwrite))
 
 
 @app.command()
@@ -276,21 +298,40 @@ def _space_text(space: Any) -> str:
     return "\n".join(lines)
 
 
-def _load(name: str, folder: Path, storage: str | None) -> Any:
-    from hpsearch.loading import load
+def _is_file(name: str, folder: Path) -> bool:
+    """Return whether a study is named by the file that defines it."""
+    return name.endswith(".py") and not Path(name).is_dir() and not (folder / name).is_dir()
 
-    return load(name, folder=folder, storage=storage)
+
+def _results(command: str, name: str, folder: Path, storage: str | None) -> list[Any]:
+    """Return the result of a study, or of each that a file defines."""
+    from hpsearch.loading import load, read
+
+    if _is_file(name, folder):
+        return [study.result for study in _studies_of(Path(name))]
+    try:
+        return [load(name, folder=folder, storage=storage).result]
+    except UsageError as error:
+        if not read(name, folder=folder, storage=storage).description.needs_its_script:
+            raise
+        raise UsageError(
+            f"{error} In a shell, name the file that defines the study: hpsearch {command} FILE.py"
+            f"{' TARGET' if command == 'export' else ''}."
+        ) from error
 
 
-def _run(study: Any, trials: int | None, timeout: str | None, devices: str) -> None:
+def _run(study: Any, trials: int | None, timeout: str | None, devices: str, file: Path | None = None) -> None:
+    from hpsearch.description import Description
     from hpsearch.records import TrialState
 
     result = study.run(trials=trials, timeout=timeout, devices=_devices(devices))
     typer.echo(result.text())
     if study.was_interrupted:
         raise typer.Exit(130)
-    if study.storage is None and not result.history.unfinished() and result.history.finished(TrialState.COMPLETE):
-        words = shlex.quote(str(_shown(study.folder)))
+    by_file = file is not None and Description.from_json(study.store().description).needs_its_script
+    can_be_named = study.storage is None or by_file
+    if can_be_named and not result.history.unfinished() and result.history.finished(TrialState.COMPLETE):
+        words = shlex.quote(str(file if by_file else _shown(study.folder)))
         typer.echo(f"Next: hpsearch report {words}, or hpsearch export {words} best-model", err=True)
 
 
@@ -318,7 +359,7 @@ def _studies_of(file: Path) -> list[Any]:
     from hpsearch.study import Study
 
     if not file.is_file():
-        raise StudyNotFoundError(f"There is no file {file}. `hpsearch run` wants a Python file that defines `study`.")
+        raise StudyNotFoundError(f"There is no file {file}. Name a Python file that defines `study`.")
     names = _executed(file)
     found = names.get("studies", names.get("study"))
     listed = list(found) if isinstance(found, (list, tuple)) else [found]

@@ -165,7 +165,7 @@ CONTRACT = {
     "precision": "the precision",
     "deterministic": "deterministic",
     "model": "the pretrained model (its content differs)",
-    "data": "the training data (its content or its encoding differs)",
+    "data": "the training data (its content, or how it is encoded: another image library encodes otherwise)",
     "test_data": "the test data (its content or its encoding differs)",
     "folds": "the folds (cv, the seed, or groups)",
 }

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from hpsearch.result import Result
     from hpsearch.runtime.refit import Refit
 
+FACTS_FILE = "hpsearch.json"
+"""What marks a folder as a model that was exported from a study."""
+
 PIPELINES = {
     "TextClassification": ("text-classification", "classify(texts, truncation=True{all_labels})"),
     "ImageClassification": ("image-classification", "classify(images)"),
@@ -23,7 +26,7 @@ PIPELINES = {
 def write_card(folder: Path, result: "Result", trial: Trial, refit: "Refit", test: Mapping[str, float] | None) -> None:
     """Write README.md, which model hubs show, and hpsearch.json, which programs read, into a saved model's folder."""
     facts = _facts(result, trial, refit, test)
-    (folder / "hpsearch.json").write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / FACTS_FILE).write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     (folder / "README.md").write_text(_page(result, trial, facts), encoding="utf-8")
 
 

@@ -192,19 +192,22 @@ class Result:
         import numpy as np
 
         from hpsearch.analysis import paired_bootstrap
+        from hpsearch.data import open_dataset
         from hpsearch.metrics import probabilities
 
         kind = self.study.prepared.kind
         logits = [self._tested(self._complete(number))[1] for number in (winner, rival)]
         learner = self.study.task.learner(self.study.prepared, split="test")
         rows = np.arange(self.study.prepared.test_rows)
-        weights = learner.weights(rows)
+        weights, test_folder = learner.weights(rows), self.study.prepared.test_folder
+        assert test_folder is not None  # there are test rows
         return paired_bootstrap(
             self.study.objective,
             learner.targets(rows).numpy(),
             probabilities(logits[0], kind),
             probabilities(logits[1], kind),
             sample_weight=None if weights is None else weights.numpy(),
+            groups=open_dataset(test_folder).get("groups"),
             seed=self.study.seed,
         )
 
@@ -219,23 +222,18 @@ class Result:
         Args:
             folder: Where the model goes.
             number: Another complete trial than the best.
-            overwrite: Replace a folder that is there.
+            overwrite: Replace an earlier export that is there. No other folder is ever replaced.
 
         Returns:
             The folder.
 
         Raises:
-            UsageError: The folder is there and not empty, or no trial is complete.
+            UsageError: The folder is there and not empty, or is none that may be replaced, or no trial is complete.
         """
-        from hpsearch.model_card import write_card
+        from hpsearch.model_card import FACTS_FILE, write_card
 
-        target = Path(folder)
-        if target.exists() and not target.is_dir():
-            raise UsageError(f"{target} is a file; the model needs a folder of its own.")
-        if target.exists() and any(target.iterdir()) and not overwrite:
-            raise UsageError(
-                f"{target} is there and not empty; choose another folder, or say overwrite=True (--overwrite)."
-            )
+        target = Path(folder).resolve()  # a link stays one, and leads to the new model
+        self._check_target(target, folder, overwrite, FACTS_FILE)
         trial = self._complete(number)
         refit = self.refit(trial.number)
         test = self._tested(trial, refit.model)[0] if self.study.prepared.test_rows else None
@@ -244,13 +242,33 @@ class Result:
         try:
             self.study.task.save(refit.model, partial, self.study.prepared)
             write_card(partial, self, trial, refit, test)
-            if target.exists():
-                shutil.rmtree(target)
             partial.chmod(0o755)  # a temporary folder is for its owner only; a model is for everybody who may read here
-            partial.rename(target)
+            self._check_target(target, folder, overwrite, FACTS_FILE)  # training took its time
+            _replace_folder(partial, target)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-        return target
+        return Path(folder)
+
+    def _check_target(self, target: Path, given: str | Path, overwrite: bool, mark: str) -> None:
+        """Check that a model may be written to `target`: only an earlier export is ever replaced."""
+        if not target.exists():
+            return
+        if not target.is_dir():
+            raise UsageError(f"{given} is a file; the model needs a folder of its own.")
+        for kept, words in ((Path.cwd(), "the working directory"), (self.study.folder, "the study")):
+            if kept.resolve().is_relative_to(target):
+                raise UsageError(f"{given} holds {words} ({kept}) and is not replaced; choose a folder of its own.")
+        if not any(target.iterdir()):
+            return
+        if not overwrite:
+            raise UsageError(
+                f"{given} is there and not empty; choose another folder, or say overwrite=True (--overwrite)."
+            )
+        if not (target / mark).is_file():
+            raise UsageError(
+                f"{given} is no earlier export, for it has no {mark}, so it is not replaced; choose another folder, or "
+                "remove it yourself."
+            )
 
     # ------------------------------------------------------------------ looks
 
@@ -264,21 +282,29 @@ class Result:
     def report(self, path: str | Path = "report.html") -> Path:
         """Write the report: one self-contained page that opens offline.
 
-        Where the task has test rows, winner and default are trained once on all training rows and scored on them
-        for it (kept with the study afterwards).
+        Where the task has test rows and the study has ended, winner and default are trained once on all training
+        rows and scored on them for it (kept with the study afterwards). Before, the page says so and shows the folds
+        only, for test rows that a search is steered by are test rows no more; `test_scores` and `evidence` answer.
         """
         from hpsearch.report import write_page
 
         return write_page(Path(path), self.content(with_test=True))
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the study has as many trials as it was last run for, and none of them unfinished."""
+        goal = Description.from_json(self.study.store().description).goal or {}
+        return not self.history.unfinished() and len(self.history.trials) >= (goal.get("trials") or 1)
+
     def content(self, *, with_test: bool) -> "Content":
-        """Return all that figures and the report show."""
+        """Return all that figures and the report show; test scores only once the study has ended."""
         from hpsearch.analysis import best_trial, winner_against_default
         from hpsearch.report import Content
 
         evidence, test = None, None
+        is_early = self.study.prepared.test_rows > 0 and not self.has_ended
         if best_trial(self.history) is not None:
-            if with_test:
+            if with_test and not is_early:
                 evidence = self.evidence()
                 test = self._test_table()
             else:
@@ -295,6 +321,7 @@ class Result:
             test_shares=self._test_shares,
             evidence=evidence,
             test_scores=test,
+            test_is_to_come=with_test and is_early,
             numerics=description.numerics or {},
             fingerprints={
                 "data": description.data,
@@ -383,6 +410,21 @@ class Result:
         for path in sorted((self.study.folder / "logs").glob("trial-*.log")):
             found.setdefault(int(path.name.split("-")[1]), f"logs/{path.name}")
         return found
+
+
+def _replace_folder(new: Path, target: Path) -> None:
+    """Rename `new` to `target`; what is there is set aside before and removed after, so that one of both always is."""
+    if not target.exists():
+        new.rename(target)
+        return
+    aside = new.with_name(f"{new.name}-replaced")
+    target.rename(aside)
+    try:
+        new.rename(target)
+    except BaseException:
+        aside.rename(target)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _write_array(path: Path, array: "np.ndarray") -> None:

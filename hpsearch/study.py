@@ -474,7 +474,12 @@ class Study:
             pool.prepare(self.workload(numerics))
             return numerics
         deterministic = True if self.deterministic else None  # None: as the device has it; a CPU always is
-        numerics = resolve_numerics(pool.environment(), precision=self.precision, deterministic=deterministic)
+        numerics = resolve_numerics(
+            pool.environment(),
+            precision=self.precision,
+            deterministic=deterministic,
+            attention=self.prepared.attention,
+        )
         pool.prepare(self.workload(numerics))
         if numerics.device_type == "cuda":
             config = self._largest_config()
@@ -519,7 +524,6 @@ class Study:
             early_stopping=self.early_stopping,
             numerics=numerics,
             checkpoint_every=self.checkpoint_every,
-            cache=cache_folder(),
         )
 
     def refit(self, config: Mapping[str, Any], point: int) -> "Refit":

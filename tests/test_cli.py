@@ -350,6 +350,31 @@ def test_a_study_with_its_metric_in_the_file_is_run_again_not_resumed(place: Pat
     assert "\n2 " in output
 
 
+def test_a_study_with_its_metric_in_the_file_is_named_by_the_file(place: Path) -> None:
+    """Its name alone leads to nothing but `show`: what comes next is said, and works, with the file's."""
+    text = STUDY.format(pause=0).replace('metrics=["accuracy"]', "metrics=[half]")
+    (place / "toy_study.py").write_text("def half(y_true, y_pred):\n    return 0.5\n" + text)
+    _, output, errors = hpsearch("run", "toy_study.py", "--trials", 2, "--devices", "inline")
+    (report, export) = re.findall(r"hpsearch (report \S+), or hpsearch (export \S+ \S+)$", errors, re.MULTILINE)[0]
+    assert hpsearch(*report.split()) == (0, f"{place}/runs/toy/report.html\n", "")
+    assert hpsearch(*export.split()) == (0, "best-model\n", "")
+    assert (place / "best-model" / "hpsearch.json").exists()
+    code, shown, _ = hpsearch("show", "toy_study.py")
+    assert code == 0
+    assert shown.endswith(output)
+    assert shown == hpsearch("show", "toy")[1]
+    assert "hpsearch report FILE.py." in error("report", "toy")[1]
+    assert "hpsearch export FILE.py TARGET." in error("export", "toy", "model")[1]
+
+
+def test_a_file_is_shown_when_its_study_was_run(place: Path) -> None:
+    for words in (["show", "toy_study.py"], ["report", "toy_study.py"], ["export", "toy_study.py", "model"]):
+        code, message = error(*words)
+        assert code == 2
+        assert "'toy' has not been run yet" in message
+        assert "There is no file nowhere.py" in error(words[0], "nowhere.py", *words[2:])[1]
+
+
 def test_several_studies_run_one_after_the_other(place: Path) -> None:
     text = STUDY.format(pause=0)
     twice = text + text.replace('"toy"', '"other"').replace("study =", "other =") + "studies = [study, other]\n"
@@ -358,6 +383,11 @@ def test_several_studies_run_one_after_the_other(place: Path) -> None:
     assert code == 0
     assert output.count("best: trial") == 2
     assert [line.split()[0] for line in hpsearch("list")[1].splitlines()] == ["study", "other", "toy"]
+    assert hpsearch("show", "toy_study.py")[1].count("best: trial") == 2
+    pages = [str(place / "runs" / name / "report.html") for name in ("toy", "other")]
+    assert hpsearch("report", "toy_study.py")[1].splitlines() == pages
+    assert "leave out --output" in error("report", "toy_study.py", "--output", "one.html")[1]
+    assert hpsearch("export", "toy_study.py", "models") == (0, "models/toy\nmodels/other\n", "")
 
 
 def test_a_study_file_sees_no_arguments_and_finds_its_neighbours(place: Path) -> None:

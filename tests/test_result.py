@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -272,6 +273,77 @@ def test_an_export_does_not_overwrite_unasked(result: hp.Result, exported: Path)
     assert {path.name: path.read_bytes() for path in exported.iterdir()} == before
     assert result.export(exported, overwrite=True) == exported
     assert (exported / "model.safetensors").read_bytes() == before["model.safetensors"]
+
+
+def test_an_export_replaces_nothing_but_an_earlier_export(result: hp.Result, place: Path) -> None:
+    other = place / "thesis"
+    (other / "chapters").mkdir(parents=True)
+    (other / "chapters" / "one.txt").write_text("years of work")
+    with pytest.raises(UsageError, match=r"thesis is no earlier export, for it has no hpsearch\.json"):
+        result.export(other, overwrite=True)
+    assert (other / "chapters" / "one.txt").read_text() == "years of work"
+
+
+def test_an_export_replaces_neither_the_working_directory_nor_the_study(
+    result: hp.Result, exported: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(exported)
+    with pytest.raises(UsageError, match="holds the working directory"):
+        result.export(".", overwrite=True)
+    monkeypatch.chdir("/")
+    for folder in (result.study.folder, result.study.folder.parent):
+        (folder / "hpsearch.json").touch()
+        with pytest.raises(UsageError, match="holds the study"):
+            result.export(folder, overwrite=True)
+        (folder / "hpsearch.json").unlink()
+    (place / "empty").mkdir()
+    monkeypatch.chdir(place / "empty")
+    with pytest.raises(UsageError, match="holds the working directory"):
+        result.export(place / "empty")
+    assert (exported / "model.safetensors").exists()
+
+
+def test_an_export_that_is_killed_leaves_the_old_model_or_the_new(
+    result: hp.Result, exported: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At every step of the change one of both is whole on the disk; and an error puts the old one back."""
+    target = Path(shutil.copytree(exported, place / "killed" / "model"))
+    (target / "old").touch()
+    rename, whole = Path.rename, []
+
+    def fails_once(path: Path, to: Path) -> Path:
+        whole.append(len(list(target.parent.glob("*/model.safetensors"))))
+        if len(whole) == 2:  # the old model has been set aside, the new one is not yet in its place
+            raise OSError("the disk is gone")
+        return rename(path, to)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", fails_once)
+        with pytest.raises(OSError, match="the disk is gone"):
+            result.export(target, overwrite=True)
+    assert whole == [2, 2, 2]  # the third puts the old one back
+    assert (target / "old").exists()
+    assert [path.name for path in target.parent.iterdir()] == ["model"]
+    result.export(target, overwrite=True)
+    assert not (target / "old").exists()
+    assert [path.name for path in target.parent.iterdir()] == ["model"]
+
+
+def test_a_report_scores_on_the_test_rows_only_when_the_study_has_ended(tmp_path: Path) -> None:
+    study = toy_study(tmp_path, callbacks=[lambda study, trial: study.stop() if trial.number == 1 else None])
+    early = study.run(trials=4, devices="inline", progress=False)
+    assert not early.has_ended
+    assert "Scores on the test rows come when the study has ended" in early.report(tmp_path / "early.html").read_text()
+    content = early.content(with_test=True)
+    assert content.test_scores is None
+    assert content.evidence is None or "folds that the search itself" in content.evidence.method
+    assert not (study.folder / "test").exists()
+    assert early.test_scores(early.best.number)  # asked for by name, they are given
+    ended = toy_study(tmp_path).run(trials=4, devices="inline", progress=False)
+    assert ended.has_ended
+    page = ended.report(tmp_path / "ended.html").read_text()
+    assert "Scores on the test rows come when" not in page
+    assert "On the test rows: winner" in page
 
 
 def test_the_report_is_one_page(result: hp.Result, place: Path) -> None:

@@ -74,7 +74,9 @@ def summarize(
     folds = tuple(evaluation.metrics[objective] for evaluation in evaluations)
     interval = None
     if test_shares is not None and len(folds) == len(trial.runs):
-        interval = _possible(corrected_interval(folds, [test_shares[run.fold] for run in measured]), folds, objective)
+        shares = [test_shares[run.fold] for run in measured]
+        found = corrected_interval(folds, shares, folds=[run.fold for run in measured])
+        interval = _possible(found, folds, objective)
     everything = [evaluation for run in trial.runs for evaluation in history.of(run.key)]
     return TrialSummary(
         number=trial.number,

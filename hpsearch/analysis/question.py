@@ -39,6 +39,7 @@ def winner_against_default(
         [rival_scores[place] for place in common],
         [test_shares[fold] for fold, _ in common],
         level,
+        folds=[fold for fold, _ in common],
     )
     return replace(evidence, method=f"{evidence.method}; {SEARCHED}")
 

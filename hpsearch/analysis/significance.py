@@ -1,11 +1,13 @@
 """How sure a difference is: the corrected t test over folds, and the paired bootstrap over test rows."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+
+from hpsearch.records.values import mean_value
 
 Verdict = Literal["better", "not distinguishable", "worse"]
 
@@ -42,10 +44,10 @@ def variance_factor(test_shares: Sequence[float]) -> float:
 
     Folds share most of their training rows, so their scores are correlated, and 1/k alone is too small
     (Nadeau and Bengio 2003, Inference for the Generalization Error, section 3, equation for the corrected
-    resampled t test). Repeats count as further folds (Bouckaert and Frank 2004, section 3.2).
+    resampled t test).
 
     Args:
-        test_shares: For each score, held-out rows over all rows, held out and trained on: 0.2 at five folds.
+        test_shares: For each fold, held-out rows over all rows, held out and trained on: 0.2 at five folds.
 
     Raises:
         ValueError: No share, or one that is not between 0 and 1.
@@ -57,18 +59,26 @@ def variance_factor(test_shares: Sequence[float]) -> float:
 
 
 def corrected_interval(
-    scores: Sequence[float], test_shares: Sequence[float], level: float = 0.95
+    scores: Sequence[float],
+    test_shares: Sequence[float],
+    level: float = 0.95,
+    *,
+    folds: Sequence[Hashable] | None = None,
 ) -> tuple[float, float] | None:
-    """Return the two-sided interval of a cross-validated mean, Student t with k - 1 degrees of freedom.
+    """Return the two-sided interval of a cross-validated mean, Student t with k - 1 degrees of freedom for k folds.
+
+    Repeats are other seeds on the same folds: they are no further folds, so each fold's are averaged first.
 
     Args:
-        scores: One score a fold (and repeat), shape (k,).
-        test_shares: As in `variance_factor`, shape (k,).
+        scores: One score a fold (and repeat), shape (n,).
+        test_shares: As in `variance_factor`, one a score, shape (n,).
         level: Coverage of the interval.
+        folds: Which fold each score is of, shape (n,); None where every score is of a fold of its own.
 
     Returns:
-        (low, high), or None with fewer than two scores, one that is not a number, or no spread at all.
+        (low, high), or None with fewer than two folds, a score that is not a number, or no spread at all.
     """
+    scores, test_shares = _averaged(scores, test_shares, folds)
     estimate = _mean_and_error(scores, test_shares)
     if estimate is None:
         return None
@@ -80,24 +90,31 @@ def corrected_interval(
 
 
 def paired_folds(
-    winner: Sequence[float], rival: Sequence[float], test_shares: Sequence[float], level: float = 0.95
+    winner: Sequence[float],
+    rival: Sequence[float],
+    test_shares: Sequence[float],
+    level: float = 0.95,
+    *,
+    folds: Sequence[Hashable] | None = None,
 ) -> Evidence:
     """Compare two configurations on the same folds by the corrected resampled t test, two-sided.
 
     For one question fixed beforehand: nothing here corrects for the number of rivals.
 
     Args:
-        winner: Score of the winner on each fold, shape (k,).
-        rival: Score of the rival on the same folds in the same order, shape (k,).
-        test_shares: As in `variance_factor`, shape (k,).
+        winner: Score of the winner on each fold (and repeat), shape (n,).
+        rival: Score of the rival on the same folds (and repeats) in the same order, shape (n,).
+        test_shares: As in `variance_factor`, one a score, shape (n,).
         level: Coverage of the interval; the verdict is held to the same level.
+        folds: As in `corrected_interval`: the repeats of a fold are averaged first.
 
     Raises:
-        ValueError: The three do not have one length, or it is zero.
+        ValueError: They do not have one length, or it is zero.
     """
     if not len(winner) == len(rival) == len(test_shares) or not winner:
         raise ValueError(f"{len(winner)} and {len(rival)} scores with {len(test_shares)} test shares do not pair up")
-    differences = [one - other for one, other in zip(winner, rival, strict=True)]
+    paired = [one - other for one, other in zip(winner, rival, strict=True)]
+    differences, test_shares = _averaged(paired, test_shares, folds)
     mean = sum(differences) / len(differences)
     interval, estimate = corrected_interval(differences, test_shares, level), _mean_and_error(differences, test_shares)
     if interval is None or estimate is None:
@@ -120,6 +137,7 @@ def paired_bootstrap(
     rival: np.ndarray,
     *,
     sample_weight: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
     level: float = 0.95,
@@ -127,7 +145,8 @@ def paired_bootstrap(
     """Compare two sets of predictions on the same rows, by resampling rows (percentile interval).
 
     Both models are scored on the same resample, so what is hard about a row weighs on both (Efron and
-    Tibshirani 1993, chapter 13, for the percentile interval).
+    Tibshirani 1993, chapter 13, for the percentile interval). Rows that belong together are drawn together, group by
+    group (Davison and Hinkley 1997, section 3.8): taken one by one they would count as more evidence than they are.
 
     Args:
         metric: `metric(targets, predictions)`, greater is better; called with `sample_weight=` where there is one.
@@ -135,7 +154,8 @@ def paired_bootstrap(
         winner: What the metric takes as the winner's predictions, first axis n.
         rival: The same of the rival.
         sample_weight: Shape (n,), or None.
-        resamples: How many times n rows are drawn with replacement.
+        groups: Codes of the groups that rows belong to, shape (n,), or None where every row stands alone.
+        resamples: How many times n rows, or all groups, are drawn with replacement.
         seed: Of the drawing.
         level: Coverage of the interval; the verdict is held to the same level.
 
@@ -154,9 +174,13 @@ def paired_bootstrap(
 
     observed = float(difference(np.arange(rows)))
     generator = np.random.default_rng(seed)
-    drawn = [_or_nan(difference, generator.integers(0, rows, size=rows)) for _ in range(resamples)]
+    units = _units(rows, groups)
+    if len(units) < 2:
+        return Evidence(observed, None, None, "not distinguishable", "no test: all test rows are of one group", level)
+    drawn = [_or_nan(difference, _resample(units, generator)) for _ in range(resamples)]
     usable = np.array([value for value in drawn if math.isfinite(value)])
-    method = f"paired bootstrap over {rows:,} test rows, {resamples:,} resamples"
+    of = "" if groups is None else f" in {len(units):,} groups"
+    method = f"paired bootstrap over {rows:,} test rows{of}, {resamples:,} resamples"
     if len(usable) < resamples:
         method += f", {resamples - len(usable):,} of them left out, as the metric was not a number there"
     if len(usable) < USABLE_SHARE * resamples:
@@ -170,11 +194,41 @@ def paired_bootstrap(
     return Evidence(observed, interval, p_value, _verdict(interval), method, level)
 
 
+def _units(rows: int, groups: np.ndarray | None) -> list[np.ndarray] | np.ndarray:
+    """Return what is drawn: the rows of each group, or the rows."""
+    if groups is None:
+        return np.arange(rows)
+    if len(groups) != rows:
+        raise ValueError(f"{len(groups)} groups for {rows} rows")
+    order = np.argsort(groups, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
+
+
+def _resample(units: list[np.ndarray] | np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    drawn = generator.integers(0, len(units), size=len(units))
+    return units[drawn] if isinstance(units, np.ndarray) else np.concatenate([units[index] for index in drawn])
+
+
 def _or_nan(difference: Callable[[np.ndarray], float], chosen: np.ndarray) -> float:
     try:
         return float(difference(chosen))
     except ValueError:  # what scikit-learn, and our MetricError, raise of rows that lack a class
         return math.nan
+
+
+def _averaged(
+    scores: Sequence[float], test_shares: Sequence[float], folds: Sequence[Hashable] | None
+) -> tuple[Sequence[float], Sequence[float]]:
+    """Return one score and one test share a fold, in the order in which the folds first appear."""
+    if folds is None:
+        return scores, test_shares
+    if not len(scores) == len(test_shares) == len(folds):
+        raise ValueError(f"{len(scores)} scores of {len(folds)} folds with {len(test_shares)} test shares")
+    by_fold: dict[Hashable, list[tuple[float, float]]] = {}
+    for fold, score, share in zip(folds, scores, test_shares, strict=True):
+        by_fold.setdefault(fold, []).append((score, share))
+    means = [mean_value([score for score, _ in repeats]) for repeats in by_fold.values()]
+    return means, [repeats[0][1] for repeats in by_fold.values()]
 
 
 def _mean_and_error(scores: Sequence[float], test_shares: Sequence[float]) -> tuple[float, float] | None:

@@ -6,7 +6,7 @@ meet at every step, which a count of epochs would not give.
 """
 
 from hpsearch.policy.values import running_best
-from hpsearch.records import History, Trial
+from hpsearch.records import History, Trial, TrialState
 
 RUNGS_PER_RUN = 4
 """Steps of the pruner's axis in one run."""
@@ -27,6 +27,34 @@ def rung(index: int, point: int, horizon: int, stop: int | None) -> int | None:
     quarter = RUNGS_PER_RUN * point // end
     reached = quarter > RUNGS_PER_RUN * (point - 1) // end
     return RUNGS_PER_RUN * index + quarter if reached else None
+
+
+def first_judged_step(trial: Trial) -> int:
+    """Return the first step at which a pruner may be asked: the first past the learning rate's warmup.
+
+    On a warmup's plateau every curve looks alike. The runs after the first are judged throughout.
+    """
+    run = trial.runs[0]
+    warmup = float(run.config.get("warmup_ratio") or 0.0) * run.horizon
+    for step in range(1, RUNGS_PER_RUN + 1):
+        if -(-step * run.horizon // RUNGS_PER_RUN) > warmup:
+            return step
+    return RUNGS_PER_RUN + 1
+
+
+def reports_at_end(history: History, trial: Trial, objective: str) -> tuple[tuple[int, float], ...]:
+    """Return a trial's reports; of a pruned one those that it was judged by.
+
+    An equal trial shares its runs and may take them further after this one has ended.
+    """
+    pairs = reports(history, trial, objective)
+    if trial.state is not TrialState.PRUNED or trial.value is None:
+        return pairs
+    if trial.stop is None and trial.point is not None:
+        horizon = trial.runs[0].horizon
+        return pairs[: sum(rung(0, point, horizon, None) is not None for point in range(1, trial.point + 1))]
+    last = max((index for index, (_, value) in enumerate(pairs) if value == trial.value), default=len(pairs) - 1)
+    return pairs[: last + 1]
 
 
 def reports(history: History, trial: Trial, objective: str) -> tuple[tuple[int, float], ...]:

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hpsearch.policy.axis import reports, rung
+from hpsearch.policy.axis import first_judged_step, reports, rung
 from hpsearch.policy.early_stopping import EarlyStopping
 from hpsearch.policy.pruning import Pruner
 from hpsearch.policy.values import complete_value
-from hpsearch.records import Action, Decision, History, Outcome, Run, SegmentResult, Trial
+from hpsearch.records import Action, Decision, History, Origin, Outcome, Run, SegmentResult, Trial
 
 LOST_LIMIT = 3
 """Dead workers or hangs in a row, none of which got the run further, after which its trial fails."""
@@ -74,7 +74,13 @@ class Policy:
         )
 
     def _prune(self, history: History, trial: Trial) -> Decision | None:
-        """Ask the pruner, where a run has just reached a step of its axis after the learning rate's warmup."""
+        """Ask the pruner, where a run has just reached a step of its axis after the learning rate's warmup.
+
+        The literature default is never asked about: without it on every fold nobody could say whether the winner
+        beats it.
+        """
+        if trial.origin is Origin.DEFAULT:
+            return None
         reached = reports(history, trial, self.objective)
         if not reached or not self._at_rung(history, trial):
             return None
@@ -87,10 +93,10 @@ class Policy:
         for index, run in enumerate(trial.runs):
             point = history.point(run)
             if trial.stop is None or point < trial.stop:
-                past_warmup = index > 0 or point > warmup_epochs(run) * self.evaluations_per_epoch
                 if point == 0:
                     return index > 0
-                return past_warmup and rung(index, point, run.horizon, trial.stop) is not None
+                step = rung(index, point, run.horizon, trial.stop)
+                return step is not None and step >= first_judged_step(trial)
         return False
 
     def _pruned(self, history: History, trial: Trial, reason: str) -> Decision:
@@ -141,7 +147,7 @@ class Policy:
             for name in evaluations[0].metrics
         }
         return {
-            "epoch": point / self.evaluations_per_epoch,
+            "epoch": evaluations[0].epoch,  # as recorded, which is what the table and the card say
             "folds": [evaluation.metrics[self.objective] for evaluation in evaluations],
             "metrics": {name: value for name, value in means.items() if math.isfinite(value)},
         }

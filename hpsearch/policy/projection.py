@@ -5,6 +5,7 @@ as RUNNING; so a waiting trial neither repels TPE nor is frozen by it, and a res
 asked. Diverged and out-of-memory trials are PRUNED without a report, which is how TPE learns to keep away.
 """
 
+import copy
 import datetime
 import math
 from collections.abc import Container, Mapping, Sequence
@@ -18,12 +19,18 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
 from hpsearch.errors import SpaceError
-from hpsearch.policy.axis import reports
+from hpsearch.policy.axis import reports_at_end
 from hpsearch.records import History, Trial, TrialState
 from hpsearch.space import Categorical, Float, Int, Space
 
 EPOCH = datetime.datetime(2000, 1, 1)
 """The time every projected trial carries: a proposal depends on what happened, not on when."""
+
+STUDY_NAME = "hpsearch"
+"""The name of every projected study: Hyperband assigns brackets by it, so it must not change on the way."""
+
+QMC_COUNTER = "qmc:"
+"""How the attribute begins in which Optuna's QMCSampler counts its points, one attribute a search space."""
 
 
 def distribution(parameter: Float | Int | Categorical) -> BaseDistribution:
@@ -61,19 +68,41 @@ def _holding(plain: BaseDistribution, value: Any) -> BaseDistribution:
     return plain
 
 
+class StudyAttributes(dict[str, Any]):
+    """What samplers and pruners keep in a study, with a quasi-random sampler's counter as it would stand by now.
+
+    Optuna's QMCSampler counts its points in an attribute of the study, one a trial, the first trial excepted, which it
+    draws at random. So the count is a function of how many trials there have been.
+
+    Args:
+        trials: How many trials came before the one that is asked for.
+    """
+
+    def __init__(self, trials: int) -> None:
+        super().__init__()
+        self._last_point = max(trials, 1) - 2
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return super().get(key, self._last_point if key.startswith(QMC_COUNTER) else default)
+
+
 class ProjectedStorage(BaseStorage):
     """An Optuna storage over a list of trials that exists for one question and is then forgotten.
 
     Optuna's own in-memory storage numbers trials itself and copies each one; this one keeps the numbers of
-    History and hands out the trials as they are.
+    History and hands out the trials as they are. An attribute is written into a copy, as there: successive halving
+    counts on it that what it has handed out does not change.
     """
 
-    def __init__(self, trials: Sequence[FrozenTrial], name: str) -> None:
-        self._trials = list(trials)
-        self._by_id = {trial._trial_id: trial for trial in self._trials}
-        self._name = name
-        self._study_user: dict[str, Any] = {}
-        self._study_system: dict[str, Any] = {}
+    def __init__(self, trials: Sequence[FrozenTrial], name: str = STUDY_NAME) -> None:
+        self._trials = {trial._trial_id: trial for trial in trials}
+        self.name = name
+        self.user_attributes: dict[str, Any] = {}
+        self.system_attributes = StudyAttributes(1 + max(self._trials, default=-1))
+
+    def put(self, trial: FrozenTrial) -> None:
+        """Add a trial, as it is and not as a copy."""
+        self._trials[trial._trial_id] = trial
 
     def create_new_study(self, directions: Sequence[StudyDirection], study_name: str | None = None) -> int:
         return 0
@@ -82,64 +111,66 @@ class ProjectedStorage(BaseStorage):
         self._trials.clear()
 
     def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
-        self._study_user[key] = value
+        self.user_attributes[key] = value
 
     def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
-        self._study_system[key] = value
+        self.system_attributes[key] = value
 
     def get_study_id_from_name(self, study_name: str) -> int:
         return 0
 
     def get_study_name_from_id(self, study_id: int) -> str:
-        return self._name
+        return self.name
 
     def get_study_directions(self, study_id: int) -> list[StudyDirection]:
         return [StudyDirection.MAXIMIZE]
 
     def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
-        return self._study_user
+        return self.user_attributes
 
     def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
-        return self._study_system
+        return self.system_attributes
 
     def get_all_studies(self) -> list[Any]:
         return []
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
-        number = 1 + max((trial.number for trial in self._trials), default=-1)
-        trial = _frozen(number, OptunaState.RUNNING, {}, {}, {})
-        self._trials.append(trial)
-        self._by_id[number] = trial
+        number = 1 + max(self._trials, default=-1)
+        self.put(_frozen(number, OptunaState.RUNNING, {}, {}, {}))
         return number
 
     def set_trial_param(
         self, trial_id: int, param_name: str, param_value_internal: float, distribution: BaseDistribution
     ) -> None:
-        trial = self._by_id[trial_id]
+        trial = self._trials[trial_id]
         trial.distributions = {**trial.distributions, param_name: distribution}
         trial.params = {**trial.params, param_name: distribution.to_external_repr(param_value_internal)}
 
     def set_trial_state_values(self, trial_id: int, state: OptunaState, values: Sequence[float] | None = None) -> bool:
-        self._by_id[trial_id].state = state
-        self._by_id[trial_id].values = None if values is None else list(values)
+        self._trials[trial_id].state = state
+        self._trials[trial_id].values = None if values is None else list(values)
         return True
 
     def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
-        self._by_id[trial_id].intermediate_values[step] = intermediate_value
+        self._trials[trial_id].intermediate_values[step] = intermediate_value
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
-        self._by_id[trial_id].user_attrs[key] = value
+        trial = copy.copy(self._trials[trial_id])
+        trial.user_attrs = {**trial.user_attrs, key: value}
+        self.put(trial)
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        self._by_id[trial_id].system_attrs[key] = value
+        trial = copy.copy(self._trials[trial_id])
+        trial.system_attrs = {**trial.system_attrs, key: value}
+        self.put(trial)
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
-        return self._by_id[trial_id]
+        return self._trials[trial_id]
 
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[OptunaState] | None = None
     ) -> list[FrozenTrial]:
-        return [trial for trial in self._trials if states is None or trial.state in states]
+        return [trial for trial in self._trials.values() if states is None or trial.state in states]
 
 
 def _frozen(
@@ -168,7 +199,7 @@ def _frozen(
 class Projection:
     """Makes Optuna studies from History; a finished trial is projected once and kept."""
 
-    def __init__(self, space: Space, objective: str, name: str = "hpsearch") -> None:
+    def __init__(self, space: Space, objective: str, name: str = STUDY_NAME) -> None:
         self._space = space
         self._objective = objective
         self._name = name
@@ -181,8 +212,17 @@ class Projection:
         storage = ProjectedStorage(trials, self._name)
         return optuna.Study(study_name=self._name, storage=storage, sampler=sampler)
 
+    def reporting(self, history: History, trial: Trial) -> FrozenTrial:
+        """Return a trial as a pruner sees it that is asked about it: running, with every step that it has reached.
+
+        So it is shown whether it runs or waits: after a restart the same is decided as before.
+        """
+        found = distributions(self._space, trial.params)
+        params = {name: trial.params[name] for name in found}
+        return _frozen(trial.number, OptunaState.RUNNING, params, found, self._steps(history, trial))
+
     def trial(self, history: History, trial: Trial) -> FrozenTrial:
-        """Return one trial as a sampler or pruner sees it."""
+        """Return one trial as a sampler sees it, or a pruner that is asked about another."""
         if trial.state.is_finished and trial.number in self._finished:
             return self._finished[trial.number]
         frozen = self._project(history, trial)
@@ -193,7 +233,7 @@ class Projection:
     def _project(self, history: History, trial: Trial) -> FrozenTrial:
         found = distributions(self._space, trial.params)
         params = {name: trial.params[name] for name in found}
-        steps = {step: value for step, value in reports(history, trial, self._objective) if math.isfinite(value)}
+        steps = self._steps(history, trial)
         match trial.state:
             case TrialState.COMPLETE if trial.value is not None and math.isfinite(trial.value):
                 return _frozen(trial.number, OptunaState.COMPLETE, params, found, steps, trial.value)
@@ -205,3 +245,7 @@ class Projection:
                 last = dict(list(steps.items())[-1:])
                 return _frozen(trial.number, OptunaState.PRUNED, params, found, last)
         return _frozen(trial.number, OptunaState.FAIL, params, found, {})
+
+    def _steps(self, history: History, trial: Trial) -> dict[int, float]:
+        pairs = reports_at_end(history, trial, self._objective)
+        return {step: value for step, value in pairs if math.isfinite(value)}

@@ -8,6 +8,7 @@ import optuna
 from hpsearch.errors import UsageError, nearest
 from hpsearch.policy.axis import RUNGS_PER_RUN
 from hpsearch.policy.projection import Projection
+from hpsearch.policy.replay import Replay
 from hpsearch.records import History, Trial
 from hpsearch.space import Space
 
@@ -27,20 +28,27 @@ class NoPruning:
 
 
 class OptunaPruning:
-    """Any of Optuna's pruners, asked on the axis of `hpsearch.policy.axis`: quarters of a trial's own runs."""
+    """Any of Optuna's pruners, asked on the axis of `hpsearch.policy.axis`: quarters of a trial's own runs.
+
+    What a pruner remembers from question to question is worked out from History by `hpsearch.policy.replay`, so that
+    a resumed study decides as if nothing had been.
+
+    Raises:
+        UsageError: The pruner cannot be replayed.
+    """
 
     def __init__(self, pruner: optuna.pruners.BasePruner, space: Space, objective: str, name: str) -> None:
-        self._pruner = pruner
         self._projection = Projection(space, objective)
+        self._replay = Replay(pruner, self._projection)
         self._name = name
 
     def reason_to_prune(self, history: History, trial: Trial) -> str | None:
-        frozen = self._projection.trial(history, trial)
+        frozen = self._projection.reporting(history, trial)
         if not frozen.intermediate_values:
             return None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            if not self._pruner.prune(self._projection.study(history), frozen):
+            if not self._replay.prunes(history, trial):
                 return None
         step = max(frozen.intermediate_values)
         run, quarter = divmod(step - 1, RUNGS_PER_RUN)
@@ -53,6 +61,12 @@ class OptunaPruning:
 MEDIAN_STARTUP_TRIALS = 4
 """Complete trials that the median pruner wants to see first; the literature default is one of them."""
 
+MEDIAN_FIRST_STEP = 2
+"""The first step that the median pruner judges, of an axis that begins at 1: half of the first fold.
+
+Optuna calls it warmup steps and prunes where `step < n_warmup_steps` is false, so the warmup of 1 would judge step 1.
+"""
+
 
 def resolve_pruner(pruner: str | optuna.pruners.BasePruner | None, space: Space, objective: str) -> Pruner:
     """Return the pruner that a study was asked for.
@@ -60,14 +74,14 @@ def resolve_pruner(pruner: str | optuna.pruners.BasePruner | None, space: Space,
     "median" never judges on the first quarter of the first fold, where every curve is still on its plateau.
 
     Raises:
-        UsageError: The name is unknown.
+        UsageError: The name is unknown, or a pruner object cannot be replayed.
     """
     if isinstance(pruner, optuna.pruners.BasePruner):
         return OptunaPruning(pruner, space, objective, type(pruner).__name__)
     if pruner is None or pruner == "none":
         return NoPruning()
     if pruner == "median":
-        median = optuna.pruners.MedianPruner(n_startup_trials=MEDIAN_STARTUP_TRIALS, n_warmup_steps=1)
+        median = optuna.pruners.MedianPruner(n_startup_trials=MEDIAN_STARTUP_TRIALS, n_warmup_steps=MEDIAN_FIRST_STEP)
         return OptunaPruning(median, space, objective, "median")
     known = ["median", "none"]
     raise UsageError(

@@ -97,6 +97,29 @@ def suggest(trial: optuna.Trial, space: Space) -> dict[str, Any]:
     return params
 
 
+def _refuse_lost_state(sampler: optuna.samplers.BaseSampler) -> None:
+    """Refuse Optuna's samplers that need more than a study made from History alone."""
+    for refused, why, instead in _REFUSED:
+        if isinstance(sampler, refused):
+            raise UsageError(f"Optuna's {type(sampler).__name__} {why}, so it cannot be used here. Use {instead}.")
+    for inner in ("_base_sampler", "_independent_sampler"):
+        if isinstance(getattr(sampler, inner, None), optuna.samplers.BaseSampler):
+            _refuse_lost_state(getattr(sampler, inner))
+
+
+_BAYESIAN = "sampler='bayesian' or optuna.samplers.GPSampler(seed=...), which learn from the values alone"
+_GRID = "sampler='grid' or hp.Grid(points=...), which try every point once and then end"
+
+_REFUSED: tuple[tuple[type[optuna.samplers.BaseSampler], str, str], ...] = (
+    (optuna.samplers.CmaEsSampler, "pickles its optimizer into the trials, and no pickle is read here", _BAYESIAN),
+    (optuna.samplers.NSGAIISampler, "marks the trials with their generation, which only its own study has", _BAYESIAN),
+    (optuna.samplers.NSGAIIISampler, "marks the trials with their generation, which only its own study has", _BAYESIAN),
+    (optuna.samplers.GridSampler, "marks the trials with their point, which only its own study has", _GRID),
+    (optuna.samplers.BruteForceSampler, "says only to Optuna's own loop when every point has been tried", _GRID),
+)
+"""Sampler, why it is refused, and what to use instead."""
+
+
 def _key(params: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     return tuple(sorted((name, repr(value)) for name, value in params.items()))
 
@@ -123,10 +146,11 @@ def resolve_sampler(
     """Return the sampler that a study was asked for.
 
     Raises:
-        UsageError: The name is unknown.
+        UsageError: The name is unknown, or a sampler object keeps what it has learnt where it cannot be restored from.
         SpaceError: A grid over a continuous range without points.
     """
     if isinstance(sampler, optuna.samplers.BaseSampler):
+        _refuse_lost_state(sampler)
         return OptunaSampler(space, objective, seed, lambda _: sampler)
     if isinstance(sampler, Grid):
         return GridSampler(space, sampler.points)

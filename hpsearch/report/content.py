@@ -24,6 +24,7 @@ class Content:
         test_shares: By fold, held-out rows over all rows of the split; empty leaves the intervals out.
         evidence: The answer to whether the winner beats the literature default, or None.
         test_scores: Name of a model ("winner", "literature default") to its scores on the test rows, or None.
+        test_is_to_come: Whether there are test rows that are not scored on before the study has ended.
         numerics: How numbers were computed: precision, versions, hardware.
         fingerprints: Name of what was hashed (data, model, ...) to its digest.
         logs: Number of a trial to the name of its log.
@@ -39,6 +40,7 @@ class Content:
     test_shares: Sequence[float] = ()
     evidence: Evidence | None = None
     test_scores: Mapping[str, Mapping[str, float]] | None = None
+    test_is_to_come: bool = False
     numerics: Mapping[str, Any] = field(default_factory=dict)
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     logs: Mapping[int, str] = field(default_factory=dict)

@@ -128,6 +128,8 @@ def _rivals(content: Content) -> str:
     if tested:
         values = ", ".join(f"{escaped(model)} {score(value)}" for model, value in tested.items())
         lines.append(f"On the test rows: {values}.")
+    elif content.test_is_to_come:
+        lines.append("Scores on the test rows come when the study has ended, so that no one steers it by them.")
     return "".join(f"<p>{line}</p>" for line in lines)
 
 

@@ -21,7 +21,7 @@ WAIT_SECONDS = 0.5
 """How long the loop waits for news before it looks at the clock."""
 
 FIRST_TRIALS = 3
-"""When the first so many trials all fail with one and the same exception, the study ends."""
+"""When the first so many trials all fail with one and the same exception, and none ended otherwise, the study ends."""
 
 
 class Observer(Protocol):
@@ -219,20 +219,31 @@ class Coordinator:
             logger.warning("Trial %d: %s on fold %d; see logs/%s", number, result.outcome.value, run.fold, name)
 
     def _end_if_all_fail_alike(self) -> None:
+        """End a study in which nothing but one and the same exception ever came out.
+
+        A trial that was completed or pruned shows that the study can be trained: from then on failures are their
+        trials' own, in this process and after a resume.
+        """
         history = self._store.history
-        first = list(history.finished())[:FIRST_TRIALS]
-        if len(first) < FIRST_TRIALS or any(trial.state is not TrialState.FAIL for trial in first):
+        ended = history.finished()
+        if len(ended) < FIRST_TRIALS or any(trial.state is not TrialState.FAIL for trial in ended):
             return
-        logs = [result.log for trial in first for run in trial.runs for result in history.results.get(run.key, ())]
-        if len({log.rstrip().splitlines()[-1] for log in logs if log}) == 1:
+        logs = [_last_log(history, trial) for trial in ended[:FIRST_TRIALS]]
+        if all(logs) and len({log.splitlines()[-1] for log in logs}) == 1:
             raise StudyFailedError(
                 f"The first {FIRST_TRIALS} trials all failed with the same exception, so the study was ended. "
-                f"Mend its cause and run the study again under a new name.\n\n{logs[-1].rstrip()}"
+                f"Mend its cause and run the study again under a new name.\n\n{logs[-1]}"
             )
 
     def _tell(self, trial: Trial | None) -> None:
         for observer in self._observers:
             observer.observe(self._store.history, trial)
+
+
+def _last_log(history: History, trial: Trial) -> str:
+    """Return the last traceback of a trial's runs, empty where none was left."""
+    logs = [result.log.rstrip() for run in trial.runs for result in history.results.get(run.key, ())]
+    return next((log for log in reversed(logs) if log), "")
 
 
 def log_name(trial: int, fold: int, repeat: int) -> str:

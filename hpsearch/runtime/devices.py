@@ -10,6 +10,10 @@ from hpsearch.records import Slot
 INLINE = "inline"
 """Value of `devices` that trains in the calling process, for debugging."""
 
+WORKER_BYTES = 2 * 1024**3
+"""Memory that a worker on a CPU is taken to need: torch and transformers, a model of some hundred million parameters
+with gradients and Adam's moments, and a batch. Who knows better says how many workers there shall be."""
+
 Devices = str | int | Sequence[str | int]
 """What a user may say: "auto", "inline", "cpu", "cuda", "mps", "cuda:1", a number of workers, or a list of devices."""
 
@@ -22,25 +26,36 @@ class Inventory:
         cuda: CUDA devices visible to this process.
         mps: Whether there is an Apple GPU.
         cores: CPU cores this process may run on.
+        memory: Bytes of memory that are free for workers, or None where that is not known.
     """
 
     cuda: int
     mps: bool
     cores: int
+    memory: int | None = None
+
+    @property
+    def workers(self) -> int:
+        """Workers on the CPU where nobody says how many: one a core, as many as memory has room for, at least one."""
+        return self.cores if self.memory is None else max(1, min(self.cores, self.memory // WORKER_BYTES))
 
 
 def inventory() -> Inventory:
     """Look at the machine, without starting a CUDA context in this process."""
+    import psutil
     import torch
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return Inventory(torch.cuda.device_count(), torch.backends.mps.is_available(), cores)
+    return Inventory(
+        torch.cuda.device_count(), torch.backends.mps.is_available(), cores, psutil.virtual_memory().available
+    )
 
 
 def slots(devices: Devices, found: Inventory) -> tuple[Slot, ...]:
     """Return a slot for each worker.
 
-    A GPU gets one worker; on a CPU each core gets one, since two one-thread workers do more than one of two threads.
+    A GPU gets one worker; on a CPU each core gets one, since two one-thread workers do more than one of two threads,
+    but where nobody says how many, no more than the memory has room for.
 
     Raises:
         UsageError: A device is not there, or the words are not understood.
@@ -68,7 +83,7 @@ def _listed(devices: Devices, found: Inventory) -> Sequence[str | int]:
     kind = best if devices == "auto" else devices
     if kind == "cuda" and found.cuda:
         return list(range(found.cuda))
-    return ["cpu"] * found.cores if kind == "cpu" else [kind]
+    return ["cpu"] * found.workers if kind == "cpu" else [kind]
 
 
 def _check(name: str, devices: Devices, found: Inventory) -> None:

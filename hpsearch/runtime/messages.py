@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,7 +29,6 @@ class Workload:
         early_stopping: The rule that ends a trial's first run, or None.
         numerics: What the worker must honour.
         checkpoint_every: Seconds between checkpoints of a run under way.
-        cache: Folder of the machine's caches.
     """
 
     study: str
@@ -43,7 +41,6 @@ class Workload:
     early_stopping: EarlyStopping | None
     numerics: Numerics
     checkpoint_every: float
-    cache: Path
 
 
 # From the coordinator to a worker.
@@ -131,9 +128,9 @@ class Refused:
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """A worker lives. `steps` counts its optimizer steps: a worker whose count stands still hangs."""
+    """A worker lives. `progress` counts what it did, in training and evaluation: one whose count stands still hangs."""
 
-    steps: int
+    progress: int
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ def _serve(address: str, authkey: bytes, index: int, device: str, heartbeat_ever
     transformers.logging.disable_progress_bar()
     worker = Worker(device)
     channel.send(Ready(os.getpid(), detect_environment(worker.device)))
-    channel.beat(heartbeat_every, lambda: worker.steps)
+    channel.beat(heartbeat_every, lambda: worker.progress)
     while True:
         match channel.receive():
             case Prepare(workload):
@@ -144,15 +144,15 @@ class Channel:
         except queue.Empty:
             return None
 
-    def beat(self, every: float, steps: Callable[[], int]) -> None:
-        """Send a heartbeat from a thread of its own, with the count of steps that shows whether work goes on."""
+    def beat(self, every: float, progress: Callable[[], int]) -> None:
+        """Send a heartbeat from a thread of its own, with the count that shows whether work goes on."""
         from hpsearch.runtime.messages import Heartbeat
 
         def loop() -> None:
             try:
                 while True:
                     time.sleep(every)
-                    self.send(Heartbeat(steps()))
+                    self.send(Heartbeat(progress()))
             except OSError:
                 os._exit(1)
 

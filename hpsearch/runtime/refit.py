@@ -14,7 +14,7 @@ from hpsearch.runtime.messages import Workload
 from hpsearch.training.base_model import BaseModel
 from hpsearch.training.fine_tune import FineTune
 from hpsearch.training.learner import Learner
-from hpsearch.training.numerics import Numerics, honour
+from hpsearch.training.numerics import Numerics, honour, kept_flags
 from hpsearch.training.prediction import predict
 
 
@@ -110,10 +110,6 @@ def measure(
 @contextlib.contextmanager
 def honoured(numerics: Numerics, device: torch.device) -> Iterator[None]:
     """Honour a study's numerics in this process for a while, and leave it as it was."""
-    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    try:
+    with kept_flags():
         honour(numerics, device)
         yield
-    finally:
-        torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(deterministic)

@@ -15,6 +15,7 @@ import torch
 from hpsearch.errors import CheckpointError
 from hpsearch.metrics import probabilities
 from hpsearch.records import LOSS, Evaluation, Outcome, SegmentResult, run_seed
+from hpsearch.runtime.counted_learner import CountedLearner
 from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Event, Probe, Stop, Train, Workload
 from hpsearch.training.base_model import BaseModel
 from hpsearch.training.divergence import Diverged
@@ -41,12 +42,15 @@ class Worker:
     """Trains segments on one device.
 
     Attributes:
-        steps: Optimizer steps since the start, for the heartbeat.
+        steps: Optimizer steps since the start.
+        progress: Batches trained on or evaluated, optimizer steps and metrics begun and ended since the start, for the
+            heartbeat: while it moves the worker does not hang.
     """
 
     def __init__(self, device: str) -> None:
         self.device = torch.device(device)
         self.steps = 0
+        self.progress = 0
         self._warm: dict[str, _Warm] = {}
 
     def prepare(self, workload: Workload) -> None:
@@ -60,7 +64,7 @@ class Worker:
         if warm is not None:
             self._warm[workload.study] = replace(warm, workload=workload)
             return
-        learner = workload.task.learner(workload.prepared)
+        learner = CountedLearner(workload.task.learner(workload.prepared), self._moved)
         rows = np.arange(workload.prepared.rows)
         weights = learner.weights(rows)
         self._warm[workload.study] = _Warm(
@@ -107,6 +111,7 @@ class Worker:
         saved = time.monotonic()
         for measurement in fine_tune.advance(order.segment.stop):
             self.steps += 1
+            self._moved()
             if measurement is not None:
                 event = self._evaluated(warm, order, measurement)
                 known.append(event.evaluation)
@@ -162,7 +167,11 @@ class Worker:
         held_out = workload.folds[run.fold][1]
         chances = probabilities(measurement.logits, workload.prepared.kind)
         weights = None if warm.weights is None else warm.weights[held_out]
-        found = {metric.name: metric(warm.targets[held_out], chances, weights) for metric in workload.metrics}
+        found = {}
+        for metric in workload.metrics:
+            self._moved()
+            found[metric.name] = metric(warm.targets[held_out], chances, weights)
+        self._moved()
         evaluation = Evaluation(
             run=run.key,
             point=measurement.point,
@@ -175,6 +184,9 @@ class Worker:
             peak_memory_bytes=measurement.peak_memory_bytes,
         )
         return Evaluated(order.study, evaluation, measurement.logits)
+
+    def _moved(self) -> None:
+        self.progress += 1
 
     def _checkpointed(self, order: Train, fine_tune: FineTune) -> Checkpointed:
         run = order.segment.run.key

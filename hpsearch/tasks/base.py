@@ -39,6 +39,7 @@ class Prepared:
         test_digest: The same of the test rows, or None.
         model_digest: What training starts from: config and pretrained weights, and which parameters are new.
         warnings: What the audit and the encoding found, each a sentence for the user.
+        attention: The attention kernel that the model computes with, by transformers' name, for the numerics.
     """
 
     folder: Path
@@ -51,6 +52,7 @@ class Prepared:
     test_digest: str | None
     model_digest: str
     warnings: tuple[str, ...] = ()
+    attention: str = "sdpa"
 
     def folder_of(self, split: Split) -> Path:
         """Return the dataset of a split.
@@ -94,12 +96,21 @@ class Task(ABC):
     def recommended(self) -> Mapping[str, Any]:
         """Return the hyperparameters that the literature starts from for this kind of task."""
 
+    def unnamed(self) -> Mapping[str, Any]:
+        """Return the value of each hyperparameter that a config does not name: the recommended one, else the default.
+
+        So a search of the learning rate alone is one around the recommendation, and its literature default is that.
+        """
+        return {name: each.default for name, each in self.hyperparameters().items()} | dict(self.recommended())
+
     def hyperparameters(self) -> Mapping[str, Hyperparameter]:
         """Return what a config of this task may set."""
         return TRAINING_HYPERPARAMETERS
 
     def complete(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return `config` with every hyperparameter, each checked and in its one spelling.
+
+        What it does not name is as the task recommends, and where that says nothing, the default (`unnamed`).
 
         Raises:
             TaskError: One is unknown (the nearest known one is named), or has a value that cannot be trained with.
@@ -111,7 +122,8 @@ class Task(ABC):
                     f"{type(self).__name__} does not know the hyperparameter {name!r}.{nearest(name, known)} "
                     f"It knows {', '.join(known)}."
                 )
-        return {name: each.check(config.get(name, each.default)) for name, each in known.items()}
+        whole = {**self.unnamed(), **config}
+        return {name: each.check(whole[name]) for name, each in known.items()}
 
     def describe(self) -> dict[str, Any]:
         """Return the task as JSON keeps it: its import path and arguments. Data in memory is named by its content."""

@@ -2,6 +2,7 @@
 
 import operator
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     from hpsearch.tasks.learner import ClassificationLearner
     from hpsearch.tasks.pretrained import Pretrained
 
-_FORMAT = 1
-"""Part of every prepared folder's name: counted up when the arrays in it change their meaning."""
+_FORMAT = 2
+"""Part of every prepared folder's name: counted up when the arrays in it, or how they are encoded, change."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +79,29 @@ class Classification(Task):
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)  # the dataclass is frozen for everyone but its own construction
 
+    def recommended(self) -> Mapping[str, Any]:
+        """Return the values that the literature starts from, and as dropout the model's own where it can be told.
+
+        A dropout that is searched then begins at what the model was published with. The model is looked for on this
+        machine only.
+        """
+        from hpsearch.tasks.dropout import published_dropout
+
+        dropout = published_dropout(str(self.model))
+        return {**self._literature(), **({} if dropout is None else {"dropout": dropout})}
+
+    def unnamed(self) -> Mapping[str, Any]:
+        """Return the value of each hyperparameter that a config does not name: the literature's, else the default.
+
+        Dropout is left at None, each place its own: one probability for all (0.1 of DistilBERT) would take the place
+        of others (0.2 before its head).
+        """
+        return {name: each.default for name, each in self.hyperparameters().items()} | dict(self._literature())
+
+    @abstractmethod
+    def _literature(self) -> Mapping[str, Any]:
+        """Return the values that the literature starts from, whatever the model."""
+
     @abstractmethod
     def _columns(self) -> list[str]:
         """Return the columns that are read of a table."""
@@ -109,8 +133,8 @@ class Classification(Task):
     def prepare(self, cache: Path) -> Prepared:
         """Read, audit and encode the rows into folders under `cache`, once, and try the model on one of them.
 
-        The folders are named by the digest of the rows and of the encoder's settings: rows that were prepared before
-        are neither audited nor encoded again.
+        The folders are named by the digest of the rows, of the encoder's settings, and of the versions of what
+        encodes: rows that were prepared before are neither audited nor encoded again, unless by other versions.
         """
         cache = Path(cache).absolute()
         rows = {"train": self._read(self.train, "train")}
@@ -120,10 +144,11 @@ class Classification(Task):
         warnings = self._audited(cache, rows, prints)
         encoding = learn_labels(self._labels(rows["train"]))
         encoder = self._encoder(rows["train"])
-        folders = {
-            role: self._written(cache, each, role, encoder=encoder, encoding=encoding, content=prints[role])
-            for role, each in rows.items()
-        }
+        digests = {role: self._digest(role, prints[role], encoder=encoder, encoding=encoding) for role in rows}
+        folders = {}
+        for role, each in rows.items():
+            folders[role] = cache / digest([digests[role], encoder.versions()])
+            self._write(folders[role], each, role, encoder=encoder, encoding=encoding)
         for folder in folders.values():
             warnings += open_dataset(folder).facts["warnings"]
         counts = {role: len(open_dataset(folder)["targets"]) for role, folder in folders.items()}
@@ -134,8 +159,8 @@ class Classification(Task):
             classes=encoding.classes,
             rows=counts["train"],
             test_rows=counts.get("test", 0),
-            data_digest=folders["train"].name,
-            test_digest=folders["test"].name if "test" in folders else None,
+            data_digest=digests["train"],
+            test_digest=digests.get("test"),
             model_digest="",
         )
         return self._tried(prepared, warnings)
@@ -147,27 +172,30 @@ class Classification(Task):
             write_dataset(folder, {}, {"warnings": self._audit(rows["train"], rows.get("test"))})
         return list(open_dataset(folder).facts["warnings"])
 
-    def _written(
-        self, cache: Path, rows: Any, role: str, *, encoder: Encoder, encoding: LabelEncoding, content: str
-    ) -> Path:
-        """Return the folder of these rows, encoded now unless they were before."""
+    def _digest(self, role: str, content: str, *, encoder: Encoder, encoding: LabelEncoding) -> str:
+        """Return what the rows are as the model sees them.
+
+        The versions that encode any rows are not in it, for the numerics name them in every run's key already, and
+        a study that is gone on with by others is told which they are.
+        """
         settings = {"format": _FORMAT, "rows": content, "role": role, "labels": encoding.to_json()}
-        columns = [self.group, self.sample_weight]
-        folder = cache / digest([settings, columns, encoder.settings()])
+        return digest([settings, [self.group, self.sample_weight], encoder.settings()])
+
+    def _write(self, folder: Path, rows: Any, role: str, *, encoder: Encoder, encoding: LabelEncoding) -> None:
+        """Encode rows into a folder, unless they were before."""
         if not folder.exists():
             arrays = {"targets": encoding.encode(self._labels(rows), role), **self._side_columns(rows, role)}
-            encoded = encoder.encode(rows, role, cache)
+            encoded = encoder.encode(rows, role, folder.parent)
             facts = {**encoded.facts, "warnings": list(encoded.warnings), "labels": encoding.to_json()}
             write_dataset(folder, {**arrays, **encoded.arrays}, facts)
-        return folder
 
     def _side_columns(self, rows: Any, role: str) -> dict[str, np.ndarray]:
-        """Return groups (of training rows) and weights (of test rows too, where they have that column)."""
+        """Return groups and weights: of training rows, and of test rows where they have these columns."""
         table = rows.table if isinstance(rows, ImageRows) else rows
         found: dict[str, np.ndarray] = {}
         if table is None:
             return found
-        if self.group is not None and role == "train":
+        if self.group is not None and (role == "train" or self.group in table.columns):
             found["groups"] = group_codes(table[self.group], role)
         if self.sample_weight is not None and self.sample_weight in table.columns:
             found["weights"] = sample_weights(table[self.sample_weight], role)
@@ -175,6 +203,7 @@ class Classification(Task):
 
     def _tried(self, prepared: Prepared, warnings: list[str]) -> Prepared:
         """Load the model and put one row through it: what cannot work is found before any trial is started."""
+        from hpsearch.tasks.pretrained import attention_of
         from hpsearch.tasks.trial_run import try_model
 
         learner = self.learner(prepared)
@@ -182,7 +211,12 @@ class Classification(Task):
         try_model(learner, model)
         if learner.pretrained.weights and learner.pretrained.from_scratch:
             warnings.append(f"the folder of {learner.pretrained.source!r} has no weights: it is trained from scratch.")
-        return replace(prepared, model_digest=learner.pretrained.digest(model), warnings=tuple(warnings))
+        return replace(
+            prepared,
+            model_digest=learner.pretrained.digest(model),
+            warnings=tuple(warnings),
+            attention=attention_of(model),
+        )
 
     def _pretrained(self, prepared: Prepared, pad_token_id: int | None = None) -> "Pretrained":
         from hpsearch.tasks.pretrained import Pretrained

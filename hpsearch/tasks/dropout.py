@@ -7,8 +7,11 @@ from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from hpsearch.errors import TaskError
+from hpsearch.tasks.pretrained import LOADING_ERRORS, quiet
 
 _OWN = "own_dropout"
+_PUBLISHED = ("hidden_dropout_prob", "hidden_dropout", "dropout", "resid_pdrop", "mlp_dropout")
+"""Names that configs of transformers give the dropout between layers: BERT's, Swin's, DistilBERT's, GPT-2's, ..."""
 
 
 def set_dropout(model: nn.Module, probability: float | None) -> None:
@@ -32,6 +35,22 @@ def set_dropout(model: nn.Module, probability: float | None) -> None:
     for (path, attribute), value in own.items():
         holder: Any = model.config if path is None else model.get_submodule(path)
         setattr(holder, attribute, value if probability is None else probability)
+
+
+def published_dropout(source: str) -> float | None:
+    """Return the dropout between layers that a model was published with (BERT 0.1), or None where that is not known.
+
+    Only this machine is searched: a name on the hub is known once the model has been loaded.
+    """
+    from transformers import AutoConfig
+
+    with quiet():
+        try:
+            config = AutoConfig.from_pretrained(source, trust_remote_code=False, local_files_only=True)
+        except LOADING_ERRORS:
+            return None
+    found: list[Any] = [getattr(config, name, None) for name in _PUBLISHED]
+    return next((float(value) for value in found if _is_probability(value)), None)
 
 
 def _dropouts(model: nn.Module) -> Iterator[tuple[tuple[str | None, str], float]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,11 +24,25 @@ class Encoded:
     warnings: tuple[str, ...] = ()
 
 
+def versions_of(*packages: str) -> dict[str, str]:
+    """Return the installed versions of packages, "absent" for one that is not there."""
+    found = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "absent"
+    return found
+
+
 class Encoder(Protocol):
     """A tokenizer or an image processor, with the settings that the task has chosen."""
 
     def settings(self) -> dict[str, Any]:
-        """Return all that the arrays depend on besides the rows, as JSON keeps it."""
+        """Return all that the arrays depend on besides the rows and `versions`, as JSON keeps it."""
+
+    def versions(self) -> dict[str, str]:
+        """Return the versions of the packages that encode: rows that others have encoded are encoded again."""
 
     def encode(self, rows: Any, role: str, scratch: Path) -> Encoded:
         """Return these rows as arrays.

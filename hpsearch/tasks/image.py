@@ -43,7 +43,7 @@ class ImageClassification(Classification):
         for role in ("train", "test"):
             self._set(role, _with_absolute_paths(getattr(self, role), self.image))
 
-    def recommended(self) -> Mapping[str, Any]:
+    def _literature(self) -> Mapping[str, Any]:
         """Return values for AdamW that search_spaces/image-transfer.toml traces number by number.
 
         Learning rate (5e-4 for a batch of 256, in proportion to the batch), weight decay, schedule and warmup are those

@@ -13,7 +13,7 @@ from torch import Tensor
 from hpsearch.data import Dataset, ImageRows
 from hpsearch.errors import TaskError
 from hpsearch.records import digest
-from hpsearch.tasks.encoder import Encoded
+from hpsearch.tasks.encoder import Encoded, versions_of
 from hpsearch.tasks.learner import ClassificationLearner
 from hpsearch.tasks.pretrained import LOADING_ERRORS, Pretrained, first_line, quiet, read_config
 
@@ -70,11 +70,17 @@ class PixelEncoder:
             setattr(processor, name, [values[0]] * self.channels)
 
     def settings(self) -> dict[str, Any]:
-        """Return all that the pixels depend on besides the images."""
+        """Return all that the pixels depend on besides the images and `versions`."""
         return {
             "processor": digest([type(self.processor).__name__, written(self.processor)]),
             "channels": self.channels,
+            # It decodes and resizes, and is no part of the numerics, which studies of texts have too.
+            **versions_of("pillow"),
         }
+
+    def versions(self) -> dict[str, str]:
+        """Return the versions of the packages that make pixels of images."""
+        return versions_of("pillow", "transformers", "numpy")
 
     def encode(self, rows: ImageRows, role: str, scratch: Path) -> Encoded:
         """Return the images as pixels.

@@ -156,7 +156,7 @@ class Pretrained:
         )
 
     def digest(self, model: nn.Module) -> str:
-        """Return the digest of what training starts from: the config, every pretrained tensor, and what is new."""
+        """Return the digest of what training starts from: config, attention, every pretrained tensor, what is new."""
         new = new_parameters(model)
         content = hashlib.sha256()
         for name, tensor in sorted(model.state_dict().items()):
@@ -165,7 +165,17 @@ class Pretrained:
                 content.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
         config: Any = model.config
         facts = {name: value for name, value in config.to_dict().items() if name not in _VOLATILE}
+        facts["attention"] = attention_of(model)
         return digest([self.auto_class, self.kind, len(self.classes), repr(sorted(facts.items())), content.hexdigest()])
+
+
+def attention_of(model: nn.Module) -> str:
+    """Return the attention kernel that a model computes with, by transformers' name.
+
+    It is "sdpa" of those that support it and "eager" of others (DeBERTa), unless a saved config asks for another.
+    """
+    config: Any = model.config
+    return str(getattr(config, "_attn_implementation", None) or "none")
 
 
 def _new_keys(found: Mapping[str, Any]) -> set[str]:

@@ -48,7 +48,7 @@ class TextClassification(Classification):
             self._set("max_length", whole_number(self.max_length, "max_length", 1))
         super().__post_init__()
 
-    def recommended(self) -> Mapping[str, Any]:
+    def _literature(self) -> Mapping[str, Any]:
         """Return the values of BERT's fine-tuning (Devlin et al. 2019, appendix A.3; of its ranges the usual ones).
 
         Weight decay and warmup are those of its published code. search_spaces/bert.toml has the ranges.

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from hpsearch.data import Dataset, RaggedRows
 from hpsearch.errors import TaskError
 from hpsearch.records import digest
-from hpsearch.tasks.encoder import Encoded
+from hpsearch.tasks.encoder import Encoded, versions_of
 from hpsearch.tasks.heads import base_of
 from hpsearch.tasks.learner import ClassificationLearner
 from hpsearch.tasks.pretrained import LOADING_ERRORS, Pretrained, first_line, quiet, read_config
@@ -105,7 +105,7 @@ class TokenEncoder:
         return limit
 
     def settings(self) -> dict[str, Any]:
-        """Return all that the tokens depend on besides the texts."""
+        """Return all that the tokens depend on besides the texts and `versions`."""
         tokenizer = self.tokenizer
         if tokenizer.is_fast:
             # Truncation and padding belong to a call, not to the tokenizer, and are left in its state by the last one.
@@ -119,6 +119,10 @@ class TokenEncoder:
             "vocabulary": getattr(self.config, "vocab_size", None),
             "facts": self._facts(),
         }
+
+    def versions(self) -> dict[str, str]:
+        """Return the versions of the packages that make tokens of texts."""
+        return versions_of("tokenizers", "transformers")
 
     def encode(self, rows: Any, role: str, scratch: Path) -> Encoded:
         """Return the tokens of a DataFrame's rows, int32, and their token types where the model reads any.

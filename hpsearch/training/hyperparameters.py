@@ -19,7 +19,7 @@ class Hyperparameter:
     """One thing that a config may set.
 
     Attributes:
-        default: The value where a config does not name it.
+        default: The value where neither a config names it nor the task recommends one.
         check: Returns a value in its one spelling (a float for a float, so that equal configs have equal digests),
             or raises `TaskError` with the value and what is allowed.
         description: What it does, in a sentence.

@@ -2,8 +2,8 @@
 
 import os
 import platform
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal, get_args
@@ -22,7 +22,9 @@ DETERMINISTIC_WORKSPACES = (":4096:8", ":16:8")
 BF16_CPU_FLAGS = ("avx512_bf16", "amx_bf16")
 """CPU flags with which bf16 is faster than fp32; without them it is slower."""
 
-VERSIONED = ("torch", "transformers", "tokenizers")
+VERSIONED = ("torch", "transformers", "tokenizers", "numpy", "scikit-learn")
+"""Packages whose versions decide the numbers of any task: training, encoding, and the metrics. Pillow decides those of
+images only, and is part of their digest: a study of texts need not mind whether it is there."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Numerics:
         deterministic: Whether only deterministic algorithms are used.
         device_type: "cpu", "cuda" or "mps".
         device_model: CPU: its instruction set as torch uses it, with its bf16 flags. GPU: its name.
-        versions: Versions of Python, torch, transformers and tokenizers.
+        versions: Versions of Python and of the packages in `VERSIONED`.
     """
 
     precision: Precision = "fp32"
@@ -191,6 +193,26 @@ def _set_flags(numerics: Numerics) -> None:
     torch.backends.cudnn.deterministic = numerics.deterministic
     # Its choice of algorithm depends on timings, and so on what runs beside.
     torch.backends.cudnn.benchmark = False
+
+
+@contextmanager
+def kept_flags() -> Iterator[None]:
+    """Put all that `honour` sets in this process back as it was when the block ends."""
+    threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    only_warns = torch.is_deterministic_algorithms_warn_only_enabled()
+    filled = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    cudnn = torch.backends.cudnn
+    flags = {name: getattr(cudnn, name) for name in ("allow_tf32", "deterministic", "benchmark")}
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(deterministic, warn_only=only_warns)
+        torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
+        torch.set_float32_matmul_precision(precision)
+        for name, value in flags.items():
+            setattr(cudnn, name, value)
 
 
 def probe_micro_batch(try_batch: Callable[[int], None], largest: int) -> int:

@@ -91,11 +91,21 @@ def test_an_objective_that_was_never_a_number_is_no_value() -> None:
     assert summarize(history.trials[0], history, OBJECTIVE, [0.2]).value is None
 
 
+def test_repeats_of_one_result_leave_the_interval_unchanged() -> None:
+    curves = [[0.70], [0.74], [0.80]]
+    once = with_trial(History(), 0, curves, value=0.7467, point=1, stop=1)
+    five = with_trial(History(), 0, curves * 5, value=0.7467, point=1, stop=1, repeats=5)
+    shares = [1 / 3] * 3
+    expected = summarize(once.trials[0], once, OBJECTIVE, shares).interval
+    assert expected is not None
+    assert summarize(five.trials[0], five, OBJECTIVE, shares).interval == pytest.approx(expected)
+
+
 def test_repeats_use_the_shares_of_their_folds() -> None:
-    curves = [[0.5], [0.6], [0.7], [0.6]]
-    history = with_trial(History(), 0, curves, value=0.6, point=1, stop=1, repeats=2)
+    curves = [[0.5], [0.6], [0.7], [0.8]]
+    history = with_trial(History(), 0, curves, value=0.65, point=1, stop=1, repeats=2)
     summary = summarize(history.trials[0], history, OBJECTIVE, [0.5, 0.5])
-    assert summary.folds == (0.5, 0.6, 0.7, 0.6)
+    assert summary.folds == (0.5, 0.6, 0.7, 0.8)
     assert summary.interval is not None
 
 

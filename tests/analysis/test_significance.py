@@ -57,13 +57,32 @@ def naive_false_positives(scores: np.ndarray) -> float:
 
 def test_the_variance_factor_of_five_folds_is_the_published_one() -> None:
     assert variance_factor(FIFTHS) == pytest.approx(0.45)
-    assert variance_factor([0.2] * 10) == pytest.approx(0.35)  # five folds, twice
 
 
 @pytest.mark.parametrize("shares", [[], [0.0], [1.0], [0.2, 1.2]])
 def test_shares_that_are_none_are_refused(shares: list[float]) -> None:
     with pytest.raises(ValueError, match="between 0 and 1"):
         variance_factor(shares)
+
+
+def test_repeats_are_no_further_folds() -> None:
+    scores, rival, thirds = [0.70, 0.74, 0.80], [0.69, 0.75, 0.71], [1 / 3] * 3
+    once = corrected_interval(scores, thirds)
+    assert once is not None
+    assert corrected_interval(scores * 5, thirds * 5, folds=[0, 1, 2] * 5) == pytest.approx(once)
+    evidence = paired_folds(scores, rival, thirds)
+    again = paired_folds(scores * 5, rival * 5, thirds * 5, folds=[0, 1, 2] * 5)
+    assert again.interval == pytest.approx(evidence.interval)
+    assert again.p_value == pytest.approx(evidence.p_value)
+    assert "over 3 folds" in again.method
+    assert "one fold" in paired_folds([0.5, 0.7], [0.4, 0.3], [0.2] * 2, folds=[0, 0]).method
+    with pytest.raises(ValueError, match="3 scores of 2 folds"):
+        corrected_interval(scores, thirds, folds=[0, 1])
+
+
+def test_the_repeats_of_a_fold_count_by_their_mean() -> None:
+    found = corrected_interval([0.6, 0.9, 0.7, 0.8, 0.7, 0.9], [1 / 3] * 6, folds=[0, 1, 2, 0, 1, 2])
+    assert found == pytest.approx(corrected_interval([0.7, 0.8, 0.8], [1 / 3] * 3))
 
 
 def test_the_interval_by_hand() -> None:
@@ -230,3 +249,33 @@ def test_predictions_that_do_not_pair_up_are_refused() -> None:
         paired_bootstrap(accuracy, np.zeros(3), np.zeros(3), np.zeros(2))
     with pytest.raises(ValueError, match="do not pair up"):
         paired_bootstrap(accuracy, np.zeros(0), np.zeros(0), np.zeros(0))
+
+
+def test_rows_of_one_group_are_drawn_together() -> None:
+    random = np.random.default_rng(3)
+    groups = np.repeat(np.arange(20), 20)[random.permutation(400)]
+    targets = np.zeros(400)
+    # All rows of a group are right or wrong together: there are 20 pieces of evidence, not 400.
+    right = random.integers(0, 2, size=(2, 20))[:, groups]
+
+    def accuracy(_: np.ndarray, found: np.ndarray) -> float:
+        return float(found.mean())
+
+    alone = paired_bootstrap(accuracy, targets, right[0], right[1])
+    together = paired_bootstrap(accuracy, targets, right[0], right[1], groups=groups)
+    assert together.difference == alone.difference
+    assert alone.interval is not None
+    assert together.interval is not None
+    ratio = (together.interval[1] - together.interval[0]) / (alone.interval[1] - alone.interval[0])
+    assert ratio == pytest.approx(20**0.5, rel=0.15)
+    assert "400 test rows in 20 groups" in together.method
+
+
+def test_groups_of_one_row_each_are_rows() -> None:
+    targets, one, other = (np.random.default_rng(0).integers(0, 2, size=(3, 50))).astype(float)
+
+    def accuracy(targets: np.ndarray, found: np.ndarray) -> float:
+        return float((targets == found).mean())
+
+    alone = paired_bootstrap(accuracy, targets, one, other, seed=4)
+    assert paired_bootstrap(accuracy, targets, one, other, groups=np.arange(50), seed=4).interval == alone.interval

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 from samples import ended, measured, stopped, trial
@@ -6,7 +7,7 @@ from samples import ended, measured, stopped, trial
 from hpsearch.policy.early_stopping import EarlyStopping
 from hpsearch.policy.policy import LOST_LIMIT, Policy
 from hpsearch.policy.pruning import NoPruning
-from hpsearch.records import Action, History, Outcome, TrialState
+from hpsearch.records import Action, History, Origin, Outcome, TrialState
 
 
 class AlwaysPrune:
@@ -53,6 +54,22 @@ def test_the_value_is_the_best_over_points_of_the_mean_over_folds_ties_to_the_ea
     assert decision.attributes["folds"] == [0.5, 0.5, 0.5]
     assert decision.attributes["epoch"] == 1.0
     assert [step for step, _ in decision.reports] == list(range(1, 13))
+
+
+def test_the_epoch_is_the_recorded_one_and_not_what_the_points_would_make_it(begun):
+    history = stopped(begun, 0, 4)
+    for fold in range(3):
+        history = measured(history, 0, fold, [0.1, 0.5, 0.2, 0.3])
+    moved = {key: tuple(replace(e, epoch=e.epoch + 0.1) for e in found) for key, found in history.evaluations.items()}
+    assert policy().decide(replace(history, evaluations=moved), 0).attributes["epoch"] == 1.1
+
+
+def test_the_literature_default_is_never_pruned(begun):
+    default = replace(begun.trials[0], origin=Origin.DEFAULT)
+    history = measured(begun.with_trial(default), 0, 0, [0.1])
+    assert policy(AlwaysPrune()).decide(history, 0).action is Action.CONTINUE
+    history = stopped(measured(history, 0, 0, [0.1, 0.1, 0.1]), 0, 4)
+    assert policy(AlwaysPrune()).decide(history, 0).action is Action.CONTINUE
 
 
 def test_a_pruned_trial_keeps_its_partial_value(begun):

@@ -92,6 +92,7 @@ def test_the_page_says_what_came_out() -> None:
     assert "+0.0109" in text
     assert "favours the winner" in text
     assert "On the test rows: winner 0.7431, literature default 0.7190." in text
+    assert "come when the study has ended" not in text
     assert "7.504e-5" in text
     assert "logs/trial-9-fold-0.log" in text
     assert "transformers" in text

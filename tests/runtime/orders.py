@@ -34,7 +34,6 @@ def workload(pool: Pool, cache: Path, study: str, early_stopping: EarlyStopping 
         early_stopping=early_stopping,
         numerics=resolve_numerics(pool.environment(), precision="fp32"),
         checkpoint_every=300.0,
-        cache=cache,
     )
 
 

@@ -95,6 +95,24 @@ def test_the_first_trials_failing_alike_end_the_study_with_the_traceback(tmp_pat
     assert len(list((study.folder / "logs").iterdir())) == 3
 
 
+def test_failures_after_a_trial_that_was_trained_end_no_study(tmp_path, monkeypatch):
+    def trouble_at_16(learner, rows):
+        if rows == 16:
+            raise RuntimeError("the toy is broken")
+
+    with pytest.raises(StudyFailedError):
+        run(toy_study(tmp_path, {"trouble": "raise"}))
+    monkeypatch.setattr("toy_task.ToyLearner._trouble", trouble_at_16)  # mended, but for large batches
+    study = toy_study(tmp_path, {"trouble": "raise"})
+    study.enqueue({"learning_rate": 0.02, "batch_size": 8, "epochs": 1})  # comes next, and is trained
+    run(study)
+    found = [trial.state for trial in study.store().history.trials.values()]
+    assert len(found) == 13
+    assert found[:3] == [TrialState.FAIL] * 3
+    assert found[3] is TrialState.COMPLETE
+    assert TrialState.FAIL in found[4:]
+
+
 def test_a_failing_trial_ends_alone_and_names_its_log(tmp_path, caplog):
     study = toy_study(tmp_path, {"trouble": "raise at 16"})
     with caplog.at_level(logging.WARNING, "hpsearch"):

@@ -117,6 +117,19 @@ def test_a_worker_names_its_device_as_the_first_that_it_sees():
     assert worker_device(Slot(0, ("mps",))) == "mps"
 
 
-def test_this_machine_has_a_core():
+GIB = 1024**3
+
+
+@pytest.mark.parametrize(
+    ("devices", "memory", "expected"),
+    [("auto", 4 * GIB, 2), ("cpu", 7 * GIB, 3), ("auto", 64 * GIB, 8), ("auto", GIB, 1), ("auto", 0, 1), (8, GIB, 8)],
+)
+def test_unless_a_number_is_given_no_more_workers_than_memory_has_room_for(devices, memory, expected):
+    assert named(devices, Inventory(cuda=0, mps=False, cores=8, memory=memory)) == ["cpu"] * expected
+
+
+def test_this_machine_has_a_core_and_memory():
     found = inventory()
+    assert found.memory is not None
+    assert 0 < found.memory < 2**50
     assert 1 <= found.cores <= (os.cpu_count() or 1)

@@ -5,6 +5,7 @@ import random
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from multiprocessing import AuthenticationError
@@ -19,14 +20,21 @@ from orders import ends, finish, first, measured, order_of, resumed, run_of, tra
 from study_processes import Launcher, StudyProcess, is_alive, is_worker, until
 
 from hpsearch.errors import HpsearchError, NumericsError, TaskError
+from hpsearch.metrics import resolve_metric
 from hpsearch.policy.early_stopping import EarlyStopping
 from hpsearch.records import Outcome, Slot
 from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Probe
 from hpsearch.runtime.pools import InlinePool, LocalPool, Pool
+from hpsearch.runtime.pools.local import HEARTBEAT_SECONDS
 
 CPU = Slot(0, ("cpu",))
 DEATH_SECONDS = 5.0
 """What a worker may outlive its coordinator."""
+
+
+def slow_accuracy(truth: np.ndarray, predicted: np.ndarray) -> float:
+    time.sleep(2.0)
+    return float(np.mean(truth == predicted))
 
 
 @pytest.fixture(scope="module")
@@ -237,16 +245,51 @@ def test_a_killed_worker_is_lost_and_another_takes_its_place(local, tmp_path):
     assert measured(again)[: len(measured(events))] == measured(events)
 
 
-def test_a_worker_that_makes_no_step_is_ended(local, tmp_path, monkeypatch):
+def test_a_worker_that_makes_no_progress_is_ended(local, tmp_path, monkeypatch):
     study = ready(local, tmp_path, "hangs", trouble="hang", flag=str(tmp_path / "flag"))
     until(lambda: list(local.completed(0.2)) or len(local.idle()) == 2, 240, "workers not ready")
     monkeypatch.setattr(local, "_hang_after", 6.0)
     local.submit(local.idle()[0], order_of(study, run_of("hangs")))
     events = finish(local)
     assert [event.result.outcome for event in events] == [Outcome.TIMED_OUT]
-    assert "no step for 6 seconds" in events[0].result.log
+    assert "no progress for 6 seconds" in events[0].result.log
     monkeypatch.undo()
     until(lambda: list(local.completed(0.2)) or len(local.idle()) == 2, 240, "no new worker")
+
+
+def test_a_long_evaluation_is_no_hang(local, tmp_path, monkeypatch):
+    """Six metrics of two seconds each: longer without an optimizer step than a worker may be without progress."""
+    slow = resolve_metric(slow_accuracy, "multiclass", ("a", "b", "c"))
+    given = workload(local, tmp_path, "slow metrics")
+    local.prepare(replace(given, metrics=tuple(replace(slow, name=f"slow {number}") for number in range(6))))
+    until(lambda: list(local.completed(0.2)) or len(local.idle()) == 2, 240, "workers not ready")
+    order = order_of("slow metrics", run_of("slow metrics"), stop=1)
+    train(local, order)  # what is imported at the first evaluation counts for no progress
+    monkeypatch.setattr(local, "_hang_after", HEARTBEAT_SECONDS + 6.0)
+    events = train(local, order)
+    assert [type(event) for event in events] == [Evaluated, Ended]
+    assert events[-1].result.outcome is Outcome.OK
+
+
+def test_progress_is_counted_by_evaluation_batch_and_metric(tmp_path):
+    pool = InlinePool(CPU)
+    seen = []
+
+    def watched(truth, predicted):
+        seen.append(pool._worker.progress)
+        return 0.5
+
+    metric = resolve_metric(watched, "multiclass", ("a", "b", "c"))
+    given = replace(workload(pool, tmp_path, "counted", rows=600), metrics=(metric, replace(metric, name="again")))
+    split = np.arange(60), np.arange(60, 600)
+    pool.prepare(replace(given, folds=(split,), prepared=given.task.prepare(tmp_path)))
+    train(pool, order_of("counted", run_of("counted", epochs=1), stop=1))
+    steps = 4  # of the eight batches of 8 rows an epoch, up to the first of its two evaluation points
+    first, second = seen[-2:]  # what was called before only looked whether the metric can be computed
+    assert second == first + 1
+    assert first > 2 * steps + 1  # each step and its batch, then more than one evaluation batch
+    assert pool._worker.progress > second
+    pool.close()
 
 
 def test_a_worker_keeps_its_process_however_much_it_remembers(local, tmp_path):

@@ -46,6 +46,16 @@ def test_what_is_recommended_can_be_trained(kind):
     assert task.complete(task.recommended()).items() >= dict(task.recommended()).items()
 
 
+def test_what_a_config_does_not_name_is_as_the_literature_recommends():
+    images = ImageClassification("some-model", train="images")
+    whole = images.complete({"learning_rate": 1e-3})
+    assert (whole["epochs"], whole["batch_size"], whole["lr_scheduler_type"]) == (30, 64, "cosine")
+    assert whole == images.complete({**images.recommended(), "learning_rate": 1e-3})
+    assert whole["adam_beta2"] == TRAINING_HYPERPARAMETERS["adam_beta2"].default
+    assert images.complete({"epochs": 2})["epochs"] == 2
+    assert text_task().complete({})["epochs"] == 3
+
+
 def test_relative_paths_mean_what_they_meant_when_the_task_was_made(tmp_path, monkeypatch):
     (tmp_path / "model").mkdir()
     monkeypatch.chdir(tmp_path)

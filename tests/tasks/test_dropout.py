@@ -4,7 +4,10 @@ import transformers
 from tasks_samples import IMAGE, TEXT, config_of
 
 from hpsearch.errors import TaskError
-from hpsearch.tasks.dropout import set_dropout
+from hpsearch.space import Float, Space
+from hpsearch.study import Study
+from hpsearch.tasks import TextClassification
+from hpsearch.tasks.dropout import published_dropout, set_dropout
 from hpsearch.tasks.pretrained import quiet
 
 NAMES = {
@@ -66,3 +69,24 @@ def test_a_model_without_dropout_refuses_one():
     set_dropout(model, None)
     with pytest.raises(TaskError, match=r"dropout=0\.1, but ResNetForImageClassification has no dropout"):
         set_dropout(model, 0.1)
+
+
+@pytest.mark.parametrize(("name", "expected"), [("bert", 0.1), ("distilbert", 0.1), ("gpt2", 0.1), ("resnet", None)])
+def test_the_published_dropout_is_that_of_the_config(tmp_path, name, expected):
+    config_of(name).save_pretrained(tmp_path)
+    assert published_dropout(str(tmp_path)) == expected
+
+
+def test_a_model_that_is_not_on_this_machine_has_no_known_dropout():
+    assert published_dropout("nobody/has-this-model") is None
+
+
+def test_a_search_of_dropout_begins_at_the_models_own(tmp_path):
+    """And where it is not searched, every place keeps its own: 0.2 before DistilBERT's head."""
+    config_of("distilbert", dropout=0.15).save_pretrained(tmp_path)
+    task = TextClassification(str(tmp_path), train="train.csv")
+    assert task.recommended()["dropout"] == 0.15
+    assert task.complete({})["dropout"] is None
+    space = Space(dropout=Float(0.0, 0.3), learning_rate=Float(1e-6, 1e-3, log=True))
+    study = Study("dropout", task, space, folder=tmp_path)
+    assert study.default == {"dropout": 0.15, "learning_rate": 2e-5}

@@ -1,3 +1,4 @@
+import importlib.metadata
 import json
 import shutil
 
@@ -222,6 +223,17 @@ def test_prepared_once(vit_folder, tmp_path, monkeypatch):
     changed = task.prepare(tmp_path / "cache")
     assert changed.data_digest != first.data_digest
     assert changed.model_digest == first.model_digest
+
+
+def test_pixels_of_another_pillow_are_other_data(vit_folder, tmp_path, monkeypatch):
+    """It is no part of the numerics, so that it changes the data's digest too."""
+    task = ImageClassification(vit_folder, train=image_arrays())
+    first = task.prepare(tmp_path)
+    known = importlib.metadata.version
+    monkeypatch.setattr("hpsearch.tasks.encoder.version", lambda name: "1.0" if name == "pillow" else known(name))
+    second = task.prepare(tmp_path)
+    assert second.folder != first.folder
+    assert second.data_digest != first.data_digest
 
 
 def test_a_broken_image_is_named(vit_folder, tmp_path):

@@ -1,3 +1,4 @@
+import importlib.metadata
 import importlib.util
 import json
 import os
@@ -19,6 +20,7 @@ from hpsearch.metrics import probabilities
 from hpsearch.tasks import TextClassification
 from hpsearch.tasks.heads import draw_head
 from hpsearch.tasks.pretrained import quiet
+from hpsearch.training.numerics import VERSIONED
 
 LABELS = ["is_long", "is_kind", "is_spoiler"]
 
@@ -191,6 +193,36 @@ def test_digests_follow_what_they_are_of(bert_folder, tmp_path):
     weights.save_pretrained(copy)
     assert prepared(copy).model_digest != base.model_digest
     assert prepared(copy).data_digest == base.data_digest
+
+
+def test_rows_encoded_by_other_versions_are_encoded_again(bert_folder, tmp_path, monkeypatch):
+    """Their digest stays: the numerics name the versions, and so tell who goes on with other ones which they are."""
+    task = TextClassification(bert_folder, train=review_rows(), test=review_rows(6, seed=4))
+    first = task.prepare(tmp_path)
+    known = importlib.metadata.version
+    monkeypatch.setattr("hpsearch.tasks.encoder.version", lambda name: "0.1" if name == "tokenizers" else known(name))
+    second = task.prepare(tmp_path)
+    assert second.folder != first.folder
+    assert second.test_folder != first.test_folder
+    assert (second.data_digest, second.test_digest) == (first.data_digest, first.test_digest)
+    assert {"tokenizers", "transformers"} <= set(VERSIONED)
+
+
+@pytest.mark.parametrize(("name", "kernel"), [("bert", "sdpa"), ("deberta", "eager")])
+def test_the_attention_that_a_model_computes_with_is_told(tmp_path, name, kernel):
+    folder = save_text_model(tmp_path / name, name)
+    prepared = TextClassification(folder, train=review_rows()).prepare(tmp_path / "cache")
+    assert prepared.attention == kernel
+
+
+def test_the_model_digest_follows_the_attention(bert_folder, tmp_path):
+    task = TextClassification(bert_folder, train=review_rows())
+    prepared = task.prepare(tmp_path / "cache")
+    pretrained = task.learner(prepared).pretrained
+    model = pretrained.load()
+    assert pretrained.digest(model) == prepared.model_digest
+    model.set_attn_implementation("eager")
+    assert pretrained.digest(model) != prepared.model_digest
 
 
 def test_one_tokenizer_for_models_of_different_positions(bert_folder, tmp_path):

@@ -1,16 +1,19 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib.metadata import version
 from typing import Any
 
 import pytest
 import torch
 
 from hpsearch.errors import NumericsError
+from hpsearch.runtime.refit import honoured
 from hpsearch.training.numerics import (
     Numerics,
     detect_environment,
     honour,
+    kept_flags,
     probe_micro_batch,
     resolve_numerics,
 )
@@ -19,10 +22,30 @@ from hpsearch.training.numerics import (
 @pytest.fixture(autouse=True)
 def _flags() -> Iterator[None]:
     """Put the process's flags back as they were."""
-    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    yield
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(deterministic)
+    with kept_flags():
+        yield
+
+
+def test_every_flag_is_put_back() -> None:
+    def flags() -> list[Any]:
+        cudnn = torch.backends.cudnn
+        return [
+            torch.get_num_threads(), torch.get_float32_matmul_precision(), torch.are_deterministic_algorithms_enabled(),
+            torch.is_deterministic_algorithms_warn_only_enabled(), torch.utils.deterministic.fill_uninitialized_memory,
+            cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark,
+        ]  # fmt: skip
+
+    torch.set_num_threads(2)
+    torch.set_float32_matmul_precision("high")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = True
+    torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.deterministic = False
+    before = flags()
+    numerics = resolve_numerics(detect_environment("cpu"), deterministic=False)
+    with honoured(numerics, torch.device("cpu")):
+        assert sum(mine != theirs for mine, theirs in zip(flags(), before, strict=True)) >= 6
+    assert flags() == before
 
 
 def test_what_is_stored_is_what_was_resolved() -> None:
@@ -36,7 +59,8 @@ def test_the_environment_says_what_the_machine_is() -> None:
     assert found["device_model"].startswith(torch.backends.cpu.get_cpu_capability())
     assert found["bf16"] == ("bf16" in found["device_model"])
     assert found["versions"]["torch"] == torch.__version__
-    assert set(found["versions"]) == {"python", "torch", "transformers", "tokenizers"}
+    assert set(found["versions"]) == {"python", "torch", "transformers", "tokenizers", "numpy", "scikit-learn"}
+    assert found["versions"]["scikit-learn"] == version("scikit-learn")
 
 
 @pytest.mark.parametrize(

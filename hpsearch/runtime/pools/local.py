@@ -41,7 +41,12 @@ from hpsearch.runtime.messages import (
 from hpsearch.runtime.processes import end_with_parent, serve
 
 HEARTBEAT_SECONDS = 2.0
-HANG_SECONDS = 600.0
+HANG_SECONDS = 1800.0
+"""How long a busy worker may show no progress: neither a batch trained on or evaluated nor a metric begun or ended.
+
+It must be more than the slowest single metric takes, which is all that a worker cannot show progress within.
+"""
+
 START_SECONDS = 600.0
 """How long a worker may take to be up; one whose process ends before is noticed at once."""
 
@@ -63,8 +68,8 @@ class _Process:
     order: Train | None = None
     is_stopping: bool = False
     point: int = 0
-    steps: int = -1
-    progress: float = field(default_factory=time.monotonic)
+    progress: int = -1
+    progressed: float = field(default_factory=time.monotonic)
 
     @property
     def is_ready(self) -> bool:
@@ -77,7 +82,7 @@ class LocalPool:
     Args:
         slots: One worker each.
         threads: CPU threads a worker, set in its environment before torch starts.
-        hang_after: Seconds without an optimizer step after which a busy worker counts as hung.
+        hang_after: Seconds without progress (a batch, a metric) after which a busy worker counts as hung.
     """
 
     def __init__(self, slots: Sequence[Slot], *, threads: int = 1, hang_after: float = HANG_SECONDS) -> None:
@@ -144,7 +149,7 @@ class LocalPool:
     def submit(self, slot: Slot, order: Train) -> None:
         process = self._processes[slot.index]
         process.order, process.is_stopping = order, False
-        process.point, process.progress = order.segment.start, time.monotonic()
+        process.point, process.progressed = order.segment.start, time.monotonic()
         self._send(process, order)
 
     def cancel(self, run: str) -> None:
@@ -162,9 +167,9 @@ class LocalPool:
     def completed(self, timeout: float) -> Iterator[Event]:
         yield from self._drain(timeout)
         for process in list(self._processes.values()):
-            idle_for = time.monotonic() - process.progress
+            idle_for = time.monotonic() - process.progressed
             if process.order is not None and idle_for > self._hang_after:
-                log = f"The worker made no step for {self._hang_after:g} seconds and was ended."
+                log = f"The worker made no progress for {self._hang_after:g} seconds and was ended."
                 yield from self._lose(process, Outcome.TIMED_OUT, log)
 
     def close(self) -> None:
@@ -303,11 +308,11 @@ class LocalPool:
                 process.awaited -= 1
                 if self._workloads.pop(study, None) is not None:  # else another worker has said so already
                     raise error
-            case Heartbeat(steps):
-                if steps != process.steps:
-                    process.steps, process.progress = steps, time.monotonic()
+            case Heartbeat(progress):
+                if progress != process.progress:
+                    process.progress, process.progressed = progress, time.monotonic()
             case Evaluated() | Checkpointed() | Ended() as event:
-                process.progress = time.monotonic()
+                process.progressed = time.monotonic()
                 if isinstance(event, Evaluated):
                     process.point = event.evaluation.point
                 if isinstance(event, Ended):
