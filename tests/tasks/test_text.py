@@ -49,8 +49,15 @@ def test_rows_become_tokens_targets_groups_and_weights(bert_folder, tmp_path):
     learner = task.learner(prepared)
     assert learner.lengths.tolist() == [len(row) for row in tokens]
     assert learner.weights(np.array([3, 0])).tolist() == pytest.approx([table["weight"][3], 0.5])
-    assert "groups" not in open_dataset(prepared.test_folder)
+    assert open_dataset(prepared.test_folder)["groups"].tolist() == [0, 0, 0, 1, 1, 1]
     assert len(task.learner(prepared, "test").targets(np.arange(6))) == 6
+
+
+def test_test_rows_need_no_groups(bert_folder, tmp_path):
+    test = review_rows(6, seed=9).drop(columns="site")
+    prepared = TextClassification(bert_folder, train=review_rows(), test=test, group="site").prepare(tmp_path)
+    assert "groups" in open_dataset(prepared.folder)
+    assert "groups" not in open_dataset(prepared.test_folder)
 
 
 def test_batches_are_the_tokenizers_padded_to_the_multiple(bert_folder, tmp_path):
