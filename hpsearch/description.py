@@ -1,7 +1,6 @@
 """What a study is, as plain JSON: kept in its database and as study.json, compared when it is run again."""
 
 import json
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch import __version__
+from hpsearch.data.durable import replaced_file
 from hpsearch.errors import StudyChangedError, UsageError
 from hpsearch.space import Space
 
@@ -145,13 +145,9 @@ class Description:
     def write(self, path: Path) -> None:
         """Write the description where a person reads it, durably and whole."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(path.name + ".partial")
-        with temporary.open("w", encoding="utf-8") as file:
-            json.dump(self.to_json(), file, indent=2, ensure_ascii=False)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        text = json.dumps(self.to_json(), indent=2, ensure_ascii=False)
+        with replaced_file(path) as file:
+            file.write(f"{text}\n".encode())
 
 
 CONTRACT = {

@@ -1,7 +1,6 @@
 """What a study came to: the best trial, tables, figures, a report, and a model to take away."""
 
 import contextlib
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -430,10 +429,8 @@ def _replace_folder(new: Path, target: Path) -> None:
 def _write_array(path: Path, array: "np.ndarray") -> None:
     import numpy as np
 
+    from hpsearch.data.durable import replaced_file
+
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".partial")
-    with temporary.open("wb") as file:
+    with replaced_file(path) as file:
         np.save(file, array, allow_pickle=False)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

@@ -279,10 +279,8 @@ class Study:
         for given in self.metrics:
             metric = self._metric(given)
             earlier, _ = measured.setdefault(metric.name, (given, metric))
-            same = earlier is given or (isinstance(earlier, str) and isinstance(given, str))
-            if not same and not (
-                callable(earlier) and callable(given) and metric_definition(earlier) == metric_definition(given)
-            ):
+            found = [each if isinstance(each, str) else metric_definition(each) for each in (earlier, given)]
+            if found[0] != found[1]:
                 raise MetricError(
                     f"Two different metrics are called {metric.name!r}, and could not be told apart in the table. "
                     "Give one of the functions another name (its __name__)."

@@ -45,6 +45,19 @@ def partial_path(target: Path) -> Path:
     return target.with_name(f"{prefix}{os.getpid()}.{uuid.uuid4().hex[:8]}.partial")
 
 
+@contextmanager
+def replaced_file(target: Path) -> Iterator[BinaryIO]:
+    """Open what shall take the place of `target`, whole or not at all: temporary name, fsync, rename."""
+    partial = partial_path(target)
+    try:
+        with synced_file(partial) as file:
+            yield file
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+    sync_folder(target.parent)
+
+
 def _remove(entry: Path) -> None:
     if entry.is_dir():
         shutil.rmtree(entry, ignore_errors=True)

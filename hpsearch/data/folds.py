@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from hpsearch.data.dataset import RaggedRows
-from hpsearch.data.durable import partial_path, sync_folder, synced_file
+from hpsearch.data.durable import replaced_file
 from hpsearch.data.fingerprint import fingerprint_arrays
 from hpsearch.errors import DataError
 
@@ -81,15 +81,8 @@ class Folds:
 
     def write(self, path: str | Path) -> None:
         """Write the folds to an .npz file, whole or not at all: temporary name, fsync, rename."""
-        target = Path(path)
-        partial = partial_path(target)
-        try:
-            with synced_file(partial) as file:
-                np.savez(file, allow_pickle=False, **self.to_arrays())
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
-        sync_folder(target.parent)
+        with replaced_file(Path(path)) as file:
+            np.savez(file, allow_pickle=False, **self.to_arrays())
 
     @classmethod
     def read(cls, path: str | Path) -> "Folds":

@@ -3,14 +3,13 @@
 import base64
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from hpsearch import __version__
-from hpsearch.data.durable import partial_path
+from hpsearch.data.durable import replaced_file
 from hpsearch.errors import UsageError
 from hpsearch.records import LOSS
 from hpsearch.report.content import Content
@@ -42,15 +41,8 @@ def write_page(path: str | Path, content: Content) -> Path:
     if target.is_dir():
         raise UsageError(f"{target} is a folder; name the file the report is to be written to, such as report.html.")
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = partial_path(target)
-    try:
-        with partial.open("w", encoding="utf-8") as file:
-            file.write(page(content))
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replaced_file(target) as file:
+        file.write(page(content).encode())
     return target
 
 

@@ -2,8 +2,10 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from hpsearch.data import Folds
-from hpsearch.data.durable import partial_path
+from hpsearch.data.durable import partial_path, replaced_file
 
 
 def dead_process() -> int:
@@ -40,3 +42,18 @@ def test_folds_written_again_leave_one_file(tmp_path):
     left.touch()
     Folds((([0, 1], [2]), ([2], [0, 1]))).write(tmp_path / "folds.npz")
     assert [entry.name for entry in tmp_path.iterdir()] == ["folds.npz"]
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
+    target = tmp_path / "scores.json"
+    with replaced_file(target) as file:
+        file.write(b"old")
+    with pytest.raises(RuntimeError, match="half way"), replaced_file(target) as file:
+        file.write(b"ne")
+        raise RuntimeError("half way")
+    assert target.read_bytes() == b"old"
+    with replaced_file(target) as file:
+        file.write(b"new")
+        assert target.read_bytes() == b"old"
+    assert target.read_bytes() == b"new"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["scores.json"]
