@@ -44,13 +44,18 @@ def test_folds_written_again_leave_one_file(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["folds.npz"]
 
 
+def break_off(target):
+    with replaced_file(target) as file:
+        file.write(b"ne")
+        raise RuntimeError("half way")
+
+
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     target = tmp_path / "scores.json"
     with replaced_file(target) as file:
         file.write(b"old")
-    with pytest.raises(RuntimeError, match="half way"), replaced_file(target) as file:
-        file.write(b"ne")
-        raise RuntimeError("half way")
+    with pytest.raises(RuntimeError, match="half way"):
+        break_off(target)
     assert target.read_bytes() == b"old"
     with replaced_file(target) as file:
         file.write(b"new")
