@@ -19,6 +19,7 @@ _HOMES = {
     "TextClassification": "hpsearch.tasks",
     "ImageClassification": "hpsearch.tasks",
     "EarlyStopping": "hpsearch.policy.early_stopping",
+    "SuccessiveHalving": "hpsearch.policy.successive_halving",
     "Study": "hpsearch.study",
     "Result": "hpsearch.result",
     "load": "hpsearch.loading",
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from hpsearch.loading import load as load
     from hpsearch.loading import studies as studies
     from hpsearch.policy.early_stopping import EarlyStopping as EarlyStopping
+    from hpsearch.policy.successive_halving import SuccessiveHalving as SuccessiveHalving
     from hpsearch.result import Result as Result
     from hpsearch.space import Categorical as Categorical
     from hpsearch.space import Float as Float

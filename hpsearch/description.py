@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 
+RESTORED = (
+    r"\w+|Grid\(points=(?P<points>\d+)\)|SuccessiveHalving\(reduction_factor=(?P<reduction_factor>\d+), "
+    r"brackets=(?P<brackets>\d+|None), synchronous=(?P<synchronous>True|False)\)"
+)
+"""Samplers and pruners that can be made again from what a description says of them; objects of Optuna's cannot."""
+
 SCRIPTS = ("__main__", "__hpsearch__")
 """Names of modules that nobody can import later: a script, a notebook, a file given to `hpsearch run`."""
 
@@ -122,7 +128,7 @@ class Description:
     def needs_its_script(self) -> bool:
         """Whether the study cannot go on without the script or notebook that made a part of it."""
         module, _, name = str(self.task["task"]).partition(":")
-        rules = [text for text in (self.sampler, self.pruner) if not re.fullmatch(r"\w+|Grid\(points=\d+\)", text)]
+        rules = [text for text in (self.sampler, self.pruner) if not re.fullmatch(RESTORED, text)]
         return module in SCRIPTS or "<" in name or None in self.callables.values() or bool(rules)
 
     def to_json(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.description import Description, import_callable
+from hpsearch.description import RESTORED, Description, import_callable
 from hpsearch.errors import DataError, StoreError, StudyNotFoundError, UsageError, nearest
 from hpsearch.records import History
 from hpsearch.space import Space
@@ -211,11 +211,16 @@ def _early_stopping(values: Any) -> Any:
 
 def _from_text(text: str) -> Any:
     """Return a sampler or pruner from its name; an object of Optuna's has to be made by the script again."""
-    grid = re.fullmatch(r"Grid\(points=(\d+)\)", text)
-    if grid:
+    found = re.fullmatch(RESTORED, text)
+    if found and found["points"]:
         from hpsearch.space import Grid
 
-        return Grid(points=int(grid[1]))
+        return Grid(points=int(found["points"]))
+    if found and found["reduction_factor"]:
+        from hpsearch.policy.successive_halving import SuccessiveHalving
+
+        brackets = None if found["brackets"] == "None" else int(found["brackets"])
+        return SuccessiveHalving(int(found["reduction_factor"]), brackets, found["synchronous"] == "True")
     return text
 
 

@@ -50,8 +50,8 @@ DATABASE_FILE, DESCRIPTION_FILE, FOLDS_FILE = "study.db", "study.json", "folds.n
 CHECKPOINT_BYTES = 20 * 1024**3
 """Default budget of a study's checkpoints, in bytes."""
 
-PRUNERS = ("median", "none")
-"""The pruners known by name."""
+PRUNERS = ("asha", "hyperband", "median", "wilcoxon", "none")
+"""The pruners known by name; what they are is resolved in `hpsearch.policy.pruning` when the study is run."""
 
 Callback = Callable[["Study", Trial], None]
 """Called with the study and each trial that has ended, as Optuna's callbacks are."""
@@ -71,7 +71,8 @@ class Study:
         cv: Number of folds, a `Holdout`, or a scikit-learn splitter.
         metric: The objective, greater is better: a scikit-learn scorer name or a callable.
         metrics: Further metrics recorded beside it.
-        pruner: "median", "none", or a pruner object of Optuna's.
+        pruner: "median", "asha", "hyperband", "wilcoxon", "none", a `SuccessiveHalving`, or a pruner object of
+            Optuna's.
         early_stopping: Epochs without improvement of the validation loss after which the first fold stops; an
             `EarlyStopping`; or None.
         evaluations_per_epoch: Evaluation points an epoch.
@@ -335,7 +336,7 @@ class Study:
         if isinstance(self.pruner, str) and self.pruner not in PRUNERS:
             known = ", ".join(repr(name) for name in PRUNERS)
             raise UsageError(
-                f"pruner={self.pruner!r} is not one of {known}, nor a pruner object of Optuna's."
+                f"pruner={self.pruner!r} is not one of {known}, nor hp.SuccessiveHalving(...) or a pruner of Optuna's."
                 f"{nearest(self.pruner, PRUNERS)}"
             )
 
@@ -421,7 +422,7 @@ class Study:
 
         numerics = self._numerics(store, pool)
         objective = self.objective.name
-        pruner = resolve_pruner(self.pruner, self.space, objective)
+        pruner = resolve_pruner(self.pruner, self.space, objective, len(self.folds.pairs) * self.repeats)
         policy = Policy(objective, self.evaluations_per_epoch, self.early_stopping, pruner)
         asker = Asker(store, self.space, sampler, self.run_keys(numerics), self.task.complete, self.default)
         line = ProgressLine(self.name, objective, trials, self.evaluations_per_epoch) if progress else None

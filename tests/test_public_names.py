@@ -21,6 +21,7 @@ PUBLIC = [
     "Result",
     "Space",
     "Study",
+    "SuccessiveHalving",
     "TextClassification",
     "__version__",
     "errors",

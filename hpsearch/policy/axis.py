@@ -5,8 +5,10 @@ epochs, step 4 its end, step 5 a quarter of the second fold, and so on. A trial 
 meet at every step, which a count of epochs would not give.
 """
 
+from collections.abc import Iterator
+
 from hpsearch.policy.values import running_best
-from hpsearch.records import History, Trial, TrialState
+from hpsearch.records import Evaluation, History, Trial, TrialState
 
 RUNGS_PER_RUN = 4
 """Steps of the pruner's axis in one run."""
@@ -27,6 +29,21 @@ def rung(index: int, point: int, horizon: int, stop: int | None) -> int | None:
     quarter = RUNGS_PER_RUN * point // end
     reached = quarter > RUNGS_PER_RUN * (point - 1) // end
     return RUNGS_PER_RUN * index + quarter if reached else None
+
+
+def furthest_point(index: int, end: int, limit: int) -> int:
+    """Return the evaluation point that a trial's run number `index` may go to so that the trial reaches step `limit`.
+
+    Args:
+        index: Position of the run in its trial, from 0.
+        end: The run's last evaluation point: its horizon, or its stop.
+        limit: A step of the axis.
+
+    Returns:
+        A point from 0 (the run may not begin) to `end`; the first at which the step is reached.
+    """
+    quarters = min(max(limit - RUNGS_PER_RUN * index, 0), RUNGS_PER_RUN)
+    return -(-quarters * end // RUNGS_PER_RUN)
 
 
 def first_judged_step(trial: Trial) -> int:
@@ -58,13 +75,17 @@ def reports_at_end(history: History, trial: Trial, objective: str) -> tuple[tupl
 
 
 def reports(history: History, trial: Trial, objective: str) -> tuple[tuple[int, float], ...]:
-    """Return the (step, partial value) pairs a trial has reached so far, in the order of the steps.
+    """Return the (step, partial value) pairs a trial has reached so far, in the order of the steps."""
+    return tuple([(step, value) for step, value, _ in steps_reached(history, trial, objective)])
+
+
+def steps_reached(history: History, trial: Trial, objective: str) -> Iterator[tuple[int, float, Evaluation]]:
+    """Yield (step, partial value, evaluation that reached it) of a trial, in the order of the steps.
 
     The partial value at a step is the mean over the runs begun so far of the best objective each has shown. Runs
-    are walked in the trial's order, and a run counts only once all before it have ended, so that the pairs depend
+    are walked in the trial's order, and a run counts only once all before it have ended, so that the steps depend
     on what was measured and not on which worker was faster.
     """
-    pairs: list[tuple[int, float]] = []
     ended: list[float] = []
     for index, run in enumerate(trial.runs):
         evaluations = history.of(run.key)[: trial.stop]
@@ -72,8 +93,7 @@ def reports(history: History, trial: Trial, objective: str) -> tuple[tuple[int, 
             step = rung(index, evaluation.point, run.horizon, trial.stop)
             if step is not None:
                 current = running_best(evaluations[: evaluation.point], objective)
-                pairs.append((step, (sum(ended) + current) / (len(ended) + 1)))
+                yield step, (sum(ended) + current) / (len(ended) + 1), evaluation
         if trial.stop is None or len(evaluations) < trial.stop:
-            break
+            return
         ended.append(running_best(evaluations, objective))
-    return tuple(pairs)

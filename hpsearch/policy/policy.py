@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hpsearch.policy.axis import first_judged_step, reports, rung
+from hpsearch.policy.axis import first_judged_step, furthest_point, reports, rung
 from hpsearch.policy.early_stopping import EarlyStopping
-from hpsearch.policy.pruning import Pruner
+from hpsearch.policy.pruner import Pruner
 from hpsearch.policy.values import complete_value
-from hpsearch.records import Action, Decision, History, Origin, Outcome, Run, SegmentResult, Trial
+from hpsearch.records import Action, Decision, History, Origin, Outcome, Run, SegmentResult, Trial, TrialState
 
 LOST_LIMIT = 3
 """Dead workers or hangs in a row, none of which got the run further, after which its trial fails."""
@@ -26,7 +26,7 @@ class Policy:
         objective: Name of the objective among the metrics.
         evaluations_per_epoch: Evaluation points an epoch.
         early_stopping: The rule that ends the first fold, or None.
-        pruner: The rule that ends a trial.
+        pruner: The rule that ends a trial, or lets it wait.
     """
 
     objective: str
@@ -48,14 +48,36 @@ class Policy:
             return failed
         stop = trial.stop if trial.stop is not None else self.stop_point(history, trial)
         if stop is None:
-            return self._prune(history, trial) or Decision(number, Action.CONTINUE, "the first fold goes on")
+            return self._prune_or_pause(history, trial) or Decision(number, Action.CONTINUE, "the first fold goes on")
         if all(history.point(run) >= stop for run in trial.runs):
             return self._complete(history, trial, stop)
         if trial.stop is None:
             early = stop < trial.runs[0].horizon
             reason = f"the first fold stopped at point {stop} of {trial.runs[0].horizon}"
             return Decision(number, Action.STOP_EARLY if early else Action.CONTINUE, reason, stop=stop)
-        return self._prune(history, trial) or Decision(number, Action.CONTINUE, "its folds go on")
+        return self._prune_or_pause(history, trial) or Decision(number, Action.CONTINUE, "its folds go on")
+
+    def target(self, history: History, trial: Trial, index: int, *, closing: bool) -> int:
+        """Return the evaluation point that the trial's run number `index` may be trained to for now.
+
+        Args:
+            history: Everything so far.
+            trial: An unfinished trial.
+            index: Position of the run in the trial, from 0; the later ones wait for the first one's stop.
+            closing: Whether no further trials are coming.
+        """
+        end = trial.stop if trial.stop is not None else trial.runs[index].horizon
+        if trial.stop is None and index > 0:
+            return 0
+        limit = self.pruner.limit(history, trial, closing=closing)
+        return end if limit is None else min(end, furthest_point(index, end, limit))
+
+    def give_up(self, history: History, trial: Trial) -> Decision | None:
+        """Return the end of a trial that waits for a promotion when none can come any more, None for any other."""
+        limit = self.pruner.limit(history, trial, closing=True)
+        if limit is None:
+            return None
+        return self._pruned(history, trial, self.pruner.reason_to_wait(history, trial, limit))
 
     def stop_point(self, history: History, trial: Trial) -> int | None:
         """Return where the first run stops: early, at its horizon, or None while it goes on."""
@@ -72,6 +94,23 @@ class Policy:
         return self.early_stopping.stop_point(
             history.of(run.key), self.objective, warmup_epochs(run), self.evaluations_per_epoch
         )
+
+    def _prune_or_pause(self, history: History, trial: Trial) -> Decision | None:
+        return self._prune(history, trial) or self._pause(history, trial)
+
+    def _pause(self, history: History, trial: Trial) -> Decision | None:
+        """Let a running trial wait once all of its runs are where the pruner lets them go for now."""
+        if trial.state is not TrialState.RUNNING:
+            return None
+        limit = self.pruner.limit(history, trial, closing=False)
+        if limit is None:
+            return None
+        for index, run in enumerate(trial.runs):
+            if history.point(run) < self.target(history, trial, index, closing=False):
+                return None
+        reached = reports(history, trial, self.objective)
+        reason = self.pruner.reason_to_wait(history, trial, limit)
+        return Decision(trial.number, Action.PAUSE, reason, reports=reached)
 
     def _prune(self, history: History, trial: Trial) -> Decision | None:
         """Ask the pruner, where a run has just reached a step of its axis after the learning rate's warmup.

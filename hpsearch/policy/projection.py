@@ -8,7 +8,7 @@ asked. Diverged and out-of-memory trials are PRUNED without a report, which is h
 import copy
 import datetime
 import math
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -197,12 +197,26 @@ def _frozen(
 
 
 class Projection:
-    """Makes Optuna studies from History; a finished trial is projected once and kept."""
+    """Makes Optuna studies from History; a finished trial is projected once and kept.
 
-    def __init__(self, space: Space, objective: str, name: str = STUDY_NAME) -> None:
+    Args:
+        space: What is searched.
+        objective: Name of the objective among the metrics.
+        name: Name of the projected studies.
+        steps: What a trial has reported, as (step, value) pairs, given (history, trial, objective).
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        objective: str,
+        name: str = STUDY_NAME,
+        steps: Callable[[History, Trial, str], Iterable[tuple[int, float]]] = reports_at_end,
+    ) -> None:
         self._space = space
         self._objective = objective
         self._name = name
+        self._reports = steps
         self._finished: dict[int, FrozenTrial] = {}
 
     def study(self, history: History, sampler: optuna.samplers.BaseSampler | None = None) -> optuna.Study:
@@ -247,5 +261,5 @@ class Projection:
         return _frozen(trial.number, OptunaState.FAIL, params, found, {})
 
     def _steps(self, history: History, trial: Trial) -> dict[int, float]:
-        pairs = reports_at_end(history, trial, self._objective)
+        pairs = self._reports(history, trial, self._objective)
         return {step: value for step, value in pairs if math.isfinite(value)}

@@ -1,33 +1,25 @@
 """When to give a trial up: pure functions of History."""
 
 import warnings
-from typing import Protocol
 
 import optuna
 
 from hpsearch.errors import UsageError, nearest
 from hpsearch.policy.axis import RUNGS_PER_RUN
 from hpsearch.policy.projection import Projection
+from hpsearch.policy.pruner import Pruner
 from hpsearch.policy.replay import Replay
+from hpsearch.policy.successive_halving import PromotingHalving, SuccessiveHalving
+from hpsearch.policy.wilcoxon import FoldWilcoxon
 from hpsearch.records import History, Trial
 from hpsearch.space import Space
 
 
-class Pruner(Protocol):
-    """The seam of the pruners."""
-
-    def reason_to_prune(self, history: History, trial: Trial) -> str | None:
-        """Return why the trial should end now, in words, or None when it should go on."""
-
-
-class NoPruning:
+class NoPruning(Pruner):
     """Every trial trains every fold to its end."""
 
-    def reason_to_prune(self, history: History, trial: Trial) -> str | None:
-        return None
 
-
-class OptunaPruning:
+class OptunaPruning(Pruner):
     """Any of Optuna's pruners, asked on the axis of `hpsearch.policy.axis`: quarters of a trial's own runs.
 
     What a pruner remembers from question to question is worked out from History by `hpsearch.policy.replay`, so that
@@ -68,23 +60,47 @@ Optuna calls it warmup steps and prunes where `step < n_warmup_steps` is false, 
 """
 
 
-def resolve_pruner(pruner: str | optuna.pruners.BasePruner | None, space: Space, objective: str) -> Pruner:
+PRUNERS = ("asha", "hyperband", "median", "wilcoxon", "none")
+"""The pruners known by name."""
+
+
+def resolve_pruner(
+    pruner: str | optuna.pruners.BasePruner | SuccessiveHalving | None, space: Space, objective: str, runs: int
+) -> Pruner:
     """Return the pruner that a study was asked for.
 
-    "median" never judges on the first quarter of the first fold, where every curve is still on its plateau.
+    "asha" and "hyperband" let trials wait at rungs and promote them from their checkpoints
+    (`hpsearch.policy.successive_halving`). "median" never judges on the first quarter of the first fold, where every
+    curve is still on its plateau. "wilcoxon" compares fold by fold (`hpsearch.policy.wilcoxon`).
+
+    Args:
+        pruner: A name, a `SuccessiveHalving`, a pruner object of Optuna's, or None.
+        space: What is searched.
+        objective: Name of the objective among the metrics.
+        runs: Runs of a trial: folds times repeats.
 
     Raises:
-        UsageError: The name is unknown, or a pruner object cannot be replayed.
+        UsageError: The name is unknown, a pruner object cannot be replayed, or so few runs leave it nothing to do.
     """
     if isinstance(pruner, optuna.pruners.BasePruner):
         return OptunaPruning(pruner, space, objective, type(pruner).__name__)
-    if pruner is None or pruner == "none":
-        return NoPruning()
-    if pruner == "median":
-        median = optuna.pruners.MedianPruner(n_startup_trials=MEDIAN_STARTUP_TRIALS, n_warmup_steps=MEDIAN_FIRST_STEP)
-        return OptunaPruning(median, space, objective, "median")
-    known = ["median", "none"]
+    if isinstance(pruner, SuccessiveHalving):
+        return PromotingHalving(pruner, objective, "successive halving")
+    match pruner:
+        case None | "none":
+            return NoPruning()
+        case "asha":
+            return PromotingHalving(SuccessiveHalving(), objective, "asha")
+        case "hyperband":
+            return PromotingHalving(SuccessiveHalving(brackets=None), objective, "hyperband")
+        case "wilcoxon":
+            return FoldWilcoxon(space, objective, runs)
+        case "median":
+            median = optuna.pruners.MedianPruner(
+                n_startup_trials=MEDIAN_STARTUP_TRIALS, n_warmup_steps=MEDIAN_FIRST_STEP
+            )
+            return OptunaPruning(median, space, objective, "median")
     raise UsageError(
-        f"There is no pruner {pruner!r}.{nearest(str(pruner), known)} The pruners are {', '.join(known)}, "
-        "or any pruner object of Optuna's."
+        f"There is no pruner {pruner!r}.{nearest(str(pruner), PRUNERS)} The pruners are {', '.join(PRUNERS)}, "
+        "hp.SuccessiveHalving(...), or any pruner object of Optuna's."
     )

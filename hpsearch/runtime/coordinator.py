@@ -8,7 +8,7 @@ from typing import Protocol
 
 from hpsearch.errors import StudyFailedError
 from hpsearch.policy.policy import Policy
-from hpsearch.records import Action, Decision, History, Outcome, Segment, SegmentResult, Trial, TrialState
+from hpsearch.records import Action, Decision, History, Outcome, Run, Segment, SegmentResult, Trial, TrialState
 from hpsearch.records.checkpoints import CheckpointFolder
 from hpsearch.records.store import Store
 from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Event, Train
@@ -64,7 +64,7 @@ class Coordinator:
         self._store = store
         self._pool = pool
         self._ask = ask
-        self._scheduler = Scheduler(self._add_trial, trials)
+        self._scheduler = Scheduler(self._add_trial, trials, policy.target)
         self._policy = policy
         self._checkpoints = checkpoints
         self._logs = logs
@@ -92,6 +92,7 @@ class Coordinator:
                     for number in self._record(event):  # durable before anyone decides on it
                         self.settle(number)
                 self._look_at_the_clock()
+            self._end_waiting()
         finally:
             if self._store.held:
                 self._put_down()
@@ -108,6 +109,9 @@ class Coordinator:
         """Decide on a trial, and carry the decision out, until it waits for new measurements."""
         while True:
             decision = self._policy.decide(self._store.history, number)
+            if decision.action is Action.PAUSE:
+                self._pause(decision)
+                return
             if decision.final_state is None and decision.stop is None:
                 return
             self._apply(decision)
@@ -130,6 +134,21 @@ class Coordinator:
         unfinished = {run.key for trial in self._store.history.unfinished() for run in trial.runs}
         self._checkpoints.sweep(unfinished)
 
+    def _pause(self, decision: Decision) -> None:
+        """Let a trial wait until it is promoted; to a sampler it is no longer under way."""
+        self._store.apply(decision)
+        self._store.set_state(decision.trial, TrialState.WAITING)
+        self._tell(None)
+
+    def _end_waiting(self) -> None:
+        """End the trials that wait for a promotion, once all is done that was to be done: none can come any more."""
+        if self._scheduler.is_closed:
+            return
+        for trial in self._store.history.unfinished():
+            decision = self._policy.give_up(self._store.history, trial)
+            if decision is not None:
+                self._apply(decision)
+
     def _put_down(self) -> None:
         for trial in self._store.history.unfinished():
             self._store.set_state(trial.number, TrialState.WAITING)
@@ -146,6 +165,7 @@ class Coordinator:
             segment=segment,
             previous=history.of(run.key),
             watched=self._scheduler.is_watched(history, run),
+            goes_on=self._goes_on(run, segment.stop),
             checkpoint=saved.files if saved is not None and usable else None,
         )
 
@@ -168,7 +188,7 @@ class Coordinator:
                 self._write_log(result)
                 self._store.record_result(result)
                 self._scheduler.ended(result.segment.run)
-                if result.outcome is Outcome.OK:  # nothing goes on from there
+                if result.outcome is Outcome.OK and not self._goes_on(result.segment.run, result.point):
                     self._checkpoints.remove(result.segment.run.key)
                 return self._trials_of(result.segment.run.key)
 
@@ -184,6 +204,11 @@ class Coordinator:
         self._tell(trial)
         if decision.action is Action.FAIL:
             self._end_if_all_fail_alike()
+
+    def _goes_on(self, run: Run, point: int) -> bool:
+        """Return whether a run may be trained further than to an evaluation point, by now or after a promotion."""
+        trials = [self._store.history.trials[number] for number in self._trials_of(run.key)]
+        return any(point < (trial.stop if trial.stop is not None else run.horizon) for trial in trials)
 
     def _trials_of(self, run: str) -> Sequence[int]:
         return [t.number for t in self._store.history.unfinished() if any(r.key == run for r in t.runs)]

@@ -77,6 +77,7 @@ class Train:
         segment: What to train.
         previous: The run's evaluations so far, points 1, 2, 3, ...
         watched: Whether the early-stopping rule ends this run (the first of a trial).
+        goes_on: Whether the run may be trained further after this segment, and so has to leave a checkpoint.
         checkpoint: File name to bytes of the run's last checkpoint, or None to start anew. It may be older than
             the segment's start: what lies between is trained again, and measures the same.
     """
@@ -85,6 +86,7 @@ class Train:
     segment: Segment
     previous: tuple[Evaluation, ...] = ()
     watched: bool = False
+    goes_on: bool = False
     checkpoint: Mapping[str, bytes] | None = field(default=None, repr=False)
 
 

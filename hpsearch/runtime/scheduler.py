@@ -1,25 +1,35 @@
 """Which segment is trained next."""
 
 from collections.abc import Callable
+from typing import Protocol
 
 from hpsearch.records import History, Run, Segment, Slot, Trial
 
 
-class Scheduler:
-    """Hands out segments: those of the oldest unfinished trial first, and a new trial only when none waits.
+class Target(Protocol):
+    """Says how far a run may be trained for now: `Policy.target`."""
 
-    Finishing what was begun keeps few trials open at a time, so that a sampler sees as many results as there can
-    be when it is asked.
+    def __call__(self, history: History, trial: Trial, index: int, *, closing: bool) -> int:
+        """Return an evaluation point of the trial's run number `index`; 0 where it has to wait."""
+
+
+class Scheduler:
+    """Hands out segments: those of the oldest unfinished trial first, and a new trial only when none can go on.
+
+    Finishing what was begun, and what was promoted, keeps few trials open at a time, so that a sampler sees as many
+    results as there can be when it is asked.
 
     Args:
         ask: Adds a new trial, decides what can be decided of it already, and returns the History that has it; None
             when the sampler has nothing left.
         trials: How many trials the study shall have in all, or None for no limit.
+        target: How far the runs of a trial may be trained for now.
     """
 
-    def __init__(self, ask: Callable[[], History | None], trials: int | None) -> None:
+    def __init__(self, ask: Callable[[], History | None], trials: int | None, target: Target) -> None:
         self._ask = ask
         self._trials = trials
+        self._target = target
         self._in_flight: set[str] = set()
         self._spent = False
         self._closed = False
@@ -55,6 +65,10 @@ class Scheduler:
         """Hand out nothing more."""
         self._closed = True
 
+    @property
+    def is_closed(self) -> bool:
+        return self._closed
+
     def is_watched(self, history: History, run: Run) -> bool:
         """Return whether the run is the first of an unfinished trial: the one that early stopping watches."""
         return any(trial.runs[0].key == run.key and trial.stop is None for trial in history.unfinished())
@@ -71,11 +85,12 @@ class Scheduler:
 
     def _next_of(self, history: History, trial: Trial) -> Segment | None:
         """Return the trial's next segment that nobody trains yet: the later folds wait for the first one's stop."""
-        if trial.state.is_finished:
-            return None
+        closing = not self._may_ask(history)
         runs = trial.runs if trial.stop is not None else trial.runs[:1]
-        for run in runs:
-            stop = trial.stop if trial.stop is not None else run.horizon
-            if run.key not in self._in_flight and history.point(run) < stop:
-                return Segment(run, history.point(run), stop)
+        for index, run in enumerate(runs):
+            if run.key in self._in_flight:
+                continue
+            target = self._target(history, trial, index, closing=closing)
+            if history.point(run) < target:
+                return Segment(run, history.point(run), target)
         return None

@@ -119,6 +119,8 @@ class Worker:
                 if order.watched and self._stops_early(warm, order, known):
                     break
                 if measurement.point >= order.segment.stop:
+                    if order.goes_on:
+                        yield self._checkpointed(order, fine_tune)
                     break
             stop = told()
             if stop is not None:

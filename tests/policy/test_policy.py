@@ -6,11 +6,12 @@ from samples import ended, measured, stopped, trial
 
 from hpsearch.policy.early_stopping import EarlyStopping
 from hpsearch.policy.policy import LOST_LIMIT, Policy
+from hpsearch.policy.pruner import Pruner
 from hpsearch.policy.pruning import NoPruning
 from hpsearch.records import Action, History, Origin, Outcome, TrialState
 
 
-class AlwaysPrune:
+class AlwaysPrune(Pruner):
     def reason_to_prune(self, history, trial):
         return "always"
 

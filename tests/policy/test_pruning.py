@@ -209,22 +209,22 @@ def test_a_pruner_that_cannot_be_replayed_is_refused():
             self.lock = threading.Lock()
 
     with pytest.raises(UsageError, match=r"Locked cannot be copied.*pruner='median'"):
-        resolve_pruner(Locked(), SPACE, "f1")
+        resolve_pruner(Locked(), SPACE, "f1", FOLDS)
 
 
 @pytest.mark.parametrize("name", ["median", "none", None])
 def test_a_named_pruner_decides_by_history_alone(name):
-    made = resolve_pruner(name, SPACE, "f1")
+    made = resolve_pruner(name, SPACE, "f1", FOLDS)
     history, _ = sequential(MedianPruner(), 12)
     history = history.with_trial(trial(12, horizon=HORIZON, folds=FOLDS))
     for now in lived(history, 12):
         asked = now.trials[12]
-        assert made.reason_to_prune(now, asked) == resolve_pruner(name, SPACE, "f1").reason_to_prune(now, asked)
+        assert made.reason_to_prune(now, asked) == resolve_pruner(name, SPACE, "f1", FOLDS).reason_to_prune(now, asked)
 
 
 def first_pruned(made: str, horizon: int = HORIZON) -> tuple[int | None, Trial]:
     """Return the step at which the worst of all trials is pruned after six good ones."""
-    pruner = resolve_pruner(made, SPACE, "f1")
+    pruner = resolve_pruner(made, SPACE, "f1", FOLDS)
     history = History()
     for number in range(6):
         history = history.with_trial(trial(number, horizon=horizon, folds=FOLDS))
@@ -248,7 +248,7 @@ def test_the_median_never_judges_on_the_first_quarter():
 
 def test_none_prunes_nothing():
     assert first_pruned("none")[0] is None
-    assert isinstance(resolve_pruner(None, SPACE, "f1"), NoPruning)
+    assert isinstance(resolve_pruner(None, SPACE, "f1", FOLDS), NoPruning)
 
 
 def test_the_reason_says_where_and_by_what():
@@ -261,4 +261,4 @@ def test_the_reason_says_where_and_by_what():
 
 def test_an_unknown_name_is_answered_with_the_nearest():
     with pytest.raises(UsageError, match="median"):
-        resolve_pruner("medain", SPACE, "f1")
+        resolve_pruner("medain", SPACE, "f1", FOLDS)

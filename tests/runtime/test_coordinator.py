@@ -8,13 +8,14 @@ from toy_studies import known_of, table, toy_study
 
 import hpsearch as hp
 from hpsearch.errors import LeaseLostError, StudyFailedError
+from hpsearch.policy.pruner import Pruner
 from hpsearch.records import Action, TrialState
 from hpsearch.runtime.coordinator import Coordinator
 from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated
 from hpsearch.runtime.pools import InlinePool
 
 
-class PruneAtOnce:
+class PruneAtOnce(Pruner):
     """Prunes every trial but the first wherever it may."""
 
     def reason_to_prune(self, history, trial):

@@ -1,0 +1,163 @@
+"""Trials that wait at rungs and are promoted from their checkpoints, in real studies."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from study_processes import Launcher
+from toy_studies import files_of, known_of, table, toy_study
+
+import hpsearch as hp
+from hpsearch.records import TrialState
+from hpsearch.records.checkpoints import CheckpointFolder
+from hpsearch.runtime.pools import InlinePool
+
+SPACE = hp.Space(
+    learning_rate=hp.Float(1e-4, 1e-1, log=True),
+    batch_size=hp.Categorical([8, 16, 32]),
+    epochs=hp.Int(1, 4),
+    weight_decay=hp.Float(1e-5, 0.1, log=True),
+    warmup_ratio=0.1,
+)
+SETTINGS: Mapping[str, Any] = {"space": SPACE, "sampler": "random", "pruner": "asha", "seed": 1}
+TRIALS = 14
+IN_COHORTS = hp.SuccessiveHalving(synchronous=True)
+
+PROCESS: Mapping[str, Any] = {"sampler": "random", "pruner": "asha", "seed": 1, "trials": 6}
+"""A study in a process of its own, over the toy studies' space."""
+
+
+@pytest.fixture
+def orders(monkeypatch):
+    """Every order that an inline pool was given."""
+    found = []
+    real = InlinePool.submit
+    monkeypatch.setattr(InlinePool, "submit", lambda pool, slot, order: (found.append(order), real(pool, slot, order)))
+    return found
+
+
+def run(study, trials=TRIALS, devices="inline", **more):
+    return study.run(trials=trials, devices=devices, progress=False, **more)
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory) -> Path:
+    """The same trials, each trained to its end."""
+    folder = tmp_path_factory.mktemp("straight")
+    run(toy_study(folder, **{**SETTINGS, "pruner": "none"}))
+    return folder
+
+
+@pytest.mark.parametrize("pruner", ["asha", "hyperband"])
+@pytest.mark.parametrize("devices", ["inline", 2])
+def test_a_promoted_run_measures_what_it_would_have_measured_in_one_go(tmp_path, straight, pruner, devices):
+    run(toy_study(tmp_path, **{**SETTINGS, "pruner": pruner}), devices=devices)
+    halved, whole = known_of(tmp_path), known_of(straight)
+    states = [trial["state"] for trial in halved["trials"].values()]
+    assert set(states) == {TrialState.COMPLETE, TrialState.PRUNED}
+    for key, evaluations in halved["evaluations"].items():
+        assert evaluations == whole["evaluations"][key][: len(evaluations)]
+    for number, trial in halved["trials"].items():
+        if trial["state"] is TrialState.COMPLETE:
+            assert trial["value"] == whole["trials"][number]["value"]
+    spent, all_ = (sum(len(each) for each in known["evaluations"].values()) for known in (halved, whole))
+    assert spent < 0.75 * all_
+    assert not [name for name in files_of(tmp_path) if "checkpoints/" in name]
+
+
+def test_nothing_is_trained_twice(tmp_path, orders):
+    run(toy_study(tmp_path, **SETTINGS))
+    begun: dict[str, int] = {}
+    for order in orders:
+        assert order.segment.start == begun.get(order.segment.run.key, 0)
+        assert (order.checkpoint is not None) is (order.segment.start > 0)
+        begun[order.segment.run.key] = order.segment.stop
+    assert sum(order.segment.start > 0 for order in orders) >= 3
+
+
+def test_who_waits_keeps_a_checkpoint_and_is_not_under_way_to_optuna(tmp_path):
+    held: dict[int, bool] = {}
+
+    def look(study, trial):
+        from optuna.trial import TrialState as OptunaState
+
+        folder = CheckpointFolder(study.folder / "checkpoints", 10**9)
+        history = study.store().history
+        running = {t.number for t in study.optuna.get_trials(states=[OptunaState.RUNNING])}
+        for each in history.unfinished():
+            point = history.point(each.runs[0])
+            if each.state is TrialState.WAITING and point < each.runs[0].horizon:
+                saved = folder.read(each.runs[0].key)
+                held[each.number] = saved is not None and saved.point == point
+                assert each.number not in running
+
+    run(toy_study(tmp_path, **SETTINGS, callbacks=[look]))
+    assert len(held) >= 5
+    assert all(held.values())
+
+
+def test_in_cohorts_two_workers_find_what_one_finds(tmp_path):
+    settings = {**SETTINGS, "pruner": IN_COHORTS}
+    run(toy_study(tmp_path / "one", **settings))
+    run(toy_study(tmp_path / "two", **settings), devices=2)
+    one, two = known_of(tmp_path / "one"), known_of(tmp_path / "two")
+    assert (two["trials"], two["evaluations"]) == (one["trials"], one["evaluations"])
+    assert table(tmp_path / "two").equals(table(tmp_path / "one"))
+
+
+def test_loaded_by_name_it_halves_on(tmp_path):
+    rule = hp.SuccessiveHalving(2, None, synchronous=True)
+    study = toy_study(tmp_path, **{**SETTINGS, "pruner": rule})
+    run(study, 3)
+    study.store().close()
+    loaded = hp.load("toy", folder=tmp_path)
+    assert loaded.pruner == rule
+    run(loaded, 5)
+    assert len(loaded.store().history.finished()) == 5
+
+
+@pytest.fixture(scope="module")
+def launcher(tmp_path_factory) -> Iterator[Launcher]:
+    place = tmp_path_factory.mktemp("processes")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HPSEARCH_CACHE", str(place / "cache"))
+        made = Launcher(place)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, launcher) -> Path:
+    folder = tmp_path_factory.mktemp("whole")
+    process = launcher.launch("run", folder=str(folder), **PROCESS)
+    assert process.wait() == 0, process.text()
+    states = {trial["state"].name for trial in known_of(folder)["trials"].values()}
+    assert states == {"COMPLETE", "PRUNED"}
+    return folder
+
+
+@pytest.mark.slow
+def test_paused_at_every_evaluation_it_is_the_straight_study(tmp_path, launcher, whole):
+    pauses, known = 0, {"trials": {}}
+    while len(known["trials"]) < PROCESS["trials"] or not all(t["state"].is_finished for t in known["trials"].values()):
+        process = launcher.launch("run", folder=str(tmp_path), stops=True, **PROCESS)
+        assert process.wait() == 0, process.text()
+        pauses += 1
+        known = known_of(tmp_path)
+    assert pauses >= 10
+    assert table(tmp_path).equals(table(whole))
+    assert known["evaluations"] == known_of(whole)["evaluations"]
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("count", [2, 4])
+@pytest.mark.parametrize("moment", ["inside a decision", "before a rename", "after a rename", "before tell"])
+def test_killed_while_trials_wait_it_ends_as_if_nothing_had_been(tmp_path, launcher, whole, moment, count):
+    folder = tmp_path / "killed"
+    process = launcher.launch("run", folder=str(folder), die=[moment, count], **PROCESS)
+    assert process.wait() == -9, process.text()
+    process = launcher.launch("run", folder=str(folder), **PROCESS)
+    assert process.wait() == 0, process.text()
+    assert table(folder).equals(table(whole))
+    assert files_of(folder) == files_of(whole)
