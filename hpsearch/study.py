@@ -561,10 +561,12 @@ class Study:
     def example_config(self) -> dict[str, Any]:
         """Return a training config of the space, of the default choice of a model: what workers warm up with."""
         values: dict[str, Any] = {}
-        for name, parameter in self.space.parameters.items():
-            if self.space.is_active(name, values):
-                is_choice = self.choices is not None and self.choices.name == name
-                values[name] = self.choices.default if self.choices is not None and is_choice else parameter.edges()[0]
+        for name in self.space.parameters:
+            parameter = self.space.alternative(name, values)
+            if self.choices is not None and self.choices.name == name:
+                values[name] = self.choices.default
+            elif parameter is not None:
+                values[name] = parameter.edges()[0]
         return self.complete({**values, **self.space.fixed})
 
     def stored_numerics(self) -> "Numerics":
