@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -58,7 +58,7 @@ class Space:
             if isinstance(value, Parameter | Alternatives):
                 searched[name] = value
             elif is_alternatives(value):
-                searched[name] = _alternatives(name, value)
+                searched[name] = _alternatives(name, value, parameters)
             else:
                 self._fixed[name] = _fixed(name, value)
         _check_conditions(searched, self._fixed)
@@ -282,7 +282,10 @@ def _fixed(name: str, value: Any) -> Scalar:
         raise SpaceError(f"{name}: {error}") from None
 
 
-def _alternatives(name: str, value: Any) -> Searched:
+def _alternatives(name: str, value: Any, known: Iterable[str]) -> Searched:
+    for parameter in value:
+        for condition in getattr(parameter, "conditions", ()):
+            _check_known(name, condition, known)  # before they are compared: a misspelt name tells nothing apart
     try:
         return value[0] if len(value) == 1 else Alternatives(value)
     except SpaceError as error:
@@ -297,18 +300,21 @@ def _conditions(searched: Searched) -> list[Condition]:
     return [condition for parameter in alternatives_of(searched) for condition in parameter.conditions]
 
 
+def _check_known(name: str, condition: Condition, known: Iterable[str]) -> None:
+    if condition.name not in known:
+        guess = nearest(condition.name, [other for other in known if other != name])
+        raise SpaceError(
+            f"{name} exists only where {condition}, but the space has no {condition.name!r}.{guess} "
+            "Add it, searched or fixed."
+        )
+
+
 def _check_conditions(searched: Mapping[str, Searched], fixed: Mapping[str, Scalar]) -> None:
     for name, parameter in searched.items():
         for condition in _conditions(parameter):
             if condition.name == name:
                 raise SpaceError(f"{name} exists only where {condition}: a parameter cannot depend on itself.")
-            if condition.name not in searched and condition.name not in fixed:
-                known = [other for other in (*searched, *fixed) if other != name]
-                guess = nearest(condition.name, known)
-                raise SpaceError(
-                    f"{name} exists only where {condition}, but the space has no {condition.name!r}.{guess} "
-                    "Add it, searched or fixed."
-                )
+            _check_known(name, condition, (*searched, *fixed))
             if isinstance(searched.get(condition.name), Alternatives):
                 raise SpaceError(
                     f"{name} exists only where {condition}, and {condition.name} is one of several alternatives, which "
