@@ -176,12 +176,12 @@ class Result:
 
         if self.study.prepared.test_rows == 0:
             raise UsageError(f"The task of {self.study.name!r} has no test rows: give it test=... to score a model.")
-        key = digest([dict(self.study.task.complete(trial.config)), trial.point, self.study.run_keys_digest()])
+        key = digest([self.study.complete(trial.config), trial.point, self.study.run_keys_digest(trial.config)])
         stored = Description.from_json(self.study.store().description).test or {}
         kept = self.study.folder / "test" / f"{key}.npy"
         if key in stored and kept.exists():
             return stored[key], np.load(kept, allow_pickle=False)
-        scores = self.study.score(model if model is not None else self.refit(trial.number).model)
+        scores = self.study.score(model if model is not None else self.refit(trial.number).model, trial.config)
         _write_array(kept, scores.logits)
         with contextlib.suppress(LeaseHeldError):  # the study is being run: its coordinator alone writes to it
             self.study.keep_test_scores(key, dict(scores.metrics))
@@ -239,7 +239,7 @@ class Result:
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
         try:
-            self.study.task.save(refit.model, partial, self.study.prepared)
+            self.study.task.save(refit.model, partial, self.study.prepared_for(trial.config))
             write_card(partial, self, trial, refit, test)
             partial.chmod(0o755)  # a temporary folder is for its owner only; a model is for everybody who may read here
             self._check_target(target, folder, overwrite, FACTS_FILE)  # training took its time
@@ -321,13 +321,8 @@ class Result:
             evidence=evidence,
             test_scores=test,
             test_is_to_come=with_test and is_early,
-            numerics=description.numerics or {},
-            fingerprints={
-                "data": description.data,
-                "test data": description.test_data or "none",
-                "model": description.model,
-                "folds": description.folds,
-            },
+            numerics=self._numerics(description),
+            fingerprints=_fingerprints(description),
             logs=self._logs(),
         )
 
@@ -386,8 +381,18 @@ class Result:
         return found
 
     def _task_text(self) -> str:
-        task = self.study.task
-        return f"{type(task).__name__} of {Path(str(getattr(task, 'model', 'a model'))).name}"
+        task, choices = self.study.task, self.study.choices
+        if choices is not None and len(choices.sources) > 1:
+            return f"{type(task).__name__} of one of {len(choices.sources)} pretrained models"
+        return f"{type(task).__name__} of {Path(self.study.model_of(self.study.example_config())).name}"
+
+    def _numerics(self, description: Description) -> Mapping[str, Any]:
+        """Return the study's numerics, with the attention of each of its models where they differ in it."""
+        numerics = description.numerics or {}
+        attention = {choice: prepared.attention for choice, prepared in self.study.prepared_choices.items()}
+        if not numerics or len(set(attention.values())) < 2:
+            return numerics
+        return {**numerics, "attention": ", ".join(f"{kernel} ({choice})" for choice, kernel in attention.items())}
 
     def _facts(self, description: Description) -> Mapping[str, Any]:
         facts = description.facts
@@ -400,7 +405,7 @@ class Result:
             "sampler": description.sampler,
             "pruner": description.pruner,
             "seed": description.seed,
-            "warnings": "; ".join(self.study.prepared.warnings) or "none",
+            "warnings": "; ".join(self.study.warnings) or "none",
         }
 
     def _logs(self) -> Mapping[int, str]:
@@ -409,6 +414,19 @@ class Result:
         for path in sorted((self.study.folder / "logs").glob("trial-*.log")):
             found.setdefault(int(path.name.split("-")[1]), f"logs/{path.name}")
         return found
+
+
+def _fingerprints(description: Description) -> dict[str, str]:
+    """Return what was hashed to its digest; of several pretrained models, each with the rows as it sees them."""
+    if description.models is None:
+        found = {"data": description.data, "test data": description.test_data or "none", "model": description.model}
+        return {**found, "folds": description.folds}
+    found = {}
+    for choice, digests in description.models.items():
+        found |= {f"model {choice}": str(digests["model"]), f"data for {choice}": str(digests["data"])}
+        if digests["test_data"] is not None:
+            found[f"test data for {choice}"] = str(digests["test_data"])
+    return {**found, "folds": description.folds}
 
 
 def _replace_folder(new: Path, target: Path) -> None:
