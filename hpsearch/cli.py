@@ -374,7 +374,7 @@ def _executed(file: Path) -> dict[str, Any]:
     """Return the names that a Python file defines, run as a script of its own folder and without arguments."""
     import runpy
 
-    from hpsearch.description import SCRIPTS
+    from hpsearch.definitions import SCRIPTS
 
     sys.path.insert(0, str(file.resolve().parent))
     arguments, sys.argv = sys.argv, [str(file)]

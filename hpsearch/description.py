@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpsearch import __version__
 from hpsearch.data.durable import replaced_file
+from hpsearch.definitions import SCRIPTS
 from hpsearch.errors import StudyChangedError, UsageError
 from hpsearch.space import Space
 
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
     from hpsearch.study import Study
 
 FORMAT = 1
-
-SCRIPTS = ("__main__", "__hpsearch__")
-"""Names of modules that nobody can import later: a script, a notebook, a file given to `hpsearch run`."""
 
 
 @dataclass(frozen=True)
