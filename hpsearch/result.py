@@ -176,12 +176,12 @@ class Result:
 
         if self.study.prepared.test_rows == 0:
             raise UsageError(f"The task of {self.study.name!r} has no test rows: give it test=... to score a model.")
-        key = digest([dict(self.study.task.complete(trial.config)), trial.point, self.study.run_keys_digest()])
+        key = digest([self.study.complete(trial.config), trial.point, self.study.run_keys_digest(trial.config)])
         stored = Description.from_json(self.study.store().description).test or {}
         kept = self.study.folder / "test" / f"{key}.npy"
         if key in stored and kept.exists():
             return stored[key], np.load(kept, allow_pickle=False)
-        scores = self.study.score(model if model is not None else self.refit(trial.number).model)
+        scores = self.study.score(model if model is not None else self.refit(trial.number).model, trial.config)
         _write_array(kept, scores.logits)
         with contextlib.suppress(LeaseHeldError):  # the study is being run: its coordinator alone writes to it
             self.study.keep_test_scores(key, dict(scores.metrics))
@@ -239,7 +239,7 @@ class Result:
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
         try:
-            self.study.task.save(refit.model, partial, self.study.prepared)
+            self.study.task.save(refit.model, partial, self.study.prepared_for(trial.config))
             write_card(partial, self, trial, refit, test)
             partial.chmod(0o755)  # a temporary folder is for its owner only; a model is for everybody who may read here
             self._check_target(target, folder, overwrite, FACTS_FILE)  # training took its time
@@ -400,7 +400,7 @@ class Result:
             "sampler": description.sampler,
             "pruner": description.pruner,
             "seed": description.seed,
-            "warnings": "; ".join(self.study.prepared.warnings) or "none",
+            "warnings": "; ".join(self.study.warnings) or "none",
         }
 
     def _logs(self) -> Mapping[int, str]:

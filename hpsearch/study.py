@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from hpsearch.runtime.pools import Pool
     from hpsearch.runtime.refit import Refit, Scores
     from hpsearch.tasks import Prepared, Task
+    from hpsearch.tasks.choices import ModelChoices
     from hpsearch.training.numerics import Numerics
 
 logger = logging.getLogger("hpsearch")
@@ -140,6 +141,7 @@ class Study:
         self._coordinator: Coordinator | None = None
         self._store: Store | None = None
         self.was_interrupted = self._was_stopped = False
+        self.choices = self._model_choices()
         self._check_space()
         self._check_pruner()
 
@@ -200,7 +202,7 @@ class Study:
         store.acquire()
         try:
             self._settle_description(store, {"trials": trials})
-            for warning in self.prepared.warnings:
+            for warning in self.warnings:
                 logger.warning("%s", warning)
             for config in self._enqueued:
                 store.enqueue(config)
@@ -245,8 +247,46 @@ class Study:
 
     @cached_property
     def prepared(self) -> "Prepared":
-        """The encoded rows; read, audited and encoded when first asked for."""
+        """The encoded rows; read, audited and encoded when first asked for.
+
+        Of a study that chooses among pretrained models, those of the default choice.
+        """
+        if self.choices is not None:
+            return self.prepared_choices[self.choices.default]
         return self.task.prepare(cache_folder())
+
+    @cached_property
+    def prepared_choices(self) -> "Mapping[str, Prepared]":
+        """The encoded rows by choice of a pretrained model; empty where the space does not choose."""
+        return {} if self.choices is None else self.choices.prepare(self.task, cache_folder())
+
+    def prepared_for(self, config: Mapping[str, Any]) -> "Prepared":
+        """Return the rows as they are encoded for a configuration's model."""
+        choice = self.task.model_choice(config)
+        return self.prepared if choice is None else self.prepared_choices[choice]
+
+    def complete(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a configuration with every hyperparameter, as it is trained.
+
+        Where two choices of a model have the same content, it is trained as the first of them.
+        """
+        from hpsearch.tasks.choices import canonical_choices
+
+        whole = self.task.complete(config)
+        choice = self.task.model_choice(whole)
+        if self.choices is None or choice is None:
+            return whole
+        return {**whole, self.choices.name: canonical_choices(self.prepared_choices)[choice]}
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was found of the data; of several models, what concerns one of them begins with its name."""
+        if self.choices is None:
+            return self.prepared.warnings
+        found = {choice: prepared.warnings for choice, prepared in self.prepared_choices.items()}
+        shared = [warning for warning in self.prepared.warnings if all(warning in each for each in found.values())]
+        own = [f"{choice}: {each}" for choice, all_ in found.items() for each in all_ if each not in shared]
+        return (*shared, *own)
 
     @cached_property
     def folds(self) -> "Folds":
@@ -292,7 +332,10 @@ class Study:
         """The literature default: the space's own, else the task's recommendation where it lies in the space."""
         if self.space.default is not None:
             return {**self.space.default, **self.space.fixed}
-        recommended = self.task.complete({**self.task.recommended(), **self.space.fixed})
+        chosen: dict[str, Any] = {}
+        if self.choices is not None and self.choices.name in self.space.parameters:
+            chosen = {self.choices.name: self.choices.default}
+        recommended = self.task.complete({**self._recommended(), **self.space.fixed, **chosen})
         params = {name: recommended[name] for name in self.space.parameters}
         params = {name: params[name] for name in self.space.active(params)}
         if self.space.contains(params):
@@ -304,6 +347,12 @@ class Study:
         )
         return None
 
+    def _recommended(self) -> Mapping[str, Any]:
+        """Return what the literature recommends for the task, or for it with the default choice of a model."""
+        if self.choices is None:
+            return self.task.recommended()
+        return self.task.choosing(self.choices.sources[self.choices.default]).recommended()
+
     def store(self) -> "Store":
         """Return the study's store, opened; its history can be read while another process runs the study."""
         return self._open_existing()
@@ -314,6 +363,13 @@ class Study:
         from hpsearch.metrics import resolve_metric
 
         return resolve_metric(metric, self.prepared.kind, self.prepared.classes)
+
+    def _model_choices(self) -> "ModelChoices | None":
+        if self.task.choice is None:
+            return None
+        from hpsearch.tasks.choices import ModelChoices
+
+        return ModelChoices.of(self.task, self.space)
 
     def _check_space(self) -> None:
         """Find unknown hyperparameters and impossible fixed values before anything is read."""
@@ -423,7 +479,7 @@ class Study:
         objective = self.objective.name
         pruner = resolve_pruner(self.pruner, self.space, objective)
         policy = Policy(objective, self.evaluations_per_epoch, self.early_stopping, pruner)
-        asker = Asker(store, self.space, sampler, self.run_keys(numerics), self.task.complete, self.default)
+        asker = Asker(store, self.space, sampler, self.run_keys(numerics), self.complete, self.default)
         line = ProgressLine(self.name, objective, trials, self.evaluations_per_epoch) if progress else None
         observers: list[Observer] = [
             *([line] if line else []),
@@ -481,7 +537,9 @@ class Study:
         pool.prepare(self.workload(numerics))
         if numerics.device_type == "cuda":
             config = self._largest_config()
-            fits = pool.probe(Probe(self.name, config, int(config["batch_size"])))
+            fits = int(config["batch_size"])
+            for chosen in self._each_choice(config):
+                fits = pool.probe(Probe(self.name, chosen, fits))
             if fits < int(config["batch_size"]):
                 numerics = replace(numerics, micro_batch=fits)
                 pool.prepare(self.workload(numerics))
@@ -493,6 +551,21 @@ class Study:
         searched = self.space.parameters.get("batch_size")
         given = {"batch_size": max(int(str(edge)) for edge in searched.edges())} if searched is not None else {}
         return self.task.complete({**self.space.fixed, **given})
+
+    def _each_choice(self, config: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return a completed config with each of the models in turn, or alone where there is nothing to choose."""
+        if self.choices is None:
+            return [dict(config)]
+        return [{**config, self.choices.name: choice} for choice in self.choices.sources]
+
+    def example_config(self) -> dict[str, Any]:
+        """Return a training config of the space, of the default choice of a model: what workers warm up with."""
+        values: dict[str, Any] = {}
+        for name, parameter in self.space.parameters.items():
+            if self.space.is_active(name, values):
+                is_choice = self.choices is not None and self.choices.name == name
+                values[name] = self.choices.default if self.choices is not None and is_choice else parameter.edges()[0]
+        return self.complete({**values, **self.space.fixed})
 
     def stored_numerics(self) -> "Numerics":
         """Return the numerics that the study was run with.
@@ -522,19 +595,21 @@ class Study:
             early_stopping=self.early_stopping,
             numerics=numerics,
             checkpoint_every=self.checkpoint_every,
+            choices=self.prepared_choices,
+            example=self.example_config(),
         )
 
     def refit(self, config: Mapping[str, Any], point: int) -> "Refit":
         """Train a configuration on all training rows up to an evaluation point, in this process."""
         from hpsearch.runtime.refit import refit
 
-        return refit(self.workload(self.stored_numerics()), self.task.complete(config), point)
+        return refit(self.workload(self.stored_numerics()), self.complete(config), point)
 
-    def score(self, model: Any) -> "Scores":
-        """Score a model on the test rows with the metrics of the search."""
+    def score(self, model: Any, config: Mapping[str, Any]) -> "Scores":
+        """Score a model that was trained with a configuration on the test rows, with the metrics of the search."""
         from hpsearch.runtime.refit import score
 
-        return score(self.workload(self.stored_numerics()), model)
+        return score(self.workload(self.stored_numerics()), model, self.complete(config))
 
     def keep_test_scores(self, key: str, scores: Mapping[str, float]) -> None:
         """Keep a configuration's scores on the test rows with the study: they are not computed a second time."""
@@ -548,19 +623,37 @@ class Study:
             if not is_running:
                 store.release()
 
-    def run_keys_digest(self) -> str:
-        """Return a digest of all that a refit depends on besides its configuration."""
-        keys = self.run_keys(self.stored_numerics())
-        return digest([keys.seed, keys.data, self.prepared.test_digest, keys.model, dict(keys.numerics)])
+    def numerics_for(self, config: Mapping[str, Any]) -> "Numerics":
+        """Return the numerics that a configuration was run with: the study's, with its own model's attention."""
+        return self._with_attention(self.stored_numerics(), self.task.model_choice(config))
+
+    def _with_attention(self, numerics: "Numerics", choice: str | None) -> "Numerics":
+        return numerics if choice is None else replace(numerics, attention=self.prepared_choices[choice].attention)
+
+    def run_keys_digest(self, config: Mapping[str, Any]) -> str:
+        """Return a digest of all that a refit of a configuration depends on besides that."""
+        keys = self.run_keys(self.stored_numerics()).of(config)
+        test = self.prepared_for(config).test_digest
+        return digest([keys.seed, keys.data, test, keys.model, dict(keys.numerics)])
 
     def run_keys(self, numerics: "Numerics") -> "RunKeys":
         """Return what this study's runs are keyed by."""
+        keys = self._run_keys(numerics, self.prepared)
+        if self.choices is None:
+            return keys
+        chosen = {
+            choice: self._run_keys(self._with_attention(numerics, choice), prepared)
+            for choice, prepared in self.prepared_choices.items()
+        }
+        return replace(keys, choice=self.choices.name, choices=chosen)
+
+    def _run_keys(self, numerics: "Numerics", prepared: "Prepared") -> "RunKeys":
         from hpsearch.runtime.asking import RunKeys
 
         return RunKeys(
             seed=self.seed,
-            data=digest([self.prepared.data_digest, self.folds.digest]),
-            model=self.prepared.model_digest,
+            data=digest([prepared.data_digest, self.folds.digest]),
+            model=prepared.model_digest,
             numerics=numerics.to_dict(),
             folds=len(self.folds.pairs),
             repeats=self.repeats,

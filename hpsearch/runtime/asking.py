@@ -1,7 +1,7 @@
 """How a trial comes to be: a configuration is chosen, checked, completed, keyed and stored in one transaction."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hpsearch.policy.projection import distributions
@@ -23,6 +23,8 @@ class RunKeys:
         folds: Number of folds.
         repeats: Number of seeds.
         evaluations_per_epoch: Evaluation points an epoch.
+        choice: Name of the hyperparameter that chooses a pretrained model, or None.
+        choices: What the runs of each choice are keyed by: the keys of a study that has this model alone.
     """
 
     seed: int
@@ -32,9 +34,20 @@ class RunKeys:
     folds: int
     repeats: int
     evaluations_per_epoch: int
+    choice: str | None = None
+    choices: Mapping[str, "RunKeys"] = field(default_factory=dict)
+
+    def of(self, config: Mapping[str, Any]) -> "RunKeys":
+        """Return what the runs of a config are keyed by: what belongs to its model, where it chooses one."""
+        return self if self.choice is None else self.choices[config[self.choice]]
 
     def runs(self, config: Mapping[str, Any]) -> list[tuple[str, int, int, int]]:
-        """Return (key, fold, repeat, horizon) of each run of a completed config, in the order of training."""
+        """Return (key, fold, repeat, horizon) of each run of a completed config, in the order of training.
+
+        Which model was chosen is in a key by its digest alone: not by what it is called, nor what else could be chosen.
+        """
+        if self.choice is not None:
+            return self.of(config).runs({name: value for name, value in config.items() if name != self.choice})
         horizon = int(config["epochs"]) * self.evaluations_per_epoch
         numerics = {**self.numerics, "evaluations_per_epoch": self.evaluations_per_epoch}
         return [

@@ -10,7 +10,8 @@ from hpsearch.errors import HpsearchError
 from hpsearch.metrics import Metric
 from hpsearch.policy.early_stopping import EarlyStopping
 from hpsearch.records import Evaluation, Segment, SegmentResult
-from hpsearch.tasks import Prepared, Task
+from hpsearch.tasks import Prepared, Split, Task
+from hpsearch.training.learner import Learner
 from hpsearch.training.numerics import Numerics
 
 
@@ -21,7 +22,7 @@ class Workload:
     Attributes:
         study: Its name, by which orders refer to it.
         task: What is fine-tuned.
-        prepared: Where the encoded rows are.
+        prepared: Where the encoded rows are; of a study that chooses among models, those of the default choice.
         folds: (training rows, held-out rows) for each fold.
         metrics: What is measured at each evaluation point, the objective first.
         seed: The study's seed.
@@ -29,6 +30,8 @@ class Workload:
         early_stopping: The rule that ends a trial's first run, or None.
         numerics: What the worker must honour.
         checkpoint_every: Seconds between checkpoints of a run under way.
+        choices: The encoded rows by choice of model, where the study has such a choice.
+        example: A completed config of the study, whose base model the workers load before the first order.
     """
 
     study: str
@@ -41,6 +44,23 @@ class Workload:
     early_stopping: EarlyStopping | None
     numerics: Numerics
     checkpoint_every: float
+    choices: Mapping[str, Prepared] = field(default_factory=dict)
+    example: Mapping[str, Any] = field(default_factory=dict)
+
+    def prepared_for(self, config: Mapping[str, Any]) -> Prepared:
+        """Return the rows as they are encoded for a completed config's model."""
+        choice = self.task.model_choice(config)
+        return self.prepared if choice is None else self.choices[choice]
+
+    def learner_for(self, config: Mapping[str, Any], split: Split = "train") -> Learner:
+        """Return the learner that trains a completed config, and all others of its base key.
+
+        A task that tells no configs apart is asked without one.
+        """
+        prepared = self.prepared_for(config)
+        if not self.task.base_key(config):
+            return self.task.learner(prepared, split)
+        return self.task.learner(prepared, split, config)
 
 
 # From the coordinator to a worker.

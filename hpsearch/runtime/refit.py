@@ -60,7 +60,7 @@ def refit(workload: Workload, config: Mapping[str, Any], point: int) -> Refit:
     """
     device = torch.device(workload.numerics.device_type)
     with honoured(workload.numerics, device):
-        learner = workload.task.learner(workload.prepared)
+        learner = workload.learner_for(config)
         fine_tune = FineTune(
             learner,
             config,
@@ -79,8 +79,10 @@ def refit(workload: Workload, config: Mapping[str, Any], point: int) -> Refit:
         return Refit(dict(config), point, last.epoch, last.train_loss, fine_tune.model.eval())
 
 
-def score(workload: Workload, model: torch.nn.Module) -> Scores:
+def score(workload: Workload, model: torch.nn.Module, config: Mapping[str, Any]) -> Scores:
     """Score a model on the task's test rows with the study's metrics, in float32 whatever it was trained in.
+
+    `config` is the completed one that the model was trained with: it says how the rows are encoded for it.
 
     That is what `from_pretrained` and `pipeline` compute in by default with an exported model: bf16 would give some
     rows another class than they do, and the model card another score (0.7287 for 0.7283 on 1,421 tweets).
@@ -88,7 +90,7 @@ def score(workload: Workload, model: torch.nn.Module) -> Scores:
     numerics = replace(workload.numerics, precision="fp32")
     device = torch.device(workload.numerics.device_type)
     with honoured(workload.numerics, device):
-        learner: Learner = workload.task.learner(workload.prepared, split="test")
+        learner = workload.learner_for(config, "test")
         rows = np.arange(workload.prepared.test_rows)
         logits = predict(model, learner, rows, numerics, device)
         targets, weights = learner.targets(rows), learner.weights(rows)

@@ -6,8 +6,9 @@ It never sees the database. What it is told comes as messages, what it finds goe
 import logging
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,22 +21,24 @@ from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Event, Pro
 from hpsearch.training.base_model import BaseModel
 from hpsearch.training.divergence import Diverged
 from hpsearch.training.fine_tune import FineTune, Measurement
-from hpsearch.training.learner import Learner
 from hpsearch.training.memory_probe import memory_trial
 from hpsearch.training.numerics import honour, probe_micro_batch
 
 logger = logging.getLogger("hpsearch")
 
 
+BASES_KEPT = {"cpu": 2}
+"""How many base models of a study a worker keeps, the last used, by the type of its device; one on any other."""
+
+
 @dataclass
 class _Warm:
-    """What a worker keeps of a study between segments."""
+    """What a worker keeps of a study between segments: rows for good, base models by key, the last used last."""
 
     workload: Workload
-    learner: Learner
-    base: BaseModel
     targets: np.ndarray
     weights: np.ndarray | None
+    bases: dict[str, BaseModel]
 
 
 class Worker:
@@ -64,21 +67,42 @@ class Worker:
         if warm is not None:
             self._warm[workload.study] = replace(warm, workload=workload)
             return
-        learner = CountedLearner(workload.task.learner(workload.prepared), self._moved)
+        base = self._loaded(workload, workload.example)
         rows = np.arange(workload.prepared.rows)
-        weights = learner.weights(rows)
+        weights = base.learner.weights(rows)
         self._warm[workload.study] = _Warm(
             workload,
-            learner,
-            BaseModel(learner, self.device),
-            learner.targets(rows).numpy(),
+            base.learner.targets(rows).numpy(),
             None if weights is None else weights.numpy(),
+            {workload.task.base_key(workload.example): base},
         )
+
+    def _loaded(self, workload: Workload, config: Mapping[str, Any]) -> BaseModel:
+        return BaseModel(CountedLearner(workload.learner_for(config), self._moved), self.device)
+
+    def _base(self, warm: _Warm, config: Mapping[str, Any]) -> BaseModel:
+        """Return the base model of a config, loaded where it is not held; the ones longest unused make room first.
+
+        Every run starts from a reset base, so its numbers depend neither on which others are held nor on how often
+        this one was loaded.
+        """
+        key = warm.workload.task.base_key(config)
+        held = warm.bases.pop(key, None)
+        if held is None:
+            while len(warm.bases) >= BASES_KEPT.get(self.device.type, 1):
+                del warm.bases[next(iter(warm.bases))]
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+            held = self._loaded(warm.workload, config)
+        warm.bases[key] = held
+        return held
 
     def probe(self, order: Probe) -> int:
         """Return how many rows of the longest fit the device at once, at most `order.rows`."""
         warm = self._warm[order.study]
-        return probe_micro_batch(memory_trial(warm.base, warm.workload.numerics, order.config), order.rows)
+        return probe_micro_batch(
+            memory_trial(self._base(warm, order.config), warm.workload.numerics, order.config), order.rows
+        )
 
     def train(self, order: Train, told: Callable[[], Stop | None]) -> Iterator[Event | None]:
         """Train one segment, yielding what is found on the way and, last of all, how it ended.
@@ -135,8 +159,9 @@ class Worker:
     def _fine_tune(self, warm: _Warm, order: Train) -> FineTune:
         workload, run = warm.workload, order.segment.run
         train_rows, held_out_rows = workload.folds[run.fold]
+        base = self._base(warm, run.config)
         fine_tune = FineTune(
-            warm.learner,
+            base.learner,
             run.config,
             train_rows=train_rows,
             held_out_rows=held_out_rows,
@@ -144,7 +169,7 @@ class Worker:
             evaluations_per_epoch=workload.evaluations_per_epoch,
             numerics=workload.numerics,
             device=self.device,
-            base=warm.base,
+            base=base,
         )
         if order.checkpoint is not None:
             try:

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from hpsearch.errors import TaskError, nearest
 from hpsearch.metrics import TargetKind
@@ -40,6 +40,9 @@ class Prepared:
         model_digest: What training starts from: config and pretrained weights, and which parameters are new.
         warnings: What the audit and the encoding found, each a sentence for the user.
         attention: The attention kernel that the model computes with, by transformers' name, for the numerics.
+        source: What the pretrained model is read from: a folder, or a name on the hub. Empty where the task knows.
+        layers: How many layers `freeze_layers` can keep as pretrained; 0 where none can be kept, not even by "all";
+            None where that is not known.
     """
 
     folder: Path
@@ -53,6 +56,8 @@ class Prepared:
     model_digest: str
     warnings: tuple[str, ...] = ()
     attention: str = "sdpa"
+    source: str = ""
+    layers: int | None = None
 
     def folder_of(self, split: Split) -> Path:
         """Return the dataset of a split.
@@ -73,7 +78,13 @@ class Task(ABC):
     Making one only checks and keeps its arguments; no data is read and no model loaded before `prepare`. Subclasses are
     frozen dataclasses whose fields are their arguments: paths, tables and arrays as sources (sources.py), the rest as
     JSON has it. Two tasks are equal when their descriptions are, wherever tables and arrays in memory were written.
+
+    Attributes:
+        choice: Name of the hyperparameter that chooses one of several pretrained models, each of which has its rows
+            prepared for itself (`choosing`); None where all configs share the one `Prepared` of `prepare`.
     """
+
+    choice: ClassVar[str | None] = None
 
     @abstractmethod
     def prepare(self, cache: Path) -> Prepared:
@@ -85,8 +96,35 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def learner(self, prepared: Prepared, split: Split = "train") -> "Learner":
-        """Return what the fine-tune needs of this task, for the training or the test rows."""
+    def learner(self, prepared: Prepared, split: Split = "train", config: Mapping[str, Any] | None = None) -> "Learner":
+        """Return what the fine-tune needs of this task, for the training or the test rows.
+
+        Args:
+            prepared: The rows, as they were prepared for the config's model.
+            split: "train" or "test".
+            config: A completed config, which says what model to make where not all configs train the same one: all
+                configs of one `base_key` are served by one learner. None where only targets and weights are asked for.
+        """
+
+    def base_key(self, config: Mapping[str, Any]) -> str:
+        """Return what of a completed config decides which base model a worker must hold.
+
+        Configs of one key share a worker's learner and base model: what the key leaves out must be settled by
+        `Learner.configure` and by the fine-tune.
+        """
+        return self.model_choice(config) or ""
+
+    def model_choice(self, config: Mapping[str, Any]) -> str | None:
+        """Return which pretrained model a config chooses, and so whose `Prepared` it needs; None for the task's own."""
+        return None if self.choice is None else config.get(self.choice)
+
+    def choosing(self, model: str) -> Self:
+        """Return this task with another pretrained model for its only one: what a config with that choice trains.
+
+        Raises:
+            TaskError: The task has no choice of models, or this cannot be one.
+        """
+        raise TaskError(f"{type(self).__name__} has no choice of pretrained models, so {model!r} cannot be chosen.")
 
     @abstractmethod
     def save(self, model: "nn.Module", folder: Path, prepared: Prepared) -> None:
@@ -101,7 +139,11 @@ class Task(ABC):
 
         So a search of the learning rate alone is one around the recommendation, and its literature default is that.
         """
-        return {name: each.default for name, each in self.hyperparameters().items()} | dict(self.recommended())
+        return self._defaults() | dict(self.recommended())
+
+    def _defaults(self) -> dict[str, Any]:
+        """Return the default of each hyperparameter; a choice of models has none, for the task has a model."""
+        return {name: each.default for name, each in self.hyperparameters().items() if name != self.choice}
 
     def hyperparameters(self) -> Mapping[str, Hyperparameter]:
         """Return what a config of this task may set."""
@@ -110,7 +152,8 @@ class Task(ABC):
     def complete(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return `config` with every hyperparameter, each checked and in its one spelling.
 
-        What it does not name is as the task recommends, and where that says nothing, the default (`unnamed`).
+        What it does not name is as the task recommends, and where that says nothing, the default (`unnamed`). Only the
+        choice of a model is left out where the config makes none.
 
         Raises:
             TaskError: One is unknown (the nearest known one is named), or has a value that cannot be trained with.
@@ -123,7 +166,7 @@ class Task(ABC):
                     f"It knows {', '.join(known)}."
                 )
         whole = {**self.unnamed(), **config}
-        return {name: each.check(whole[name]) for name, each in known.items()}
+        return {name: each.check(whole[name]) for name, each in known.items() if name in whole}
 
     def describe(self) -> dict[str, Any]:
         """Return the task as JSON keeps it: its import path and arguments. Data in memory is named by its content."""

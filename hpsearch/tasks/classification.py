@@ -5,7 +5,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from hpsearch.records import digest
 from hpsearch.tasks.base import Prepared, Split, Task
 from hpsearch.tasks.encoder import Encoder
 from hpsearch.tasks.sources import Location, Source, source_of
+from hpsearch.training.hyperparameters import Hyperparameter
 
 if TYPE_CHECKING:
     from hpsearch.tasks.learner import ClassificationLearner
@@ -37,7 +38,8 @@ class Classification(Task):
     """Rows with one of several classes, or with several labels each, and a model of transformers.
 
     Attributes:
-        model: A local folder, or a name on the hub.
+        model: A local folder, or a name on the hub. A space that searches `model` chooses among others, and this one
+            is loaded only where it is among them.
         train: The training rows.
         test: Rows that the search never sees, or None.
         label: The column of labels, or the columns of 0/1 of a multilabel task.
@@ -59,6 +61,7 @@ class Classification(Task):
     keep_head: bool = field(default=False, kw_only=True)
 
     auto_class: ClassVar[str]
+    choice: ClassVar[str | None] = "model"
 
     def __post_init__(self) -> None:
         self._set("model", _model_of(self.model))
@@ -79,6 +82,14 @@ class Classification(Task):
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)  # the dataclass is frozen for everyone but its own construction
 
+    def hyperparameters(self) -> Mapping[str, Hyperparameter]:
+        """Return what a config of this task may set: `model` is a choice among pretrained models."""
+        return {**super().hyperparameters(), "model": MODEL}
+
+    def choosing(self, model: str) -> Self:
+        """Return this task with another model. See `Task.choosing`."""
+        return replace(self, model=model)
+
     def recommended(self) -> Mapping[str, Any]:
         """Return the values that the literature starts from, and as dropout the model's own where it can be told.
 
@@ -96,7 +107,7 @@ class Classification(Task):
         Dropout is left at None, each place its own: one probability for all (0.1 of DistilBERT) would take the place
         of others (0.2 before its head).
         """
-        return {name: each.default for name, each in self.hyperparameters().items()} | dict(self._literature())
+        return self._defaults() | dict(self._literature())
 
     @abstractmethod
     def _literature(self) -> Mapping[str, Any]:
@@ -127,8 +138,10 @@ class Classification(Task):
         """Return what encodes the rows."""
 
     @abstractmethod
-    def learner(self, prepared: Prepared, split: Split = "train") -> "ClassificationLearner":
-        """Return what the fine-tune needs of this task, for the training or the test rows."""
+    def learner(
+        self, prepared: Prepared, split: Split = "train", config: Mapping[str, Any] | None = None
+    ) -> "ClassificationLearner":
+        """Return what the fine-tune needs of this task; the model is the one that the rows were prepared for."""
 
     def prepare(self, cache: Path) -> Prepared:
         """Read, audit and encode the rows into folders under `cache`, once, and try the model on one of them.
@@ -162,6 +175,7 @@ class Classification(Task):
             data_digest=digests["train"],
             test_digest=digests.get("test"),
             model_digest="",
+            source=str(self.model),
         )
         return self._tried(prepared, warnings)
 
@@ -204,7 +218,7 @@ class Classification(Task):
     def _tried(self, prepared: Prepared, warnings: list[str]) -> Prepared:
         """Load the model and put one row through it: what cannot work is found before any trial is started."""
         from hpsearch.tasks.pretrained import attention_of
-        from hpsearch.tasks.trial_run import try_model
+        from hpsearch.tasks.trial_run import freezable_layers, try_model
 
         learner = self.learner(prepared)
         model = learner.load_model()
@@ -216,13 +230,14 @@ class Classification(Task):
             model_digest=learner.pretrained.digest(model),
             warnings=tuple(warnings),
             attention=attention_of(model),
+            layers=freezable_layers(learner, model),
         )
 
     def _pretrained(self, prepared: Prepared, pad_token_id: int | None = None) -> "Pretrained":
         from hpsearch.tasks.pretrained import Pretrained
 
         return Pretrained(
-            source=str(self.model),
+            source=prepared.source or str(self.model),
             auto_class=self.auto_class,
             kind=prepared.kind,
             classes=prepared.classes,
@@ -230,6 +245,21 @@ class Classification(Task):
             keep_head=self.keep_head,
             pad_token_id=pad_token_id,
         )
+
+
+def check_model(value: Any) -> str:
+    """Check for the name or path of a model; whether it is one is known only where it is read."""
+    if not isinstance(value, str | Path) or not str(value):
+        raise TaskError(
+            f"The hyperparameter model={value!r} cannot be trained with; it must be the path of a folder, or a name on "
+            "the Hugging Face hub."
+        )
+    return str(value)
+
+
+MODEL = Hyperparameter(
+    None, check_model, "Pretrained model, a folder or a name on the hub; without it, the task's own."
+)
 
 
 def _model_of(model: Any) -> Location | str:

@@ -58,8 +58,10 @@ class ImageClassification(Classification):
             "warmup_ratio": 0.1,
         }
 
-    def learner(self, prepared: Prepared, split: Split = "train") -> "ImageLearner":
-        """Return what the fine-tune needs of this task, for the training or the test rows."""
+    def learner(
+        self, prepared: Prepared, split: Split = "train", config: Mapping[str, Any] | None = None
+    ) -> "ImageLearner":
+        """Return what the fine-tune needs of this task; the model is the one that the rows were prepared for."""
         from hpsearch.tasks.pixels import ImageLearner
 
         return ImageLearner(open_dataset(prepared.folder_of(split)), self._pretrained(prepared))

@@ -55,8 +55,10 @@ class TextClassification(Classification):
         """
         return {"learning_rate": 2e-5, "batch_size": 32, "epochs": 3, "weight_decay": 0.01, "warmup_ratio": 0.1}
 
-    def learner(self, prepared: Prepared, split: Split = "train") -> "TextLearner":
-        """Return what the fine-tune needs of this task, for the training or the test rows."""
+    def learner(
+        self, prepared: Prepared, split: Split = "train", config: Mapping[str, Any] | None = None
+    ) -> "TextLearner":
+        """Return what the fine-tune needs of this task; the model is the one that the rows were prepared for."""
         from hpsearch.tasks.tokens import TextLearner
 
         dataset = open_dataset(prepared.folder_of(split))
@@ -70,7 +72,7 @@ class TextClassification(Classification):
         from hpsearch.tasks.export import save_model
         from hpsearch.tasks.tokens import load_tokenizer
 
-        tokenizer = load_tokenizer(str(self.model))
+        tokenizer = load_tokenizer(prepared.source or str(self.model))
         tokenizer.model_max_length = int(open_dataset(prepared.folder).facts["max_length"])
         save_model(model, tokenizer, folder)
 

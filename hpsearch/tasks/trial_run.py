@@ -35,3 +35,11 @@ def try_model(learner: ClassificationLearner, model: nn.Module) -> None:
             f"{type(model).__name__} in {learner.pretrained.source!r} gives outputs of shape {tuple(logits.shape)} for "
             f"one row, and the task has {expected[1]} classes. Give a model for classification."
         )
+
+
+def freezable_layers(learner: ClassificationLearner, model: nn.Module) -> int:
+    """Return how many layers of a model can be kept as pretrained: 0 where nothing is, or no layers are found."""
+    try:
+        return len(learner.layers(model)) - 1
+    except TaskError:
+        return 0
