@@ -121,7 +121,13 @@ class Description:
         """Whether the study cannot go on without the script or notebook that made a part of it."""
         module, _, name = str(self.task["task"]).partition(":")
         rules = [text for text in (self.sampler, self.pruner) if not re.fullmatch(r"\w+|Grid\(points=\d+\)", text)]
-        return module in SCRIPTS or "<" in name or None in self.callables.values() or bool(rules)
+        code = None in self.callables.values() or None in self.task_code.values()
+        return module in SCRIPTS or "<" in name or code or bool(rules)
+
+    @property
+    def task_code(self) -> Mapping[str, str | None]:
+        """Import path of each argument of the task that is code of the user's, None for one that cannot be imported."""
+        return {name: each["code"] for name, each in _code(self.task).items()}
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "metrics": list(self.metrics)}
@@ -172,13 +178,33 @@ DIGESTS = ("model", "data", "test_data", "folds", "definitions")
 def difference(stored: Description, given: Description) -> str:
     """Return in words what has changed between two descriptions of a study, or an empty text."""
     space = Space.from_json(stored.space).difference(Space.from_json(given.space))
-    found = [f"the space: {space}"] if space else []
+    code = _changed_code(stored.task, given.task)
+    found = ([f"the space: {space}"] if space else []) + code
     for name, words in CONTRACT.items():
+        if name == "model" and code:
+            continue  # the model's digest covers its code
         before, now = getattr(stored, name), getattr(given, name)
         if before != now:
             shown = "" if name in DIGESTS else f", which was {before!r} and is {now!r}"
             found.append(words + shown)
     return "; ".join(found)
+
+
+def _changed_code(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
+    """Return which code that a task is made of computes something else now, each in words."""
+    before, now = _code(stored), _code(given)
+    changed = [name for name in sorted(before.keys() & now.keys()) if _differs(before[name], now[name])]
+    return [f"what {name}={now[name]['name']} computes (its code)" for name in changed]
+
+
+def _differs(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    return bool(before["definition"] != now["definition"])
+
+
+def _code(task: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the descriptions of a task's arguments that are code of the user's."""
+    arguments = task.get("arguments", {}).items()
+    return {name: each for name, each in arguments if isinstance(each, Mapping) and "definition" in each}
 
 
 def named(value: Any) -> str:

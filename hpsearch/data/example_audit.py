@@ -42,7 +42,7 @@ def _require_finite(name: str, field: Field, role: str) -> None:
     if field.elements.dtype.kind not in "fc":
         return
     wrong = [
-        start + place
+        int(start + place)
         for start, part in _chunks(field.elements)
         for place in np.flatnonzero(~np.isfinite(part.reshape(len(part), -1)).all(axis=1))
     ]

@@ -74,6 +74,20 @@ class Prepare:
 
 
 @dataclass(frozen=True)
+class PackedPrepare:
+    """`Prepare` for another process, its workload pickled apart: what cannot be unpickled there (code of a module that
+    is not found) can then be answered by `Refused`.
+
+    Attributes:
+        study: Name of the study.
+        workload: The workload, pickled.
+    """
+
+    study: str
+    workload: bytes
+
+
+@dataclass(frozen=True)
 class Probe:
     """Find out how many rows fit the device at once.
 

@@ -20,12 +20,10 @@ from hpsearch.tasks.custom_model import check_head, custom_layers, draw, under_h
 from hpsearch.tasks.dropout import set_dropout
 from hpsearch.tasks.losses import classification_losses
 from hpsearch.tasks.model_factory import DROPOUT, ModelFactory
+from hpsearch.tasks.user_code import SMOOTHING, accepts
 
 LENGTHS = "lengths"
 """The argument by which a model is told how long each row is without its padding, where it has one of that name."""
-
-SMOOTHING = "label_smoothing"
-"""The argument by which a loss is told the label smoothing, where it has one of that name."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +123,7 @@ class CustomLearner:
     def _collated(self, rows: np.ndarray) -> dict[str, Tensor]:
         assert self.custom.collate is not None
         inputs = [{name: as_tensor(field.row(row)) for name, field in self._fields.items()} for row in rows]
-        made = self.custom.collate([each[SINGLE] if SINGLE in each else each for each in inputs])
+        made = self.custom.collate([each.get(SINGLE, each) for each in inputs])
         found = dict(made) if isinstance(made, Mapping) else {SINGLE: made}
         for name, tensor in found.items():
             if not isinstance(tensor, Tensor) or tensor.ndim == 0 or len(tensor) != len(rows):
@@ -169,7 +167,7 @@ class CustomLearner:
         if self.custom.loss is None:
             return classification_losses(logits, targets, label_smoothing, self.custom.kind)
         loss = self._loss_on(logits.device)
-        smoothing = {SMOOTHING: label_smoothing} if takes_smoothing(loss) else {}
+        smoothing = {SMOOTHING: label_smoothing} if accepts(loss, SMOOTHING) else {}
         found: Tensor = loss(logits.float(), targets, **smoothing)
         return found
 
@@ -182,16 +180,8 @@ class CustomLearner:
         return self._losses[device]
 
 
-def takes_smoothing(loss: Any) -> bool:
-    """Return whether a loss has an argument for label smoothing."""
-    try:
-        return SMOOTHING in inspect.signature(getattr(loss, "forward", loss)).parameters
-    except (ValueError, TypeError):
-        return False
-
-
 def as_tensor(array: np.ndarray) -> Tensor:
-    """Return an input as models take it: real numbers in float32, whole ones in int64; bytes and booleans as they are."""
+    """Return an input as models take it: float32, or int64 of whole numbers; bytes and booleans as they are."""
     if array.dtype.kind == "f":
         array = array.astype(np.float32, copy=False)
     elif array.dtype.kind in "iu" and array.dtype != np.uint8:

@@ -52,7 +52,9 @@ def draw(model: nn.Module, fresh: nn.Module, head: tuple[str, ...] | None) -> No
         source: dict[str, Tensor] = dict(getattr(fresh, f"named_{kind}")())
         shapes = [{name: tensor.shape for name, tensor in each.items()} for each in (into, source)]
         if shapes[0] != shapes[1]:
-            differing = sorted(name for name in into.keys() | source.keys() if _shape(into, name) != _shape(source, name))
+            differing = sorted(
+                name for name in into.keys() | source.keys() if _shape(into, name) != _shape(source, name)
+            )
             raise TaskError(
                 f"make_model makes another model each time: {differing[0]!r} has shape {_shape(into, differing[0])} "
                 f"once and {_shape(source, differing[0])} the next time. Let its arguments alone decide the shapes."

@@ -1,5 +1,6 @@
 """Where a custom task's rows come from: arrays in memory, a dataset object, or a function that returns either."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -106,11 +107,9 @@ class ExampleSource:
         files = {}
         for array_name, array in {**examples.to_arrays(), _TARGETS: examples.targets}.items():
             target = folder / f"{name}-{fingerprint}-{array_name}.npy"
-            write_once(target, lambda path, array=array: _write(path, array))
+            write_once(target, functools.partial(_write, array))
             files[array_name] = str(target.absolute())
-        return ExampleSource(
-            self.role, files=files, known=fingerprint, axes=examples.axes(), labels=examples.labels
-        )
+        return ExampleSource(self.role, files=files, known=fingerprint, axes=examples.axes(), labels=examples.labels)
 
     @classmethod
     def from_description(cls, description: Mapping[str, Any], folder: Path | None) -> "ExampleSource":
@@ -157,7 +156,10 @@ def _examples(given: Any, role: str, scratch: Path | None) -> Examples:
         _check_form(given, role)
         if callable(given) and not hasattr(given, "__getitem__"):
             raise DataError(f"the function given as {role}= returns a function: have it return the rows themselves.")
-    return examples_of(*given, role) if isinstance(given, tuple) else read_dataset(given, role, scratch)
+    if not isinstance(given, tuple):
+        return read_dataset(given, role, scratch)
+    inputs, targets = given
+    return examples_of(inputs, targets, role)
 
 
 def _check_form(value: Any, role: str) -> None:
@@ -189,6 +191,6 @@ def _mapped(path: str) -> np.ndarray:
     return found
 
 
-def _write(path: Path, array: np.ndarray) -> None:
+def _write(array: np.ndarray, path: Path) -> None:
     with path.open("wb") as file:
         np.save(file, array, allow_pickle=False)

@@ -1,5 +1,7 @@
 """A custom task tried on a few rows before the search starts: what cannot work is found here, not in a trial."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,12 +10,48 @@ from torch import Tensor, nn
 
 from hpsearch.data import USER_ERRORS
 from hpsearch.errors import TaskError
+from hpsearch.tasks.base import Prepared
 from hpsearch.tasks.custom_learner import CustomLearner
+from hpsearch.tasks.custom_model import brought_along, model_digest
 from hpsearch.tasks.model_factory import failure
+from hpsearch.training.random_states import isolated
 
 _ROWS = 3
 _PADDING = 16
 _VISIBLE = 1e-3
+
+
+def tried(
+    learner: CustomLearner, prepared: Prepared, warnings: tuple[str, ...], definitions: Mapping[str, str | None]
+) -> Prepared:
+    """Return what was prepared with what its model is: its digest, its layers, and what was found in trying it.
+
+    Args:
+        learner: The training rows, and the model that the task recommends.
+        prepared: The rows.
+        warnings: What was found of the rows.
+        definitions: Digests of the loss and of what collates batches.
+
+    Raises:
+        TaskError: Model, loss and rows do not fit each other.
+    """
+    with isolated(0):
+        model = learner.load_model()
+        found = rehearse(learner, model)
+        layers = 0 if learner.custom.head is None else len(learner.layers(model)) - 1
+    same, are_drawn = brought_along(learner.load_model)
+    if not are_drawn:
+        found.append(
+            f"{learner.custom.factory.code.name} makes the same {type(model).__name__} under every seed, so folds and "
+            "repeats differ in their rows only. If it sets a seed of its own, leave that out."
+        )
+    parts = {**definitions, "head": learner.custom.head, "kind": prepared.kind, "classes": len(prepared.classes)}
+    return replace(
+        prepared,
+        model_digest=model_digest(learner.custom.factory, same, parts),
+        warnings=(*warnings, *found),
+        layers=layers,
+    )
 
 
 def rehearse(learner: CustomLearner, model: nn.Module) -> list[str]:
@@ -56,11 +94,14 @@ def _outputs(learner: CustomLearner, model: nn.Module, rows: np.ndarray) -> Tens
             "them, or the model as the rows are; the first dimension is the rows."
         ) from error
     if not isinstance(logits, Tensor) or tuple(logits.shape) != (len(rows), classes):
-        found = f"outputs of shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
+        found = (
+            f"outputs of shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
+        )
         two = " A binary task has two outputs, with a softmax over them." if learner.custom.kind == "binary" else ""
         each = "labels" if learner.custom.kind == "multilabel" else "classes"
+        needed = f"({len(rows)}, {classes})"
         raise TaskError(
-            f"{name} gives {found} for {len(rows)} rows, and the task has {classes} {each}: ({len(rows)}, {classes}) is "
+            f"{name} gives {found} for {len(rows)} rows, and the task has {classes} {each}: {needed} is "
             f"needed, numbers before any softmax or sigmoid.{two}"
         )
     if not logits.is_floating_point() or not bool(logits.isfinite().all()):

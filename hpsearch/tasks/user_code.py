@@ -1,5 +1,6 @@
 """Code as an argument of a task: a function or class of the user's, known by what it computes."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,9 @@ from typing import Any
 
 from hpsearch.definitions import code_definition, import_path, imported
 from hpsearch.errors import TaskError
+
+SMOOTHING = "label_smoothing"
+"""The argument by which a loss is told the label smoothing, where it has one of that name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,3 +105,11 @@ def _met_again(path: str, definition: str) -> UserCode:
             "Stop the study and start it again: under a new name, or with the code as it was."
         )
     return code
+
+
+def accepts(function: Any, argument: str) -> bool:
+    """Return whether a function, or a module of torch, has an argument of this name."""
+    try:
+        return argument in inspect.signature(getattr(function, "forward", function)).parameters
+    except (ValueError, TypeError):  # a builtin without a signature
+        return False
