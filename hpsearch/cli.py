@@ -385,6 +385,7 @@ def _executed(file: Path) -> dict[str, Any]:
 
     from hpsearch.definitions import SCRIPTS
 
+    _find_local_modules()
     sys.path.insert(0, str(file.resolve().parent))
     arguments, sys.argv = sys.argv, [str(file)]
     try:

@@ -71,8 +71,8 @@ def _page(result: "Result", trial: Trial, facts: Mapping[str, Any]) -> str:
         "\n".join(["---", *head, "---"]),
         f"# {result.study.name}",
         f"{base}, {'trained' if code else 'fine-tuned'} {_labels(result, facts['classes'])}. Found by a search of "
-        f"{len(result.history.trials)} trials with hpsearch {facts['hpsearch']}, then trained on all {result.study.prepared.rows:,} training rows "
-        f"for {facts['epochs_trained']:.3g} epochs.",
+        f"{len(result.history.trials)} trials with hpsearch {facts['hpsearch']}, then trained on all "
+        f"{result.study.prepared.rows:,} training rows for {facts['epochs_trained']:.3g} epochs.",
         f"```python\n{code}\n```" if code else _use(result),
         "## Scores",
         _scores(facts),

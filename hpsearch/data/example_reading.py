@@ -1,6 +1,7 @@
 """Where examples come from: arrays in memory, or a dataset read once, item by item."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,17 @@ def read_dataset(dataset: Any, role: str, scratch: Path | None = None) -> Exampl
         ) from error
     require_rows(rows, role)
     first, _ = _item(dataset, 0, role)
-    writers = {name: FieldWriter(name, role, scratch) for name in first}
+    with ExitStack() as files:
+        writers = {name: files.enter_context(closing(FieldWriter(name, role, scratch))) for name in first}
+        targets = _written(dataset, rows, writers, role)
+        fields = {name: writer.field() for name, writer in writers.items()}
+    _require_same_again(dataset, fields, role)
+    found, labels = _targets(targets, role)
+    return Examples(fields, found, labels)
+
+
+def _written(dataset: Any, rows: int, writers: Mapping[str, FieldWriter], role: str) -> list[Any]:
+    """Hand every item's inputs to the writers; return the targets."""
     targets = []
     for row in range(rows):
         inputs, target = _item(dataset, row, role)
@@ -71,10 +82,7 @@ def read_dataset(dataset: Any, role: str, scratch: Path | None = None) -> Exampl
         for name, writer in writers.items():
             writer.add(inputs[name])
         targets.append(target)
-    fields = {name: writer.field() for name, writer in writers.items()}
-    _require_same_again(dataset, fields, role)
-    found, labels = _targets(targets, role)
-    return Examples(fields, found, labels)
+    return targets
 
 
 def _item(dataset: Any, row: int, role: str) -> tuple[dict[str, np.ndarray], Any]:

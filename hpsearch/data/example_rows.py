@@ -41,7 +41,11 @@ class FieldWriter:
         self._dtype: np.dtype | None = None
         if scratch is not None:
             scratch.mkdir(parents=True, exist_ok=True)
-        self._file: IO[bytes] = TemporaryFile(dir=scratch)  # noqa: SIM115  # it lives as long as what is mapped from it
+        self._file: IO[bytes] = TemporaryFile(dir=scratch)  # noqa: SIM115  # `close` is called by who made the writer
+
+    def close(self) -> None:
+        """Close the file; what was mapped from it stays, and goes with it."""
+        self._file.close()
 
     def add(self, row: np.ndarray) -> None:
         number = len(self._shapes)

@@ -68,15 +68,10 @@ class Workload:
 
 @dataclass(frozen=True)
 class Prepare:
-    """Get ready for a study's orders."""
+    """Get ready for a study's orders.
 
-    workload: Workload
-
-
-@dataclass(frozen=True)
-class PackedPrepare:
-    """`Prepare` for another process, its workload pickled apart: what cannot be unpickled there (code of a module that
-    is not found) can then be answered by `Refused`.
+    The workload is pickled apart, so that one which cannot be unpickled (code of a module that is not found there) is
+    answered by `Refused`.
 
     Attributes:
         study: Name of the study.

@@ -70,7 +70,7 @@ def _serve(address: str, authkey: bytes, index: int, device: str, heartbeat_ever
     # Heavy imports come after the greeting, so that a coordinator sees that its worker lives.
     import transformers
 
-    from hpsearch.runtime.messages import Close, PackedPrepare, Probe, Ready, Stop, Train
+    from hpsearch.runtime.messages import Close, Prepare, Probe, Ready, Stop, Train
     from hpsearch.runtime.worker import Worker
     from hpsearch.training.numerics import detect_environment
 
@@ -81,7 +81,7 @@ def _serve(address: str, authkey: bytes, index: int, device: str, heartbeat_ever
     channel.beat(heartbeat_every, lambda: worker.progress)
     while True:
         match channel.receive():
-            case PackedPrepare(study, workload):
+            case Prepare(study, workload):
                 channel.send(_answer(study, functools.partial(_prepared, worker, workload)))
             case Probe() as probe:
                 channel.send(_answer(probe.study, functools.partial(_probed, worker, probe)))

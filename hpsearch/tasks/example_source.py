@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ class ExampleSource:
     """
 
     role: str
-    given: Any = None
+    given: Any = field(default=None, repr=False)
     files: Mapping[str, str] | None = None
     known: str | None = None
     axes: Mapping[str, int] | None = None

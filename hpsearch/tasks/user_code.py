@@ -36,6 +36,11 @@ class UserCode:
         """
         if isinstance(value, UserCode):
             return value
+        if argument == "make_model" and hasattr(value, "parameters") and not isinstance(value, type):
+            raise TaskError(
+                f"make_model is a model already, a {type(value).__name__}, and each run needs one of its own. Give "
+                f"what makes it: its class, or a function that returns it (lambda: {type(value).__name__}(...))."
+            )
         if not callable(value):
             raise TaskError(f"{argument}={value!r} is a {type(value).__name__}: give a function or a class.")
         return cls(value, code_definition(value))

@@ -29,7 +29,7 @@ from hpsearch.runtime.messages import (
     Evaluated,
     Event,
     Heartbeat,
-    PackedPrepare,
+    Prepare,
     Probe,
     Probed,
     Ready,
@@ -264,7 +264,7 @@ class LocalPool:
     def _tell_workload(self, process: _Process, workload: Workload) -> None:
         process.awaited += 1
         packed = cloudpickle.dumps(workload, protocol=pickle.HIGHEST_PROTOCOL)
-        self._send(process, PackedPrepare(workload.study, packed))
+        self._send(process, Prepare(workload.study, packed))
 
     def _drain(self, timeout: float) -> list[Event]:
         """Read what has come in, waiting up to `timeout` seconds for the first message."""
