@@ -21,7 +21,7 @@ RATE = 4000
 
 
 def synthesised(rows: int, seed: int) -> tuple[list[np.ndarray], np.ndarray]:
-    """Return waveforms of a tenth to a quarter of a second, float32 of different lengths, and the names of their kinds."""
+    """Return waveforms of a tenth to a quarter of a second, of different lengths, and the names of their kinds."""
     random = np.random.default_rng(seed)
     kinds = np.array(KINDS)[np.arange(rows) % len(KINDS)]
     return [_wave(kind, random) for kind in kinds], kinds
@@ -45,7 +45,7 @@ def _wave(kind: str, random: np.random.Generator) -> np.ndarray:
 
 
 # What a user writes of their own: a model. Its arguments are what the search may vary.
-class WaveNet(nn.Module):
+class SoundNet(nn.Module):
     def __init__(self, width: int = 16, depth: int = 3, kernel: int = 9, classes: int = len(KINDS)):
         super().__init__()
         steps = []
@@ -66,7 +66,7 @@ class WaveNet(nn.Module):
 def study(rows: int = 240, folder: str | Path = "runs", seed: int = 0) -> hp.Study:
     """Return the study."""
     task = hp.CustomTask(
-        WaveNet, train=synthesised(rows, seed), test=synthesised(2 * rows, seed + 1),
+        SoundNet, train=synthesised(rows, seed), test=synthesised(2 * rows, seed + 1),
         literature_default={"epochs": 12, "learning_rate": 3e-3, "batch_size": 16},
     )  # fmt: skip
     space = hp.Space(
@@ -98,15 +98,17 @@ def main() -> None:
     parser.add_argument("--devices", default="auto")
     parser.add_argument("--folder", default="runs")
     words = parser.parse_args()
-    result = study(words.rows, words.folder).run(trials=words.trials, devices=words.devices)
+    devices = int(words.devices) if words.devices.isdigit() else words.devices
+    result = study(words.rows, words.folder).run(trials=words.trials, devices=devices)
     print(result.text())
     found = result.evidence()
     print(f"\naccuracy on {2 * words.rows} sounds that no search has seen:")
     print(f"  logistic regression on the spectrum  {baseline(words.rows):.3f}")
     if result.default is not None:
-        print(f"  WaveNet, the default                 {result.test_scores(result.default.number)['accuracy']:.3f}")
-    print(f"  WaveNet, tuned                       {result.test_scores()['accuracy']:.3f}")
-    print(f"winner against default: {found}")
+        print(f"  SoundNet, the default                 {result.test_scores(result.default.number)['accuracy']:.3f}")
+    print(f"  SoundNet, tuned                       {result.test_scores()['accuracy']:.3f}")
+    if found is not None:
+        print(f"does the winner beat the default? {found.verdict} ({found.method})")
 
 
 if __name__ == "__main__":

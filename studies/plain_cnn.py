@@ -73,7 +73,8 @@ def main() -> None:
     parser.add_argument("--devices", default="auto")
     parser.add_argument("--folder", default="runs")
     words = parser.parse_args()
-    result = study(words.rows, words.folder).run(trials=words.trials, devices=words.devices)
+    devices = int(words.devices) if words.devices.isdigit() else words.devices
+    result = study(words.rows, words.folder).run(trials=words.trials, devices=devices)
     print(result.text())
     found = result.evidence()
     print(f"\naccuracy on {result.study.prepared.test_rows} digits that no search has seen:")
@@ -81,7 +82,8 @@ def main() -> None:
     if result.default is not None:
         print(f"  plain CNN, the default             {result.test_scores(result.default.number)['accuracy']:.3f}")
     print(f"  plain CNN, tuned                   {result.test_scores()['accuracy']:.3f}")
-    print(f"winner against default: {found}")
+    if found is not None:
+        print(f"does the winner beat the default? {found.verdict} ({found.method})")
 
 
 if __name__ == "__main__":

@@ -117,7 +117,7 @@ def test_a_script_and_its_module_run_are_resumed_and_watched(place: Path) -> Non
     assert changed.returncode == 2
     assert "what make_model=Net computes (its code)" in changed.stderr
     assert "pretrained model" not in changed.stderr
-    edit(place, "nn.Tanh()", "nn.ReLU()  # as it was")
+    edit(place, "nn.Tanh()", "nn.ReLU()")
     edit(place, "SHARE = 0.5", "SHARE = 0.25")  # what a function uses that the metric calls
     changed = run(place, "project", command, "run", "script.py", "--trials", "3")
     assert changed.returncode == 2
@@ -137,7 +137,7 @@ def test_a_module_in_the_working_directory_is_found_by_workers(place: Path) -> N
 def test_code_that_was_edited_meanwhile_is_refused_where_it_arrives(place: Path) -> None:
     sys.path.insert(0, str(place / "project"))
     try:
-        from nets import Net  # noqa: PLC0415  (of the folder just made)
+        from nets import Net  # of the folder just made
 
         from hpsearch.tasks.user_code import UserCode
 

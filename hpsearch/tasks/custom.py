@@ -22,9 +22,9 @@ from hpsearch.data import (
 from hpsearch.errors import DataError, TaskError
 from hpsearch.records import digest
 from hpsearch.tasks.base import Prepared, Split, Task
+from hpsearch.tasks.custom_arguments import column_of, head_of, mapping_of
 from hpsearch.tasks.example_source import ExampleSource
 from hpsearch.tasks.model_factory import ModelFactory
-from hpsearch.tasks.sources import Arrays, plain_array
 from hpsearch.tasks.user_code import SMOOTHING, UserCode, accepts
 from hpsearch.training.hyperparameters import Hyperparameter
 
@@ -99,9 +99,9 @@ class CustomTask(Task):
                 self._set(name, ExampleSource.of(getattr(self, name), name))
         for name in _SIDES:
             if getattr(self, name) is not None:
-                self._set(name, _column(getattr(self, name), name))
-        self._set("head", _names(self.head))
-        self._set("literature_default", _mapping(self.literature_default))
+                self._set(name, column_of(getattr(self, name), name))
+        self._set("head", head_of(self.head))
+        self._set("literature_default", mapping_of(self.literature_default))
         self.complete(dict(self.literature_default))
 
     def _set(self, name: str, value: Any) -> None:
@@ -252,11 +252,13 @@ class CustomTask(Task):
 
     def save(self, model: "nn.Module", folder: Path, prepared: Prepared) -> None:
         """Write the model's weights into `folder` as model.safetensors; `how_to_load` says how they are read."""
-        from safetensors.torch import save_model
+        from safetensors.torch import save_file
 
         target = Path(folder)
         target.mkdir(parents=True, exist_ok=True)
-        save_model(model, str(target / WEIGHTS_FILE))
+        # A copy of each: safetensors refuses tensors that share memory, and load_state_dict asks for every name.
+        state = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in model.state_dict().items()}
+        save_file(state, str(target / WEIGHTS_FILE))
 
     def how_to_load(self, config: Mapping[str, Any]) -> str:
         """Return the lines that make the model of a config and read the weights that `save` wrote."""
@@ -267,42 +269,7 @@ class CustomTask(Task):
             f"from {module} import {inner.partition('.')[0]}\n" if path else f"# {name}: as the study's script has it\n"
         )
         return (
-            f"from safetensors.torch import load_model\n\n{imported}\n"
+            f"from safetensors.torch import load_file\n\n{imported}\n"
             f"model = {inner or name}({arguments})\n"
-            f'load_model(model, "path/to/this/folder/{WEIGHTS_FILE}")\nmodel.eval()'
+            f'model.load_state_dict(load_file("path/to/this/folder/{WEIGHTS_FILE}"))\nmodel.eval()'
         )
-
-
-def _column(value: Any, name: str) -> Arrays:
-    """Return groups or weights given as an array, list or Series."""
-    if isinstance(value, Arrays):
-        return value
-    if isinstance(value, str) or not hasattr(value, "__len__"):
-        raise TaskError(
-            f"{name}={value!r} is a {type(value).__name__}: a CustomTask has no columns to name. Give an array with "
-            "one value a row."
-        )
-    return Arrays((plain_array(value, name),))
-
-
-def _names(value: Any) -> tuple[str, ...] | None:
-    if value is None:
-        return None
-    names = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, tuple | list) else ()
-    if not names or not all(isinstance(name, str) and name for name in names):
-        raise TaskError(
-            f"head={value!r}: give the name of a parameter, or the beginning of several (head='classifier'), or a list "
-            "of such; None where the whole model is new."
-        )
-    return tuple(name.removesuffix(".") for name in names)
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping):
-        raise TaskError(
-            f"literature_default={value!r} is a {type(value).__name__}: give hyperparameters by name, for instance "
-            "{'learning_rate': 0.001}."
-        )
-    return dict(value)
