@@ -16,6 +16,7 @@ _HOMES = {
     "Int": "hpsearch.space",
     "Space": "hpsearch.space",
     "Holdout": "hpsearch.data",
+    "CustomTask": "hpsearch.tasks",
     "TextClassification": "hpsearch.tasks",
     "ImageClassification": "hpsearch.tasks",
     "EarlyStopping": "hpsearch.policy.early_stopping",
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from hpsearch.space import Int as Int
     from hpsearch.space import Space as Space
     from hpsearch.study import Study as Study
+    from hpsearch.tasks import CustomTask as CustomTask
     from hpsearch.tasks import ImageClassification as ImageClassification
     from hpsearch.tasks import TextClassification as TextClassification
 

@@ -127,6 +127,7 @@ def resume(
                 "FILE.py`): it goes on where the study stood."
             )
         goal = description.goal or {}
+        _find_local_modules()
         study = load(name, folder=folder, storage=storage)
         _run(study, trials if trials is not None else goal.get("trials"), timeout, devices)
 
@@ -298,6 +299,13 @@ def _space_text(space: Any) -> str:
     return "\n".join(lines)
 
 
+def _find_local_modules() -> None:
+    """Let tasks and metrics of modules in the working directory be found, as `python -m hpsearch` would."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)
+
+
 def _is_file(name: str, folder: Path) -> bool:
     """Return whether a study is named by the file that defines it."""
     return name.endswith(".py") and not Path(name).is_dir() and not (folder / name).is_dir()
@@ -309,6 +317,7 @@ def _results(command: str, name: str, folder: Path, storage: str | None) -> list
 
     if _is_file(name, folder):
         return [study.result for study in _studies_of(Path(name))]
+    _find_local_modules()
     try:
         return [load(name, folder=folder, storage=storage).result]
     except UsageError as error:
@@ -374,8 +383,9 @@ def _executed(file: Path) -> dict[str, Any]:
     """Return the names that a Python file defines, run as a script of its own folder and without arguments."""
     import runpy
 
-    from hpsearch.description import SCRIPTS
+    from hpsearch.definitions import SCRIPTS
 
+    _find_local_modules()
     sys.path.insert(0, str(file.resolve().parent))
     arguments, sys.argv = sys.argv, [str(file)]
     try:

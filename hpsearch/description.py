@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpsearch import __version__
 from hpsearch.data.durable import replaced_file
+from hpsearch.definitions import SCRIPTS
 from hpsearch.errors import StudyChangedError, UsageError
 from hpsearch.space import Space
 
@@ -22,9 +23,6 @@ RESTORED = (
     r"brackets=(?P<brackets>\d+|None), synchronous=(?P<synchronous>True|False)\)"
 )
 """Samplers and pruners that can be made again from what a description says of them; objects of Optuna's cannot."""
-
-SCRIPTS = ("__main__", "__hpsearch__")
-"""Names of modules that nobody can import later: a script, a notebook, a file given to `hpsearch run`."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +132,13 @@ class Description:
         """Whether the study cannot go on without the script or notebook that made a part of it."""
         module, _, name = str(self.task["task"]).partition(":")
         rules = [text for text in (self.sampler, self.pruner) if not re.fullmatch(RESTORED, text)]
-        return module in SCRIPTS or "<" in name or None in self.callables.values() or bool(rules)
+        code = None in self.callables.values() or None in self.task_code.values()
+        return module in SCRIPTS or "<" in name or code or bool(rules)
+
+    @property
+    def task_code(self) -> Mapping[str, str | None]:
+        """Import path of each argument of the task that is code of the user's, None for one that cannot be imported."""
+        return {name: each["code"] for name, each in _code(self.task).items()}
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "metrics": list(self.metrics)}
@@ -188,11 +192,14 @@ DIGESTS = ("model", "data", "test_data", "folds", "definitions")
 def difference(stored: Description, given: Description) -> str:
     """Return in words what has changed between two descriptions of a study, or an empty text."""
     space = Space.from_json(stored.space).difference(Space.from_json(given.space))
-    found = [f"the space: {space}"] if space else []
+    code = _changed_code(stored.task, given.task)
+    found = ([f"the space: {space}"] if space else []) + code
     chooses = stored.models is not None or given.models is not None
     for name, words in CONTRACT.items():
         if chooses and name in OF_A_CHOICE:
             continue
+        if name == "model" and code:
+            continue  # the model's digest covers its code
         before, now = getattr(stored, name), getattr(given, name)
         if before != now:
             shown = "" if name in DIGESTS else f", which was {before!r} and is {now!r}"
@@ -226,6 +233,23 @@ def _models(study: "Study") -> dict[str, dict[str, str | None]] | None:
         }
         for choice, prepared in study.prepared_choices.items()
     }
+
+
+def _changed_code(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
+    """Return which code that a task is made of computes something else now, each in words."""
+    before, now = _code(stored), _code(given)
+    changed = [name for name in sorted(before.keys() & now.keys()) if _differs(before[name], now[name])]
+    return [f"what {name}={now[name]['name']} computes (its code)" for name in changed]
+
+
+def _differs(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    return bool(before["definition"] != now["definition"])
+
+
+def _code(task: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the descriptions of a task's arguments that are code of the user's."""
+    arguments = task.get("arguments", {}).items()
+    return {name: each for name, each in arguments if isinstance(each, Mapping) and "definition" in each}
 
 
 def named(value: Any) -> str:

@@ -6,11 +6,8 @@ test-run on a small synthetic example when it is resolved, so one that cannot wo
 """
 
 import functools
-import hashlib
 import inspect
-import json
 import numbers
-import types
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from hpsearch.definitions import code_definition
 from hpsearch.errors import MetricError, nearest
 
 TargetKind = Literal["binary", "multiclass", "multilabel"]
@@ -199,40 +197,11 @@ def metric_name(metric: str | Callable[..., Any]) -> str:
 
 
 def metric_definition(metric: Callable[..., Any]) -> str:
-    """Return a digest of what a callable metric computes: its code, default arguments and what it closes over.
+    """Return a digest of what a callable metric computes: its code, default arguments, what it closes over and uses.
 
-    Comments and line breaks do not count. What it calls in other modules is not looked into.
+    See `hpsearch.definitions.code_definition`.
     """
-    text = json.dumps(_definition(metric), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-_DEPTH = 8
-"""How far functions within functions are followed; one that closes over itself has no end."""
-
-
-def _definition(value: Any, depth: int = 0) -> Any:
-    def inside(part: Any) -> Any:
-        return _definition(part, depth + 1)
-
-    if depth > _DEPTH:
-        return type(value).__name__
-    if isinstance(value, functools.partial):
-        arguments = {key: inside(each) for key, each in value.keywords.items()}
-        return [inside(value.func), [inside(each) for each in value.args], arguments]
-    if _is_scorer(value):
-        scorer: Any = value
-        return [inside(scorer._score_func), scorer._sign, {key: repr(each) for key, each in scorer._kwargs.items()}]
-    if isinstance(value, types.CodeType):
-        return [value.co_code.hex(), list(value.co_names), [inside(constant) for constant in value.co_consts]]
-    if isinstance(value, types.FunctionType):
-        if (value.__module__ or "").partition(".")[0] == "sklearn":  # its version is among the numerics
-            return f"{value.__module__}:{value.__qualname__}"
-        cells = [inside(cell.cell_contents) for cell in value.__closure__ or ()]
-        return [inside(value.__code__), [inside(each) for each in value.__defaults__ or ()], cells]
-    if callable(value) and type(value).__repr__ is object.__repr__:  # an object with __call__: its class's code
-        return [inside(type(value).__call__), {name: inside(each) for name, each in sorted(vars(value).items())}]
-    return repr(value)
+    return code_definition(metric)
 
 
 def resolve_metric(metric: str | Callable[..., Any], kind: TargetKind, classes: Sequence[Any]) -> Metric:

@@ -59,7 +59,9 @@ def _page(result: "Result", trial: Trial, facts: Mapping[str, Any]) -> str:
     model = result.study.model_of(trial.config)
     base, on_hub = (Path(model).name, False) if Path(model).exists() else (model, True)
     pipeline, _ = PIPELINES.get(type(result.study.task).__name__, (None, ""))
-    head = ["library_name: transformers"]
+    code = result.study.task.how_to_load(facts["config"])
+    on_hub = on_hub and not code  # a name in the user's code
+    head = [f"library_name: {'pytorch' if code else 'transformers'}"]
     head += [f"pipeline_tag: {pipeline}"] if pipeline else []
     head += [f"base_model: {model}"] if on_hub else []
     searched = [*result.study.space.parameters, *result.study.space.fixed]
@@ -69,10 +71,10 @@ def _page(result: "Result", trial: Trial, facts: Mapping[str, Any]) -> str:
     parts = [
         "\n".join(["---", *head, "---"]),
         f"# {result.study.name}",
-        f"{base}, fine-tuned {_labels(result, facts['classes'])}. Found by a search of {len(result.history.trials)} "
-        f"trials with hpsearch {facts['hpsearch']}, then trained on all {result.study.prepared.rows:,} training rows "
-        f"for {facts['epochs_trained']:.3g} epochs.",
-        _use(result),
+        f"{base}, {'trained' if code else 'fine-tuned'} {_labels(result, facts['classes'])}. Found by a search of "
+        f"{len(result.history.trials)} trials with hpsearch {facts['hpsearch']}, then trained on all "
+        f"{result.study.prepared.rows:,} training rows for {facts['epochs_trained']:.3g} epochs.",
+        f"```python\n{code}\n```" if code else _use(result),
         "## Scores",
         _scores(facts),
         f"Cross-validated over {len(validated['folds'])} run(s){_interval(validated)}. The cross-validated score of "

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "hpsearch"
 
 FLOORS = (
-    {"errors"},
+    {"errors", "definitions"},
     {"metrics"},
     {"space", "data", "records"},
     {"training", "policy", "analysis"},

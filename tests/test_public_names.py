@@ -11,6 +11,7 @@ from hpsearch import errors
 
 PUBLIC = [
     "Categorical",
+    "CustomTask",
     "EarlyStopping",
     "Float",
     "Grid",

@@ -52,9 +52,9 @@ def audit(
         _check_columns(test, [*texts, *labels], [], "test")
     encoding = learn_labels(_labels_of(train, label))
     targets = encoding.encode(_labels_of(train, label))
-    warnings = _rare_classes(encoding, targets)
+    warnings = rare_classes(encoding, targets)
     if test is not None:
-        warnings += _classes_without_test_rows(encoding, encoding.encode(_labels_of(test, label), role="test"))
+        warnings += classes_without_test_rows(encoding, encoding.encode(_labels_of(test, label), role="test"))
     warnings += _audit_groups_and_weights(train, test, group, sample_weight)
     for rows, role in ((train, "train"), (test, "test")):
         if isinstance(rows, ImageRows):
@@ -184,7 +184,8 @@ def _counts(encoding: LabelEncoding, targets: np.ndarray) -> list[int]:
     return [int(count) for count in np.bincount(targets, minlength=len(encoding.classes))]
 
 
-def _rare_classes(encoding: LabelEncoding, targets: np.ndarray) -> list[str]:
+def rare_classes(encoding: LabelEncoding, targets: np.ndarray) -> list[str]:
+    """Return a warning where classes have so few training rows that scores will be uncertain."""
     rare = [
         f"{name!r} ({count})"
         for name, count in zip(encoding.classes, _counts(encoding, targets), strict=True)
@@ -199,7 +200,8 @@ def _rare_classes(encoding: LabelEncoding, targets: np.ndarray) -> list[str]:
     ]
 
 
-def _classes_without_test_rows(encoding: LabelEncoding, targets: np.ndarray) -> list[str]:
+def classes_without_test_rows(encoding: LabelEncoding, targets: np.ndarray) -> list[str]:
+    """Return a warning where the test rows lack a class."""
     counts = _counts(encoding, targets)
     absent = [name for name, count in zip(encoding.classes, counts, strict=True) if count == 0]
     return [f"the test rows have none of the class {listed(absent)}."] if absent else []

@@ -68,9 +68,18 @@ class Workload:
 
 @dataclass(frozen=True)
 class Prepare:
-    """Get ready for a study's orders."""
+    """Get ready for a study's orders.
 
-    workload: Workload
+    The workload is pickled apart, so that one which cannot be unpickled (code of a module that is not found there) is
+    answered by `Refused`.
+
+    Attributes:
+        study: Name of the study.
+        workload: The workload, pickled.
+    """
+
+    study: str
+    workload: bytes
 
 
 @dataclass(frozen=True)

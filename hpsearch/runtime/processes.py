@@ -81,8 +81,8 @@ def _serve(address: str, authkey: bytes, index: int, device: str, heartbeat_ever
     channel.beat(heartbeat_every, lambda: worker.progress)
     while True:
         match channel.receive():
-            case Prepare(workload):
-                channel.send(_answer(workload.study, functools.partial(_prepared, worker, workload)))
+            case Prepare(study, workload):
+                channel.send(_answer(study, functools.partial(_prepared, worker, workload)))
             case Probe() as probe:
                 channel.send(_answer(probe.study, functools.partial(_probed, worker, probe)))
             case Train() as order:
@@ -95,10 +95,10 @@ def _serve(address: str, authkey: bytes, index: int, device: str, heartbeat_ever
                 return
 
 
-def _prepared(worker: Any, workload: Any) -> Any:
+def _prepared(worker: Any, workload: bytes) -> Any:
     from hpsearch.runtime.messages import Ready
 
-    worker.prepare(workload)
+    worker.prepare(pickle.loads(workload))
     return Ready(os.getpid(), {})
 
 

@@ -4,13 +4,14 @@
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.tasks.base import Prepared, Split, Task
+from hpsearch.tasks.custom import CustomTask
 from hpsearch.tasks.image import ImageClassification
 from hpsearch.tasks.text import TextClassification
 
 if TYPE_CHECKING:
     from hpsearch.training.learner import Learner
 
-__all__ = ["ImageClassification", "Learner", "Prepared", "Split", "Task", "TextClassification"]
+__all__ = ["CustomTask", "ImageClassification", "Learner", "Prepared", "Split", "Task", "TextClassification"]
 
 
 def __getattr__(name: str) -> Any:

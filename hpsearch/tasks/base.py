@@ -1,16 +1,18 @@
 """What a task is: rows, a pretrained model, and everything that ties the two together."""
 
-import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
+from hpsearch.definitions import SCRIPTS, imported
 from hpsearch.errors import TaskError, nearest
 from hpsearch.metrics import TargetKind
 from hpsearch.records import digest
+from hpsearch.tasks.example_source import ExampleSource
 from hpsearch.tasks.sources import Arrays, Location, Table, source_from
+from hpsearch.tasks.user_code import UserCode
 from hpsearch.training.hyperparameters import TRAINING_HYPERPARAMETERS, Hyperparameter
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from hpsearch.training.learner import Learner
 
 Split = Literal["train", "test"]
-_SOURCES = (Location, Table, Arrays)
+_SOURCES = (Location, Table, Arrays, ExampleSource, UserCode)
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,9 @@ class Task(ABC):
     """A kind of fine-tuning, applied to a model and rows.
 
     Making one only checks and keeps its arguments; no data is read and no model loaded before `prepare`. Subclasses are
-    frozen dataclasses whose fields are their arguments: paths, tables and arrays as sources (sources.py), the rest as
-    JSON has it. Two tasks are equal when their descriptions are, wherever tables and arrays in memory were written.
+    frozen dataclasses whose fields are their arguments: paths, tables, arrays and code as sources (sources.py,
+    example_source.py, user_code.py), the rest as JSON has it. Two tasks are equal when their descriptions are, wherever
+    tables and arrays in memory were written.
 
     Attributes:
         choice: Name of the hyperparameter that chooses one of several pretrained models, each of which has its rows
@@ -129,6 +132,10 @@ class Task(ABC):
     @abstractmethod
     def save(self, model: "nn.Module", folder: Path, prepared: Prepared) -> None:
         """Write a fine-tuned model into `folder` as `from_pretrained` and `pipeline` of transformers read it."""
+
+    def how_to_load(self, config: Mapping[str, Any]) -> str:
+        """Return Python that loads what `save` wrote of a config's model, where that is no matter of transformers."""
+        return ""
 
     @abstractmethod
     def recommended(self) -> Mapping[str, Any]:
@@ -213,11 +220,21 @@ class Task(ABC):
 def _described(value: Any) -> Any:
     if isinstance(value, _SOURCES):
         return value.describe()
+    if isinstance(value, Mapping):
+        return {"values": dict(value)}
     return list(value) if isinstance(value, tuple) else value
 
 
 def _restored(value: Any, folder: Path | None) -> Any:
-    return source_from(value, folder) if isinstance(value, Mapping) else value
+    if not isinstance(value, Mapping):
+        return value
+    if "values" in value:
+        return dict(value["values"])
+    if "code" in value:
+        return UserCode.from_description(value)
+    if "examples" in value or "loader" in value:
+        return ExampleSource.from_description(value, folder)
+    return source_from(value, folder)
 
 
 def _without_files(value: Any) -> Any:
@@ -229,14 +246,14 @@ def _without_files(value: Any) -> Any:
 def _imported(path: str) -> type[Task]:
     module_name, _, name = path.partition(":")
     remedy = "Give the task: hp.load(name, task=...)."
-    if module_name == "__main__" or "<locals>" in name:
+    if module_name in SCRIPTS or "<locals>" in name:
         raise TaskError(f"the task {name!r} was defined in a notebook or script and cannot be imported. {remedy}")
     try:
-        found: Any = importlib.import_module(module_name)
-        for part in name.split("."):
-            found = getattr(found, part)
+        found = imported(path)
     except (ImportError, AttributeError) as error:
-        raise TaskError(f"the task {path!r} cannot be imported: {error}. {remedy}") from error
+        raise TaskError(
+            f"the task {path!r} cannot be imported: {error}. Run from the folder that its module lies in. {remedy}"
+        ) from error
     if not (isinstance(found, type) and issubclass(found, Task)):
         raise TaskError(f"{path!r} is not a task but a {type(found).__name__}. {remedy}")
     return found

@@ -38,7 +38,7 @@ def find_layers(model: nn.Module, run: Callable[[], object]) -> list[list[str]]:
             f"freeze_layers is not known for {type(model).__name__}: it has no list of layers. Leave freeze_layers out."
         )
     others = [path for path in _without_blocks(model, base, blocks) if not _is_new(model, path, new)]
-    calls = _first_calls(model, [*blocks, *others], run)
+    calls = first_calls(model, [*blocks, *others], run)
     groups: list[list[str]] = [[path for path in others if path not in calls and _size(model.get_submodule(path))]]
     last = max((place for place, path in enumerate(calls) if path in blocks), default=-1)
     for path in calls[: last + 1]:
@@ -108,7 +108,7 @@ def _is_new(model: nn.Module, path: str, new: frozenset[str]) -> bool:
     return any(f"{path}.{name}" in new for name, _ in model.get_submodule(path).named_parameters())
 
 
-def _first_calls(model: nn.Module, paths: list[str], run: Callable[[], object]) -> list[str]:
+def first_calls(model: nn.Module, paths: list[str], run: Callable[[], object]) -> list[str]:
     """Return those of `paths` whose modules are called, in the order of their first calls."""
     seen: dict[str, None] = {}
     handles = [

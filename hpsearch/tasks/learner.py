@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from hpsearch.data import Dataset
 from hpsearch.tasks.dropout import set_dropout
 from hpsearch.tasks.heads import draw_head
 from hpsearch.tasks.layers import find_layers
+from hpsearch.tasks.losses import classification_losses
 from hpsearch.tasks.pretrained import Pretrained
 
 
@@ -76,13 +76,5 @@ class ClassificationLearner(ABC):
         return outputs
 
     def losses(self, logits: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
-        """Return each row's loss in float32, shape (rows,).
-
-        Cross-entropy, the target's share `label_smoothing` spread over all classes (Szegedy et al. 2016, section 7);
-        of a multilabel task the mean over its labels of binary cross-entropy, each target drawn towards 1/2 likewise.
-        """
-        scores = logits.float()
-        if self.pretrained.kind != "multilabel":
-            return functional.cross_entropy(scores, targets, reduction="none", label_smoothing=label_smoothing)
-        smoothed = targets * (1.0 - label_smoothing) + 0.5 * label_smoothing
-        return functional.binary_cross_entropy_with_logits(scores, smoothed, reduction="none").mean(dim=1)
+        """Return each row's loss in float32, shape (rows,); see `classification_losses`."""
+        return classification_losses(logits, targets, label_smoothing, self.pretrained.kind)

@@ -68,7 +68,7 @@ class Table:
             return self.frame
         import pandas as pd
 
-        found = _read_snapshot(self.file, pd.read_parquet)
+        found = read_snapshot(self.file, pd.read_parquet)
         _check(self.file, self.known, fingerprint_table(found, self._present(found)))
         return found
 
@@ -100,7 +100,7 @@ class Table:
                     f"{error}. Give every column values of one type, or write a file yourself and give its path."
                 ) from error
 
-        _write_once(target, write)
+        write_once(target, write)
         return Table(self.columns, file=str(target.absolute()), known=self.fingerprint)
 
 
@@ -128,7 +128,7 @@ class Arrays:
             found: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
             return found
 
-        found = tuple(_read_snapshot(file, load) for file in self.files)
+        found = tuple(read_snapshot(file, load) for file in self.files)
         _check(self.files[0], self.known, _digest(found))
         return found
 
@@ -151,7 +151,7 @@ class Arrays:
                 with path.open("wb") as file:
                     np.save(file, array, allow_pickle=False)
 
-            _write_once(target, write)
+            write_once(target, write)
             files.append(str(target.absolute()))
         return Arrays(files=tuple(files), known=self.fingerprint)
 
@@ -227,7 +227,7 @@ def _digest(arrays: Sequence[np.ndarray]) -> str:
     return fingerprint_arrays({str(position): array for position, array in enumerate(arrays)})
 
 
-def _read_snapshot(file: str, read: Callable[[str], Any]) -> Any:
+def read_snapshot(file: str, read: Callable[[str], Any]) -> Any:
     try:
         return read(file)
     except (OSError, ValueError) as error:
@@ -245,7 +245,7 @@ def _check(file: str, known: str | None, found: str) -> None:
         )
 
 
-def _write_once(target: Path, write: Callable[[Path], None]) -> None:
+def write_once(target: Path, write: Callable[[Path], None]) -> None:
     """Write `target` whole or not at all; a file named by its content that is there is left as it is."""
     if target.exists():
         return

@@ -263,7 +263,8 @@ class LocalPool:
 
     def _tell_workload(self, process: _Process, workload: Workload) -> None:
         process.awaited += 1
-        self._send(process, Prepare(workload))
+        packed = cloudpickle.dumps(workload, protocol=pickle.HIGHEST_PROTOCOL)
+        self._send(process, Prepare(workload.study, packed))
 
     def _drain(self, timeout: float) -> list[Event]:
         """Read what has come in, waiting up to `timeout` seconds for the first message."""

@@ -1,0 +1,120 @@
+"""Code as an argument of a task: a function or class of the user's, known by what it computes."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hpsearch.definitions import code_definition, import_path, imported
+from hpsearch.errors import TaskError
+
+SMOOTHING = "label_smoothing"
+"""The argument by which a loss is told the label smoothing, where it has one of that name."""
+
+
+@dataclass(frozen=True, eq=False)
+class UserCode:
+    """Something callable that the user has written.
+
+    It travels to workers by its import path where it has one, and is then compared there; otherwise by value.
+
+    Attributes:
+        value: The function, class or object.
+        definition: Digest of what it computes.
+    """
+
+    value: Callable[..., Any]
+    definition: str
+
+    @classmethod
+    def of(cls, value: Any, argument: str) -> "UserCode":
+        """Return code given as an argument.
+
+        Raises:
+            TaskError: It cannot be called.
+        """
+        if isinstance(value, UserCode):
+            return value
+        if argument == "make_model" and hasattr(value, "parameters") and not isinstance(value, type):
+            raise TaskError(
+                f"make_model is a model already, a {type(value).__name__}, and each run needs one of its own. Give "
+                f"what makes it: its class, or a function that returns it (lambda: {type(value).__name__}(...))."
+            )
+        if not callable(value):
+            raise TaskError(f"{argument}={value!r} is a {type(value).__name__}: give a function or a class.")
+        return cls(value, code_definition(value))
+
+    @property
+    def name(self) -> str:
+        """What it is called: a function's or class's name, an object's class."""
+        inner = getattr(self.value, "func", self.value)
+        return str(getattr(inner, "__name__", None) or type(inner).__name__)
+
+    @property
+    def path(self) -> str | None:
+        """ "module:name" of what can be imported, or None: notebooks, scripts, lambdas, objects."""
+        return import_path(self.value)
+
+    def describe(self) -> dict[str, Any]:
+        return {"code": self.path, "name": self.name, "definition": self.definition}
+
+    def snapshot(self, folder: Path, name: str) -> "UserCode":
+        return self
+
+    @classmethod
+    def from_description(cls, description: Mapping[str, Any]) -> "UserCode":
+        """Return code that a description is of, as it is now.
+
+        Raises:
+            TaskError: It was defined in a notebook or script, or its module is not found.
+        """
+        path, name = description["code"], description["name"]
+        if path is None:
+            raise TaskError(
+                f"{name!r}, of which the study's task was made, was defined in a notebook or script and cannot be "
+                "imported. Run that again, which goes on where the study stood, or give the task: "
+                "hp.load(name, task=...)."
+            )
+        return cls.of(found_by(path), path)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.path is None:
+            return UserCode, (self.value, self.definition)
+        return _met_again, (self.path, self.definition)
+
+
+def found_by(path: str) -> Any:
+    """Return what an import path names.
+
+    Raises:
+        TaskError: It is not found.
+    """
+    try:
+        return imported(path)
+    except (ImportError, AttributeError) as error:
+        module = path.partition(":")[0]
+        raise TaskError(
+            f"{path!r}, of which the study's task was made, cannot be imported: {error}. Run from the folder that "
+            f"{module.partition('.')[0]!r} lies in (or put it on PYTHONPATH), or give the task: "
+            "hp.load(name, task=...)."
+        ) from error
+
+
+def _met_again(path: str, definition: str) -> UserCode:
+    """Return code in another process, where it must be the same: a file may have been edited in between."""
+    code = UserCode.of(found_by(path), path)
+    if code.definition != definition:
+        raise TaskError(
+            f"the code of {path!r} is not what the study was started with: its file was edited while the study ran. "
+            "Stop the study and start it again: under a new name, or with the code as it was."
+        )
+    return code
+
+
+def accepts(function: Any, argument: str) -> bool:
+    """Return whether a function, or a module of torch, has an argument of this name."""
+    try:
+        return argument in inspect.signature(getattr(function, "forward", function)).parameters
+    except (ValueError, TypeError):  # a builtin without a signature
+        return False
