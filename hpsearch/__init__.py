@@ -21,6 +21,7 @@ _HOMES = {
     "ImageClassification": "hpsearch.tasks",
     "EarlyStopping": "hpsearch.policy.early_stopping",
     "SuccessiveHalving": "hpsearch.policy.successive_halving",
+    "FineTuneSearchCV": "hpsearch.estimator",
     "Study": "hpsearch.study",
     "Result": "hpsearch.result",
     "load": "hpsearch.loading",
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from hpsearch import errors as errors
     from hpsearch.data import Holdout as Holdout
     from hpsearch.errors import HpsearchError as HpsearchError
+    from hpsearch.estimator import FineTuneSearchCV as FineTuneSearchCV
     from hpsearch.loading import load as load
     from hpsearch.loading import studies as studies
     from hpsearch.policy.early_stopping import EarlyStopping as EarlyStopping
