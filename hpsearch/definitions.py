@@ -31,8 +31,8 @@ def code_definition(value: Any) -> str:
     """Return 32 hexadecimal digits of what a function, a class or a callable object computes.
 
     Its code counts, with default arguments, what it closes over, and the user's own functions, classes and constants
-    that it names. Comments, the words of docstrings, line breaks and what it is called do not; of installed packages only
-    the names of what is used. Under another version of Python the same code has another digest.
+    that it names. Comments, the words of docstrings, line breaks and what it is called do not; of installed packages
+    only the names of what is used. Under another version of Python the same code has another digest.
     """
     text = json.dumps(_Walk().of(value), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -20,7 +20,7 @@ TABLE = {"a": [1, 2]}
 
 
 def helper(x):
-    """Scale."""
+    '''Scale.'''
     return x * SCALE
 
 
@@ -95,7 +95,7 @@ def test_all_that_is_used_counts(before: str, after: str) -> None:
     "before, after",
     [
         ("def helper(x):", "# a remark\ndef helper(x):  # another"),
-        ('"""Scale."""', '"""Say what it does.\n\n    At length.\n    """'),
+        ("'''Scale.'''", "'''Say what it does.\n\n    At length.\n    '''"),
         ("    return x * SCALE", "\n    return (\n        x * SCALE\n    )"),
         ("return 1\n", "return 2\n"),
     ],
