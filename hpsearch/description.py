@@ -35,6 +35,9 @@ class Description:
         checkpoint_every, checkpoint_bytes: Seconds between checkpoints, and what they may take on the disk.
         facts: Rows, classes, kind and versions, for the reader.
         numerics: What the workers honour, once resolved.
+        models: Of a study that chooses among pretrained models, by choice: what it is read from ("source"), and the
+            digests "model", "data" and "test_data"; None of any other. `model`, `data` and `test_data` are then those
+            of the default choice.
         goal: Arguments of the last `run`, for `resume`.
         test: Scores on the test rows, by digest of (config, stop point): each is computed once.
     """
@@ -65,6 +68,7 @@ class Description:
     numerics: Mapping[str, Any] | None = None
     goal: Mapping[str, Any] | None = None
     test: Mapping[str, Any] | None = None
+    models: Mapping[str, Mapping[str, str | None]] | None = None
     format: int = FORMAT
 
     @classmethod
@@ -114,6 +118,7 @@ class Description:
             numerics=numerics,
             goal=goal,
             test=test,
+            models=_models(study),
         )
 
     @property
@@ -171,6 +176,9 @@ CONTRACT = {
 }
 """What may not change under a study's name, and how to call it; sampler and pruner may."""
 
+OF_A_CHOICE = ("model", "data", "test_data")
+"""What is compared model by model where there are several."""
+
 DIGESTS = ("model", "data", "test_data", "folds", "definitions")
 """Those of which only that they changed can be said."""
 
@@ -180,14 +188,43 @@ def difference(stored: Description, given: Description) -> str:
     space = Space.from_json(stored.space).difference(Space.from_json(given.space))
     code = _changed_code(stored.task, given.task)
     found = ([f"the space: {space}"] if space else []) + code
+    chooses = stored.models is not None or given.models is not None
     for name, words in CONTRACT.items():
-        if name == "model" and code:
-            continue  # the model's digest covers its code
+        if (chooses and name in OF_A_CHOICE) or (code and name == "model"):  # the model's digest covers its code
+            continue
         before, now = getattr(stored, name), getattr(given, name)
         if before != now:
             shown = "" if name in DIGESTS else f", which was {before!r} and is {now!r}"
             found.append(words + shown)
-    return "; ".join(found)
+    return "; ".join([*found, *_changed_models(stored.models or {}, given.models or {})])
+
+
+def _changed_models(stored: Mapping[str, Mapping[str, Any]], given: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return what has changed of models that both studies choose among; other choices are another space."""
+    both = [choice for choice in stored if choice in given]
+    found = []
+    for name in OF_A_CHOICE:
+        changed = [choice for choice in both if stored[choice][name] != given[choice][name]]
+        if changed and name != "model" and len(changed) == len(both):  # the rows themselves, whoever encodes them
+            found.append(CONTRACT[name])
+        elif changed:
+            words = "the pretrained model" if name == "model" else "the encoding of rows for the model"
+            found += [f"{words} {choice!r} (its content differs)" for choice in changed]
+    return found
+
+
+def _models(study: "Study") -> dict[str, dict[str, str | None]] | None:
+    if study.choices is None:
+        return None
+    return {
+        choice: {
+            "source": study.choices.sources[choice],
+            "model": prepared.model_digest,
+            "data": prepared.data_digest,
+            "test_data": prepared.test_digest,
+        }
+        for choice, prepared in study.prepared_choices.items()
+    }
 
 
 def _changed_code(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:

@@ -90,6 +90,9 @@ def load(
         checkpoint_bytes=description.checkpoint_bytes,
     )
     study.cv_name = description.cv
+    if study.choices is not None and description.models is not None:
+        sources = {choice: str(each["source"]) for choice, each in description.models.items()}
+        study.choices = study.choices.found_at(sources)
     study.folder = place.resolve()  # where it is now, under whatever name its folder has
     return study
 

@@ -33,6 +33,7 @@ def write_card(folder: Path, result: "Result", trial: Trial, refit: "Refit", tes
 def _facts(result: "Result", trial: Trial, refit: "Refit", test: Mapping[str, float] | None) -> dict[str, Any]:
     description = Description.from_json(result.study.store().description)
     summary = result.summary(trial.number)
+    prepared = result.study.prepared_for(trial.config)
     return {
         "hpsearch": __version__,
         "study": result.study.name,
@@ -47,15 +48,15 @@ def _facts(result: "Result", trial: Trial, refit: "Refit", test: Mapping[str, fl
             "metrics": dict(summary.metrics),
         },
         "test": None if test is None else {"rows": description.facts["test_rows"], "metrics": dict(test)},
-        "data": {"train": description.data, "test": description.test_data, "folds": description.folds},
+        "data": {"train": prepared.data_digest, "test": prepared.test_digest, "folds": description.folds},
         "classes": description.facts["classes"],
-        "pretrained_model": description.model,
-        "numerics": description.numerics,
+        "pretrained_model": prepared.model_digest,
+        "numerics": result.study.numerics_for(trial.config).to_dict(),
     }
 
 
 def _page(result: "Result", trial: Trial, facts: Mapping[str, Any]) -> str:
-    model = str(getattr(result.study.task, "model", "a model"))
+    model = result.study.model_of(trial.config)
     base, on_hub = (Path(model).name, False) if Path(model).exists() else (model, True)
     pipeline, _ = PIPELINES.get(type(result.study.task).__name__, (None, ""))
     code = result.study.task.how_to_load(facts["config"])

@@ -321,13 +321,8 @@ class Result:
             evidence=evidence,
             test_scores=test,
             test_is_to_come=with_test and is_early,
-            numerics=description.numerics or {},
-            fingerprints={
-                "data": description.data,
-                "test data": description.test_data or "none",
-                "model": description.model,
-                "folds": description.folds,
-            },
+            numerics=self._numerics(description),
+            fingerprints=_fingerprints(description),
             logs=self._logs(),
         )
 
@@ -386,8 +381,18 @@ class Result:
         return found
 
     def _task_text(self) -> str:
-        task = self.study.task
-        return f"{type(task).__name__} of {Path(str(getattr(task, 'model', 'a model'))).name}"
+        task, choices = self.study.task, self.study.choices
+        if choices is not None and len(choices.sources) > 1:
+            return f"{type(task).__name__} of one of {len(choices.sources)} pretrained models"
+        return f"{type(task).__name__} of {Path(self.study.model_of(self.study.example_config())).name}"
+
+    def _numerics(self, description: Description) -> Mapping[str, Any]:
+        """Return the study's numerics, with the attention of each of its models where they differ in it."""
+        numerics = description.numerics or {}
+        attention = {choice: prepared.attention for choice, prepared in self.study.prepared_choices.items()}
+        if not numerics or len(set(attention.values())) < 2:
+            return numerics
+        return {**numerics, "attention": ", ".join(f"{kernel} ({choice})" for choice, kernel in attention.items())}
 
     def _facts(self, description: Description) -> Mapping[str, Any]:
         facts = description.facts
@@ -409,6 +414,19 @@ class Result:
         for path in sorted((self.study.folder / "logs").glob("trial-*.log")):
             found.setdefault(int(path.name.split("-")[1]), f"logs/{path.name}")
         return found
+
+
+def _fingerprints(description: Description) -> dict[str, str]:
+    """Return what was hashed to its digest; of several pretrained models, each with the rows as it sees them."""
+    if description.models is None:
+        found = {"data": description.data, "test data": description.test_data or "none", "model": description.model}
+        return {**found, "folds": description.folds}
+    found = {}
+    for choice, digests in description.models.items():
+        found |= {f"model {choice}": str(digests["model"]), f"data for {choice}": str(digests["data"])}
+        if digests["test_data"] is not None:
+            found[f"test data for {choice}"] = str(digests["test_data"])
+    return {**found, "folds": description.folds}
 
 
 def _replace_folder(new: Path, target: Path) -> None:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from hpsearch.runtime.refit import Refit, Scores
     from hpsearch.tasks import Prepared, Task
     from hpsearch.tasks.choices import ModelChoices
+    from hpsearch.tasks.frozen_layers import LayeredModel
     from hpsearch.training.numerics import Numerics
 
 logger = logging.getLogger("hpsearch")
@@ -191,6 +192,7 @@ class Study:
         seconds = parse_duration(timeout)
         if trials is not None:
             _check_whole("trials", trials, 1)
+        self._check_models()
         sampler = resolve_sampler(self.sampler, self.space, self.objective.name, self.seed)
         if trials is None and seconds is None and not sampler.is_finite:
             raise UsageError(
@@ -251,9 +253,27 @@ class Study:
 
         Of a study that chooses among pretrained models, those of the default choice.
         """
+        from hpsearch.tasks.frozen_layers import fitted_space
+
         if self.choices is not None:
-            return self.prepared_choices[self.choices.default]
-        return self.task.prepare(cache_folder())
+            prepared = self.prepared_choices[self.choices.default]
+        else:
+            prepared = self.task.prepare(cache_folder())
+        if self.space.is_shipped:
+            space = fitted_space(self.space, self._models(prepared))
+            if space != self.space:
+                logger.warning("The space is fitted to the model's layers: %s.", self.space.difference(space))
+            self.space = space
+        return prepared
+
+    def _models(self, prepared: "Prepared") -> "list[LayeredModel]":
+        """Return the models of the study with the number of their layers; `prepared` is that of the task's own."""
+        from hpsearch.tasks.frozen_layers import LayeredModel
+
+        if self.choices is None:
+            return [LayeredModel(prepared.source, {}, prepared.layers)]
+        name = self.choices.name
+        return [LayeredModel(each, {name: each}, found.layers) for each, found in self.prepared_choices.items()]
 
     @cached_property
     def prepared_choices(self) -> "Mapping[str, Prepared]":
@@ -264,6 +284,13 @@ class Study:
         """Return the rows as they are encoded for a configuration's model."""
         choice = self.task.model_choice(config)
         return self.prepared if choice is None else self.prepared_choices[choice]
+
+    def model_of(self, config: Mapping[str, Any]) -> str:
+        """Return what a configuration's pretrained model is read from: a folder, or a name on the hub."""
+        choice = self.task.model_choice(config)
+        if self.choices is None or choice is None:
+            return str(getattr(self.task, "model", "a model"))
+        return self.choices.sources[choice]
 
     def complete(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return a configuration with every hyperparameter, as it is trained.
@@ -385,6 +412,14 @@ class Study:
                     known[name].check(edge)
                 except UsageError as error:
                     raise SpaceError(f"The space's {name} reaches a value that no run can have. {error}") from error
+
+    def _check_models(self) -> None:
+        """Find, with the models read and before anything is trained, what of the space does not fit them."""
+        from hpsearch.tasks.frozen_layers import check_frozen_layers
+
+        check_frozen_layers(self.space, self._models(self.prepared))
+        for config in self._enqueued:
+            self.space.validate(config, "the enqueued configuration")
 
     def _check_pruner(self) -> None:
         """Find a misspelt pruner before anything is read; objects are looked at when the study is run."""
@@ -561,10 +596,12 @@ class Study:
     def example_config(self) -> dict[str, Any]:
         """Return a training config of the space, of the default choice of a model: what workers warm up with."""
         values: dict[str, Any] = {}
-        for name, parameter in self.space.parameters.items():
-            if self.space.is_active(name, values):
-                is_choice = self.choices is not None and self.choices.name == name
-                values[name] = self.choices.default if self.choices is not None and is_choice else parameter.edges()[0]
+        for name in self.space.parameters:
+            parameter = self.space.alternative(name, values)
+            if self.choices is not None and self.choices.name == name:
+                values[name] = self.choices.default
+            elif parameter is not None:
+                values[name] = parameter.edges()[0]
         return self.complete({**values, **self.space.fixed})
 
     def stored_numerics(self) -> "Numerics":

@@ -21,7 +21,7 @@ from optuna.trial import TrialState as OptunaState
 from hpsearch.errors import SpaceError
 from hpsearch.policy.axis import reports_at_end
 from hpsearch.records import History, Trial, TrialState
-from hpsearch.space import Categorical, Float, Int, Space
+from hpsearch.space import Alternatives, Categorical, Float, Int, Space
 
 EPOCH = datetime.datetime(2000, 1, 1)
 """The time every projected trial carries: a proposal depends on what happened, not on when."""
@@ -52,10 +52,17 @@ def distributions(space: Space, params: Mapping[str, Any]) -> dict[str, BaseDist
     range widened to hold it, because Optuna refuses to store it otherwise.
     """
     found = {}
-    for name, parameter in space.parameters.items():
+    for name, searched in space.parameters.items():
         if name in params:
-            found[name] = _holding(distribution(parameter), params[name])
+            found[name] = _holding(distribution(_alternative(space, searched, name, params)), params[name])
     return found
+
+
+def _alternative(space: Space, searched: Any, name: str, params: Mapping[str, Any]) -> Any:
+    """Return the parameter that a value is of: of several alternatives, the one that exists beside the others."""
+    if not isinstance(searched, Alternatives):
+        return searched
+    return searched.kept(space.alternative(name, params) or searched.alternatives[0])
 
 
 def _holding(plain: BaseDistribution, value: Any) -> BaseDistribution:

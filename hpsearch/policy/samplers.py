@@ -7,9 +7,10 @@ from typing import Any, Protocol
 import optuna
 
 from hpsearch.errors import UsageError, nearest
+from hpsearch.policy.alternatives_sampler import AlternativesSampler
 from hpsearch.policy.projection import Projection
 from hpsearch.records import History, ask_seed
-from hpsearch.space import Categorical, Float, Grid, Int, Space
+from hpsearch.space import Alternatives, Categorical, Float, Grid, Int, Space
 
 
 class Sampler(Protocol):
@@ -149,6 +150,8 @@ def resolve_sampler(
         UsageError: The name is unknown, or a sampler object keeps what it has learnt where it cannot be restored from.
         SpaceError: A grid over a continuous range without points.
     """
+    if any(isinstance(searched, Alternatives) for searched in space.parameters.values()):
+        return AlternativesSampler(space, lambda separate: resolve_sampler(sampler, separate, objective, seed))
     if isinstance(sampler, optuna.samplers.BaseSampler):
         _refuse_lost_state(sampler)
         return OptunaSampler(space, objective, seed, lambda _: sampler)

@@ -208,6 +208,8 @@ def _setting_cell(summary: TrialSummary, name: str) -> str:
 
 def _range(parameter: Mapping[str, Any]) -> str:
     """Return in words what the space says of a hyperparameter."""
+    if "alternatives" in parameter:
+        return "; ".join(_range(each) for each in parameter["alternatives"])
     if "choices" in parameter:
         text = ", ".join(escaped(setting(choice)) for choice in parameter["choices"])
     else:

@@ -140,6 +140,10 @@ def hover_text(summary: TrialSummary, objective: str, label: str, parameters: It
 
 
 def shortened(text: str, length: int = 40) -> str:
+    """Return a text cut to a length; of a path, its last part is what tells it from others."""
+    folder, slash, name = text.rpartition("/")
+    if len(text) > length and slash and " " not in folder and len(name) + 2 <= length:
+        return f"…/{name}"
     return text if len(text) <= length else text[: length - 1] + "…"
 
 

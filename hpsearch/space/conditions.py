@@ -4,6 +4,7 @@ import math
 import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any, TypeAlias
 
 from hpsearch.errors import SpaceError
@@ -13,7 +14,7 @@ Scalar: TypeAlias = bool | int | float | str | None
 
 
 def scalar(value: Any) -> Scalar:
-    """Return `value` as a plain Python scalar (NumPy's numbers become Python's).
+    """Return `value` as a plain Python scalar (NumPy's numbers become Python's, a path its text).
 
     Raises:
         SpaceError: It is not finite, or neither None, a bool, a number nor a string.
@@ -21,6 +22,8 @@ def scalar(value: Any) -> Scalar:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
+        return str(value)
+    if isinstance(value, PurePath):
         return str(value)
     if isinstance(value, numbers.Integral):
         return int(value)

@@ -33,7 +33,7 @@
     when = { lr_scheduler_type = "warmup_stable_decay" }    # exists only there; a list means any of its values
 
 Only `[parameters]` is needed. The keys of a parameter are listed in `tables.py`. TOML has no null: leave out what is to
-be None.
+be None. Alternatives under one name are tables under `[[parameters.NAME]]`, in two square brackets, each with a `when`.
 """
 
 import tomllib
@@ -44,10 +44,10 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.errors import SpaceError, nearest
+from hpsearch.space.alternatives import Searched
 from hpsearch.space.conditions import Scalar
-from hpsearch.space.parameters import Parameter
 from hpsearch.space.space import Space
-from hpsearch.space.tables import read_parameter
+from hpsearch.space.tables import read_parameter, read_searched
 
 _KEYS = ("title", "source", "default", "parameters")
 
@@ -71,7 +71,9 @@ def read_space(source: str | Path) -> Space:
             f"There is no search space {source!r}.{nearest(source, shipped)} hpsearch has "
             f"{', '.join(sorted(shipped))}; a file of your own is named by its path, which ends in .toml."
         )
-    return _parse(shipped[source], f"search_spaces/{source}.toml")
+    space = _parse(shipped[source], f"search_spaces/{source}.toml")
+    space.is_shipped = True
+    return space
 
 
 def _shipped() -> Mapping[str, Traversable]:
@@ -101,11 +103,7 @@ def _parse(file: Traversable, where: str) -> Space:
     tables = _table(document.get("parameters"), where, "parameters")
     default = _table(document["default"], where, "default") if "default" in document else None
     parameters = {name: _parameter(table, f"{where}: parameters.{name}") for name, table in tables.items()}
-    sources = {
-        name: _text(table["source"], f"{where}: parameters.{name}.source")
-        for name, table in tables.items()
-        if isinstance(table, Mapping) and "source" in table
-    }
+    sources = {name: text for name, table in tables.items() if (text := _sources(name, table, where))}
     try:
         space = Space(default=default, **parameters)
     except SpaceError as error:
@@ -114,7 +112,12 @@ def _parse(file: Traversable, where: str) -> Space:
     return space.documented(title, _text(document.get("source", ""), f"{where}: source"), sources)
 
 
-def _parameter(table: Any, where: str) -> Parameter | Scalar:
+def _parameter(table: Any, where: str) -> Searched | Scalar:
+    if _is_tables(table):
+        try:
+            return read_searched([{key: value for key, value in each.items() if key != "source"} for each in table])
+        except SpaceError as error:
+            raise SpaceError(f"{where}: {error}") from None
     if not isinstance(table, Mapping):
         fixed: Scalar = table  # Space checks it, as it checks any fixed value
         return fixed
@@ -122,6 +125,17 @@ def _parameter(table: Any, where: str) -> Parameter | Scalar:
         return read_parameter({key: value for key, value in table.items() if key != "source"})
     except SpaceError as error:
         raise SpaceError(f"{where}: {error}") from None
+
+
+def _is_tables(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(each, Mapping) for each in value)
+
+
+def _sources(name: str, table: Any, where: str) -> str:
+    """Return where a table's numbers come from, or those of each of several alternatives."""
+    tables = table if _is_tables(table) else [table]
+    texts = [each["source"] for each in tables if isinstance(each, Mapping) and "source" in each]
+    return " ".join(dict.fromkeys(_text(text, f"{where}: parameters.{name}.source") for text in texts))
 
 
 def _table(value: Any, where: str, key: str) -> Mapping[str, Any]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from hpsearch.errors import SpaceError
 from hpsearch.space.conditions import Scalar
+from hpsearch.space.parameters import Parameter
 
 if TYPE_CHECKING:
     from hpsearch.space.space import Space
@@ -41,15 +42,16 @@ def check_points(points: int | None) -> None:
 
 
 def enumerate_grid(space: "Space", points: int | None) -> Iterator[dict[str, Scalar]]:
-    """Return the points of a space's grid, each once; see `Space.grid`."""
+    """Return the points of the grid of a space without alternatives, each once; see `Space.grid`."""
     check_points(points)
     values: dict[str, tuple[Scalar, ...]] = {}
-    for name, parameter in space.parameters.items():
+    parameters = {name: parameter for name, parameter in space.parameters.items() if isinstance(parameter, Parameter)}
+    for name, parameter in parameters.items():
         try:
             values[name] = parameter.grid_values(points)
         except SpaceError as error:
             raise SpaceError(f"{name}: {error}") from None
-    least = math.prod(len(values[name]) for name, parameter in space.parameters.items() if not parameter.conditions)
+    least = math.prod(len(values[name]) for name, parameter in parameters.items() if not parameter.conditions)
     if least > LARGEST_GRID:
         sizes = ", ".join(f"{name} {len(values[name])}" for name in values)
         raise SpaceError(

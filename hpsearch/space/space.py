@@ -2,27 +2,30 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from hpsearch.errors import SpaceError, nearest
+from hpsearch.space.alternatives import Alternatives, Searched, alternatives_of, is_alternatives
 from hpsearch.space.conditions import Condition, Scalar, same, scalar
 from hpsearch.space.grid import enumerate_grid
 from hpsearch.space.parameters import Parameter
-from hpsearch.space.tables import read_parameter, write_parameter
+from hpsearch.space.tables import read_searched, write_searched
 
 
 class Space:
     """A search space. It is immutable; two are equal when they are searched alike.
 
     `Space(learning_rate=Float(1e-6, 1e-3, log=True), epochs=Int(1, 4), warmup_ratio=0.1)`: a plain value is fixed.
+    A list of parameters, each with a `when`, is several alternatives under one name, of which at most one exists.
 
     Args:
         default: Values of the searched parameters that the literature would take: the first trial of a study, and
             what its winner is measured against. It must lie in the space.
-        parameters: Name of the hyperparameter to a `Float`, `Int` or `Categorical`, or to a fixed value.
+        parameters: Name of the hyperparameter to a `Float`, `Int` or `Categorical`, to a list of them, or to a fixed
+            value.
 
     Attributes:
         parameters: The searched ones by name, in the order given, but parents before what depends on them.
@@ -37,14 +40,25 @@ class Space:
             have, conditions run in a circle, or the default lies outside the space.
     """
 
-    def __init__(self, /, *, default: Mapping[str, Any] | None = None, **parameters: Parameter | Scalar) -> None:
+    is_shipped = False
+    """Whether it is one of hpsearch's own, which is fitted to the model it is used with."""
+
+    def __init__(
+        self,
+        /,
+        *,
+        default: Mapping[str, Any] | None = None,
+        **parameters: Searched | Sequence[Parameter] | Scalar,
+    ) -> None:
         self._fixed: dict[str, Scalar] = {}
-        searched: dict[str, Parameter] = {}
+        searched: dict[str, Searched] = {}
         for name, value in parameters.items():
             if not name.isidentifier():
                 raise SpaceError(f"{name!r} cannot name a hyperparameter; use letters, digits and underscores.")
-            if isinstance(value, Parameter):
+            if isinstance(value, Parameter | Alternatives):
                 searched[name] = value
+            elif is_alternatives(value):
+                searched[name] = _alternatives(name, value, parameters)
             else:
                 self._fixed[name] = _fixed(name, value)
         _check_conditions(searched, self._fixed)
@@ -67,7 +81,7 @@ class Space:
         return space
 
     @property
-    def parameters(self) -> Mapping[str, Parameter]:
+    def parameters(self) -> Mapping[str, Searched]:
         return MappingProxyType(self._parameters)
 
     @property
@@ -89,7 +103,29 @@ class Space:
         """
         if name in self._fixed:
             return True
-        return all(self._holds(condition, values) for condition in self._parameters[name].conditions)
+        return self.alternative(name, values) is not None
+
+    def alternative(self, name: str, values: Mapping[str, Any]) -> Parameter | None:
+        """Return what a searched hyperparameter is where the others have `values`; None where it does not exist."""
+        for parameter in alternatives_of(self._parameters[name]):
+            if all(self._holds(condition, values) for condition in parameter.conditions):
+                return parameter
+        return None
+
+    def reachable(self, name: str, values: Mapping[str, Any]) -> tuple[Parameter, ...]:
+        """Return what a searched hyperparameter may be where some others have `values`, whatever the rest have."""
+        return tuple(
+            parameter
+            for parameter in alternatives_of(self._parameters[name])
+            if all(self._may_hold(condition, values) for condition in parameter.conditions)
+        )
+
+    def _may_hold(self, condition: Condition, values: Mapping[str, Any]) -> bool:
+        known = {**self._fixed, **values}
+        if condition.name in known:
+            return condition.holds(known[condition.name])
+        parents = self.reachable(condition.name, values)
+        return any(parent.contains(value) for parent in parents for value in condition.values)
 
     def _holds(self, condition: Condition, values: Mapping[str, Any]) -> bool:
         if condition.name in self._fixed:
@@ -126,14 +162,13 @@ class Space:
                     "leave it out, or search over both."
                 )
         params: dict[str, Scalar] = {}
-        for name, parameter in self._parameters.items():
-            active = self.is_active(name, params)
-            if active and name not in config:
+        for name, searched in self._parameters.items():
+            parameter = self.alternative(name, params)
+            if parameter is not None and name not in config:
                 raise SpaceError(f"{source}: {name} is missing; give it a value of {parameter!r}.")
-            if not active and name in config:
-                conditions = " and ".join(map(str, parameter.conditions))
-                raise SpaceError(f"{source}: {name} exists only where {conditions}; leave it out.")
-            if active:
+            if parameter is None and name in config:
+                raise SpaceError(f"{source}: {name} exists only where {_where(searched)}; leave it out.")
+            if parameter is not None:
                 try:
                     params[name] = parameter.read(config[name])
                 except SpaceError as error:
@@ -161,11 +196,16 @@ class Space:
             SpaceError: At once, not while iterating: a `Float` has neither `grid` nor `step` and `points` is None, or
                 the grid is absurdly large.
         """
-        return enumerate_grid(self, points)
+        from hpsearch.space.separation import Separation  # it makes spaces, so it cannot be imported before this class
+
+        if not any(isinstance(searched, Alternatives) for searched in self._parameters.values()):
+            return enumerate_grid(self, points)
+        apart = Separation(self)
+        return (apart.joined(point) for point in enumerate_grid(apart.space, points))
 
     def to_json(self) -> dict[str, Any]:
         """Return the space as plain values that `from_json` reads; parameters in a list, for their order counts."""
-        searched = [{"name": name} | write_parameter(parameter) for name, parameter in self._parameters.items()]
+        searched = [{"name": name} | write_searched(parameter) for name, parameter in self._parameters.items()]
         default = None if self._default is None else dict(self._default)
         found: dict[str, Any] = {"parameters": searched, "fixed": dict(self._fixed), "default": default}
         documentation = {"title": self.title, "source": self.source, "sources": dict(self.sources)}
@@ -175,7 +215,7 @@ class Space:
     def from_json(cls, value: Mapping[str, Any]) -> "Space":
         """Return the space that `to_json` wrote."""
         searched = {
-            table["name"]: read_parameter({key: item for key, item in table.items() if key != "name"})
+            table["name"]: read_searched({key: item for key, item in table.items() if key != "name"})
             for table in value["parameters"]
         }
         space = cls(default=value["default"], **searched, **value["fixed"])
@@ -210,7 +250,7 @@ class Space:
     def _written(self, name: str) -> str:
         """Return text that is equal where two spaces treat the name alike."""
         if name in self._parameters:
-            return _canonical(write_parameter(self._parameters[name]))
+            return _canonical(write_searched(self._parameters[name]))
         return _canonical([self._fixed[name]] if name in self._fixed else None)
 
     def __eq__(self, other: object) -> bool:
@@ -242,17 +282,43 @@ def _fixed(name: str, value: Any) -> Scalar:
         raise SpaceError(f"{name}: {error}") from None
 
 
-def _check_conditions(searched: Mapping[str, Parameter], fixed: Mapping[str, Scalar]) -> None:
+def _alternatives(name: str, value: Any, known: Iterable[str]) -> Searched:
+    for parameter in value:
+        for condition in getattr(parameter, "conditions", ()):
+            _check_known(name, condition, known)  # before they are compared: a misspelt name tells nothing apart
+    try:
+        return value[0] if len(value) == 1 else Alternatives(value)
+    except SpaceError as error:
+        raise SpaceError(f"{name}: {error}") from None
+
+
+def _where(searched: Searched) -> str:
+    return ", or ".join(" and ".join(map(str, each.conditions)) for each in alternatives_of(searched))
+
+
+def _conditions(searched: Searched) -> list[Condition]:
+    return [condition for parameter in alternatives_of(searched) for condition in parameter.conditions]
+
+
+def _check_known(name: str, condition: Condition, known: Iterable[str]) -> None:
+    if condition.name not in known:
+        guess = nearest(condition.name, [other for other in known if other != name])
+        raise SpaceError(
+            f"{name} exists only where {condition}, but the space has no {condition.name!r}.{guess} "
+            "Add it, searched or fixed."
+        )
+
+
+def _check_conditions(searched: Mapping[str, Searched], fixed: Mapping[str, Scalar]) -> None:
     for name, parameter in searched.items():
-        for condition in parameter.conditions:
+        for condition in _conditions(parameter):
             if condition.name == name:
                 raise SpaceError(f"{name} exists only where {condition}: a parameter cannot depend on itself.")
-            if condition.name not in searched and condition.name not in fixed:
-                known = [other for other in (*searched, *fixed) if other != name]
-                guess = nearest(condition.name, known)
+            _check_known(name, condition, (*searched, *fixed))
+            if isinstance(searched.get(condition.name), Alternatives):
                 raise SpaceError(
-                    f"{name} exists only where {condition}, but the space has no {condition.name!r}.{guess} "
-                    "Add it, searched or fixed."
+                    f"{name} exists only where {condition}, and {condition.name} is one of several alternatives, which "
+                    "nothing can depend on; name in its when() what they depend on."
                 )
             if condition.name in searched:
                 for value in condition.values:
@@ -262,13 +328,13 @@ def _check_conditions(searched: Mapping[str, Parameter], fixed: Mapping[str, Sca
                         raise SpaceError(f"{name} exists only where {condition}, which never is: {error}") from None
 
 
-def _parents_first(searched: Mapping[str, Parameter], fixed: Mapping[str, Scalar]) -> dict[str, Parameter]:
+def _parents_first(searched: Mapping[str, Searched], fixed: Mapping[str, Scalar]) -> dict[str, Searched]:
     """Return the parameters in the order given, but each after all that its conditions name."""
-    ordered: dict[str, Parameter] = {}
+    ordered: dict[str, Searched] = {}
     waiting = dict(searched)
     while waiting:
         for name, parameter in waiting.items():
-            if all(condition.name in ordered or condition.name in fixed for condition in parameter.conditions):
+            if all(condition.name in ordered or condition.name in fixed for condition in _conditions(parameter)):
                 ordered[name] = waiting.pop(name)
                 break
         else:

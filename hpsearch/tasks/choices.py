@@ -19,13 +19,18 @@ class ModelChoices:
         name: The hyperparameter that chooses.
         sources: What the space calls a model to what it is read from: a folder's absolute path, as it was when this
             was made, or a name on the hub.
-        default: The choice that the literature default takes: the task's own model where it is one of them, else the
-            first.
+        own: What the task's own model is read from.
     """
 
     name: str
     sources: Mapping[str, str]
-    default: str
+    own: str
+
+    @property
+    def default(self) -> str:
+        """The choice that the literature default takes: the task's own model if it is one of them, else the first."""
+        found = [choice for choice, source in self.sources.items() if source == self.own]
+        return found[0] if found else next(iter(self.sources))
 
     @classmethod
     def of(cls, task: Task, space: Space) -> "ModelChoices | None":
@@ -47,9 +52,7 @@ class ModelChoices:
                 f"The space's {name} is {parameter!r}, and every configuration must have one: use "
                 f"{name}=hp.Categorical([...]) without a condition."
             )
-        sources = {choice: _source_of(choice) for choice in choices}
-        own = str(getattr(task, name, ""))
-        return cls(name, sources, next((choice for choice, source in sources.items() if source == own), choices[0]))
+        return cls(name, {choice: _source_of(choice) for choice in choices}, str(getattr(task, name, "")))
 
     def found_at(self, sources: Mapping[str, str]) -> "ModelChoices":
         """Return the same choices, each read from where it was in an earlier process if that is still a folder."""
@@ -63,11 +66,12 @@ class ModelChoices:
             DataError: The rows cannot be learned from.
             TaskError: One or several of the models cannot be used; the message names them.
         """
+        prepare = task.preparation(cache)
         prepared: dict[str, Prepared] = {}
         errors: list[str] = []
         for choice in dict.fromkeys([self.default, *self.sources]):
             try:
-                prepared[choice] = task.choosing(self.sources[choice]).prepare(cache)
+                prepared[choice] = prepare(task.choosing(self.sources[choice]))
             except TaskError as error:
                 errors.append(f"The space chooses {self.name}={choice!r}, which cannot be used: {error}")
         if errors:

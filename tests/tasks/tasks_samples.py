@@ -1,6 +1,7 @@
 """Tiny models, tokenizers and rows that the tests of this room are made of. Nothing is downloaded."""
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,10 +92,12 @@ def save_base(name: str, folder: Path, **changed: Any) -> Path:
     return folder
 
 
-def save_tokenizer(folder: Path, *, pad: bool = True, pairs: bool = True, **settings: Any) -> Path:
-    """Write a tokenizer of whole words: [PAD] 0, [UNK] 1, [CLS] 2, [SEP] 3, <end> 5, then `WORDS`."""
+def save_tokenizer(
+    folder: Path, *, pad: bool = True, pairs: bool = True, words: Sequence[str] = WORDS, **settings: Any
+) -> Path:
+    """Write a tokenizer of whole words: [PAD] 0, [UNK] 1, [CLS] 2, [SEP] 3, <end> 5, then `words`."""
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "<end>"]
-    vocabulary = {word: code for code, word in enumerate([*special, *WORDS])}
+    vocabulary = {word: code for code, word in enumerate([*special, *words])}
     built = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     built.pre_tokenizer = pre_tokenizers.Whitespace()
     if pairs:
