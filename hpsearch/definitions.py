@@ -31,8 +31,8 @@ def code_definition(value: Any) -> str:
     """Return 32 hexadecimal digits of what a function, a class or a callable object computes.
 
     Its code counts, with default arguments, what it closes over, and the user's own functions, classes and constants
-    that it names. Comments, docstrings, line breaks and what it is called do not; of installed packages only the names
-    of what is used. Under another version of Python the same code has another digest.
+    that it names. Comments, the words of docstrings, line breaks and what it is called do not; of installed packages
+    only the names of what is used. Under another version of Python the same code has another digest.
     """
     text = json.dumps(_Walk().of(value), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
@@ -122,9 +122,9 @@ class _Walk:
         return self._object(value)
 
     def _code(self, code: types.CodeType, text: str | None = None) -> Any:
-        """Return a piece of code, without the docstring that it begins with."""
-        first = code.co_consts[:1] == (text,) and text is not None
-        constants = [self.of(constant) for constant in code.co_consts[int(first) :]]
+        """Return a piece of code; the words of the docstring that it begins with do not count."""
+        has_text = text is not None and code.co_consts[:1] == (text,)
+        constants = [self.of(constant) for constant in code.co_consts[int(has_text) :]]
         return [code.co_code.hex(), list(code.co_names), constants]
 
     def _function(self, function: types.FunctionType) -> Any:

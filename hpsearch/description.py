@@ -196,10 +196,8 @@ def difference(stored: Description, given: Description) -> str:
     found = ([f"the space: {space}"] if space else []) + code
     chooses = stored.models is not None or given.models is not None
     for name, words in CONTRACT.items():
-        if chooses and name in OF_A_CHOICE:
+        if (chooses and name in OF_A_CHOICE) or (code and name == "model"):  # the model's digest covers its code
             continue
-        if name == "model" and code:
-            continue  # the model's digest covers its code
         before, now = getattr(stored, name), getattr(given, name)
         if before != now:
             shown = "" if name in DIGESTS else f", which was {before!r} and is {now!r}"

@@ -8,6 +8,7 @@ baseline that costs a second: logistic regression on the spectrum (32 bands of t
 """
 
 import argparse
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -48,19 +49,21 @@ def _wave(kind: str, random: np.random.Generator) -> np.ndarray:
 class SoundNet(nn.Module):
     def __init__(self, width: int = 16, depth: int = 3, kernel: int = 9, classes: int = len(KINDS)):
         super().__init__()
-        steps = []
-        for step in range(depth):
-            before, after = (1 if step == 0 else width * 2 ** (step - 1)), width * 2**step
-            steps += [nn.Conv1d(before, after, kernel, stride=2, padding=kernel // 2), nn.BatchNorm1d(after), nn.ReLU()]
-        self.steps = nn.Sequential(*steps)
-        self.head = nn.Linear(2 * after, classes)
+        widths = [1, *(width * 2**step for step in range(depth))]
+        self.steps = nn.ModuleList(
+            nn.Sequential(
+                nn.Conv1d(before, after, kernel, stride=2, padding=kernel // 2), nn.BatchNorm1d(after), nn.ReLU()
+            )
+            for before, after in pairwise(widths)
+        )
+        self.head = nn.Linear(2 * widths[-1], classes)
 
     def forward(self, waves, lengths):
-        found = self.steps(waves.unsqueeze(1))
-        ends = torch.div(lengths - 1, 2 ** (len(self.steps) // 3), rounding_mode="floor") + 1  # after the strides
-        inside = (torch.arange(found.shape[2], device=waves.device) < ends.unsqueeze(1)).unsqueeze(1)
-        mean = (found * inside).sum(dim=2) / ends.unsqueeze(1)
-        return self.head(torch.cat([mean, (found * inside).amax(dim=2)], dim=1))
+        found, lengths = waves.unsqueeze(1), lengths.unsqueeze(1)
+        for step in self.steps:
+            found, lengths = step(found), (lengths + 1) // 2
+            found = found * (torch.arange(found.shape[2], device=waves.device) < lengths).unsqueeze(1)  # no padding
+        return self.head(torch.cat([found.sum(dim=2) / lengths, found.amax(dim=2)], dim=1))
 
 
 def study(rows: int = 240, folder: str | Path = "runs", seed: int = 0) -> hp.Study:

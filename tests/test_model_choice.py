@@ -19,9 +19,10 @@ import hpsearch as hp
 from hpsearch.errors import SpaceError, StudyChangedError, TaskError
 from hpsearch.metrics import probabilities
 from hpsearch.records import Origin, Segment, TrialState
-from hpsearch.runtime.messages import Evaluated, Train
+from hpsearch.runtime.messages import Evaluated, Probe, Train
 from hpsearch.runtime.worker import BASES_KEPT, Worker
 from hpsearch.study import Study
+from hpsearch.training.numerics import detect_environment, resolve_numerics
 
 GOOD, BAD = ("great", "loved", "fine"), ("awful", "hated", "dull")
 LAYERS = {"bert": 3, "distilbert": 2}
@@ -226,6 +227,19 @@ def test_a_worker_holds_few_models_and_lets_go_of_others(
         assert next(reversed(bases)) == str(place / name)
         assert len(bases) <= kept
     assert (first() is None) == (kept == 1)
+
+
+def test_the_memory_is_probed_for_each_model_at_the_largest_batch(place: Path, tmp_path: Path) -> None:
+    study = study_of(place, tmp_path, space_of(place, batch_size=hp.Categorical([4, 16])))
+    configs = study._each_choice(study._largest_config())
+    assert [(Path(config["model"]).name, config["batch_size"]) for config in configs] == [
+        ("bert", 16),
+        ("distilbert", 16),
+    ]
+    worker = Worker("cpu")
+    worker.prepare(study.workload(resolve_numerics(detect_environment("cpu"), "fp32")))
+    assert [worker.probe(Probe("choice", config, 16)) for config in configs] == [16, 16]
+    assert list(worker._warm["choice"].bases) == [str(place / "bert"), str(place / "distilbert")]
 
 
 # ---------------------------------------------------------------- what is taken away

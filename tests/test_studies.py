@@ -110,3 +110,34 @@ def test_sentiment_says_what_is_wrong_with_a_table_in_one_paragraph(place: Path)
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not (place / "studies").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name, rows", [("plain_cnn", "100"), ("audio_signals", "60")])
+def test_studies_of_own_models_run_in_small(tmp_path: Path, name: str, rows: str) -> None:
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": "1",
+        "HPSEARCH_CACHE": str(tmp_path / "cache"),
+    }
+    words = ["--trials", "1", "--rows", rows, "--devices", "inline", "--folder", "studies"]
+    command = [sys.executable, str(ROOT / "studies" / f"{name}.py"), *words]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert "0 (default)" in done.stdout
+    assert "logistic regression on the" in done.stdout
+    assert "warning" not in done.stderr.lower()
+
+
+@pytest.mark.parametrize("name, maker", [("plain_cnn", "PlainCNN"), ("audio_signals", "SoundNet")])
+def test_what_a_user_writes_of_their_own_fits_thirty_lines(name: str, maker: str) -> None:
+    import ast
+
+    text = (ROOT / "studies" / f"{name}.py").read_text(encoding="utf-8")
+    own = {node.name: node for node in ast.parse(text).body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
+    parts = [text.splitlines()[own[part].lineno - 1 : own[part].end_lineno] for part in (maker, "study")]
+    lines = [line for part in parts for line in part if line.strip() and not line.strip().startswith(('"""', "#"))]
+    assert len(lines) <= 30

@@ -1,7 +1,7 @@
 """What a task is: rows, a pretrained model, and everything that ties the two together."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -108,6 +108,10 @@ class Task(ABC):
             config: A completed config, which says what model to make where not all configs train the same one: all
                 configs of one `base_key` are served by one learner. None where only targets and weights are asked for.
         """
+
+    def preparation(self, cache: Path) -> "Callable[[Self], Prepared]":
+        """Return what prepares this task with one model after another (`choosing`), its rows read only once."""
+        return lambda chosen: chosen.prepare(cache)
 
     def base_key(self, config: Mapping[str, Any]) -> str:
         """Return what of a completed config decides which base model a worker must hold.

@@ -66,11 +66,12 @@ class ModelChoices:
             DataError: The rows cannot be learned from.
             TaskError: One or several of the models cannot be used; the message names them.
         """
+        prepare = task.preparation(cache)
         prepared: dict[str, Prepared] = {}
         errors: list[str] = []
         for choice in dict.fromkeys([self.default, *self.sources]):
             try:
-                prepared[choice] = task.choosing(self.sources[choice]).prepare(cache)
+                prepared[choice] = prepare(task.choosing(self.sources[choice]))
             except TaskError as error:
                 errors.append(f"The space chooses {self.name}={choice!r}, which cannot be used: {error}")
         if errors:

@@ -2,7 +2,7 @@
 
 import operator
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -149,11 +149,20 @@ class Classification(Task):
         The folders are named by the digest of the rows, of the encoder's settings, and of the versions of what
         encodes: rows that were prepared before are neither audited nor encoded again, unless by other versions.
         """
-        cache = Path(cache).absolute()
-        rows = {"train": self._read(self.train, "train")}
+        return self._prepare(Path(cache).absolute(), *self._rows())
+
+    def preparation(self, cache: Path) -> Callable[[Self], Prepared]:
+        rows, prints = self._rows()
+        return lambda chosen: chosen._prepare(Path(cache).absolute(), rows, prints)
+
+    def _rows(self) -> tuple[dict[Split, Any], dict[Split, str]]:
+        """Return the rows of each split, and the digest of what is read of them."""
+        rows: dict[Split, Any] = {"train": self._read(self.train, "train")}
         if self.test is not None:
             rows["test"] = self._read(self.test, "test")
-        prints = {role: self._fingerprint(each) for role, each in rows.items()}
+        return rows, {role: self._fingerprint(each) for role, each in rows.items()}
+
+    def _prepare(self, cache: Path, rows: dict[Split, Any], prints: dict[Split, str]) -> Prepared:
         warnings = self._audited(cache, rows, prints)
         encoding = learn_labels(self._labels(rows["train"]))
         encoder = self._encoder(rows["train"])
@@ -179,7 +188,7 @@ class Classification(Task):
         )
         return self._tried(prepared, warnings)
 
-    def _audited(self, cache: Path, rows: dict[str, Any], prints: dict[str, str]) -> list[str]:
+    def _audited(self, cache: Path, rows: dict[Split, Any], prints: dict[Split, str]) -> list[str]:
         arguments = [self.group, self.sample_weight, self.label, self._columns(), prints]
         folder = cache / f"audit-{digest([_FORMAT, *arguments])}"
         if not folder.exists():

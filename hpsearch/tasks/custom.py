@@ -189,6 +189,7 @@ class CustomTask(Task):
             test_digest=digests.get("test"),
             model_digest="",
             attention="none",
+            source=self.model,
         )
         return self._tried(prepared, warnings)
 

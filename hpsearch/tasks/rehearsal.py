@@ -38,7 +38,9 @@ def tried(
     with isolated(0):
         model = learner.load_model()
         found = rehearse(learner, model)
-        layers = 0 if learner.custom.head is None else len(learner.layers(model)) - 1
+        layers: int | None = 0 if learner.custom.head is None else len(learner.layers(model)) - 1
+    if layers and learner.custom.arguments:
+        layers = None  # other arguments may make a model of another depth
     same, are_drawn = brought_along(learner.load_model)
     if not are_drawn:
         found.append(

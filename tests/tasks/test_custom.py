@@ -257,9 +257,11 @@ class TestModel:
         assert not torch.equal(first["head.weight"], other["head.weight"])
 
     def test_layers_are_counted_without_norms_and_activations(self, tmp_path):
-        task = hp.CustomTask(functools.partial(Images, depth=2), train=images(), head=["head"])
+        task = hp.CustomTask(lambda: Images(depth=2), train=images(), head=["head"])
         prepared = task.prepare(tmp_path)
         assert prepared.layers == 2
+        assert hp.CustomTask(Images, train=images()).prepare(tmp_path).layers == 0
+        assert hp.CustomTask(Images, train=images(), head="head").prepare(tmp_path).layers is None  # depth is searched
         frozen = fine_tune(task, prepared, freeze_layers=1)
         trained = {name for name, each in frozen.model.named_parameters() if each.requires_grad}
         assert trained == {"body.3.weight", "body.3.bias", "body.4.weight", "body.4.bias", "head.weight", "head.bias"}

@@ -1,0 +1,147 @@
+"""What every task keeps to, whatever it is of: the contract between tasks and the rest."""
+
+import json
+import pickle
+
+import cloudpickle
+import numpy as np
+import pytest
+import torch
+from custom_samples import Images, Two, images, mixed
+from tasks_samples import image_arrays, review_rows
+
+import hpsearch as hp
+from hpsearch.errors import TaskError
+from hpsearch.tasks import Task
+from hpsearch.training.base_model import BaseModel
+from hpsearch.training.numerics import detect_environment, resolve_numerics
+from hpsearch.training.prediction import predict
+from hpsearch.training.random_states import isolated
+
+ROWS, TEST_ROWS = 24, 9
+
+
+@pytest.fixture(params=["text", "image", "custom", "custom pair"])
+def task(request, bert_folder, vit_folder):
+    if request.param == "text":
+        return hp.TextClassification(
+            bert_folder,
+            train=review_rows(ROWS),
+            test=review_rows(TEST_ROWS, seed=1),
+            group="site",
+            sample_weight="weight",
+        )
+    if request.param == "image":
+        return hp.ImageClassification(vit_folder, train=image_arrays(ROWS), test=image_arrays(TEST_ROWS, seed=1))
+    if request.param == "custom":
+        weights = np.linspace(0.5, 2.0, ROWS)
+        return hp.CustomTask(Images, train=images(ROWS), test=images(TEST_ROWS, seed=1), sample_weight=weights)
+    return hp.CustomTask(Two, train=mixed(ROWS), test=mixed(TEST_ROWS, seed=1), group=np.arange(ROWS) // 2)
+
+
+def fields(prepared):
+    return {name: value for name, value in vars(prepared).items() if "folder" not in name}
+
+
+def test_preparing_again_or_elsewhere_finds_the_same(task, tmp_path):
+    first = task.prepare(tmp_path / "one")
+    assert task.prepare(tmp_path / "one") == first
+    assert fields(task.prepare(tmp_path / "two")) == fields(first)
+    assert (first.rows, first.test_rows) == (ROWS, TEST_ROWS)
+    assert first.data_digest != first.test_digest
+
+
+def test_a_learner_gives_what_the_fine_tune_reads(task, tmp_path):
+    prepared = task.prepare(tmp_path)
+    for split, count in (("train", ROWS), ("test", TEST_ROWS)):
+        learner = task.learner(prepared, split, task.complete({}))
+        rows = np.array([2, 0, 2, 1])
+        assert learner.lengths.shape == (count,) and learner.lengths.dtype == np.int64 and learner.lengths.min() >= 1
+        batch = learner.batch(rows, 16)
+        assert all(len(tensor) == 4 and tensor.device.type == "cpu" for tensor in batch.values())
+        targets, weights = learner.targets(rows), learner.weights(rows)
+        assert targets.dtype == torch.int64 and targets.shape == (4,)
+        assert weights is None or (weights.dtype == torch.float32 and weights.shape == (4,))
+        model = learner.load_model()
+        assert all(each.dtype == torch.float32 for each in model.parameters())
+        model.eval()
+        logits = learner.logits(model, batch)
+        assert logits.shape == (4, len(prepared.classes))
+        losses = learner.losses(logits, targets, 0.0)
+        assert losses.shape == (4,) and losses.dtype == torch.float32
+        assert torch.allclose(losses[0], losses[2])
+
+
+def test_what_is_new_is_drawn_by_the_seed_alone(task, tmp_path):
+    learner = task.learner(task.prepare(tmp_path), "train", task.complete({}))
+    base = BaseModel(learner, "cpu")
+    assert base.head
+
+    def drawn(seed):
+        return {name: each.clone() for name, each in base.fresh({}, seed).named_parameters()}
+
+    states = [drawn(seed) for seed in (1, 2, 1)]
+    assert all(torch.equal(states[0][name], each) for name, each in states[2].items())
+    assert any(not torch.equal(states[0][name], states[1][name]) for name in base.head)
+    assert all(torch.equal(states[0][name], each) for name, each in states[1].items() if name not in base.head)
+
+
+def test_making_a_model_leaves_the_callers_random_states_in_its_own_hands(task, tmp_path):
+    """The factory of a custom model draws; whoever asks for a model isolates it, and gets the same one again."""
+    learner = task.learner(task.prepare(tmp_path), "train", task.complete({}))
+    models = []
+    for _ in range(2):
+        with isolated(3):
+            models.append(learner.load_model().state_dict())
+    assert all(torch.equal(models[0][name], each) for name, each in models[1].items())
+
+
+def test_outputs_do_not_depend_on_the_company_of_a_row(task, tmp_path):
+    learner = task.learner(task.prepare(tmp_path), "train", task.complete({}))
+    numerics = resolve_numerics(detect_environment("cpu"), "fp32")
+    with isolated(0):
+        model = learner.load_model()
+    together = predict(model, learner, np.arange(ROWS), numerics, "cpu")
+    apart = predict(model, learner, np.array([7, 3]), numerics, "cpu")
+    assert np.array_equal(together[[7, 3]], apart)
+
+
+def test_configs_are_completed_once_and_for_all(task):
+    whole = task.complete({"learning_rate": 1, "batch_size": 8.0})
+    assert whole["learning_rate"] == 1.0 and isinstance(whole["learning_rate"], float)
+    assert task.complete(whole) == whole
+    assert set(task.recommended()) <= set(task.hyperparameters())
+    assert task.base_key(whole) == task.base_key(task.complete({**whole, "learning_rate": 2e-5}))
+    with pytest.raises(TaskError, match="Did you mean 'learning_rate'"):
+        task.complete({"learningrate": 1e-3})
+
+
+def test_a_task_is_described_kept_and_made_again(task, tmp_path):
+    kept = task.snapshot(tmp_path / "data")
+    description = json.loads(json.dumps(kept.describe()))
+    found = Task.from_description(description)
+    assert found == task == kept
+    assert hash(found) == hash(task)
+    assert fields(found.prepare(tmp_path)) == fields(task.prepare(tmp_path))
+
+
+def test_a_task_travels(task, tmp_path):
+    prepared = task.prepare(tmp_path)
+    kept = task.snapshot(tmp_path / "data")
+    found, there = pickle.loads(cloudpickle.dumps((kept, prepared)))
+    config = task.complete({})
+    assert found.base_key(config) == task.base_key(config)
+    rows = np.arange(ROWS)
+    one, other = (each.learner(there, "train", config) for each in (task, found))
+    assert torch.equal(one.targets(rows), other.targets(rows))
+    for name, tensor in one.batch(rows, 16).items():
+        assert torch.equal(tensor, other.batch(rows, 16)[name])
+
+
+def test_a_saved_model_is_there(task, tmp_path):
+    prepared = task.prepare(tmp_path)
+    config = task.complete({})
+    model = task.learner(prepared, "train", config).load_model()
+    task.save(model, tmp_path / "model", prepared)
+    assert (tmp_path / "model" / "model.safetensors").stat().st_size > 0
+    assert isinstance(task.how_to_load(config), str)
