@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas
 
-    from hpsearch.analysis import Evidence, TrialSummary
+    from hpsearch.analysis import Confusion, Evidence, TrialSummary
     from hpsearch.report import Content, Figures
     from hpsearch.runtime.refit import Refit
     from hpsearch.study import Study
@@ -329,6 +329,9 @@ class Result:
                 "folds": description.folds,
             },
             logs=self._logs(),
+            ends=self.study.store().results(),
+            decisions=self.study.store().decisions(),
+            confusion=self._confusion(),
         )
 
     def text(self) -> str:
@@ -402,6 +405,17 @@ class Result:
             "seed": description.seed,
             "warnings": "; ".join(self.study.prepared.warnings) or "none",
         }
+
+    def _confusion(self) -> "Confusion | None":
+        """Return the winner's out-of-fold predictions by class; None without a winner, or with several labels a row."""
+        from hpsearch.analysis import best_trial, confusion
+        from hpsearch.data import open_dataset
+
+        prepared = self.study.prepared
+        if best_trial(self.history) is None or prepared.kind == "multilabel":
+            return None
+        targets = open_dataset(prepared.folder)["targets"]
+        return confusion(targets, self.out_of_fold(), [str(name) for name in prepared.classes])
 
     def _logs(self) -> Mapping[int, str]:
         """Return the log file of each failed trial, by its number, relative to the study's folder."""

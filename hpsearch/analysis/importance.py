@@ -14,6 +14,7 @@ from hpsearch.records import TrialState
 if TYPE_CHECKING:
     import optuna
     from optuna.distributions import BaseDistribution
+    from optuna.trial import FrozenTrial
 
 LEAST_TRIALS = 20
 """Judged trials below which no importance is stated: a handful of top trials looks like a pattern by chance."""
@@ -120,7 +121,7 @@ def _divergences(
     parameters: Mapping[str, Mapping[str, Any]],
     shuffles: int,
     seed: int,
-) -> tuple[Mapping[str, float], list[Mapping[str, float]]]:
+) -> tuple[dict[str, float], list[dict[str, float]]]:
     """Return PED-ANOVA's numbers for the values as they are, and for shuffled ones."""
     from optuna.importance import PedAnovaImportanceEvaluator
 
@@ -135,9 +136,19 @@ def _divergences(
         found = evaluator.evaluate(study, params=list(names))
         drawn = []
         for _ in range(shuffles):
-            dealt = -generator.permutation(values)
-            drawn.append(evaluator.evaluate(study, params=list(names), target=lambda t, d=dealt: float(d[t.number])))
+            target = _Dealt(-generator.permutation(values))  # of a target, Optuna takes the lowest for the best
+            drawn.append(evaluator.evaluate(study, params=list(names), target=target))
     return found, drawn
+
+
+@dataclass(frozen=True)
+class _Dealt:
+    """The values as they were dealt out, a trial's number its place."""
+
+    values: np.ndarray
+
+    def __call__(self, trial: "FrozenTrial") -> float:
+        return float(self.values[trial.number])
 
 
 def _optuna_study(

@@ -54,7 +54,7 @@ def spans(ends: Sequence[End], history: History) -> tuple[Span, ...]:
     A segment never begins before the one before it of the same run has ended: one that is repeated after a crash
     records no new seconds for what was recorded before.
     """
-    owners = {run.key: (trial.number, run) for trial in reversed(history.trials.values()) for run in trial.runs}
+    owners = {run.key: (trial.number, run) for trial in reversed(list(history.trials.values())) for run in trial.runs}
     last: dict[str, float] = {}
     found = []
     for time, result in ends:
