@@ -20,6 +20,7 @@ _HOMES = {
     "ImageClassification": "hpsearch.tasks",
     "EarlyStopping": "hpsearch.policy.early_stopping",
     "Study": "hpsearch.study",
+    "compare": "hpsearch.comparison",
     "Result": "hpsearch.result",
     "load": "hpsearch.loading",
     "studies": "hpsearch.loading",
@@ -29,6 +30,7 @@ _HOMES = {
 
 if TYPE_CHECKING:
     from hpsearch import errors as errors
+    from hpsearch.comparison import compare as compare
     from hpsearch.data import Holdout as Holdout
     from hpsearch.errors import HpsearchError as HpsearchError
     from hpsearch.loading import load as load

@@ -187,7 +187,23 @@ class Result:
             self.study.keep_test_scores(key, dict(scores.metrics))
         return scores.metrics, scores.logits
 
-    def _on_test_rows(self, winner: int, rival: int) -> "Evidence":
+    def test_evidence(self, other: "Result") -> "Evidence":
+        """Compare the best trial with another study's on the test rows, which both studies must share.
+
+        Each of the two is trained once on all training rows, unless it was scored before.
+        """
+        return self._on_test_rows(self.best.number, other.best.number, other)
+
+    def scores_by_fold(self) -> Mapping[tuple[int, int], float]:
+        """Return (fold, repeat) to the objective of the best trial, at its own point."""
+        trial = self.history.trials[self.best.number]
+        return {
+            (run.fold, run.repeat): self.history.of(run.key)[self.best.point - 1].metrics[self._objective]
+            for run in trial.runs
+            if self.history.point(run) >= self.best.point
+        }
+
+    def _on_test_rows(self, winner: int, rival: int, rival_of: "Result | None" = None) -> "Evidence":
         import numpy as np
 
         from hpsearch.analysis import paired_bootstrap
@@ -195,7 +211,8 @@ class Result:
         from hpsearch.metrics import probabilities
 
         kind = self.study.prepared.kind
-        logits = [self._tested(self._complete(number))[1] for number in (winner, rival)]
+        asked = ((self, winner), (rival_of or self, rival))
+        logits = [result._tested(result._complete(number))[1] for result, number in asked]
         learner = self.study.task.learner(self.study.prepared, split="test")
         rows = np.arange(self.study.prepared.test_rows)
         weights, test_folder = learner.weights(rows), self.study.prepared.test_folder

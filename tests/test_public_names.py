@@ -23,6 +23,7 @@ PUBLIC = [
     "Study",
     "TextClassification",
     "__version__",
+    "compare",
     "errors",
     "load",
     "studies",

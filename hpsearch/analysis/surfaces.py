@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-STEPS = 36
+STEPS = 48
 """Points of the grid in each direction."""
 
 LEAST_WEIGHT = 2.0
