@@ -104,8 +104,8 @@ def _add_interval(figure: Figure, content: Content) -> None:
                 "width": 5,
             },
             mode="markers",
-            marker={"size": 1, "color": BEST},
-            name="95% interval of the best",
+            marker={"symbol": "line-ns", "size": 10, "line": {"width": 2, "color": BEST}},
+            name="95% interval",
             hoverinfo="skip",
         )
     )

@@ -11,16 +11,16 @@
   /* ---- figures: how they lie on the page */
 
   /* Room above a figure for its legend; figures without one need less. */
-  const TOP = { history: 62, parallel: 64, importance: 44, timeline: 44, curves: 24, confusion: 16 };
-  const TOP_NARROW = { history: 104, parallel: 52, importance: 56, timeline: 62, curves: 24, confusion: 16 };
+  const TOP = { history: 62, parallel: 64, importance: 44, timeline: 44, curves: 24, confusion: 34 };
+  const TOP_NARROW = { history: 84, parallel: 52, importance: 56, timeline: 62, curves: 24, confusion: 16 };
 
   /* Small multiples in as many columns as there is room for, and the height that this takes. */
   function panels(place, layout) {
     const { panels: count, rowHeight, gapX, gapY } = layout.meta;
     const top = narrow.matches ? 92 : 66, bottom = layout.coloraxis ? 92 : 44;
     const width = place.clientWidth - (narrow.matches ? 56 : 80);
-    const columns = Math.max(1, Math.min(count, 3, Math.floor((width + gapX) / (230 + gapX))));
-    const rows = Math.ceil(count / columns), inside = rows * rowHeight;
+    const most = Math.max(1, Math.min(count, 3, Math.floor((width + gapX) / (230 + gapX))));
+    const rows = Math.ceil(count / most), columns = Math.ceil(count / rows), inside = rows * rowHeight;
     const part = (index, of, gap) => {
       const size = (1 - gap * (of - 1)) / of;
       return [index * (size + gap), Math.min(1, index * (size + gap) + size)];
@@ -57,6 +57,7 @@
       change["margin.r"] = narrow.matches ? 6 : 16;
       change["margin.t"] = (narrow.matches ? TOP_NARROW : TOP)[id] || (narrow.matches ? 62 : 44);
       change["legend.font.size"] = narrow.matches ? 11 : 13;
+      if (id === "history") change["legend.entrywidth"] = narrow.matches ? 98 : 0;
       change["font.size"] = narrow.matches ? 11.5 : 13;
     }
     if (layout.meta && layout.meta.panels) Object.assign(change, panels(place, layout));

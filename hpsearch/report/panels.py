@@ -20,7 +20,7 @@ TOP, BOTTOM = 112, 96
 COLORBAR = {
     "orientation": "h",
     "thickness": 8,
-    "len": 260,
+    "len": 200,
     "lenmode": "pixels",
     "x": 0,
     "xanchor": "left",
@@ -49,8 +49,8 @@ def lay_out(
     `layout.meta.panels` tells the page how many there are, so that it can lay them out in fewer columns.
     """
     count = len(titles)
-    columns = min(MOST_COLUMNS, count)
-    rows = math.ceil(count / columns)
+    rows = math.ceil(count / MOST_COLUMNS)
+    columns = math.ceil(count / rows)
     height = rows * row_height
     notes: list[dict[str, Any]] = []
     for index, text in enumerate(titles):

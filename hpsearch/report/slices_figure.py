@@ -50,7 +50,7 @@ def slices_figure(content: Content, names: Sequence[str]) -> Figure:
             "cmax": max(1, last),
             "colorbar": {
                 **COLORBAR,
-                "title": {"text": "order of asking: trial", "side": "top"},
+                "title": {"text": "trial, in the order of asking", "side": "right"},
                 "tickvals": [0, last] if last else [0],
             },
         },
@@ -60,9 +60,10 @@ def slices_figure(content: Content, names: Sequence[str]) -> Figure:
 
 def axis_of(scale: Scale) -> dict[str, Any]:
     """Return an axis over the heights of a scale, 0 to 1, that is labelled with its values."""
+    room = 0.06 if scale.positions is None else 0.45 / max(1, len(scale.positions) - 1)
     ticks = scale.ticks[:: max(1, -(-len(scale.ticks) // MOST_TICKS))] if scale.positions is None else scale.ticks
     return {
-        "range": [-0.06, 1.06],
+        "range": [-room, 1 + room],
         "tickvals": [height for height, _ in ticks],
         "ticktext": [escaped(shortened(text, TICK_LETTERS)) for _, text in ticks],
         "zeroline": False,

@@ -101,7 +101,7 @@ def _bars(
         x=x,
         y=y,
         mode="lines",
-        line={"width": max(2.0, min(10.0, 260 / max(1, trials))), "color": color},
+        line={"width": max(2.0, min(10.0, 320 / max(1, trials))), "color": color},
         name=name,
         text=text,
         hovertemplate="%{text}<extra></extra>",
