@@ -26,6 +26,7 @@ from hpsearch.report.wording import escaped, score
 
 COLORS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 DASHES = ("solid", "dash", "dot", "dashdot")
+"""Lines of studies that came to the same lie on one another: their dashes let the lower ones show."""
 
 
 class ComparisonFigures:
@@ -153,7 +154,7 @@ class ComparisonFigures:
 
 
 def _look(index: int) -> dict[str, Any]:
-    return {"color": COLORS[index % len(COLORS)], "dash": DASHES[index // len(COLORS) % len(DASHES)]}
+    return {"color": COLORS[index % len(COLORS)], "dash": DASHES[index % len(DASHES)]}
 
 
 def _add_folds(figure: Figure, shown: Sequence[ComparedStudy], rows: dict[str, int]) -> None:

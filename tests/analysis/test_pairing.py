@@ -8,9 +8,8 @@ from hpsearch.records import History
 def test_each_trial_is_read_at_its_own_point_and_pairs_by_fold() -> None:
     history = with_trial(History(), 0, [[0.4, 0.5], [0.6, 0.1]], value=0.5, point=1)
     history = with_trial(history, 1, [[0.1, 0.7], [0.1, 0.5]], value=0.6, point=2)
-    objective, accuracy, loss = paired_scores(
-        history, history.trials[1], history.trials[0], [OBJECTIVE, "accuracy", "loss"]
-    )
+    winner, rival = history.trials[1], history.trials[0]
+    objective, accuracy, loss = paired_scores(history, winner, rival, [OBJECTIVE, "accuracy", "loss"])
     assert objective.places == ((0, 0), (1, 0))
     assert objective.winner == (0.7, 0.5)
     assert objective.rival == (0.4, 0.6)
