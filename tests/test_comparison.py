@@ -9,7 +9,7 @@ import pytest
 from toy_studies import toy_study
 
 import hpsearch as hp
-from hpsearch.analysis import paired_folds
+from hpsearch.analysis import paired_bootstrap, paired_folds
 from hpsearch.errors import UsageError
 
 
@@ -24,6 +24,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[hp.Result
     place = tmp_path_factory.mktemp("comparison")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HPSEARCH_CACHE", str(place / "cache"))
+        patch.setitem(paired_bootstrap.__kwdefaults__, "resamples", 50)  # seconds instead of minutes
         yield [
             made(place, "grid"),
             made(place, "random", sampler="random", trials=4),
