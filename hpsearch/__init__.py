@@ -23,6 +23,7 @@ _HOMES = {
     "SuccessiveHalving": "hpsearch.policy.successive_halving",
     "FineTuneSearchCV": "hpsearch.estimator",
     "Study": "hpsearch.study",
+    "compare": "hpsearch.comparison",
     "Result": "hpsearch.result",
     "load": "hpsearch.loading",
     "studies": "hpsearch.loading",
@@ -32,6 +33,7 @@ _HOMES = {
 
 if TYPE_CHECKING:
     from hpsearch import errors as errors
+    from hpsearch.comparison import compare as compare
     from hpsearch.data import Holdout as Holdout
     from hpsearch.errors import HpsearchError as HpsearchError
     from hpsearch.estimator import FineTuneSearchCV as FineTuneSearchCV

@@ -206,6 +206,31 @@ def report(
 
 
 @app.command()
+def compare(
+    names: Annotated[
+        list[str],
+        typer.Argument(metavar="STUDY...", help="Names, folders or FILE.py of two or more studies."),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="PATH", help="The page.")] = Path("compare.html"),
+    against: Annotated[
+        str | None, typer.Option(metavar="STUDY", help="The study that the others are tested against; else the first.")
+    ] = None,
+    folder: Folder = Path("runs"),
+    storage: Storage = None,
+) -> None:
+    """Compare studies side by side: one self-contained page that opens offline.
+
+    Where studies share their test rows and have ended, their winners are
+    trained once on all training rows and scored on them, the first time.
+    """
+    with _errors():
+        from hpsearch.comparison import Comparison
+
+        results = [result for name in names for result in _results("compare", name, folder, storage)]
+        typer.echo(Comparison(results, against=against).report(output))
+
+
+@app.command()
 def export(
     name: NameOrFile,
     target: Annotated[Path, typer.Argument(metavar="TARGET", help="Folder for the model.")],

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas
 
-    from hpsearch.analysis import Evidence, TrialSummary
+    from hpsearch.analysis import Confusion, Evidence, TrialSummary
     from hpsearch.report import Content, Figures
     from hpsearch.runtime.refit import Refit
     from hpsearch.study import Study
@@ -187,7 +187,23 @@ class Result:
             self.study.keep_test_scores(key, dict(scores.metrics))
         return scores.metrics, scores.logits
 
-    def _on_test_rows(self, winner: int, rival: int) -> "Evidence":
+    def test_evidence(self, other: "Result") -> "Evidence":
+        """Compare the best trial with another study's on the test rows, which both studies must share.
+
+        Each of the two is trained once on all training rows, unless it was scored before.
+        """
+        return self._on_test_rows(self.best.number, other.best.number, other)
+
+    def scores_by_fold(self) -> Mapping[tuple[int, int], float]:
+        """Return (fold, repeat) to the objective of the best trial, at its own point."""
+        trial = self.history.trials[self.best.number]
+        return {
+            (run.fold, run.repeat): self.history.of(run.key)[self.best.point - 1].metrics[self._objective]
+            for run in trial.runs
+            if self.history.point(run) >= self.best.point
+        }
+
+    def _on_test_rows(self, winner: int, rival: int, rival_of: "Result | None" = None) -> "Evidence":
         import numpy as np
 
         from hpsearch.analysis import paired_bootstrap
@@ -195,7 +211,8 @@ class Result:
         from hpsearch.metrics import probabilities
 
         kind = self.study.prepared.kind
-        logits = [self._tested(self._complete(number))[1] for number in (winner, rival)]
+        asked = ((self, winner), (rival_of or self, rival))
+        logits = [result._tested(result._complete(number))[1] for result, number in asked]
         learner = self.study.task.learner(self.study.prepared, split="test")
         rows = np.arange(self.study.prepared.test_rows)
         weights, test_folder = learner.weights(rows), self.study.prepared.test_folder
@@ -324,6 +341,9 @@ class Result:
             numerics=self._numerics(description),
             fingerprints=_fingerprints(description),
             logs=self._logs(),
+            ends=self.study.store().results(),
+            decisions=self.study.store().decisions(),
+            confusion=self._confusion(),
         )
 
     def text(self) -> str:
@@ -407,6 +427,17 @@ class Result:
             "seed": description.seed,
             "warnings": "; ".join(self.study.warnings) or "none",
         }
+
+    def _confusion(self) -> "Confusion | None":
+        """Return the winner's out-of-fold predictions by class; None without a winner, or with several labels a row."""
+        from hpsearch.analysis import best_trial, confusion
+        from hpsearch.data import open_dataset
+
+        prepared = self.study.prepared
+        if best_trial(self.history) is None or prepared.kind == "multilabel":
+            return None
+        targets = open_dataset(prepared.folder)["targets"]
+        return confusion(targets, self.out_of_fold(), [str(name) for name in prepared.classes])
 
     def _logs(self) -> Mapping[int, str]:
         """Return the log file of each failed trial, by its number, relative to the study's folder."""

@@ -88,7 +88,7 @@ def running(place: Path) -> Iterator["subprocess.Popen[str]"]:
 def test_help_names_every_command_and_the_exit_codes() -> None:
     code, output, _ = hpsearch("--help")
     assert code == 0
-    for command in ("run", "resume", "list", "show", "report", "export", "spaces", "doctor"):
+    for command in ("run", "resume", "list", "show", "report", "compare", "export", "spaces", "doctor"):
         assert re.search(rf"\b{command}\b", output), command
     assert "130" in output
     code, without_a_command, _ = hpsearch()
@@ -96,7 +96,9 @@ def test_help_names_every_command_and_the_exit_codes() -> None:
     assert without_a_command.strip() == output.strip()
 
 
-@pytest.mark.parametrize("command", ["run", "resume", "list", "show", "report", "export", "spaces", "doctor"])
+@pytest.mark.parametrize(
+    "command", ["run", "resume", "list", "show", "report", "compare", "export", "spaces", "doctor"]
+)
 def test_every_command_has_help(command: str) -> None:
     code, output, _ = hpsearch(command, "--help")
     assert code == 0

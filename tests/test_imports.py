@@ -29,6 +29,7 @@ ROOMS = {
     "model_card": "result",
     "outcome": "result",
     "estimator_results": "result",
+    "comparison": "result",
     "loading": "study",
     "estimator_inputs": "study",
     "estimator": "cli",
@@ -44,7 +45,7 @@ FORBIDDEN = {
     "data": {"torch", "transformers", "optuna", "sqlalchemy"},
     "training": {"optuna", "sqlalchemy"},
     "tasks": {"optuna", "sqlalchemy"},
-    "analysis": {"torch", "transformers", "optuna", "sqlalchemy"},
+    "analysis": {"torch", "transformers", "sqlalchemy"},
     "report": {"torch", "transformers", "sqlalchemy"},
 }
 """Room to the packages that it has no business with."""

@@ -25,6 +25,7 @@ PUBLIC = [
     "SuccessiveHalving",
     "TextClassification",
     "__version__",
+    "compare",
     "errors",
     "load",
     "studies",

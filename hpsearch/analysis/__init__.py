@@ -8,6 +8,10 @@ from hpsearch.analysis.aggregates import (
     summarize,
     summarize_all,
 )
+from hpsearch.analysis.confusion import Confusion, confusion
+from hpsearch.analysis.importance import Importance, importance
+from hpsearch.analysis.multiplicity import corrected_for_several, holm
+from hpsearch.analysis.pairing import PairedScores, paired_scores
 from hpsearch.analysis.question import winner_against_default
 from hpsearch.analysis.significance import (
     Evidence,
@@ -17,25 +21,56 @@ from hpsearch.analysis.significance import (
     paired_folds,
     variance_factor,
 )
+from hpsearch.analysis.surfaces import Surface, surface
 from hpsearch.analysis.table import config_names, curves, mean_curves, metric_names, table
+from hpsearch.analysis.timeline import (
+    Compute,
+    End,
+    Pause,
+    Span,
+    best_by_compute,
+    compute,
+    pauses,
+    spans,
+    without_pauses,
+)
 
 __all__ = [
+    "Compute",
+    "Confusion",
+    "End",
     "Evidence",
+    "Importance",
+    "PairedScores",
+    "Pause",
+    "Span",
+    "Surface",
     "TrialSummary",
     "Verdict",
+    "best_by_compute",
     "best_so_far",
     "best_trial",
+    "compute",
     "config_names",
+    "confusion",
+    "corrected_for_several",
     "corrected_interval",
     "curves",
     "default_trial",
+    "holm",
+    "importance",
     "mean_curves",
     "metric_names",
     "paired_bootstrap",
     "paired_folds",
+    "paired_scores",
+    "pauses",
+    "spans",
     "summarize",
     "summarize_all",
+    "surface",
     "table",
     "variance_factor",
     "winner_against_default",
+    "without_pauses",
 ]

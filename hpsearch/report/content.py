@@ -5,8 +5,23 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from hpsearch.analysis import Evidence, TrialSummary, best_trial, default_trial, metric_names, summarize_all
-from hpsearch.records import LOSS, History, TrialState
+from hpsearch.analysis import (
+    Confusion,
+    End,
+    Evidence,
+    Importance,
+    PairedScores,
+    Span,
+    TrialSummary,
+    best_trial,
+    default_trial,
+    importance,
+    metric_names,
+    paired_scores,
+    spans,
+    summarize_all,
+)
+from hpsearch.records import LOSS, Decision, History, TrialState
 
 
 @dataclass(frozen=True)
@@ -28,6 +43,9 @@ class Content:
         numerics: How numbers were computed: precision, versions, hardware.
         fingerprints: Name of what was hashed (data, model, ...) to its digest.
         logs: Number of a trial to the name of its log.
+        ends: (seconds since 1970, end of a segment) in order, as the store has them; empty where not known.
+        decisions: (seconds since 1970, decision) likewise.
+        confusion: The winner's out-of-fold predictions by class, or None.
     """
 
     name: str
@@ -44,6 +62,9 @@ class Content:
     numerics: Mapping[str, Any] = field(default_factory=dict)
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     logs: Mapping[int, str] = field(default_factory=dict)
+    ends: Sequence[End] = ()
+    decisions: Sequence[tuple[float, Decision]] = ()
+    confusion: Confusion | None = None
 
     @cached_property
     def summaries(self) -> tuple[TrialSummary, ...]:
@@ -78,6 +99,24 @@ class Content:
         names = dict.fromkeys(name for trial in self.history.trials.values() for name in trial.params)
         return {name: {} for name in names}
 
+    @cached_property
+    def importance(self) -> Importance:
+        """How much each searched hyperparameter mattered, or why that cannot be told."""
+        return importance(self.summaries, self.parameters)
+
+    @cached_property
+    def spans(self) -> tuple[Span, ...]:
+        """When each segment was trained; empty where no times are known."""
+        return spans(self.ends, self.history)
+
+    @cached_property
+    def pairs(self) -> tuple[PairedScores, ...]:
+        """Winner and literature default on the same folds by metric; empty where there are not two to compare."""
+        winner, rival = best_trial(self.history), default_trial(self.history)
+        if winner is None or rival is None or rival.state is not TrialState.COMPLETE or winner.number == rival.number:
+            return ()
+        return paired_scores(self.history, winner, rival, self.all_metrics)
+
     @property
     def repeats(self) -> int:
         """How often every fold is trained, with another seed each time."""
@@ -104,6 +143,17 @@ class Content:
             measured, key=lambda summary: (summary.state is not TrialState.COMPLETE, -(summary.value or 0.0))
         )
         return tuple(dict.fromkeys([*first, *(summary.number for summary in ranked)]))[:count]
+
+    @cached_property
+    def ranked(self) -> tuple[str, ...]:
+        """The searched hyperparameters that differ between trials, the most important first where that can be told."""
+        varying = [
+            name
+            for name in self.parameters
+            if len({repr(summary.config[name]) for summary in self.summaries if name in summary.config}) > 1
+        ]
+        known = [name for name in self.importance.shares if name in varying]
+        return (*known, *(name for name in varying if name not in known))
 
     def _summary(self, number: int) -> TrialSummary:
         return next(summary for summary in self.summaries if summary.number == number)

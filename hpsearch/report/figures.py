@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 SHOWN_TRIALS = 6
 """Learning curves drawn at first: as many as there are colours to tell apart."""
 
+MOST_SLICES = 12
+"""Panels of the slices at first; the most important hyperparameters are among them."""
+
+CONTOURED = 3
+"""Hyperparameters whose pairs are drawn at first."""
+
 
 class Figures:
     """The plots of a study. Each method returns a plotly figure, to be shown, written or changed."""
@@ -27,15 +33,18 @@ class Figures:
 
         return history_figure(self._content)
 
-    def learning_curves(self, trials: Sequence[int] | None = None, metric: str | None = None) -> Figure:
+    def learning_curves(
+        self, trials: Sequence[int] | None = None, metric: str | None = None, fold: int | None = None
+    ) -> Figure:
         """Draw a metric, and training and validation loss, by epoch: every fold, and their mean.
 
         Args:
             trials: Numbers of trials; None takes the best, the literature default and the next best.
             metric: Name of a metric that was measured; None takes the objective.
+            fold: Index of the only fold to draw, from 0; None draws all of them.
 
         Raises:
-            UsageError: There is no trial of this number.
+            UsageError: There is no trial of this number, or no fold.
             MetricError: This metric was not measured.
         """
         from hpsearch.report.learning_curves_figure import learning_curves_figure
@@ -53,10 +62,80 @@ class Figures:
                 f"Study {self._content.name!r} did not measure {name!r}.{nearest(name, measured)} "
                 f"It measured {', '.join(measured)}."
             )
-        return learning_curves_figure(self._content, chosen, name)
+        folds = {run.fold for trial in known.values() for run in trial.runs}
+        if fold is not None and fold not in folds:
+            raise UsageError(
+                f"Study {self._content.name!r} has no fold {fold}; it has folds 0 to {max(folds, default=0)}."
+            )
+        return learning_curves_figure(self._content, chosen, name, fold)
 
     def parallel_coordinates(self) -> Figure:
         """Draw every trial as a line through its hyperparameters to its value."""
         from hpsearch.report.parallel_coordinates_figure import parallel_coordinates_figure
 
         return parallel_coordinates_figure(self._content)
+
+    def slices(self, parameters: Sequence[str] | None = None) -> Figure:
+        """Draw each hyperparameter against the value, a panel each, coloured by the order of asking.
+
+        Args:
+            parameters: Names of searched hyperparameters; None takes those that differ, the most important first.
+
+        Raises:
+            UsageError: A name is not searched.
+        """
+        from hpsearch.report.slices_figure import slices_figure
+
+        return slices_figure(self._content, self._chosen(parameters, self._content.ranked[:MOST_SLICES]))
+
+    def contours(self, parameters: Sequence[str] | None = None) -> Figure:
+        """Draw pairs of hyperparameters, the trials as points over a surface where they bear one.
+
+        Args:
+            parameters: Names of two or more searched hyperparameters; None takes the three most important, or, where
+                importance cannot be told, the first three that differ.
+
+        Raises:
+            UsageError: A name is not searched, or there are fewer than two.
+        """
+        from hpsearch.report.contours_figure import contours_figure
+
+        if parameters is not None and len(set(parameters)) < 2:
+            raise UsageError(f"parameters={list(parameters)!r}: contours need two or more hyperparameters.")
+        return contours_figure(self._content, self._chosen(parameters, self._content.ranked[:CONTOURED]))
+
+    def importance(self) -> Figure:
+        """Draw how much each hyperparameter mattered (PED-ANOVA), with what chance alone would give."""
+        from hpsearch.report.importance_figure import importance_figure
+
+        return importance_figure(self._content)
+
+    def timeline(self) -> Figure:
+        """Draw when each run was trained, a row a trial, in wall-clock time."""
+        from hpsearch.report.timeline_figure import timeline_figure
+
+        return timeline_figure(self._content)
+
+    def winner_against_default(self) -> Figure:
+        """Draw every fold of the literature default and of the winner, a panel a metric."""
+        from hpsearch.report.pairs_figure import pairs_figure
+
+        return pairs_figure(self._content)
+
+    def confusion(self) -> Figure:
+        """Draw the winner's out-of-fold predictions by true and predicted class."""
+        from hpsearch.report.confusion_figure import confusion_figure
+
+        return confusion_figure(self._content)
+
+    def _chosen(self, names: Sequence[str] | None, otherwise: Sequence[str]) -> tuple[str, ...]:
+        if names is None:
+            return tuple(otherwise)
+        known = list(self._content.parameters)
+        for name in names:
+            if name not in known:
+                raise UsageError(
+                    f"Study {self._content.name!r} does not search {name!r}.{nearest(name, known)} "
+                    f"It searches {', '.join(known) or 'nothing'}."
+                )
+        return tuple(dict.fromkeys(names))

@@ -25,6 +25,7 @@ LOOKS = {
     TrialState.COMPLETE: ("complete", {"symbol": "circle", "size": 8, "color": BLUE}),
     TrialState.PRUNED: ("pruned (partial)", {"symbol": "triangle-down-open", "size": 8, "color": GREY}),
     TrialState.RUNNING: ("running (so far)", {"symbol": "circle-open", "size": 8, "color": PURPLE}),
+    TrialState.WAITING: ("waiting (so far)", {"symbol": "diamond-open", "size": 8, "color": PURPLE}),
     TrialState.FAIL: ("failed (so far)", {"symbol": "x-thin", "size": 9, "line": {"width": 2, "color": VERMILION}}),
 }
 
@@ -32,7 +33,11 @@ LOOKS = {
 def history_figure(content: Content) -> Figure:
     """Draw value by trial; trials that ended without a value are marked along the bottom."""
     title = f"{escaped(content.objective)} by trial"
-    begun = [summary for summary in content.summaries if summary.state is not TrialState.WAITING]
+    begun = [
+        summary
+        for summary in content.summaries
+        if summary.state is not TrialState.WAITING or summary.value is not None  # one between two rungs has begun
+    ]
     if not begun:
         return empty_figure(title, "no trial has begun")
     figure = Figure()
@@ -49,6 +54,7 @@ def history_figure(content: Content) -> Figure:
         {"symbol": "x-thin", "size": 9, "line": {"width": 2, "color": VERMILION}},
         along_bottom=True,
     )
+    _add_interval(figure, content)
     for summary, name, color in ((content.default, "literature default", DEFAULT), (content.best, "best", BEST)):
         if summary is not None and summary.value is not None:
             ring = {"symbol": "circle-open", "size": 15 if name == "best" else 20, "line": {"width": 3}, "color": color}
@@ -75,6 +81,31 @@ def _add_best_so_far(figure: Figure, begun: Sequence[TrialSummary]) -> None:
             line={"shape": "hv", "width": 2, "color": BLUE},
             opacity=0.55,
             name="best so far",
+            hoverinfo="skip",
+        )
+    )
+
+
+def _add_interval(figure: Figure, content: Content) -> None:
+    """Draw the 95% interval of the best trial's cross-validated mean as a bar through it."""
+    best = content.best
+    if best is None or best.interval is None or best.value is None:
+        return
+    low, high = best.interval
+    figure.add_trace(
+        go.Scatter(
+            x=[best.number],
+            y=[best.value],
+            error_y={
+                "array": [high - best.value],
+                "arrayminus": [best.value - low],
+                "color": BEST,
+                "thickness": 2,
+                "width": 5,
+            },
+            mode="markers",
+            marker={"symbol": "line-ns", "size": 10, "line": {"width": 2, "color": BEST}},
+            name="95% interval",
             hoverinfo="skip",
         )
     )

@@ -16,16 +16,18 @@ if TYPE_CHECKING:
     import pandas
 
 
-def learning_curves_figure(content: Content, trials: Sequence[int], metric: str) -> Figure:
-    """Draw a metric above, training and validation loss below, by epoch.
+def learning_curves_figure(content: Content, trials: Sequence[int], metric: str, fold: int | None = None) -> Figure:
+    """Draw a metric above, training and validation loss below, by epoch; of one fold only, if one is named.
 
     Thin lines are folds, bold ones their mean, for as long as every fold begun has come; a ring marks the point
-    that the trial's value is read at. The traces of a trial are one legend group, and their number and order do
-    not depend on the metric: the page changes the metric by exchanging their values.
+    that the trial's value is read at. The traces of a trial are one legend group; page.js draws the same ones, for
+    any trial, metric and fold.
     """
     title = f"{escaped(metric)} and loss by epoch"
     frame = curves(content.history)
     frame = frame[frame["trial"].isin(trials)]
+    if fold is not None:
+        frame = frame[frame["fold"] == fold]
     if frame.empty:
         return empty_figure(title, "no evaluation has been recorded")
     means = mean_curves(frame)
@@ -149,7 +151,7 @@ def _mean_line(
         xaxis=xaxis,
         yaxis=yaxis,
         **_group(group or label),
-        text=[f"mean of {runs}" if runs > 1 else "one fold" for runs in frame["runs"]],
+        text=[f"mean of {runs}" if runs > 1 else "one run" for runs in frame["runs"]],
         hovertemplate=f"{escaped(label)}, %{{text}}<br>%{{y:.4f}}<br>epoch %{{x:.4g}}<extra></extra>",
     )
     trace.showlegend = shows_in_legend

@@ -4,10 +4,41 @@
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   const narrow = window.matchMedia("(max-width: 760px)");
   const coarse = window.matchMedia("(pointer: coarse)").matches;
+  const byId = (id) => document.getElementById(id);
   const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const places = Object.keys(data.figures).map(byId);
+
+  /* ---- figures: how they lie on the page */
+
+  /* Room above a figure for its legend; figures without one need less. */
+  const TOP = { history: 62, parallel: 64, importance: 44, timeline: 44, curves: 24, confusion: 34 };
+  const TOP_NARROW = { history: 84, parallel: 52, importance: 56, timeline: 62, curves: 24, confusion: 16 };
+
+  /* Small multiples in as many columns as there is room for, and the height that this takes. */
+  function panels(place, layout) {
+    const { panels: count, rowHeight, gapX, gapY } = layout.meta;
+    const top = narrow.matches ? 92 : 66, bottom = layout.coloraxis ? 92 : 44;
+    const width = place.clientWidth - (narrow.matches ? 56 : 80);
+    const most = Math.max(1, Math.min(count, 3, Math.floor((width + gapX) / (230 + gapX))));
+    const rows = Math.ceil(count / most), columns = Math.ceil(count / rows), inside = rows * rowHeight;
+    const part = (index, of, gap) => {
+      const size = (1 - gap * (of - 1)) / of;
+      return [index * (size + gap), Math.min(1, index * (size + gap) + size)];
+    };
+    const change = { "margin.t": top, "margin.b": bottom, "legend.y": 1 };
+    for (let index = 0; index < count; index++) {
+      const name = index ? index + 1 : "", row = Math.floor(index / columns);
+      change[`xaxis${name}.domain`] = part(index % columns, columns, gapX / width);
+      change[`yaxis${name}.domain`] = part(rows - 1 - row, rows, gapY / inside);
+    }
+    place.style.height = `${inside + top + bottom}px`;
+    change.height = inside + top + bottom;
+    return change;
+  }
 
   /* What depends on the reader's colour scheme and screen, as changes to a figure's layout. */
-  function look(id, layout) {
+  function look(place) {
+    const id = place.id, layout = place.layout;
     const change = {
       "font.color": color("--text"), "paper_bgcolor": color("--card"), "plot_bgcolor": color("--card"),
       "hoverlabel.bgcolor": color("--card"), "hoverlabel.bordercolor": color("--muted"),
@@ -18,26 +49,46 @@
       change[axis + ".gridcolor"] = color("--grid");
       change[axis + ".linecolor"] = color("--line");
     }
-    if (id !== "parallel") {
-      change["margin.l"] = narrow.matches ? 30 : 64;
-      change["margin.r"] = narrow.matches ? 6 : 16;
-      change["margin.t"] = id === "history" ? 40 : 24;
-      change["legend.font.size"] = narrow.matches ? 11 : 13;
-      change["legend.entrywidth"] = narrow.matches ? 98 : 0;
-    } else {
+    if (id === "parallel") {
       change["margin.t"] = narrow.matches ? 52 : 64;
       change["annotations"] = (layout.annotations || []).map((tick) => ({ ...tick, bgcolor: color("--veil") }));
+    } else {
+      change["margin.l"] = narrow.matches ? 30 : 64;
+      change["margin.r"] = narrow.matches ? 6 : 16;
+      change["margin.t"] = (narrow.matches ? TOP_NARROW : TOP)[id] || (narrow.matches ? 62 : 44);
+      change["legend.font.size"] = narrow.matches ? 11 : 13;
+      if (id === "history") change["legend.entrywidth"] = narrow.matches ? 98 : 0;
+      change["font.size"] = narrow.matches ? 11.5 : 13;
     }
+    if (layout.meta && layout.meta.panels) Object.assign(change, panels(place, layout));
     if (coarse) change["dragmode"] = false;  /* a finger on a figure scrolls the page */
     return change;
   }
 
-  function restyleAll() {
-    for (const id of Object.keys(data.figures)) {
-      const figure = document.getElementById(id);
-      Plotly.relayout(figure, look(id, figure.layout));
-    }
+  const restyleAll = () => places.forEach((place) => Plotly.relayout(place, look(place)));
+
+  /* Texts under the pointer stand once in the page, and figures have their numbers. */
+  function expanded(trace) {
+    if (trace.text && trace.text.shared) trace.text = trace.text.shared.map((index) => data.texts[index]);
+    return trace;
   }
+
+  function draw(place) {
+    const figure = data.figures[place.id], { layout } = figure;
+    /* A size in the layout would stay when the window changes: figures fill their boxes, whose heights the style says. */
+    if (!figure.data.length) place.style.height = "200px";
+    else if (place.dataset.fits) place.style.height = `${layout.height - 48}px`;
+    delete layout.height;
+    const config = { ...data.config, displayModeBar: !narrow.matches };
+    return Plotly.newPlot(place, figure.data.map(expanded), layout, config)
+      .then(() => Plotly.relayout(place, look(place)));
+  }
+
+  /* ---- tables */
+
+  const minus = (text) => text.replace("-", "\u2212");
+  const score = (value) => (value === null ? "\u2013" : minus(Math.abs(value) < 10 ? value.toFixed(4) : String(Number(value.toPrecision(5)))));
+  const short = (value) => (value === null ? "\u2013" : minus(String(Number(value.toPrecision(4))).replace("e+", "e")));
 
   function sortable(table) {
     const heads = [...table.tHead.rows[0].cells];
@@ -56,24 +107,151 @@
     }));
   }
 
-  function learningCurves(figure) {
-    if (!figure.data.length) return;
-    const chips = [...document.querySelectorAll(".chip")];
-    const show = () => {
-      const pressed = new Set(chips.filter((chip) => chip.getAttribute("aria-pressed") === "true").map((chip) => chip.dataset.trial));
-      Plotly.restyle(figure, { visible: figure.data.map((trace) => !trace.meta || pressed.has(trace.meta.trial)) });
+  /* ---- what was measured by epoch: curves and table */
+
+  const curves = data.curves;
+  const RATE = -1;
+  const trialOf = (number) => curves.trials.find((trial) => trial.number === Number(number));
+  const series = (trial, run, metric) => (metric === RATE ? trial.rate.slice(0, run.train.length) : run.metrics[metric]);
+
+  /* Mean over runs for as long as all of them have come; a gap where one of them has none. */
+  function mean(runs, of) {
+    const columns = runs.map(of), length = Math.min(...columns.map((column) => column.length));
+    return Array.from({ length }, (_, index) => {
+      const values = columns.map((column) => column[index]);
+      return values.includes(null) ? null : values.reduce((sum, value) => sum + value, 0) / values.length;
+    });
+  }
+
+  function lines(trial, runs, of, paint, axes, tail) {
+    const x = [], y = [], text = [];
+    for (const run of runs) {
+      const values = of(run);
+      x.push(...trial.epoch.slice(0, values.length), null);
+      y.push(...values, null);
+      const name = run.fold === null ? `mean of ${run.of}` : `fold ${run.fold + 1}` + (run.repeat ? `, repeat ${run.repeat + 1}` : "");
+      text.push(...values.map(() => name), "");
+    }
+    return {
+      x, y, text, mode: "lines", line: { width: 1, color: paint }, opacity: 0.45, ...axes, showlegend: false,
+      meta: { trial: trial.label }, name: trial.label,
+      hovertemplate: `${trial.label}${tail}, %{text}<br>%{y:.4f}<br>epoch %{x:.4g}<extra></extra>`,
     };
-    chips.forEach((chip) => chip.addEventListener("click", () => {
+  }
+
+  function bold(trial, values, paint, axes, tail, dotted) {
+    return {
+      x: trial.epoch.slice(0, values.length), y: values, mode: "lines+markers", marker: { size: 5 },
+      line: { width: dotted ? 2 : 3, color: paint, dash: dotted ? "dot" : "solid" }, ...axes, showlegend: false,
+      meta: { trial: trial.label }, name: trial.label,
+      hovertemplate: `${trial.label}${tail}<br>%{y:.4f}<br>epoch %{x:.4g}<extra></extra>`,
+    };
+  }
+
+  /* The same traces as learning_curves_figure.py draws: folds, mean, ring, loss of folds, its mean, training loss. */
+  function tracesOf(trial, metric, fold, paint) {
+    const chosen = fold === "all" || fold === "mean" ? trial.runs : trial.runs.filter((run) => run.fold === Number(fold));
+    if (!chosen.length) return [];
+    const thin = fold === "mean" || chosen[0].fold === null ? [] : chosen;
+    const above = { xaxis: "x", yaxis: "y" }, below = { xaxis: "x2", yaxis: "y2" };
+    const values = mean(chosen, (run) => series(trial, run, metric));
+    const at = metric === RATE || trial.point === null || trial.point > values.length ? null : trial.point - 1;
+    return [
+      lines(trial, thin, (run) => series(trial, run, metric), paint, above, ""),
+      bold(trial, values, paint, above, "", false),
+      {
+        x: at === null ? [] : [trial.epoch[at]], y: at === null ? [] : [values[at]], mode: "markers", ...above, showlegend: false,
+        marker: { symbol: "circle-open", size: 13, color: paint, line: { width: 3 } }, meta: { trial: trial.label }, name: trial.label,
+        hovertemplate: `${trial.label}<br>value read here: %{y:.4f}<br>epoch %{x:.4g}<extra></extra>`,
+      },
+      ...(curves.loss < 0 ? [] : [
+        lines(trial, thin, (run) => run.metrics[curves.loss], paint, below, ", validation"),
+        bold(trial, mean(chosen, (run) => run.metrics[curves.loss]), paint, below, ", validation", false),
+      ]),
+      bold(trial, mean(chosen, (run) => run.train), paint, below, ", training", true),
+    ];
+  }
+
+  function learningCurves(place) {
+    if (!curves || !curves.trials.length) return;
+    const chips = byId("chips"), metric = byId("metric"), fold = byId("fold"), more = byId("more");
+    const paints = new Map([...chips.querySelectorAll(".chip")].map((chip) => [Number(chip.dataset.trial), chip.dataset.color]));
+    const show = () => {
+      const pressed = [...chips.querySelectorAll('.chip[aria-pressed="true"]')].map((chip) => Number(chip.dataset.trial));
+      const index = Number(metric.value);
+      const traces = pressed.flatMap((number) => tracesOf(trialOf(number), index, fold.value, paints.get(number)));
+      const layout = { ...place.layout, showlegend: false };
+      layout.yaxis = { ...layout.yaxis, autorange: true, title: { ...layout.yaxis.title, text: index === RATE ? "learning rate" : curves.titles[index] } };
+      return Plotly.react(place, traces, layout, { ...data.config, displayModeBar: !narrow.matches });
+    };
+    const listen = (chip) => chip.addEventListener("click", () => {
       chip.setAttribute("aria-pressed", String(chip.getAttribute("aria-pressed") !== "true"));
       show();
-    }));
-    document.getElementById("metric").addEventListener("change", (event) => {
-      const chosen = data.metrics[event.target.value];
-      Plotly.update(figure, { x: chosen.x, y: chosen.y }, { "yaxis.title.text": chosen.title, "yaxis.autorange": true }, chosen.traces);
     });
-    Plotly.relayout(figure, { showlegend: false });
-    show();
+    chips.querySelectorAll(".chip").forEach(listen);
+    more.addEventListener("change", () => {
+      const number = Number(more.value);
+      if (more.value === "") return;
+      let chip = chips.querySelector(`.chip[data-trial="${number}"]`);
+      if (!chip) {
+        const trial = trialOf(number);
+        paints.set(number, trial.color || curves.colors[paints.size % curves.colors.length]);
+        chip = document.createElement("button");
+        chip.type = "button"; chip.className = "chip"; chip.dataset.trial = number;
+        const dot = document.createElement("i");
+        dot.style.background = paints.get(number);
+        chip.append(dot, trial.label);
+        chips.append(chip);
+        listen(chip);
+      }
+      chip.setAttribute("aria-pressed", "true");
+      more.value = "";
+      show();
+    });
+    metric.addEventListener("change", show);
+    fold.addEventListener("change", show);
+    return show();
   }
+
+  function epochTable() {
+    const table = byId("epochs");
+    if (!table || !curves) return;
+    const body = table.tBodies[0], chosen = byId("epochs-trial"), fold = byId("epochs-fold"), note = byId("epochs-note");
+    const cell = (row, value, text) => {
+      const made = row.insertCell();
+      made.dataset.sort = value === null ? "" : String(value);
+      made.textContent = text;
+    };
+    const order = curves.metrics.map((_, index) => index).filter((index) => index !== curves.loss);
+    const fill = () => {
+      const trial = trialOf(chosen.value);
+      const runs = fold.value === "mean" ? trial.runs : trial.runs.filter((run) => run.fold === Number(fold.value));
+      body.replaceChildren();
+      table.querySelectorAll("th").forEach((head) => head.removeAttribute("aria-sort"));
+      const count = runs.length && runs[0].fold === null ? runs[0].of : runs.length;
+      note.textContent = runs.length
+        ? `${trial.label}, ${trial.state}; ${count > 1 ? `mean of ${count} runs, as far as all of them came` : "one run"}.`
+        : `${trial.label}, ${trial.state}; this fold was not ${trial.runs[0].fold === null ? "kept apart on this page" : "begun"}.`;
+      if (!runs.length) return;
+      const train = mean(runs, (run) => run.train), seconds = mean(runs, (run) => run.seconds);
+      const values = curves.metrics.map((_, index) => mean(runs, (run) => run.metrics[index]));
+      train.forEach((_, index) => {
+        const row = body.insertRow();
+        if (trial.point === index + 1) row.className = "best";
+        cell(row, trial.epoch[index], short(trial.epoch[index]));
+        cell(row, train[index], score(train[index]));
+        if (curves.loss >= 0) cell(row, values[curves.loss][index], score(values[curves.loss][index]));
+        order.forEach((metric) => cell(row, values[metric][index], score(values[metric][index])));
+        cell(row, trial.rate[index], short(trial.rate[index]));
+        cell(row, seconds[index], seconds[index] === null ? "\u2013" : `${Number(seconds[index].toPrecision(3))} s`);
+      });
+    };
+    chosen.addEventListener("change", fill);
+    fold.addEventListener("change", fill);
+    fill();
+  }
+
+  /* ---- parallel coordinates */
 
   function parallelCoordinates(figure) {
     const opacities = figure.data.map((trace) => (trace.opacity === undefined ? 1 : trace.opacity));
@@ -88,20 +266,29 @@
     figure.on("plotly_deselect", () => keep(() => true));
   }
 
-  document.querySelectorAll("table.sortable").forEach(sortable);
-  const drawn = Object.entries(data.figures).map(([id, figure]) => {
-    const place = document.getElementById(id);
-    /* A size in the layout would stay when the window changes: figures fill their boxes, whose heights the style says. */
-    if (!figure.data.length) place.style.height = figure.layout.height + "px";
-    delete figure.layout.height;
-    const config = { ...data.config, displayModeBar: !narrow.matches };
-    return Plotly.newPlot(place, figure.data, figure.layout, config).then(() => Plotly.relayout(place, look(id, place.layout)));
-  });
-  Promise.all(drawn).then(([, curves, parallel]) => {
-    learningCurves(curves);
-    parallelCoordinates(parallel);
+  /* ---- all of it, a figure a frame, so that the page answers meanwhile */
+
+  const frame = () => new Promise((resolve) => setTimeout(resolve, 0));
+
+  async function begin() {
+    document.querySelectorAll("table.sortable").forEach(sortable);
+    epochTable();
+    for (const place of places) {
+      await draw(place);
+      if (place.id === "curves" && place.data.length) await learningCurves(place);
+      if (place.id === "parallel") parallelCoordinates(place);
+      await frame();
+    }
     dark.addEventListener("change", restyleAll);
     narrow.addEventListener("change", restyleAll);
+    let waiting = 0;
+    addEventListener("resize", () => {
+      clearTimeout(waiting);
+      waiting = setTimeout(() => places.forEach((place) => {
+        if (place.layout.meta && place.layout.meta.panels) Plotly.relayout(place, look(place));
+      }), 120);
+    });
     document.body.dataset.ready = "yes";
-  });
+  }
+  begin();
 })();

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hpsearch.report.wording import briefs
 from hpsearch.report.wording import number as written
-from hpsearch.report.wording import setting
 
 ABSENT = -0.14
 """Height of a hyperparameter that does not exist in a trial: below the axis, which runs from 0 to 1."""
@@ -78,7 +78,8 @@ def _scale_of_choices(name: str, choices: Iterable[Any]) -> Scale:
         keys = list(reversed(distinct))
     heights = [0.5] if len(keys) == 1 else [index / (len(keys) - 1) for index in range(len(keys))]
     positions = dict(zip(keys, heights, strict=True))
-    return Scale(name, tuple((height, setting(distinct[key])) for key, height in positions.items()), positions)
+    texts = briefs(distinct[key] for key in keys)
+    return Scale(name, tuple(zip(heights, texts, strict=True)), positions)
 
 
 def _decades(low: float, high: float) -> Sequence[float]:

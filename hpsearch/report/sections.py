@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from hpsearch.analysis import Evidence, TrialSummary
+from hpsearch.analysis import Evidence, TrialSummary, compute
 from hpsearch.records import TrialState
 from hpsearch.report.content import Content
-from hpsearch.report.wording import MISSING, ended, escaped, score, setting, signed
+from hpsearch.report.wording import MISSING, brief, duration, ended, escaped, score, setting, signed
 
 ANSWERS = {"better": "Yes, it is better", "not distinguishable": "Not distinguishable", "worse": "No, it is worse"}
 
@@ -14,7 +14,7 @@ SHOWN_STATES = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialSt
 
 
 def header(content: Content) -> str:
-    """Return the study's name, its task, how many trials ended how, and the facts of its data."""
+    """Return the study's name, its task, and how many trials ended how."""
     counts = [
         f'<span class="badge {state.value}">{content.count(state)} {ended(state)}</span>'
         for state in SHOWN_STATES
@@ -25,8 +25,17 @@ def header(content: Content) -> str:
 <h1>{escaped(content.name)}</h1>
 <p class="task">{escaped(content.task)}</p>
 <p class="badges">{" ".join(counts) or "no trial yet"}</p>
-{facts(content.facts)}
 </header>"""
+
+
+def about(content: Content) -> str:
+    """Return the facts of data and search, and what training took."""
+    found: dict[str, Any] = dict(content.facts)
+    if content.history.trials:
+        taken = compute(content.history, content.ends)
+        found |= {"epochs of one fold": f"{taken.epochs:.4g}", "training": duration(taken.seconds)}
+        found |= {} if taken.elapsed is None else {"by the clock": duration(taken.elapsed)}
+    return f'<section class="card"><h2>Data and search</h2>{facts(found)}</section>' if found else ""
 
 
 def facts(values: Mapping[str, Any]) -> str:
@@ -42,8 +51,8 @@ def facts(values: Mapping[str, Any]) -> str:
 
 
 def outcome(content: Content) -> str:
-    """Return the best value with its interval beside the answer to the study's one question."""
-    return f'<section class="outcome">{_best_value(content)}{_answer(content)}</section>'
+    """Return the answer to the study's one question, and the best value with its interval."""
+    return f'<section class="outcome">{_answer(content)}{_best_value(content)}</section>'
 
 
 def configuration(content: Content) -> str:
@@ -84,6 +93,12 @@ def grid_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     head = "".join(f'<th class="wraps">{escaped(text)}</th>' for text in heads)
     body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
     return f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def head_button(text: str, *, numeric: bool) -> str:
+    """Return the head of a column that sorts by a click."""
+    kind = "number" if numeric else "text"
+    return f'<th scope="col" data-kind="{kind}"><button type="button">{escaped(text)}</button></th>'
 
 
 def _best_value(content: Content) -> str:
@@ -203,7 +218,7 @@ def _setting_cell(summary: TrialSummary, name: str) -> str:
     if name not in summary.config:
         return '<span class="muted">not used</span>'
     value = summary.config[name]
-    return f'<span title="{escaped(value)}">{escaped(setting(value))}</span>'
+    return f'<span title="{escaped(value)}">{escaped(brief(value))}</span>'
 
 
 def _range(parameter: Mapping[str, Any]) -> str:
@@ -212,6 +227,10 @@ def _range(parameter: Mapping[str, Any]) -> str:
         return "; ".join(_range(each) for each in parameter["alternatives"])
     if "choices" in parameter:
         text = ", ".join(escaped(setting(choice)) for choice in parameter["choices"])
+    elif "low" not in parameter:
+        text = escaped(
+            ", ".join(f"{name}: {value}" for name, value in parameter.items() if name not in ("name", "when"))
+        )
     else:
         text = f"{escaped(setting(parameter.get('low')))} to {escaped(setting(parameter.get('high')))}"
         text += ", logarithmic" if parameter.get("log") else ""

@@ -7,7 +7,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from hpsearch.analysis import TrialSummary
-from hpsearch.report.wording import ended, escaped, score, setting
+from hpsearch.report.wording import broken, ended, escaped, score, setting
 
 # Okabe and Ito (2008), Color Universal Design; without black and yellow, which a dark or a light page swallows.
 GREEN, ORANGE, BLUE, VERMILION, PURPLE, SKY = "#009E73", "#E69F00", "#2B87C8", "#D55E00", "#CC79A7", "#56B4E9"
@@ -130,7 +130,7 @@ def hover_text(summary: TrialSummary, objective: str, label: str, parameters: It
     if summary.value is not None:
         lines.append(f"{escaped(objective)} {score(summary.value)}" + _spread(summary))
     lines += [
-        f"{escaped(name)} = {escaped(shortened(setting(summary.config[name])))}"
+        f"{escaped(name)} = " + "<br>".join(map(escaped, broken(setting(summary.config[name]))))
         for name in parameters
         if name in summary.config
     ]

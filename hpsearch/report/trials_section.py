@@ -6,14 +6,16 @@ from typing import Any
 from hpsearch.analysis import TrialSummary
 from hpsearch.records import Origin, TrialState
 from hpsearch.report.content import Content
-from hpsearch.report.sections import grid_table
-from hpsearch.report.wording import MISSING, duration, ended, escaped, score, setting
+from hpsearch.report.sections import grid_table, head_button
+from hpsearch.report.wording import MISSING, brief, duration, ended, escaped, score
+
+_CARD = '<section class="card" id="trials-section">'
 
 
 def trials_table(content: Content) -> str:
     """Return a row a trial: state, value, interval, folds, epoch, the searched hyperparameters, time, reason."""
     if not content.summaries:
-        return '<section class="card"><h2>Trials</h2><p>No trial has been asked for yet.</p></section>'
+        return f"{_CARD}<h2>Trials</h2><p>No trial has been asked for yet.</p></section>"
     names = list(content.parameters)
     heads = [
         ("#", True),
@@ -26,16 +28,12 @@ def trials_table(content: Content) -> str:
         ("time", True),
         ("reason", False),
     ]
-    head = "".join(
-        f'<th scope="col" data-kind="{"number" if number else "text"}">'
-        f'<button type="button">{escaped(text)}</button></th>'
-        for text, number in heads
-    )
+    head = "".join(head_button(text, numeric=number) for text, number in heads)
     body = "".join(_row(content, summary, names) for summary in content.summaries)
-    return f"""<section class="card"><h2>Trials</h2>
-<p class="muted">Values of pruned trials are partial. A click on a head sorts.</p>
-<div class="scroll tall" tabindex="0"><table id="trials" class="sortable"><thead><tr>{head}</tr></thead>
-<tbody>{body}</tbody></table></div></section>"""
+    return f"""{_CARD}<h2>Trials</h2>
+<p class="muted">A row a trial; values of trials that are not complete are partial. A click on a head sorts.</p>
+<div class="scroll tall" tabindex="0" role="region" aria-label="Trials">
+<table id="trials" class="sortable"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></section>"""
 
 
 def ended_badly(content: Content) -> str:
@@ -83,7 +81,7 @@ def _setting(summary: TrialSummary, name: str) -> str:
     if name not in summary.config:
         return _cell(None, MISSING)
     value = summary.config[name]
-    return _cell(value, f'<span title="{escaped(value)}">{escaped(setting(value))}</span>')
+    return _cell(value, f'<span title="{escaped(value)}">{escaped(brief(value))}</span>')
 
 
 def _cell(value: Any, html: str, css: str = "") -> str:

@@ -2,6 +2,8 @@
 
 import html
 import math
+import re
+from collections.abc import Iterable
 from typing import Any
 
 from hpsearch.records import TrialState
@@ -39,6 +41,26 @@ def number(value: float) -> str:
         mantissa, _, power = f"{value:.3e}".partition("e")
         return f"{mantissa.rstrip('0').rstrip('.')}e{int(power)}"
     return exponent(f"{value:.4g}")
+
+
+def brief(value: Any) -> str:
+    """Return the value of a hyperparameter for where there is little room: of a path, its last part."""
+    text = setting(value)
+    if isinstance(value, str) and ("/" in value or "\\" in value):
+        return re.split(r"[/\\]", value.rstrip("/\\"))[-1] or text
+    return text
+
+
+def briefs(values: Iterable[Any]) -> list[str]:
+    """Return what `brief` gives of each, and the whole text of those that it would make look alike."""
+    given = list(values)
+    short = [brief(value) for value in given]
+    return [text if short.count(text) == 1 else setting(value) for text, value in zip(short, given, strict=True)]
+
+
+def broken(text: str, length: int = 60) -> list[str]:
+    """Return long text in lines, so that all of it can be read under the pointer."""
+    return [text[at : at + length] for at in range(0, len(text), length)] or [""]
 
 
 def exponent(text: str) -> str:

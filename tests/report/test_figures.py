@@ -5,11 +5,12 @@ import pytest
 from analysis_samples import OBJECTIVE, with_trial
 from report_samples import realistic_content
 
+from hpsearch.analysis import Confusion, importance
 from hpsearch.errors import MetricError, UsageError
-from hpsearch.records import History, Origin, TrialState
+from hpsearch.records import History, Origin, Outcome, Segment, SegmentResult, TrialState
 from hpsearch.report import Content, Figures
 from hpsearch.report.scales import ABSENT
-from hpsearch.report.theme import BEST, DEFAULT
+from hpsearch.report.theme import BEST, BLUE, DEFAULT, GREY
 
 NAN = math.nan
 
@@ -200,11 +201,143 @@ def test_a_study_without_trials_says_so(method: str) -> None:
     assert figure.layout.annotations[0].text.startswith("no ")
 
 
-@pytest.mark.parametrize("method", ["history", "learning_curves", "parallel_coordinates"])
+FIGURES = ["slices", "contours", "importance", "timeline", "winner_against_default", "confusion"]
+
+
+@pytest.mark.parametrize("method", ["history", "learning_curves", "parallel_coordinates", *FIGURES])
 def test_no_figure_can_be_sent_anywhere(method: str) -> None:
     figure = getattr(Figures(realistic_content(trials=6)), method)()
     assert '"showSendToCloud": false' in figure.to_html(include_plotlyjs=False)
     assert '"showSendToCloud": false' in figure.to_html(include_plotlyjs=False, config={"scrollZoom": True})
     assert '"scrollZoom": true' in figure.to_html(include_plotlyjs=False, config={"scrollZoom": True})
     assert figure.layout.title.text
-    assert figure.layout.template.layout.colorway
+    assert figure.layout.template.layout.colorway or not figure.data
+
+
+def test_the_best_carries_its_interval_and_waiting_trials_have_a_mark() -> None:
+    history = with_trial(History(), 0, [[0.4], [0.6], [0.5]], value=0.5, point=1)
+    history = with_trial(history, 1, [[0.3], [], []], state=TrialState.WAITING)
+    content = Content("study", "task", {}, history, OBJECTIVE, test_shares=(0.2, 0.2, 0.2))
+    figure = Figures(content).history()
+    bar = named(figure, "95% interval")
+    assert content.best is not None
+    assert content.best.interval is not None
+    low, high = content.best.interval
+    assert (bar.y[0] - bar.error_y.arrayminus[0], bar.y[0] + bar.error_y.array[0]) == pytest.approx((low, high))
+    assert list(named(figure, "waiting (so far)").y) == [0.3]
+
+
+def test_learning_curves_of_one_fold() -> None:
+    folds, mean, *_ = of_group(Figures(small()).learning_curves(trials=[0], fold=1), "trial 0 (default)")
+    assert list(folds.y) == [*mean.y, None] == [0.6, 0.5, None]
+    with pytest.raises(UsageError, match=r"no fold 9; it has folds 0 to 1"):
+        Figures(small()).learning_curves(fold=9)
+
+
+def test_a_slice_has_each_judged_trial_at_its_setting() -> None:
+    figure = Figures(small()).slices(["lr", "momentum"])
+    complete = [trace for trace in figure.data if trace.name == "complete"]
+    assert list(complete[0].x) == pytest.approx([0.0, 1.0])
+    assert list(complete[0].y) == [0.5, 0.8]
+    assert list(complete[0].marker.color) == [0, 3]
+    assert list(complete[1].y) == [0.8]  # trial 0 has no momentum
+    assert list(figure.data[0].y) == [0.2]
+    assert [note.text for note in figure.layout.annotations] == ["<b>lr</b>", "<b>momentum</b>"]
+    assert figure.layout.meta["panels"] == 2
+
+
+def test_slices_stand_on_logarithmic_axes_where_the_space_does() -> None:
+    figure = Figures(realistic_content()).slices(["learning_rate", "batch_size"])
+    assert list(figure.layout.xaxis.ticktext) == ["1e-6", "1e-5", "1e-4", "0.001"]
+    assert list(figure.layout.xaxis.tickvals) == pytest.approx([0, 1 / 3, 2 / 3, 1])
+    assert list(figure.layout.xaxis2.ticktext) == ["8", "16", "32"]
+    low, high = figure.layout.xaxis2.range
+    spots = [x for trace in figure.data if trace.xaxis == "x2" for x in trace.x]
+    assert low < min(spots) < max(spots) < high  # choices are spread a little, and none is cut off
+
+
+def test_long_choices_are_cut_to_their_last_part_and_whole_under_the_pointer() -> None:
+    paths = ["/models/hub/organisation/large", "/models/hub/organisation/small", "/other/small"]
+    history = History()
+    for number, path in enumerate(paths):
+        history = with_trial(history, number, [[number / 10]], value=number / 10, point=1, config={"model": path})
+    figure = Figures(Content("study", "task", {}, history, OBJECTIVE)).slices()
+    ticks = set(figure.layout.xaxis.ticktext)
+    assert "large" in ticks
+    assert "small" not in ticks  # two are called so: they keep their whole names, as far as there is room
+    (complete,) = [trace for trace in figure.data if trace.name == "complete"]
+    assert paths[0] in complete.text[0]
+
+
+def test_contours_pair_the_most_important_and_stay_off_empty_ground() -> None:
+    content = realistic_content(trials=100)
+    names = content.ranked[:3]
+    assert names == tuple(importance(content.summaries, content.parameters).shares)[:3]
+    figure = Figures(content).contours()
+    grounds = [trace for trace in figure.data if trace.type == "heatmap"]
+    assert len(grounds) == 3
+    assert figure.layout.xaxis.title.text == names[0]
+    assert figure.layout.annotations[0].text == f"<b>{names[1]}</b>"
+    values = [value for row in grounds[0].z for value in row if value is not None]
+    scores = [summary.value for summary in content.summaries if summary.value is not None]
+    assert min(scores) <= min(values) < max(values) <= max(scores)
+    assert any(value is None for row in grounds[0].z for value in row)
+    few = Figures(realistic_content(trials=6)).contours(["learning_rate", "epochs"])
+    assert not [trace for trace in few.data if trace.type == "heatmap"]  # too few to bear a surface
+
+
+def test_what_is_not_searched_cannot_be_drawn() -> None:
+    figures = Figures(realistic_content(trials=6))
+    with pytest.raises(UsageError, match=r"does not search 'learning_rat'. Did you mean 'learning_rate'"):
+        figures.slices(["learning_rat"])
+    with pytest.raises(UsageError, match="two or more"):
+        figures.contours(["learning_rate"])
+
+
+def test_bars_of_importance_tell_what_stands_out() -> None:
+    bars, marks = Figures(realistic_content(trials=100)).importance().data
+    assert bars.y[-1] == "learning_rate"
+    assert bars.x[-1] == max(bars.x)
+    assert bars.marker.color[-1] == BLUE
+    assert GREY in bars.marker.color
+    assert list(marks.y) == list(bars.y)
+    (conditional,) = [label for label in bars.y if "decay_ratio" in label]
+    assert " of 98)" in conditional
+    few = Figures(realistic_content(trials=6)).importance()
+    assert few.layout.annotations[0].text.startswith("too few trials to tell importance from noise")
+
+
+def test_the_timeline_has_a_bar_a_segment_and_cuts_pauses_out() -> None:
+    history = with_trial(History(), 0, [[0.5, 0.5, 0.5, 0.6]], value=0.6, point=4)
+    history = with_trial(history, 1, [[0.4, 0.4]], state=TrialState.WAITING)
+    run, other = history.trials[0].runs[0], history.trials[1].runs[0]
+    ends = (
+        (1004.0, SegmentResult(Segment(run, 0, 2), Outcome.OK, 2)),
+        (1008.0, SegmentResult(Segment(other, 0, 2), Outcome.OK, 2)),
+        (91008.0, SegmentResult(Segment(run, 2, 4), Outcome.OK, 4)),
+    )
+    figure = Figures(Content("study", "task", {}, history, OBJECTIVE, ends=ends)).timeline()
+    complete, waiting = named(figure, "complete"), named(figure, "waiting")
+    assert [x for x in complete.x if x is not None] == pytest.approx([0, 2, 4, 8, 10, 12])
+    assert list(complete.y) == [0, 0, 0, None] * 2
+    assert list(waiting.x)[:3] == pytest.approx([4, 6, 8])
+    assert figure.layout.annotations[0].text == "paused 24 h 59 min"
+    assert figure.layout.xaxis.title.text == "s since 1970-01-01 00:16 UTC"
+    assert "points 2 to 4" in complete.text[4]
+
+
+def test_winner_and_default_are_joined_fold_by_fold() -> None:
+    tested = {"winner": {OBJECTIVE: 0.7}, "literature default": {OBJECTIVE: 0.4}}
+    figure = Figures(small(test_scores=tested)).winner_against_default()
+    folds, means, test = [trace for trace in figure.data if trace.xaxis == "x"]
+    assert list(folds.y) == [0.4, 0.5, None, 0.6, 0.6, None]
+    assert list(folds.x) == [0, 1, None] * 2
+    assert list(means.y) == pytest.approx([0.5, 0.55])
+    assert list(test.y) == [0.4, 0.7]
+
+
+def test_the_confusion_is_a_share_of_each_class() -> None:
+    found = Confusion(("a", "b"), ((3, 1), (0, 0)))
+    (cells,) = Figures(small(confusion=found)).confusion().data
+    assert [list(row) for row in cells.z] == [[0.75, 0.25], [None, None]]
+    assert cells.text[0][0] == "3"

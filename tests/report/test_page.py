@@ -12,6 +12,7 @@ from hpsearch.analysis import Evidence
 from hpsearch.errors import UsageError
 from hpsearch.records import History, Origin, TrialState
 from hpsearch.report import Content, page, write_page
+from hpsearch.report.curves_data import curves_data
 
 EVIL = "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
 
@@ -44,6 +45,11 @@ class Outline(HTMLParser):
     @property
     def words(self) -> str:
         return re.sub(r"\s+", " ", " ".join(self.text))
+
+
+def data_of(content: Content) -> Any:
+    """Return what page.js draws."""
+    return json.loads(Outline(page.page(content)).scripts[0])
 
 
 def words(content: Content) -> str:
@@ -118,7 +124,7 @@ def test_plotly_is_embedded_once_and_nothing_is_asked_of_the_network() -> None:
     assert len(text) < 5_200_000
     for tag, attributes in outline.tags:
         assert "src" not in attributes, tag
-        assert attributes.get("href", "data:,") == "data:,", tag
+        assert attributes.get("href", "data:,") == "data:," or str(attributes["href"]).startswith("#"), tag
     rest = text
     for script in outline.scripts:
         rest = rest.replace(script, "")
@@ -128,19 +134,75 @@ def test_plotly_is_embedded_once_and_nothing_is_asked_of_the_network() -> None:
 
 
 def test_no_figure_on_the_page_can_be_sent() -> None:
-    data = json.loads(next(script for script in Outline(page.page(realistic_content(trials=5))).scripts))
+    data = data_of(realistic_content(trials=5))
     assert data["config"]["showSendToCloud"] is False
-    assert set(data["figures"]) == {"history", "curves", "parallel"}
+    assert set(data["figures"]) == {"history", "curves", "importance", "slices", "contours", "parallel"}
     assert all("title" not in figure["layout"] for figure in data["figures"].values())
 
 
 def test_every_metric_has_learning_curves_and_the_loss_has_its_own() -> None:
-    data = json.loads(next(script for script in Outline(page.page(realistic_content(trials=5))).scripts))
-    assert list(data["metrics"]) == ["f1_macro", "accuracy", "recall_macro", "neg_log_loss"]
-    for metric in data["metrics"].values():
-        assert len(metric["x"]) == len(metric["y"]) == len(metric["traces"]) > 0
-    first, other = (data["metrics"][name]["y"][0][0] for name in ("f1_macro", "accuracy"))
-    assert other == pytest.approx(first + 0.05)
+    content = realistic_content(trials=5)
+    curves = data_of(content)["curves"]
+    assert curves["metrics"] == ["f1_macro", "accuracy", "recall_macro", "neg_log_loss", "loss"]
+    assert [trial["number"] for trial in curves["trials"]] == [0, 1, 2, 3, 4]
+    best = next(trial for trial in curves["trials"] if "best" in trial["label"])
+    recorded = content.history.of(content.history.trials[best["number"]].runs[2].key)
+    run = best["runs"][2]
+    assert (run["fold"], run["repeat"]) == (2, 0)
+    for index, name in enumerate(curves["metrics"]):
+        assert run["metrics"][index] == pytest.approx([each.metrics[name] for each in recorded], rel=1e-4)
+    assert run["train"] == pytest.approx([each.train_loss for each in recorded], rel=1e-4)
+    assert best["epoch"] == [each.epoch for each in recorded]
+    assert best["rate"] == [each.learning_rate for each in recorded]
+    assert recorded[best["point"] - 1].epoch == content.best.epoch
+    outline = Outline(page.page(content))
+    assert "learning rate" in outline.words
+    options = [attributes["value"] for tag, attributes in outline.tags if tag == "option"]
+    assert options[:5] == ["0", "1", "2", "3", "-1"]  # the loss has a plot of its own; last, the learning rate
+
+
+def test_what_is_measured_of_very_many_trials_is_kept_as_means() -> None:
+    content = realistic_content(trials=12)
+    few = curves_data(content, content.leading(1), most=300)
+    best = next(trial for trial in few["trials"] if "best" in trial["label"])
+    assert len(best["runs"]) == 5  # what is drawn at first has its folds
+    means = [trial for trial in few["trials"] if trial["runs"][0]["fold"] is None]
+    assert means
+    trial = means[0]
+    runs = content.history.trials[trial["number"]].runs
+    recorded = [content.history.of(run.key)[0].metrics["f1_macro"] for run in runs if content.history.point(run)]
+    assert trial["runs"][0]["of"] == len(recorded)
+    assert trial["runs"][0]["metrics"][0][0] == pytest.approx(sum(recorded) / len(recorded), rel=1e-4)
+
+
+def test_every_figure_has_a_heading_a_sentence_and_a_text_in_its_place() -> None:
+    outline = Outline(page.page(realistic_content()))
+    figures = [attributes for tag, attributes in outline.tags if attributes.get("class") == "figure"]
+    assert len(figures) == 7
+    for figure in figures:
+        assert figure["role"] == "img"
+        assert len(figure["aria-label"] or "") > 40
+    labels = " ".join(str(figure["aria-label"]) for figure in figures)
+    assert "rises from 0.6987 at trial 0 to 0.7096 at trial 37" in labels
+    assert "f1_macro: the winner is better on 3 of 5 runs, mean difference +0.0109" in labels
+    anchors = {attributes["href"] for tag, attributes in outline.tags if tag == "a"}
+    ids = {attributes.get("id") for _, attributes in outline.tags}
+    assert anchors <= {f"#{name}" for name in ids}
+    assert len(anchors) == 9
+
+
+def test_the_answer_comes_first() -> None:
+    text = words(realistic_content())
+    parts = ("Does the winner beat", "Best f1_macro", "Best configuration", "Data and search")
+    places = [text.index(part) for part in parts]
+    assert places == sorted(places)
+
+
+def test_a_thousand_trials_stay_small() -> None:
+    from plotly.offline import get_plotlyjs
+
+    text = page.page(realistic_content(trials=1000))
+    assert len(text.encode()) - len(get_plotlyjs().encode()) < 6_000_000
 
 
 def test_text_cannot_become_markup() -> None:
@@ -205,6 +267,53 @@ def test_a_study_without_trials_has_a_page() -> None:
     text = words(study())
     assert "No trial has been asked for yet." in text
     assert "No trial is complete." in text
+
+
+def repeated(origin: Origin) -> Content:
+    """Return a study of two trials, each of two folds trained twice."""
+    history = with_trial(History(), 0, [[0.5], [0.6], [0.5], [0.7]], value=0.575, point=1, repeats=2, origin=origin)
+    history = with_trial(history, 1, [[0.7], [0.6], [0.6], [0.8]], value=0.675, point=1, repeats=2)
+    return Content("study", "task", {}, history, OBJECTIVE, test_shares=(0.5, 0.5))
+
+
+def one_parameter() -> Content:
+    history = History()
+    for number in range(4):
+        value = 0.5 + number / 10
+        history = with_trial(history, number, [[value], [value]], value=value, point=1, config={"rate": number / 4})
+    return Content("study", "task", {}, history, OBJECTIVE, test_shares=(0.5, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("content", "shown"),
+    [
+        (study(), {"history", "curves"}),
+        (study(TrialState.COMPLETE), {"history", "curves", "parallel"}),
+        (study(TrialState.FAIL, TrialState.PRUNED), {"history", "curves", "parallel", "importance", "slices"}),
+        (repeated(Origin.DEFAULT), {"pairs", "history", "curves", "parallel", "importance", "slices"}),
+        (repeated(Origin.SAMPLER), {"history", "curves", "parallel", "importance", "slices"}),
+        (one_parameter(), {"history", "curves", "parallel", "importance", "slices"}),
+        (realistic_content(trials=30, folds=1), {"history", "curves", "parallel", "importance", "slices"}),
+    ],
+    ids=["nothing", "one trial", "none complete", "repeats", "no default", "one parameter", "holdout"],
+)
+def test_a_page_has_the_figures_that_the_study_has_something_for(content: Content, shown: set[str]) -> None:
+    data = data_of(content)
+    assert set(data["figures"]) >= shown
+    assert set(data["figures"]) <= shown | {"contours", "pairs"}
+    text = words(content)
+    assert "None" not in text
+    assert "nan" not in text.replace("finance", "").split()
+    assert (
+        "too few trials to tell importance from noise" in json.dumps(data)
+        or "importance" not in shown
+        or len(content.summaries) >= 20
+    )
+
+
+def test_without_test_rows_the_page_speaks_of_none() -> None:
+    text = words(realistic_content(test_scores=None))
+    assert "on the test rows" not in text.lower().replace("rows of the test set", "")
 
 
 def test_one_fold_has_no_interval() -> None:

@@ -10,7 +10,9 @@ from report_samples import realistic_content
 from test_page import evil_content, study
 
 from hpsearch.records import TrialState
-from hpsearch.report import Content, write_page
+from hpsearch.report import Content, Figures, write_page
+from hpsearch.report.comparison_content import ComparedStudy, ComparisonContent
+from hpsearch.report.comparison_page import write_comparison
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -78,13 +80,13 @@ def silent(driver: "Chrome") -> bool:
     return [entry for entry in driver.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")] == []
 
 
-def test_three_plots_are_drawn_without_a_word_in_the_console(report: "Chrome") -> None:
+def test_all_plots_are_drawn_without_a_word_in_the_console(report: "Chrome") -> None:
     assert silent(report)
     drawn = (
         "return [...document.querySelectorAll('.js-plotly-plot')].map(p => p.querySelectorAll('svg.main-svg').length)"
     )
     assert all(count > 0 for count in report.execute_script(drawn))
-    assert len(report.execute_script(drawn)) == 3
+    assert len(report.execute_script(drawn)) == 7
     points = "return document.querySelectorAll('#history .scatterlayer .point').length"
     assert report.execute_script(points) >= 40
     assert (
@@ -143,7 +145,7 @@ def test_the_page_does_not_scroll_sideways(report: "Chrome", width: int, scheme:
     until(lambda: report.execute_script("return innerWidth") == width)
     drawn = "return document.querySelector('#history svg').getBoundingClientRect().width / innerWidth"
     until(lambda: 0.8 < report.execute_script(drawn) < 1)  # figures follow a window that changes
-    assert report.execute_script("return document.documentElement.scrollWidth") <= width
+    until(lambda: report.execute_script("return document.documentElement.scrollWidth") <= width)
     report.execute_script("scrollTo(500, 0)")
     assert report.execute_script("return scrollX") == 0
     wide = "const box = document.querySelector('#trials').parentElement; return box.scrollWidth > box.clientWidth"
@@ -165,7 +167,7 @@ def test_figures_follow_the_colour_scheme(report: "Chrome") -> None:
 
 
 def visible(driver: "Chrome") -> set[str]:
-    script = "return document.getElementById('curves').data.filter(t => t.visible !== false).map(t => t.meta.trial)"
+    script = "return document.getElementById('curves').data.map(t => t.meta.trial)"
     return set(driver.execute_script(script))
 
 
@@ -174,18 +176,74 @@ def test_learning_curves_change_their_metric_and_their_trials(report: "Chrome") 
     report.execute_script(
         "document.querySelectorAll('.chip')[0].click(); document.querySelectorAll('.chip')[2].click()"
     )
-    chip = report.execute_script("return document.querySelectorAll('.chip')[2].dataset.trial")
+    chip = report.execute_script("return document.querySelectorAll('.chip')[2].textContent")
     assert until(lambda: visible(report)) == {"trial 0 (default)", chip}
     first = "return document.getElementById('curves').data[1].y[0]"
     before = report.execute_script(first)
     report.execute_script(
-        "const s = document.getElementById('metric'); s.value = 'accuracy'; s.dispatchEvent(new Event('change'))"
+        "const s = document.getElementById('metric'); s.value = '1'; s.dispatchEvent(new Event('change'))"
     )
     assert until(lambda: report.execute_script(first) != before)
-    assert report.execute_script(first) == pytest.approx(before + 0.05)
+    assert report.execute_script(first) == pytest.approx(before + 0.05, abs=1e-4)
     assert report.execute_script("return document.querySelector('#curves .ytitle').textContent") == "accuracy"
     assert visible(report) == {"trial 0 (default)", chip}
     assert silent(report)
+
+
+def choose(driver: "Chrome", name: str, value: str) -> None:
+    script = "const s = document.getElementById(arguments[0]); s.value = arguments[1]; "
+    driver.execute_script(script + "s.dispatchEvent(new Event('change'))", name, value)
+
+
+def test_the_page_draws_the_curves_that_python_draws(report: "Chrome") -> None:
+    """For any trial, metric and fold: the page draws them itself, from the numbers alone."""
+    content = realistic_content()
+    report.execute_script("document.querySelectorAll('.chip[aria-pressed=true]').forEach(chip => chip.click())")
+    pruned = next(each.number for each in content.summaries if each.state is TrialState.PRUNED and each.folds)
+    for number, metric, fold in ((37, "accuracy", None), (pruned, "f1_macro", None), (37, "f1_macro", 3)):
+        choose(report, "metric", str(content.all_metrics.index(metric)))
+        choose(report, "fold", "all" if fold is None else str(fold))
+        choose(report, "more", str(number))
+        found = report.execute_script("return document.getElementById('curves').data.map(t => [t.y, t.yaxis])")
+        expected = Figures(content).learning_curves([number], metric, fold).data
+        assert len(found) == len(expected) == 6
+        for index, ((y, axis), trace) in enumerate(zip(found, expected, strict=True)):
+            assert axis == (trace.yaxis or "y")
+            wanted = [value for value in trace.y if value is not None]
+            if index != 2 or fold is None:  # the ring of one fold lies on that fold
+                assert [value for value in y if value is not None] == pytest.approx(wanted, abs=1e-4)
+        report.execute_script("document.querySelector(`.chip[data-trial='${arguments[0]}']`).click()", number)
+    assert silent(report)
+
+
+def test_the_table_by_epoch_follows_its_controls(report: "Chrome") -> None:
+    content = realistic_content()
+    cells = "return [...document.querySelectorAll('#epochs tbody tr')].map(r => [...r.cells].map(c => c.dataset.sort))"
+    assert len(report.execute_script(cells)) == content.history.trials[37].runs[0].horizon
+    assert report.execute_script("return document.querySelectorAll('#epochs tr.best').length") == 1
+    choose(report, "epochs-trial", "0")
+    choose(report, "epochs-fold", "2")
+    recorded = content.history.of(content.history.trials[0].runs[2].key)
+    rows = report.execute_script(cells)
+    assert [float(row[0]) for row in rows] == [each.epoch for each in recorded]
+    assert [float(row[1]) for row in rows] == pytest.approx([each.train_loss for each in recorded], abs=1e-3)
+    assert [float(row[3]) for row in rows] == pytest.approx([each.metrics["f1_macro"] for each in recorded], abs=1e-4)
+    assert report.execute_script("return document.getElementById('epochs-note').textContent").endswith("one run.")
+    report.execute_script("document.querySelectorAll('#epochs th button')[3].click()")
+    values = [float(row[3]) for row in report.execute_script(cells)]
+    assert values == sorted(values, reverse=True)
+    assert silent(report)
+
+
+@pytest.mark.parametrize(("width", "columns"), [(1400, 3), (400, 1)])
+def test_panels_stand_in_as_many_columns_as_there_is_room_for(report: "Chrome", width: int, columns: int) -> None:
+    look(report, width)
+    count = (
+        "const l = document.getElementById('slices').layout; "
+        "return new Set(Object.keys(l).filter(k => /^xaxis/.test(k)).map(k => l[k].domain[0].toFixed(3))).size"
+    )
+    assert until(lambda: report.execute_script(count) == columns)
+    look(report, 1400)
 
 
 def test_dragging_over_an_axis_keeps_the_trials_that_pass_there(report: "Chrome") -> None:
@@ -225,4 +283,16 @@ def test_a_study_with_next_to_nothing_in_it(chrome: "Chrome", tmp_path: Path, st
     opened(chrome, tmp_path / "small.html", study(*states))
     assert silent(chrome)
     assert chrome.execute_script("return document.documentElement.scrollWidth") <= 400
-    assert chrome.execute_script("return document.querySelectorAll('.js-plotly-plot svg.main-svg').length") >= 3
+    assert chrome.execute_script("return document.querySelectorAll('.js-plotly-plot svg.main-svg').length") >= 2
+
+
+def test_a_comparison_is_drawn_at_both_widths(chrome: "Chrome", tmp_path: Path) -> None:
+    studies = [ComparedStudy("one", realistic_content()), ComparedStudy("a/very-long/name", realistic_content(seed=5))]
+    path = write_comparison(tmp_path / "compare.html", ComparisonContent(studies, "one"))
+    for width in (400, 1400):
+        look(chrome, width, "dark")
+        chrome.get(path.as_uri())
+        until(lambda: chrome.execute_script("return document.body.dataset.ready === 'yes'"))
+        assert chrome.execute_script("return document.documentElement.scrollWidth") <= width
+        assert chrome.execute_script("return document.querySelectorAll('.js-plotly-plot svg.main-svg').length") >= 4
+    assert silent(chrome)

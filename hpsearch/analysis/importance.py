@@ -1,0 +1,211 @@
+"""Which hyperparameters decided who came out on top: PED-ANOVA, held against what chance alone would give."""
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hpsearch.analysis.aggregates import TrialSummary
+from hpsearch.records import TrialState
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.distributions import BaseDistribution
+    from optuna.trial import FrozenTrial
+
+LEAST_TRIALS = 20
+"""Judged trials below which no importance is stated: a handful of top trials looks like a pattern by chance."""
+
+LEAST_COMPLETE = 10
+"""Complete trials that must be among them, for the top ones to be chosen from."""
+
+TOP_TRIALS = 5
+"""The best trials that a density is estimated from, at the least; Optuna advises the same."""
+
+TOP_SHARE = 0.1
+"""Share of the trials that counts as the top, where that many are `TOP_TRIALS` or more (Watanabe et al. 2023)."""
+
+SHUFFLES = 60
+"""Orders of the values drawn at random, of which the 95th percentile of a parameter's importance is taken."""
+
+
+@dataclass(frozen=True)
+class Importance:
+    """How much each hyperparameter tells top trials from the others.
+
+    Attributes:
+        shares: Name to its share of the whole, the most important first; they add up to one, or are all zero.
+        chance: Name to the share that values dealt out at random exceed in one of twenty times.
+        present: Name to the judged trials that have it: fewer than `trials` for a conditional one.
+        trials: Judged trials that it rests on.
+        why_not: Why nothing is stated, in words; None where there are shares.
+    """
+
+    shares: Mapping[str, float]
+    chance: Mapping[str, float]
+    present: Mapping[str, int]
+    trials: int
+    why_not: str | None = None
+
+    def stands_out(self, name: str) -> bool:
+        """Whether a hyperparameter's share is more than chance gives in nineteen of twenty times."""
+        return self.shares[name] > self.chance[name]
+
+
+def importance(
+    summaries: Sequence[TrialSummary],
+    parameters: Mapping[str, Mapping[str, Any]],
+    *,
+    shuffles: int = SHUFFLES,
+    seed: int = 0,
+) -> Importance:
+    """Return the importance of the searched hyperparameters over the trials that were judged.
+
+    PED-ANOVA (Watanabe, Bansal, Hutter 2023, IJCAI) compares the density of a hyperparameter among the top trials
+    with that among all; Optuna's conditional form of it lets one that does not exist in some trials count by how
+    often the top trials have it. The same is done for values shuffled among the trials, to show what chance gives.
+
+    Judged is what is complete or pruned: a pruned trial counts as none of the top. Without them, what a pruner finds
+    out at once (a learning rate that cannot work) would look unimportant, as every complete trial has it right.
+
+    Args:
+        summaries: The trials, in any state; those that failed or are not finished are left out.
+        parameters: Name to what the space's JSON says of it (`type`, `low`, `high`, `log`, `choices`).
+        shuffles: How many shuffles.
+        seed: Of the shuffles.
+    """
+    judged = [summary for summary in summaries if summary.state is TrialState.PRUNED or _is_complete(summary)]
+    complete = sum(map(_is_complete, judged))
+    names = [name for name in parameters if _varies(name, judged)]
+    present = {name: sum(name in summary.config for summary in judged) for name in names}
+    why_not = _why_not(judged, complete, names)
+    if why_not is not None:
+        return Importance({}, {}, present, len(judged), why_not)
+    found, drawn = _divergences(judged, complete, names, parameters, shuffles, seed)
+    total = math.fsum(found.values())
+    scale = 1 / total if total > 0 else 0.0
+    ranked = sorted(names, key=lambda name: (-found[name], names.index(name)))
+    chance = {name: scale * float(np.quantile([each[name] for each in drawn], 0.95)) for name in ranked}
+    return Importance({name: scale * found[name] for name in ranked}, chance, present, len(judged))
+
+
+def _is_complete(summary: TrialSummary) -> bool:
+    return summary.state is TrialState.COMPLETE and summary.value is not None and math.isfinite(summary.value)
+
+
+def _why_not(judged: Sequence[TrialSummary], complete: int, names: Sequence[str]) -> str | None:
+    """Return why no importance can be stated, in words, or None."""
+    few = "too few trials to tell importance from noise"
+    if len(judged) < LEAST_TRIALS:
+        return f"{few}: {len(judged)} complete or pruned, and {LEAST_TRIALS} are needed"
+    if complete < LEAST_COMPLETE:
+        return f"{few}: {complete} complete, and {LEAST_COMPLETE} are needed"
+    if not names:
+        return "no hyperparameter differs between the trials"
+    if len({summary.value for summary in judged if _is_complete(summary)}) == 1:
+        return "all complete trials have the same value"
+    return None
+
+
+def _varies(name: str, judged: Sequence[TrialSummary]) -> bool:
+    return len({repr(summary.config[name]) for summary in judged if name in summary.config}) > 1
+
+
+def _divergences(
+    judged: Sequence[TrialSummary],
+    complete: int,
+    names: Sequence[str],
+    parameters: Mapping[str, Mapping[str, Any]],
+    shuffles: int,
+    seed: int,
+) -> tuple[dict[str, float], list[dict[str, float]]]:
+    """Return PED-ANOVA's numbers for the values as they are, and for shuffled ones."""
+    from optuna.importance import PedAnovaImportanceEvaluator
+
+    top = min(max(TOP_SHARE * len(judged), TOP_TRIALS), complete / 2)
+    evaluator = PedAnovaImportanceEvaluator(target_quantile=top / len(judged))
+    values = np.array([summary.value if _is_complete(summary) else -np.inf for summary in judged], dtype=float)
+    values[np.isinf(values)] = values[np.isfinite(values)].min() - 1.0
+    study = _optuna_study(judged, values.tolist(), names, parameters)
+    generator = np.random.default_rng(seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Optuna warns of a `target`, and of conditions that one trial fulfils
+        found = evaluator.evaluate(study, params=list(names))
+        drawn = []
+        for _ in range(shuffles):
+            target = _Dealt(-generator.permutation(values))  # of a target, Optuna takes the lowest for the best
+            drawn.append(evaluator.evaluate(study, params=list(names), target=target))
+    return found, drawn
+
+
+@dataclass(frozen=True)
+class _Dealt:
+    """The values as they were dealt out, a trial's number its place."""
+
+    values: np.ndarray
+
+    def __call__(self, trial: "FrozenTrial") -> float:
+        return float(self.values[trial.number])
+
+
+def _optuna_study(
+    judged: Sequence[TrialSummary],
+    values: Sequence[float],
+    names: Sequence[str],
+    parameters: Mapping[str, Mapping[str, Any]],
+) -> "optuna.Study":
+    """Return an in-memory Optuna study of the judged trials, numbered as they come."""
+    import optuna
+
+    distributions = {
+        name: _distribution(parameters[name], [summary.config[name] for summary in judged if name in summary.config])
+        for name in names
+    }
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        study = optuna.create_study(direction="maximize")
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+    for summary, value in zip(judged, values, strict=True):
+        has = [name for name in names if name in summary.config]
+        study.add_trial(
+            optuna.trial.create_trial(
+                value=value,
+                params={name: _plain(distributions[name], summary.config[name]) for name in has},
+                distributions={name: distributions[name] for name in has},
+            )
+        )
+    return study
+
+
+def _distribution(parameter: Mapping[str, Any], observed: Sequence[Any]) -> "BaseDistribution":
+    """Return Optuna's distribution that holds all observed values, those outside the space's bounds as well."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in observed)
+    if "choices" in parameter or not numbers:
+        distinct = {_named(value): None for value in (*parameter.get("choices", ()), *observed)}
+        return CategoricalDistribution(tuple(distinct))
+    bounds = [*observed, *(parameter[bound] for bound in ("low", "high") if bound in parameter)]
+    low, high = min(bounds), max(bounds)
+    log = bool(parameter.get("log")) and low > 0
+    if all(float(value).is_integer() for value in observed) and parameter.get("type") != "float":
+        return IntDistribution(math.floor(low), math.ceil(high), log=log)
+    return FloatDistribution(float(low), float(high), log=log)
+
+
+def _plain(distribution: "BaseDistribution", value: Any) -> Any:
+    from optuna.distributions import CategoricalDistribution, IntDistribution
+
+    if isinstance(distribution, CategoricalDistribution):
+        return _named(value)
+    return int(value) if isinstance(distribution, IntDistribution) else float(value)
+
+
+def _named(value: Any) -> str:
+    """Return a choice as text: 1 and True are two choices, and equal as numbers."""
+    return f"{type(value).__name__} {value!r}"

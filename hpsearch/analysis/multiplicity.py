@@ -1,0 +1,47 @@
+"""Several comparisons at once: p-values adjusted so that one false alarm among all of them stays rare."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from hpsearch.analysis.significance import Evidence
+
+
+def holm(p_values: Sequence[float]) -> tuple[float, ...]:
+    """Return p-values adjusted by Holm's step-down procedure (Holm 1979), in the order given.
+
+    Each may be held to the level by itself: the chance of any false alarm among all is then at most that level.
+
+    Raises:
+        ValueError: One is not between 0 and 1.
+    """
+    if not all(0 <= value <= 1 for value in p_values):
+        raise ValueError(f"p-values {list(p_values)}: numbers between 0 and 1 are needed")
+    order = sorted(range(len(p_values)), key=lambda index: p_values[index])
+    adjusted = [0.0] * len(p_values)
+    highest = 0.0
+    for rank, index in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = highest
+    return tuple(adjusted)
+
+
+def corrected_for_several(found: Sequence[Evidence]) -> tuple[Evidence, ...]:
+    """Return evidence whose p-values and verdicts are corrected by Holm for how many questions were asked.
+
+    Questions without a p-value could not have given a false alarm, and are not counted. The intervals are left as
+    they are, each of its comparison alone. A single question is left as it is.
+    """
+    asked = [index for index, evidence in enumerate(found) if evidence.p_value is not None]
+    if len(asked) < 2:
+        return tuple(found)
+    corrected = list(found)
+    for index, p_value in zip(asked, holm([found[index].p_value or 0.0 for index in asked]), strict=True):
+        evidence = found[index]
+        is_held = p_value > 1 - evidence.level
+        corrected[index] = replace(
+            evidence,
+            p_value=p_value,
+            verdict="not distinguishable" if is_held else evidence.verdict,
+            method=f"{evidence.method}; p-value corrected for {len(asked)} comparisons (Holm 1979)",
+        )
+    return tuple(corrected)

@@ -1,0 +1,172 @@
+"""When what was trained, from the ends of segments and the seconds of their evaluations; and what it took in all."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hpsearch.records import Action, Decision, History, Outcome, SegmentResult, TrialState
+
+End = tuple[float, SegmentResult]
+"""(seconds since 1970, end of a segment), as the store gives them."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """One segment in time.
+
+    Attributes:
+        trial: Number of the first trial that the run is of.
+        fold, repeat: Which of its runs.
+        begin, end: Seconds since 1970. The end is recorded; the beginning is the end less the seconds that were
+            measured, so loading and waiting for a worker lie before it.
+        start, stop: The evaluation points that it led from and to.
+        outcome: How it ended.
+    """
+
+    trial: int
+    fold: int
+    repeat: int
+    begin: float
+    end: float
+    start: int
+    stop: int
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class Compute:
+    """What a study's training took, every run counted once however many trials share it.
+
+    Attributes:
+        epochs: Passes over the training rows of one fold.
+        seconds: Training and evaluation, added up over workers.
+        elapsed: Seconds by the clock in which something was trained; None where no times are known.
+    """
+
+    epochs: float
+    seconds: float
+    elapsed: float | None
+
+
+def spans(ends: Sequence[End], history: History) -> tuple[Span, ...]:
+    """Return the segments of a history in time, by their beginning.
+
+    A segment never begins before the one before it of the same run has ended: one that is repeated after a crash
+    records no new seconds for what was recorded before.
+    """
+    owners = {run.key: (trial.number, run) for trial in reversed(list(history.trials.values())) for run in trial.runs}
+    last: dict[str, float] = {}
+    found = []
+    for time, result in ends:
+        if result.segment.run.key not in owners:
+            continue
+        number, run = owners[result.segment.run.key]
+        start = result.segment.start
+        measured = math.fsum(evaluation.seconds for evaluation in history.of(run.key)[start : result.point])
+        begin = max(time - measured, last.get(run.key, -math.inf))
+        found.append(Span(number, run.fold, run.repeat, min(begin, time), time, start, result.point, result.outcome))
+        last[run.key] = time
+    return tuple(sorted(found, key=lambda span: (span.begin, span.trial, span.fold)))
+
+
+@dataclass(frozen=True)
+class Pause:
+    """A time in which nothing was trained: from `begin`, for `seconds`."""
+
+    begin: float
+    seconds: float
+
+
+def pauses(found: Sequence[Span], share: float = 0.2, least: float = 60.0) -> tuple[Pause, ...]:
+    """Return the times in which nothing was trained that are too long to be drawn to scale.
+
+    Args:
+        found: The segments.
+        share: Of the time in which something was trained; a shorter gap stays.
+        least: Seconds; a shorter gap stays.
+    """
+    gaps, reached = [], None
+    for span in sorted(found, key=lambda span: span.begin):
+        if reached is not None and span.begin > reached:
+            gaps.append(Pause(reached, span.begin - reached))
+        reached = span.end if reached is None else max(reached, span.end)
+    limit = max(least, share * _busy(found))
+    return tuple(gap for gap in gaps if gap.seconds > limit)
+
+
+def without_pauses(time: float, found: Sequence[Pause]) -> float:
+    """Return a time, in seconds since 1970, less the pauses that lie before it."""
+    return time - math.fsum(min(pause.seconds, time - pause.begin) for pause in found if pause.begin < time)
+
+
+def _busy(found: Sequence[Span]) -> float:
+    """Return the seconds by the clock in which at least one segment was trained."""
+    total, reached = 0.0, -math.inf
+    for span in sorted(found, key=lambda span: span.begin):
+        total += max(0.0, span.end - max(span.begin, reached))
+        reached = max(reached, span.end)
+    return total
+
+
+def compute(history: History, ends: Sequence[End] = ()) -> Compute:
+    """Return what the training of a history took."""
+    runs = {run.key for trial in history.trials.values() for run in trial.runs}
+    evaluations = [history.of(key) for key in runs if history.of(key)]
+    found = spans(ends, history)
+    return Compute(
+        epochs=math.fsum(points[-1].epoch for points in evaluations),
+        seconds=math.fsum(evaluation.seconds for points in evaluations for evaluation in points),
+        elapsed=_busy(found) if found else None,
+    )
+
+
+def best_by_compute(
+    history: History, ends: Sequence[End], decisions: Sequence[tuple[float, Decision]]
+) -> tuple[tuple[float, float], ...]:
+    """Return (epochs of a fold trained so far, best value of a complete trial so far), a step a new best.
+
+    What happened is put in order by the clock. Without times, trials count as if they had come one after the other.
+
+    Args:
+        history: Everything so far.
+        ends: As the store gives them; empty where they are not known.
+        decisions: As the store gives them.
+    """
+    steps = _timed(history, ends, decisions) if ends and decisions else _one_by_one(history)
+    found: list[tuple[float, float]] = []
+    total = 0.0
+    for epochs, value in steps:
+        total += epochs
+        if value is not None and (not found or value > found[-1][1]):
+            found.append((total, value))
+    return tuple(found)
+
+
+def _timed(
+    history: History, ends: Sequence[End], decisions: Sequence[tuple[float, Decision]]
+) -> list[tuple[float, float | None]]:
+    """Return (epochs more, value of a trial that is now complete) in the order of the clock."""
+    events: list[tuple[float, int, float, float | None]] = []
+    reached: dict[str, int] = {}
+    for time, result in ends:
+        key, points = result.segment.run.key, history.of(result.segment.run.key)
+        before, after = reached.get(key, 0), min(result.point, len(points))
+        if after > before:
+            events.append((time, 0, points[after - 1].epoch - (points[before - 1].epoch if before else 0.0), None))
+            reached[key] = after
+    complete = {trial.number: trial.value for trial in history.finished(TrialState.COMPLETE)}
+    for time, decision in decisions:
+        if decision.action is Action.COMPLETE and decision.trial in complete:
+            events.append((time, 1, 0.0, complete[decision.trial]))
+    return [(epochs, value) for _, _, epochs, value in sorted(events, key=lambda event: event[:2])]
+
+
+def _one_by_one(history: History) -> list[tuple[float, float | None]]:
+    seen: set[str] = set()
+    steps: list[tuple[float, float | None]] = []
+    for trial in sorted(history.trials.values(), key=lambda trial: trial.number):
+        new = {run.key for run in trial.runs if history.of(run.key)} - seen
+        seen |= new
+        value = trial.value if trial.state is TrialState.COMPLETE else None
+        steps.append((math.fsum(history.of(key)[-1].epoch for key in new), value))
+    return steps

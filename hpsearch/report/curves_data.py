@@ -1,0 +1,111 @@
+"""Everything measured of every trial, as small as page.js can draw curves and fill tables from it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from hpsearch.analysis import TrialSummary
+from hpsearch.records import LOSS, Evaluation, TrialState
+from hpsearch.records.values import mean_value
+from hpsearch.report.content import Content
+from hpsearch.report.document import rounded
+from hpsearch.report.theme import BEST, DEFAULT, OTHERS
+from hpsearch.report.wording import ended, escaped
+
+MOST_NUMBERS = 150_000
+"""Numbers up to which a trial's folds are kept apart on the page, about a megabyte; of later trials, the means."""
+
+
+def curves_data(content: Content, first: Sequence[int], most: int = MOST_NUMBERS) -> dict[str, Any]:
+    """Return the measurements of all trials that have any.
+
+    Each run has its training loss, its seconds and its metrics by evaluation point; epoch and learning rate are the
+    same for all runs of a trial and stand there once. Trials beyond `most` numbers, the least promising ones, have
+    one run that is the mean of theirs.
+
+    Args:
+        content: What the page shows.
+        first: Numbers of the trials drawn at first.
+        most: How many numbers there may be.
+    """
+    names = content.all_metrics
+    left = most
+    by_number: dict[int, dict[str, Any]] = {}
+    for number in content.leading(len(content.summaries)):
+        summary = content.summaries[_index(content, number)]
+        runs = _runs(content, summary)
+        if not runs:
+            continue
+        size = sum(len(evaluations) for _, _, evaluations in runs) * (2 + len(names))
+        left -= size
+        by_number[number] = _trial(content, summary, runs, names, apart=left >= 0 or number in first)
+    return {
+        "metrics": list(names),
+        "titles": [escaped(name) for name in names],
+        "loss": names.index(LOSS) if LOSS in names else -1,
+        "objective": names.index(content.objective),
+        "colors": list(OTHERS),
+        "first": [number for number in first if number in by_number],
+        "trials": [by_number[number] for number in sorted(by_number)],
+    }
+
+
+def _index(content: Content, number: int) -> int:
+    return next(index for index, summary in enumerate(content.summaries) if summary.number == number)
+
+
+Runs = list[tuple[int, int, tuple[Evaluation, ...]]]
+
+
+def _runs(content: Content, summary: TrialSummary) -> Runs:
+    """Return (fold, repeat, evaluations) of each run that has begun."""
+    trial = content.history.trials[summary.number]
+    found = [(run.fold, run.repeat, content.history.of(run.key)) for run in trial.runs]
+    return sorted([each for each in found if each[2]], key=lambda each: each[:2])
+
+
+def _trial(content: Content, summary: TrialSummary, runs: Runs, names: Sequence[str], *, apart: bool) -> dict[str, Any]:
+    longest = max((evaluations for _, _, evaluations in runs), key=len)
+    is_best = content.best is not None and content.best.number == summary.number
+    is_default = content.default is not None and content.default.number == summary.number
+    measured = [_run(fold, repeat, evaluations, names) for fold, repeat, evaluations in runs] if apart else []
+    return {
+        "number": summary.number,
+        "label": content.label(summary.number),
+        "state": ended(summary.state),
+        "value": rounded(summary.value),
+        "color": BEST if is_best else DEFAULT if is_default else None,
+        "point": summary.point if summary.state is TrialState.COMPLETE else None,
+        "epoch": rounded([evaluation.epoch for evaluation in longest]),
+        "rate": rounded([evaluation.learning_rate for evaluation in longest]),
+        "runs": measured or [_mean_run(runs, names)],
+    }
+
+
+def _run(fold: int, repeat: int, evaluations: Sequence[Evaluation], names: Sequence[str]) -> dict[str, Any]:
+    return {
+        "fold": fold,
+        "repeat": repeat,
+        "train": rounded([evaluation.train_loss for evaluation in evaluations]),
+        "seconds": rounded([evaluation.seconds for evaluation in evaluations]),
+        "metrics": [rounded([evaluation.metrics.get(name) for evaluation in evaluations]) for name in names],
+    }
+
+
+def _mean_run(runs: Runs, names: Sequence[str]) -> dict[str, Any]:
+    """Return the mean of the runs for as long as all that have begun have come."""
+    points = list(zip(*(evaluations for _, _, evaluations in runs), strict=False))
+    return {
+        "fold": None,
+        "of": len(runs),
+        "train": rounded([mean_value([each.train_loss for each in point]) for point in points]),
+        "seconds": rounded([mean_value([each.seconds for each in point]) for point in points]),
+        "metrics": [
+            [
+                rounded(mean_value([each.metrics[name] for each in point]))
+                if all(name in each.metrics for each in point)
+                else None
+                for point in points
+            ]
+            for name in names
+        ],
+    }

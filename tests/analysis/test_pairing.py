@@ -1,0 +1,32 @@
+import pytest
+from analysis_samples import OBJECTIVE, with_trial
+
+from hpsearch.analysis import paired_scores
+from hpsearch.records import History
+
+
+def test_each_trial_is_read_at_its_own_point_and_pairs_by_fold() -> None:
+    history = with_trial(History(), 0, [[0.4, 0.5], [0.6, 0.1]], value=0.5, point=1)
+    history = with_trial(history, 1, [[0.1, 0.7], [0.1, 0.5]], value=0.6, point=2)
+    winner, rival = history.trials[1], history.trials[0]
+    objective, accuracy, loss = paired_scores(history, winner, rival, [OBJECTIVE, "accuracy", "loss"])
+    assert objective.places == ((0, 0), (1, 0))
+    assert objective.winner == (0.7, 0.5)
+    assert objective.rival == (0.4, 0.6)
+    assert objective.difference == pytest.approx(0.1)
+    assert objective.won == 1
+    assert accuracy.difference == pytest.approx(0.1)
+    assert loss.difference == pytest.approx(-0.1)
+    assert loss.won == 1  # of losses the lower is the better
+
+
+def test_only_folds_and_metrics_that_both_have_are_paired() -> None:
+    history = with_trial(History(), 0, [[0.4], [0.6], [0.5]], value=0.5, point=1)
+    history = with_trial(history, 1, [[0.7], [0.5], []], value=0.6, point=1, metrics={"extra": 1.0})
+    found = paired_scores(history, history.trials[1], history.trials[0], [OBJECTIVE, "extra"])
+    assert [(pair.metric, len(pair.places)) for pair in found] == [(OBJECTIVE, 2)]
+
+
+def test_trials_that_were_not_measured_have_no_pairs() -> None:
+    history = with_trial(with_trial(History(), 0, [[]]), 1, [[0.5]], value=0.5, point=1)
+    assert paired_scores(history, history.trials[1], history.trials[0], [OBJECTIVE]) == ()
