@@ -258,13 +258,10 @@ def spaces(
 ) -> None:
     """List the shipped search spaces, or print one with the source of each number."""
     with _errors():
-        from hpsearch.outcome import aligned
         from hpsearch.space import Space, list_spaces
+        from hpsearch.space.wording import list_text
 
-        if name is None:
-            typer.echo("\n".join(aligned([[key, space.title] for key, space in list_spaces().items()])))
-        else:
-            typer.echo(_space_text(Space.load(name)))
+        typer.echo(list_text(list_spaces()) if name is None else str(Space.load(name)))
 
 
 @app.command()
@@ -308,20 +305,6 @@ def _listed(folder: Path, storage: str | None) -> Iterator[list[str]]:
         value = "" if best is None else f"{found.description.metric} {best.value:.4f} (trial {best.number})"
         counts = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
         yield [found.description.name, str(len(found.history.trials)), value, counts]
-
-
-def _space_text(space: Any) -> str:
-    """Return a space as a person reads it: what is searched, the default, and where each number is from."""
-    import textwrap
-
-    lines = [space.title, *textwrap.wrap(space.source, 100), ""]
-    searched = {name: repr(parameter) for name, parameter in space.parameters.items()}
-    fixed = {name: f"fixed at {value!r}" for name, value in space.fixed.items()}
-    for name, text in {**searched, **fixed}.items():
-        default = f"; default {space.default[name]!r}" if space.default is not None and name in space.default else ""
-        lines.append(f"{name}: {text}{default}")
-        lines += textwrap.wrap(space.sources.get(name, ""), 100, initial_indent="    ", subsequent_indent="    ")
-    return "\n".join(lines)
 
 
 def _find_local_modules() -> None:

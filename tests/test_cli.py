@@ -133,12 +133,15 @@ def test_help_loads_nothing_heavy(place: Path) -> None:
 def test_spaces_are_listed_and_printed_with_their_sources() -> None:
     code, output, _ = hpsearch("spaces")
     assert code == 0
-    assert [line.split()[0] for line in output.splitlines()] == ["bert", "image-transfer"]
+    names = [line.split()[0] for line in output.splitlines() if not line.startswith(" ")]
+    assert names == sorted(path.stem for path in (ROOT / "search_spaces").glob("*.toml"))
+    assert "for text: 5 searched, 4 fixed, a grid of 720; default learning_rate=2e-05," in output
     code, output, _ = hpsearch("spaces", "bert")
     assert code == 0
-    assert "learning_rate: Float(5e-06, 0.001, log=True" in output
+    assert "learning_rate: 5e-06 to 0.001, logarithmic; grid 1e-05, 2e-05" in output
     assert "default 2e-05" in output
-    assert "Devlin et al. 2019" in output
+    assert "    [checked] 2e-5, 3e-5, 5e-5: Devlin et al. 2019" in output
+    assert error("spaces", "brt")[1].startswith("hpsearch: There is no search space 'brt'. Did you mean 'bert'?")
     assert max(map(len, output.splitlines())) < 140
 
 

@@ -53,7 +53,8 @@ def found_by(folder: Path) -> list[str]:
 
 
 def test_there_are_spaces_to_look_for() -> None:
-    assert {"bert.toml", "image-transfer.toml"} <= set(SPACES)
+    assert {"bert.toml", "image-transfer.toml", "lora.toml"} <= set(SPACES)
+    assert len(SPACES) >= 10
 
 
 def test_the_wheel_has_one_package(built: dict[str, Path]) -> None:

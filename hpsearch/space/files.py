@@ -1,6 +1,7 @@
 """Search spaces in TOML files: hpsearch's own, drawn from the literature, and the user's.
 
     title = "BERT fine-tuning"
+    task = "text"                                       # what it is for: "text" or "image"
     source = "Devlin et al. 2019, appendix A.3"         # where the space as a whole comes from
 
     [default]                                           # the literature's values, inside the space: the first trial
@@ -16,6 +17,7 @@
     high = 1e-3
     log = true
     source = "Turc et al. 2019"                         # where these numbers come from
+    checked = true                                      # all of them were compared with the source; false: from memory
 
     [parameters.epochs]
     type = "int"
@@ -46,10 +48,16 @@ from typing import Any
 from hpsearch.errors import SpaceError, nearest
 from hpsearch.space.alternatives import Searched
 from hpsearch.space.conditions import Scalar
+from hpsearch.space.notes import Notes
 from hpsearch.space.space import Space
 from hpsearch.space.tables import read_parameter, read_searched
 
-_KEYS = ("title", "source", "default", "parameters")
+_KEYS = ("title", "task", "source", "default", "parameters")
+_NOTES = ("source", "checked")
+"""Keys of a parameter that are for its reader, not for the search."""
+
+KINDS = ("text", "image")
+"""What a space may be for, as its file says it."""
 
 
 def list_spaces() -> dict[str, Space]:
@@ -103,26 +111,31 @@ def _parse(file: Traversable, where: str) -> Space:
     tables = _table(document.get("parameters"), where, "parameters")
     default = _table(document["default"], where, "default") if "default" in document else None
     parameters = {name: _parameter(table, f"{where}: parameters.{name}") for name, table in tables.items()}
-    sources = {name: text for name, table in tables.items() if (text := _sources(name, table, where))}
+    notes = Notes(
+        title=_text(document.get("title", file.name.removesuffix(".toml")), f"{where}: title"),
+        task=_kind(document.get("task"), where),
+        source=_text(document.get("source", ""), f"{where}: source"),
+        sources={name: text for name, table in tables.items() if (text := _sources(name, table, where))},
+        checked={name: all(found) for name, table in tables.items() if (found := _checked(name, table, where))},
+    )
     try:
         space = Space(default=default, **parameters)
     except SpaceError as error:
         raise SpaceError(f"{where}: {error}") from None
-    title = _text(document.get("title", file.name.removesuffix(".toml")), f"{where}: title")
-    return space.documented(title, _text(document.get("source", ""), f"{where}: source"), sources)
+    return space.documented(notes)
 
 
 def _parameter(table: Any, where: str) -> Searched | Scalar:
     if _is_tables(table):
         try:
-            return read_searched([{key: value for key, value in each.items() if key != "source"} for each in table])
+            return read_searched([{key: value for key, value in each.items() if key not in _NOTES} for each in table])
         except SpaceError as error:
             raise SpaceError(f"{where}: {error}") from None
     if not isinstance(table, Mapping):
         fixed: Scalar = table  # Space checks it, as it checks any fixed value
         return fixed
     try:
-        return read_parameter({key: value for key, value in table.items() if key != "source"})
+        return read_parameter({key: value for key, value in table.items() if key not in _NOTES})
     except SpaceError as error:
         raise SpaceError(f"{where}: {error}") from None
 
@@ -138,6 +151,13 @@ def _sources(name: str, table: Any, where: str) -> str:
     return " ".join(dict.fromkeys(_text(text, f"{where}: parameters.{name}.source") for text in texts))
 
 
+def _checked(name: str, table: Any, where: str) -> list[bool]:
+    """Return whether a table's numbers were checked, or those of each of several alternatives."""
+    tables = table if _is_tables(table) else [table]
+    found = [each["checked"] for each in tables if isinstance(each, Mapping) and "checked" in each]
+    return [_truth(value, f"{where}: parameters.{name}.checked") for value in found]
+
+
 def _table(value: Any, where: str, key: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise SpaceError(f"{where}: {key} = {value!r} is not a table; write [{key}] above its values.")
@@ -148,3 +168,18 @@ def _text(value: Any, where: str) -> str:
     if not isinstance(value, str):
         raise SpaceError(f"{where} = {value!r} is not a text; put it in quotes.")
     return value
+
+
+def _truth(value: Any, where: str) -> bool:
+    if not isinstance(value, bool):
+        raise SpaceError(f"{where} = {value!r} is neither true nor false: say whether its numbers were checked.")
+    return value
+
+
+def _kind(value: Any, where: str) -> str:
+    if value is None:
+        return ""
+    text = _text(value, f"{where}: task")
+    if text not in KINDS:
+        raise SpaceError(f"{where}: task = {value!r} is not one of {', '.join(KINDS)}.{nearest(text, KINDS)}")
+    return text

@@ -11,8 +11,12 @@ from hpsearch.errors import SpaceError, nearest
 from hpsearch.space.alternatives import Alternatives, Searched, alternatives_of, is_alternatives
 from hpsearch.space.conditions import Condition, Scalar, same, scalar
 from hpsearch.space.grid import enumerate_grid
+from hpsearch.space.notes import Notes
 from hpsearch.space.parameters import Parameter
 from hpsearch.space.tables import read_searched, write_searched
+
+LONGEST_LINE = 100
+"""Characters that `repr` puts on one line."""
 
 
 class Space:
@@ -31,7 +35,8 @@ class Space:
         parameters: The searched ones by name, in the order given, but parents before what depends on them.
         fixed: The fixed ones by name.
         default: The searched part of the default, or None.
-        title: Title of the file that the space was read from, or an empty string.
+        notes: What the file that the space was read from says to its reader; `str` of a space shows it.
+        title: Title of that file, or an empty string.
         source: Literature that the space as a whole is taken from, or an empty string.
         sources: Name of a hyperparameter to the literature that its numbers are taken from.
 
@@ -64,8 +69,7 @@ class Space:
         _check_conditions(searched, self._fixed)
         self._parameters = _parents_first(searched, self._fixed)
         self._default = None if default is None else self.validate(default, "the default")
-        self.title, self.source = "", ""
-        self._sources: dict[str, str] = {}
+        self.notes = Notes()
 
     @classmethod
     def load(cls, source: str | Path) -> "Space":
@@ -74,10 +78,10 @@ class Space:
 
         return read_space(source)
 
-    def documented(self, title: str, source: str, sources: Mapping[str, str]) -> "Space":
-        """Return the same space with its title and literature; they are no part of equality and digest."""
+    def documented(self, notes: Notes) -> "Space":
+        """Return the same space with notes for its reader; they are no part of equality and digest."""
         space = Space(default=self._default, **self._parameters, **self._fixed)
-        space.title, space.source, space._sources = title, source, dict(sources)
+        space.notes = notes
         return space
 
     @property
@@ -93,8 +97,16 @@ class Space:
         return None if self._default is None else MappingProxyType(self._default)
 
     @property
+    def title(self) -> str:
+        return self.notes.title
+
+    @property
+    def source(self) -> str:
+        return self.notes.source
+
+    @property
     def sources(self) -> Mapping[str, str]:
-        return MappingProxyType(self._sources)
+        return MappingProxyType(dict(self.notes.sources))
 
     def is_active(self, name: str, values: Mapping[str, Any]) -> bool:
         """Return whether a hyperparameter exists where the searched parameters have `values`; fixed ones always do.
@@ -208,8 +220,7 @@ class Space:
         searched = [{"name": name} | write_searched(parameter) for name, parameter in self._parameters.items()]
         default = None if self._default is None else dict(self._default)
         found: dict[str, Any] = {"parameters": searched, "fixed": dict(self._fixed), "default": default}
-        documentation = {"title": self.title, "source": self.source, "sources": dict(self.sources)}
-        return found | {key: value for key, value in documentation.items() if value}
+        return found | self.notes.to_json()
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Space":
@@ -219,7 +230,7 @@ class Space:
             for table in value["parameters"]
         }
         space = cls(default=value["default"], **searched, **value["fixed"])
-        return space.documented(value.get("title", ""), value.get("source", ""), value.get("sources", {}))
+        return space.documented(Notes.from_json(value))
 
     @property
     def digest(self) -> str:
@@ -260,10 +271,21 @@ class Space:
         return hash(self.digest)
 
     def __repr__(self) -> str:
+        """Return the call that makes the space: on one line if it is short, else a line for each argument."""
         arguments = [f"{name}={value!r}" for name, value in {**self._parameters, **self._fixed}.items()]
         if self._default is not None:
             arguments.append(f"default={self._default!r}")
-        return f"Space({', '.join(arguments)})"
+        line = f"Space({', '.join(arguments)})"
+        if len(line) <= LONGEST_LINE and not self.title:
+            return line
+        title = f"  # {self.title}" if self.title else ""
+        return "\n".join([f"Space({title}", *(f"    {argument}," for argument in arguments), ")"])
+
+    def __str__(self) -> str:
+        """Return the space as a person reads it: what is searched, the default, and where each number is from."""
+        from hpsearch.space.wording import space_text  # wording.py reads spaces, so it cannot be imported before them
+
+        return space_text(self)
 
 
 def _canonical(value: Any) -> str:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 Split = Literal["train", "test"]
 _SOURCES = (Location, Table, Arrays, ExampleSource, UserCode)
 
+ADAPTER_PREFIX = "lora_"
+"""What the names of LoRA's hyperparameters begin with, in search_spaces/lora.toml; no task knows one yet."""
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -171,6 +174,12 @@ class Task(ABC):
         """
         known = self.hyperparameters()
         for name in config:
+            if name not in known and name.startswith(ADAPTER_PREFIX):
+                raise TaskError(
+                    f"{type(self).__name__} does not know the hyperparameter {name!r}: this task has no adapters yet, "
+                    f"so LoRA cannot be searched. Leave out everything that begins with {ADAPTER_PREFIX!r}, and take a "
+                    'space that tunes the weights themselves, such as "roberta"; the space "lora" can only be read.'
+                )
             if name not in known:
                 raise TaskError(
                     f"{type(self).__name__} does not know the hyperparameter {name!r}.{nearest(name, known)} "

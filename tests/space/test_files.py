@@ -12,6 +12,7 @@ NAMES = sorted(path.stem for path in SHIPPED.glob("*.toml"))
 
 WHOLE = """
 title = "A space"
+task = "text"
 source = "A paper"
 
 [default]
@@ -28,6 +29,7 @@ low = 1e-6
 high = 1e-3
 log = true
 source = "Its section 3"
+checked = true
 
 [parameters.optimizer]
 type = "categorical"
@@ -42,6 +44,7 @@ when = { optimizer = "sgd" }
 [parameters.epochs]
 value = 3
 source = "Its section 4"
+checked = false
 """
 
 
@@ -64,6 +67,7 @@ def test_a_file_is_the_space_it_describes(tmp_path: Path) -> None:
     )
     assert (space.title, space.source) == ("A space", "A paper")
     assert space.sources == {"learning_rate": "Its section 3", "epochs": "Its section 4"}
+    assert (space.notes.task, space.notes.checked) == ("text", {"learning_rate": True, "epochs": False})
     assert Space.load(str(path)) == space
 
 
@@ -83,6 +87,8 @@ def test_only_parameters_are_needed(tmp_path: Path) -> None:
         ("default = 3\n[parameters]", "own.toml: default = 3 is not a table"),
         ("title = 3\n[parameters]", "own.toml: title = 3 is not a text"),
         ("source = 3\n[parameters]", "own.toml: source = 3 is not a text"),
+        ("task = 'txt'\n[parameters]", "own.toml: task = 'txt' is not one of text, image. Did you mean 'text'?"),
+        ("[parameters.a]\nvalue = 1\nchecked = 1", "own.toml: parameters.a.checked = 1 is neither true nor false"),
         ("[parameters.a]\nvalue = 1\nsource = 3", "own.toml: parameters.a.source = 3 is not a text"),
         ("[parameters.a]\ntype = 'int'\nlow = 2\nhigh = 1", r"own.toml: parameters.a: Int\(2, 1\): low is above high"),
         ("[parameters.a]\ntype = 'int'\nlow = 2", "own.toml: parameters.a: type = 'int' needs the key 'high'"),
@@ -121,7 +127,8 @@ def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
 def test_the_shipped_spaces_are_listed() -> None:
     found = list_spaces()
     assert list(found) == NAMES
-    assert {"bert", "image-transfer"} <= set(NAMES)
+    assert {"bert", "roberta", "deberta", "electra", "distilbert", "causal-small", "lora"} <= set(NAMES)
+    assert {"vit", "resnet-transfer", "image-transfer"} <= set(NAMES)
     assert all(space == Space.load(name) == Space.load(SHIPPED / f"{name}.toml") for name, space in found.items())
 
 
@@ -133,6 +140,16 @@ def test_every_shipped_number_has_its_source(name: str) -> None:
     for text in (space.source, *space.sources.values()):
         assert re.search(r"\b(19|20)\d\d\b", text), f"{text!r} names no paper"
         assert len(text) < 1200
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_shipped_number_says_whether_it_was_checked(name: str) -> None:
+    """Where one was not, its source says which, in words."""
+    space = Space.load(name)
+    assert space.notes.task in ("text", "image")
+    assert set(space.notes.checked) == {*space.parameters, *space.fixed}
+    for key, checked in space.notes.checked.items():
+        assert checked != ("unchecked" in space.sources[key].lower()), key
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -10,6 +10,7 @@ from space_strategies import spaces, spaces_with_params
 
 from hpsearch.errors import SpaceError
 from hpsearch.space import Categorical, Float, Int, Space
+from hpsearch.space.notes import Notes
 
 SPACE = Space(
     decay_ratio=Float(0.05, 0.5).when(lr_scheduler_type="warmup_stable_decay"),
@@ -219,13 +220,24 @@ def test_a_difference_is_found_exactly_where_spaces_differ(one: Space, other: Sp
 
 
 def test_documentation_does_not_count_and_is_kept() -> None:
-    documented = SPACE.documented("Title", "A paper", {"epochs": "its section 3"})
+    notes = Notes("Title", "text", "A paper", {"epochs": "its section 3"}, {"epochs": True})
+    documented = SPACE.documented(notes)
     assert documented == SPACE
     assert documented.digest == SPACE.digest
     twin = Space.from_json(json.loads(json.dumps(documented.to_json())))
+    assert twin.notes == notes
     assert (twin.title, twin.source, dict(twin.sources)) == ("Title", "A paper", {"epochs": "its section 3"})
+
+
+def test_a_space_that_was_stored_before_there_were_checks_is_read() -> None:
+    stored = {**SPACE.to_json(), "title": "Title", "source": "A paper", "sources": {"epochs": "its section 3"}}
+    assert Space.from_json(stored).notes == Notes("Title", "", "A paper", {"epochs": "its section 3"})
 
 
 def test_repr_is_the_call_that_makes_it() -> None:
     names = {"Space": Space, "Float": Float, "Int": Int, "Categorical": Categorical}
     assert eval(repr(SPACE), names) == SPACE
+    titled = Space(a=Int(1, 2)).documented(Notes("Its title"))
+    assert repr(titled) == "Space(  # Its title\n    a=Int(1, 2),\n)"
+    assert eval(repr(titled), names) == titled
+    assert repr(Space(a=Int(1, 2))) == "Space(a=Int(1, 2))"

@@ -1,0 +1,96 @@
+"""The shipped search spaces on the tasks that they are for: each is known to its task, and each runs."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tasks_samples import image_arrays, review_rows, save_base, save_text_model
+
+import hpsearch as hp
+from hpsearch.errors import TaskError
+from hpsearch.records import Origin, TrialState
+from hpsearch.space import Space, list_spaces
+
+SPACES = list_spaces()
+ADAPTERS = ("lora",)
+MODELS = {
+    "bert": "bert",
+    "roberta": "roberta",
+    "deberta": "deberta",
+    "electra": "electra",
+    "distilbert": "distilbert",
+    "causal-small": "gpt2",
+    "vit": "vit",
+    "resnet-transfer": "resnet",
+    "image-transfer": "convnext",
+}
+"""Name of a space to the architecture that it is tried on."""
+
+DEEP_ENOUGH = {"distilbert": {"n_layers": 6}, "gpt2": {"n_layer": 6}}
+"""Arguments that give an architecture the six layers that a space may ask to freeze; others have num_hidden_layers."""
+
+
+def task_of(name: str, folder: Path) -> Any:
+    """Return a small task of the kind that a space is for, with a tiny model of its architecture."""
+    architecture = MODELS[name]
+    if SPACES[name].notes.task == "text":
+        depth = DEEP_ENOUGH.get(architecture, {"num_hidden_layers": 6})
+        return hp.TextClassification(
+            str(save_text_model(folder / "model", architecture, **depth)), train=review_rows(12)
+        )
+    size = {} if architecture == "vit" else {"image_size": 16}
+    return hp.ImageClassification(str(save_base(architecture, folder / "model")), train=image_arrays(12), **size)
+
+
+def test_every_space_is_tried() -> None:
+    assert {*MODELS, *ADAPTERS} == set(SPACES)
+
+
+@pytest.mark.parametrize("name", [name for name in SPACES if name not in ADAPTERS])
+def test_a_space_is_known_to_its_task_at_every_edge(name: str) -> None:
+    kind = {"text": hp.TextClassification, "image": hp.ImageClassification}[SPACES[name].notes.task]
+    known = kind("model", train="data").hyperparameters()
+    for key, parameter in SPACES[name].parameters.items():
+        for edge in parameter.edges():
+            known[key].check(edge)
+    for key, value in SPACES[name].fixed.items():
+        known[key].check(value)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_space_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The literature default, and one more that the sampler draws."""
+    monkeypatch.setenv("HPSEARCH_CACHE", str(tmp_path / "cache"))
+    study = hp.Study(
+        name,
+        task_of(name, tmp_path),
+        name,
+        sampler="random",
+        cv=hp.Holdout(0.5),
+        metric="accuracy",
+        pruner="none",
+        evaluations_per_epoch=1,
+        precision="fp32",
+        folder=tmp_path / "runs",
+    )
+    result = study.run(trials=2, devices="inline", progress=False)
+    assert [trial.state for trial in result.history.trials.values()] == [TrialState.COMPLETE] * 2
+    assert result.history.trials[0].origin is Origin.DEFAULT
+    default = SPACES[name].default
+    assert default is not None
+    assert default.items() <= result.history.trials[0].config.items()
+
+
+def test_adapters_are_refused_in_words_before_anything_is_read() -> None:
+    with pytest.raises(
+        TaskError, match=r"'lora_alpha': this task has no adapters yet.*begins with 'lora_'.*\"roberta\""
+    ):
+        hp.Study("adapters", hp.TextClassification("model", train="data.csv"), "lora")
+
+
+def test_the_space_of_adapters_without_them_is_one_that_a_task_takes() -> None:
+    """What the message says to do works."""
+    lora = SPACES["lora"]
+    kept = {name: each for name, each in {**lora.parameters, **lora.fixed}.items() if not name.startswith("lora_")}
+    study = hp.Study("plain", hp.TextClassification("model", train="data.csv"), Space(**kept))
+    assert set(study.space.parameters) == {"learning_rate", "batch_size", "epochs"}
