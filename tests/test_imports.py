@@ -25,7 +25,14 @@ FLOORS = (
 """Rooms, lowest floor first. A room imports from lower floors only; those on one floor do not know each other. (The
 errors are everybody's, so they lie below the metrics.)"""
 
-ROOMS = {"model_card": "result", "outcome": "result", "loading": "study", "doctor": "cli", "__main__": "cli"}
+ROOMS = {
+    "model_card": "result",
+    "outcome": "result",
+    "arguments": "study",
+    "loading": "study",
+    "doctor": "cli",
+    "__main__": "cli",
+}
 """Modules beside the rooms' own that belong to one of them."""
 
 HEAVY = ("torch", "transformers", "optuna", "plotly", "pandas", "sklearn", "sqlalchemy", "scipy")

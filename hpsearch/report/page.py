@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch import __version__
-from hpsearch.data.durable import replaced_file
+from hpsearch.data.durable import replaced_file, writing
 from hpsearch.errors import UsageError
 from hpsearch.records import LOSS
 from hpsearch.report.content import Content
@@ -36,11 +36,13 @@ def write_page(path: str | Path, content: Content) -> Path:
 
     Raises:
         UsageError: The path is a folder.
+        StoreError: The disk refuses.
     """
     target = Path(path)
     if target.is_dir():
         raise UsageError(f"{target} is a folder; name the file the report is to be written to, such as report.html.")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    with writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
     with replaced_file(target) as file:
         file.write(page(content).encode())
     return target

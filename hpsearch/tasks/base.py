@@ -40,6 +40,8 @@ class Prepared:
         model_digest: What training starts from: config and pretrained weights, and which parameters are new.
         warnings: What the audit and the encoding found, each a sentence for the user.
         attention: The attention kernel that the model computes with, by transformers' name, for the numerics.
+        layers: Layers that `freeze_layers` can freeze, 0 where none can be told apart; None where that is not known.
+        has_dropout: Whether the model has a dropout that can be set.
     """
 
     folder: Path
@@ -53,6 +55,8 @@ class Prepared:
     model_digest: str
     warnings: tuple[str, ...] = ()
     attention: str = "sdpa"
+    layers: int | None = None
+    has_dropout: bool = True
 
     def folder_of(self, split: Split) -> Path:
         """Return the dataset of a split.

@@ -203,6 +203,7 @@ class Classification(Task):
 
     def _tried(self, prepared: Prepared, warnings: list[str]) -> Prepared:
         """Load the model and put one row through it: what cannot work is found before any trial is started."""
+        from hpsearch.tasks.dropout import has_dropout
         from hpsearch.tasks.pretrained import attention_of
         from hpsearch.tasks.trial_run import try_model
 
@@ -216,6 +217,8 @@ class Classification(Task):
             model_digest=learner.pretrained.digest(model),
             warnings=tuple(warnings),
             attention=attention_of(model),
+            layers=_layers_of(learner, model),
+            has_dropout=has_dropout(model),
         )
 
     def _pretrained(self, prepared: Prepared, pad_token_id: int | None = None) -> "Pretrained":
@@ -230,6 +233,14 @@ class Classification(Task):
             keep_head=self.keep_head,
             pad_token_id=pad_token_id,
         )
+
+
+def _layers_of(learner: "ClassificationLearner", model: Any) -> int:
+    """Return how many layers can be frozen: none of a model whose layers cannot be told apart."""
+    try:
+        return len(learner.layers(model)) - 1
+    except TaskError:
+        return 0
 
 
 def _model_of(model: Any) -> Location | str:

@@ -6,6 +6,7 @@ import os
 import re
 import runpy
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -13,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tasks_samples import review_rows, save_base, save_image_folder, save_text_model
 from typer.testing import CliRunner
 
@@ -26,6 +26,7 @@ TEXT = 'hp.TextClassification("model", train="train.csv")'
 TOY = "ToyTask()"
 SPACE = "hp.Space(learning_rate=hp.Float(1e-4, 1e-2, log=True), epochs=1, batch_size=8, warmup_ratio=0.1)"
 RUN = "study.run(trials=2, devices=1, progress=False)"
+PREFIX = "hpsearch: "
 COMMAND = "run study.py --trials 2 --devices inline"
 
 World = Callable[[Path], object]
@@ -46,12 +47,14 @@ class Mistake:
         task, space, settings: Code of the study file: the task, the space, further arguments of `hp.Study`.
         body: The whole file, where it is another.
         world: Called with the working folder before the file is run.
-        call: Code that meets the mistake in Python, with `study` and `hp` at hand, where making the study does not.
+        call: Code that meets the mistake in Python, with `study` and `hp` at hand, where making the study does not;
+            empty where only a command can make it.
         command: The same on the command line; empty where there is no such command.
         code: The exit code of that command.
         within: A context in which the file is run and the call is made.
         leaves: Whether the study is there afterwards: what was wrong is known only once it has been made.
         trains: Whether trials are there too: what was wrong is known only in training.
+        says_otherwise: Whether the command puts it in words of its own.
         quotes: Whether the message quotes another package, whose words change with its version.
         process: Whether the command is tried as a real process too.
     """
@@ -70,6 +73,7 @@ class Mistake:
     within: Callable[[], contextlib.AbstractContextManager[Any]] = contextlib.nullcontext
     leaves: bool = False
     trains: bool = False
+    says_otherwise: bool = False
     quotes: bool = False
     process: bool = False
 
@@ -90,17 +94,29 @@ class Outcome:
     """What came of a mistake.
 
     Attributes:
-        error: What was raised, or None.
+        error: What was raised in Python, or None.
+        message: Its message, without what differs from run to run.
         studies: Names of the studies that are there and were not before.
         trials: Trials that were begun.
         workers: Pools of worker processes that were made.
+        answer: What the command came to, or None where there is none.
     """
 
     error: BaseException | None
+    message: str
     studies: tuple[str, ...]
     trials: int
     workers: int
-    message: str
+    answer: "Answer | None"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command came to: exit code, standard output, standard error."""
+
+    code: int
+    output: str
+    errors: str
 
 
 @functools.cache
@@ -153,32 +169,57 @@ def _defined(place: Path, text: str) -> Any:
 
 @functools.cache
 def made(mistake: Mistake) -> Outcome:
-    """Make a mistake in Python, once, and return what came of it."""
+    """Make a mistake in Python and on the command line, once, and return what came of it.
+
+    Both are done in one place, unless the first one leaves something there.
+    """
+    answer = None
+    error: BaseException | None = None
     with world_of(mistake) as place, _counted_pools() as pools:
         earlier = _trials(place)
-        try:
-            names = runpy.run_path(FILE)
-            exec(mistake.call, names)
-            error = None
-        except Exception as found:  # noqa: BLE001  (whatever a mistake raises is looked at)
-            error = found
-        now = _trials(place)
-        return Outcome(
-            error,
-            tuple(sorted(set(now) - set(earlier))),
-            sum(now.values()) - sum(earlier.values()),
-            len(pools),
-            told(str(error), place),
-        )
+        if mistake.call:
+            try:
+                exec(mistake.call, runpy.run_path(FILE))
+            except Exception as found:  # noqa: BLE001  (whatever a mistake raises is looked at)
+                error = found
+        now, message = _trials(place), told(str(error), place)
+        if mistake.command and not (mistake.leaves and mistake.call):
+            answer = _answered(mistake, place)
+            now = _trials(place)
+    if mistake.command and answer is None:
+        with world_of(mistake) as place:
+            answer = _answered(mistake, place)
+    studies = tuple(sorted(set(now) - set(earlier)))
+    return Outcome(error, message, studies, sum(now.values()) - sum(earlier.values()), len(pools), answer)
 
 
-def commanded(mistake: Mistake) -> tuple[int, str, str]:
-    """Make a mistake on the command line; return exit code, standard output and standard error."""
+def _answered(mistake: Mistake, place: Path) -> Answer:
+    done = CliRunner().invoke(app, mistake.command.split())
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return Answer(done.exit_code, done.stdout, told(done.stderr, place))
+
+
+def in_a_process(mistake: Mistake) -> Answer:
+    """Make a mistake on the command line, as a process of its own."""
     with world_of(mistake) as place:
-        done = CliRunner().invoke(app, mistake.command.split())
-        if done.exception is not None and not isinstance(done.exception, SystemExit):
-            raise done.exception
-        return done.exit_code, done.stdout, told(done.stderr, place)
+        command = [sys.executable, "-m", "hpsearch", *mistake.command.split()]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        return Answer(done.returncode, done.stdout, told(done.stderr, place))
+
+
+def said(mistake: Mistake) -> str:
+    """Return what hpsearch says of a mistake, as one paragraph."""
+    outcome = made(mistake)
+    text = outcome.message if mistake.call else paragraph(outcome.answer)
+    return text.partition("\n\n")[0]
+
+
+def paragraph(answer: Answer | None) -> str:
+    """Return the error on a command's standard error, without the program's name."""
+    lines = [] if answer is None else answer.errors.splitlines()
+    found = [line.removeprefix(PREFIX) for line in lines if line.startswith(PREFIX)]
+    return found[-1] if found else ""
 
 
 def told(message: str, place: Path) -> str:
@@ -258,7 +299,3 @@ def written(name: str, content: str | bytes) -> World:
         target.write_bytes(content if isinstance(content, bytes) else content.encode())
 
     return write
-
-
-def random_bytes(count: int) -> bytes:
-    return np.random.default_rng(0).integers(0, 256, count, dtype=np.uint8).tobytes()

@@ -1,10 +1,8 @@
 """Mistakes that only a command line can make: study files, names, arguments."""
 
-from mistake import Mistake, run_earlier, written
+from mistake import Mistake, run_earlier
 
 from hpsearch.errors import StudyNotFoundError, UsageError
-
-NOTHING = "raise hp.errors.UsageError('there is no such call in Python')"
 
 
 def _file(what: str, body: str, *says: str, error: type[UsageError] = UsageError, **more: object) -> Mistake:
@@ -46,4 +44,3 @@ COMMANDS = [
 ]  # fmt: skip
 
 GROUPS = {"Commands and study files": COMMANDS}
-__all__ = ["GROUPS", "NOTHING", "written"]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import PIL.Image
-from mistake import TEXT, Mistake, World, changed_table, random_bytes, written
+from mistake import TEXT, Mistake, World, changed_table, written
 from tasks_samples import review_rows
 
 from hpsearch.errors import DataError, TaskError
@@ -80,10 +80,21 @@ FILES = [
         task=_text(train='"train.xlsx"'),
         world=written("train.xlsx", b"PK"),
     ),
-    Mistake("an empty file", ("'train.csv' is empty (0 bytes)", "Write it again"), DataError, task=TEXT,
-            world=written("train.csv", "")),
-    Mistake("a table of a header only", ("has no rows", "Check the file"), DataError, task=TEXT,
-            world=written("train.csv", "text,label\n"), process=True),
+    Mistake(
+        "an empty file",
+        ("'train.csv' is empty (0 bytes)", "Write it again"),
+        DataError,
+        task=TEXT,
+        world=written("train.csv", ""),
+    ),
+    Mistake(
+        "a table of a header only",
+        ("has no rows", "Check the file"),
+        DataError,
+        task=TEXT,
+        world=written("train.csv", "text,label\n"),
+        process=True,
+    ),
     Mistake(
         "a CSV file that is separated by semicolons",
         ("no column 'text'", "';'", "sep=';'"),
@@ -144,9 +155,13 @@ FILES = [
 ]
 
 COLUMNS = [
-    Mistake('a column that the table does not have: `text="txt"`',
-            ("no column 'txt'", "Did you mean 'text'?", "Its columns"), DataError, task=_text(text='"txt"'),
-            process=True),
+    Mistake(
+        'a column that the table does not have: `text="txt"`',
+        ("no column 'txt'", "Did you mean 'text'?", "Its columns"),
+        DataError,
+        task=_text(text='"txt"'),
+        process=True,
+    ),
     Mistake(
         "a label column that the test rows do not have",
         ("the test data has no column 'label'", "Its columns"),
@@ -154,21 +169,52 @@ COLUMNS = [
         task=_text(test='"test.csv"'),
         world=lambda place: review_rows(10).drop(columns="label").to_csv(place / "test.csv", index=False),
     ),
-    Mistake("one column for two things: `text` and `label`", ("'text' is named more than once", "one role"), DataError,
-            task=_text(text='"text"', label='"text"')),
-    Mistake("three columns of texts", ("text=['text', 'second', 'site']", "of two for pairs"), TaskError,
-            task=_text(text='["text", "second", "site"]')),
-    Mistake("texts that are numbers", ("column 'weight' of the train data holds 0.5, a float", "astype(str)"),
-            DataError, task=_text(text='"weight"')),
-    Mistake("texts that are empty", ("has no text in 2 of 24 rows: rows 3, 5", "fill them in"), DataError, task=TEXT,
-            world=changed_table(text=lambda t: [" " if i in (3, 5) else x for i, x in enumerate(t["text"])])),
-    Mistake("labels that are missing", ("2 of 24 train labels are missing: rows 0, 7", "Label these rows"), DataError,
-            task=TEXT, world=changed_table(label=lambda t: [None if i in (0, 7) else x for i, x in enumerate(t.label)]),
-            process=True),
-    Mistake("labels of one class only", ("one class only, 'good'", "Check the label column"), DataError, task=TEXT,
-            world=changed_table(label="good")),
-    Mistake("labels that are fractions: a regression", ("is 0.5, a float", "labels are text"), DataError,
-            task=_text(label='"weight"')),
+    Mistake(
+        "one column for two things: `text` and `label`",
+        ("'text' is named more than once", "one role"),
+        DataError,
+        task=_text(text='"text"', label='"text"'),
+    ),
+    Mistake(
+        "three columns of texts",
+        ("text=['text', 'second', 'site']", "of two for pairs"),
+        TaskError,
+        task=_text(text='["text", "second", "site"]'),
+    ),
+    Mistake(
+        "texts that are numbers",
+        ("column 'weight' of the train data holds 0.5, a float", "astype(str)"),
+        DataError,
+        task=_text(text='"weight"'),
+    ),
+    Mistake(
+        "texts that are empty",
+        ("has no text in 2 of 24 rows: rows 3, 5", "fill them in"),
+        DataError,
+        task=TEXT,
+        world=changed_table(text=lambda t: [" " if i in (3, 5) else x for i, x in enumerate(t["text"])]),
+    ),
+    Mistake(
+        "labels that are missing",
+        ("2 of 24 train labels are missing: rows 0, 7", "Label these rows"),
+        DataError,
+        task=TEXT,
+        world=changed_table(label=lambda t: [None if i in (0, 7) else x for i, x in enumerate(t.label)]),
+        process=True,
+    ),
+    Mistake(
+        "labels of one class only",
+        ("one class only, 'good'", "Check the label column"),
+        DataError,
+        task=TEXT,
+        world=changed_table(label="good"),
+    ),
+    Mistake(
+        "labels that are fractions: a regression",
+        ("is 0.5, a float", "labels are text"),
+        DataError,
+        task=_text(label='"weight"'),
+    ),
     Mistake(
         "labels of several types",
         ("of different types: 1 (int) and 'good' (str)", "all text or all numbers"),
@@ -179,20 +225,47 @@ COLUMNS = [
         'study = hp.Study("mine", hp.TextClassification("model", train=rows), '
         "hp.Space(learning_rate=1e-3, epochs=hp.Int(1, 2)), cv=2)\n",
     ),
-    Mistake("a multilabel column that is not 0 or 1", ("label column 'site'", "hold 0 and 1"), DataError,
-            task=_text(label='["is_long", "site"]')),
-    Mistake("a multilabel column that is 1 in every row", ("'is_long' is 1 in every one", "Leave that column out"),
-            DataError, task=_text(label='["is_long", "is_kind"]'), world=changed_table(is_long=1)),
-    Mistake("a test label that training never has", ("labels that the training rows do not have: 'goood'", "known are"),
-            DataError, task=_text(test='"test.csv"'), world=_test_with_label),
-    Mistake("a weight below zero", ("1 of 24 train sample weights", "-0.5 is the first", "0 leaves a row out"),
-            DataError, task=_text(sample_weight='"weight"'),
-            world=changed_table(weight=[-0.5] + [1.0] * 23)),
-    Mistake("weights that are all zero", ("all 24 train sample weights are 0", "Give some a weight"), DataError,
-            task=_text(sample_weight='"weight"'), world=changed_table(weight=0)),
-    Mistake("rows without a group", ("1 of 24 train rows have no group: row 4", "Give each a group"), DataError,
-            task=_text(group='"site"'),
-            world=changed_table(site=lambda t: [None if i == 4 else x for i, x in enumerate(t["site"])])),
+    Mistake(
+        "a multilabel column that is not 0 or 1",
+        ("label column 'site'", "hold 0 and 1"),
+        DataError,
+        task=_text(label='["is_long", "site"]'),
+    ),
+    Mistake(
+        "a multilabel column that is 1 in every row",
+        ("'is_long' is 1 in every one", "Leave that column out"),
+        DataError,
+        task=_text(label='["is_long", "is_kind"]'),
+        world=changed_table(is_long=1),
+    ),
+    Mistake(
+        "a test label that training never has",
+        ("labels that the training rows do not have: 'goood'", "known are"),
+        DataError,
+        task=_text(test='"test.csv"'),
+        world=_test_with_label,
+    ),
+    Mistake(
+        "a weight below zero",
+        ("1 of 24 train sample weights", "-0.5 is the first", "0 leaves a row out"),
+        DataError,
+        task=_text(sample_weight='"weight"'),
+        world=changed_table(weight=[-0.5] + [1.0] * 23),
+    ),
+    Mistake(
+        "weights that are all zero",
+        ("all 24 train sample weights are 0", "Give some a weight"),
+        DataError,
+        task=_text(sample_weight='"weight"'),
+        world=changed_table(weight=0),
+    ),
+    Mistake(
+        "rows without a group",
+        ("1 of 24 train rows have no group: row 4", "Give each a group"),
+        DataError,
+        task=_text(group='"site"'),
+        world=changed_table(site=lambda t: [None if i == 4 else x for i, x in enumerate(t["site"])]),
+    ),
 ]
 
 IMAGE_MISTAKES = [
@@ -211,7 +284,7 @@ IMAGE_MISTAKES = [
         task='hp.ImageClassification("image-model", train="paths.csv", image="path", label="kind")',
         world=written("paths.csv", "path,kind\nimages/cat/000.png,cat\nimages/cat/999.png,dog\n"),
     ),
-    Mistake("columns of a folder of images", ("has no columns", "Leave both out"), DataError,
+    Mistake("columns of a folder of images", ("has no columns", "Leave that out"), DataError,
             task='hp.ImageClassification("image-model", train="images", label="label")'),
     Mistake(
         "images as arrays of the wrong shape",
@@ -230,7 +303,7 @@ FOLDS = [
             settings='cv=__import__("sklearn.model_selection").model_selection.KFold'),
     Mistake("a share of one and a half: `Holdout(1.5)`", ("Holdout(test_size=1.5)", "between 0 and 1", "Holdout(0.2)"),
             DataError, settings="cv=hp.Holdout(1.5)"),
-    Mistake("folds by groups of which there are two few", ("cv=9 needs at least 9 groups, and the data has 8",
+    Mistake("folds by groups of which there are too few", ("cv=9 needs at least 9 groups, and the data has 8",
             "Use fewer folds"), DataError, task=_text(group='"site"'), settings="cv=9"),
     Mistake("groups of which one holds every row", ("cv=2 needs at least 2 groups, and the data has 1",
             "Use fewer folds or more data"), DataError, task=_text(group='"site"'), world=changed_table(site="here")),
@@ -255,4 +328,3 @@ FOLDS = [
 ]  # fmt: skip
 
 GROUPS = {"Files": FILES, "Columns, labels and texts": COLUMNS, "Images": IMAGE_MISTAKES, "Folds": FOLDS}
-__all__ = ["GROUPS", "random_bytes"]

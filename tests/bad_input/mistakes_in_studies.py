@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from mistake import SPACE, TEXT, TOY, Mistake, World, run_earlier, written
+from mistake import SPACE, TEXT, TOY, Mistake, World, run_earlier
 from tasks_samples import review_rows
 
 from hpsearch.errors import (
@@ -48,12 +48,12 @@ SETTINGS = [
     _setting("early stopping after no epochs", "early_stopping=0", "positive number of epochs", "None switches"),
     _setting("early stopping as a text", 'early_stopping="1 epoch"', "early_stopping='1 epoch'", "or None"),
     _setting("a checkpoint every minus one seconds", "checkpoint_every=-1", "checkpoint_every=-1", "seconds"),
-    _setting("a callback that cannot be called", 'callbacks=["wandb"]', "callbacks=['wandb']", "function"),
-    _setting("a callback that is not in a list", "callbacks=print", "callbacks=<built-in function print>", "[print]"),
+    _setting("a callback that cannot be called", 'callbacks=["wandb"]', "callbacks=[...] has 'wandb', a str", "functions f(study, trial)"),
+    _setting("a callback that is not in a list", "callbacks=print", "callbacks=<built-in function print>", "callbacks=[print]"),
     Mistake("a study's name with a slash", ("'emotion/first' is none", "letters, digits, - and _"), UsageError,
             body=f'import hpsearch as hp\nfrom toy_task import ToyTask\n\nstudy = hp.Study("emotion/first", {TOY}, '
             f"{SPACE})\n", process=True),
-    Mistake("a study's name of three hundred letters", ("300 characters", "at most"), UsageError,
+    Mistake("a study's name of three hundred letters", ("300 characters", "at most 200 bytes"), UsageError,
             body=f'import hpsearch as hp\nfrom toy_task import ToyTask\n\nstudy = hp.Study("m" * 300, {TOY}, '
             f"{SPACE})\n"),
     _run("no trials: `trials=0`", "trials=0", "--trials 0", "trials=0", "at least 1", process=True),
@@ -140,13 +140,13 @@ GOING_ON = [
     Mistake("a result before there is one", ("has not been run yet", "study.run(...)"), StudyNotFoundError,
             call="study.result", command="show study.py"),
     Mistake("a study that cannot go on without its script", ("a function that cannot be imported", "Run that script"),
-            UsageError, body=_METRIC_IN_FILE, world=RAN, call='hp.load("mine")', command="resume mine"),
+            UsageError, body=_METRIC_IN_FILE, world=RAN, call='hp.load("mine")', command="resume mine", says_otherwise=True),
     Mistake("the best of a study without a complete trial", ("No trial of 'mine' is complete", "result.table()"),
             UsageError, task=_FAILING, world=lambda place: run_earlier(place),
             call='hp.load("mine").result.best', command="export mine best-model"),
-    Mistake("a trial that does not exist", ("Trial 17 is not there",), UsageError, world=RAN,
+    Mistake("a trial that does not exist", ("Trial 17 is not there", "Complete are: 0"), UsageError, world=RAN,
             call='hp.load("mine").result.export("best-model", number=17)', command="export mine best-model --trial 17"),
-    Mistake("predictions of a trial that does not exist", ("Trial 17 is not there",), UsageError, world=RAN,
+    Mistake("predictions of a trial that does not exist", ("Trial 17 is not there", "Complete are: 0"), UsageError, world=RAN,
             call='hp.load("mine").result.out_of_fold(17)', command=""),
     Mistake("an export into a folder that is used", ("images is there and not empty", "overwrite=True (--overwrite)"),
             UsageError, world=RAN, call='hp.load("mine").result.export("images")', command="export mine images"),
@@ -162,6 +162,9 @@ IN_TRAINING = [
             ("The first 3 trials all failed with the same exception", "Mend its cause", "the toy is broken"),
             StudyFailedError, task=_FAILING, call="study.run(trials=5, devices='inline', progress=False)",
             command="run study.py --trials 5 --devices inline", code=1, leaves=True, trains=True),
+    Mistake("training that diverges in every trial", ("None of the 2 trials of 'mine' is complete", "the table says why",
+            "widen the space"), StudyFailedError, task=TOY.replace("()", '(trouble="diverge")'), call="", code=1,
+            leaves=True, trains=True),
     Mistake("a callback that raises", ("callback 'mine'", "ZeroDivisionError: division by zero"), HpsearchError,
             body="import hpsearch as hp\nfrom toy_task import ToyTask\n\n\ndef mine(study, trial):\n    1 / 0\n\n\n"
             'study = hp.Study("mine", ToyTask(), hp.Space(epochs=hp.Int(1, 2)), cv=2, callbacks=[mine])\n',
@@ -170,4 +173,3 @@ IN_TRAINING = [
 
 GROUPS = {"Settings of a study and of a run": SETTINGS, "Going on, and taking away": GOING_ON,
           "Known only in training": IN_TRAINING}  # fmt: skip
-__all__ = ["GROUPS", "written"]
