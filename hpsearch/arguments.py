@@ -27,6 +27,14 @@ def check_listed(name: str, value: Any) -> None:
         raise UsageError(f"{name}={value!r} is not a list: write {name}=[{shown}].")
 
 
+def check_no_class(**arguments: Any) -> None:
+    """Raise UsageError where a class was given in place of an object of it: a sampler, a pruner, a splitter."""
+    for name, value in arguments.items():
+        if isinstance(value, type):
+            shown = value.__name__
+            raise UsageError(f"{name}={shown} is a class: make an object of it, such as {name}={shown}(...).")
+
+
 def check_callbacks(callbacks: Iterable[Any]) -> None:
     """Raise UsageError unless each can be called."""
     wrong = [callback for callback in callbacks if not callable(callback)]

@@ -83,9 +83,8 @@ def _unforeseen(error: Exception) -> str:
         return f"{error.filename}: {error.strerror}. Check that it is there, and that this process may use it."
     reason = " ".join(str(error).split())
     return (
-        f"{type(error).__name__}: {reason}. This was not foreseen: it is a defect of hpsearch, or of a task or splitter "
-        f"of yours. What was recorded is kept. The same command with {SHOW_TRACEBACK}=1 in the environment shows where "
-        "it came from."
+        f"{type(error).__name__}: {reason}. This was not foreseen: it is a defect of hpsearch or of your code. What "
+        f"was recorded is kept. The same command with {SHOW_TRACEBACK}=1 in the environment shows where it came from."
     )
 
 

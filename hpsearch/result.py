@@ -372,14 +372,12 @@ class Result:
     def _trial(self, number: int) -> Trial:
         trial = self.history.trials.get(number)
         if trial is None:
-            raise UsageError(
-                f"Trial {number!r} is not there: the study has {len(self.history.trials)}. {self._which()}"
-            )
+            raise UsageError(f"There is no trial {number!r} in {self.study.name!r}. {self._which()}")
         return trial
 
     def _which(self) -> str:
         complete = [str(trial.number) for trial in self.history.finished(TrialState.COMPLETE)]
-        return f"Complete are: {', '.join(complete) or 'none'}."
+        return f"Choose one of the complete trials: {', '.join(complete) or 'there is none yet'}."
 
     def _best(self, trial: Trial) -> Best:
         summary = self.summary(trial.number)

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.arguments import check_callbacks, check_listed, check_settings, check_task, check_travels
+from hpsearch.arguments import check_callbacks, check_listed, check_no_class, check_settings, check_task, check_travels
 from hpsearch.data.durable import writing
 from hpsearch.description import Description, difference, named
 from hpsearch.errors import (
@@ -128,6 +128,7 @@ class Study:
         check_listed("metrics", metrics)
         check_listed("callbacks", callbacks)
         check_callbacks(callbacks)
+        check_no_class(sampler=sampler, pruner=pruner, cv=cv)
         _check_whole("checkpoint_bytes", checkpoint_bytes, 0)
         check_settings(precision, deterministic, checkpoint_every)
         self.name = name
@@ -730,8 +731,8 @@ def lost_database(name: str, folder: Path, storage: str | None) -> StudyNotFound
     where = f"in {storage_shown(storage)}" if storage is not None else f"in {folder / DATABASE_FILE}"
     return StudyNotFoundError(
         f"The study {name!r} is described in {folder / DESCRIPTION_FILE}, but its database is not there ({where}): "
-        "it is kept elsewhere, or lost. Give its URL with storage= (--storage), put the database back, or move that folder "
-        "away and start anew."
+        "it is kept elsewhere, or lost. Give its URL with storage= (--storage), put the database back, or move that "
+        "folder away and start anew."
     )
 
 

@@ -12,20 +12,20 @@ if __name__ == "__main__":  # pytest has set all this before
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     sys.path[:0] = [str(ROOT), *(str(ROOT / "tests" / room) for room in ("bad_input", "runtime", "tasks"))]
 
-from catalogue import GROUPS
-from mistake import Mistake, said
+from catalogue import GROUPS  # noqa: E402  (found where the lines above say)
+from mistake import Mistake, said  # noqa: E402
 
 HEAD = """# Errors
 
-What can go wrong at the keyboard, and what hpsearch says: each error is one paragraph that says what was wrong, the value
-that was wrong, and what to do next. It comes before any training where it can be known then, and nothing is written. In
-Python it is a subclass of `hp.HpsearchError` (`hp.errors` draws the tree); a mistake in a call, a file or the data is a
-`UsageError`, and so a `ValueError` too.
+What can go wrong at the keyboard, and what hpsearch says: each error is one paragraph that says what was wrong,
+the value that was wrong, and what to do next. It comes before any training where it can be known then, and
+nothing is written. In Python it is a subclass of `hp.HpsearchError` (`hp.errors` draws the tree); a mistake in
+a call, a file or the data is a `UsageError`, and so a `ValueError` too.
 
-On the command line the paragraph goes to standard error, after `hpsearch: ` and, where making the study fails, the study
-file and its line; nothing goes to standard output. There is no traceback but that of your own task, where it failed in
-each of the first three trials. An error that was not foreseen is one paragraph too; with `HPSEARCH_TRACEBACK=1` in the
-environment it comes with its traceback.
+On the command line the paragraph goes to standard error, after `hpsearch: ` and, where making the study fails,
+the study file and its line; nothing goes to standard output. There is no traceback but that of your own task,
+where it failed in each of the first three trials. An error that was not foreseen is one paragraph too; with
+`HPSEARCH_TRACEBACK=1` in the environment it comes with its traceback.
 
 ## Exit codes
 
@@ -39,17 +39,18 @@ environment it comes with its traceback.
 
 ## What cannot be known before training
 
-- **That a configuration diverges, or does not fit the memory.** Such trials are pruned with that reason, and the study goes
-  on; it is an error only where not one trial was complete in the end. On a GPU the largest batch of the space is tried once
-  before the first trial.
-- **That code of yours fails on some rows.** A metric is tried on a small example first, a model on one row, a callback not
-  at all. What fails in each of the first three trials in the same way ends the study.
-- **That the disk fills, or the database goes, while the study runs.** What was recorded before is safe, and the same
-  command goes on.
-- **That a GPU's memory is taken by others later, or a worker is killed.** The trial is tried again, then given up.
+- **That a configuration diverges, or does not fit the memory.** Such trials are pruned with that reason, and
+  the study goes on; it is an error only where not one trial was complete in the end. On a GPU the largest batch
+  of the space is tried once before the first trial.
+- **That code of yours fails on some rows.** A metric is tried on a small example first, a model on one row, a
+  callback not at all. What fails in each of the first three trials in the same way ends the study.
+- **That the disk fills, or the database goes, while the study runs.** What was recorded before is safe, and the
+  same command goes on.
+- **That a GPU's memory is taken by others later, or a worker is killed.** The trial is tried again, then given
+  up.
 
-The tables below are made by `python tests/bad_input/errors_page.py` from the catalogue in `tests/bad_input`, where each
-mistake is really made. `~/project` is the folder that the study file is in.
+The tables below are made by `python tests/bad_input/errors_page.py` from the catalogue in `tests/bad_input`,
+where each mistake is really made. `~/project` is the folder that the study file is in.
 """
 
 
@@ -59,11 +60,7 @@ def row(mistake: Mistake) -> str:
 
 
 def _cell(text: str) -> str:
-    return (
-        text.replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*").replace("_", "\\_")
-        if "`" not in text
-        else (text.replace("|", "\\|"))
-    )
+    return text.replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
 
 
 def page() -> str:

@@ -7,7 +7,7 @@ import PIL.Image
 from mistake import TEXT, Mistake, World, changed_table, written
 from tasks_samples import review_rows
 
-from hpsearch.errors import DataError, TaskError
+from hpsearch.errors import DataError, TaskError, UsageError
 
 IMAGES = 'hp.ImageClassification("image-model", train="images")'
 
@@ -269,14 +269,40 @@ COLUMNS = [
 ]
 
 IMAGE_MISTAKES = [
-    Mistake("an image that is cut off", ("the train image '~/project/images/cat/000.jpg' cannot be read", "truncated",
-            "Replace the file or remove its row"), DataError, task=IMAGES, world=_jpeg, quotes=True, process=True),
-    Mistake("a text file that is called .png", ("images/cat/note.png' cannot be read", "Replace the file"), DataError,
-            task=IMAGES, world=written("images/cat/note.png", "not an image"), quotes=True),
-    Mistake("images in one folder, without folders for the classes", ("holds no folders", "one folder for each class"),
-            DataError, task='hp.ImageClassification("image-model", train="images/cat")'),
-    Mistake("a class folder without images", ("class folder 'bird'", "holds no image", "Remove the folder"), DataError,
-            task=IMAGES, world=lambda place: (place / "images" / "bird").mkdir()),
+    Mistake(
+        "an image that is cut off",
+        (
+            "the train image '~/project/images/cat/000.jpg' cannot be read",
+            "truncated",
+            "Replace the file or remove its row",
+        ),
+        DataError,
+        task=IMAGES,
+        world=_jpeg,
+        quotes=True,
+        process=True,
+    ),
+    Mistake(
+        "a text file that is called .png",
+        ("images/cat/note.png' cannot be read", "Replace the file"),
+        DataError,
+        task=IMAGES,
+        world=written("images/cat/note.png", "not an image"),
+        quotes=True,
+    ),
+    Mistake(
+        "images in one folder, without folders for the classes",
+        ("holds no folders", "one folder for each class"),
+        DataError,
+        task='hp.ImageClassification("image-model", train="images/cat")',
+    ),
+    Mistake(
+        "a class folder without images",
+        ("class folder 'bird'", "holds no image", "Remove the folder"),
+        DataError,
+        task=IMAGES,
+        world=lambda place: (place / "images" / "bird").mkdir(),
+    ),
     Mistake(
         "paths of images that do not exist",
         ("1 of 2 train images do not exist", "~/project/images/cat/999.png", "Relative paths start at"),
@@ -284,29 +310,57 @@ IMAGE_MISTAKES = [
         task='hp.ImageClassification("image-model", train="paths.csv", image="path", label="kind")',
         world=written("paths.csv", "path,kind\nimages/cat/000.png,cat\nimages/cat/999.png,dog\n"),
     ),
-    Mistake("columns of a folder of images", ("has no columns", "Leave that out"), DataError,
-            task='hp.ImageClassification("image-model", train="images", label="label")'),
+    Mistake(
+        "columns of a folder of images",
+        ("has no columns", "Leave that out"),
+        DataError,
+        task='hp.ImageClassification("image-model", train="images", label="label")',
+    ),
     Mistake(
         "images as arrays of the wrong shape",
         ("have shape (8, 48) and type float64", "(rows, height, width)"),
         DataError,
         task='hp.ImageClassification("image-model", train=(__import__("numpy").zeros((8, 48)), ["a", "b"] * 4))',
     ),
-]  # fmt: skip
+]
 
 FOLDS = [
     Mistake("one fold: `cv=1`", ("cv=1", "needs 2 folds or more", "Holdout(0.2)"), DataError, settings="cv=1"),
-    Mistake("more folds than rows of a class", ("class 'bad' has 12 rows", "cv=20 needs at least 20", "use cv=12"),
-            DataError, task=TEXT, settings="cv=20", process=True),
-    Mistake("folds by name: `cv=\"kfold\"`", ("cv='kfold' is a str", "KFold(5)"), DataError, settings='cv="kfold"'),
-    Mistake("a splitter's class in place of a splitter", ("cv=<class", "KFold(5)"), DataError,
-            settings='cv=__import__("sklearn.model_selection").model_selection.KFold'),
-    Mistake("a share of one and a half: `Holdout(1.5)`", ("Holdout(test_size=1.5)", "between 0 and 1", "Holdout(0.2)"),
-            DataError, settings="cv=hp.Holdout(1.5)"),
-    Mistake("folds by groups of which there are too few", ("cv=9 needs at least 9 groups, and the data has 8",
-            "Use fewer folds"), DataError, task=_text(group='"site"'), settings="cv=9"),
-    Mistake("groups of which one holds every row", ("cv=2 needs at least 2 groups, and the data has 1",
-            "Use fewer folds or more data"), DataError, task=_text(group='"site"'), world=changed_table(site="here")),
+    Mistake(
+        "more folds than rows of a class",
+        ("class 'bad' has 12 rows", "cv=20 needs at least 20", "use cv=12"),
+        DataError,
+        task=TEXT,
+        settings="cv=20",
+        process=True,
+    ),
+    Mistake('folds by name: `cv="kfold"`', ("cv='kfold' is a str", "KFold(5)"), DataError, settings='cv="kfold"'),
+    Mistake(
+        "a splitter's class in place of a splitter",
+        ("cv=KFold is a class", "cv=KFold(...)"),
+        UsageError,
+        settings='cv=__import__("sklearn.model_selection").model_selection.KFold',
+    ),
+    Mistake(
+        "a share of one and a half: `Holdout(1.5)`",
+        ("Holdout(test_size=1.5)", "between 0 and 1", "Holdout(0.2)"),
+        DataError,
+        settings="cv=hp.Holdout(1.5)",
+    ),
+    Mistake(
+        "folds by groups of which there are too few",
+        ("cv=9 needs at least 9 groups, and the data has 8", "Use fewer folds"),
+        DataError,
+        task=_text(group='"site"'),
+        settings="cv=9",
+    ),
+    Mistake(
+        "groups of which one holds every row",
+        ("cv=2 needs at least 2 groups, and the data has 1", "Use fewer folds or more data"),
+        DataError,
+        task=_text(group='"site"'),
+        world=changed_table(site="here"),
+    ),
     Mistake(
         "a splitter whose folds overlap",
         ("fold 0 of Overlapping has rows twice, on both sides", "Correct the splitter"),
@@ -325,6 +379,6 @@ FOLDS = [
         "        yield range(30)\n\n\n"
         'study = hp.Study("mine", ToyTask(), hp.Space(epochs=hp.Int(1, 2)), cv=Halves())\n',
     ),
-]  # fmt: skip
+]
 
 GROUPS = {"Files": FILES, "Columns, labels and texts": COLUMNS, "Images": IMAGE_MISTAKES, "Folds": FOLDS}
