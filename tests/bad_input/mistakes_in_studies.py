@@ -326,6 +326,21 @@ IN_TRAINING = [
         trains=True,
     ),
     Mistake(
+        "a model that fits no memory",
+        ("None of the 2 trials of 'mine' is complete", "the table says why", "Mend the cause"),
+        StudyFailedError,
+        body="from dataclasses import dataclass\n\nimport torch\nfrom toy_task import ToyLearner, ToyTask\n\n"
+        "import hpsearch as hp\n\n\nclass Hungry(ToyLearner):\n    def logits(self, model, batch):\n"
+        "        torch.empty(10**15)\n\n\n@dataclass(frozen=True, eq=False)\nclass HungryTask(ToyTask):\n"
+        '    def learner(self, prepared, split="train"):\n        plain = super().learner(prepared, split)\n'
+        "        return Hungry(self, plain._inputs, plain._targets)\n\n\n"
+        'study = hp.Study("mine", HungryTask(), hp.Space(epochs=hp.Int(1, 2)), cv=2, pruner="none")\n',
+        call="",
+        code=1,
+        leaves=True,
+        trains=True,
+    ),
+    Mistake(
         "a callback that raises",
         ("callback 'mine'", "ZeroDivisionError: division by zero"),
         CallbackError,
