@@ -2,14 +2,14 @@
 
 from mistake import Mistake, run_earlier
 
-from hpsearch.errors import StudyNotFoundError, UsageError
+from hpsearch.errors import HpsearchError, StoreError, StudyNotFoundError, UsageError
 
 
-def _file(what: str, body: str, *says: str, error: type[UsageError] = UsageError, **more: object) -> Mistake:
+def _file(what: str, body: str, *says: str, error: type[HpsearchError] = UsageError, **more: object) -> Mistake:
     return Mistake(what, says, error, body=body, call="", **more)  # type: ignore[arg-type]
 
 
-def _command(what: str, command: str, *says: str, error: type[UsageError] = UsageError, **more: object) -> Mistake:
+def _command(what: str, command: str, *says: str, error: type[HpsearchError] = UsageError, **more: object) -> Mistake:
     return Mistake(what, says, error, command=command, call="", **more)  # type: ignore[arg-type]
 
 
@@ -82,6 +82,7 @@ COMMANDS = [
         "a URL that names no database, on the command line",
         "list --storage nonsense",
         "storage='nonsense' is not a database URL",
+        error=StoreError,
         code=1,
     ),
 ]

@@ -117,6 +117,7 @@ STORAGE = [
         StoreError,
         within=lambda: _small_disk(30_000),
         code=1,
+        says_otherwise=True,
         quotes=True,
     ),
     Mistake(

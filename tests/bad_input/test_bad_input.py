@@ -45,7 +45,7 @@ def test_a_mistake_is_answered_in_one_paragraph(mistake: Mistake) -> None:
         assert "\n" not in outcome.message or mistake.error is StudyFailedError
     message = said(mistake)
     for words in mistake.says:
-        assert words in message
+        assert words in (outcome.message if mistake.call else message)
     assert len(message) > 30
     assert message.endswith((".", ")", "?", "!", "'", "`"))
     assert bool(outcome.studies) == mistake.leaves, "before anything is written, where it can be known then"
@@ -81,7 +81,7 @@ def test_the_page_has_a_row_for_each_mistake_in_order() -> None:
     inputs = [re.split(r"(?<!\\) \| ", line[2:])[0] for line in written.splitlines() if line.startswith("| ")]
     known = [mistake.what for mistake in MISTAKES]
     assert [each for each in inputs if each in known] == known
-    assert len([each for each in inputs if each not in known]) == written.count("| mistake |") + 5  # the exit codes
+    assert len([each for each in inputs if each not in known]) == written.count("| mistake |") + 6  # exit codes
     for exit_code in (*EXIT_CODES.values(), 0, 1, 130):
         assert f"| {exit_code} |" in written
     assert str(Path.home()) not in written
