@@ -4,6 +4,7 @@ Nothing heavy is imported here: what a command needs, it imports when it runs.
 """
 
 import contextlib
+import os
 import shlex
 import sys
 from collections.abc import Iterator
@@ -13,14 +14,18 @@ from typing import Annotated, Any
 import typer
 
 from hpsearch import __version__
-from hpsearch.errors import HpsearchError, LeaseHeldError, StudyNotFoundError, UsageError
+from hpsearch.errors import HpsearchError, LeaseHeldError, StudyFailedError, StudyNotFoundError, UsageError
 
 EXIT_CODES = {UsageError: 2, LeaseHeldError: 3}
 """Exit codes by kind of error; every other error of ours is 1, and a pause by Ctrl-C or SIGTERM is 130."""
 
+SHOW_TRACEBACK = "HPSEARCH_TRACEBACK"
+"""Environment variable that lets an error that is none of ours through, with its traceback."""
+
 EPILOG = (
     "Exit codes: 0 done, 1 an error, 2 something in the command, the study file or the data cannot be used as it is, "
-    "3 another process is running the study, 130 paused by Ctrl-C."
+    "3 another process is running the study, 130 paused by Ctrl-C or SIGTERM. Errors go to standard error, in one "
+    "paragraph that says what was wrong and what to do."
 )
 
 app = typer.Typer(
@@ -60,13 +65,27 @@ def _errors() -> Iterator[None]:
         typer.echo(f"hpsearch: {error}", err=True)
         code = next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), 1)
         raise typer.Exit(code) from error
-    except OSError as error:
-        text = f"{error.filename}: {error.strerror}." if error.filename and error.strerror else str(error)
-        typer.echo(f"hpsearch: {text}", err=True)
-        raise typer.Exit(1) from error
+    except (typer.Exit, typer.Abort):
+        raise
     except KeyboardInterrupt:
         typer.echo("hpsearch: interrupted. What was recorded is kept; the same command goes on.", err=True)
         raise typer.Exit(130) from None
+    except Exception as error:
+        if os.environ.get(SHOW_TRACEBACK):
+            raise
+        typer.echo(f"hpsearch: {_unforeseen(error)}", err=True)
+        raise typer.Exit(1) from error
+
+
+def _unforeseen(error: Exception) -> str:
+    """Return one paragraph about an error that is none of ours: what the system refused, or a defect."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}. Check that it is there, and that this process may use it."
+    reason = " ".join(str(error).split())
+    return (
+        f"{type(error).__name__}: {reason}. This was not foreseen: it is a defect of hpsearch or of your code. What "
+        f"was recorded is kept. The same command with {SHOW_TRACEBACK}=1 in the environment shows where it came from."
+    )
 
 
 @app.callback(invoke_without_command=True)
@@ -345,11 +364,22 @@ def _run(study: Any, trials: int | None, timeout: str | None, devices: str, file
     typer.echo(result.text())
     if study.was_interrupted:
         raise typer.Exit(130)
+    if result.has_ended and not result.history.finished(TrialState.COMPLETE):
+        raise StudyFailedError(
+            f"None of the {len(result.history.trials)} trials of {study.name!r} is complete, so there is no best one: "
+            f"the table says why each ended{_logs_of(study.folder)}. Mend the cause, or widen the space, and run it "
+            "again under a new name."
+        )
     by_file = file is not None and Description.from_json(study.store().description).needs_its_script
     can_be_named = study.storage is None or by_file
     if can_be_named and not result.history.unfinished() and result.history.finished(TrialState.COMPLETE):
         words = shlex.quote(str(file if by_file else _shown(study.folder)))
         typer.echo(f"Next: hpsearch report {words}, or hpsearch export {words} best-model", err=True)
+
+
+def _logs_of(folder: Path) -> str:
+    logs = folder / "logs"
+    return f", and {_shown(logs)} what they said" if logs.is_dir() else ""
 
 
 def _shown(folder: Path) -> Path:
@@ -399,9 +429,11 @@ def _executed(file: Path) -> dict[str, Any]:
     try:
         return runpy.run_path(str(file), run_name=SCRIPTS[1])
     except SyntaxError as error:
-        raise UsageError(f"{error.filename}, line {error.lineno}: {error.msg}.") from error
+        line = f", line {error.lineno}" if error.lineno else ""
+        reason = error.msg.rstrip(".")
+        raise UsageError(f"{error.filename or file}{line}: {reason}. Mend the file; it is read as Python.") from error
     except HpsearchError as error:
-        raise UsageError(f"{_line_of(error, file)}: {error}") from error
+        raise type(error)(f"{_line_of(error, file)}: {error}") from error
     except Exception as error:
         raise UsageError(
             f"{_line_of(error, file)}: {type(error).__name__}: {error}. Mend the file; `python {file}` shows the whole "

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch import __version__
-from hpsearch.data.durable import replaced_file
+from hpsearch.data.durable import replaced_file, writing
 from hpsearch.definitions import SCRIPTS
 from hpsearch.errors import StudyChangedError, UsageError
 from hpsearch.space import Space
@@ -159,7 +159,8 @@ class Description:
 
     def write(self, path: Path) -> None:
         """Write the description where a person reads it, durably and whole."""
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with writing(path, "folder="):
+            path.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(self.to_json(), indent=2, ensure_ascii=False)
         with replaced_file(path) as file:
             file.write(f"{text}\n".encode())
@@ -268,7 +269,7 @@ def _callable_name(source: Any) -> str:
 def _import_path(source: Any) -> str | None:
     """Return "module:name" of a function that can be imported, or None (notebooks, lambdas, scorer objects)."""
     module, name = getattr(source, "__module__", None), getattr(source, "__qualname__", None)
-    if not module or not name or module in SCRIPTS or "<" in name:
+    if not module or not name or module in SCRIPTS or "<" in f"{module}{name}":  # "<run_path>" of runpy
         return None
     return f"{module}:{name}"
 

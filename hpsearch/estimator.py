@@ -26,7 +26,7 @@ _OF_THIS_PROCESS = ("study_", "result_", "_place")
 def _was_refit(search: "FineTuneSearchCV") -> bool:
     if not search.refit:
         raise AttributeError(
-            "This FineTuneSearchCV was made with refit=False, so it has no model to predict with. Make it with refit=True."
+            "This FineTuneSearchCV was made with refit=False, so it has no model to predict with. Give refit=True."
         )
     return True
 
@@ -36,8 +36,8 @@ class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
 
     What X may be follows from the model. For a model of transformers: texts, shape (rows,); pairs of texts, shape
     (rows, 2); or images, shape (rows, height, width) or (rows, height, width, channels). For a function or class that
-    makes a torch module (see `CustomTask`): numbers of any shape (rows, ...); its arguments `n_features` and
-    `n_classes`, where it has them, are told the shape of X and y.
+    makes a torch module (see `CustomTask`): numbers of any shape (rows, ...), of which a table (rows, columns) comes as
+    float32; its arguments `n_features` and `n_classes`, where it has them, are told the shape of X and y.
 
     Args:
         model: A folder or hub name of transformers, or what makes a torch module.
@@ -122,7 +122,7 @@ class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
             groups: Groups, shape (rows,): rows of one are never on both sides of a fold.
         """
         rows, targets = self._checked(X, y)
-        self._place = tempfile.TemporaryDirectory(prefix="hpsearch-") if self.folder is None else None
+        place = self._place = tempfile.TemporaryDirectory(prefix="hpsearch-")  # goes with the estimator
         self._inputs = inputs_of(rows, self.model, dict(self.task_options or {}))
         task = self._inputs.task(rows, targets, None if groups is None else np.asarray(groups))
         seed = 0 if self.random_state is None else int(check_random_state(self.random_state).randint(2**31 - 1))
@@ -137,7 +137,7 @@ class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
             pruner=self.pruner,
             early_stopping=self.early_stopping,
             seed=seed,
-            folder=self.folder if self._place is None else self._place.name,
+            folder=self.folder or place.name,
         )
         self.result_ = self.study_.run(
             self.n_iter, timeout=self.timeout, devices=self.devices, progress=bool(self.verbose)
@@ -167,8 +167,8 @@ class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
             return text
         checks: dict[str, Any] = {"dtype": "numeric", "ensure_min_samples": 2 if reset else 1, "allow_nd": True}
         found = validate_data(self, X, reset=reset, **checks)
-        floating = np.dtype(np.float32) if found.dtype.kind == "f" else found.dtype
-        array: np.ndarray = np.ascontiguousarray(found, dtype=floating)
+        becomes_real = found.ndim <= 2 or found.dtype.kind == "f"  # a table of numbers, as scikit-learn has them
+        array: np.ndarray = np.ascontiguousarray(found, dtype=np.float32 if becomes_real else found.dtype)
         return array
 
     def _keep(self, result: "Result") -> None:
@@ -192,7 +192,11 @@ class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
         """Return the task and the prepared rows of a config, which may choose its pretrained model."""
         study = self.study_
         choice = study.task.model_choice(config)
-        chosen = study.task if choice is None or study.choices is None else study.task.choosing(study.choices.sources[choice])
+        chosen = (
+            study.task
+            if choice is None or study.choices is None
+            else study.task.choosing(study.choices.sources[choice])
+        )
         return chosen, study.prepared_for(config)
 
     @available_if(_was_refit)

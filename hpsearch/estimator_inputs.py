@@ -40,7 +40,9 @@ class Inputs(ABC):
         """Return the task of training on these rows."""
 
     @abstractmethod
-    def arrays(self, task: Task, rows: Any, targets: np.ndarray, scratch: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    def arrays(
+        self, task: Task, rows: Any, targets: np.ndarray, scratch: Path
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return (arrays, facts) of rows to be predicted; `targets` are labels that nobody looks at."""
 
     def prepared(self, task: Task, prepared: Prepared, rows: Any, scratch: Path) -> Prepared:
@@ -59,13 +61,15 @@ class Texts(Inputs):
     def task(self, rows: Any, targets: np.ndarray, groups: np.ndarray | None) -> Task:
         table = self._table(rows).assign(label=targets)
         names = list(table.columns[:-1])
-        beside = {} if groups is None else {"group": "group"}
+        beside: dict[str, Any] = {} if groups is None else {"group": "group"}
         if groups is not None:
             table = table.assign(group=groups)
         text = names[0] if len(names) == 1 else names
         return TextClassification(self.model, train=table, text=text, **beside, **self.options)
 
-    def arrays(self, task: Task, rows: Any, targets: np.ndarray, scratch: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    def arrays(
+        self, task: Task, rows: Any, targets: np.ndarray, scratch: Path
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         assert isinstance(task, TextClassification)
         table = self._table(rows)
         encoded = task._encoder(table).encode(table, "test", scratch)
@@ -90,7 +94,9 @@ class Images(Inputs):
             )
         return ImageClassification(self.model, train=(rows, targets), **self.options)
 
-    def arrays(self, task: Task, rows: Any, targets: np.ndarray, scratch: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    def arrays(
+        self, task: Task, rows: Any, targets: np.ndarray, scratch: Path
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         assert isinstance(task, ImageClassification)
         images = read_images((rows, targets), role="test")
         encoded = task._encoder(images).encode(images, "test", scratch)
@@ -102,10 +108,12 @@ class Numbers(Inputs):
     """Arrays of any shape (rows, ...) for a function or class that makes a torch module."""
 
     def task(self, rows: Any, targets: np.ndarray, groups: np.ndarray | None) -> Task:
-        beside = {} if groups is None else {"group": groups}
+        beside: dict[str, Any] = {} if groups is None else {"group": groups}
         return CustomTask(self._bound(rows, targets), train=(rows, targets), **beside, **self.options)
 
-    def arrays(self, task: Task, rows: Any, targets: np.ndarray, scratch: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    def arrays(
+        self, task: Task, rows: Any, targets: np.ndarray, scratch: Path
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         from hpsearch.tasks.example_source import ExampleSource
 
         examples = ExampleSource.of((rows, targets), "test").read(scratch)
@@ -138,8 +146,8 @@ def inputs_of(rows: Any, model: Any, options: Mapping[str, Any]) -> Inputs:
         return Numbers(model, options)
     if not isinstance(model, str | Path):
         raise UsageError(
-            f"model={model!r} is a {type(model).__name__}: give the folder or hub name of a model of transformers, or a "
-            "function (or class) that makes a torch module."
+            f"model={model!r} is a {type(model).__name__}: give the folder or hub name of a model of transformers, or "
+            "a function (or class) that makes a torch module."
         )
     if is_text and (rows.ndim == 1 or (rows.ndim == 2 and rows.shape[1] <= len(_TEXTS))):
         return Texts(model, options)
@@ -147,6 +155,6 @@ def inputs_of(rows: Any, model: Any, options: Mapping[str, Any]) -> Inputs:
         return Images(model, options)
     raise UsageError(
         f"X has shape {rows.shape} and type {rows.dtype}, and model={str(model)!r} reads texts, shape (rows,) or "
-        "(rows, 2), or images, shape (rows, height, width) or (rows, height, width, channels). For rows of numbers give "
-        "a function that makes a torch module."
+        "(rows, 2), or images, shape (rows, height, width) or (rows, height, width, channels). For rows of numbers "
+        "give a function that makes a torch module."
     )

@@ -11,7 +11,7 @@ from hpsearch.description import RESTORED, Description, import_callable
 from hpsearch.errors import DataError, StoreError, StudyNotFoundError, UsageError, nearest
 from hpsearch.records import History
 from hpsearch.space import Space
-from hpsearch.study import DATABASE_FILE, DESCRIPTION_FILE, FOLDS_FILE, Study
+from hpsearch.study import DATABASE_FILE, DESCRIPTION_FILE, FOLDS_FILE, Study, lost_database
 
 if TYPE_CHECKING:
     from hpsearch.records.store import Store
@@ -149,10 +149,7 @@ def _open(place: Path, storage: str | None) -> "Store":
 
 def _not_found(place: Path) -> StudyNotFoundError:
     if _holds_study(place):
-        return StudyNotFoundError(
-            f"The study {place.name!r} is described in {place}, but its database is not there: it is kept elsewhere. "
-            "Give that database's URL with storage= (--storage)."
-        )
+        return lost_database(place.name, place, None)
     known = [found.name for found in study_folders(place.parent)]
     there = f" The studies there are {', '.join(known)}." if known else " There are no studies there."
     return StudyNotFoundError(

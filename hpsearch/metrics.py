@@ -23,6 +23,8 @@ TargetKind = Literal["binary", "multiclass", "multilabel"]
 
 _RESERVED = "loss"  # the mean validation loss is recorded under this name
 _COMPUTATION_ERRORS = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
+_FUNCTION_ERRORS = (*_COMPUTATION_ERRORS, NameError, AssertionError, RuntimeError, ImportError, OSError)
+"""What a function of the user's may raise besides: a name misspelt, a check of its own, a package that is missing."""
 
 
 _SHARES = ("accuracy", "balanced_accuracy", "f1", "jaccard", "precision", "recall", "roc_auc", "average_precision")
@@ -133,12 +135,21 @@ class Metric:
         weight = sample_weight if self.weighted else None
         try:
             value = self._compute(np.asarray(targets).astype(np.int64), np.asarray(probabilities, np.float64), weight)
-        except _COMPUTATION_ERRORS as error:
+        except _FUNCTION_ERRORS as error:
+            reason = " ".join(str(error).split()).rstrip(".")
             raise MetricError(
-                f"metric {self.name!r} could not be computed on {len(targets)} rows: {type(error).__name__}: {error}. "
-                "Choose a metric that is defined on every fold, or use fewer folds so that each has every class."
+                f"metric {self.name!r} could not be computed on {len(targets)} rows: {type(error).__name__}: {reason}. "
+                f"{self._remedy()}"
             ) from error
         return self._finite(value)
+
+    def _remedy(self) -> str:
+        if self.function is None or _is_scorer(self.function):
+            return "Choose a metric that is defined on every fold, or use fewer folds so that each has every class."
+        return (
+            "Mend the function: it is called as f(y_true, y_pred) with the true and the predicted classes; one that "
+            "needs probabilities is made by sklearn.metrics.make_scorer(f, response_method='predict_proba')."
+        )
 
     def _compute(self, targets: np.ndarray, probabilities: np.ndarray, weight: np.ndarray | None) -> Any:
         scorer = _named_scorer(self.name) if self.function is None else self.function

@@ -89,7 +89,7 @@ class Result:
         """Return one trial in numbers."""
         from hpsearch.analysis import summarize
 
-        return summarize(self.history.trials[number], self.history, self._objective, self._test_shares)
+        return summarize(self._trial(number), self.history, self._objective, self._test_shares)
 
     def table(self) -> "pandas.DataFrame":
         """Return a row a trial: state, value, spread, interval, configuration, metrics, reason."""
@@ -119,9 +119,11 @@ class Result:
 
         from hpsearch.metrics import probabilities
 
-        trial = self.history.trials[self.best.number if number is None else number]
+        trial = self._trial(self.best.number if number is None else number)
         if trial.state is not TrialState.COMPLETE or trial.point is None:
-            raise UsageError(f"Trial {trial.number} is {trial.state.value}: only complete trials predict every row.")
+            raise UsageError(
+                f"Trial {trial.number} is {trial.state.value}: only complete trials predict every row. {self._which()}"
+            )
         prepared, pairs = self.study.prepared, self.study.folds.pairs
         total = np.zeros((prepared.rows, len(prepared.classes)))
         count = np.zeros((prepared.rows, 1))
@@ -245,24 +247,28 @@ class Result:
 
         Raises:
             UsageError: The folder is there and not empty, or is none that may be replaced, or no trial is complete.
+            StoreError: The disk refuses.
         """
+        from hpsearch.data.durable import writing
         from hpsearch.model_card import FACTS_FILE, write_card
 
         target = Path(folder).resolve()  # a link stays one, and leads to the new model
         self._check_target(target, folder, overwrite, FACTS_FILE)
         trial = self._complete(number)
+        with writing(folder):  # found before the training
+            target.parent.mkdir(parents=True, exist_ok=True)
         refit = self.refit(trial.number)
         test = self._tested(trial, refit.model)[0] if self.study.prepared.test_rows else None
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-        try:
-            self.study.task.save(refit.model, partial, self.study.prepared_for(trial.config))
-            write_card(partial, self, trial, refit, test)
-            partial.chmod(0o755)  # a temporary folder is for its owner only; a model is for everybody who may read here
-            self._check_target(target, folder, overwrite, FACTS_FILE)  # training took its time
-            _replace_folder(partial, target)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+        with writing(folder):
+            partial = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+            try:
+                self.study.task.save(refit.model, partial, self.study.prepared_for(trial.config))
+                write_card(partial, self, trial, refit, test)
+                partial.chmod(0o755)  # a temporary folder is for its owner only; a model is for all who may read here
+                self._check_target(target, folder, overwrite, FACTS_FILE)  # training took its time
+                _replace_folder(partial, target)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
         return Path(folder)
 
     def _check_target(self, target: Path, given: str | Path, overwrite: bool, mark: str) -> None:
@@ -370,11 +376,23 @@ class Result:
 
     def _complete(self, number: int | None) -> Trial:
         wanted = self.best.number if number is None else number
-        trial = self.history.trials.get(wanted)
-        if trial is None or trial.state is not TrialState.COMPLETE:
-            state = "not there" if trial is None else trial.state.value
-            raise UsageError(f"Trial {wanted} is {state}: only a complete trial can be trained on all rows.")
+        trial = self._trial(wanted)
+        if trial.state is not TrialState.COMPLETE:
+            raise UsageError(
+                f"Trial {wanted} is {trial.state.value}: only a complete trial can be trained on all rows. "
+                f"{self._which()}"
+            )
         return trial
+
+    def _trial(self, number: int) -> Trial:
+        trial = self.history.trials.get(number)
+        if trial is None:
+            raise UsageError(f"There is no trial {number!r} in {self.study.name!r}. {self._which()}")
+        return trial
+
+    def _which(self) -> str:
+        complete = [str(trial.number) for trial in self.history.finished(TrialState.COMPLETE)]
+        return f"Choose one of the complete trials: {', '.join(complete) or 'there is none yet'}."
 
     def _best(self, trial: Trial) -> Best:
         summary = self.summary(trial.number)
@@ -476,10 +494,9 @@ def _replace_folder(new: Path, target: Path) -> None:
 
 
 def _write_array(path: Path, array: "np.ndarray") -> None:
-    import numpy as np
+    from hpsearch.data.durable import replaced_file, save_array, writing
 
-    from hpsearch.data.durable import replaced_file
-
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     with replaced_file(path) as file:
-        np.save(file, array, allow_pickle=False)
+        save_array(file, array)

@@ -13,13 +13,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hpsearch.arguments import check_callbacks, check_listed, check_no_class, check_settings, check_task, check_travels
+from hpsearch.data.durable import writing
 from hpsearch.description import Description, difference, named
 from hpsearch.errors import (
+    CallbackError,
+    HpsearchError,
     MetricError,
     NumericsError,
     SpaceError,
     StudyChangedError,
     StudyNotFoundError,
+    TaskError,
     UsageError,
     nearest,
 )
@@ -32,6 +37,7 @@ if TYPE_CHECKING:
     from hpsearch.data import Folds
     from hpsearch.metrics import Metric
     from hpsearch.policy.early_stopping import EarlyStopping
+    from hpsearch.policy.pruner import Pruner
     from hpsearch.records.store import Store
     from hpsearch.result import Result
     from hpsearch.runtime.asking import RunKeys
@@ -51,6 +57,9 @@ DATABASE_FILE, DESCRIPTION_FILE, FOLDS_FILE = "study.db", "study.json", "folds.n
 
 CHECKPOINT_BYTES = 20 * 1024**3
 """Default budget of a study's checkpoints, in bytes."""
+
+LONGEST_NAME = 200
+"""Bytes of a study's name: file systems take 255, and some of its files are called by more than its name."""
 
 PRUNERS = ("asha", "hyperband", "median", "wilcoxon", "none")
 """The pruners known by name; what they are is resolved in `hpsearch.policy.pruning` when the study is run."""
@@ -119,6 +128,13 @@ class Study:
         _check_whole("evaluations_per_epoch", evaluations_per_epoch, 1)
         _check_whole("repeats", repeats, 1)
         _check_whole("seed", seed, 0)
+        check_task(task)
+        check_listed("metrics", metrics)
+        check_listed("callbacks", callbacks)
+        check_callbacks(callbacks)
+        check_no_class(sampler=sampler, pruner=pruner, cv=cv)
+        _check_whole("checkpoint_bytes", checkpoint_bytes, 0)
+        check_settings(precision, deterministic, checkpoint_every)
         self.name = name
         self.task = task
         self.space = space if isinstance(space, Space) else Space.load(space)
@@ -193,6 +209,7 @@ class Study:
         seconds = parse_duration(timeout)
         if trials is not None:
             _check_whole("trials", trials, 1)
+        self._check_rules_and_devices(devices)
         self._check_models()
         sampler = resolve_sampler(self.sampler, self.space, self.objective.name, self.seed)
         if trials is None and seconds is None and not sampler.is_finite:
@@ -422,6 +439,38 @@ class Study:
         for config in self._enqueued:
             self.space.validate(config, "the enqueued configuration")
 
+    def _check_rules_and_devices(self, devices: "Devices") -> None:
+        """Find a sampler, a pruner or a device that is none, and a metric that no worker can have, before all else."""
+        from hpsearch.metrics import metric_name
+        from hpsearch.policy.pruning import resolve_pruner
+        from hpsearch.policy.samplers import resolve_sampler
+        from hpsearch.runtime.devices import INLINE, inventory, slots
+
+        slots(devices, inventory())
+        objective = metric_name(self.metric)
+        resolve_sampler(self.sampler, self.space, objective, self.seed)
+        resolve_pruner(self.pruner, self.space, objective, runs=None)
+        if devices != INLINE:
+            for metric in (self.metric, *self.metrics):
+                check_travels(metric, metric_name(metric))
+
+    def _resolved_pruner(self) -> "Pruner":
+        from hpsearch.policy.pruning import resolve_pruner
+
+        return resolve_pruner(self.pruner, self.space, self.objective.name, len(self.folds.pairs) * self.repeats)
+
+    def _check_dropout(self) -> None:
+        """Find, before anything is written, a dropout that a model does not have."""
+        searched = self.space.parameters.get("dropout")
+        values = searched.edges() if searched is not None else (self.space.fixed.get("dropout"),)
+        numbers = [value for value in values if isinstance(value, int | float)]
+        models = self.prepared_choices.values() if self.choices is not None else [self.prepared]
+        if numbers and not all(prepared.has_dropout for prepared in models):
+            raise TaskError(
+                f"The space has dropout up to {max(numbers)}, and the model has no dropout anywhere. Leave dropout "
+                "out of the space."
+            )
+
     def _check_pruner(self) -> None:
         """Find a misspelt pruner before anything is read; objects are looked at when the study is run."""
         if isinstance(self.pruner, str) and self.pruner not in PRUNERS:
@@ -437,14 +486,23 @@ class Study:
 
         if self._store is None:
             _ = self.objective, self.measured, self.folds  # data, model and metrics: checked before anything is written
+            self._check_dropout()
+            self._resolved_pruner()
             if Store.exists(self.url, self.name):
                 self._store = Store.open(self.url, self.name)
             else:
-                self.folder.mkdir(parents=True, exist_ok=True)
+                self._require_no_trace()
+                with writing(self.folder, "folder="):
+                    self.folder.mkdir(parents=True, exist_ok=True)
                 self.folds.write(self.folder / FOLDS_FILE)
                 self._snapshot()
                 self._store = Store.create(self.url, self.name, self._description().to_json())
         return self._store
+
+    def _require_no_trace(self) -> None:
+        """Raise StudyNotFoundError where the folder is that of a study whose database is gone or elsewhere."""
+        if (self.folder / DESCRIPTION_FILE).is_file():
+            raise lost_database(self.name, self.folder, self.storage)
 
     def _snapshot(self) -> None:
         """Keep with the study what lies in memory only (a DataFrame), so that it can be loaded without its script."""
@@ -469,6 +527,8 @@ class Study:
         """Compare what the study is with what it was, and keep the description where a person can read it."""
         self._require_unchanged(store)
         self._snapshot()
+        if not (self.folder / FOLDS_FILE).exists():
+            self.folds.write(self.folder / FOLDS_FILE)
         stored = Description.from_json(store.description)
         self.keep_description(self._description(numerics=stored.numerics, goal=goal, test=stored.test))
 
@@ -505,7 +565,6 @@ class Study:
         self, store: "Store", pool: "Pool", sampler: Any, trials: int | None, deadline: float | None, progress: bool
     ) -> None:
         from hpsearch.policy.policy import Policy
-        from hpsearch.policy.pruning import resolve_pruner
         from hpsearch.records.checkpoints import CheckpointFolder
         from hpsearch.runtime.asking import Asker
         from hpsearch.runtime.coordinator import Coordinator, Observer
@@ -513,7 +572,7 @@ class Study:
 
         numerics = self._numerics(store, pool)
         objective = self.objective.name
-        pruner = resolve_pruner(self.pruner, self.space, objective, len(self.folds.pairs) * self.repeats)
+        pruner = self._resolved_pruner()
         policy = Policy(objective, self.evaluations_per_epoch, self.early_stopping, pruner)
         asker = Asker(store, self.space, sampler, self.run_keys(numerics), self.complete, self.default)
         line = ProgressLine(self.name, objective, trials, self.evaluations_per_epoch) if progress else None
@@ -707,8 +766,19 @@ class _Calling:
         self._callback = callback
 
     def observe(self, history: Any, trial: Trial | None) -> None:
-        if trial is not None:
+        if trial is None:
+            return
+        try:
             self._callback(self._study, trial)
+        except HpsearchError:
+            raise
+        except Exception as error:
+            name = getattr(self._callback, "__name__", type(self._callback).__name__)
+            raise CallbackError(
+                f"The callback {name!r} raised {type(error).__name__}: {' '.join(str(error).split())}, when trial "
+                f"{trial.number} had ended. The study was paused, and what was recorded is kept: mend the callback and "
+                "run the study again, which goes on."
+            ) from error
 
 
 @contextlib.contextmanager
@@ -751,6 +821,8 @@ def parse_duration(text: float | str | None) -> float | None:
 
     if text is None:
         return None
+    if isinstance(text, bool) or not isinstance(text, str | int | float):
+        raise UsageError(f"timeout={text!r} is not a duration; give seconds, or text like '2h', '90m' or '30s'.")
     if isinstance(text, str):
         match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", text.strip())
         parts = match.groups() if match and text.strip() else None
@@ -778,6 +850,28 @@ def _check_name(name: str) -> None:
     safe = isinstance(name, str) and name and not name.startswith(".") and not set(name) & set('/\\:*?"<>|\0')
     if not safe:
         raise UsageError(f"A study's name is also its folder's name: {name!r} is none. Use letters, digits, - and _.")
+    if len(name.encode()) > LONGEST_NAME:
+        raise UsageError(
+            f"The study's name {name[:20]!r}... has {len(name)} characters, and its folder's name can have at most "
+            f"{LONGEST_NAME} bytes. Use a shorter one."
+        )
+
+
+def lost_database(name: str, folder: Path, storage: str | None) -> StudyNotFoundError:
+    """Return the error for a study's folder without its database."""
+    where = f"in {storage_shown(storage)}" if storage is not None else f"in {folder / DATABASE_FILE}"
+    return StudyNotFoundError(
+        f"The study {name!r} is described in {folder / DESCRIPTION_FILE}, but its database is not there ({where}): "
+        "it is kept elsewhere, or lost. Give its URL with storage= (--storage), put the database back, or move that "
+        "folder away and start anew."
+    )
+
+
+def storage_shown(storage: str) -> str:
+    """Return a database's URL without its password."""
+    from hpsearch.records.database import parse_url, shown
+
+    return shown(parse_url(storage))
 
 
 def _check_whole(name: str, value: Any, least: int) -> None:

@@ -30,6 +30,7 @@ ROOMS = {
     "outcome": "result",
     "estimator_results": "result",
     "comparison": "result",
+    "arguments": "study",
     "loading": "study",
     "estimator_inputs": "study",
     "estimator": "cli",

@@ -45,6 +45,7 @@ ERRORS = {
     "LeaseHeldError": errors.StoreError,
     "LeaseLostError": errors.StoreError,
     "CheckpointError": errors.HpsearchError,
+    "CallbackError": errors.HpsearchError,
     "StudyFailedError": errors.HpsearchError,
 }
 

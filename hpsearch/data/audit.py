@@ -98,7 +98,7 @@ def sample_weights(values: Any, role: str = "train") -> np.ndarray:
     if wrong.size:
         raise DataError(
             f"{wrong.size} of {len(weights)} {role} sample weights are not finite numbers of at least 0: "
-            f"{pd.Series(values).iloc[wrong[0]]!r} is the first, {row_list(wrong)}. "
+            f"{pd.Series(values).tolist()[wrong[0]]!r} is the first, in {row_list(wrong)}. "
             "Correct them; 0 leaves a row out."
         )
     if not weights.any():

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hpsearch.data.durable import partial_path, sync_folder, synced_file
+from hpsearch.data.durable import partial_path, save_array, sync_folder, synced_file, writing
 from hpsearch.errors import DataError
 
 _FACTS = "facts.json"
@@ -117,6 +117,9 @@ def write_dataset(folder: str | Path, arrays: Mapping[str, np.ndarray], facts: M
 
     Everything is written under a temporary name beside `folder`, forced to disk, and renamed, so that `folder` is
     either absent or whole whenever the process is killed. Of two processes that write at once, the first one counts.
+
+    Raises:
+        StoreError: The disk refuses.
     """
     target = Path(folder)
     for name, array in arrays.items():
@@ -124,14 +127,15 @@ def write_dataset(folder: str | Path, arrays: Mapping[str, np.ndarray], facts: M
             raise ValueError(f"array {name!r} of type {np.asarray(array).dtype} cannot be kept without pickle")
     if target.exists():
         return open_dataset(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = partial_path(target)
-    partial.mkdir()
-    try:
-        _write_files(partial, arrays, facts)
-        _rename(partial, target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with writing(target, "HPSEARCH_CACHE"):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = partial_path(target)
+        partial.mkdir()
+        try:
+            _write_files(partial, arrays, facts)
+            _rename(partial, target)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
     return open_dataset(target)
 
 
@@ -169,7 +173,7 @@ def _open_array(path: Path, shape: Sequence[int]) -> np.ndarray:
 def _write_files(partial: Path, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> None:
     for name, array in arrays.items():
         with synced_file(partial / f"{name}.npy") as file:
-            np.save(file, np.asarray(array), allow_pickle=False)
+            save_array(file, array)
     shapes = {name: list(np.asarray(array).shape) for name, array in arrays.items()}
     text = json.dumps({"arrays": shapes, "facts": dict(facts)}, allow_nan=False, indent=1)
     with synced_file(partial / _FACTS) as file:

@@ -1,6 +1,7 @@
-"""Bytes that are on the disk before anyone relies on them."""
+"""Bytes that are on the disk before anyone relies on them, and what is said where the disk refuses them."""
 
 import contextlib
+import errno
 import glob
 import os
 import shutil
@@ -11,6 +12,43 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+
+from hpsearch.errors import StoreError
+
+_FULL = "The disk is full, or a limit on its use is reached. Make room, or choose a folder on another disk{where}."
+_FORBIDDEN = "This process may not write there. Choose another folder{where}, or have its rights changed."
+_REMEDIES = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EFBIG: _FULL,
+    errno.EACCES: _FORBIDDEN,
+    errno.EPERM: _FORBIDDEN,
+    errno.EROFS: _FORBIDDEN,
+    errno.ENOTDIR: "A part of this path is a file, where a folder is needed. Choose another folder{where}.",
+    errno.EEXIST: "A part of this path is a file, where a folder is needed. Choose another folder{where}.",
+    errno.EISDIR: "It is a folder, where a file is needed. Choose another name.",
+    errno.ENAMETOOLONG: "Choose a shorter name.",
+}
+"""What to do about the refusals that a person can do something about; {where} names the setting."""
+
+
+@contextmanager
+def writing(path: str | Path, setting: str = "") -> Iterator[None]:
+    """Turn what the system refuses while `path` is written into a StoreError that says what to do.
+
+    Args:
+        path: What is being written, for the message.
+        setting: The argument or variable that says where it goes.
+    """
+    try:
+        yield
+    except OSError as error:
+        where = f" ({setting})" if setting else ""
+        remedy = _REMEDIES.get(error.errno or 0, "Check the disk, or choose another folder{where}.").format(where=where)
+        reason = error.strerror or str(error) or type(error).__name__
+        raise StoreError(f"{path} cannot be written: {reason[0].lower()}{reason[1:]}. {remedy}") from error
+
 
 @contextmanager
 def synced_file(path: Path) -> Iterator[BinaryIO]:
@@ -19,6 +57,15 @@ def synced_file(path: Path) -> Iterator[BinaryIO]:
         yield file
         file.flush()
         os.fsync(file.fileno())
+
+
+def reserve(file: BinaryIO, size: int) -> None:
+    """Claim room for a file that will be mapped into memory, where a full disk would end the process with a signal.
+
+    Raises OSError where there is none; elsewhere than on POSIX nothing happens.
+    """
+    if size and hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
 
 
 def sync_folder(folder: Path) -> None:
@@ -49,13 +96,27 @@ def partial_path(target: Path) -> Path:
 def replaced_file(target: Path) -> Iterator[BinaryIO]:
     """Open what shall take the place of `target`, whole or not at all: temporary name, fsync, rename."""
     partial = partial_path(target)
-    try:
-        with synced_file(partial) as file:
-            yield file
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
-    sync_folder(target.parent)
+    with writing(target):
+        try:
+            with synced_file(partial) as file:
+                yield file
+            partial.replace(target)
+        finally:
+            with contextlib.suppress(OSError):  # there is none, nor a folder for it
+                partial.unlink(missing_ok=True)
+        sync_folder(target.parent)
+
+
+class _Stream:
+    """A file that NumPy does not know for one: it would write past Python, and a full disk would go unnoticed."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.write = file.write
+
+
+def save_array(file: BinaryIO, array: np.ndarray) -> None:
+    """Write an array as .npy, without pickle. Raises OSError where not every byte could be written."""
+    np.save(_Stream(file), np.asarray(array), allow_pickle=False)
 
 
 def _remove(entry: Path) -> None:

@@ -93,9 +93,13 @@ class Folds:
         """
         try:
             # Opened here, for NumPy leaves a damaged file open.
-            with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                return cls.from_arrays(arrays)
+            with Path(path).open("rb") as file:
+                zipfile.ZipFile(file).close()  # NumPy would take what is no archive for a pickle, and say so
+                file.seek(0)
+                with np.load(file, allow_pickle=False) as arrays:
+                    return cls.from_arrays(arrays)
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise DataError(
-                f"the folds in {str(path)!r} cannot be read: {error}. Make them anew with the study's cv and seed."
+                f"the folds in {str(path)!r} cannot be read: {error}. Remove the file and run the study's own script "
+                "again, which makes the same folds of its cv and seed."
             ) from error

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpsearch.data.fingerprint import fingerprint_arrays, fingerprint_files, fingerprint_table
-from hpsearch.data.sources import existing, read_table
+from hpsearch.data.sources import existing, read_table, separator_hint
 from hpsearch.data.wording import counted, listed, row_list
 from hpsearch.errors import DataError, nearest
 
@@ -129,15 +129,16 @@ def require_columns(table: "pd.DataFrame", columns: Sequence[str], role: str) ->
         if column not in known:
             raise DataError(
                 f"the {role} data has no column {column!r}.{nearest(str(column), known)} "
-                f"Its columns: {listed(known, 20)}."
+                f"Its columns: {listed(known, 20)}.{separator_hint(known)}"
             )
 
 
 def _no_columns(what: str, image: str | None, label: Any, role: str) -> None:
-    if image is not None or label is not None:
+    given = [f"{name}={value!r}" for name, value in (("image", image), ("label", label)) if value is not None]
+    if given:
         raise DataError(
-            f"the {role} images are {what}, which has no columns, and image={image!r}, label={label!r} name some. "
-            "Leave both out, or give a table."
+            f"the {role} images are {what}, which has no columns to be named by {' and '.join(given)}. "
+            "Leave that out, or give a table."
         )
 
 
@@ -190,7 +191,7 @@ def _from_table(
     if missing:
         raise DataError(
             f"{len(missing)} of {len(paths)} {role} images do not exist, the first is {str(paths[missing[0]])!r} "
-            f"({row_list(missing)}). Relative paths start at {str(folder.resolve())!r}."
+            f"in {row_list(missing)}. Relative paths start at {str(folder.resolve())!r}."
         )
     labels: Any = table[label].to_numpy(dtype=object) if isinstance(label, str) else table[columns]
     return ImageRows(labels, paths=paths, table=table, role=role)

@@ -174,8 +174,9 @@ def _indicators(columns: Mapping[str, np.ndarray], role: str) -> np.ndarray:
             )
         wrong = [row for row, value in enumerate(column.tolist()) if isinstance(value, str) or value not in (0, 1)]
         if wrong:
+            first = column.tolist()[wrong[0]]
             raise DataError(
-                f"label column {name!r} of the {role} data has {column[wrong[0]]!r} in {row_list(wrong)}: the columns "
+                f"label column {name!r} of the {role} data has {first!r} in {row_list(wrong)}: the columns "
                 "of a multilabel task hold 0 and 1. For one label a row give the name of one column, not a list."
             )
         stacked.append(column.astype(np.float32))

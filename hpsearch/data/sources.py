@@ -1,7 +1,8 @@
 """Tables in: CSV, TSV, JSON lines, Parquet and DataFrames, each read into a new DataFrame with rows 0, 1, 2, ..."""
 
+import codecs
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,7 @@ def read_table(source: "str | Path | pd.DataFrame", role: str = "train") -> "pd.
     table.columns = table.columns.map(str)
     repeated = [str(column) for column in table.columns[table.columns.duplicated()]]
     if repeated:
-        raise DataError(f"the {role} {name} has several columns called {listed(repeated)}. Rename or drop all but one.")
+        raise _repeated(repeated, role, name)
     if table.empty:
         raise DataError(f"the {role} {name} has no rows. Check the file, and any filter applied before.")
     return table
@@ -50,8 +51,7 @@ def existing(source: str | Path, role: str) -> Path:
     path = Path(source).expanduser()
     if path.exists():
         return path
-    if "://" in str(source):
-        raise DataError(f"the {role} data {str(source)!r} is an address: download it and give the path of the file.")
+    refuse_address(source, role)
     folder = path.parent
     if not folder.is_dir():
         raise DataError(f"the {role} data {str(path)!r} does not exist, nor does its folder. Check the path.")
@@ -60,6 +60,27 @@ def existing(source: str | Path, role: str) -> Path:
         f"the {role} data {str(path)!r} does not exist.{nearest(path.name, names)} Its folder holds "
         f"{listed(names, 10) or 'nothing'}; relative paths start at {str(Path.cwd())!r}."
     )
+
+
+def refuse_address(source: str | Path, role: str) -> None:
+    """Raise DataError where a path is an address on the web: nothing is downloaded."""
+    if "://" in str(source):
+        raise DataError(f"the {role} data {str(source)!r} is an address: download it and give the path of the file.")
+
+
+def separator_hint(columns: Sequence[str]) -> str:
+    """Return what to do where the one column of a table looks like a header split at another separator, or nothing."""
+    found = [separator for separator in (";", "\t", "|", ",") if len(columns) == 1 and separator in columns[0]]
+    if not found:
+        return ""
+    return (
+        f" The file seems to be separated by {found[0]!r}: read it with pandas.read_csv(path, sep={found[0]!r}) and "
+        "give the DataFrame, or save it as its ending says."
+    )
+
+
+def _repeated(names: Sequence[str], role: str, name: str) -> DataError:
+    return DataError(f"the {role} {name} has several columns called {listed(names)}. Rename or drop all but one.")
 
 
 def _read_file(path: Path, role: str) -> "pd.DataFrame":
@@ -101,9 +122,23 @@ def _read_separated(separator: str) -> Callable[[Path, str], "pd.DataFrame"]:
                 f"the {role} file {path.name!r} has rows with more fields than its header ({len(table.columns)}). "
                 "A text that holds the separator must stand in double quotes."
             )
+        _check_header(path, separator, role)
         return table
 
     return read
+
+
+def _check_header(path: Path, separator: str, role: str) -> None:
+    """Raise DataError where two columns have one name: pandas would call the second one another, silently."""
+    import pandas as pd
+
+    header = pd.read_csv(
+        path, sep=separator, encoding="utf-8-sig", header=None, nrows=1, dtype=str, keep_default_na=False
+    )
+    names = header.iloc[0].tolist()
+    repeated = list(dict.fromkeys(name for name in names if name and names.count(name) > 1))
+    if repeated:
+        raise _repeated(repeated, role, f"file {path.name}")
 
 
 def _read_json_lines(path: Path, role: str) -> "pd.DataFrame":
@@ -149,9 +184,13 @@ def _read_parquet(path: Path, role: str) -> "pd.DataFrame":
 
 
 def _not_utf8(path: Path, role: str, error: UnicodeDecodeError, place: str = "") -> DataError:
+    with path.open("rb") as file:
+        is_utf16 = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    guess = "utf-16" if is_utf16 else "latin-1"
     return DataError(
         f"the {role} file {path.name!r} is not UTF-8 text: {place}byte 0x{error.object[error.start]:02x} cannot be "
-        "read. Save it as UTF-8, or read it with pandas.read_csv(path, encoding=...) and give the DataFrame."
+        f"read. Save it as UTF-8, or read it with pandas in its own encoding, such as encoding={guess!r}, and give the "
+        "DataFrame."
     )
 
 

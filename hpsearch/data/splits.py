@@ -215,8 +215,8 @@ def _run(splitter: Any, rows: _Rows, strata: np.ndarray) -> Pairs:
         with warnings.catch_warnings():
             # A class in fewer rows than folds, or groups that a splitter does not read: checked here, as errors.
             warnings.simplefilter("ignore", UserWarning)
-            return tuple(splitter.split(placeholder, strata, rows.groups))
-    except (ValueError, TypeError) as error:
+            found = tuple(splitter.split(placeholder, strata, rows.groups))
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
         remedy = "Choose fewer folds or another splitter."
         if rows.groups is None and "groups" in str(error):
             remedy = "Set group= on the task."
@@ -224,6 +224,24 @@ def _run(splitter: Any, rows: _Rows, strata: np.ndarray) -> Pairs:
             remedy = "Choose another test_size, or leave out the rarest classes."
         reason = " ".join(str(error).split()).rstrip(".")
         raise DataError(f"{type(splitter).__name__} cannot split {len(rows)} rows: {reason}. {remedy}") from error
+    return tuple(_pair(pair, fold, type(splitter).__name__) for fold, pair in enumerate(found))
+
+
+def _pair(pair: Any, fold: int, origin: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return one fold as two arrays of row numbers; DataError where it is none."""
+    sides = [np.asarray(side) for side in pair] if isinstance(pair, tuple | list) and len(pair) == 2 else []
+    whole = [side.ndim == 1 and (side.dtype.kind in "iu" or side.size == 0) for side in sides]
+    if len(sides) != 2 or not all(whole):
+        raise DataError(
+            f"fold {fold} of {origin} is {_shortened(repr(pair))}: a splitter gives for each fold a pair of arrays of "
+            "row numbers, (training rows, held-out rows). Correct the splitter."
+        )
+    return sides[0].astype(np.int64), sides[1].astype(np.int64)
+
+
+def _shortened(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 60 else f"{line[:57]}..."
 
 
 def _check_enough(cv: Any, rows: _Rows) -> None:

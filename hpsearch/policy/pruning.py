@@ -65,7 +65,7 @@ PRUNERS = ("asha", "hyperband", "median", "wilcoxon", "none")
 
 
 def resolve_pruner(
-    pruner: str | optuna.pruners.BasePruner | SuccessiveHalving | None, space: Space, objective: str, runs: int
+    pruner: str | optuna.pruners.BasePruner | SuccessiveHalving | None, space: Space, objective: str, runs: int | None
 ) -> Pruner:
     """Return the pruner that a study was asked for.
 
@@ -77,7 +77,7 @@ def resolve_pruner(
         pruner: A name, a `SuccessiveHalving`, a pruner object of Optuna's, or None.
         space: What is searched.
         objective: Name of the objective among the metrics.
-        runs: Runs of a trial: folds times repeats.
+        runs: Runs of a trial, folds times repeats; None where that is not known yet.
 
     Raises:
         UsageError: The name is unknown, a pruner object cannot be replayed, or so few runs leave it nothing to do.

@@ -32,14 +32,14 @@ class FoldWilcoxon(Pruner):
     Args:
         space: What is searched.
         objective: Name of the objective among the metrics.
-        runs: Runs of a trial: folds times repeats.
+        runs: Runs of a trial, folds times repeats; None where that is not known yet.
 
     Raises:
         UsageError: A trial has so few runs that nothing could ever be saved.
     """
 
-    def __init__(self, space: Space, objective: str, runs: int) -> None:
-        if runs <= LEAST_PAIRS:
+    def __init__(self, space: Space, objective: str, runs: int | None) -> None:
+        if runs is not None and runs <= LEAST_PAIRS:
             raise UsageError(
                 f"pruner='wilcoxon' can save nothing with {runs} folds: its smallest p value from n folds is 2^-n, and "
                 f"{LEAST_PAIRS} folds are needed to fall below {P_THRESHOLD}. Use cv={LEAST_PAIRS + 1} or more (or "

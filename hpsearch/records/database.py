@@ -142,6 +142,32 @@ def database_errors(url: URL, doing: str) -> Iterator[None]:
         cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
         first_line = str(cause or error).strip().partition("\n")[0]
         raise StoreError(
-            f"{shown(url)}: the database failed while {doing} ({first_line}). What was recorded before is safe. Check "
-            "that the disk has room and the database can be reached, then resume the study."
+            f"{shown(url)}: the database failed while {doing} ({first_line}). {_remedy(first_line)}"
         ) from error
+
+
+_REMEDIES = {
+    "file is not a database": (
+        "Something else has been written in its place, or storage= names the wrong file. Put a copy of the database "
+        "back, or move the study's folder away and start anew."
+    ),
+    "malformed": "The file is damaged. Put a copy of it back, or move the study's folder away and start anew.",
+    "locked": (
+        "What was recorded before is safe. Close the other program that has it open (a database browser, a backup), "
+        "then resume the study."
+    ),
+    "readonly database": (
+        "This process may not write to it. Have its rights changed, or copy the study's folder to where you may write."
+    ),
+}
+"""Words of SQLite to what can be done about them."""
+
+
+def _remedy(reason: str) -> str:
+    for words, remedy in _REMEDIES.items():
+        if words in reason:
+            return remedy
+    return (
+        "What was recorded before is safe. Check that the disk has room and the database can be reached, then resume "
+        "the study."
+    )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch import __version__
-from hpsearch.data.durable import replaced_file
+from hpsearch.data.durable import replaced_file, writing
 from hpsearch.errors import UsageError
 from hpsearch.report.wording import escaped
 
@@ -23,11 +23,13 @@ def write_document(path: str | Path, text: str) -> Path:
 
     Raises:
         UsageError: The path is a folder.
+        StoreError: The disk refuses.
     """
     target = Path(path)
     if target.is_dir():
         raise UsageError(f"{target} is a folder; name the file the report is to be written to, such as report.html.")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    with writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
     with replaced_file(target) as file:
         file.write(text.encode())
     return target

@@ -23,6 +23,7 @@ def write_page(path: str | Path, content: Content) -> Path:
 
     Raises:
         UsageError: The path is a folder.
+        StoreError: The disk refuses.
     """
     return write_document(path, page(content))
 

@@ -75,6 +75,11 @@ def _listed(devices: Devices, found: Inventory) -> Sequence[str | int]:
             raise UsageError(f"devices={devices} asks for {devices} GPUs, and this process sees {found.cuda}.")
         return [best if best != "cuda" else index for index in range(devices)]
     if not isinstance(devices, str):
+        if not isinstance(devices, Sequence):
+            raise UsageError(
+                f"devices={devices!r} is a {type(devices).__name__}; give 'auto', a number of workers, or a list of "
+                "devices."
+            )
         if not devices:
             raise UsageError("devices=[] names no device; give at least one, or 'auto'.")
         return devices

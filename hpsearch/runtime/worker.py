@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hpsearch.errors import CheckpointError
+from hpsearch.errors import CheckpointError, TaskError
 from hpsearch.metrics import probabilities
 from hpsearch.records import LOSS, Evaluation, Outcome, SegmentResult, run_seed
 from hpsearch.runtime.counted_learner import CountedLearner
@@ -98,11 +98,21 @@ class Worker:
         return held
 
     def probe(self, order: Probe) -> int:
-        """Return how many rows of the longest fit the device at once, at most `order.rows`."""
+        """Return how many rows of the longest fit the device at once, at most `order.rows`.
+
+        Raises:
+            TaskError: Not even one does.
+        """
         warm = self._warm[order.study]
-        return probe_micro_batch(
-            memory_trial(self._base(warm, order.config), warm.workload.numerics, order.config), order.rows
-        )
+        try:
+            trial = memory_trial(self._base(warm, order.config), warm.workload.numerics, order.config)
+            return probe_micro_batch(trial, order.rows)
+        except torch.OutOfMemoryError as error:
+            raise TaskError(
+                f"Not one row of the longest can be trained on in the memory of {self.device} "
+                f"({str(error).partition('.')[0]}). Free the device (nvidia-smi shows who uses it), or take a smaller "
+                "model, a shorter max_length or image_size, or more frozen layers."
+            ) from error
 
     def train(self, order: Train, told: Callable[[], Stop | None]) -> Iterator[Event | None]:
         """Train one segment, yielding what is found on the way and, last of all, how it ended.

@@ -71,6 +71,11 @@ def read_space(source: str | Path) -> Space:
     Raises:
         SpaceError: There is no such file, or it does not describe a space; the message names the file and the key.
     """
+    if not isinstance(source, str | Path):
+        raise SpaceError(
+            f"The space {source!r} is a {type(source).__name__}: give hp.Space(learning_rate=hp.Float(...), ...), the "
+            "name of a shipped space such as 'bert', or the path of a TOML file."
+        )
     if isinstance(source, Path) or source.endswith(".toml"):
         return _parse(Path(source), str(source))
     shipped = _shipped()
@@ -104,7 +109,7 @@ def _parse(file: Traversable, where: str) -> Space:
     except OSError as error:
         raise SpaceError(f"{where} cannot be read: {error.strerror or error}. Check the path.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SpaceError(f"{where} is not a TOML file: {error}.") from None
+        raise SpaceError(f"{where} is not a TOML file: {error}. Mend that line.") from None
     for key in document:
         if key not in _KEYS:
             raise SpaceError(f"{where}: there is no key {key!r}.{nearest(key, _KEYS)} The keys are {', '.join(_KEYS)}.")

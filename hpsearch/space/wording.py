@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from hpsearch.errors import SpaceError
-from hpsearch.space.parameters import Categorical, Parameter
+from hpsearch.space.alternatives import Alternatives, Searched
+from hpsearch.space.parameters import Categorical
 
 if TYPE_CHECKING:
     from hpsearch.space.space import Space
@@ -67,8 +68,10 @@ def _values(values: "Mapping[str, object]") -> str:
     return ", ".join(f"{name}={value!r}" for name, value in values.items())
 
 
-def _range(parameter: Parameter) -> str:
-    """Return a parameter's range in words."""
+def _range(parameter: Searched) -> str:
+    """Return a parameter's range in words, or that of each alternative."""
+    if isinstance(parameter, Alternatives):
+        return "; or ".join(_range(each) for each in parameter.alternatives)
     if isinstance(parameter, Categorical):
         text = f"one of {', '.join(map(repr, parameter.choices))}"
     else:

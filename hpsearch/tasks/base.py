@@ -48,6 +48,7 @@ class Prepared:
         source: What the pretrained model is read from: a folder, or a name on the hub. Empty where the task knows.
         layers: How many layers `freeze_layers` can keep as pretrained; 0 where none can be kept, not even by "all";
             None where that is not known.
+        has_dropout: Whether the model has a dropout that can be set.
     """
 
     folder: Path
@@ -63,6 +64,7 @@ class Prepared:
     attention: str = "sdpa"
     source: str = ""
     layers: int | None = None
+    has_dropout: bool = True
 
     def folder_of(self, split: Split) -> Path:
         """Return the dataset of a split.

@@ -226,6 +226,7 @@ class Classification(Task):
 
     def _tried(self, prepared: Prepared, warnings: list[str]) -> Prepared:
         """Load the model and put one row through it: what cannot work is found before any trial is started."""
+        from hpsearch.tasks.dropout import has_dropout
         from hpsearch.tasks.pretrained import attention_of
         from hpsearch.tasks.trial_run import freezable_layers, try_model
 
@@ -240,6 +241,7 @@ class Classification(Task):
             warnings=tuple(warnings),
             attention=attention_of(model),
             layers=freezable_layers(learner, model),
+            has_dropout=has_dropout(model),
         )
 
     def _pretrained(self, prepared: Prepared, pad_token_id: int | None = None) -> "Pretrained":

@@ -27,7 +27,7 @@ def set_dropout(model: nn.Module, probability: float | None) -> None:
     if own is None:
         own = dict(_dropouts(model))
         setattr(model, _OWN, own)
-    if probability is not None and not any(path is not None for path, _ in own):
+    if probability is not None and all(path is None for path, _ in own):
         raise TaskError(
             f"dropout={probability}, but {type(model).__name__} has no dropout anywhere. Leave dropout out of the "
             "space, or set it to None."
@@ -35,6 +35,11 @@ def set_dropout(model: nn.Module, probability: float | None) -> None:
     for (path, attribute), value in own.items():
         holder: Any = model.config if path is None else model.get_submodule(path)
         setattr(holder, attribute, value if probability is None else probability)
+
+
+def has_dropout(model: nn.Module) -> bool:
+    """Whether a model has any dropout that can be set."""
+    return any(path is not None for (path, _), _ in _dropouts(model))
 
 
 def published_dropout(source: str) -> float | None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from hpsearch.data import Dataset, ImageRows
+from hpsearch.data.durable import reserve, writing
 from hpsearch.errors import TaskError
 from hpsearch.records import digest
 from hpsearch.tasks.encoder import Encoded, versions_of
@@ -95,7 +96,9 @@ class PixelEncoder:
         """
         line = self._line(rows)
         first = self._processed(self._image(rows, 0), finished=line is None)
-        with TemporaryFile(dir=scratch) as file:  # memory need not hold them all, and a killed process leaves none
+        # Memory need not hold them all, and a killed process leaves none.
+        with writing(scratch, "HPSEARCH_CACHE"), TemporaryFile(dir=scratch) as file:
+            reserve(file, len(rows) * first.nbytes)
             pixels = np.memmap(file, first.dtype, "w+", shape=(len(rows), *first.shape))
         for row in range(len(rows)):
             found = self._processed(self._image(rows, row), finished=line is None)

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from hpsearch.data import fingerprint_arrays, fingerprint_table
-from hpsearch.data.durable import partial_path
+from hpsearch.data.durable import partial_path, save_array, writing
+from hpsearch.data.sources import refuse_address
 from hpsearch.errors import DataError, TaskError
 
 
@@ -149,7 +150,7 @@ class Arrays:
 
             def write(path: Path, array: np.ndarray = array) -> None:
                 with path.open("wb") as file:
-                    np.save(file, array, allow_pickle=False)
+                    save_array(file, array)
 
             write_once(target, write)
             files.append(str(target.absolute()))
@@ -173,6 +174,7 @@ def source_of(value: Any, columns: Sequence[str], role: str) -> Source:
     if isinstance(value, Location | Table | Arrays):
         return value
     if isinstance(value, str | Path):
+        refuse_address(value, role)
         return Location.of(value)
     if hasattr(value, "columns") and hasattr(value, "iloc"):
         return Table(tuple(columns), frame=value)
@@ -249,12 +251,13 @@ def write_once(target: Path, write: Callable[[Path], None]) -> None:
     """Write `target` whole or not at all; a file named by its content that is there is left as it is."""
     if target.exists():
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with _partial(target) as partial:
-        write(partial)
-        with partial.open("rb+") as file:
-            os.fsync(file.fileno())
-        partial.replace(target)
+    with writing(target, "folder="):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _partial(target) as partial:
+            write(partial)
+            with partial.open("rb+") as file:
+                os.fsync(file.fileno())
+            partial.replace(target)
 
 
 @contextmanager

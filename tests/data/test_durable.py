@@ -1,11 +1,16 @@
+import contextlib
+import errno
 import os
+import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from hpsearch.data import Folds
-from hpsearch.data.durable import partial_path, replaced_file
+from hpsearch.data.durable import partial_path, replaced_file, reserve, save_array, writing
+from hpsearch.errors import StoreError
 
 
 def dead_process() -> int:
@@ -62,3 +67,76 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
         assert target.read_bytes() == b"old"
     assert target.read_bytes() == b"new"
     assert [entry.name for entry in tmp_path.iterdir()] == ["scores.json"]
+
+
+@contextlib.contextmanager
+def small_disk(size):
+    """Let no file of this process grow beyond so many bytes."""
+    resource = pytest.importorskip("resource")
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.mark.parametrize("count", [200, 100_000])
+def test_an_array_that_the_disk_has_no_room_for_is_an_error_and_not_a_shorter_file(tmp_path, count):
+    """`numpy.save` to an open file leaves the first half without a word where the whole fits its buffer."""
+    array = np.arange(count)
+    with small_disk(1000), pytest.raises(StoreError, match=r"array.npy cannot be written: .* Make room"):
+        write(tmp_path / "array.npy", array)
+    assert list(tmp_path.iterdir()) == []
+    write(tmp_path / "array.npy", array)
+    assert np.array_equal(np.load(tmp_path / "array.npy", allow_pickle=False), array)
+
+
+def write(target, array):
+    with replaced_file(target) as file:
+        save_array(file, array)
+
+
+@pytest.mark.parametrize(
+    "array", [np.zeros((0, 3)), np.array(5.0), np.arange(12).reshape(3, 4).T, np.array(["a", "bc"])]
+)
+def test_an_array_comes_back_as_it_was(tmp_path, array):
+    write(tmp_path / "array.npy", array)
+    found = np.load(tmp_path / "array.npy", allow_pickle=False)
+    assert found.dtype == array.dtype
+    assert np.array_equal(found, array)
+
+
+def test_room_is_claimed_before_a_file_is_mapped(tmp_path):
+    with (tmp_path / "pixels").open("wb") as file:
+        reserve(file, 0)
+        reserve(file, 5000)
+        assert os.fstat(file.fileno()).st_size == 5000
+        with small_disk(6000), pytest.raises(OSError, match="large"):
+            reserve(file, 10_000)
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.ENOSPC, "The disk is full"),
+        (errno.EROFS, "may not write there"),
+        (errno.EACCES, "may not write there"),
+        (errno.ENOTDIR, "is a file"),
+        (errno.EIO, "Check the disk"),
+    ],
+)
+def test_a_refusal_says_what_to_do(number, remedy):
+    with (
+        pytest.raises(StoreError, match=rf"^here cannot be written: .*{remedy}.*\(folder=\)") as caught,
+        writing("here", "folder="),
+    ):
+        raise OSError(number, os.strerror(number))
+    assert "\n" not in str(caught.value)
+
+
+def test_other_errors_are_left_alone():
+    with pytest.raises(ValueError, match=r"^mine$"), writing("here"):
+        raise ValueError("mine")

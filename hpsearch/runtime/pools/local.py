@@ -19,7 +19,7 @@ from typing import Any
 import cloudpickle
 from joblib.externals.loky.process_executor import ProcessPoolExecutor
 
-from hpsearch.errors import HpsearchError
+from hpsearch.errors import HpsearchError, TaskError
 from hpsearch.records import Outcome, SegmentResult, Slot
 from hpsearch.runtime.devices import worker_device, worker_environment
 from hpsearch.runtime.messages import (
@@ -258,8 +258,9 @@ class LocalPool:
     def _send(self, process: _Process, message: Any) -> None:
         """Send a message; a worker that is gone is noticed where its messages are read."""
         if process.connection is not None:
+            content = _pickled(message)
             with contextlib.suppress(OSError):
-                process.connection.send_bytes(cloudpickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL))
+                process.connection.send_bytes(content)
 
     def _tell_workload(self, process: _Process, workload: Workload) -> None:
         process.awaited += 1
@@ -320,6 +321,19 @@ class LocalPool:
                     process.order = None
                 return event
         return None
+
+
+def _pickled(message: Any) -> bytes:
+    """Return a message as bytes. Raises TaskError where the user's task cannot be sent to another process."""
+    try:
+        content: bytes = cloudpickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
+    except (TypeError, ValueError, AttributeError, RuntimeError, pickle.PicklingError) as error:
+        raise TaskError(
+            f"The study cannot be sent to a worker process: {type(error).__name__}: {' '.join(str(error).split())}. "
+            "Its task or a metric holds what lives in one process only (a lock, an open file, a connection): make that "
+            "inside the function that uses it, or run with devices='inline'."
+        ) from error
+    return content
 
 
 @contextlib.contextmanager

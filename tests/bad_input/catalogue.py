@@ -1,0 +1,19 @@
+"""All mistakes, by what they are about."""
+
+import mistakes_in_commands
+import mistakes_in_data
+import mistakes_in_models
+import mistakes_in_spaces
+import mistakes_in_storage
+import mistakes_in_studies
+from mistake import Mistake
+
+GROUPS: dict[str, list[Mistake]] = {
+    **mistakes_in_data.GROUPS,
+    **mistakes_in_models.GROUPS,
+    **mistakes_in_spaces.GROUPS,
+    **mistakes_in_studies.GROUPS,
+    **mistakes_in_storage.GROUPS,
+    **mistakes_in_commands.GROUPS,
+}
+MISTAKES = [mistake for group in GROUPS.values() for mistake in group]

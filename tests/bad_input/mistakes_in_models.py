@@ -1,0 +1,203 @@
+"""Mistakes in models: folders that are none, weights, tokenizers, processors, the hub without a connection."""
+
+import json
+import shutil
+from pathlib import Path
+
+from mistake import Mistake, World, written
+from tasks_samples import save_base, save_text_model, save_tokenizer
+
+from hpsearch.errors import TaskError
+
+
+def _text(model: str = "model", more: str = "") -> str:
+    return f'hp.TextClassification("{model}", train="train.csv"{more})'
+
+
+def _config(**changes: object) -> World:
+    def change(place: Path) -> None:
+        path = place / "model" / "config.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+    return change
+
+
+def _other_weights(place: Path) -> None:
+    save_base("gpt2", place / "other")
+    shutil.copy(place / "other" / "model.safetensors", place / "model" / "model.safetensors")
+
+
+def _other_tokenizer(place: Path) -> None:
+    save_text_model(place / "model", vocab_size=12)
+
+
+def _removed(*names: str) -> World:
+    def remove(place: Path) -> None:
+        for name in names:
+            (place / "model" / name).unlink()
+
+    return remove
+
+
+MODELS = [
+    Mistake(
+        "a model folder that is not there",
+        ("model='./modle' is no folder", "config.json"),
+        TaskError,
+        task=_text("./modle"),
+    ),
+    Mistake(
+        "a file in place of a model folder",
+        ("model='train.csv' is no folder", "config.json"),
+        TaskError,
+        task=_text("train.csv"),
+    ),
+    Mistake(
+        "a folder that holds no model",
+        ("no usable model at", "images", "config.json"),
+        TaskError,
+        task=_text("images"),
+        quotes=True,
+    ),
+    Mistake(
+        "a model of the hub, without a connection",
+        ("no usable model at 'distilbert-base-uncased'", "without a connection", "local cache"),
+        TaskError,
+        task=_text("distilbert-base-uncased"),
+        quotes=True,
+        process=True,
+    ),
+    Mistake(
+        "a config.json that is no JSON",
+        ("no usable model at", "config.json"),
+        TaskError,
+        task=_text(),
+        world=written("model/config.json", "{"),
+        quotes=True,
+    ),
+    Mistake(
+        "a model that transformers does not know",
+        ("no usable model at", "my-own"),
+        TaskError,
+        task=_text(),
+        world=_config(model_type="my-own"),
+        quotes=True,
+    ),
+    Mistake(
+        "a model that brings its own code",
+        ("no usable model at", "code of their own are not run"),
+        TaskError,
+        task=_text(),
+        world=_config(model_type="my-own", auto_map={"AutoConfig": "mine.Config"}),
+        quotes=True,
+    ),
+    Mistake(
+        "weights that are no safetensors file",
+        ("cannot be loaded", "whose weights are complete"),
+        TaskError,
+        task=_text(),
+        world=written("model/model.safetensors", "not weights"),
+        quotes=True,
+    ),
+    Mistake(
+        "weights that are cut off",
+        ("cannot be loaded", "whose weights are complete"),
+        TaskError,
+        task=_text(),
+        world=lambda place: (place / "model" / "model.safetensors").write_bytes(
+            (place / "model" / "model.safetensors").read_bytes()[:5000]
+        ),
+        quotes=True,
+    ),
+    Mistake(
+        "weights of another architecture",
+        ("not those of its config.json", "Give the folder that the weights"),
+        TaskError,
+        task=_text(),
+        world=_other_weights,
+    ),
+    Mistake(
+        "an image model for texts",
+        ("cannot classify texts", "Give an encoder"),
+        TaskError,
+        task=_text("image-model"),
+        quotes=True,
+    ),
+    Mistake(
+        "a text model for images",
+        ("cannot be loaded as ImageClassification", "matching architecture"),
+        TaskError,
+        task='hp.ImageClassification("model", train="images")',
+        quotes=True,
+    ),
+    Mistake(
+        "a model without a tokenizer",
+        ("has no tokenizer", "save_pretrained"),
+        TaskError,
+        task=_text(),
+        world=_removed("tokenizer.json", "tokenizer_config.json"),
+    ),
+    Mistake(
+        "a broken tokenizer.json",
+        ("the tokenizer of", "cannot be loaded", "save_pretrained"),
+        TaskError,
+        task=_text(),
+        world=written("model/tokenizer.json", "{}"),
+        quotes=True,
+    ),
+    Mistake(
+        "a tokenizer without a pad token",
+        ("neither a pad token nor an end-of-text token", "tokenizer.pad_token"),
+        TaskError,
+        task=_text(),
+        world=lambda place: _without_pad(place / "model"),
+    ),
+    Mistake(
+        "the tokenizer of another model",
+        ("embeddings for 12 tokens only", "the tokenizer that the model"),
+        TaskError,
+        task=_text(),
+        world=_other_tokenizer,
+    ),
+    Mistake("`max_length=0`", ("max_length=0", "a whole number from 1"), TaskError, task=_text(more=", max_length=0")),
+    Mistake(
+        "more tokens than the model has positions for",
+        ("max_length=512", "66 tokens only"),
+        TaskError,
+        task=_text(more=", max_length=512"),
+    ),
+    Mistake(
+        "a length that leaves no room for a text",
+        ("max_length=2 leaves no room", "Give 3 or more"),
+        TaskError,
+        task=_text(more=", max_length=2"),
+    ),
+    Mistake(
+        "a size of images that the model cannot take",
+        ("does not take the rows", "image_size="),
+        TaskError,
+        task='hp.ImageClassification("image-model", train="images", image_size=18)',
+        quotes=True,
+    ),
+    Mistake(
+        "a head to keep that is of other labels",
+        ("keep_head=True", "Leave keep_head out"),
+        TaskError,
+        task=_text(more=", keep_head=True"),
+        world=_config(id2label={"0": "spam", "1": "ham"}),
+    ),
+    Mistake("a task that is no task", ("task=", "hp.TextClassification"), TaskError, task='"train.csv"'),
+    Mistake("a task's class in place of a task", ("task=", "ToyTask"), TaskError, task="ToyTask"),
+]
+
+
+def _without_pad(folder: Path) -> None:
+    save_tokenizer(folder)
+    for name, drop in (("tokenizer_config.json", ("pad_token", "eos_token")),):
+        settings = json.loads((folder / name).read_text())
+        (folder / name).write_text(json.dumps({key: value for key, value in settings.items() if key not in drop}))
+    special = folder / "special_tokens_map.json"
+    special.unlink(missing_ok=True)
+
+
+GROUPS = {"Models and tokenizers": MODELS}

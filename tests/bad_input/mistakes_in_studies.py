@@ -1,0 +1,360 @@
+"""Mistakes in a study's settings and in how it is run, gone on with, changed, and taken away."""
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from mistake import SPACE, TEXT, TOY, Mistake, World, run_earlier
+from tasks_samples import review_rows
+
+from hpsearch.errors import (
+    CallbackError,
+    DataError,
+    LeaseHeldError,
+    NumericsError,
+    StudyChangedError,
+    StudyFailedError,
+    StudyNotFoundError,
+    UsageError,
+)
+
+
+def _setting(what: str, settings: str, *says: str, **more: object) -> Mistake:
+    return Mistake(what, says, UsageError, settings=settings, **more)  # type: ignore[arg-type]
+
+
+def _run(what: str, call: str, command: str, *says: str, **more: object) -> Mistake:
+    return Mistake(
+        what, says, UsageError, call=f"study.run({call})", command=f"run study.py {command}" if command else "", **more
+    )  # type: ignore[arg-type]
+
+
+SETTINGS = [
+    _setting(
+        "a sampler that does not exist: `bayesain`",
+        'sampler="bayesain"',
+        "no sampler 'bayesain'",
+        "Did you mean 'bayesian'?",
+        process=True,
+    ),
+    _setting(
+        "a sampler's class in place of a sampler",
+        'sampler=__import__("optuna").samplers.TPESampler',
+        "sampler=TPESampler is a class",
+        "sampler=TPESampler(...)",
+    ),
+    _setting("a pruner that does not exist: `medain`", 'pruner="medain"', "'medain'", "'median'"),
+    _setting(
+        "a pruner's class in place of a pruner",
+        'pruner=__import__("optuna").pruners.MedianPruner',
+        "pruner=MedianPruner is a class",
+        "pruner=MedianPruner(...)",
+    ),
+    _setting(
+        'a precision that does not exist: `precision="fp64"`',
+        'precision="fp64"',
+        "precision='fp64'",
+        "'auto', 'fp32' or 'bf16'",
+    ),
+    _setting(
+        "no evaluations: `evaluations_per_epoch=0`", "evaluations_per_epoch=0", "evaluations_per_epoch=0", "at least 1"
+    ),
+    _setting("`repeats=0`", "repeats=0", "repeats=0", "at least 1"),
+    _setting("a seed below zero", "seed=-1", "seed=-1", "at least 0"),
+    _setting("early stopping after no epochs", "early_stopping=0", "positive number of epochs", "None switches"),
+    _setting("early stopping as a text", 'early_stopping="1 epoch"', "early_stopping='1 epoch'", "or None"),
+    _setting("a checkpoint every minus one seconds", "checkpoint_every=-1", "checkpoint_every=-1", "seconds"),
+    _setting(
+        "a callback that cannot be called",
+        'callbacks=["wandb"]',
+        "callbacks=[...] has 'wandb', a str",
+        "functions f(study, trial)",
+    ),
+    _setting(
+        "a callback that is not in a list",
+        "callbacks=print",
+        "callbacks=<built-in function print>",
+        "callbacks=[print]",
+    ),
+    Mistake(
+        "a study's name with a slash",
+        ("'emotion/first' is none", "letters, digits, - and _"),
+        UsageError,
+        body=f'import hpsearch as hp\nfrom toy_task import ToyTask\n\nstudy = hp.Study("emotion/first", {TOY}, '
+        f"{SPACE})\n",
+        process=True,
+    ),
+    Mistake(
+        "a study's name of three hundred letters",
+        ("300 characters", "at most 200 bytes"),
+        UsageError,
+        body=f'import hpsearch as hp\nfrom toy_task import ToyTask\n\nstudy = hp.Study("m" * 300, {TOY}, {SPACE})\n',
+    ),
+    _run("no trials: `trials=0`", "trials=0", "--trials 0", "trials=0", "at least 1", process=True),
+    _run("half a trial", "trials=2.5", "", "trials=2.5", "a whole number"),
+    _run(
+        'a timeout that is no time: `timeout="soon"`',
+        'trials=2, timeout="soon"',
+        "--trials 2 --timeout soon",
+        "timeout='soon'",
+        "'2h', '90m' or '30s'",
+    ),
+    _run("neither trials nor a timeout", "", "", "never ends by itself", "study.run(trials=50)"),
+    _run(
+        "a device that does not exist: `gpu`",
+        'trials=2, devices="gpu"',
+        "--trials 2 --devices gpu",
+        "devices='gpu'",
+        "Say auto",
+    ),
+    _run(
+        "a GPU that is not there: `cuda:7`",
+        'trials=2, devices="cuda:7"',
+        "--trials 2 --devices cuda:7",
+        "devices='cuda:7'",
+        "CUDA device(s)",
+        "devices='auto'",
+        process=True,
+    ),
+    _run("no devices: `devices=0`", "trials=2, devices=0", "--trials 2 --devices 0", "devices=0", "1 or more"),
+    _run("two and a half workers", "trials=2, devices=2.5", "", "devices=2.5", "a number of workers"),
+]
+
+
+def _earlier(**changes: str) -> World:
+    """Return a world in which a trial of the study was run with other settings; its file says the new ones."""
+
+    def world(place: Path) -> None:
+        text = (place / "study.py").read_text()
+        for after, before in changes.items():
+            assert after_text(after) in text
+            text = text.replace(after_text(after), before)
+        run_earlier(place, text)
+
+    return world
+
+
+def after_text(key: str) -> str:
+    return {"sampler": ', sampler="random"', "seed": ", seed=1", "metric": ', metric="accuracy"', "space": "1e-2"}[key]
+
+
+def _changed_rows(place: Path) -> None:
+    run_earlier(place)
+    review_rows(24, seed=9).to_csv(place / "train.csv", index=False)
+
+
+def _other_versions(place: Path) -> None:
+    run_earlier(place)
+    with contextlib.closing(sqlite3.connect(place / "runs" / "mine" / "study.db")) as connection:
+        (text,) = connection.execute("select description from hpsearch_studies").fetchone()
+        description = json.loads(text)
+        description["numerics"]["versions"]["torch"] = "1.0.0"
+        connection.execute("update hpsearch_studies set description = ?", (json.dumps(description),))
+        connection.commit()
+
+
+@contextlib.contextmanager
+def _held() -> Iterator[None]:
+    """Run the study in another coordinator: its lease is taken as that would take it."""
+    from hpsearch.records.database import sqlite_url
+    from hpsearch.records.store import Store
+
+    with Store.open(sqlite_url(Path("runs/mine/study.db")), "mine") as store:
+        store.acquire()
+        yield
+
+
+RAN = run_earlier
+_FAILING = TOY.replace("()", '(trouble="raise")')
+_METRIC_IN_FILE = (
+    "import hpsearch as hp\nfrom toy_task import ToyTask\n\n\ndef mine(y_true, y_pred):\n    return 0.5\n\n\n"
+    'study = hp.Study("mine", ToyTask(), hp.Space(epochs=hp.Int(1, 2)), cv=2, metric=mine, pruner="none")\n'
+)
+GOING_ON = [
+    Mistake(
+        "a space changed under an old name",
+        ("made with other settings", "learning_rate was Float(0.0001, 0.1", "another name"),
+        StudyChangedError,
+        world=_earlier(space="1e-1"),
+        process=True,
+    ),
+    Mistake(
+        "a seed changed under an old name",
+        ("the seed, which was 0 and is 1",),
+        StudyChangedError,
+        settings="seed=1",
+        world=_earlier(seed=""),
+    ),
+    Mistake(
+        "a metric changed under an old name",
+        ("the objective, which was 'f1_macro' and is 'accuracy'",),
+        StudyChangedError,
+        settings='metric="accuracy"',
+        world=_earlier(metric=""),
+    ),
+    Mistake(
+        "rows changed under an old name",
+        ("the training data", "another name"),
+        StudyChangedError,
+        task=TEXT,
+        world=_changed_rows,
+    ),
+    Mistake(
+        "rows that are gone when the study is gone on with",
+        ("train.csv' does not exist",),
+        DataError,
+        task=TEXT,
+        world=lambda place: (run_earlier(place), (place / "train.csv").unlink()),
+        call='hp.load("mine").run(trials=2, devices=1)',
+        command="resume mine --trials 2 --devices inline",
+    ),
+    Mistake(
+        "other versions than the study began with",
+        ("torch is", "1.0.0 there", "with the same versions"),
+        NumericsError,
+        world=_other_versions,
+        call="study.run(trials=2, devices='inline')",
+        code=1,
+    ),
+    Mistake(
+        "a study that another process is running",
+        ("'mine' is being run by process", "only one coordinator"),
+        LeaseHeldError,
+        world=RAN,
+        within=_held,
+        code=3,
+    ),
+    Mistake(
+        'a study that does not exist: `hp.load("emtion")`',
+        ("no study 'emtion'", "The studies there are mine"),
+        StudyNotFoundError,
+        world=RAN,
+        call='hp.load("emtion")',
+        command="show emtion",
+        process=True,
+    ),
+    Mistake(
+        "a result before there is one",
+        ("has not been run yet", "study.run(...)"),
+        StudyNotFoundError,
+        call="study.result",
+        command="show study.py",
+    ),
+    Mistake(
+        "a study that cannot go on without its script",
+        ("a function that cannot be imported", "Run that script"),
+        UsageError,
+        body=_METRIC_IN_FILE,
+        world=RAN,
+        call='hp.load("mine")',
+        command="resume mine",
+        says_otherwise=True,
+    ),
+    Mistake(
+        "the best of a study without a complete trial",
+        ("No trial of 'mine' is complete", "result.table()"),
+        UsageError,
+        task=_FAILING,
+        world=lambda place: run_earlier(place),
+        call='hp.load("mine").result.best',
+        command="export mine best-model",
+    ),
+    Mistake(
+        "a trial that does not exist",
+        ("no trial 17 in 'mine'", "complete trials: 0"),
+        UsageError,
+        world=RAN,
+        call='hp.load("mine").result.export("best-model", number=17)',
+        command="export mine best-model --trial 17",
+    ),
+    Mistake(
+        "predictions of a trial that does not exist",
+        ("no trial 17 in 'mine'", "complete trials: 0"),
+        UsageError,
+        world=RAN,
+        call='hp.load("mine").result.out_of_fold(17)',
+        command="",
+    ),
+    Mistake(
+        "an export into a folder that is used",
+        ("images is there and not empty", "overwrite=True (--overwrite)"),
+        UsageError,
+        world=RAN,
+        call='hp.load("mine").result.export("images")',
+        command="export mine images",
+    ),
+    Mistake(
+        "an export over a folder that is none of ours",
+        ("is no earlier export", "remove it yourself"),
+        UsageError,
+        world=RAN,
+        call='hp.load("mine").result.export("images", overwrite=True)',
+        command="export mine images --overwrite",
+    ),
+    Mistake(
+        "an export to a file",
+        ("train.csv is a file", "a folder of its own"),
+        UsageError,
+        world=RAN,
+        call='hp.load("mine").result.export("train.csv")',
+        command="export mine train.csv",
+    ),
+]
+
+IN_TRAINING = [
+    Mistake(
+        "training that fails in each of the first three trials",
+        ("The first 3 trials all failed with the same exception", "Mend its cause", "the toy is broken"),
+        StudyFailedError,
+        task=_FAILING,
+        call="study.run(trials=5, devices='inline', progress=False)",
+        command="run study.py --trials 5 --devices inline",
+        code=1,
+        leaves=True,
+        trains=True,
+    ),
+    Mistake(
+        "training that diverges in every trial",
+        ("None of the 2 trials of 'mine' is complete", "the table says why", "widen the space"),
+        StudyFailedError,
+        task=TOY.replace("()", '(trouble="diverge")'),
+        call="",
+        code=1,
+        leaves=True,
+        trains=True,
+    ),
+    Mistake(
+        "a model that fits no memory",
+        ("None of the 2 trials of 'mine' is complete", "the table says why", "Mend the cause"),
+        StudyFailedError,
+        body="from dataclasses import dataclass\n\nimport torch\nfrom toy_task import ToyLearner, ToyTask\n\n"
+        "import hpsearch as hp\n\n\nclass Hungry(ToyLearner):\n    def logits(self, model, batch):\n"
+        "        torch.empty(10**15)\n\n\n@dataclass(frozen=True, eq=False)\nclass HungryTask(ToyTask):\n"
+        '    def learner(self, prepared, split="train"):\n        plain = super().learner(prepared, split)\n'
+        "        return Hungry(self, plain._inputs, plain._targets)\n\n\n"
+        'study = hp.Study("mine", HungryTask(), hp.Space(epochs=hp.Int(1, 2)), cv=2, pruner="none")\n',
+        call="",
+        code=1,
+        leaves=True,
+        trains=True,
+    ),
+    Mistake(
+        "a callback that raises",
+        ("callback 'mine'", "ZeroDivisionError: division by zero"),
+        CallbackError,
+        body="import hpsearch as hp\nfrom toy_task import ToyTask\n\n\ndef mine(study, trial):\n    1 / 0\n\n\n"
+        'study = hp.Study("mine", ToyTask(), hp.Space(epochs=hp.Int(1, 2)), cv=2, callbacks=[mine])\n',
+        call="study.run(trials=2, devices='inline', progress=False)",
+        code=1,
+        leaves=True,
+        trains=True,
+    ),
+]
+
+GROUPS = {
+    "Settings of a study and of a run": SETTINGS,
+    "Going on, and taking away": GOING_ON,
+    "Known only in training": IN_TRAINING,
+}
