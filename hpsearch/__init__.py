@@ -19,6 +19,8 @@ _HOMES = {
     "TextClassification": "hpsearch.tasks",
     "ImageClassification": "hpsearch.tasks",
     "EarlyStopping": "hpsearch.policy.early_stopping",
+    "MLflowCallback": "hpsearch.callbacks",
+    "WandbCallback": "hpsearch.callbacks",
     "Study": "hpsearch.study",
     "Result": "hpsearch.result",
     "load": "hpsearch.loading",
@@ -29,6 +31,8 @@ _HOMES = {
 
 if TYPE_CHECKING:
     from hpsearch import errors as errors
+    from hpsearch.callbacks import MLflowCallback as MLflowCallback
+    from hpsearch.callbacks import WandbCallback as WandbCallback
     from hpsearch.data import Holdout as Holdout
     from hpsearch.errors import HpsearchError as HpsearchError
     from hpsearch.loading import load as load

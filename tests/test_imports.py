@@ -18,7 +18,7 @@ FLOORS = (
     {"space", "data", "records"},
     {"training", "policy", "analysis"},
     {"tasks", "report", "description"},
-    {"runtime", "result"},
+    {"runtime", "result", "callbacks"},
     {"study"},
     {"cli"},
 )
@@ -28,7 +28,7 @@ errors are everybody's, so they lie below the metrics.)"""
 ROOMS = {"model_card": "result", "outcome": "result", "loading": "study", "doctor": "cli", "__main__": "cli"}
 """Modules beside the rooms' own that belong to one of them."""
 
-HEAVY = ("torch", "transformers", "optuna", "plotly", "pandas", "sklearn", "sqlalchemy", "scipy")
+HEAVY = ("torch", "transformers", "optuna", "plotly", "pandas", "sklearn", "sqlalchemy", "scipy", "rich", "IPython", "wandb", "mlflow")
 
 FORBIDDEN = {
     "space": {"torch", "transformers", "optuna", "numpy", "pandas", "sqlalchemy"},

@@ -111,7 +111,7 @@ def _content(standing: Standing, width: int, height: int, *, is_ascii: bool) -> 
         head.append(Text.assemble(("best ", "green"), best_text(standing.best, standing.objective), no_wrap=True))
     foot = [Text(f"{time_text(standing)}; on {devices_text(standing.devices)}", style="dim", no_wrap=True)]
     rows = list(_rows(standing, width, is_ascii=is_ascii))
-    if standing.best is not None and standing.best.params and height >= len(head) + 1 + min(len(rows), 3) + len(foot):
+    if standing.best is not None and standing.best.params and height >= len(head) + 1 + min(len(rows), 5) + len(foot):
         params = Text(f"     {params_text(standing.best.params)}", style="green", no_wrap=True)
         head.append(params)
     room = height - len(head) - len(foot)

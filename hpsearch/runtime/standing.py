@@ -43,7 +43,7 @@ class Tally:
 
 
 class Tallies:
-    """The tally of the history last seen, made anew only when a trial has changed: a thousand take half a millisecond."""
+    """The tally of the history last seen, made anew only when a trial has changed."""
 
     def __init__(self) -> None:
         self._last: tuple[Mapping[int, Trial], Tally] | None = None

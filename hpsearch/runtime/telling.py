@@ -60,7 +60,7 @@ class Telling:
                 log.write(f"{self._name} at {subject}\n{traceback.format_exc().rstrip()}\n")
             if self._failures == 1:
                 logger.warning(
-                    "%s raised %s: %s at %s. The study goes on, and it will be called again; the traceback is in logs/%s.",
+                    "%s raised %s: %s at %s. The study goes on and calls it again; its traceback is in logs/%s.",
                     self._name,
                     type(error).__name__,
                     error,
