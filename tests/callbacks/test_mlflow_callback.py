@@ -45,7 +45,7 @@ def test_each_trial_is_a_run_below_the_studys(tmp_path: Path, uri: str) -> None:
         assert [each.data.metrics[f"value/{fold}"] for fold in range(3)] == list(record.folds)
         curve = client.get_metric_history(each.info.run_id, "loss/fold_1")
         assert [(m.step, m.value) for m in curve] == [(p.point, p.values["loss/fold_1"]) for p in record.curves]
-        assert [m.value for m in client.get_metric_history(each.info.run_id, "epoch")] == [0.5, 1.0, 1.5, 2.0]
+        assert [m.value for m in client.get_metric_history(each.info.run_id, "epoch")] == [0.6, 1.0, 1.6, 2.0]
     best = made.result.best
     assert parent.info.run_name == "toy"
     assert parent.info.status == "FINISHED"

@@ -17,7 +17,7 @@ def test_a_record_says_what_the_study_knows(tmp_path: Path) -> None:
         assert record.config == summary.config
         assert record.state == "complete"
         assert record.name == f"toy-{number}"
-        assert [point.epoch for point in record.curves] == [0.5, 1.0, 1.5, 2.0]
+        assert [point.epoch for point in record.curves] == [0.6, 1.0, 1.6, 2.0]
         last = record.curves[-1].values
         names = {name.partition("/")[0] for name in last}
         assert names == {"f1_macro", "accuracy", "loss", "train_loss", "learning_rate"}

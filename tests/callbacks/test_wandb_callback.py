@@ -1,7 +1,8 @@
 """W&B, for real, offline: what the callback wrote is read back from the files that `wandb sync` would send."""
 
 import json
-from collections.abc import Mapping
+import struct
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +20,30 @@ def callback(folder: Path, **more: Any) -> hp.WandbCallback:
     return hp.WandbCallback("toys", mode="offline", dir=str(folder), **more)
 
 
+def scanned(content: bytes) -> Iterator[bytes]:
+    """Yield the records of a file: LevelDB's log format, blocks of 32 KiB after a header of seven bytes."""
+    assert content.startswith(b":W&B")
+    place, whole = 7, b""
+    while place + 7 <= len(content):
+        if 32768 - place % 32768 < 7:  # too little for a header: the block is filled up with zeros
+            place += 32768 - place % 32768
+            continue
+        _, length, kind = struct.unpack("<IHB", content[place : place + 7])
+        whole += content[place + 7 : place + 7 + length]
+        place += 7 + length
+        if kind in (1, 4):  # whole, or its last part
+            yield whole
+            whole = b""
+
+
 def written(folder: Path) -> list[Mapping[str, Any]]:
     """Return, a run, what is in its file: who it is, its config, its history and its last summary."""
     from wandb.proto import wandb_internal_pb2
-    from wandb.sdk.internal.datastore import DataStore
 
     found = []
     for path in sorted((folder / "wandb").glob("offline-run-*/run-*.wandb")):
-        store = DataStore()
-        store.open_for_scan(str(path))
         each: dict[str, Any] = {"history": [], "summary": {}, "config": {}}
-        while (data := store.scan_data()) is not None:
+        for data in scanned(path.read_bytes()):
             record = wandb_internal_pb2.Record()
             record.ParseFromString(data)
             kind = record.WhichOneof("record_type")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pyte
 
-LIMIT_SECONDS = 90.0
+LIMIT_SECONDS = 240.0
 
 
 class PseudoTerminal:
@@ -68,11 +68,17 @@ class PseudoTerminal:
     def end(self) -> int:
         """Read until the program has ended, and return its exit status."""
         limit = time.monotonic() + LIMIT_SECONDS
-        while self._read(0.05):
+        while self._read(0.05) and self.process.poll() is None:
             if time.monotonic() > limit:
                 self.kill()
                 raise AssertionError("\n".join(self.lines()))
-        return self.process.wait(LIMIT_SECONDS)
+        status = self.process.wait(LIMIT_SECONDS)
+        while self._has_more() and self._read(0.0):
+            pass
+        return status
+
+    def _has_more(self) -> bool:
+        return bool(select.select([self._master], [], [], 0.2)[0])
 
     def kill(self) -> None:
         if self.process.poll() is None:

@@ -87,9 +87,8 @@ def test_what_is_not_known_is_left_blank() -> None:
     found = lines(80, 24, dataclasses.replace(STANDING, best=None, left=None, under_way=(young,)))
     assert "best" not in "".join(found)
     assert "41 min so far; on" in "".join(found)
-    assert "│    12   2/5    0/3  ────────                  cuda:0  2 min              │" in "".join(found).replace(
-        "          │", "      │"
-    )
+    (row,) = [line for line in found if " 2/5 " in line]
+    assert row.strip("│").split() == ["12", "2/5", "0/3", "────────", "cuda:0", "2", "min"]
 
 
 def test_the_time_to_a_pause_goes_before_a_later_end() -> None:
@@ -197,7 +196,7 @@ def test_an_exception_leaves_a_clean_terminal(terminal: Terminals) -> None:
     assert_clean(shown)
     text = shown.lines()
     assert sum("see logs/trial-" in line for line in text) == 3
-    assert any(line.startswith("toy: 3/") or line.startswith("toy: 3 trials, 3 failed") for line in text)
+    assert any(line.startswith("toy: 3 trials, 3 failed") for line in text)
     assert text[-1] == "RuntimeError: the toy is broken"
 
 
