@@ -4,41 +4,33 @@ import fcntl
 import os
 import pty
 import select
-import signal
 import struct
-import subprocess
-import sys
 import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pyte
+from study_processes import Launcher, StudyProcess
 
-LIMIT_SECONDS = 240.0
+LIMIT_SECONDS = 40.0
 
 
 class PseudoTerminal:
-    """Runs Python code with its standard streams on a terminal of its own, whose screen can be read at any time."""
+    """Runs Python code with its output on a terminal of its own, whose screen can be read at any time."""
 
-    def __init__(self, code: str, columns: int, rows: int, folder: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, launcher: Launcher, code: str, columns: int, rows: int, folder: Path, environment: Mapping[str, str]
+    ) -> None:
         self.screen = pyte.HistoryScreen(columns, rows, history=1000, ratio=0.5)
         self._stream = pyte.ByteStream(self.screen)
         self.bytes = b""
         self._master, slave = pty.openpty()
         self._set_size(columns, rows)
-        here = Path(__file__)
-        paths = os.pathsep.join(str(path) for path in (here.parents[2], here.parent))
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", code],
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            cwd=folder,
-            env={**_environment(), "PYTHONPATH": paths, **environment},
-            start_new_session=True,
-            preexec_fn=_own_terminal,  # noqa: PLW1509  (Ctrl-C comes from the terminal, as a person's does)
-        )
+        log = Path(os.ttyname(slave))  # opened by the leader of a new session, it becomes that session's terminal
+        arguments = {"code": code, "folder": str(folder), "environment": {"TERM": "xterm-256color", **environment}}
+        request = {"call": "perform", "arguments": arguments, "log": str(log), "environment": {}}
+        self.process = StudyProcess(launcher, launcher.ask(request), log)
         os.close(slave)
 
     def resize(self, columns: int, rows: int) -> None:
@@ -70,9 +62,8 @@ class PseudoTerminal:
         limit = time.monotonic() + LIMIT_SECONDS
         while self._read(0.05) and self.process.poll() is None:
             if time.monotonic() > limit:
-                self.kill()
                 raise AssertionError("\n".join(self.lines()))
-        status = self.process.wait(LIMIT_SECONDS)
+        status = self.process.wait()
         while self._has_more() and self._read(0.0):
             pass
         return status
@@ -80,13 +71,8 @@ class PseudoTerminal:
     def _has_more(self) -> bool:
         return bool(select.select([self._master], [], [], 0.2)[0])
 
-    def kill(self) -> None:
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-
     def close(self) -> None:
-        self.kill()
+        self.process.kill()
         os.close(self._master)
 
     def hang_up(self) -> None:
@@ -109,14 +95,3 @@ class PseudoTerminal:
         self.bytes += found
         self._stream.feed(found)
         return bool(found)
-
-
-def _own_terminal() -> None:
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-
-
-def _environment() -> Mapping[str, str]:
-    """Return this process's environment as a person at a terminal has it."""
-    lacking = ("COLUMNS", "LINES", "CI", "NO_COLOR", "FORCE_COLOR", "TERM", "PYTEST_CURRENT_TEST", "TTY_COMPATIBLE")
-    kept = {name: value for name, value in os.environ.items() if name not in lacking}
-    return {**kept, "TERM": "xterm-256color", "LANG": "C.UTF-8", "PYTHONUTF8": "1"}
