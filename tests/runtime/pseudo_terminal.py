@@ -13,7 +13,7 @@ from pathlib import Path
 import pyte
 from study_processes import Launcher, StudyProcess
 
-LIMIT_SECONDS = 40.0
+LIMIT_SECONDS = 240.0
 
 
 class PseudoTerminal:
@@ -25,13 +25,12 @@ class PseudoTerminal:
         self.screen = pyte.HistoryScreen(columns, rows, history=1000, ratio=0.5)
         self._stream = pyte.ByteStream(self.screen)
         self.bytes = b""
-        self._master, slave = pty.openpty()
+        self._master, self._slave = pty.openpty()
         self._set_size(columns, rows)
-        log = Path(os.ttyname(slave))  # opened by the leader of a new session, it becomes that session's terminal
+        log = Path(os.ttyname(self._slave))  # opened by the leader of a new session, it becomes that session's terminal
         arguments = {"code": code, "folder": str(folder), "environment": {"TERM": "xterm-256color", **environment}}
         request = {"call": "perform", "arguments": arguments, "log": str(log), "environment": {}}
         self.process = StudyProcess(launcher, launcher.ask(request), log)
-        os.close(slave)
 
     def resize(self, columns: int, rows: int) -> None:
         self._set_size(columns, rows)
@@ -52,15 +51,16 @@ class PseudoTerminal:
         """Read until the lines are so, and return them."""
         limit = time.monotonic() + LIMIT_SECONDS
         while not is_so(self.lines()):
-            is_open = self._read(0.05)
-            if not is_open or time.monotonic() > limit:
+            self._read(0.05)
+            if self.process.poll() is not None or time.monotonic() > limit:
                 assert is_so(self.lines()), "\n".join(self.lines())
         return self.lines()
 
     def end(self) -> int:
         """Read until the program has ended, and return its exit status."""
         limit = time.monotonic() + LIMIT_SECONDS
-        while self._read(0.05) and self.process.poll() is None:
+        while self.process.poll() is None:
+            self._read(0.05)
             if time.monotonic() > limit:
                 raise AssertionError("\n".join(self.lines()))
         status = self.process.wait()
@@ -74,6 +74,7 @@ class PseudoTerminal:
     def close(self) -> None:
         self.process.kill()
         os.close(self._master)
+        os.close(self._slave)  # not before: a terminal that nobody has opened yet reads as one that was left
 
     def hang_up(self) -> None:
         """Close the terminal, as a closed window does."""
