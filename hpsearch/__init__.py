@@ -22,6 +22,8 @@ _HOMES = {
     "EarlyStopping": "hpsearch.policy.early_stopping",
     "SuccessiveHalving": "hpsearch.policy.successive_halving",
     "FineTuneSearchCV": "hpsearch.estimator",
+    "MLflowCallback": "hpsearch.callbacks",
+    "WandbCallback": "hpsearch.callbacks",
     "Study": "hpsearch.study",
     "compare": "hpsearch.comparison",
     "Result": "hpsearch.result",
@@ -34,6 +36,8 @@ _HOMES = {
 if TYPE_CHECKING:
     from hpsearch import errors as errors
     from hpsearch.comparison import compare as compare
+    from hpsearch.callbacks import MLflowCallback as MLflowCallback
+    from hpsearch.callbacks import WandbCallback as WandbCallback
     from hpsearch.data import Holdout as Holdout
     from hpsearch.errors import HpsearchError as HpsearchError
     from hpsearch.estimator import FineTuneSearchCV as FineTuneSearchCV

@@ -54,6 +54,9 @@ DevicesOption = Annotated[
         help="auto, inline, cpu, mps, cuda, cuda:0, GPUs such as 0,1, or a number of workers.",
     ),
 ]
+Progress = Annotated[
+    str, typer.Option(metavar="HOW", help="auto, plain (a line an ended trial), line (a single line), or none.")
+]
 
 
 @contextlib.contextmanager
@@ -107,6 +110,7 @@ def run(
     trials: Trials = None,
     timeout: Timeout = None,
     devices: DevicesOption = "auto",
+    progress: Progress = "auto",
 ) -> None:
     """Run the study that a Python file defines.
 
@@ -118,7 +122,7 @@ def run(
     """
     with _errors():
         for study in _studies_of(file):
-            _run(study, trials, timeout, devices, file)
+            _run(study, trials, timeout, devices, progress, file)
 
 
 @app.command()
@@ -129,6 +133,7 @@ def resume(
     trials: Trials = None,
     timeout: Timeout = None,
     devices: DevicesOption = "auto",
+    progress: Progress = "auto",
 ) -> None:
     """Go on with a study where it stood, without its script.
 
@@ -148,7 +153,7 @@ def resume(
         goal = description.goal or {}
         _find_local_modules()
         study = load(name, folder=folder, storage=storage)
-        _run(study, trials if trials is not None else goal.get("trials"), timeout, devices)
+        _run(study, trials if trials is not None else goal.get("trials"), timeout, devices, progress)
 
 
 @app.command("list")
@@ -356,11 +361,14 @@ def _results(command: str, name: str, folder: Path, storage: str | None) -> list
         ) from error
 
 
-def _run(study: Any, trials: int | None, timeout: str | None, devices: str, file: Path | None = None) -> None:
+def _run(
+    study: Any, trials: int | None, timeout: str | None, devices: str, progress: str, file: Path | None = None
+) -> None:
     from hpsearch.description import Description
     from hpsearch.records import TrialState
 
-    result = study.run(trials=trials, timeout=timeout, devices=_devices(devices))
+    shown = {"auto": True, "none": False}.get(progress, progress)
+    result = study.run(trials=trials, timeout=timeout, devices=_devices(devices), progress=shown)
     typer.echo(result.text())
     if study.was_interrupted:
         raise typer.Exit(130)

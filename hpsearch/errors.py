@@ -15,7 +15,6 @@ Each message says what was wrong, the value that was wrong, and what to do next,
     │   ├── LeaseHeldError                 another coordinator is running this study
     │   └── LeaseLostError                 another coordinator has taken this study over
     ├── CheckpointError                    a checkpoint that cannot be read or does not fit
-    ├── CallbackError                      a callback of the user's raised
     └── StudyFailedError                   the first trials all failed in the same way
 """
 
@@ -73,10 +72,6 @@ class LeaseLostError(StoreError):
 
 class CheckpointError(HpsearchError):
     """A checkpoint is damaged or belongs to another run."""
-
-
-class CallbackError(HpsearchError):
-    """A callback of the user's raised; what it raised is the cause."""
 
 
 class StudyFailedError(HpsearchError):

@@ -13,9 +13,9 @@ def cv_results(result: "Result") -> dict[str, Any]:
 
     Columns are those of `GridSearchCV`: "params", "param_<name>" (masked where a configuration does not have it),
     "split<i>_test_score", "mean_test_score", "std_test_score", "rank_test_score", "mean_fit_time", and
-    "mean_test_<name>" for every further metric. Beside them: "trial", "state" and "epoch". Scores are those at the evaluation point that
-    the trial's value is read at. A trial that was pruned or failed has no mean and the last rank: its folds are not all
-    there. Times hold training and evaluation of a fold, in seconds.
+    "mean_test_<name>" for every further metric. Beside them: "trial", "state" and "epoch". Scores are those at the
+    evaluation point that the trial's value is read at. A trial that was pruned or failed has no mean and the last rank:
+    its folds are not all there. Times hold training and evaluation of a fold, in seconds.
     """
     summaries = [result.summary(number) for number in result.history.trials]
     trials = list(result.history.trials.values())

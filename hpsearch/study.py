@@ -17,7 +17,6 @@ from hpsearch.arguments import check_callbacks, check_listed, check_no_class, ch
 from hpsearch.data.durable import writing
 from hpsearch.description import Description, difference, named
 from hpsearch.errors import (
-    CallbackError,
     HpsearchError,
     MetricError,
     NumericsError,
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
     from hpsearch.runtime.asking import RunKeys
     from hpsearch.runtime.coordinator import Coordinator
     from hpsearch.runtime.devices import Devices
+    from hpsearch.runtime.display import Display
     from hpsearch.runtime.pools import Pool
     from hpsearch.runtime.refit import Refit, Scores
     from hpsearch.tasks import Prepared, Task
@@ -65,7 +65,8 @@ PRUNERS = ("asha", "hyperband", "median", "wilcoxon", "none")
 """The pruners known by name; what they are is resolved in `hpsearch.policy.pruning` when the study is run."""
 
 Callback = Callable[["Study", Trial], None]
-"""Called with the study and each trial that has ended, as Optuna's callbacks are."""
+"""Called with the study and each trial that has ended, as Optuna's callbacks are; its `on_end`, if it has one, with the
+study alone when it is run no longer."""
 
 
 class Study:
@@ -95,7 +96,9 @@ class Study:
         deterministic: Whether a GPU must compute bitwise reproducibly, at some cost in speed. CPUs always do.
         checkpoint_every: Seconds of training that a crash may cost.
         checkpoint_bytes: What the checkpoints may take on the disk.
-        callbacks: Called with the study and each ended trial.
+        callbacks: Called with the study and each ended trial, `WandbCallback` and `MLflowCallback` or functions of
+            yours. One with a method `on_end(study)` is told when the study has ended or paused, too. What a callback
+            raises is a warning, with its traceback in `logs/callbacks.log`, and ends nothing; `study.stop()` pauses.
 
     Raises:
         UsageError: An argument is not valid; the message says which and what to do.
@@ -184,7 +187,7 @@ class Study:
         *,
         timeout: float | str | None = None,
         devices: "Devices" = "auto",
-        progress: bool = True,
+        progress: bool | str = True,
     ) -> "Result":
         """Search until the study has `trials` trials in all, or `timeout` has passed; return what is known then.
 
@@ -195,7 +198,9 @@ class Study:
             trials: Trials in total, those of earlier calls included. A grid may leave it out: then all its points.
             timeout: Seconds of this call, or text like "2h", "90m", "30s".
             devices: "auto", "inline", "cpu", "cuda", "cuda:0", a number of workers, or a list of devices.
-            progress: Whether to show the progress line on standard error.
+            progress: What is shown meanwhile, on standard error. True: in a terminal a live panel, in a notebook one
+                output that is kept up to date, elsewhere a line as each trial ends. "plain": those lines anywhere.
+                "line": in a terminal a single line. False: nothing.
 
         Raises:
             UsageError: Something in the study, its task or its data is not valid.
@@ -205,7 +210,9 @@ class Study:
         """
         from hpsearch.policy.samplers import resolve_sampler
         from hpsearch.result import Result
+        from hpsearch.runtime.progress import check_progress
 
+        check_progress(progress)
         seconds = parse_duration(timeout)
         if trials is not None:
             _check_whole("trials", trials, 1)
@@ -562,39 +569,39 @@ class Study:
             pool.close()
 
     def _coordinate(
-        self, store: "Store", pool: "Pool", sampler: Any, trials: int | None, deadline: float | None, progress: bool
-    ) -> None:
+        self, store: "Store", pool: "Pool", sampler: Any, trials: int | None, deadline: float | None,
+        progress: bool | str,
+    ) -> None:  # fmt: skip
         from hpsearch.policy.policy import Policy
         from hpsearch.records.checkpoints import CheckpointFolder
         from hpsearch.runtime.asking import Asker
-        from hpsearch.runtime.coordinator import Coordinator, Observer
-        from hpsearch.runtime.progress import ProgressLine, how_to_resume
+        from hpsearch.runtime.coordinator import Coordinator
+        from hpsearch.runtime.progress import how_to_resume
+        from hpsearch.runtime.telling import telling
 
         numerics = self._numerics(store, pool)
         objective = self.objective.name
         pruner = self._resolved_pruner()
         policy = Policy(objective, self.evaluations_per_epoch, self.early_stopping, pruner)
         asker = Asker(store, self.space, sampler, self.run_keys(numerics), self.complete, self.default)
-        line = ProgressLine(self.name, objective, trials, self.evaluations_per_epoch) if progress else None
-        observers: list[Observer] = [
-            *([line] if line else []),
-            *(_Calling(self, callback) for callback in self.callbacks),
-        ]
         checkpoints = CheckpointFolder(self.folder / "checkpoints", self.checkpoint_bytes)
-        self._coordinator = Coordinator(
-            store, pool, asker.ask, trials, policy, checkpoints,
-            logs=self.folder / "logs", observers=observers, deadline=deadline,
-        )  # fmt: skip
+        logs, interruption = self.folder / "logs", threading.Event()
         self._was_stopped = False
         try:
-            with _interruptible(self._coordinator) as interruption:
-                if line:
-                    line.observe(store.history, None)
-                self._coordinator.run()
+            with (
+                telling(self, self.callbacks, logs) as callbacks,
+                self._display(progress, trials, pool, deadline, interruption) as displays,
+            ):
+                self._coordinator = Coordinator(
+                    store, pool, asker.ask, trials, policy, checkpoints,
+                    logs=logs, observers=[*displays, *callbacks], deadline=deadline,
+                )  # fmt: skip
+                with _interruptible(self._coordinator, interruption):
+                    for display in displays:
+                        display.observe(store.history, None)
+                    self._coordinator.run()
         finally:
             self._coordinator = None
-            if line:
-                line.close()
         self.was_interrupted = interruption.is_set()
         waiting = len(store.queued())
         ended = trials is not None and len(store.history.trials) >= trials and not store.history.unfinished()
@@ -608,6 +615,28 @@ class Study:
         if not ended and (self.was_interrupted or self._was_stopped or out_of_time or store.history.unfinished()):
             description = Description.from_json(store.description)
             sys.stderr.write(f"Paused. {how_to_resume(description, self.folder, self.storage)}\n")
+
+    @contextlib.contextmanager
+    def _display(
+        self, progress: bool | str, trials: int | None, pool: "Pool", deadline: float | None,
+        interruption: threading.Event,
+    ) -> "Iterator[Sequence[Display]]":  # fmt: skip
+        """Yield what shows how the study stands, if anything does."""
+        from hpsearch.runtime.progress import ProgressLine, chosen_display
+        from hpsearch.runtime.standing import Watch
+
+        about = self.name, self.objective.name, trials, self.evaluations_per_epoch
+        watch = Watch(
+            self.name, self.folder, *about[1:],
+            test_shares=[self.folds.test_share(index) for index in range(len(self.folds.pairs))],
+            slots=pool.slots(), training=pool.training, deadline=deadline, is_pausing=interruption.is_set,
+        )  # fmt: skip
+        display = chosen_display(progress, watch, lambda in_place: ProgressLine(*about, in_place=in_place))
+        try:
+            yield [] if display is None else [display]
+        finally:
+            if display is not None:
+                display.close()
 
     def _numerics(self, store: "Store", pool: "Pool") -> "Numerics":
         """Make the pool ready with the numerics stored with the study; its first run resolves and stores them.
@@ -758,35 +787,11 @@ class Study:
         )
 
 
-class _Calling:
-    """Tells a user's callback of each ended trial."""
-
-    def __init__(self, study: Study, callback: Callback) -> None:
-        self._study = study
-        self._callback = callback
-
-    def observe(self, history: Any, trial: Trial | None) -> None:
-        if trial is None:
-            return
-        try:
-            self._callback(self._study, trial)
-        except HpsearchError:
-            raise
-        except Exception as error:
-            name = getattr(self._callback, "__name__", type(self._callback).__name__)
-            raise CallbackError(
-                f"The callback {name!r} raised {type(error).__name__}: {' '.join(str(error).split())}, when trial "
-                f"{trial.number} had ended. The study was paused, and what was recorded is kept: mend the callback and "
-                "run the study again, which goes on."
-            ) from error
-
-
 @contextlib.contextmanager
-def _interruptible(coordinator: "Coordinator") -> Iterator[threading.Event]:
+def _interruptible(coordinator: "Coordinator", interruption: threading.Event) -> Iterator[None]:
     """Let the first Ctrl-C (or SIGTERM) pause the study cleanly, and set the event; the second one ends at once."""
-    interruption = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield interruption
+        yield
         return
 
     def pause(_number: int, _frame: Any) -> None:
@@ -797,7 +802,7 @@ def _interruptible(coordinator: "Coordinator") -> Iterator[threading.Event]:
 
     before = {name: signal.signal(name, pause) for name in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield interruption
+        yield
     finally:
         for name, handler in before.items():
             signal.signal(name, handler)

@@ -19,11 +19,13 @@ PUBLIC = [
     "HpsearchError",
     "ImageClassification",
     "Int",
+    "MLflowCallback",
     "Result",
     "Space",
     "Study",
     "SuccessiveHalving",
     "TextClassification",
+    "WandbCallback",
     "__version__",
     "compare",
     "errors",
@@ -45,7 +47,6 @@ ERRORS = {
     "LeaseHeldError": errors.StoreError,
     "LeaseLostError": errors.StoreError,
     "CheckpointError": errors.HpsearchError,
-    "CallbackError": errors.HpsearchError,
     "StudyFailedError": errors.HpsearchError,
 }
 

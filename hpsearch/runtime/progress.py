@@ -1,44 +1,29 @@
-"""The progress line: what a person waiting for a study wants to know, and no more."""
+"""The progress line, and which display a study gets: what a person waiting for it wants to know, and no more."""
 
 import contextlib
-import logging
 import os
 import shlex
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TextIO
 from urllib.parse import urlsplit
 
 from hpsearch.description import Description
+from hpsearch.errors import UsageError, nearest
 from hpsearch.records import History, Trial, TrialState
+from hpsearch.runtime.display import Display, Warnings
+from hpsearch.runtime.pace import Pace
+from hpsearch.runtime.standing import Tallies, Watch
+from hpsearch.runtime.standing_words import duration, short
+
+DISPLAYS = ("plain", "line")
+"""What `progress` may be besides True and False."""
 
 CLEAR_LINE = "\r\x1b[K"
 """Back to the line's start, and erase it (ECMA-48, erase in line)."""
-
-
-@dataclass(frozen=True)
-class _Tally:
-    """How many trials have ended, how, and the best of them, ties to the first asked."""
-
-    done: int
-    pruned: int
-    failed: int
-    best: Trial | None
-
-    @classmethod
-    def of(cls, history: History) -> "_Tally":
-        done = history.finished()
-        complete = [trial for trial in done if trial.state is TrialState.COMPLETE and trial.value is not None]
-        return cls(
-            done=len(done),
-            pruned=sum(trial.state is TrialState.PRUNED for trial in done),
-            failed=sum(trial.state is TrialState.FAIL for trial in done),
-            best=max(complete, key=lambda trial: (trial.value, -trial.number), default=None),
-        )
 
 
 class ProgressLine:
@@ -54,6 +39,7 @@ class ProgressLine:
         evaluations_per_epoch: Evaluation points an epoch.
         stream: Where to write; standard error by default, for standard output belongs to the script.
         clock: Seconds, from any start.
+        in_place: Whether to keep one line up to date; None where the stream is a terminal.
     """
 
     def __init__(
@@ -64,26 +50,25 @@ class ProgressLine:
         evaluations_per_epoch: int,
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
+        in_place: bool | None = None,
     ) -> None:
         self._name = name
         self._objective = objective
         self._trials = trials
         self._evaluations_per_epoch = evaluations_per_epoch
         self._stream = stream or sys.stderr
-        self._clock = clock
-        self._started = clock()
-        self._before: int | None = None
+        self._pace = Pace(clock)
         self._text = ""
-        self._tallied: tuple[Mapping[int, Trial], _Tally] | None = None
-        self._warnings = _AboveTheLine(self)
-        if self._stream.isatty() and not logging.getLogger("hpsearch").hasHandlers():
-            logging.getLogger("hpsearch").addHandler(self._warnings)
+        self._tallies = Tallies()
+        self._in_place = self._stream.isatty() if in_place is None else in_place
+        self._warnings = Warnings(self.above)
+        if self._in_place:
+            self._warnings.listen()
 
     def observe(self, history: History, trial: Trial | None) -> None:
         """Show what has become of the study; `trial` is the one that has just ended, if one has."""
-        if self._before is None:
-            self._before = self._tally(history).done - (trial is not None)
-        if self._stream.isatty():
+        self._pace.begin(self._tallies.of(history).ended - (trial is not None), history)
+        if self._in_place:
             self._text = self._fitting(history, self._width())
             self._write(CLEAR_LINE + self._text)
         elif trial is not None:
@@ -95,13 +80,13 @@ class ProgressLine:
 
     def close(self) -> None:
         """Leave the line as it stands."""
-        logging.getLogger("hpsearch").removeHandler(self._warnings)
+        self._warnings.leave()
         if self._text:
             self._write("\n")
             self._text = ""
 
     def _write(self, text: str) -> None:
-        with contextlib.suppress(OSError):  # a terminal that was closed is no reason to end a study
+        with contextlib.suppress(OSError, ValueError):  # a terminal that was closed is no reason to end a study
             self._stream.write(text)
             self._stream.flush()
 
@@ -123,24 +108,18 @@ class ProgressLine:
         return text[: width - 1] + "…"
 
     def _parts(self, history: History, *, parameters: bool, now: bool) -> str:
-        tally = self._tally(history)
-        done, best = tally.done, tally.best
+        tally = self._tallies.of(history)
+        done, best = tally.ended, tally.best
         parts = [f"{done}/{self._trials} trials" if self._trials else f"{done} trials"]
         parts += [f"{tally.pruned} pruned"] if tally.pruned else []
         parts += [f"{tally.failed} failed"] if tally.failed else []
         if best is not None:
-            shown = "".join(f" {name}={_short(best.config[name])}" for name in best.params) if parameters else ""
+            shown = "".join(f" {name}={short(best.config[name])}" for name in best.params) if parameters else ""
             parts.append(f"best {self._objective} {best.value:.4f} (trial {best.number}{':' if shown else ''}{shown})")
-        left = self._time_left(done)
-        parts += [f"about {left} left"] if left else []
+        left = self._pace.left(history, done, self._trials)
+        parts += [f"about {duration(left)} left"] if left is not None else []
         parts += [f"now {where}" for where in self._running(history)] if now else []
         return ", ".join(parts)
-
-    def _tally(self, history: History) -> _Tally:
-        """Return the counts, made anew only when a trial has changed: a thousand are looked at, at every evaluation."""
-        if self._tallied is None or self._tallied[0] is not history.trials:
-            self._tallied = (history.trials, _Tally.of(history))
-        return self._tallied[1]
 
     def _running(self, history: History) -> Iterator[str]:
         """Say of each trial under way how far it is."""
@@ -160,25 +139,48 @@ class ProgressLine:
         reason = f" ({trial.reason})" if trial.reason and trial.state is not TrialState.COMPLETE else ""
         return f"trial {trial.number} {trial.state.value}{value}{reason}"
 
-    def _time_left(self, done: int) -> str:
-        """Return the time to the last trial at the pace of this call, once two trials have ended in it."""
-        here = done - (self._before or 0)
-        if self._trials is None or here < 2 or done >= self._trials:
-            return ""
-        seconds = (self._clock() - self._started) / here * (self._trials - done)
-        minutes, hours = round(seconds / 60), seconds / 3600
-        return f"{seconds:.0f} s" if seconds < 90 else f"{minutes} min" if minutes < 90 else f"{hours:.1f} h"
+
+def chosen_display(progress: bool | str, watch: Watch, line: Callable[..., ProgressLine]) -> Display | None:
+    """Return the display that fits where this process writes to, or None where nothing is to be shown.
+
+    Args:
+        progress: True for the best that fits; "plain" for a line an ended trial; "line" for one line that is kept up
+            to date in a terminal; False for nothing.
+        watch: What the live displays draw from.
+        line: Makes a `ProgressLine`, given `in_place`.
+
+    Raises:
+        UsageError: It is none of these.
+    """
+    check_progress(progress)
+    if progress is False:
+        return None
+    if progress == "plain":
+        return line(in_place=False)
+    if progress == "line":
+        return line(in_place=None)
+    from hpsearch.runtime.notebook_display import NotebookDisplay, is_in_notebook
+
+    if is_in_notebook():
+        return NotebookDisplay(watch)
+    if not sys.stderr.isatty() or os.environ.get("TERM") in ("dumb", "unknown") or os.environ.get("CI"):
+        return line(in_place=False)  # what moves the cursor would be noise there
+    from hpsearch.runtime.live_display import LiveDisplay
+
+    return LiveDisplay(watch)
 
 
-class _AboveTheLine(logging.Handler):
-    """Prints warnings above the progress line, which they would otherwise be appended to."""
+def check_progress(progress: bool | str) -> None:
+    """Check that a display is known by this name.
 
-    def __init__(self, line: ProgressLine) -> None:
-        super().__init__(logging.WARNING)
-        self._line = line
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._line.above(record.getMessage())
+    Raises:
+        UsageError: It is not.
+    """
+    if not isinstance(progress, bool) and progress not in DISPLAYS:
+        raise UsageError(
+            f"progress={progress!r} is not understood.{nearest(str(progress), DISPLAYS)} Say True for what fits where "
+            "the study is run, 'plain' for a line an ended trial, 'line' for a single line, or False for nothing."
+        )
 
 
 def how_to_resume(description: Description, folder: Path, storage: str | None) -> str:
@@ -202,7 +204,3 @@ def _program() -> list[str]:
     if found is not None and Path(found).parent == Path(sys.executable).parent:
         return ["hpsearch"]
     return [sys.executable, "-m", "hpsearch"]
-
-
-def _short(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

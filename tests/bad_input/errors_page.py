@@ -43,7 +43,8 @@ where it failed in each of the first three trials. An error that was not foresee
   the study goes on; it is an error only where not one trial was complete in the end. On a GPU the largest batch
   of the space is tried once before the first trial.
 - **That code of yours fails on some rows.** A metric is tried on a small example first, a model on one row, a
-  callback not at all. What fails in each of the first three trials in the same way ends the study.
+  callback not at all (one that raises ends nothing: a warning names it, and logs/callbacks.log has its traceback). What
+  fails in each of the first three trials in the same way ends the study.
 - **That the disk fills, or the database goes, while the study runs.** What was recorded before is safe, and the
   same command goes on.
 - **That a GPU's memory is taken by others later, or a worker is killed.** The trial is tried again, then given

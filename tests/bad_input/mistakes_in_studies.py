@@ -10,7 +10,6 @@ from mistake import SPACE, TEXT, TOY, Mistake, World, run_earlier
 from tasks_samples import review_rows
 
 from hpsearch.errors import (
-    CallbackError,
     DataError,
     LeaseHeldError,
     NumericsError,
@@ -332,21 +331,10 @@ IN_TRAINING = [
         body="from dataclasses import dataclass\n\nimport torch\nfrom toy_task import ToyLearner, ToyTask\n\n"
         "import hpsearch as hp\n\n\nclass Hungry(ToyLearner):\n    def logits(self, model, batch):\n"
         "        torch.empty(10**15)\n\n\n@dataclass(frozen=True, eq=False)\nclass HungryTask(ToyTask):\n"
-        '    def learner(self, prepared, split="train"):\n        plain = super().learner(prepared, split)\n'
+        '    def learner(self, prepared, split="train", config=None):\n        plain = super().learner(prepared, split)\n'
         "        return Hungry(self, plain._inputs, plain._targets)\n\n\n"
         'study = hp.Study("mine", HungryTask(), hp.Space(epochs=hp.Int(1, 2)), cv=2, pruner="none")\n',
         call="",
-        code=1,
-        leaves=True,
-        trains=True,
-    ),
-    Mistake(
-        "a callback that raises",
-        ("callback 'mine'", "ZeroDivisionError: division by zero"),
-        CallbackError,
-        body="import hpsearch as hp\nfrom toy_task import ToyTask\n\n\ndef mine(study, trial):\n    1 / 0\n\n\n"
-        'study = hp.Study("mine", ToyTask(), hp.Space(epochs=hp.Int(1, 2)), cv=2, callbacks=[mine])\n',
-        call="study.run(trials=2, devices='inline', progress=False)",
         code=1,
         leaves=True,
         trains=True,

@@ -5,6 +5,7 @@ import importlib
 import os
 import signal
 import sqlite3
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -88,6 +89,16 @@ def run(
         _stop_at_each_evaluation(study)
     study.run(trials=trials, devices=devices, progress=False)
     print("interrupted" if study.was_interrupted else "ended", flush=True)
+
+
+def perform(code: str, folder: str, environment: Mapping[str, str]) -> None:
+    """Do what some code says, in a folder, as a person at a terminal would have Python do it."""
+    for name in ("CI", "COLUMNS", "FORCE_COLOR", "LINES", "NO_COLOR", "TTY_COMPATIBLE"):
+        os.environ.pop(name, None)
+    os.environ.update(environment)
+    os.chdir(folder)
+    sys.stdout, sys.stderr = (open(number, "w", encoding="utf-8", buffering=1, closefd=False) for number in (1, 2))  # noqa: SIM115
+    exec(code, {"__name__": "__main__"})
 
 
 class _Countdown:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from hpsearch.records import Slot
+from hpsearch.records import Segment, Slot
 from hpsearch.runtime.messages import Event, Probe, Train, Workload
 
 
@@ -23,11 +23,17 @@ class Pool(Protocol):
     def probe(self, order: Probe) -> int:
         """Have one worker find out how many rows fit its device at once; every slot is taken to be like the first."""
 
+    def slots(self) -> Sequence[Slot]:
+        """Return every slot, whatever its worker does."""
+
     def idle(self) -> Sequence[Slot]:
         """Return the slots that can take an order now."""
 
     def busy(self) -> bool:
         """Return whether any order has not ended."""
+
+    def training(self) -> Sequence[tuple[Slot, Segment]]:
+        """Return what is being trained, and where; it may be asked from any thread."""
 
     def submit(self, slot: Slot, order: Train) -> None:
         """Give an idle slot a segment to train."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from hpsearch.records import Slot
+from hpsearch.records import Segment, Slot
 from hpsearch.runtime.messages import Ended, Event, Probe, Stop, Train, Workload
 from hpsearch.runtime.worker import Worker
 from hpsearch.training.numerics import detect_environment
@@ -21,7 +21,7 @@ class InlinePool:
         self._threads = torch.get_num_threads()
         self._deterministic = torch.are_deterministic_algorithms_enabled()
         self._matmul_precision = torch.get_float32_matmul_precision()
-        self._run: str | None = None
+        self._segment: Segment | None = None
         self._events: Iterator[Event | None] | None = None
         self._stop: Stop | None = None
 
@@ -34,15 +34,22 @@ class InlinePool:
     def probe(self, order: Probe) -> int:
         return self._worker.probe(order)
 
+    def slots(self) -> Sequence[Slot]:
+        return [self._slot]
+
     def idle(self) -> Sequence[Slot]:
         return [] if self.busy() else [self._slot]
 
     def busy(self) -> bool:
         return self._events is not None
 
+    def training(self) -> Sequence[tuple[Slot, Segment]]:
+        segment = self._segment
+        return [] if segment is None else [(self._slot, segment)]
+
     def submit(self, slot: Slot, order: Train) -> None:
         self._stop = None
-        self._run = order.segment.run.key
+        self._segment = order.segment
         self._events = self._worker.train(order, lambda: self._stop)
 
     def completed(self, timeout: float) -> Iterator[Event]:
@@ -50,7 +57,7 @@ class InlinePool:
         while self._events is not None:
             event = next(self._events)
             if isinstance(event, Ended):
-                self._events = self._run = None
+                self._events = self._segment = None
             if event is not None:
                 yield event
                 return
@@ -58,7 +65,7 @@ class InlinePool:
                 return
 
     def cancel(self, run: str) -> None:
-        if self._run == run:
+        if self._segment is not None and self._segment.run.key == run:
             self._stop = Stop(checkpoint=False)
 
     def interrupt(self) -> None:
@@ -66,7 +73,7 @@ class InlinePool:
             self._stop = Stop(checkpoint=True)
 
     def close(self) -> None:
-        self._events = self._run = None
+        self._events = self._segment = None
         torch.set_num_threads(self._threads)
         torch.use_deterministic_algorithms(self._deterministic)
         torch.set_float32_matmul_precision(self._matmul_precision)

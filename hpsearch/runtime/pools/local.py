@@ -20,7 +20,7 @@ import cloudpickle
 from joblib.externals.loky.process_executor import ProcessPoolExecutor
 
 from hpsearch.errors import HpsearchError, TaskError
-from hpsearch.records import Outcome, SegmentResult, Slot
+from hpsearch.records import Outcome, Segment, SegmentResult, Slot
 from hpsearch.runtime.devices import worker_device, worker_environment
 from hpsearch.runtime.messages import (
     Checkpointed,
@@ -136,6 +136,9 @@ class LocalPool:
                 )
         return self._probed
 
+    def slots(self) -> Sequence[Slot]:
+        return [process.slot for process in list(self._processes.values())]
+
     def idle(self) -> Sequence[Slot]:
         return [process.slot for process in self._processes.values() if process.is_ready and process.order is None]
 
@@ -145,6 +148,10 @@ class LocalPool:
     def processes(self) -> Mapping[int, int | None]:
         """Return the process id of each slot's worker, None while it starts."""
         return {index: process.pid for index, process in self._processes.items()}
+
+    def training(self) -> Sequence[tuple[Slot, Segment]]:
+        orders = [(process.slot, process.order) for process in list(self._processes.values())]
+        return [(slot, order.segment) for slot, order in orders if order is not None]
 
     def submit(self, slot: Slot, order: Train) -> None:
         process = self._processes[slot.index]

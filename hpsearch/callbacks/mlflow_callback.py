@@ -1,0 +1,133 @@
+"""MLflow: a run a trial, below a run for the study."""
+
+import json
+import time
+from typing import Any
+
+from hpsearch.callbacks.tracking import Tracking, required_package
+from hpsearch.callbacks.trial_record import StudyRecord, TrialRecord
+
+RUN_TAG, KIND_TAG = "hpsearch.id", "hpsearch.kind"
+"""MLflow numbers runs itself, so that ours are found again by a tag."""
+
+STATUS = {"complete": "FINISHED", "pruned": "KILLED", "fail": "FAILED"}
+"""State of a trial to MLflow's status of its run."""
+
+METRICS_A_BATCH, PARAMS_A_BATCH, PARAM_LENGTH = 1000, 100, 6000
+"""What MLflow takes at once."""
+
+
+class MLflowCallback(Tracking):
+    """Shows each ended trial as a run of an MLflow experiment, all below one run for the study.
+
+    A trial's run has its configuration as parameters, every metric by evaluation point for each fold and their mean,
+    the final value, its interval and the value of each fold as metrics, and state, reason and origin as tags. A pruned
+    trial's run is KILLED, a failed one's FAILED. The study's run has the best trial when the study is run no longer.
+
+    Args:
+        experiment: Name of the experiment, made if there is none.
+        tracking_uri: Where: a server's address, or sqlite:///mlflow.db; by default what MLFLOW_TRACKING_URI says.
+
+    Raises:
+        UsageError: The package mlflow is missing.
+    """
+
+    def __init__(self, experiment: str, tracking_uri: str | None = None) -> None:
+        super().__init__()
+        self._mlflow: Any = required_package("mlflow", "mlflow", "MLflowCallback")
+        self._experiment = experiment
+        self._uri = tracking_uri or str(self._mlflow.get_tracking_uri())
+        self._opened: tuple[Any, str] | None = None
+
+    @property
+    def service(self) -> str:
+        return "MLflow"
+
+    @property
+    def destination(self) -> str:
+        return f"{self._uri}/{self._experiment}"
+
+    def send(self, record: TrialRecord) -> None:
+        client, _ = self._open()
+        tags = {
+            KIND_TAG: "trial",
+            "hpsearch.study": record.study,
+            "hpsearch.trial": str(record.number),
+            "hpsearch.state": record.state,
+            "hpsearch.origin": record.origin,
+            "hpsearch.reason": record.reason,
+            "mlflow.parentRunId": self._study_run(record.study_id, record.study),
+        }
+        for earlier in self._found(record.id):
+            if earlier.info.status != "RUNNING":
+                return  # it was sent, and the file that said so is gone
+            client.delete_run(earlier.info.run_id)  # begun by a process that was killed
+        run = self._made(record.id, record.name, tags)
+        self._write_params(run, record.config)
+        curves = {
+            (name, each.point): value
+            for each in record.curves
+            for name, value in [("epoch", each.epoch), *each.values.items()]
+        }
+        self._write_metrics(run, {**curves, **{(name, 0): value for name, value in _final(record).items()}})
+        client.set_terminated(run, STATUS[record.state])
+
+    def finish(self, record: StudyRecord) -> None:
+        client, _ = self._open()
+        run = self._study_run(record.id, record.study)
+        for state, count in record.states.items():
+            client.set_tag(run, f"hpsearch.trials.{state}", str(count))
+        if record.best is not None:
+            best = record.best
+            found = {f"best.{name}": value for name, value in _final(best).items()}
+            self._write_metrics(run, {(name, 0): value for name, value in found.items()})
+            client.set_tag(run, "hpsearch.best.trial", str(best.number))
+            client.set_tag(run, "hpsearch.best.config", json.dumps(dict(best.config), default=str))
+        client.set_terminated(run)
+
+    def _open(self) -> tuple[Any, str]:
+        """Return (client, experiment's id); the server is first asked in the thread that sends."""
+        if self._opened is None:
+            client = self._mlflow.MlflowClient(tracking_uri=self._uri)
+            found = client.get_experiment_by_name(self._experiment)
+            key = client.create_experiment(self._experiment) if found is None else found.experiment_id
+            self._opened = (client, key)
+        return self._opened
+
+    def _found(self, key: str) -> Any:
+        client, experiment = self._open()
+        return client.search_runs([experiment], filter_string=f"tags.`{RUN_TAG}` = '{key}'")
+
+    def _made(self, key: str, name: str, tags: dict[str, str]) -> str:
+        client, experiment = self._open()
+        run = client.create_run(experiment, run_name=name, tags={RUN_TAG: key, **tags})
+        return str(run.info.run_id)
+
+    def _study_run(self, key: str, study: str) -> str:
+        """Return the id of the study's run, made if there is none."""
+        for earlier in self._found(key):
+            return str(earlier.info.run_id)
+        return self._made(key, study, {KIND_TAG: "study", "hpsearch.study": study})
+
+    def _write_params(self, run: str, config: Any) -> None:
+        client, _ = self._open()
+        param = self._mlflow.entities.Param
+        params = [param(name, str(value)[:PARAM_LENGTH]) for name, value in config.items()]
+        for start in range(0, len(params), PARAMS_A_BATCH):
+            client.log_batch(run, params=params[start : start + PARAMS_A_BATCH])
+
+    def _write_metrics(self, run: str, values: dict[tuple[str, int], float]) -> None:
+        client, _ = self._open()
+        metric, now = self._mlflow.entities.Metric, int(1000 * time.time())
+        metrics = [metric(name, value, now, step) for (name, step), value in values.items()]
+        for start in range(0, len(metrics), METRICS_A_BATCH):
+            client.log_batch(run, metrics=metrics[start : start + METRICS_A_BATCH])
+
+
+def _final(record: TrialRecord) -> dict[str, float]:
+    """Return what a trial came to, as far as it is numbers."""
+    found = {} if record.value is None else {"value": record.value}
+    found |= {f"value/{place}": value for place, value in enumerate(record.folds)}
+    if record.interval is not None:
+        found |= {"interval.low": record.interval[0], "interval.high": record.interval[1]}
+    return {**found, "seconds": record.seconds}

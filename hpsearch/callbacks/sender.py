@@ -1,0 +1,131 @@
+"""Sends records to a service that may be slow or away, in a thread of its own, each once."""
+
+import json
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hpsearch.callbacks.trial_record import StudyRecord, TrialRecord
+from hpsearch.data.durable import replaced_file
+
+logger = logging.getLogger("hpsearch")
+
+RETRY_SECONDS = 300.0
+"""After a failure nothing is sent for so long, except at the end: each attempt may wait for minutes."""
+
+PATIENCE_SECONDS = 60.0
+"""How long the end of a study waits for what has not been sent yet."""
+
+FAILURES_IN_A_ROW = 2
+"""A record may be refused for what it says; when the next one fails, too, it is the service that is away."""
+
+
+class Sender:
+    """Sends a study's records in order, without holding up whoever offers them.
+
+    What was sent is kept in a file, so that a resumed study sends what is missing and nothing twice. What could not
+    be sent stays missing: it is tried again after a while, at the end, and when the study is run the next time.
+
+    Args:
+        service: The service's name, for warnings.
+        send: Sends one trial; it may raise anything.
+        finish: Sends how the study stands at the end; it may raise anything.
+        ledger: File that keeps the ids of what was sent.
+        clock: Seconds that only grow.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        send: Callable[[TrialRecord], None],
+        finish: Callable[[StudyRecord], None],
+        ledger: Path,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._service, self._send, self._finish, self._ledger, self._clock = service, send, finish, ledger, clock
+        self._sent = set(json.loads(ledger.read_text(encoding="utf-8"))["sent"]) if ledger.exists() else set()
+        self._offered: set[int] = set()
+        self._queue: queue.SimpleQueue[TrialRecord | StudyRecord] = queue.SimpleQueue()
+        self._missing: list[TrialRecord] = []
+        self._silent_until = -float("inf")
+        self._has_warned = False
+        self._thread = threading.Thread(target=self._work, name=f"hpsearch-{service}", daemon=True)
+        self._thread.start()
+
+    def was_offered(self, number: int) -> bool:
+        """Return whether the trial of this number has been offered to this sender."""
+        return number in self._offered
+
+    def offer(self, record: TrialRecord) -> None:
+        """Send a trial, unless it was sent before."""
+        self._offered.add(record.number)
+        if record.id not in self._sent:
+            self._queue.put(record)
+
+    def finish(self, record: StudyRecord) -> None:
+        """Send how the study stands, wait a while for it all to be sent, and say what was not."""
+        self._queue.put(record)
+        self._thread.join(PATIENCE_SECONDS)
+        if self._thread.is_alive():
+            logger.warning(
+                "%s has not taken all trials within %g seconds; what is missing is sent when the study is run again.",
+                self._service,
+                PATIENCE_SECONDS,
+            )
+        elif self._missing:
+            logger.warning(
+                "%d trials were not sent to %s; they are when the study is run again.",
+                len(self._missing),
+                self._service,
+            )
+
+    def _work(self) -> None:
+        while True:
+            record = self._queue.get()
+            if isinstance(record, StudyRecord):
+                self._send_missing()
+                self._safely(self._finish, record)
+                return
+            self._missing.append(record)
+            if self._clock() >= self._silent_until:
+                self._send_missing()
+
+    def _send_missing(self) -> None:
+        failures, left = 0, []
+        for record in self._missing:
+            if failures < FAILURES_IN_A_ROW and self._safely(self._send, record):
+                failures = 0
+                self._remember(record.id)
+            else:
+                failures += 1
+                left.append(record)
+        self._missing = left
+        if left:
+            self._silent_until = self._clock() + RETRY_SECONDS
+
+    def _safely(self, call: Callable[[Any], None], record: TrialRecord | StudyRecord) -> bool:
+        """Return whether a call went through; the first that does not is a warning."""
+        try:
+            call(record)
+        except Exception as error:  # the edge to packages that raise errors of their own, of the network and of JSON
+            if not self._has_warned:
+                self._has_warned = True
+                logger.warning(
+                    "%s could not be told: %s: %s. The study goes on; it is tried again now and then, and when the "
+                    "study is run the next time.",
+                    self._service,
+                    type(error).__name__,
+                    str(error).strip(),
+                )
+            return False
+        return True
+
+    def _remember(self, key: str) -> None:
+        self._sent.add(key)
+        self._ledger.parent.mkdir(parents=True, exist_ok=True)
+        with replaced_file(self._ledger) as file:
+            file.write(json.dumps({"sent": sorted(self._sent)}, indent=1).encode("utf-8"))

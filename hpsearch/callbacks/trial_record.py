@@ -1,0 +1,161 @@
+"""What a tracking service is told of a trial and of a study: plain values, all from the study's history."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hpsearch.analysis import best_trial, summarize
+from hpsearch.records import Evaluation, History, Run, Trial, TrialState, digest
+from hpsearch.records.values import mean_value
+
+if TYPE_CHECKING:
+    from hpsearch.study import Study
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """What was measured at one evaluation point.
+
+    Attributes:
+        point: The evaluation point, from 1.
+        epoch: Passes over the training rows.
+        values: `metric/fold_0`, ... and `metric/mean` to value; `train_loss` and `learning_rate` are among them. A mean
+            is over all folds that were begun, and is left out where one of them did not get so far.
+    """
+
+    point: int
+    epoch: float
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One ended trial.
+
+    Attributes:
+        id: 32 hexadecimal digits, the same however often the study is resumed, and wherever: of the study's name and
+            seed, the trial's number, and the key of its first run, which covers data, model, config and numerics.
+        study: The study's name.
+        study_id: The study's own id, made alike.
+        number: The trial's number.
+        config: The whole configuration.
+        state: Optuna's state in lower case: complete, pruned, fail.
+        origin: Who proposed it: default, enqueued, sampler.
+        reason: Why it ended, in words, or empty.
+        objective: Name of the objective.
+        value: The cross-validated objective (or the partial mean of a pruned trial), or None.
+        folds: The objective on each fold that was measured at the trial's point.
+        interval: Corrected 95% interval of the mean, or None.
+        metrics: Mean of every metric at the trial's point.
+        seconds: Training and evaluation of all its runs.
+        curves: What was measured on the way, by evaluation point.
+    """
+
+    id: str
+    study: str
+    study_id: str
+    number: int
+    config: Mapping[str, Any]
+    state: str
+    origin: str
+    reason: str
+    objective: str
+    value: float | None
+    folds: tuple[float, ...]
+    interval: tuple[float, float] | None
+    metrics: Mapping[str, float]
+    seconds: float
+    curves: tuple[CurvePoint, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.study}-{self.number}"
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """How a study stands when it is run no longer.
+
+    Attributes:
+        id: As `TrialRecord.study_id`.
+        study: The study's name.
+        objective: Name of the objective.
+        states: State to number of trials in it.
+        best: The best trial, or None where none is complete.
+    """
+
+    id: str
+    study: str
+    objective: str
+    states: Mapping[str, int]
+    best: TrialRecord | None
+
+
+def trial_record(study: "Study", history: History, trial: Trial) -> TrialRecord:
+    """Return what is told of an ended trial."""
+    objective, folds = study.objective.name, study.folds
+    shares = [folds.test_share(index) for index in range(len(folds.pairs))]
+    summary = summarize(trial, history, objective, shares)
+    return TrialRecord(
+        id=digest(["trial", study.name, study.seed, trial.number, trial.runs[0].key]),
+        study=study.name,
+        study_id=_study_id(study, history),
+        number=trial.number,
+        config=dict(trial.config),
+        state=trial.state.value,
+        origin=trial.origin.value,
+        reason=trial.reason or "",
+        objective=objective,
+        value=summary.value,
+        folds=summary.folds,
+        interval=summary.interval,
+        metrics=summary.metrics,
+        seconds=summary.seconds,
+        curves=_curves(history, trial),
+    )
+
+
+def study_record(study: "Study", history: History) -> StudyRecord:
+    """Return what is told of a study."""
+    states = [trial.state.value for trial in history.trials.values()]
+    best = best_trial(history)
+    return StudyRecord(
+        id=_study_id(study, history),
+        study=study.name,
+        objective=study.objective.name,
+        states={state.value: states.count(state.value) for state in TrialState if state.value in states},
+        best=None if best is None else trial_record(study, history, best),
+    )
+
+
+def _study_id(study: "Study", history: History) -> str:
+    first = history.trials[min(history.trials)].runs[0].key
+    return digest(["study", study.name, study.seed, first])
+
+
+def _curves(history: History, trial: Trial) -> tuple[CurvePoint, ...]:
+    begun = [(run, history.of(run.key)[: trial.stop]) for run in trial.runs if history.point(run)]
+    points = max((len(evaluations) for _, evaluations in begun), default=0)
+    return tuple(_point(begun, place) for place in range(points))
+
+
+def _point(begun: Sequence[tuple[Run, Sequence[Evaluation]]], place: int) -> CurvePoint:
+    reached = [(run, evaluations[place]) for run, evaluations in begun if place < len(evaluations)]
+    measured = {_fold_name(run): _measured(evaluation) for run, evaluation in reached}
+    names = list(next(iter(measured.values())))
+    values = {f"{name}/{fold}": found[name] for name in names for fold, found in measured.items()}
+    if len(reached) == len(begun):
+        values |= {f"{name}/mean": mean_value([found[name] for found in measured.values()]) for name in names}
+    return CurvePoint(place + 1, reached[0][1].epoch, values)
+
+
+def _measured(evaluation: Evaluation) -> Mapping[str, float]:
+    return {
+        **evaluation.metrics,
+        "train_loss": evaluation.train_loss,
+        "learning_rate": evaluation.learning_rate,
+    }
+
+
+def _fold_name(run: Run) -> str:
+    return f"fold_{run.fold}" + (f"_repeat_{run.repeat}" if run.repeat else "")

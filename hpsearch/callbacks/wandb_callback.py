@@ -1,0 +1,117 @@
+"""Weights & Biases: a run a trial, grouped under the study."""
+
+import os
+from typing import Any
+
+from hpsearch.callbacks.tracking import Tracking, required_package
+from hpsearch.callbacks.trial_record import StudyRecord, TrialRecord
+from hpsearch.errors import UsageError
+
+OURS = ("config", "id", "job_type", "name", "reinit", "resume")
+"""Arguments of `wandb.init` that make a trial's run what it is."""
+
+
+class WandbCallback(Tracking):
+    """Shows each ended trial as a run on Weights & Biases, and the study as one more.
+
+    A trial's run has its configuration, every metric by epoch for each fold and their mean, and in its summary the
+    final value, its folds, its interval, state and reason. Its tags are its state and who proposed it. All are
+    grouped under the study's name; a run of job type "study" has the best trial when the study is run no longer.
+
+    Args:
+        project: The project on W&B.
+        **init: Further arguments of `wandb.init`, such as `entity`, `mode="offline"`, `dir`, `group` or `tags`.
+
+    Raises:
+        UsageError: The package wandb is missing, nobody is logged in, or an argument is not the user's to give.
+    """
+
+    def __init__(self, project: str, **init: Any) -> None:
+        super().__init__()
+        taken = sorted(set(init) & set(OURS))
+        if taken:
+            raise UsageError(
+                f"WandbCallback(..., {taken[0]}={init[taken[0]]!r}): a run's {taken[0]} comes from its trial; leave it "
+                "out. Words of your own go into tags=, notes= or group=."
+            )
+        self._wandb: Any = required_package("wandb", "wandb", "WandbCallback")
+        self._project, self._init = project, init
+        if (init.get("mode") or os.environ.get("WANDB_MODE") or "online") == "online":
+            self._log_in()
+
+    @property
+    def service(self) -> str:
+        return "W&B"
+
+    @property
+    def destination(self) -> str:
+        return f"{self._init.get('entity') or os.environ.get('WANDB_ENTITY', '')}/{self._project}"
+
+    def send(self, record: TrialRecord) -> None:
+        run = self._begun(record.id, record.name, "trial", record.study, record.config, (record.state, record.origin))
+        is_whole = False
+        try:
+            run.define_metric("*", step_metric="epoch")
+            for each in record.curves:
+                run.log({"epoch": each.epoch, **each.values}, step=each.point)
+            run.summary.update(_summary(record))
+            is_whole = True
+        finally:
+            run.finish(exit_code=1 if record.state == "fail" or not is_whole else 0)
+
+    def finish(self, record: StudyRecord) -> None:
+        run = self._begun(record.id, record.study, "study", record.study, {}, ())
+        try:
+            run.summary.update({f"trials.{state}": count for state, count in record.states.items()})
+            if record.best is not None:
+                best = record.best
+                found = {**_summary(best), "trial": best.number, "config": dict(best.config)}
+                run.summary.update({f"best.{name}": value for name, value in found.items()})
+        finally:
+            run.finish()
+
+    def _begun(self, key: str, name: str, job_type: str, study: str, config: Any, tags: tuple[str, ...]) -> Any:
+        """Begin a run, or go on with the one of this id."""
+        quiet = {"silent": True, "console": "off", "x_disable_stats": True}  # the process's own output is not a trial's
+        given = {"group": study, **self._init, "tags": [*(self._init.get("tags") or ()), *tags]}
+        given["settings"] = {**quiet, **dict(given.get("settings") or {})}
+        return self._wandb.init(
+            project=self._project,
+            id=key,
+            name=name,
+            job_type=job_type,
+            config=dict(config),
+            resume="allow",
+            reinit="create_new",
+            **given,
+        )
+
+    def _log_in(self) -> None:
+        try:
+            is_in = self._wandb.login()
+        except self._wandb.errors.Error as error:
+            raise UsageError(self._not_logged_in(f" ({error})")) from error
+        if not is_in:
+            raise UsageError(self._not_logged_in(""))
+
+    def _not_logged_in(self, why: str) -> str:
+        return (
+            f"WandbCallback({self._project!r}) cannot log in to W&B{why}. Run `wandb login`, set WANDB_API_KEY, or "
+            "give mode='offline' to keep the runs on this machine until `wandb sync`."
+        )
+
+
+def _summary(record: TrialRecord) -> dict[str, Any]:
+    """Return what a trial came to; its metrics at its point stand over what was logged last."""
+    found: dict[str, Any] = {f"{name}/mean": value for name, value in record.metrics.items()}
+    found |= {
+        "objective": record.objective,
+        "value": record.value,
+        "folds": list(record.folds),
+        "state": record.state,
+        "reason": record.reason,
+        "seconds": record.seconds,
+    }
+    if record.interval is not None:
+        found |= {"interval.low": record.interval[0], "interval.high": record.interval[1]}
+    return found

@@ -1,0 +1,60 @@
+"""What the displays of a study have in common: when they are drawn, and where warnings go meanwhile."""
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Protocol
+
+from hpsearch.records import History, Trial
+
+
+class Display(Protocol):
+    """Shows how a study stands while it is run."""
+
+    def observe(self, history: History, trial: Trial | None) -> None:
+        """Take note of what has become of the study; `trial` is the one that has just ended, if one has."""
+
+    def close(self) -> None:
+        """Leave what is to be read afterwards; nothing is shown any more."""
+
+
+class Repeated:
+    """Calls something at once and then every so many seconds, in a thread that no program waits for."""
+
+    def __init__(self, call: Callable[[], None], seconds: float) -> None:
+        self._call, self._seconds = call, seconds
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._repeat, name="hpsearch-display", daemon=True)
+
+    def begin(self) -> None:
+        if self._thread.ident is None:
+            self._thread.start()
+
+    def end(self) -> None:
+        """Return once it is called no more."""
+        self._over.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _repeat(self) -> None:
+        while not self._over.is_set():
+            self._call()
+            self._over.wait(self._seconds)
+
+
+class Warnings(logging.Handler):
+    """Hands the warnings of hpsearch to a display, where the program has not set up logging itself."""
+
+    def __init__(self, show: Callable[[str], None]) -> None:
+        super().__init__(logging.WARNING)
+        self._show = show
+
+    def listen(self) -> None:
+        if not logging.getLogger("hpsearch").hasHandlers():
+            logging.getLogger("hpsearch").addHandler(self)
+
+    def leave(self) -> None:
+        logging.getLogger("hpsearch").removeHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._show(record.getMessage())

@@ -1,0 +1,148 @@
+"""A region at the bottom of a terminal that is drawn anew in place, with everything else that is printed above it."""
+
+import contextlib
+import io
+import logging
+import os
+import shutil
+import sys
+import threading
+from collections.abc import Sequence
+from typing import Any, TextIO
+
+CLEAR_TO_LINE_END, CLEAR_TO_SCREEN_END = "\x1b[K", "\x1b[J"
+"""Erase in line and erase in display (ECMA-48)."""
+
+
+class TerminalRegion:
+    """Lines that are drawn over and over in the same place.
+
+    Between two drawings the cursor rests at the region's first character, not below its last: a terminal that is
+    made narrower wraps the old lines in its own way, and all that came of them lies behind the cursor, to be erased.
+    The cursor is not hidden and no mode is set, so that a process that is killed leaves nothing to be mended.
+
+    What this process prints meanwhile through `sys.stdout`, `sys.stderr` or a logging handler on them is shown above
+    the region, where they lead to the same terminal. A terminal that is closed is written to no more.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lock = threading.RLock()
+        self._lines: Sequence[str] = ()
+        self._is_open = True
+        self._redirected: list[tuple[str, TextIO]] = []
+        self._handlers: list[tuple[logging.StreamHandler[Any], TextIO]] = []
+
+    def size(self) -> tuple[int, int]:
+        """Return (columns, rows) of the terminal as it is now."""
+        try:
+            found = os.get_terminal_size(self._stream.fileno())
+        except (OSError, ValueError):
+            found = shutil.get_terminal_size()
+        return found.columns or 80, found.lines or 24
+
+    def draw(self, lines: Sequence[str]) -> None:
+        """Show these lines in place of the last ones; none may be wider, nor all of them higher, than the terminal."""
+        with self._lock:
+            if self._is_open:
+                self._lines = lines
+                self._write(f"\r{self._region()}")
+
+    def above(self, text: str) -> None:
+        """Print a text above the region, for good."""
+        with self._lock:
+            body = "".join(f"{line}{CLEAR_TO_LINE_END}\n" for line in text.split("\n"))
+            self._write(f"\r{body}{self._region()}" if self._is_open else f"{text}\n")
+
+    def redirect(self) -> None:
+        """Show above the region what this process prints to the same terminal."""
+        for name in ("stdout", "stderr"):
+            stream = getattr(sys, name)
+            if _is_terminal(stream):
+                through = _Above(self, stream)
+                self._redirected.append((name, stream))
+                for handler in _handlers_on(stream):
+                    self._handlers.append((handler, handler.stream))
+                    handler.setStream(through)
+                setattr(sys, name, through)
+
+    def close(self, text: str = "") -> None:
+        """Take the region away, and leave a text in its place; whatever was redirected is as it was."""
+        with self._lock:
+            if not self._is_open:
+                return
+            for handler, stream in self._handlers:
+                handler.setStream(stream)
+            for name, stream in self._redirected:
+                through = getattr(sys, name)
+                if isinstance(through, _Above):  # else somebody has put another in its place since
+                    through.finish()
+                    setattr(sys, name, stream)
+            self._lines, self._is_open = (), False
+            ending = f"{text}\n" if text else ""
+            self._write(f"\r{CLEAR_TO_SCREEN_END}{ending}")
+
+    def _region(self) -> str:
+        """Return what draws the lines and leads the cursor back to the first."""
+        body = "\n".join(f"{line}{CLEAR_TO_LINE_END}" for line in self._lines)
+        up = f"\x1b[{len(self._lines) - 1}A" if len(self._lines) > 1 else ""
+        return f"{body}{CLEAR_TO_SCREEN_END}{up}\r"
+
+    def _write(self, text: str) -> None:
+        encoding = self._stream.encoding or "utf-8"
+        with contextlib.suppress(OSError, ValueError):  # closed: no reason to end a study
+            self._stream.write(text.encode(encoding, "replace").decode(encoding))
+            self._stream.flush()
+
+
+class _Above(io.TextIOBase):
+    """Stands in for a stream to the terminal while a region is drawn there: whole lines go above it."""
+
+    def __init__(self, region: TerminalRegion, stream: TextIO) -> None:
+        self._region, self._through, self._rest = region, stream, ""
+        self._writing = threading.RLock()
+
+    def write(self, text: str) -> int:
+        with self._writing:
+            *whole, self._rest = [_last_state(line) for line in (self._rest + text).split("\n")]
+            if whole:
+                self._region.above("\n".join(whole))
+        return len(text)
+
+    def finish(self) -> None:
+        """Print what has not been ended by a new line."""
+        with self._writing:
+            if self._rest:
+                self._region.above(self._rest)
+                self._rest = ""
+
+    def isatty(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._through.fileno()
+
+    def writable(self) -> bool:
+        return True
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._through.encoding
+
+
+def _last_state(line: str) -> str:
+    """Return a line as it looks once carriage returns have gone back over it, as progress bars do."""
+    return line.rstrip("\r").rpartition("\r")[2]
+
+
+def _is_terminal(stream: Any) -> bool:
+    try:
+        return bool(stream is not None and stream.isatty())
+    except ValueError:  # it has been closed
+        return False
+
+
+def _handlers_on(stream: TextIO) -> list["logging.StreamHandler[Any]"]:
+    """Return the program's own handlers that would write over the region."""
+    handlers = [*logging.getLogger().handlers, *logging.getLogger("hpsearch").handlers]
+    return [each for each in handlers if isinstance(each, logging.StreamHandler) and each.stream is stream]

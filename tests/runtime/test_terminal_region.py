@@ -1,0 +1,141 @@
+"""The region of a terminal that is drawn in place: seen through a terminal in memory."""
+
+import io
+import logging
+import sys
+from collections.abc import Sequence
+
+import pytest
+
+from hpsearch.runtime.terminal_region import TerminalRegion
+
+pyte = pytest.importorskip("pyte", reason="pyte, a terminal in memory, is not installed")
+
+
+class Terminal(io.StringIO):
+    """A stream that leads to a screen of 20 columns and 6 rows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.screen = pyte.Screen(20, 6)
+        self.screen.set_mode(pyte.modes.LNM)  # a new line begins at its start, as a tty makes it
+        self._stream = pyte.Stream(self.screen)
+
+    def isatty(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        self._stream.feed(text)
+        return super().write(text)
+
+    @property
+    def lines(self) -> Sequence[str]:
+        return [line.rstrip() for line in self.screen.display]
+
+
+@pytest.fixture
+def terminal() -> Terminal:
+    return Terminal()
+
+
+def test_lines_are_drawn_over_the_last_ones(terminal: Terminal) -> None:
+    region = TerminalRegion(terminal)
+    terminal.write("before\n")
+    region.draw(["one", "two and more", "three"])
+    assert terminal.lines == ["before", "one", "two and more", "three", "", ""]
+    region.draw(["uno", "dos"])
+    assert terminal.lines == ["before", "uno", "dos", "", "", ""]
+    assert (terminal.screen.cursor.y, terminal.screen.cursor.x) == (1, 0)
+    region.close("the end")
+    assert terminal.lines == ["before", "the end", "", "", "", ""]
+
+
+def test_what_is_printed_above_stays_and_scrolls(terminal: Terminal) -> None:
+    region = TerminalRegion(terminal)
+    for number in range(8):
+        region.draw([f"frame {number}", "end"])
+        region.above(f"said {number}")
+    assert terminal.lines == ["said 4", "said 5", "said 6", "said 7", "frame 7", "end"]
+    region.close()
+    assert terminal.lines == ["said 4", "said 5", "said 6", "said 7", "", ""]
+
+
+def test_a_region_as_high_as_the_terminal_does_not_scroll(terminal: Terminal) -> None:
+    region = TerminalRegion(terminal)
+    for _ in range(3):
+        region.draw([str(number) for number in range(6)])
+    assert terminal.lines == ["0", "1", "2", "3", "4", "5"]
+
+
+def test_lines_that_a_narrower_terminal_has_wrapped_are_erased(terminal: Terminal) -> None:
+    region = TerminalRegion(terminal)
+    region.draw(["a" * 19, "b" * 19])
+    terminal.screen.reset()  # as a terminal of ten columns shows it, with the cursor still where the region begins
+    terminal.screen.resize(6, 10)
+    terminal.screen.set_mode(pyte.modes.LNM)
+    pyte.Stream(terminal.screen).feed("aaaaaaaaaaaaaaaaaaa\nbbbbbbbbbbbbbbbbbbb\x1b[H")
+    region.draw(["aaaa", "bbbb"])
+    assert terminal.lines == ["aaaa", "bbbb", "", "", "", ""]
+
+
+def test_what_the_program_prints_goes_above_and_is_its_own_again_afterwards(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdout", terminal)
+    handler = logging.StreamHandler(terminal)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [handler])
+    region = TerminalRegion(terminal)
+    region.redirect()
+    region.draw(["frame"])
+    print("half a ", end="")
+    assert terminal.lines[0] == "frame"
+    print("line")
+    logging.getLogger().warning("logged")
+    sys.stdout.write("10%\r50%\r99%\nrest")
+    assert terminal.lines[:4] == ["half a line", "logged", "99%", "frame"]
+    region.close()
+    assert terminal.lines[:4] == ["half a line", "logged", "99%", "rest"]
+    assert sys.stdout is terminal
+    assert handler.stream is terminal
+
+
+def test_a_stream_that_leads_elsewhere_is_left_alone(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", elsewhere)
+    region = TerminalRegion(terminal)
+    region.redirect()
+    print("to a file")
+    region.close()
+    assert elsewhere.getvalue() == "to a file\n"
+    assert "file" not in terminal.getvalue()
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError, ValueError("I/O operation on closed file")])
+def test_a_terminal_that_is_gone_raises_nothing(terminal: Terminal, error: Exception) -> None:
+    def write(text: str) -> int:
+        raise error
+
+    terminal.write = write  # type: ignore[method-assign]
+    region = TerminalRegion(terminal)
+    region.draw(["frame"])
+    region.above("text")
+    region.close("end")
+
+
+def test_letters_that_the_terminal_does_not_know_are_replaced() -> None:
+    class Old(io.TextIOWrapper):
+        def isatty(self) -> bool:
+            return True
+
+    binary = io.BytesIO()
+    stream = Old(binary, encoding="ascii")
+    TerminalRegion(stream).draw(["größe"])
+    assert b"gr??e" in binary.getvalue()
+
+
+def test_once_closed_it_draws_no_more(terminal: Terminal) -> None:
+    region = TerminalRegion(terminal)
+    region.close("end")
+    region.draw(["late"])
+    region.close("again")
+    assert [line for line in terminal.lines if line] == ["end"]
