@@ -53,6 +53,9 @@ CHECKPOINT_BYTES = 20 * 1024**3
 PRUNERS = ("median", "none")
 """The pruners known by name."""
 
+SAMPLERS = ("bayesian", "tpe", "random", "grid", "gp", "cmaes", "qmc")
+"""The samplers known by name: here too, for the policy that makes them imports Optuna."""
+
 Callback = Callable[["Study", Trial], None]
 """Called with the study and each trial that has ended, as Optuna's callbacks are."""
 
@@ -67,7 +70,10 @@ class Study:
         name: The study's name; its folder is `folder/name`.
         task: What is fine-tuned, on which data.
         space: What is searched: a `Space`, the name of a shipped one ("bert"), or a path to a TOML file.
-        sampler: "bayesian" (TPE), "random", "grid", `Grid(points=...)`, or a sampler object of Optuna's.
+        sampler: "bayesian" (or "tpe": Tree-structured Parzen Estimator), "random", "grid" or `Grid(points=...)` (in an
+            order shuffled by the seed), "gp" (Gaussian process), "cmaes" (CMA-ES over the numeric parameters), "qmc"
+            (scrambled Sobol' points), or a sampler object of Optuna's. With each of them a resumed study tries what it
+            would have tried; with an object of a class that is not Optuna's own it may not, and a warning says so.
         cv: Number of folds, a `Holdout`, or a scikit-learn splitter.
         metric: The objective, greater is better: a scikit-learn scorer name or a callable.
         metrics: Further metrics recorded beside it.
@@ -141,6 +147,7 @@ class Study:
         self._store: Store | None = None
         self.was_interrupted = self._was_stopped = False
         self._check_space()
+        self._check_sampler()
         self._check_pruner()
 
     # ------------------------------------------------------------------ what a user calls
@@ -329,6 +336,19 @@ class Study:
                     known[name].check(edge)
                 except UsageError as error:
                     raise SpaceError(f"The space's {name} reaches a value that no run can have. {error}") from error
+
+    def _check_sampler(self) -> None:
+        """Find a misspelt sampler before anything is read; objects are looked at when the study is run.
+
+        A study that was loaded has in the place of an object what it said of itself.
+        """
+        is_name = isinstance(self.sampler, str) and not set(self.sampler) & set("<(")
+        if is_name and self.sampler not in SAMPLERS:
+            known = ", ".join(repr(name) for name in SAMPLERS)
+            raise UsageError(
+                f"sampler={self.sampler!r} is not one of {known}, nor hp.Grid(points=...) or a sampler object of "
+                f"Optuna's.{nearest(self.sampler, SAMPLERS)}"
+            )
 
     def _check_pruner(self) -> None:
         """Find a misspelt pruner before anything is read; objects are looked at when the study is run."""
