@@ -177,7 +177,8 @@ def reseeding(sampler: BaseSampler, study_seed: int) -> Callable[[int], BaseSamp
         for each in within(made):
             for state in vars(each).values():
                 if isinstance(state, LazyRandomState):
-                    state.rng.seed(_mixed(seed, state._rng))
+                    own = state._rng  # before `rng` is looked at, which makes one where there is none
+                    state.rng.seed(_mixed(seed, own))
         return made
 
     return make
