@@ -1,7 +1,7 @@
 """Histories with trials in every state, made by hand or grown by a sampler."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -65,15 +65,17 @@ def told(history: History, space: hp.Space, number: int, state: str) -> History:
     return history.with_trial(replace(new, **changes))
 
 
-def grown(sampler: Any, space: hp.Space, count: int, history: History | None = None) -> History:
-    """Let a sampler propose trials, each of which ends in the next of `STATES` before the next is asked for."""
+def grown(
+    sampler: Any, space: hp.Space, count: int, history: History | None = None, states: Sequence[str] = STATES
+) -> History:
+    """Let a sampler propose trials, each of which ends in the next of `states` before the next is asked for."""
     history = history or History()
     for _ in range(count):
         params = sampler.propose(history)
         if params is None:
             break
         number = len(history.trials)
-        history = told(asked(history, space, params), space, number, STATES[number % len(STATES)])
+        history = told(asked(history, space, params), space, number, states[number % len(states)])
     return history
 
 
