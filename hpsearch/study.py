@@ -24,7 +24,7 @@ from hpsearch.errors import (
     nearest,
 )
 from hpsearch.records import Trial, digest
-from hpsearch.space import Space
+from hpsearch.space import Grid, Space
 
 if TYPE_CHECKING:
     import optuna
@@ -338,7 +338,7 @@ class Study:
                     raise SpaceError(f"The space's {name} reaches a value that no run can have. {error}") from error
 
     def _check_sampler(self) -> None:
-        """Find a misspelt sampler before anything is read; objects are looked at when the study is run.
+        """Find a misspelt sampler, or a grid without end, before anything is read; Optuna's objects when it is run.
 
         A study that was loaded has in the place of an object what it said of itself.
         """
@@ -349,6 +349,8 @@ class Study:
                 f"sampler={self.sampler!r} is not one of {known}, nor hp.Grid(points=...) or a sampler object of "
                 f"Optuna's.{nearest(self.sampler, SAMPLERS)}"
             )
+        if self.sampler == "grid" or isinstance(self.sampler, Grid):
+            self.space.grid(self.sampler.points if isinstance(self.sampler, Grid) else None)
 
     def _check_pruner(self) -> None:
         """Find a misspelt pruner before anything is read; objects are looked at when the study is run."""

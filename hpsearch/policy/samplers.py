@@ -85,6 +85,11 @@ def resolve_sampler(sampler: str | Grid | BaseSampler, space: Space, objective: 
         return _of_object(sampler, space, objective, seed)
     if isinstance(sampler, Grid):
         return GridSampler(space, sampler.points, seed)
+    if sampler.startswith("<"):
+        raise UsageError(
+            f"The sampler of this study was an object, {sampler}, which is not kept with it. Give it again, "
+            "hp.load(..., sampler=...), or run the script that made it."
+        )
     if sampler not in SAMPLERS:
         raise UsageError(
             f"There is no sampler {sampler!r}.{nearest(str(sampler), SAMPLERS)} The samplers are "
