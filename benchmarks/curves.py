@@ -3,7 +3,8 @@
 The table has real fine-tunes, each trained on every fold to its end (`benchmarks.curves_recording` says which). A
 replay is a study with one worker: the real samplers, pruner, policy and History, but a proposal becomes the nearest
 recorded configuration that has not been tried, and training is looking up. Regret is the best value in the table less
-the best complete value so far; compute is counted in epochs of a fold.
+the best complete value so far; compute is counted in epochs of a fold. Each is measured with two objectives: macro F1,
+whose best configurations differ by less than its noise, and the log loss, which tells them apart.
 
     python -m benchmarks curves [--seeds 30] [--gp-seeds 30] [--trials 30] [--samplers random gp ...]
 
@@ -11,6 +12,7 @@ the best complete value so far; compute is counted in epochs of a fold.
 """
 
 import argparse
+import itertools
 import json
 import math
 import statistics
@@ -24,16 +26,18 @@ import numpy as np
 import optuna
 
 import hpsearch as hp
-from benchmarks.curves_recording import OBJECTIVE, RECORDED
+from benchmarks.curves_recording import RECORDED
 from benchmarks.measurements import machine, write_measurements
 from hpsearch.policy.optuna_sampler import OptunaSampler
 from hpsearch.policy.policy import Policy
 from hpsearch.policy.pruning import resolve_pruner
 from hpsearch.policy.samplers import Sampler, resolve_sampler
 from hpsearch.records import Evaluation, History, Origin, Run, Trial, TrialState
+from hpsearch.records.values import best_common_point
 
 WITHOUT_IMPUTATION = "gp without imputation"
 SAMPLERS = ("random", "qmc", "bayesian", "cmaes", "gp", WITHOUT_IMPUTATION)
+OBJECTIVES = ("f1_macro", "neg_log_loss")
 DEFAULT = {"learning_rate": 1.25e-4, "batch_size": 64, "epochs": 30, "weight_decay": 0.001, "freeze_layers": 0}
 """What the task recommends, the first trial of every study (see search_spaces/image-transfer.toml)."""
 
@@ -43,22 +47,36 @@ BUDGETS = (250, 500, 1000, 1500, 2000)
 
 @dataclass(frozen=True)
 class Table:
-    """The recorded fine-tunes."""
+    """The recorded fine-tunes.
+
+    Attributes:
+        space: What they were drawn from.
+        objective: What their values are of.
+        params: The parameters of each.
+        curves: Of each and each fold, the objective after every epoch.
+        losses: Likewise the validation loss.
+        values: The cross-validated value of each.
+    """
 
     space: hp.Space
+    objective: str
     params: Sequence[Mapping[str, Any]]
+    curves: Sequence[Sequence[Sequence[float]]]
+    losses: Sequence[Sequence[Sequence[float]]]
     values: Sequence[float]
-    folds: Sequence[Sequence[Mapping[str, Sequence[float]]]]
 
     @classmethod
-    def read(cls, path: Path) -> "Table":
+    def read(cls, path: Path, objective: str = "f1_macro") -> "Table":
         found = json.loads(path.read_text(encoding="utf-8"))
         rows = found["trials"]
+        losses = [[fold["loss"] for fold in row["folds"]] for row in rows]
+        if objective == "neg_log_loss":
+            curves = [[[-loss for loss in fold] for fold in folds] for folds in losses]
+        else:
+            curves = [[fold[objective] for fold in row["folds"]] for row in rows]
+        values = [best_common_point(folds, None)[1] for folds in curves]
         return cls(
-            hp.Space.from_json(found["space"]),
-            [row["params"] for row in rows],
-            [row["value"] for row in rows],
-            [row["folds"] for row in rows],
+            hp.Space.from_json(found["space"]), objective, [row["params"] for row in rows], curves, losses, values
         )
 
     def nearest(self, proposal: Mapping[str, Any], tried: set[int]) -> int:
@@ -96,7 +114,7 @@ class Replay:
     def __init__(self, table: Table, sampler: Sampler, pruner: str) -> None:
         self._table = table
         self._sampler = sampler
-        self._policy = Policy(OBJECTIVE, 1, None, resolve_pruner(pruner, table.space, OBJECTIVE))
+        self._policy = Policy(table.objective, 1, None, resolve_pruner(pruner, table.space, table.objective))
         self._history = History()
         self._tried: set[int] = set()
         self.best: list[float] = []
@@ -116,14 +134,15 @@ class Replay:
         """Train a configuration as one worker would: fold after fold, each evaluation decided on."""
         self._tried.add(index)
         config = self._table.space.config(self._table.params[index])
-        folds = self._table.folds[index]
-        runs = tuple(Run(f"{index}-{fold}", config, fold, 0, int(config["epochs"])) for fold in range(len(folds)))
+        curves, losses = self._table.curves[index], self._table.losses[index]
+        runs = tuple(Run(f"{index}-{fold}", config, fold, 0, int(config["epochs"])) for fold in range(len(curves)))
         origin = Origin.SAMPLER if number else Origin.DEFAULT
         params = self._table.params[index]
         self._history = self._history.with_trial(Trial(number, config, params, TrialState.RUNNING, origin, runs))
-        for run, curves in zip(runs, folds, strict=True):
-            for point, (score, loss) in enumerate(zip(curves[OBJECTIVE], curves["loss"], strict=True), 1):
-                found = Evaluation(run.key, point, float(point), 0.0, {OBJECTIVE: score, "loss": loss}, 0.0, point)
+        for run, scores, fold_losses in zip(runs, curves, losses, strict=True):
+            for point, (score, loss) in enumerate(zip(scores, fold_losses, strict=True), 1):
+                metrics = {self._table.objective: score, "loss": loss}
+                found = Evaluation(run.key, point, float(point), 0.0, metrics, 0.0, point)
                 self._history = self._history.with_evaluation(found)
                 if self._decided(number):
                     return
@@ -138,13 +157,15 @@ class Replay:
                 return after.state.is_finished
 
 
-def made(name: str, space: hp.Space, seed: int) -> Sampler:
+def made(name: str, table: Table, seed: int) -> Sampler:
     """Return a sampler by the name it has in the results."""
     if name == WITHOUT_IMPUTATION:
-        return OptunaSampler(
-            space, OBJECTIVE, seed, lambda ask: optuna.samplers.GPSampler(seed=ask, warn_independent_sampling=False)
-        )
-    return resolve_sampler(name, space, OBJECTIVE, seed)
+
+        def make(ask: int) -> optuna.samplers.BaseSampler:
+            return optuna.samplers.GPSampler(seed=ask, warn_independent_sampling=False)
+
+        return OptunaSampler(table.space, table.objective, seed, make)
+    return resolve_sampler(name, table.space, table.objective, seed)
 
 
 def at_budget(replay: Replay, budget: int) -> float:
@@ -204,7 +225,7 @@ def results(table: Table, replays: Mapping[str, Sequence[Replay]], trials: int) 
             found[name]["against random"] = {
                 mark: against(regrets[name][mark], regrets["random"][mark]) for mark in marks
             }
-    return found
+    return {"best": max(table.values), "median": statistics.median(table.values), "samplers": found}
 
 
 def show(found: Mapping[str, Any]) -> None:
@@ -229,28 +250,28 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--timeout", type=float, default=math.inf, help="seconds after which no further seed is begun")
     parser.add_argument("--table", type=Path, default=RECORDED)
     given = parser.parse_args(arguments)
-    table = Table.read(given.table)
-    replays: dict[str, list[Replay]] = {name: [] for name in given.samplers}
+    tables = [Table.read(given.table, objective) for objective in OBJECTIVES]
+    replays: dict[str, dict[str, list[Replay]]] = {each: {name: [] for name in given.samplers} for each in OBJECTIVES}
     began, written = time.monotonic(), {}
     for seed in range(given.seeds):
         if seed and time.monotonic() - began > given.timeout:
             break
-        for name in given.samplers:
-            if name.startswith("gp") and seed >= given.gp_seeds:
-                continue
-            replays[name].append(Replay(table, made(name, table.space, seed), given.pruner).run(given.trials))
+        for table, name in itertools.product(tables, given.samplers):
+            if not name.startswith("gp") or seed < given.gp_seeds:
+                replay = Replay(table, made(name, table, seed), given.pruner).run(given.trials)
+                replays[table.objective][name].append(replay)
         written = {
             "machine": machine(),
             "table": given.table.name,
-            "configurations": len(table.values),
-            "best value in the table": max(table.values),
-            "median value in the table": statistics.median(table.values),
+            "configurations": len(tables[0].values),
             "pruner": given.pruner,
             "trials": given.trials,
-            "samplers": results(table, replays, given.trials),
+            "objectives": {table.objective: results(table, replays[table.objective], given.trials) for table in tables},
         }
         write_measurements("curves", written)  # after each seed: what is stopped has measured as far as it came
-    show(written["samplers"])
+    for objective, found in written["objectives"].items():
+        print(f"\n{objective}, best in the table {found['best']:.4f}, median {found['median']:.4f}")
+        show(found["samplers"])
     return written
 
 

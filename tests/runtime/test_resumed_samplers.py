@@ -9,6 +9,8 @@ import pytest
 from toy_studies import known_of, toy_study
 
 import hpsearch as hp
+from hpsearch.policy.samplers import Sampler, resolve_sampler
+from hpsearch.records import History, TrialState
 from hpsearch.study import Study
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
@@ -58,3 +60,37 @@ def test_two_workers_try_what_one_would_with_samplers_that_do_not_look_at_result
         study(tmp_path / f"{name} of two", name, pruner="none").run(trials=5, devices=2, progress=False)
         one, two = known_of(tmp_path / name), known_of(tmp_path / f"{name} of two")
         assert {n: t["config"] for n, t in one["trials"].items()} == {n: t["config"] for n, t in two["trials"].items()}
+
+
+class Recording:
+    """A sampler that keeps what it was asked and what it said."""
+
+    def __init__(self, sampler: Sampler) -> None:
+        self.is_finite = sampler.is_finite
+        self.answers: list[tuple[History, Any]] = []
+        self._sampler = sampler
+
+    def propose(self, history: History) -> Any:
+        params = self._sampler.propose(history)
+        self.answers.append((history, params))
+        return params
+
+
+@pytest.mark.parametrize("name", ["bayesian", "cmaes"])
+def test_two_workers_try_what_a_new_sampler_would_propose_of_what_was_known_then(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Recording] = []
+
+    def recording(*arguments: Any) -> Recording:
+        made.append(Recording(resolve_sampler(*arguments)))
+        return made[-1]
+
+    monkeypatch.setattr("hpsearch.policy.samplers.resolve_sampler", recording)
+    running = study(tmp_path, name)
+    running.run(trials=TRIALS, devices=2, progress=False)
+    (answers,) = [each.answers for each in made]
+    assert len(answers) == TRIALS - 1  # the first is the literature default
+    for history, params in answers:
+        assert resolve_sampler(name, SPACE, running.objective.name, running.seed).propose(history) == params
+    assert any(trial.state is TrialState.RUNNING for history, _ in answers for trial in history.trials.values())
