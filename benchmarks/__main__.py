@@ -7,6 +7,7 @@ from collections.abc import Sequence
 BENCHMARKS = {
     "startup": "import hpsearch and hpsearch --help, in seconds",
     "coordinator": "the coordinator's time a segment at a thousand stored trials",
+    "curves": "samplers under pruning, replayed on recorded fine-tunes",
     "emotion": "a whole study on real tweets, against a frozen-feature probe; needs a model and data",
     "gpu_check": "what is promised on a GPU, checked on this machine's",
 }

@@ -35,9 +35,9 @@ _HOMES = {
 
 if TYPE_CHECKING:
     from hpsearch import errors as errors
-    from hpsearch.comparison import compare as compare
     from hpsearch.callbacks import MLflowCallback as MLflowCallback
     from hpsearch.callbacks import WandbCallback as WandbCallback
+    from hpsearch.comparison import compare as compare
     from hpsearch.data import Holdout as Holdout
     from hpsearch.errors import HpsearchError as HpsearchError
     from hpsearch.estimator import FineTuneSearchCV as FineTuneSearchCV

@@ -17,7 +17,6 @@ from hpsearch.arguments import check_callbacks, check_listed, check_no_class, ch
 from hpsearch.data.durable import writing
 from hpsearch.description import Description, difference, named
 from hpsearch.errors import (
-    HpsearchError,
     MetricError,
     NumericsError,
     SpaceError,
@@ -28,7 +27,7 @@ from hpsearch.errors import (
     nearest,
 )
 from hpsearch.records import Trial, digest
-from hpsearch.space import Space
+from hpsearch.space import Grid, Space
 
 if TYPE_CHECKING:
     import optuna
@@ -64,6 +63,9 @@ LONGEST_NAME = 200
 PRUNERS = ("asha", "hyperband", "median", "wilcoxon", "none")
 """The pruners known by name; what they are is resolved in `hpsearch.policy.pruning` when the study is run."""
 
+SAMPLERS = ("bayesian", "tpe", "random", "grid", "gp", "cmaes", "qmc")
+"""The samplers known by name: here too, for the policy that makes them imports Optuna."""
+
 Callback = Callable[["Study", Trial], None]
 """Called with the study and each trial that has ended, as Optuna's callbacks are; its `on_end`, if it has one, with the
 study alone when it is run no longer."""
@@ -79,7 +81,10 @@ class Study:
         name: The study's name; its folder is `folder/name`.
         task: What is fine-tuned, on which data.
         space: What is searched: a `Space`, the name of a shipped one ("bert"), or a path to a TOML file.
-        sampler: "bayesian" (TPE), "random", "grid", `Grid(points=...)`, or a sampler object of Optuna's.
+        sampler: "bayesian" (or "tpe": Tree-structured Parzen Estimator), "random", "grid" or `Grid(points=...)` (in an
+            order shuffled by the seed), "gp" (Gaussian process), "cmaes" (CMA-ES over the numeric parameters), "qmc"
+            (scrambled Sobol' points), or a sampler object of Optuna's. With each of them a resumed study tries what it
+            would have tried; with an object of a class that is not Optuna's own it may not, and a warning says so.
         cv: Number of folds, a `Holdout`, or a scikit-learn splitter.
         metric: The objective, greater is better: a scikit-learn scorer name or a callable.
         metrics: Further metrics recorded beside it.
@@ -164,6 +169,7 @@ class Study:
         self.was_interrupted = self._was_stopped = False
         self.choices = self._model_choices()
         self._check_space()
+        self._check_sampler()
         self._check_pruner()
 
     # ------------------------------------------------------------------ what a user calls
@@ -477,6 +483,21 @@ class Study:
                 f"The space has dropout up to {max(numbers)}, and the model has no dropout anywhere. Leave dropout "
                 "out of the space."
             )
+
+    def _check_sampler(self) -> None:
+        """Find a misspelt sampler, or a grid without end, before anything is read; Optuna's objects when it is run.
+
+        A study that was loaded has in the place of an object what it said of itself.
+        """
+        is_name = isinstance(self.sampler, str) and not set(self.sampler) & set("<(")
+        if is_name and self.sampler not in SAMPLERS:
+            known = ", ".join(repr(name) for name in SAMPLERS)
+            raise UsageError(
+                f"sampler={self.sampler!r} is not one of {known}, nor hp.Grid(points=...) or a sampler object of "
+                f"Optuna's.{nearest(self.sampler, SAMPLERS)}"
+            )
+        if self.sampler == "grid" or isinstance(self.sampler, Grid):
+            self.space.grid(self.sampler.points if isinstance(self.sampler, Grid) else None)
 
     def _check_pruner(self) -> None:
         """Find a misspelt pruner before anything is read; objects are looked at when the study is run."""

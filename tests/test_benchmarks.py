@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import measurements
+from benchmarks import curves, measurements
 from benchmarks.__main__ import BENCHMARKS, main
 
 ROOT = Path(__file__).parents[1]
@@ -43,6 +43,40 @@ def test_the_coordinators_time_is_measured_each_way(results: Path, capsys: pytes
         assert 0 < row["every segment"]["median"] <= row["every segment"]["p95"]
         assert row["evaluations a segment"] >= 1
     assert "bayesian  median" in capsys.readouterr().out
+
+
+def test_samplers_are_replayed_on_recorded_fine_tunes(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["curves", "--seeds", "3", "--trials", "12", "--samplers", "random", "qmc", "bayesian", "cmaes"])
+    found = json.loads((results / "curves.json").read_text())
+    assert found["configurations"] > 100
+    for of_objective in found["objectives"].values():
+        for name, row in of_objective["samplers"].items():
+            assert row["seeds"] == 3
+            regrets = [each["median"] for mark, each in row["regret"].items() if mark.endswith("trials")]
+            assert regrets == sorted(regrets, reverse=True)
+            assert 0.0 <= regrets[-1] < of_objective["best"] - of_objective["median"]
+            assert ("against random" in row) == (name != "random")
+    assert "median regret" in capsys.readouterr().out
+
+
+def test_a_replay_is_judged_by_the_real_policy_and_pays_for_what_it_trains() -> None:
+    table = curves.Table.read(curves.RECORDED)
+    whole = curves.Replay(table, curves.made("random", table, 0), "none").run(12)
+    pruned = curves.Replay(table, curves.made("random", table, 0), "median").run(12)
+    tried = [trial.params for trial in whole._history.trials.values()]
+    assert len({str(params) for params in tried}) == 12
+    values = dict(zip(map(str, table.params), table.values, strict=True))
+    assert [trial.value for trial in whole._history.trials.values()] == [values[str(params)] for params in tried]
+    assert whole.spent[-1] == sum(3 * params["epochs"] for params in tried)
+    assert pruned.spent[-1] < whole.spent[-1]
+    assert whole.best[-1] == max(values[str(params)] for params in tried)
+
+
+def test_the_nearest_recorded_configuration_is_itself_until_it_has_been_tried() -> None:
+    table = curves.Table.read(curves.RECORDED)
+    for index in (0, 7):
+        assert table.nearest(table.params[index], set()) == index
+        assert table.nearest(table.params[index], {index}) != index
 
 
 def test_the_startup_is_measured(results: Path) -> None:

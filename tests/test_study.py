@@ -363,7 +363,7 @@ def test_a_space_that_no_run_can_have(tmp_path: Path, space: Any, error: type, m
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"sampler": "gird"}, "There is no sampler 'gird'. Did you mean 'grid'"),
+        ({"sampler": "gird"}, "sampler='gird' is not one of .* Did you mean 'grid'"),
         ({"sampler": "grid", "space": hp.Space(learning_rate=hp.Float(1e-3, 1e-1), epochs=1)}, "learning_rate"),
         ({"pruner": "medain"}, "median"),
         ({"metric": "f1_makro"}, "f1_macro"),
@@ -472,6 +472,8 @@ def test_checkpoint_settings_outlive_the_script(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"sampler": "baysian"}, r"is not one of 'bayesian', .*hp\.Grid\(points=\.\.\.\).* Did you mean 'bayesian'"),
+        ({"sampler": "grid", "space": hp.Space(learning_rate=hp.Float(0.1, 0.2))}, "learning_rate: .* is continuous"),
         ({"pruner": "meridian"}, "pruner='meridian' is not one of .* Did you mean 'median'"),
         ({"early_stopping": "loss"}, "early_stopping='loss' must be a number of epochs"),
     ],

@@ -2,7 +2,9 @@
 
 Trials that are waiting or were pruned appear as PRUNED at their last step with their partial mean; those in flight
 as RUNNING; so a waiting trial neither repels TPE nor is frozen by it, and a resumed study asks what it would have
-asked. Diverged and out-of-memory trials are PRUNED without a report, which is how TPE learns to keep away.
+asked. Diverged and out-of-memory trials are PRUNED without a report, which is how TPE learns to keep away. A sampler
+that reads only complete trials is shown the waiting and pruned ones as COMPLETE, at the value that
+`hpsearch.policy.imputation` gives them.
 """
 
 import copy
@@ -20,6 +22,7 @@ from optuna.trial import TrialState as OptunaState
 
 from hpsearch.errors import SpaceError
 from hpsearch.policy.axis import reports_at_end
+from hpsearch.policy.imputation import imputed
 from hpsearch.records import History, Trial, TrialState
 from hpsearch.space import Alternatives, Categorical, Float, Int, Space
 
@@ -33,8 +36,8 @@ QMC_COUNTER = "qmc:"
 """How the attribute begins in which Optuna's QMCSampler counts its points, one attribute a search space."""
 
 
-def distribution(parameter: Float | Int | Categorical) -> BaseDistribution:
-    """Return Optuna's distribution for a parameter of ours."""
+def distribution(parameter: Float | Int | Categorical | Alternatives) -> BaseDistribution:
+    """Return Optuna's distribution for a parameter of ours; samplers see each of several alternatives alone."""
     match parameter:
         case Float():
             return FloatDistribution(parameter.low, parameter.high, log=parameter.log, step=parameter.step)
@@ -226,12 +229,24 @@ class Projection:
         self._reports = steps
         self._finished: dict[int, FrozenTrial] = {}
 
-    def study(self, history: History, sampler: optuna.samplers.BaseSampler | None = None) -> optuna.Study:
-        """Return an in-memory Optuna study of what has happened so far."""
-        known = self._finished
-        trials = [known.get(number) or self.trial(history, trial) for number, trial in history.trials.items()]
-        storage = ProjectedStorage(trials, self._name)
+    def study(
+        self, history: History, sampler: optuna.samplers.BaseSampler | None = None, *, imputes: bool = False
+    ) -> optuna.Study:
+        """Return an in-memory Optuna study of what has happened so far.
+
+        Args:
+            history: What has happened.
+            sampler: What the study is asked with.
+            imputes: Whether waiting and pruned trials shall be complete, at imputed values.
+        """
+        trials = self.trials(history)
+        storage = ProjectedStorage(imputed(trials) if imputes else trials, self._name)
         return optuna.Study(study_name=self._name, storage=storage, sampler=sampler)
+
+    def trials(self, history: History) -> list[FrozenTrial]:
+        """Return every trial as a sampler sees it, in the order of their numbers."""
+        known = self._finished
+        return [known.get(number) or self.trial(history, trial) for number, trial in history.trials.items()]
 
     def reporting(self, history: History, trial: Trial) -> FrozenTrial:
         """Return a trial as a pruner sees it that is asked about it: running, with every step that it has reached.
@@ -258,8 +273,8 @@ class Projection:
         match trial.state:
             case TrialState.COMPLETE if trial.value is not None and math.isfinite(trial.value):
                 return _frozen(trial.number, OptunaState.COMPLETE, params, found, steps, trial.value)
-            case TrialState.RUNNING:
-                return _frozen(trial.number, OptunaState.RUNNING, params, found, steps)
+            case TrialState.RUNNING | TrialState.WAITING if trial.state is TrialState.RUNNING or not steps:
+                return _frozen(trial.number, OptunaState.RUNNING, params, found, steps)  # nothing to judge it by yet
             case TrialState.PRUNED if trial.value is None:
                 return _frozen(trial.number, OptunaState.PRUNED, params, found, {})
             case TrialState.PRUNED | TrialState.WAITING:

@@ -331,7 +331,7 @@ IN_TRAINING = [
         body="from dataclasses import dataclass\n\nimport torch\nfrom toy_task import ToyLearner, ToyTask\n\n"
         "import hpsearch as hp\n\n\nclass Hungry(ToyLearner):\n    def logits(self, model, batch):\n"
         "        torch.empty(10**15)\n\n\n@dataclass(frozen=True, eq=False)\nclass HungryTask(ToyTask):\n"
-        '    def learner(self, prepared, split="train", config=None):\n        plain = super().learner(prepared, split)\n'
+        '    def learner(self, prepared, split="train"):\n        plain = super().learner(prepared, split)\n'
         "        return Hungry(self, plain._inputs, plain._targets)\n\n\n"
         'study = hp.Study("mine", HungryTask(), hp.Space(epochs=hp.Int(1, 2)), cv=2, pruner="none")\n',
         call="",

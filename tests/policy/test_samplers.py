@@ -1,144 +1,83 @@
-from collections.abc import Callable, Mapping
+"""Which sampler a study gets, and what each of them does that others do not."""
+
+import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import optuna
 import pytest
-from samples import trial
+from sampled_histories import asked, grown, told
+from sampled_histories import score as best_in_the_middle
 
 import hpsearch as hp
-from hpsearch.errors import UsageError
+from hpsearch import study
+from hpsearch.errors import SpaceError, UsageError
 from hpsearch.policy.samplers import SAMPLERS, resolve_sampler
-from hpsearch.records import Evaluation, History, Origin, TrialState
+from hpsearch.records import History, TrialState
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 
-SPACE = hp.Space(
-    learning_rate=hp.Float(1e-5, 1e-2, log=True, grid=[1e-5, 1e-4, 1e-3]),
-    batch_size=hp.Categorical([8, 16]),
-    epochs=hp.Int(1, 4, step=3),
-    decay_ratio=hp.Float(0.1, 0.5, grid=[0.1, 0.5]).when(batch_size=8),
-    warmup_ratio=0.1,
-)
 PLAIN = hp.Space(
     learning_rate=hp.Float(1e-5, 1e-2, log=True), batch_size=hp.Categorical([8, 16]), weight_decay=hp.Float(0.0, 0.3)
 )
-
-Make = Callable[[], Any]
-OBJECTS: Mapping[str, Make] = {
-    "TPE object": lambda: optuna.samplers.TPESampler(seed=1),
-    "QMC object": lambda: optuna.samplers.QMCSampler(seed=1, warn_independent_sampling=False),
-}
-EVERY: Mapping[str, Make] = {**{name: (lambda name=name: name) for name in ("grid", *SAMPLERS)}, **OBJECTS}
 
 
 def score(params: Mapping[str, Any]) -> float:
     return 1.0 - abs(params["learning_rate"] - 1e-3) * 100
 
 
-def asked(history: History, space: hp.Space, params: Mapping[str, Any], origin: Origin = Origin.SAMPLER) -> History:
-    number = len(history.trials)
-    new = trial(number, {"epochs": 2})
-    return history.with_trial(replace(new, config=space.config(params), params=dict(params), origin=origin))
-
-
-def told(history: History, number: int, state: TrialState = TrialState.COMPLETE) -> History:
-    new = history.trials[number]
-    value = score(new.params)
-    for point in range(history.point(new.runs[0]) + 1, 3):
-        found = Evaluation(new.runs[0].key, point, point / 2, 1.0, {"f1": value, "loss": 1.0}, 1e-3, point)
-        history = history.with_evaluation(found)
-    finished = {TrialState.COMPLETE: {"value": value}, TrialState.PRUNED: {"value": value, "point": 2}}
-    return history.with_trial(replace(new, state=state, **finished.get(state, {})))
-
-
-def searched(sampler, space: hp.Space, count: int, history: History | None = None) -> History:
-    history = history or History()
-    for _ in range(count):
-        params = sampler.propose(history)
-        if params is None:
-            break
-        history = asked(history, space, params)
-        number = len(history.trials) - 1
-        history = told(history, number, TrialState.PRUNED if number % 3 == 1 else TrialState.COMPLETE)
+def searched(sampler: Any, count: int) -> History:
+    """Let a sampler search, every third trial pruned."""
+    history = History()
+    for number in range(count):
+        history = asked(history, PLAIN, sampler.propose(history))
+        new = history.trials[number]
+        state = {"state": TrialState.COMPLETE, "value": score(new.params)}
+        if number % 3 == 1:
+            history, state = told(history, PLAIN, number, "pruned"), {}
+        history = history.with_trial(replace(history.trials[number], **state))
     return history
 
 
-@pytest.mark.parametrize("name", EVERY)
-def test_proposals_lie_in_the_space(name):
-    history = searched(resolve_sampler(EVERY[name](), SPACE, "f1", 0), SPACE, 25)
-    assert len(history.trials) == (18 if name == "grid" else 25)
-    for each in history.trials.values():
-        SPACE.validate(SPACE.config(each.params), "proposal")
-        assert ("decay_ratio" in each.params) == (each.params["batch_size"] == 8)
-
-
-@pytest.mark.parametrize("name", ["grid", *SAMPLERS])
-def test_a_sampler_made_anew_proposes_the_same(name):
-    history = searched(resolve_sampler(name, SPACE, "f1", 5), SPACE, 16)
-    for number, each in history.trials.items():
-        before = replace(history, trials={n: t for n, t in history.trials.items() if n < number})
-        assert resolve_sampler(name, SPACE, "f1", 5).propose(before) == each.params
-    other = resolve_sampler(name, SPACE, "f1", 6).propose(history)
-    assert (other == resolve_sampler(name, SPACE, "f1", 5).propose(history)) == (name == "grid")
-
-
-@pytest.mark.parametrize("name", ["bayesian", "random"])
-def test_what_a_proposal_is_does_not_depend_on_the_trials_that_were_projected_before(name):
-    warm = resolve_sampler(name, SPACE, "f1", 5)
-    history = searched(warm, SPACE, 20)
-    assert warm.propose(history) == resolve_sampler(name, SPACE, "f1", 5).propose(history)
-
-
-def test_the_grid_has_every_point_once_whatever_else_was_tried():
-    history = asked(History(), SPACE, {"learning_rate": 7e-5, "batch_size": 16, "epochs": 1}, Origin.ENQUEUED)
-    on_the_grid = {"learning_rate": 1e-4, "batch_size": 16, "epochs": 4}
-    history = asked(history, SPACE, on_the_grid, Origin.ENQUEUED)
-    sampler = resolve_sampler("grid", SPACE, "f1", 0)
-    assert sampler.is_finite
-    while (params := sampler.propose(history)) is not None:
-        history = asked(history, SPACE, params)  # none of them ends: as parallel asks see it
-    tried = [each.params for each in history.trials.values()]
-    points = list(SPACE.grid())
-    assert len(points) == 18
-    assert sorted(map(str, tried[1:])) == sorted(map(str, points))
-
-
-def test_a_grid_object_says_how_many_points():
-    space = hp.Space(learning_rate=hp.Float(1e-5, 1e-2, log=True))
-    history = searched(resolve_sampler(hp.Grid(points=4), space, "f1", 0), space, 99)
-    assert len(history.trials) == 4
-
-
-def test_the_bayesian_sampler_learns():
-    history = searched(resolve_sampler("bayesian", PLAIN, "f1", 3), PLAIN, 60)
+@pytest.mark.parametrize(("name", "count", "late"), [("bayesian", 60, 20), ("cmaes", 90, 20)])
+def test_it_learns(name: str, count: int, late: int) -> None:
+    history = searched(resolve_sampler(name, PLAIN, "f1", 3), count)
     scores = [score(each.params) for each in history.trials.values()]
-    assert sum(scores[40:]) / 20 > sum(scores[:10]) / 10
-    assert max(scores[40:]) > 0.98
+    assert sum(scores[-late:]) / late > sum(scores[:10]) / 10
+    assert max(scores[-late:]) > 0.97
 
 
-def test_the_bayesian_sampler_takes_a_waiting_trial_for_what_it_showed_and_not_for_one_in_flight():
+def test_a_gaussian_process_learns_from_few_trials() -> None:
+    space = hp.Space(learning_rate=hp.Float(1e-5, 1e-2, log=True))
+    history = grown(resolve_sampler("random", space, "f1", 1), space, 14)
+    learnt = grown(resolve_sampler("gp", space, "f1", 0), space, 3, history)
+    values = [best_in_the_middle(space, each.params) for each in learnt.trials.values()]
+    assert max(values[14:]) > max(0.97, *values[:14])
+
+
+def test_the_bayesian_sampler_takes_a_waiting_trial_for_what_it_showed_and_not_for_one_in_flight() -> None:
     """It counts by its partial mean, as a pruned trial does; one in flight counts as bad wherever it is."""
-    history, random = History(), resolve_sampler("random", PLAIN, "f1", 3)
-    for number in range(20):
-        history = told(asked(history, PLAIN, random.propose(history)), number, TrialState.PRUNED)
+    history = grown(resolve_sampler("random", PLAIN, "f1", 3), PLAIN, 20)
     numbers = range(20, 28)
     for number in numbers:
         params = {"learning_rate": 1e-3 * (1 + 0.01 * number), "batch_size": 8, "weight_decay": 0.1}
-        history = told(asked(history, PLAIN, params), number, TrialState.RUNNING)
+        history = told(asked(history, PLAIN, params), PLAIN, number, "waiting")
     proposed = {}
-    for state in (TrialState.RUNNING, TrialState.WAITING, TrialState.PRUNED):
+    for state in ("running", "waiting", "pruned"):
         shown = history
         for number in numbers:
-            shown = told(shown, number, state)
+            trial = replace(shown.trials[number], state=TrialState.RUNNING)
+            shown = told(shown.with_trial(trial), PLAIN, number, state) if state == "pruned" else shown
+            shown = shown.with_trial(trial) if state == "running" else shown
         proposed[state] = [resolve_sampler("bayesian", PLAIN, "f1", seed).propose(shown) for seed in range(20)]
-    assert proposed[TrialState.WAITING] == proposed[TrialState.PRUNED]
-    assert proposed[TrialState.WAITING] != proposed[TrialState.RUNNING]
+    assert proposed["waiting"] == proposed["pruned"]
+    assert proposed["waiting"] != proposed["running"]
 
 
 @pytest.mark.parametrize("qmc_type", ["sobol", "halton"])
-def test_quasi_random_points_are_those_of_plain_optuna(qmc_type):
-    def made():
+def test_the_points_of_a_quasi_random_object_are_those_of_plain_optuna(qmc_type: str) -> None:
+    def made() -> optuna.samplers.QMCSampler:
         return optuna.samplers.QMCSampler(qmc_type=qmc_type, scramble=True, seed=2)
 
     plain = optuna.create_study(sampler=made(), direction="maximize")
@@ -152,33 +91,97 @@ def test_quasi_random_points_are_those_of_plain_optuna(qmc_type):
         }
         expected.append(params)
         plain.tell(new, score(params))
-    history = searched(resolve_sampler(made(), PLAIN, "f1", 0), PLAIN, 60)
-    found = [each.params for each in history.trials.values()]
+    found = [each.params for each in searched(resolve_sampler(made(), PLAIN, "f1", 0), 60).trials.values()]
     assert found[1:] == expected[1:]
     assert len({str(params) for params in found}) == 60
-    resumed = searched(resolve_sampler(made(), PLAIN, "f1", 0), PLAIN, 30, replace(
-        history, trials={n: t for n, t in history.trials.items() if n < 30}
-    ))  # fmt: skip
-    assert [each.params for each in resumed.trials.values()][1:] == expected[1:]
 
 
 @pytest.mark.parametrize(
     ("sampler", "instead"),
     [
-        (lambda: optuna.samplers.CmaEsSampler(), "sampler='bayesian'"),
-        (lambda: optuna.samplers.NSGAIISampler(), "GPSampler"),
-        (lambda: optuna.samplers.NSGAIIISampler(), "GPSampler"),
+        (lambda: optuna.samplers.CmaEsSampler(), "sampler='cmaes'"),
+        (lambda: optuna.samplers.NSGAIISampler(), "sampler='gp'"),
+        (lambda: optuna.samplers.NSGAIIISampler(), "sampler='bayesian'"),
         (lambda: optuna.samplers.GridSampler({"learning_rate": [1e-3]}), "hp.Grid"),
         (lambda: optuna.samplers.BruteForceSampler(), "sampler='grid'"),
-        (lambda: optuna.samplers.PartialFixedSampler({}, optuna.samplers.CmaEsSampler()), "sampler='bayesian'"),
+        (lambda: optuna.samplers.PartialFixedSampler({}, optuna.samplers.CmaEsSampler()), "sampler='cmaes'"),
+        (lambda: optuna.samplers.QMCSampler(independent_sampler=optuna.samplers.NSGAIISampler()), "sampler='gp'"),
     ],
 )
-def test_samplers_that_would_start_anew_at_every_proposal_are_refused(sampler, instead):
+def test_samplers_that_would_start_anew_at_every_proposal_are_refused(sampler: Any, instead: str) -> None:
     with pytest.raises(UsageError, match="cannot be used here") as caught:
         resolve_sampler(sampler(), PLAIN, "f1", 0)
     assert instead in str(caught.value)
 
 
-def test_an_unknown_name_is_answered_with_the_nearest():
-    with pytest.raises(UsageError, match="bayesian"):
+@pytest.mark.filterwarnings("ignore:.*constraints_func:FutureWarning")
+def test_constraints_that_only_optunas_loop_would_call_are_refused() -> None:
+    sampler = optuna.samplers.TPESampler(constraints_func=lambda _: [0.0])
+    with pytest.raises(UsageError, match="constraints_func, which only Optuna's own loop calls"):
+        resolve_sampler(sampler, PLAIN, "f1", 0)
+
+
+def test_what_a_partly_fixed_sampler_fixes_stays_fixed() -> None:
+    fixed = optuna.samplers.PartialFixedSampler({"weight_decay": 0.1}, optuna.samplers.TPESampler(seed=1))
+    history = searched(resolve_sampler(fixed, PLAIN, "f1", 0), 15)
+    assert {each.params["weight_decay"] for each in history.trials.values()} == {0.1}
+    assert len({each.params["learning_rate"] for each in history.trials.values()}) == 15
+
+
+@pytest.mark.parametrize(
+    ("fixed", "message"),
+    [({"weight_decoy": 0.1}, "Did you mean 'weight_decay'"), ({"weight_decay": 0.9}, r"0\.9, which is not in Float")],
+)
+def test_what_a_partly_fixed_sampler_fixes_lies_in_the_space(fixed: dict[str, Any], message: str) -> None:
+    sampler = optuna.samplers.PartialFixedSampler(fixed, optuna.samplers.TPESampler(seed=1))
+    with pytest.raises(UsageError, match=message):
+        resolve_sampler(sampler, PLAIN, "f1", 0)
+
+
+class Remembering(optuna.samplers.RandomSampler):
+    """A sampler of the user's own, which does what no replay would know of."""
+
+    def __init__(self) -> None:
+        super().__init__(seed=0)
+        self.asked = 0
+
+    def sample_independent(self, study: Any, trial: Any, param_name: str, param_distribution: Any) -> Any:
+        self.asked += 1
+        return super().sample_independent(study, trial, param_name, param_distribution)
+
+
+def test_a_sampler_of_the_users_own_class_is_asked_itself_and_a_warning_says_what_that_means(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.WARNING, "hpsearch")
+    sampler = Remembering()
+    history = searched(resolve_sampler(sampler, PLAIN, "f1", 0), 4)
+    assert sampler.asked == 4 * 3
+    assert len({str(each.params) for each in history.trials.values()}) == 4
+    assert [record.getMessage() for record in caplog.records] == [
+        "The sampler Remembering is not one of Optuna's own, so its random state and what it remembers are not kept "
+        "with the study: with it, a resumed study may try other configurations than one that was never stopped. Every "
+        "trial that is recorded stays as it is."
+    ]
+
+
+def test_optunas_own_are_taken_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "hpsearch")
+    for sampler in (optuna.samplers.TPESampler(), optuna.samplers.GPSampler(seed=1)):
+        resolve_sampler(sampler, PLAIN, "f1", 0)
+    assert not caplog.records
+
+
+def test_an_unknown_name_is_answered_with_the_nearest_and_with_all() -> None:
+    with pytest.raises(UsageError, match="Did you mean 'bayesian'") as caught:
         resolve_sampler("baysian", PLAIN, "f1", 0)
+    assert "bayesian, tpe, random, grid, gp, cmaes, qmc, hp.Grid(points=...)" in str(caught.value)
+
+
+def test_a_grid_over_a_range_needs_points() -> None:
+    with pytest.raises(SpaceError, match="learning_rate"):
+        resolve_sampler("grid", PLAIN, "f1", 0)
+
+
+def test_the_study_knows_the_same_names() -> None:
+    assert tuple(SAMPLERS) == study.SAMPLERS

@@ -1,0 +1,191 @@
+"""Optuna's samplers, asked anew for every proposal on a study made from History."""
+
+import copy
+import hashlib
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.samplers._lazy_random_state import LazyRandomState
+from optuna.trial import FrozenTrial
+
+from hpsearch.policy.projection import Projection, distribution
+from hpsearch.records import History, Origin, ask_seed, digest
+from hpsearch.space import Categorical, Float, Int, Space
+
+LARGEST_GIVEN_SEED = 2**32 - 1
+"""NumPy takes no larger seed; the one that a QMCSampler draws for itself is larger but once in four billion times."""
+
+SCRAMBLE = -1
+"""The trial number whose seed a study's quasi-random sequence is scrambled with."""
+
+
+class OptunaSampler:
+    """One of Optuna's samplers, made anew for every proposal and seeded by (study seed, trial number).
+
+    Args:
+        space: What is searched.
+        objective: Name of the objective among the metrics.
+        seed: The study's seed.
+        make: Makes the sampler from a seed. One that hands back one and the same object, as for a user's own class,
+            makes proposals that depend on what the object remembers.
+        imputes: Whether the sampler reads only complete trials, so that waiting and pruned ones have to be shown to
+            it as complete; see `hpsearch.policy.imputation`.
+    """
+
+    is_finite = False
+
+    def __init__(
+        self, space: Space, objective: str, seed: int, make: Callable[[int], BaseSampler], *, imputes: bool = False
+    ) -> None:
+        self._space = space
+        self._seed = seed
+        self._make = make
+        self._imputes = imputes
+        self._projection = Projection(space, objective)
+
+    def propose(self, history: History) -> Mapping[str, Any] | None:
+        number = 1 + max(history.trials, default=-1)
+        with warnings.catch_warnings(), _one_thread() if self._imputes else nullcontext():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            sampler = self._make(ask_seed(self._seed, number))
+            study = self._projection.study(history, sampler, imputes=self._imputes)
+            return suggest(study.ask(), self._space)
+
+
+class QuasiRandomSampler:
+    """The points of one scrambled Sobol' sequence, each of the sampler's trials taking the next.
+
+    The scramble is the study's seed, the same in every proposal. A point's index is how many trials the sampler has
+    proposed so far: none is skipped for a default or an enqueued configuration, for a sequence that lacks its first
+    point is no longer balanced (Owen 2020, "On dropping the first Sobol' point"). Every parameter has a coordinate of
+    its own, a conditional one too, which is left unused where the parameter does not exist. Optuna's own sampler
+    draws the first trial and whatever its space lacks at random.
+
+    Args:
+        space: What is searched.
+        seed: The study's seed.
+    """
+
+    is_finite = False
+
+    def __init__(self, space: Space, seed: int) -> None:
+        self._space = space
+        self._seed = seed
+
+    def propose(self, history: History) -> Mapping[str, Any] | None:
+        index = sum(trial.origin is Origin.SAMPLER for trial in history.trials.values())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            sampler = _SobolPoint(self._space, ask_seed(self._seed, SCRAMBLE), index)
+            study = Projection(self._space, "").study(History(), sampler)
+            return suggest(study.ask(), self._space)
+
+
+class _SobolPoint(optuna.samplers.QMCSampler):
+    """One point of a scrambled Sobol' sequence."""
+
+    def __init__(self, space: Space, seed: int, index: int) -> None:
+        super().__init__(qmc_type="sobol", scramble=True, seed=seed)
+        self._space = space
+        self._index = index
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return {name: distribution(parameter) for name, parameter in self._space.parameters.items()}
+
+    def _find_sample_id(self, study: optuna.Study, search_space: dict[str, BaseDistribution]) -> int:
+        return self._index
+
+
+def suggest(trial: optuna.Trial, space: Space) -> dict[str, Any]:
+    """Draw the active parameters in order: parents first, so that a condition is known before what hangs on it."""
+    params: dict[str, Any] = {}
+    for name, parameter in space.parameters.items():
+        if not space.is_active(name, {**space.fixed, **params}):
+            continue
+        match parameter:
+            case Categorical():
+                params[name] = trial.suggest_categorical(name, parameter.choices)
+            case Int():
+                params[name] = trial.suggest_int(
+                    name, parameter.low, parameter.high, step=parameter.step, log=parameter.log
+                )
+            case Float():
+                params[name] = trial.suggest_float(
+                    name, parameter.low, parameter.high, step=parameter.step, log=parameter.log
+                )
+    return params
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Have torch compute with one thread: a Gaussian process over some hundred trials is faster so, and its last bits
+    do not depend on how many cores there are."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+# A user's sampler objects.
+
+
+def within(sampler: BaseSampler) -> Iterator[BaseSampler]:
+    """Yield a sampler and those that it asks in its turn."""
+    yield sampler
+    for value in vars(sampler).values():
+        if isinstance(value, BaseSampler):
+            yield from within(value)
+
+
+def is_replayable(sampler: BaseSampler) -> bool:
+    """Return whether what a sampler proposes can be worked out anew: whether it is Optuna's own, all through.
+
+    Optuna's own keep nothing from proposal to proposal but random states and caches. A class of the user's may.
+    """
+    return all(type(each).__module__.startswith("optuna.samplers") for each in within(sampler))
+
+
+def reads_complete_trials_only(sampler: BaseSampler) -> bool:
+    """Return whether a sampler is a Gaussian process, or asks one."""
+    return any(isinstance(each, optuna.samplers.GPSampler) for each in within(sampler))
+
+
+def reseeding(sampler: BaseSampler, study_seed: int) -> Callable[[int], BaseSampler]:
+    """Return what makes copies of a sampler as it is now, reseeded: the object itself is never asked.
+
+    The seed of a copy comes from the seed it is asked with and from the sampler's own random state, so that samplers
+    made with other seeds propose otherwise. One made without a seed has only the former, and is replayable too. A
+    quasi-random sampler's scramble is left as it is; one without a seed gets the study's.
+    """
+    pristine = copy.deepcopy(sampler)
+    for each in within(pristine):
+        if isinstance(each, optuna.samplers.QMCSampler) and each._seed > LARGEST_GIVEN_SEED:
+            each._seed = ask_seed(study_seed, SCRAMBLE)
+
+    def make(seed: int) -> BaseSampler:
+        made = copy.deepcopy(pristine)
+        for each in within(made):
+            for state in vars(each).values():
+                if isinstance(state, LazyRandomState):
+                    own = state._rng  # before `rng` is looked at, which makes one where there is none
+                    state.rng.seed(_mixed(seed, own))
+        return made
+
+    return make
+
+
+def _mixed(seed: int, own: np.random.RandomState | None) -> int:
+    if own is None:
+        return seed
+    words: np.ndarray[Any, Any] = own.get_state(legacy=False)["state"]["key"]
+    return int(digest([seed, hashlib.sha256(words.tobytes()).hexdigest()])[:8], 16)
