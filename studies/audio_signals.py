@@ -70,13 +70,22 @@ def study(rows: int = 240, folder: str | Path = "runs", seed: int = 0) -> hp.Stu
     """Return the study."""
     task = hp.CustomTask(
         SoundNet, train=synthesised(rows, seed), test=synthesised(2 * rows, seed + 1),
-        literature_default={"epochs": 12, "learning_rate": 3e-3, "batch_size": 16},
+        literature_default={"epochs": 20, "learning_rate": 3e-3, "batch_size": 16},
     )  # fmt: skip
     space = hp.Space(
         learning_rate=hp.Float(1e-3, 3e-2, log=True), width=hp.Int(8, 24, step=8), depth=hp.Int(2, 4),
-        kernel=hp.Categorical([5, 9, 17]), epochs=12, batch_size=16,
+        kernel=hp.Categorical([5, 9, 17]), epochs=20, batch_size=16,
     )  # fmt: skip
-    return hp.Study("audio-signals", task, space, cv=3, metric="accuracy", evaluations_per_epoch=1, folder=folder)
+    return hp.Study(
+        "audio-signals",
+        task,
+        space,
+        cv=3,
+        metric="accuracy",
+        evaluations_per_epoch=1,
+        early_stopping=5.0,
+        folder=folder,
+    )
 
 
 def baseline(rows: int, seed: int = 0) -> float:

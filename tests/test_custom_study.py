@@ -26,7 +26,10 @@ def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def made(folder: Path, task: hp.CustomTask | None = None, **settings: object) -> hp.Study:
-    task = task or hp.CustomTask(Images, train=Items(*images(30)), test=images(12, seed=1), loss=focal)
+    default = {"width": 3, "learning_rate": 3e-3}
+    task = task or hp.CustomTask(
+        Images, train=Items(*images(30)), test=images(12, seed=1), loss=focal, literature_default=default
+    )
     given = {"space": SPACE, "sampler": "random", "cv": 2, "pruner": "none", "metric": "accuracy", **settings}
     return hp.Study("custom", task, folder=folder, precision="fp32", **given)
 
