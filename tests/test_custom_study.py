@@ -127,7 +127,6 @@ def test_a_model_that_cannot_be_made_ends_its_trial_and_says_why(tmp_path: Path)
     space = hp.Space(width=hp.Categorical([2, 4, 3]), epochs=1, batch_size=8)
     result = run(made(tmp_path, hp.CustomTask(model, train=images(30)), space=space, sampler="grid"), 3)
     failed = [number for number, trial in result.history.trials.items() if trial.config["width"] == 4]
-    states = result.table().set_index("trial")["state"] if "trial" in result.table() else result.table()["state"]
-    assert [states[number] for number in failed] == ["failed"]
+    assert [result.history.trials[number].state.value for number in failed] == ["fail"]
     log = next((tmp_path / "custom" / "logs").glob("*.log")).read_text()
     assert "model(width=4) raises ValueError: four is no width" in log
