@@ -105,7 +105,7 @@ def test_the_default_comes_first_then_what_was_enqueued_then_the_sampler(tmp_pat
         (Origin.DEFAULT, 1e-2, 8, 2),
         (Origin.ENQUEUED, 0.05, 16, 1),
         (Origin.ENQUEUED, 0.002, 16, 1),
-        (Origin.SAMPLER, 1e-3, 8, 1),
+        (Origin.SAMPLER, 1e-2, 16, 1),  # the first of the shuffled grid
     ]
     assert {trial.config["warmup_ratio"] for trial in study.result.history.trials.values()} == {0.1}
 
