@@ -2,7 +2,6 @@
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -184,7 +183,7 @@ class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
         self.best_config_ = dict(best.config)
         self._metric = self.study_.objective
         self._task, self._prepared = self._chosen(best.config)
-        self._numerics = replace(self.study_.stored_numerics(), precision="fp32")
+        self.classes_ = np.asarray(self._prepared.classes, dtype=self.classes_.dtype)  # in the order of the outputs
         if self.refit:
             self.best_model_ = result.refit().model.cpu()
 
@@ -202,7 +201,8 @@ class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
     @available_if(_was_refit)
     def predict(self, X: Any) -> np.ndarray:  # noqa: N803
         """Return the likeliest label of each row, shape (rows,)."""
-        found: np.ndarray = self.classes_[self.predict_proba(X).argmax(axis=1)]
+        likeliest = self.predict_proba(X).argmax(axis=1)
+        found: np.ndarray = self.classes_[likeliest]
         return found
 
     @available_if(_was_refit)
@@ -212,11 +212,12 @@ class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
 
         from hpsearch.metrics import probabilities
         from hpsearch.runtime.refit import honoured
+        from hpsearch.training.numerics import detect_environment, resolve_numerics
         from hpsearch.training.prediction import predict
 
         check_is_fitted(self, "best_model_")
-        rows = self._rows(X, reset=False)
-        numerics, device = replace(self._numerics, device_type="cpu"), torch.device("cpu")
+        rows, device = self._rows(X, reset=False), torch.device("cpu")
+        numerics = resolve_numerics(detect_environment(device), precision="fp32", attention=self._prepared.attention)
         with tempfile.TemporaryDirectory(prefix="hpsearch-") as scratch, honoured(numerics, device):
             prepared = self._inputs.prepared(self._task, self._prepared, rows, Path(scratch))
             learner = self._task.learner(prepared, "test", self._task.complete(self.best_config_))
