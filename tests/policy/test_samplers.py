@@ -50,10 +50,11 @@ def test_it_learns(name: str, count: int, late: int) -> None:
 
 def test_a_gaussian_process_learns_from_few_trials() -> None:
     space = hp.Space(learning_rate=hp.Float(1e-5, 1e-2, log=True))
-    history = grown(resolve_sampler("random", space, "f1", 1), space, 14)
-    learnt = grown(resolve_sampler("gp", space, "f1", 0), space, 3, history)
+    states = ("complete", "complete", "pruned")
+    history = grown(resolve_sampler("random", space, "f1", 1), space, 14, states=states)
+    learnt = grown(resolve_sampler("gp", space, "f1", 0), space, 2, history, states)
     values = [best_in_the_middle(space, each.params) for each in learnt.trials.values()]
-    assert max(values[14:]) > max(0.97, *values[:14])
+    assert min(values[14:]) > 0.9  # each would be so by chance once in ten times
 
 
 def test_the_bayesian_sampler_takes_a_waiting_trial_for_what_it_showed_and_not_for_one_in_flight() -> None:
