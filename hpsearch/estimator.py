@@ -1,6 +1,8 @@
 """A search as a scikit-learn classifier, for those who think in `GridSearchCV`."""
 
+import shutil
 import tempfile
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -18,7 +20,7 @@ from hpsearch.study import Study
 if TYPE_CHECKING:
     from hpsearch.result import Result
 
-_OF_THIS_PROCESS = ("study_", "result_", "_place")
+_OF_THIS_PROCESS = ("study_", "result_", "_removal")
 """Attributes that a pickle leaves out: files and databases that another process may not have."""
 
 
@@ -121,7 +123,7 @@ class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
             groups: Groups, shape (rows,): rows of one are never on both sides of a fold.
         """
         rows, targets = self._checked(X, y)
-        place = self._place = tempfile.TemporaryDirectory(prefix="hpsearch-")  # goes with the estimator
+        folder = self._temporary_folder() if self.folder is None else self.folder
         self._inputs = inputs_of(rows, self.model, dict(self.task_options or {}))
         task = self._inputs.task(rows, targets, None if groups is None else np.asarray(groups))
         seed = 0 if self.random_state is None else int(check_random_state(self.random_state).randint(2**31 - 1))
@@ -136,13 +138,22 @@ class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
             pruner=self.pruner,
             early_stopping=self.early_stopping,
             seed=seed,
-            folder=self.folder or place.name,
+            folder=folder,
         )
         self.result_ = self.study_.run(
             self.n_iter, timeout=self.timeout, devices=self.devices, progress=bool(self.verbose)
         )
         self._keep(self.result_)
         return self
+
+    def _temporary_folder(self) -> str:
+        """Return a new folder that is removed with the estimator, or when it is fitted again."""
+        earlier: weakref.finalize[Any, Self] | None = getattr(self, "_removal", None)
+        if earlier is not None:
+            earlier()
+        folder = tempfile.mkdtemp(prefix="hpsearch-")
+        self._removal = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        return folder
 
     def _checked(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:  # noqa: N803
         rows = self._rows(X, y, reset=True)
@@ -155,7 +166,7 @@ class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
         self.classes_ = np.unique(targets)
         if len(self.classes_) < 2:
             raise UsageError(
-                f"y has one class only, {self.classes_[0]!r}: a classifier needs at least two to tell apart."
+                f"y has one class only, {self.classes_.tolist()[0]!r}: a classifier needs at least two to tell apart."
             )
         return rows, targets
 

@@ -500,8 +500,12 @@ class Study:
             self.space.grid(self.sampler.points if isinstance(self.sampler, Grid) else None)
 
     def _check_pruner(self) -> None:
-        """Find a misspelt pruner before anything is read; objects are looked at when the study is run."""
-        if isinstance(self.pruner, str) and self.pruner not in PRUNERS:
+        """Find a misspelt pruner before anything is read; objects are looked at when the study is run.
+
+        A study that was loaded has in the place of an object what it said of itself.
+        """
+        is_name = isinstance(self.pruner, str) and not set(self.pruner) & set("<(")
+        if is_name and self.pruner not in PRUNERS:
             known = ", ".join(repr(name) for name in PRUNERS)
             raise UsageError(
                 f"pruner={self.pruner!r} is not one of {known}, nor hp.SuccessiveHalving(...) or a pruner of Optuna's."

@@ -145,6 +145,17 @@ def test_a_sampler_object_is_given_again(tmp_path: Path) -> None:
     assert len(run(hp.load("toy", folder=tmp_path, sampler="random"), 2).history.trials) == 2
 
 
+def test_a_pruner_object_is_given_again(tmp_path: Path) -> None:
+    import optuna
+
+    run(made(tmp_path, pruner=optuna.pruners.MedianPruner()), 1)
+    found = hp.load("toy", folder=tmp_path)
+    assert len(found.result.history.trials) == 1  # reading needs none
+    with pytest.raises(UsageError, match="<MedianPruner>"):
+        run(found, 2)
+    assert len(run(hp.load("toy", folder=tmp_path, pruner="none"), 2).history.trials) == 2
+
+
 def test_a_study_of_names_alone_does_not_need_its_script(tmp_path: Path) -> None:
     run(made(tmp_path, sampler=hp.Grid(points=2)), 1)
     assert not read("toy", folder=tmp_path).description.needs_its_script

@@ -100,6 +100,11 @@ def resolve_pruner(
                 n_startup_trials=MEDIAN_STARTUP_TRIALS, n_warmup_steps=MEDIAN_FIRST_STEP
             )
             return OptunaPruning(median, space, objective, "median")
+    if isinstance(pruner, str) and pruner.startswith("<"):
+        raise UsageError(
+            f"The pruner of this study was an object, {pruner}, which is not kept with it. Give it again, "
+            "hp.load(..., pruner=...), or run the script that made it."
+        )
     raise UsageError(
         f"There is no pruner {pruner!r}.{nearest(str(pruner), PRUNERS)} The pruners are {', '.join(PRUNERS)}, "
         "hp.SuccessiveHalving(...), or any pruner object of Optuna's."

@@ -262,3 +262,8 @@ def test_the_reason_says_where_and_by_what():
 def test_an_unknown_name_is_answered_with_the_nearest():
     with pytest.raises(UsageError, match="median"):
         resolve_pruner("medain", SPACE, "f1", FOLDS)
+
+
+def test_an_object_of_a_loaded_study_has_to_be_given_again():
+    with pytest.raises(UsageError, match=r"was an object, <MedianPruner>.*hp\.load\(\.\.\., pruner=\.\.\.\)"):
+        resolve_pruner("<MedianPruner>", SPACE, "f1", FOLDS)
