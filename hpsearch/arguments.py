@@ -1,12 +1,19 @@
 """What a study is given, checked before anything is read: each error names the argument, its value and what to do."""
 
 import pickle
+import re
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import MetricError, TaskError, UsageError
 
+if TYPE_CHECKING:
+    from hpsearch.policy.early_stopping import EarlyStopping
+
 PRECISIONS = ("auto", "fp32", "bf16")
+
+LONGEST_NAME = 200
+"""Bytes of a study's name: file systems take 255, and some of its files are called by more than its name."""
 
 
 def check_task(task: Any) -> None:
@@ -70,3 +77,55 @@ def check_travels(metric: Any, name: str) -> None:
             f"{' '.join(str(error).split())}. It uses what lives in one process only (a lock, an open file, a "
             "connection): make that inside the function, or run with devices='inline'."
         ) from error
+
+
+def check_name(name: str) -> None:
+    """Raise UsageError unless a folder can be called so."""
+    safe = isinstance(name, str) and name and not name.startswith(".") and not set(name) & set('/\\:*?"<>|\0')
+    if not safe:
+        raise UsageError(f"A study's name is also its folder's name: {name!r} is none. Use letters, digits, - and _.")
+    if len(name.encode()) > LONGEST_NAME:
+        raise UsageError(
+            f"The study's name {name[:20]!r}... has {len(name)} characters, and its folder's name can have at most "
+            f"{LONGEST_NAME} bytes. Use a shorter one."
+        )
+
+
+def check_whole(name: str, value: Any, least: int) -> None:
+    """Raise UsageError unless this is a whole number of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise UsageError(f"{name}={value!r} must be a whole number of at least {least}.")
+
+
+def early_stopping_of(value: "float | EarlyStopping | None") -> "EarlyStopping | None":
+    """Return the early-stopping rule that a study was given: its patience in epochs, the rule itself, or None."""
+    from hpsearch.policy.early_stopping import EarlyStopping
+
+    if value is None or isinstance(value, EarlyStopping):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UsageError(
+            f"early_stopping={value!r} must be a number of epochs without improvement, an EarlyStopping, or None."
+        )
+    return EarlyStopping(float(value))
+
+
+def parse_duration(text: float | str | None) -> float | None:
+    """Return seconds from a number or from text like "2h", "90m" or "1h30m".
+
+    Raises:
+        UsageError: The text is not understood, or not positive.
+    """
+    if text is None:
+        return None
+    if isinstance(text, bool) or not isinstance(text, str | int | float):
+        raise UsageError(f"timeout={text!r} is not a duration; give seconds, or text like '2h', '90m' or '30s'.")
+    if isinstance(text, str):
+        match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", text.strip())
+        parts = match.groups() if match and text.strip() else None
+        seconds = sum(float(p or 0) * s for p, s in zip(parts, (3600, 60, 1), strict=True)) if parts else 0.0
+    else:
+        seconds = float(text)
+    if not seconds > 0:
+        raise UsageError(f"timeout={text!r} is not a duration; give seconds, or text like '2h', '90m' or '30s'.")
+    return seconds

@@ -74,7 +74,7 @@ def _disk() -> Finding:
 
 
 def _cache() -> Finding:
-    from hpsearch.study import cache_folder
+    from hpsearch.places import cache_folder
 
     folder = cache_folder()
     try:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from hpsearch.description import RESTORED, Description, import_callable
 from hpsearch.errors import DataError, StoreError, StudyNotFoundError, UsageError, nearest
+from hpsearch.places import DATABASE_FILE, DESCRIPTION_FILE, FOLDS_FILE, lost_database
 from hpsearch.records import History
 from hpsearch.space import Space
-from hpsearch.study import DATABASE_FILE, DESCRIPTION_FILE, FOLDS_FILE, Study, lost_database
+from hpsearch.study import Study
 
 if TYPE_CHECKING:
     from hpsearch.records.store import Store

@@ -1,33 +1,38 @@
 """A study: what is searched, over what, by which rules; kept in its folder and database, run or not."""
 
-import contextlib
 import logging
-import os
-import signal
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.arguments import check_callbacks, check_listed, check_no_class, check_settings, check_task, check_travels
+from hpsearch.arguments import (
+    check_callbacks,
+    check_listed,
+    check_name,
+    check_no_class,
+    check_settings,
+    check_task,
+    check_whole,
+    early_stopping_of,
+    parse_duration,
+)
 from hpsearch.data.durable import writing
 from hpsearch.description import Description, difference, named
-from hpsearch.errors import (
-    MetricError,
-    NumericsError,
-    SpaceError,
-    StudyChangedError,
-    StudyNotFoundError,
-    TaskError,
-    UsageError,
-    nearest,
-)
+from hpsearch.errors import MetricError, NumericsError, StudyChangedError, StudyNotFoundError, UsageError
+from hpsearch.places import DATABASE_FILE, DESCRIPTION_FILE, FOLDS_FILE, cache_folder, lost_database
 from hpsearch.records import Trial, digest
-from hpsearch.space import Grid, Space
+from hpsearch.space import Space
+from hpsearch.study_checks import (
+    check_dropout,
+    check_models,
+    check_pruner,
+    check_rules_and_devices,
+    check_sampler,
+    check_space,
+)
 
 if TYPE_CHECKING:
     import optuna
@@ -39,11 +44,9 @@ if TYPE_CHECKING:
     from hpsearch.records.store import Store
     from hpsearch.result import Result
     from hpsearch.runtime.asking import RunKeys
-    from hpsearch.runtime.coordinator import Coordinator
     from hpsearch.runtime.devices import Devices
-    from hpsearch.runtime.display import Display
-    from hpsearch.runtime.pools import Pool
     from hpsearch.runtime.refit import Refit, Scores
+    from hpsearch.study_run import StudyRun
     from hpsearch.tasks import Prepared, Task
     from hpsearch.tasks.choices import ModelChoices
     from hpsearch.tasks.frozen_layers import LayeredModel
@@ -51,20 +54,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("hpsearch")
 
-DATABASE_FILE, DESCRIPTION_FILE, FOLDS_FILE = "study.db", "study.json", "folds.npz"
-"""Where a study keeps its trials, its description (a copy, for people) and its folds, in its folder."""
-
 CHECKPOINT_BYTES = 20 * 1024**3
 """Default budget of a study's checkpoints, in bytes."""
-
-LONGEST_NAME = 200
-"""Bytes of a study's name: file systems take 255, and some of its files are called by more than its name."""
-
-PRUNERS = ("asha", "hyperband", "median", "wilcoxon", "none")
-"""The pruners known by name; what they are is resolved in `hpsearch.policy.pruning` when the study is run."""
-
-SAMPLERS = ("bayesian", "tpe", "random", "grid", "gp", "cmaes", "qmc")
-"""The samplers known by name: here too, for the policy that makes them imports Optuna."""
 
 Callback = Callable[["Study", Trial], None]
 """Called with the study and each trial that has ended, as Optuna's callbacks are; its `on_end`, if it has one, with the
@@ -132,16 +123,16 @@ class Study:
         checkpoint_bytes: int = CHECKPOINT_BYTES,
         callbacks: Sequence[Callback] = (),
     ) -> None:
-        _check_name(name)
-        _check_whole("evaluations_per_epoch", evaluations_per_epoch, 1)
-        _check_whole("repeats", repeats, 1)
-        _check_whole("seed", seed, 0)
+        check_name(name)
+        check_whole("evaluations_per_epoch", evaluations_per_epoch, 1)
+        check_whole("repeats", repeats, 1)
+        check_whole("seed", seed, 0)
         check_task(task)
         check_listed("metrics", metrics)
         check_listed("callbacks", callbacks)
         check_callbacks(callbacks)
         check_no_class(sampler=sampler, pruner=pruner, cv=cv)
-        _check_whole("checkpoint_bytes", checkpoint_bytes, 0)
+        check_whole("checkpoint_bytes", checkpoint_bytes, 0)
         check_settings(precision, deterministic, checkpoint_every)
         self.name = name
         self.task = task
@@ -152,7 +143,7 @@ class Study:
         self.metric = metric
         self.metrics = tuple(metrics)
         self.pruner = pruner
-        self.early_stopping = _early_stopping(early_stopping)
+        self.early_stopping = early_stopping_of(early_stopping)
         self.evaluations_per_epoch = evaluations_per_epoch
         self.repeats = repeats
         self.seed = seed
@@ -163,14 +154,14 @@ class Study:
         self.checkpoint_every = checkpoint_every
         self.checkpoint_bytes = checkpoint_bytes
         self.callbacks = tuple(callbacks)
-        self._enqueued: list[dict[str, Any]] = []
-        self._coordinator: Coordinator | None = None
+        self.enqueued: list[dict[str, Any]] = []
+        self._run: StudyRun | None = None
         self._store: Store | None = None
-        self.was_interrupted = self._was_stopped = False
+        self.was_interrupted = False
         self.choices = self._model_choices()
-        self._check_space()
-        self._check_sampler()
-        self._check_pruner()
+        check_space(self)
+        check_sampler(self)
+        check_pruner(self)
 
     # ------------------------------------------------------------------ what a user calls
 
@@ -185,7 +176,7 @@ class Study:
         """
         whole = {**self.space.validate(config, "the enqueued configuration"), **self.space.fixed}
         self.task.complete(whole)
-        self._enqueued.append(whole)
+        self.enqueued.append(whole)
 
     def run(
         self,
@@ -217,13 +208,14 @@ class Study:
         from hpsearch.policy.samplers import resolve_sampler
         from hpsearch.result import Result
         from hpsearch.runtime.progress import check_progress
+        from hpsearch.study_run import StudyRun
 
         check_progress(progress)
         seconds = parse_duration(timeout)
         if trials is not None:
-            _check_whole("trials", trials, 1)
-        self._check_rules_and_devices(devices)
-        self._check_models()
+            check_whole("trials", trials, 1)
+        check_rules_and_devices(self, devices)
+        check_models(self)
         sampler = resolve_sampler(self.sampler, self.space, self.objective.name, self.seed)
         if trials is None and seconds is None and not sampler.is_finite:
             raise UsageError(
@@ -237,19 +229,22 @@ class Study:
             self._settle_description(store, {"trials": trials})
             for warning in self.warnings:
                 logger.warning("%s", warning)
-            for config in self._enqueued:
+            for config in self.enqueued:
                 store.enqueue(config)
-            with self._pool(devices) as pool:
-                self._coordinate(store, pool, sampler, trials, deadline, progress)
+            self._run = StudyRun(self, store, sampler, trials=trials, deadline=deadline, progress=progress)
+            try:
+                self._run.on(devices)
+            finally:
+                self.was_interrupted = self._run.interruption.is_set()
+                self._run = None
         finally:
             store.release()
         return Result(self)
 
     def stop(self) -> None:
         """Pause the study that is being run, from a callback or another thread."""
-        self._was_stopped = True
-        if self._coordinator is not None:
-            self._coordinator.stop()
+        if self._run is not None:
+            self._run.stop()
 
     @property
     def result(self) -> "Result":
@@ -291,13 +286,13 @@ class Study:
         else:
             prepared = self.task.prepare(cache_folder())
         if self.space.is_shipped:
-            space = fitted_space(self.space, self._models(prepared))
+            space = fitted_space(self.space, self.layered_models(prepared))
             if space != self.space:
                 logger.warning("The space is fitted to the model's layers: %s.", self.space.difference(space))
             self.space = space
         return prepared
 
-    def _models(self, prepared: "Prepared") -> "list[LayeredModel]":
+    def layered_models(self, prepared: "Prepared") -> "list[LayeredModel]":
         """Return the models of the study with the number of their layers; `prepared` is that of the task's own."""
         from hpsearch.tasks.frozen_layers import LayeredModel
 
@@ -429,88 +424,11 @@ class Study:
 
         return ModelChoices.of(self.task, self.space)
 
-    def _check_space(self) -> None:
-        """Find unknown hyperparameters and impossible fixed values before anything is read."""
-        names = set(self.space.parameters) | set(self.space.fixed)
-        known = self.task.hyperparameters()
-        unknown = sorted(names - set(known))
-        if unknown:
-            self.task.complete({unknown[0]: None})
-        self.task.complete(dict(self.space.fixed))
-        for name, parameter in self.space.parameters.items():
-            for edge in parameter.edges():
-                try:
-                    known[name].check(edge)
-                except UsageError as error:
-                    raise SpaceError(f"The space's {name} reaches a value that no run can have. {error}") from error
-
-    def _check_models(self) -> None:
-        """Find, with the models read and before anything is trained, what of the space does not fit them."""
-        from hpsearch.tasks.frozen_layers import check_frozen_layers
-
-        check_frozen_layers(self.space, self._models(self.prepared))
-        for config in self._enqueued:
-            self.space.validate(config, "the enqueued configuration")
-
-    def _check_rules_and_devices(self, devices: "Devices") -> None:
-        """Find a sampler, a pruner or a device that is none, and a metric that no worker can have, before all else."""
-        from hpsearch.metrics import metric_name
-        from hpsearch.policy.pruning import resolve_pruner
-        from hpsearch.policy.samplers import resolve_sampler
-        from hpsearch.runtime.devices import INLINE, inventory, slots
-
-        slots(devices, inventory())
-        objective = metric_name(self.metric)
-        resolve_sampler(self.sampler, self.space, objective, self.seed)
-        resolve_pruner(self.pruner, self.space, objective, runs=None)
-        if devices != INLINE:
-            for metric in (self.metric, *self.metrics):
-                check_travels(metric, metric_name(metric))
-
-    def _resolved_pruner(self) -> "Pruner":
+    def resolved_pruner(self) -> "Pruner":
+        """Return the pruner that the study is judged by."""
         from hpsearch.policy.pruning import resolve_pruner
 
         return resolve_pruner(self.pruner, self.space, self.objective.name, len(self.folds.pairs) * self.repeats)
-
-    def _check_dropout(self) -> None:
-        """Find, before anything is written, a dropout that a model does not have."""
-        searched = self.space.parameters.get("dropout")
-        values = searched.edges() if searched is not None else (self.space.fixed.get("dropout"),)
-        numbers = [value for value in values if isinstance(value, int | float)]
-        models = self.prepared_choices.values() if self.choices is not None else [self.prepared]
-        if numbers and not all(prepared.has_dropout for prepared in models):
-            raise TaskError(
-                f"The space has dropout up to {max(numbers)}, and the model has no dropout anywhere. Leave dropout "
-                "out of the space."
-            )
-
-    def _check_sampler(self) -> None:
-        """Find a misspelt sampler, or a grid without end, before anything is read; Optuna's objects when it is run.
-
-        A study that was loaded has in the place of an object what it said of itself.
-        """
-        is_name = isinstance(self.sampler, str) and not set(self.sampler) & set("<(")
-        if is_name and self.sampler not in SAMPLERS:
-            known = ", ".join(repr(name) for name in SAMPLERS)
-            raise UsageError(
-                f"sampler={self.sampler!r} is not one of {known}, nor hp.Grid(points=...) or a sampler object of "
-                f"Optuna's.{nearest(self.sampler, SAMPLERS)}"
-            )
-        if self.sampler == "grid" or isinstance(self.sampler, Grid):
-            self.space.grid(self.sampler.points if isinstance(self.sampler, Grid) else None)
-
-    def _check_pruner(self) -> None:
-        """Find a misspelt pruner before anything is read; objects are looked at when the study is run.
-
-        A study that was loaded has in the place of an object what it said of itself.
-        """
-        is_name = isinstance(self.pruner, str) and not set(self.pruner) & set("<(")
-        if is_name and self.pruner not in PRUNERS:
-            known = ", ".join(repr(name) for name in PRUNERS)
-            raise UsageError(
-                f"pruner={self.pruner!r} is not one of {known}, nor hp.SuccessiveHalving(...) or a pruner of Optuna's."
-                f"{nearest(self.pruner, PRUNERS)}"
-            )
 
     def _open(self) -> "Store":
         """Open the study's store, or make it."""
@@ -518,8 +436,8 @@ class Study:
 
         if self._store is None:
             _ = self.objective, self.measured, self.folds  # data, model and metrics: checked before anything is written
-            self._check_dropout()
-            self._resolved_pruner()
+            check_dropout(self)
+            self.resolved_pruner()
             if Store.exists(self.url, self.name):
                 self._store = Store.open(self.url, self.name)
             else:
@@ -580,132 +498,6 @@ class Study:
         description.write(self.folder / DESCRIPTION_FILE)
 
     # ------------------------------------------------------------------ running
-
-    @contextlib.contextmanager
-    def _pool(self, devices: "Devices") -> "Iterator[Pool]":
-        from hpsearch.runtime.devices import INLINE, inventory, slots
-        from hpsearch.runtime.pools import InlinePool, LocalPool
-
-        found = slots(devices, inventory())
-        pool: Pool = InlinePool(found[0]) if devices == INLINE else LocalPool(found)
-        try:
-            yield pool
-        finally:
-            pool.close()
-
-    def _coordinate(
-        self, store: "Store", pool: "Pool", sampler: Any, trials: int | None, deadline: float | None,
-        progress: bool | str,
-    ) -> None:  # fmt: skip
-        from hpsearch.policy.policy import Policy
-        from hpsearch.records.checkpoints import CheckpointFolder
-        from hpsearch.runtime.asking import Asker
-        from hpsearch.runtime.coordinator import Coordinator
-        from hpsearch.runtime.progress import how_to_resume
-        from hpsearch.runtime.telling import telling
-
-        numerics = self._numerics(store, pool)
-        objective = self.objective.name
-        pruner = self._resolved_pruner()
-        policy = Policy(objective, self.evaluations_per_epoch, self.early_stopping, pruner)
-        asker = Asker(store, self.space, sampler, self.run_keys(numerics), self.complete, self.default)
-        checkpoints = CheckpointFolder(self.folder / "checkpoints", self.checkpoint_bytes)
-        logs, interruption = self.folder / "logs", threading.Event()
-        self._was_stopped = False
-        try:
-            with (
-                telling(self, self.callbacks, logs) as callbacks,
-                self._display(progress, trials, pool, deadline, interruption) as displays,
-            ):
-                self._coordinator = Coordinator(
-                    store, pool, asker.ask, trials, policy, checkpoints,
-                    logs=logs, observers=[*displays, *callbacks], deadline=deadline,
-                )  # fmt: skip
-                with _interruptible(self._coordinator, interruption):
-                    for display in displays:
-                        display.observe(store.history, None)
-                    self._coordinator.run()
-        finally:
-            self._coordinator = None
-        self.was_interrupted = interruption.is_set()
-        waiting = len(store.queued())
-        ended = trials is not None and len(store.history.trials) >= trials and not store.history.unfinished()
-        if ended and waiting:
-            logger.warning(
-                "%d enqueued configurations were not tried, because the study has its %d trials: run it with more.",
-                waiting,
-                trials,
-            )
-        out_of_time = deadline is not None and time.monotonic() >= deadline
-        if not ended and (self.was_interrupted or self._was_stopped or out_of_time or store.history.unfinished()):
-            description = Description.from_json(store.description)
-            sys.stderr.write(f"Paused. {how_to_resume(description, self.folder, self.storage)}\n")
-
-    @contextlib.contextmanager
-    def _display(
-        self, progress: bool | str, trials: int | None, pool: "Pool", deadline: float | None,
-        interruption: threading.Event,
-    ) -> "Iterator[Sequence[Display]]":  # fmt: skip
-        """Yield what shows how the study stands, if anything does."""
-        from hpsearch.runtime.progress import ProgressLine, chosen_display
-        from hpsearch.runtime.standing import Watch
-
-        about = self.name, self.objective.name, trials, self.evaluations_per_epoch
-        watch = Watch(
-            self.name, self.folder, *about[1:],
-            test_shares=[self.folds.test_share(index) for index in range(len(self.folds.pairs))],
-            slots=pool.slots(), training=pool.training, deadline=deadline, is_pausing=interruption.is_set,
-        )  # fmt: skip
-        display = chosen_display(progress, watch, lambda in_place: ProgressLine(*about, in_place=in_place))
-        try:
-            yield [] if display is None else [display]
-        finally:
-            if display is not None:
-                display.close()
-
-    def _numerics(self, store: "Store", pool: "Pool") -> "Numerics":
-        """Make the pool ready with the numerics stored with the study; its first run resolves and stores them.
-
-        On a GPU the micro-batch is part of them: probed once, on the longest rows, with nothing frozen.
-        """
-        from hpsearch.runtime.messages import Probe
-        from hpsearch.training.numerics import Numerics, resolve_numerics
-
-        stored = Description.from_json(store.description)
-        if stored.numerics is not None:
-            numerics = Numerics.from_dict(stored.numerics)
-            pool.prepare(self.workload(numerics))
-            return numerics
-        deterministic = True if self.deterministic else None  # None: as the device has it; a CPU always is
-        numerics = resolve_numerics(
-            pool.environment(),
-            precision=self.precision,
-            deterministic=deterministic,
-            attention=self.prepared.attention,
-        )
-        pool.prepare(self.workload(numerics))
-        if numerics.device_type == "cuda":
-            config = self._largest_config()
-            fits = int(config["batch_size"])
-            for chosen in self._each_choice(config):
-                fits = pool.probe(Probe(self.name, chosen, fits))
-            if fits < int(config["batch_size"]):
-                numerics = replace(numerics, micro_batch=fits)
-                pool.prepare(self.workload(numerics))
-        self.keep_description(self._description(numerics=numerics.to_dict(), goal=stored.goal, test=stored.test))
-        return numerics
-
-    def _largest_config(self) -> dict[str, Any]:
-        """Return a training config with the largest batch of the space, which needs as much memory as any."""
-        searched = self.space.parameters.get("batch_size")
-        given = {"batch_size": max(int(str(edge)) for edge in searched.edges())} if searched is not None else {}
-        return self.task.complete({**self.space.fixed, **given})
-
-    def _each_choice(self, config: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Return a completed config with each of the models in turn, or alone where there is nothing to choose."""
-        if self.choices is None:
-            return [dict(config)]
-        return [{**config, self.choices.name: choice} for choice in self.choices.sources]
 
     def example_config(self) -> dict[str, Any]:
         """Return a training config of the space, of the default choice of a model: what workers warm up with."""
@@ -810,100 +602,3 @@ class Study:
             repeats=self.repeats,
             evaluations_per_epoch=self.evaluations_per_epoch,
         )
-
-
-@contextlib.contextmanager
-def _interruptible(coordinator: "Coordinator", interruption: threading.Event) -> Iterator[None]:
-    """Let the first Ctrl-C (or SIGTERM) pause the study cleanly, and set the event; the second one ends at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def pause(_number: int, _frame: Any) -> None:
-        interruption.set()
-        for name in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(name, before[name])
-        coordinator.stop()
-
-    before = {name: signal.signal(name, pause) for name in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for name, handler in before.items():
-            signal.signal(name, handler)
-
-
-def cache_folder() -> Path:
-    """Return the folder of this machine's caches: HPSEARCH_CACHE, else hpsearch in the user's cache folder."""
-    chosen = os.environ.get("HPSEARCH_CACHE")
-    if chosen:
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hpsearch"
-
-
-def parse_duration(text: float | str | None) -> float | None:
-    """Return seconds from a number or from text like "2h", "90m" or "1h30m".
-
-    Raises:
-        UsageError: The text is not understood, or not positive.
-    """
-    import re
-
-    if text is None:
-        return None
-    if isinstance(text, bool) or not isinstance(text, str | int | float):
-        raise UsageError(f"timeout={text!r} is not a duration; give seconds, or text like '2h', '90m' or '30s'.")
-    if isinstance(text, str):
-        match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", text.strip())
-        parts = match.groups() if match and text.strip() else None
-        seconds = sum(float(p or 0) * s for p, s in zip(parts, (3600, 60, 1), strict=True)) if parts else 0.0
-    else:
-        seconds = float(text)
-    if not seconds > 0:
-        raise UsageError(f"timeout={text!r} is not a duration; give seconds, or text like '2h', '90m' or '30s'.")
-    return seconds
-
-
-def _early_stopping(value: "float | EarlyStopping | None") -> "EarlyStopping | None":
-    from hpsearch.policy.early_stopping import EarlyStopping
-
-    if value is None or isinstance(value, EarlyStopping):
-        return value
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise UsageError(
-            f"early_stopping={value!r} must be a number of epochs without improvement, an EarlyStopping, or None."
-        )
-    return EarlyStopping(float(value))
-
-
-def _check_name(name: str) -> None:
-    safe = isinstance(name, str) and name and not name.startswith(".") and not set(name) & set('/\\:*?"<>|\0')
-    if not safe:
-        raise UsageError(f"A study's name is also its folder's name: {name!r} is none. Use letters, digits, - and _.")
-    if len(name.encode()) > LONGEST_NAME:
-        raise UsageError(
-            f"The study's name {name[:20]!r}... has {len(name)} characters, and its folder's name can have at most "
-            f"{LONGEST_NAME} bytes. Use a shorter one."
-        )
-
-
-def lost_database(name: str, folder: Path, storage: str | None) -> StudyNotFoundError:
-    """Return the error for a study's folder without its database."""
-    where = f"in {storage_shown(storage)}" if storage is not None else f"in {folder / DATABASE_FILE}"
-    return StudyNotFoundError(
-        f"The study {name!r} is described in {folder / DESCRIPTION_FILE}, but its database is not there ({where}): "
-        "it is kept elsewhere, or lost. Give its URL with storage= (--storage), put the database back, or move that "
-        "folder away and start anew."
-    )
-
-
-def storage_shown(storage: str) -> str:
-    """Return a database's URL without its password."""
-    from hpsearch.records.database import parse_url, shown
-
-    return shown(parse_url(storage))
-
-
-def _check_whole(name: str, value: Any, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise UsageError(f"{name}={value!r} must be a whole number of at least {least}.")

@@ -48,7 +48,7 @@ def search(**changed) -> hp.FineTuneSearchCV:
 
 
 def checks() -> list:
-    """Return scikit-learn's checks, each under its name and number: other names would differ from process to process."""
+    """Return scikit-learn's checks under names that are the same in every process."""
     found = enumerate(check for _, check in estimator_checks_generator(search(scoring="accuracy")))
     return [pytest.param(check, id=f"{number}-{getattr(check, 'func', check).__name__}") for number, check in found]
 

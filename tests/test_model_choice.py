@@ -22,6 +22,7 @@ from hpsearch.records import Origin, Segment, TrialState
 from hpsearch.runtime.messages import Evaluated, Probe, Train
 from hpsearch.runtime.worker import BASES_KEPT, Worker
 from hpsearch.study import Study
+from hpsearch.study_run import each_choice, largest_config
 from hpsearch.training.numerics import detect_environment, resolve_numerics
 
 GOOD, BAD = ("great", "loved", "fine"), ("awful", "hated", "dull")
@@ -231,7 +232,7 @@ def test_a_worker_holds_few_models_and_lets_go_of_others(
 
 def test_the_memory_is_probed_for_each_model_at_the_largest_batch(place: Path, tmp_path: Path) -> None:
     study = study_of(place, tmp_path, space_of(place, batch_size=hp.Categorical([4, 16])))
-    configs = study._each_choice(study._largest_config())
+    configs = each_choice(study, largest_config(study))
     assert [(Path(config["model"]).name, config["batch_size"]) for config in configs] == [
         ("bert", 16),
         ("distilbert", 16),

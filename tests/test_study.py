@@ -13,6 +13,7 @@ from toy_studies import SPACE, toy_study
 from toy_task import ToyTask
 
 import hpsearch as hp
+from hpsearch.arguments import parse_duration
 from hpsearch.description import Description
 from hpsearch.errors import (
     DataError,
@@ -24,9 +25,9 @@ from hpsearch.errors import (
     TaskError,
     UsageError,
 )
+from hpsearch.places import cache_folder
 from hpsearch.policy.axis import reports
 from hpsearch.records import LOSS, Origin
-from hpsearch.study import cache_folder, parse_duration
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,101 @@
+"""A study checked against itself, its task and its model: what cannot be run is found before anything is written."""
+
+from typing import TYPE_CHECKING
+
+from hpsearch.arguments import check_travels
+from hpsearch.errors import SpaceError, TaskError, UsageError, nearest
+from hpsearch.space import Grid
+
+if TYPE_CHECKING:
+    from hpsearch.runtime.devices import Devices
+    from hpsearch.study import Study
+
+PRUNERS = ("asha", "hyperband", "median", "wilcoxon", "none")
+"""The pruners known by name; what they are is resolved in `hpsearch.policy.pruning` when the study is run."""
+
+SAMPLERS = ("bayesian", "tpe", "random", "grid", "gp", "cmaes", "qmc")
+"""The samplers known by name: here too, for the policy that makes them imports Optuna."""
+
+
+def check_space(study: "Study") -> None:
+    """Find unknown hyperparameters and impossible fixed values before anything is read."""
+    names = set(study.space.parameters) | set(study.space.fixed)
+    known = study.task.hyperparameters()
+    unknown = sorted(names - set(known))
+    if unknown:
+        study.task.complete({unknown[0]: None})
+    study.task.complete(dict(study.space.fixed))
+    for name, parameter in study.space.parameters.items():
+        for edge in parameter.edges():
+            try:
+                known[name].check(edge)
+            except UsageError as error:
+                raise SpaceError(f"The space's {name} reaches a value that no run can have. {error}") from error
+
+
+def check_models(study: "Study") -> None:
+    """Find, with the models read and before anything is trained, what of the space does not fit them."""
+    from hpsearch.tasks.frozen_layers import check_frozen_layers
+
+    check_frozen_layers(study.space, study.layered_models(study.prepared))
+    for config in study.enqueued:
+        study.space.validate(config, "the enqueued configuration")
+
+
+def check_rules_and_devices(study: "Study", devices: "Devices") -> None:
+    """Find a sampler, a pruner or a device that is none, and a metric that no worker can have, before all else."""
+    from hpsearch.metrics import metric_name
+    from hpsearch.policy.pruning import resolve_pruner
+    from hpsearch.policy.samplers import resolve_sampler
+    from hpsearch.runtime.devices import INLINE, inventory, slots
+
+    slots(devices, inventory())
+    objective = metric_name(study.metric)
+    resolve_sampler(study.sampler, study.space, objective, study.seed)
+    resolve_pruner(study.pruner, study.space, objective, runs=None)
+    if devices != INLINE:
+        for metric in (study.metric, *study.metrics):
+            check_travels(metric, metric_name(metric))
+
+
+def check_dropout(study: "Study") -> None:
+    """Find, before anything is written, a dropout that a model does not have."""
+    searched = study.space.parameters.get("dropout")
+    values = searched.edges() if searched is not None else (study.space.fixed.get("dropout"),)
+    numbers = [value for value in values if isinstance(value, int | float)]
+    models = study.prepared_choices.values() if study.choices is not None else [study.prepared]
+    if numbers and not all(prepared.has_dropout for prepared in models):
+        raise TaskError(
+            f"The space has dropout up to {max(numbers)}, and the model has no dropout anywhere. Leave dropout "
+            "out of the space."
+        )
+
+
+def check_sampler(study: "Study") -> None:
+    """Find a misspelt sampler, or a grid without end, before anything is read; Optuna's objects when it is run.
+
+    A study that was loaded has in the place of an object what it said of itstudy.
+    """
+    is_name = isinstance(study.sampler, str) and not set(study.sampler) & set("<(")
+    if is_name and study.sampler not in SAMPLERS:
+        known = ", ".join(repr(name) for name in SAMPLERS)
+        raise UsageError(
+            f"sampler={study.sampler!r} is not one of {known}, nor hp.Grid(points=...) or a sampler object of "
+            f"Optuna's.{nearest(study.sampler, SAMPLERS)}"
+        )
+    if study.sampler == "grid" or isinstance(study.sampler, Grid):
+        study.space.grid(study.sampler.points if isinstance(study.sampler, Grid) else None)
+
+
+def check_pruner(study: "Study") -> None:
+    """Find a misspelt pruner before anything is read; objects are looked at when the study is run.
+
+    A study that was loaded has in the place of an object what it said of itstudy.
+    """
+    is_name = isinstance(study.pruner, str) and not set(study.pruner) & set("<(")
+    if is_name and study.pruner not in PRUNERS:
+        known = ", ".join(repr(name) for name in PRUNERS)
+        raise UsageError(
+            f"pruner={study.pruner!r} is not one of {known}, nor hp.SuccessiveHalving(...) or a pruner of Optuna's."
+            f"{nearest(study.pruner, PRUNERS)}"
+        )
