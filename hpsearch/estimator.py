@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import assert_all_finite
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, check_random_state, column_or_1d, validate_data
@@ -160,6 +161,7 @@ class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
         if y is None:
             raise UsageError("FineTuneSearchCV requires y to be passed, but the target y is None.")
         targets = column_or_1d(y, warn=True)
+        assert_all_finite(targets, input_name="y")
         check_classification_targets(targets)
         if len(rows) != len(targets):
             raise UsageError(f"X has {len(rows)} rows and y has {len(targets)}: give one label a row.")

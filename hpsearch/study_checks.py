@@ -52,7 +52,7 @@ def check_rules_and_devices(study: "Study", devices: "Devices") -> None:
     slots(devices, inventory())
     objective = metric_name(study.metric)
     resolve_sampler(study.sampler, study.space, objective, study.seed)
-    resolve_pruner(study.pruner, study.space, objective, runs=None)
+    resolve_pruner(study.pruner, study.space, objective, None)
     if devices != INLINE:
         for metric in (study.metric, *study.metrics):
             check_travels(metric, metric_name(metric))

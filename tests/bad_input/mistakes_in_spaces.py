@@ -174,7 +174,7 @@ HYPERPARAMETERS = [
     Mistake(
         "more frozen layers than the model has",
         ("freeze_layers", "99", "3"),
-        TaskError,
+        SpaceError,
         task=TEXT,
         space="hp.Space(learning_rate=hp.Float(1e-4, 1e-2), epochs=1, freeze_layers=hp.Int(0, 99))",
     ),

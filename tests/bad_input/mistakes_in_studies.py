@@ -34,7 +34,7 @@ SETTINGS = [
     _setting(
         "a sampler that does not exist: `bayesain`",
         'sampler="bayesain"',
-        "no sampler 'bayesain'",
+        "sampler='bayesain' is not one of",
         "Did you mean 'bayesian'?",
         process=True,
     ),
