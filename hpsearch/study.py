@@ -157,7 +157,7 @@ class Study:
         self.enqueued: list[dict[str, Any]] = []
         self._run: StudyRun | None = None
         self._store: Store | None = None
-        self.was_interrupted = False
+        self.was_interrupted = self._is_to_stop = False
         self.choices = self._model_choices()
         check_space(self)
         check_sampler(self)
@@ -210,6 +210,7 @@ class Study:
         from hpsearch.runtime.progress import check_progress
         from hpsearch.study_run import StudyRun
 
+        self._is_to_stop = False
         check_progress(progress)
         seconds = parse_duration(timeout)
         if trials is not None:
@@ -233,6 +234,8 @@ class Study:
                 store.enqueue(config)
             self._run = StudyRun(self, store, sampler, trials=trials, deadline=deadline, progress=progress)
             try:
+                if self._is_to_stop:
+                    self._run.stop()
                 self._run.on(devices)
             finally:
                 self.was_interrupted = self._run.interruption.is_set()
@@ -243,6 +246,7 @@ class Study:
 
     def stop(self) -> None:
         """Pause the study that is being run, from a callback or another thread."""
+        self._is_to_stop = True
         if self._run is not None:
             self._run.stop()
 

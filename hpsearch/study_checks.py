@@ -74,7 +74,7 @@ def check_dropout(study: "Study") -> None:
 def check_sampler(study: "Study") -> None:
     """Find a misspelt sampler, or a grid without end, before anything is read; Optuna's objects when it is run.
 
-    A study that was loaded has in the place of an object what it said of itstudy.
+    A study that was loaded has in the place of an object what it said of itself.
     """
     is_name = isinstance(study.sampler, str) and not set(study.sampler) & set("<(")
     if is_name and study.sampler not in SAMPLERS:
@@ -90,7 +90,7 @@ def check_sampler(study: "Study") -> None:
 def check_pruner(study: "Study") -> None:
     """Find a misspelt pruner before anything is read; objects are looked at when the study is run.
 
-    A study that was loaded has in the place of an object what it said of itstudy.
+    A study that was loaded has in the place of an object what it said of itself.
     """
     is_name = isinstance(study.pruner, str) and not set(study.pruner) & set("<(")
     if is_name and study.pruner not in PRUNERS:

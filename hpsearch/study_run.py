@@ -93,6 +93,8 @@ class StudyRun:
                 store, pool, asker.ask, self._trials, policy, checkpoints,
                 logs=logs, observers=[*displays, *callbacks], deadline=self._deadline,
             )  # fmt: skip
+            if self._was_stopped:  # while the models were being loaded
+                self._coordinator.stop()
             with _interruptible(self._coordinator, self.interruption):
                 for display in displays:
                     display.observe(store.history, None)

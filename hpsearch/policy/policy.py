@@ -34,11 +34,16 @@ class Policy:
     early_stopping: EarlyStopping | None
     pruner: Pruner
 
-    def decide(self, history: History, number: int) -> Decision:
+    def decide(self, history: History, number: int, *, closing: bool = False) -> Decision:
         """Return what is to be done with a trial, given all that has happened.
 
         Asked again on the same History it says the same, which is what makes a crash between a record and its
         decision harmless.
+
+        Args:
+            history: Everything so far.
+            number: The trial's number.
+            closing: Whether no further trials are coming.
         """
         trial = history.trials[number]
         if trial.state.is_finished:
@@ -48,14 +53,16 @@ class Policy:
             return failed
         stop = trial.stop if trial.stop is not None else self.stop_point(history, trial)
         if stop is None:
-            return self._prune_or_pause(history, trial) or Decision(number, Action.CONTINUE, "the first fold goes on")
+            return self._prune_or_pause(history, trial, closing) or Decision(
+                number, Action.CONTINUE, "the first fold goes on"
+            )
         if all(history.point(run) >= stop for run in trial.runs):
             return self._complete(history, trial, stop)
         if trial.stop is None:
             early = stop < trial.runs[0].horizon
             reason = f"the first fold stopped at point {stop} of {trial.runs[0].horizon}"
             return Decision(number, Action.STOP_EARLY if early else Action.CONTINUE, reason, stop=stop)
-        return self._prune_or_pause(history, trial) or Decision(number, Action.CONTINUE, "its folds go on")
+        return self._prune_or_pause(history, trial, closing) or Decision(number, Action.CONTINUE, "its folds go on")
 
     def target(self, history: History, trial: Trial, index: int, *, closing: bool) -> int:
         """Return the evaluation point that the trial's run number `index` may be trained to for now.
@@ -95,18 +102,18 @@ class Policy:
             history.of(run.key), self.objective, warmup_epochs(run), self.evaluations_per_epoch
         )
 
-    def _prune_or_pause(self, history: History, trial: Trial) -> Decision | None:
-        return self._prune(history, trial) or self._pause(history, trial)
+    def _prune_or_pause(self, history: History, trial: Trial, closing: bool) -> Decision | None:
+        return self._prune(history, trial) or self._pause(history, trial, closing)
 
-    def _pause(self, history: History, trial: Trial) -> Decision | None:
+    def _pause(self, history: History, trial: Trial, closing: bool) -> Decision | None:
         """Let a running trial wait once all of its runs are where the pruner lets them go for now."""
         if trial.state is not TrialState.RUNNING:
             return None
-        limit = self.pruner.limit(history, trial, closing=False)
+        limit = self.pruner.limit(history, trial, closing=closing)
         if limit is None:
             return None
         for index, run in enumerate(trial.runs):
-            if history.point(run) < self.target(history, trial, index, closing=False):
+            if history.point(run) < self.target(history, trial, index, closing=closing):
                 return None
         reached = reports(history, trial, self.objective)
         reason = self.pruner.reason_to_wait(history, trial, limit)

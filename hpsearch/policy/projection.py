@@ -1,10 +1,10 @@
 """What an Optuna sampler or pruner is shown: an in-memory study made from History, never the database.
 
-Trials that are waiting or were pruned appear as PRUNED at their last step with their partial mean; those in flight
-as RUNNING; so a waiting trial neither repels TPE nor is frozen by it, and a resumed study asks what it would have
-asked. Diverged and out-of-memory trials are PRUNED without a report, which is how TPE learns to keep away. A sampler
-that reads only complete trials is shown the waiting and pruned ones as COMPLETE, at the value that
-`hpsearch.policy.imputation` gives them.
+Trials that are waiting or were pruned, and those under way again after a rung or a fold, appear as PRUNED at their
+last step with their partial mean; those on their first segment as RUNNING; so neither a waiting nor a promoted trial
+repels TPE or is frozen by it, and a resumed study asks what it would have asked. Diverged and out-of-memory trials
+are PRUNED without a report, which is how TPE learns to keep away. A sampler that reads only complete trials is shown
+the waiting and pruned ones as COMPLETE, at the value that `hpsearch.policy.imputation` gives them.
 """
 
 import copy
@@ -23,7 +23,7 @@ from optuna.trial import TrialState as OptunaState
 from hpsearch.errors import SpaceError
 from hpsearch.policy.axis import reports_at_end
 from hpsearch.policy.imputation import imputed
-from hpsearch.records import History, Trial, TrialState
+from hpsearch.records import History, Outcome, Trial, TrialState
 from hpsearch.space import Alternatives, Categorical, Float, Int, Space
 
 EPOCH = datetime.datetime(2000, 1, 1)
@@ -206,6 +206,15 @@ def _frozen(
     )
 
 
+def has_stood(history: History, trial: Trial) -> bool:
+    """Return whether a segment of a trial has come to its end: a rung or a fold, at which trials can be compared.
+
+    Such a trial may be under way again because it was promoted. A sampler that takes what runs for bad, as TPE does,
+    would keep away from the best.
+    """
+    return any(result.outcome is Outcome.OK for run in trial.runs for result in history.results.get(run.key, ()))
+
+
 class Projection:
     """Makes Optuna studies from History; a finished trial is projected once and kept.
 
@@ -270,14 +279,15 @@ class Projection:
         found = distributions(self._space, trial.params)
         params = {name: trial.params[name] for name in found}
         steps = self._steps(history, trial)
+        begun = bool(steps) and (trial.state is TrialState.WAITING or has_stood(history, trial))
         match trial.state:
             case TrialState.COMPLETE if trial.value is not None and math.isfinite(trial.value):
                 return _frozen(trial.number, OptunaState.COMPLETE, params, found, steps, trial.value)
-            case TrialState.RUNNING | TrialState.WAITING if trial.state is TrialState.RUNNING or not steps:
+            case TrialState.RUNNING | TrialState.WAITING if not begun:
                 return _frozen(trial.number, OptunaState.RUNNING, params, found, steps)  # nothing to judge it by yet
             case TrialState.PRUNED if trial.value is None:
                 return _frozen(trial.number, OptunaState.PRUNED, params, found, {})
-            case TrialState.PRUNED | TrialState.WAITING:
+            case TrialState.PRUNED | TrialState.WAITING | TrialState.RUNNING:
                 last = dict(list(steps.items())[-1:])
                 return _frozen(trial.number, OptunaState.PRUNED, params, found, last)
         return _frozen(trial.number, OptunaState.FAIL, params, found, {})

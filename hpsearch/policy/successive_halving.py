@@ -7,7 +7,7 @@ algorithm 2). Brackets that begin at different rungs hedge against curves that c
 
 import math
 import operator
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 
@@ -27,7 +27,8 @@ class SuccessiveHalving:
     Rungs are steps of the pruners' axis, quarters of a trial's own runs: all of it, 1/eta of it, 1/eta^2, ..., none
     below half of the first fold. With three folds and eta 3 these are half of the first fold, the first fold, and all
     folds. When no further trial is coming, the best of each rung goes on even where fewer than eta have reached it, so
-    that a study ends with a searched trial on all folds; who still waits then is pruned.
+    that a study ends with a searched trial on all folds; who still waits then is pruned. The literature default is
+    trained to its end in any case, and takes nobody's place.
 
     Attributes:
         reduction_factor: eta: one of so many goes on to the next rung.
@@ -213,8 +214,12 @@ class PromotingHalving(Pruner):
         passes: set[tuple[int, int]],
         places: dict[tuple[int, int], tuple[int, int]],
     ) -> None:
-        """Add who of a group goes past each of its rungs, from the lowest upwards."""
-        climbing: list[Trial] = group.trials
+        """Add who of a group goes past each of its rungs, from the lowest upwards.
+
+        The literature default goes on in any case, and takes nobody's place. Equal configurations, which share their
+        runs, take one place together.
+        """
+        climbing = [trial for trial in group.trials if trial.origin is not Origin.DEFAULT]
         all_came = closing or len(group.trials) == group.size
         for rung in group.rungs:
             came: list[tuple[tuple[float, float], Trial]] = []
@@ -230,25 +235,39 @@ class PromotingHalving(Pruner):
                 elif trial.state is TrialState.PRUNED and trial.value is None:
                     came.append(((-math.inf, -math.inf), trial))  # diverged or out of memory: the worst that came
             came.sort(key=lambda each: (-each[0][0], -each[0][1], each[1].number))
-            ranked = [trial for _, trial in came]
-            beyond = {trial.number for trial in ranked if self._goes_on_anyway(history, trial, rung)}
-            going = self._promoted(ranked, beyond, all_came)
+            equals: dict[str, list[Trial]] = {}
+            for _, trial in came:
+                equals.setdefault(trial.runs[0].key, []).append(trial)
+            ranked = list(equals.values())
+            going = self._promoted(history, ranked, rung, all_came)
             passes.update((trial.number, rung) for trial in going)
-            places.update({(trial.number, rung): (at, len(ranked)) for at, trial in enumerate(ranked, 1)})
+            places.update(
+                {(trial.number, rung): (at, len(ranked)) for at, some in enumerate(ranked, 1) for trial in some}
+            )
             climbing = [*free, *going]
 
-    def _goes_on_anyway(self, history: History, trial: Trial, rung: int) -> bool:
-        return trial.origin is Origin.DEFAULT or self._read(history, trial).is_beyond(rung)
+    def _promoted(self, history: History, ranked: Sequence[list[Trial]], rung: int, all_came: bool) -> list[Trial]:
+        """Return who goes on: the best 1/eta that still can, and who is further already.
 
-    def _promoted(self, ranked: Sequence[Trial], beyond: Collection[int], all_came: bool) -> list[Trial]:
-        """Return who goes on: the best 1/eta that still can, and who is further already."""
+        Args:
+            history: Everything so far.
+            ranked: Trials that came to the rung, the best first, equal ones together.
+            rung: The rung.
+            all_came: Whether nobody else can come.
+        """
         count = len(ranked) // self._rule.reduction_factor
         if all_came:
             count = max(1, count)
-        elif self._rule.synchronous:
-            count = 0
-        able = [trial for trial in ranked if not trial.state.is_finished or trial.number in beyond]
-        return [trial for place, trial in enumerate(able) if place < count or trial.number in beyond]
+        if self._rule.synchronous:  # by values alone: what has ended, or is further, tells who was faster
+            return [trial for equals in (ranked[:count] if all_came else ()) for trial in equals]
+        going: list[Trial] = []
+        for equals in ranked:
+            is_beyond = any(self._read(history, trial).is_beyond(rung) for trial in equals)
+            is_able = is_beyond or any(not trial.state.is_finished for trial in equals)
+            if is_beyond or (is_able and count > 0):
+                going += equals
+            count -= is_able
+        return going
 
     def _read(self, history: History, trial: Trial) -> _Reports:
         """Return a trial's reports; those of one that has not moved since the last time are kept."""

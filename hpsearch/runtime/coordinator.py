@@ -1,12 +1,14 @@
 """The coordinator: the only writer of the store, and the loop that everything passes through."""
 
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from hpsearch.errors import StudyFailedError
+from hpsearch.policy.axis import reports
 from hpsearch.policy.policy import Policy
 from hpsearch.records import Action, Decision, History, Outcome, Run, Segment, SegmentResult, Trial, TrialState
 from hpsearch.records.checkpoints import CheckpointFolder
@@ -72,6 +74,7 @@ class Coordinator:
         self._deadline = deadline
         self._clock = clock
         self._stopping = False
+        self._dropped = 0
 
     def run(self) -> History:
         """Run to the end and return what happened.
@@ -108,9 +111,11 @@ class Coordinator:
     def settle(self, number: int) -> None:
         """Decide on a trial, and carry the decision out, until it waits for new measurements."""
         while True:
-            decision = self._policy.decide(self._store.history, number)
+            history = self._store.history
+            decision = self._policy.decide(history, number, closing=self._scheduler.is_closing(history))
             if decision.action is Action.PAUSE:
-                self._pause(decision)
+                if not self._scheduler.is_in_flight(history.trials[number]):  # else at the end of its segment
+                    self._pause(decision)
                 return
             if decision.final_state is None and decision.stop is None:
                 return
@@ -222,14 +227,35 @@ class Coordinator:
             self._pool.interrupt()
 
     def _keep_within_budget(self, just_written: str) -> None:
-        """Drop checkpoints, of the youngest trials first, until they fit; their runs start anew."""
-        youngest_first = [run.key for trial in reversed(self._store.history.unfinished()) for run in trial.runs]
-        others = [key for key in youngest_first if key != just_written]
+        """Drop checkpoints until they fit, of the trials that are least likely to need them first.
+
+        Those that wait for a promotion go by their rank: who has come least far, then whose value is lowest. Then the
+        others, the youngest first, and last of all what was just written. A run without its checkpoint starts anew if
+        it is ever gone on with, and measures the same.
+        """
+        if self._checkpoints.over_budget() <= 0:
+            return
+        trials = sorted(self._store.history.unfinished(), key=self._worth)
+        others = [run.key for trial in trials for run in trial.runs if run.key != just_written]
         for key in [*others, just_written]:
             if self._checkpoints.over_budget() <= 0:
                 return
             if self._checkpoints.remove(key):
-                logger.warning("The checkpoint of run %s was dropped to stay within the byte budget.", key)
+                self._dropped += 1
+                logger.log(
+                    logging.WARNING if self._dropped == 1 else logging.DEBUG,
+                    "The checkpoint of run %s was dropped to stay within the byte budget (checkpoint_bytes); more may "
+                    "be: a run that goes on without its own starts anew, which takes time and changes no number.",
+                    key,
+                )
+
+    def _worth(self, trial: Trial) -> tuple[bool, int, float, int]:
+        """Return by what checkpoints are kept: the smallest is dropped first."""
+        if trial.state is not TrialState.WAITING:
+            return True, 0, 0.0, -trial.number
+        reached = reports(self._store.history, trial, self._policy.objective)
+        step, value = reached[-1] if reached else (0, -math.inf)
+        return False, step, value, -trial.number
 
     def _write_log(self, result: SegmentResult) -> None:
         """Keep what a failed segment said, under a name that the report and the error can give."""

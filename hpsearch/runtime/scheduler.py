@@ -73,6 +73,14 @@ class Scheduler:
         """Return whether the run is the first of an unfinished trial: the one that early stopping watches."""
         return any(trial.runs[0].key == run.key and trial.stop is None for trial in history.unfinished())
 
+    def is_closing(self, history: History) -> bool:
+        """Return whether no further trials are coming."""
+        return not self._may_ask(history)
+
+    def is_in_flight(self, trial: Trial) -> bool:
+        """Return whether a run of a trial is being trained."""
+        return any(run.key in self._in_flight for run in trial.runs)
+
     def _may_ask(self, history: History) -> bool:
         return not self._spent and (self._trials is None or len(history.trials) < self._trials)
 
@@ -85,7 +93,7 @@ class Scheduler:
 
     def _next_of(self, history: History, trial: Trial) -> Segment | None:
         """Return the trial's next segment that nobody trains yet: the later folds wait for the first one's stop."""
-        closing = not self._may_ask(history)
+        closing = self.is_closing(history)
         runs = trial.runs if trial.stop is not None else trial.runs[:1]
         for index, run in enumerate(runs):
             if run.key in self._in_flight:

@@ -3,11 +3,12 @@ from dataclasses import replace
 
 import optuna
 import pytest
-from samples import measured, stopped, trial
+from samples import ended, measured, stopped, trial
 
 import hpsearch as hp
+from hpsearch.policy.optuna_sampler import OptunaSampler
 from hpsearch.policy.projection import EPOCH, Projection, distributions
-from hpsearch.records import History, TrialState
+from hpsearch.records import History, Outcome, TrialState
 
 SPACE = hp.Space(learning_rate=hp.Float(1e-4, 1e-1, log=True), epochs=2)
 OptunaState = optuna.trial.TrialState
@@ -37,6 +38,35 @@ def test_a_waiting_trial_is_neither_running_nor_final_for_a_sampler(begun):
     frozen = projected(with_state(begun, 0, TrialState.WAITING))
     assert frozen.state is OptunaState.PRUNED
     assert frozen.intermediate_values == {2: 0.6}  # its rung with its partial mean
+
+
+def test_a_trial_that_goes_on_after_a_rung_is_shown_by_its_value_not_as_running(begun):
+    """Optuna's TPE puts what runs among the bad ones: it would keep away from just those that were promoted."""
+    promoted = ended(begun, 0, 0, Outcome.OK)
+    frozen = projected(measured(promoted, 0, 0, [0.7]))
+    assert (frozen.state, frozen.intermediate_values) == (OptunaState.PRUNED, {3: 0.7})
+    assert projected(ended(begun, 0, 0, Outcome.PAUSED)).state is OptunaState.RUNNING
+
+
+def test_tpe_stays_with_the_best_while_they_are_promoted():
+    history, rates = History(), [10 ** -(1 + 3 * number / 23) for number in range(24)]
+    for number, rate in enumerate(rates):
+        one = replace(trial(number), params={"learning_rate": rate}, state=TrialState.WAITING)
+        history = measured(history.with_trial(one), number, 0, [0.1, 0.9 - abs(number - 12) / 20])
+        history = ended(history, number, 0, Outcome.OK)
+
+    def nearness(shown: History) -> float:
+        """Return how far, in decades, proposals lie from the best."""
+        found = [
+            OptunaSampler(SPACE, "f1", seed, lambda given: optuna.samplers.TPESampler(seed=given)).propose(shown)
+            for seed in range(15)
+        ]
+        return sum(abs(math.log10(each["learning_rate"] / rates[12])) for each in found) / len(found)
+
+    promoted = history
+    for number in (10, 11, 12, 13, 14):
+        promoted = with_state(promoted, number, TrialState.RUNNING)
+    assert nearness(promoted) == nearness(history)
 
 
 def test_a_waiting_trial_is_asked_about_as_one_that_runs(begun):

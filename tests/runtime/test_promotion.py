@@ -97,6 +97,47 @@ def test_who_waits_keeps_a_checkpoint_and_is_not_under_way_to_optuna(tmp_path):
     assert all(held.values())
 
 
+def test_what_is_trained_on_while_the_study_closes_is_never_said_to_wait(tmp_path):
+    seen = []
+
+    class Watching(InlinePool):
+        def completed(self, timeout):
+            for event in super().completed(timeout):
+                yield event
+                states = {run.key: each.state for each in study.store().history.unfinished() for run in each.runs}
+                seen.extend(states.get(segment.run.key, TrialState.RUNNING) for _, segment in self.training())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hpsearch.study_run.InlinePool", Watching)
+        study = toy_study(tmp_path, **{**SETTINGS, "evaluations_per_epoch": 4})
+        run(study, 3)
+    assert len(seen) > 10
+    assert set(seen) == {TrialState.RUNNING}
+
+
+def test_with_little_room_the_best_that_wait_keep_their_checkpoints(tmp_path, orders):
+    one = 6_000  # bytes, about: a toy's weights, its optimizer's moments, and its random states
+    run(toy_study(tmp_path / "wide", **SETTINGS))
+    wide = [order.checkpoint is not None for order in orders if order.segment.start]
+    orders.clear()
+    run(toy_study(tmp_path / "tight", checkpoint_bytes=5 * one, **SETTINGS))
+    tight = [order.checkpoint is not None for order in orders if order.segment.start]
+    assert all(wide)
+    assert sum(tight) >= len(tight) - 2  # what is promoted is what was kept
+    assert table(tmp_path / "tight").equals(table(tmp_path / "wide"))
+
+
+def test_a_stop_while_the_models_are_loaded_is_heard(tmp_path, monkeypatch):
+    from hpsearch import study_run
+
+    real = study_run.settled_numerics
+    study = toy_study(tmp_path, **SETTINGS)
+    monkeypatch.setattr(study_run, "settled_numerics", lambda *given: (study.stop(), real(*given))[1])
+    assert not run(study).history.finished()
+    monkeypatch.setattr(study_run, "settled_numerics", real)
+    assert len(run(study, 3).history.finished()) == 3
+
+
 def test_in_cohorts_two_workers_find_what_one_finds(tmp_path):
     settings = {**SETTINGS, "pruner": IN_COHORTS}
     run(toy_study(tmp_path / "one", **settings))
