@@ -13,6 +13,7 @@ PUBLIC = [
     "Categorical",
     "CustomTask",
     "EarlyStopping",
+    "FineTuneSearchCV",
     "Float",
     "Grid",
     "Holdout",

@@ -127,7 +127,7 @@ def test_without_a_complete_trial_there_is_no_best(tmp_path: Path) -> None:
         found.export(tmp_path / "model")
     with pytest.raises(UsageError, match="Trial 1 is pruned: only a complete trial"):
         found.refit(1)
-    with pytest.raises(UsageError, match="Trial 7 is not there"):
+    with pytest.raises(UsageError, match="There is no trial 7"):
         found.refit(7)
 
 
