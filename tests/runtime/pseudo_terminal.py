@@ -13,7 +13,7 @@ from pathlib import Path
 import pyte
 from study_processes import Launcher, StudyProcess
 
-LIMIT_SECONDS = 240.0
+LIMIT_SECONDS = 120.0
 
 
 class PseudoTerminal:
