@@ -1,6 +1,5 @@
 """The progress line, and which display a study gets: what a person waiting for it wants to know, and no more."""
 
-import contextlib
 import os
 import shlex
 import shutil
@@ -14,7 +13,7 @@ from urllib.parse import urlsplit
 from hpsearch.description import Description
 from hpsearch.errors import UsageError, nearest
 from hpsearch.records import History, Trial, TrialState
-from hpsearch.runtime.display import Display, Warnings
+from hpsearch.runtime.display import Display, Warnings, write_at_once
 from hpsearch.runtime.pace import Pace
 from hpsearch.runtime.standing import Tallies, Watch
 from hpsearch.runtime.standing_words import duration, short
@@ -86,9 +85,7 @@ class ProgressLine:
             self._text = ""
 
     def _write(self, text: str) -> None:
-        with contextlib.suppress(OSError, ValueError):  # a terminal that was closed is no reason to end a study
-            self._stream.write(text)
-            self._stream.flush()
+        write_at_once(self._stream, text)
 
     def _width(self) -> int:
         try:

@@ -1,6 +1,5 @@
 """A region at the bottom of a terminal that is drawn anew in place, with everything else that is printed above it."""
 
-import contextlib
 import io
 import logging
 import os
@@ -9,6 +8,8 @@ import sys
 import threading
 from collections.abc import Sequence
 from typing import Any, TextIO
+
+from hpsearch.runtime.display import write_at_once
 
 CLEAR_TO_LINE_END, CLEAR_TO_SCREEN_END = "\x1b[K", "\x1b[J"
 """Erase in line and erase in display (ECMA-48)."""
@@ -89,10 +90,7 @@ class TerminalRegion:
         return f"{body}{CLEAR_TO_SCREEN_END}{up}\r"
 
     def _write(self, text: str) -> None:
-        encoding = self._stream.encoding or "utf-8"
-        with contextlib.suppress(OSError, ValueError):  # closed: no reason to end a study
-            self._stream.write(text.encode(encoding, "replace").decode(encoding))
-            self._stream.flush()
+        write_at_once(self._stream, text)
 
 
 class _Above(io.TextIOBase):
