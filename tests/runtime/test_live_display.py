@@ -110,7 +110,7 @@ Terminals = Callable[..., PseudoTerminal]
 STUDY = """
 from toy_studies import toy_study
 print("before")
-study = toy_study("runs", {"pause": 0.03, "rows": 120}, pruner="median")
+study = toy_study("runs", {"pause": 0.03}, pruner="median")
 """
 
 
@@ -146,7 +146,9 @@ def assert_clean(terminal: PseudoTerminal) -> None:
     assert b"\x1b[?" not in terminal.bytes
 
 
-@pytest.mark.parametrize("columns, rows, devices", [(80, 24, "inline"), (40, 10, 2)])
+@pytest.mark.parametrize(
+    "columns, rows, devices", [(80, 24, "inline"), pytest.param(40, 10, 2, marks=pytest.mark.slow)]
+)
 def test_a_study_leaves_a_summary_and_no_panel(
     terminal: Terminals, columns: int, rows: int, devices: str | int
 ) -> None:
@@ -178,7 +180,11 @@ def test_a_study_leaves_a_summary_and_no_panel(
 
 
 def test_ctrl_c_pauses_and_leaves_a_clean_terminal(terminal: Terminals) -> None:
-    shown = terminal(STUDY + "study.run(trials=12, devices='inline')\nprint('after', study.was_interrupted)")
+    code = (
+        "study.run(trials=12, devices='inline')\nprint('after', study.was_interrupted)\n"
+        "study.run(trials=1, devices='inline', progress=False)\nprint('gone on', study.result.best_score > 0)"
+    )
+    shown = terminal(STUDY + code)
     shown.until(is_drawn)
     shown.press_ctrl_c()
     assert shown.end() == 0
@@ -186,7 +192,7 @@ def test_ctrl_c_pauses_and_leaves_a_clean_terminal(terminal: Terminals) -> None:
     text = shown.lines()
     assert any(line.startswith("toy: ") and "1 waiting" in line for line in text)
     assert any(line.startswith("Paused. Go on with") for line in text)
-    assert text[-1] == "after True"
+    assert text[-2:] == ["after True", "gone on True"]
 
 
 def test_a_second_ctrl_c_leaves_a_clean_terminal_too(terminal: Terminals) -> None:
