@@ -182,7 +182,7 @@ def test_a_study_leaves_a_summary_and_no_panel(
 def test_ctrl_c_pauses_and_leaves_a_clean_terminal(terminal: Terminals) -> None:
     code = (
         "study.run(trials=12, devices='inline')\nprint('after', study.was_interrupted)\n"
-        "study.run(trials=1, devices='inline', progress=False)\nprint('gone on', study.result.best_score > 0)"
+        "study.run(trials=1, devices='inline', progress=False)\nprint('gone on', study.result.best.value > 0)"
     )
     shown = terminal(STUDY + code)
     shown.until(is_drawn)
@@ -271,3 +271,14 @@ def test_a_user_may_choose(terminal: Terminals, progress: str, panels: bool) -> 
     assert ("trial 0 complete" in text) == (progress == "'plain'")
     assert ("toy: 1/1 trials, best" in text) == (progress == "'line'")
     assert ("toy" in text) == (progress != "False")
+
+
+@pytest.mark.parametrize("progress, panels", [("auto", True), ("none", False)])
+def test_the_command_line_has_it_too(terminal: Terminals, tmp_path: Path, progress: str, panels: bool) -> None:
+    (tmp_path / "study.py").write_text(STUDY)
+    words = ["run", "study.py", "--trials", "1", "--devices", "inline", "--progress", progress]
+    shown = terminal(f"from hpsearch.cli import app\napp({words})", 120)
+    assert shown.end() == 0
+    assert ("╭".encode() in shown.bytes) == panels
+    assert_clean(shown)
+    assert any(line.startswith("Next: hpsearch report") for line in shown.lines())
