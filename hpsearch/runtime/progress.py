@@ -66,7 +66,8 @@ class ProgressLine:
 
     def observe(self, history: History, trial: Trial | None) -> None:
         """Show what has become of the study; `trial` is the one that has just ended, if one has."""
-        self._pace.begin(self._tallies.of(history).ended - (trial is not None), history)
+        tally = self._tallies.of(history)
+        self._pace.begin(tally.ended - (trial is not None), tally.under_way)
         if self._in_place:
             self._text = self._fitting(history, self._width())
             self._write(CLEAR_LINE + self._text)
@@ -113,7 +114,7 @@ class ProgressLine:
         if best is not None:
             shown = "".join(f" {name}={short(best.config[name])}" for name in best.params) if parameters else ""
             parts.append(f"best {self._objective} {best.value:.4f} (trial {best.number}{':' if shown else ''}{shown})")
-        left = self._pace.left(history, done, self._trials)
+        left = self._pace.left(done, tally.under_way, self._trials)
         parts += [f"about {duration(left)} left"] if left is not None else []
         parts += [f"now {where}" for where in self._running(history)] if now else []
         return ", ".join(parts)
