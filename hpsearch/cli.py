@@ -7,14 +7,14 @@ import contextlib
 import os
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from hpsearch import __version__
-from hpsearch.errors import HpsearchError, LeaseHeldError, StudyFailedError, StudyNotFoundError, UsageError
+from hpsearch.errors import HpsearchError, LeaseHeldError, StudyFailedError, StudyNotFoundError, UsageError, nearest
 
 EXIT_CODES = {UsageError: 2, LeaseHeldError: 3}
 """Exit codes by kind of error; every other error of ours is 1, and a pause by Ctrl-C or SIGTERM is 130."""
@@ -57,6 +57,9 @@ DevicesOption = Annotated[
 Progress = Annotated[
     str, typer.Option(metavar="HOW", help="auto, plain (a line an ended trial), line (a single line), or none.")
 ]
+
+PROGRESS: Mapping[str, bool | str] = {"auto": True, "plain": "plain", "line": "line", "none": False}
+"""What `--progress` may be, and what `Study.run` calls it."""
 
 
 @contextlib.contextmanager
@@ -367,8 +370,12 @@ def _run(
     from hpsearch.description import Description
     from hpsearch.records import TrialState
 
-    shown = {"auto": True, "none": False}.get(progress, progress)
-    result = study.run(trials=trials, timeout=timeout, devices=_devices(devices), progress=shown)
+    if progress not in PROGRESS:
+        raise UsageError(
+            f"--progress {progress!r} is not understood.{nearest(progress, PROGRESS)} Say auto for what fits where it "
+            "is run, plain for a line an ended trial, line for a single line, or none."
+        )
+    result = study.run(trials=trials, timeout=timeout, devices=_devices(devices), progress=PROGRESS[progress])
     typer.echo(result.text())
     if study.was_interrupted:
         raise typer.Exit(130)

@@ -206,6 +206,18 @@ def test_resume_goes_on_to_the_number_of_trials_that_was_asked_for(ran: str) -> 
     assert [line.split()[0] for line in output.splitlines()[1:7]] == list("012345")
 
 
+def test_progress_is_shown_as_asked(place: Path) -> None:
+    for trials, how, lines in ((1, "none", 0), (2, "plain", 1), (3, "line", 1), (4, "auto", 1)):  # without a terminal
+        code, _, shown = hpsearch("run", "toy_study.py", "--trials", trials, "--devices", "inline", "--progress", how)
+        assert code == 0
+        assert shown.count("toy: trial ") == lines
+        assert (f"toy: trial {trials - 1} complete" in shown) == bool(lines)
+    assert "toy: trial" not in hpsearch("resume", "toy", "--trials", 5, "--devices", "inline", "--progress", "none")[2]
+    code, message = error("run", "toy_study.py", "--trials", 6, "--progress", "plan")
+    assert code == 2
+    assert "--progress 'plan' is not understood. Did you mean 'plain'?" in message
+
+
 def test_list_and_show_need_neither_the_task_nor_its_data(
     place: Path, ran: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -91,6 +91,7 @@ class Coordinator:
                     if segment is None:
                         break
                     self._pool.submit(slot, self._order(segment))
+                    self._tell(None)  # the first evaluation may be minutes away
                 for event in self._pool.completed(WAIT_SECONDS):
                     for number in self._record(event):  # durable before anyone decides on it
                         self.settle(number)
@@ -157,6 +158,7 @@ class Coordinator:
     def _put_down(self) -> None:
         for trial in self._store.history.unfinished():
             self._store.set_state(trial.number, TrialState.WAITING)
+        self._tell(None)
 
     def _order(self, segment: Segment) -> Train:
         history, run = self._store.history, segment.run

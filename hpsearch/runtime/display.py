@@ -1,9 +1,10 @@
 """What the displays of a study have in common: when they are drawn, and where warnings go meanwhile."""
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, TextIO
 
 from hpsearch.records import History, Trial
 
@@ -16,6 +17,25 @@ class Display(Protocol):
 
     def close(self) -> None:
         """Leave what is to be read afterwards; nothing is shown any more."""
+
+
+def write_at_once(stream: TextIO, text: str) -> None:
+    """Write a text to a stream, or nothing where it leads nowhere any more: that is no reason to end a study.
+
+    It goes past the stream's buffer, where what a closed terminal refuses would stay: Python tries it once more as it
+    ends, and then exits with status 120.
+    """
+    encoding = stream.encoding or "utf-8"
+    data = text.encode(encoding, "replace")
+    raw = getattr(getattr(stream, "buffer", None), "raw", None)
+    with contextlib.suppress(OSError, ValueError):  # closed
+        stream.flush()
+        if raw is None:
+            stream.write(data.decode(encoding))
+            stream.flush()
+            return
+        while data and (written := raw.write(data)):
+            data = data[written:]
 
 
 class Repeated:

@@ -67,8 +67,8 @@ class LiveDisplay:
         self._region.close("\n".join(summary_lines(self._watch.standing())))
 
     def _draw(self) -> None:
-        columns, rows = self._region.size()
-        self._region.draw(panel_lines(self._watch.standing(), self._console, columns, rows))
+        size = self._region.size()
+        self._region.draw(panel_lines(self._watch.standing(), self._console, *size), size)
 
 
 def panel_lines(standing: Standing, console: "Console", columns: int, rows: int) -> Sequence[str]:

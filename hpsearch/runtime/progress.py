@@ -1,6 +1,5 @@
 """The progress line, and which display a study gets: what a person waiting for it wants to know, and no more."""
 
-import contextlib
 import os
 import shlex
 import shutil
@@ -14,7 +13,7 @@ from urllib.parse import urlsplit
 from hpsearch.description import Description
 from hpsearch.errors import UsageError, nearest
 from hpsearch.records import History, Trial, TrialState
-from hpsearch.runtime.display import Display, Warnings
+from hpsearch.runtime.display import Display, Warnings, write_at_once
 from hpsearch.runtime.pace import Pace
 from hpsearch.runtime.standing import Tallies, Watch
 from hpsearch.runtime.standing_words import duration, short
@@ -67,7 +66,8 @@ class ProgressLine:
 
     def observe(self, history: History, trial: Trial | None) -> None:
         """Show what has become of the study; `trial` is the one that has just ended, if one has."""
-        self._pace.begin(self._tallies.of(history).ended - (trial is not None), history)
+        tally = self._tallies.of(history)
+        self._pace.begin(tally.ended - (trial is not None), tally.under_way)
         if self._in_place:
             self._text = self._fitting(history, self._width())
             self._write(CLEAR_LINE + self._text)
@@ -86,9 +86,7 @@ class ProgressLine:
             self._text = ""
 
     def _write(self, text: str) -> None:
-        with contextlib.suppress(OSError, ValueError):  # a terminal that was closed is no reason to end a study
-            self._stream.write(text)
-            self._stream.flush()
+        write_at_once(self._stream, text)
 
     def _width(self) -> int:
         try:
@@ -116,7 +114,7 @@ class ProgressLine:
         if best is not None:
             shown = "".join(f" {name}={short(best.config[name])}" for name in best.params) if parameters else ""
             parts.append(f"best {self._objective} {best.value:.4f} (trial {best.number}{':' if shown else ''}{shown})")
-        left = self._pace.left(history, done, self._trials)
+        left = self._pace.left(done, tally.under_way, self._trials)
         parts += [f"about {duration(left)} left"] if left is not None else []
         parts += [f"now {where}" for where in self._running(history)] if now else []
         return ", ".join(parts)

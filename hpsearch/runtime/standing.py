@@ -28,6 +28,10 @@ class Tally:
     def ended(self) -> int:
         return self.complete + self.pruned + self.failed
 
+    @property
+    def under_way(self) -> int:
+        return self.running + self.waiting
+
     @classmethod
     def of(cls, history: History) -> "Tally":
         states = [trial.state for trial in history.trials.values()]
@@ -191,7 +195,7 @@ class Watch:
                 under_way=tuple(sorted(self._under_way(history, now), key=lambda each: (each.trial, each.fold))),
                 devices=self._devices,
                 elapsed=self._pace.elapsed(),
-                left=self._pace.left(history, tally.ended, self._trials),
+                left=self._pace.left(tally.ended, tally.under_way, self._trials),
                 pauses_in=None if self._deadline is None else max(0.0, self._deadline - now),
                 is_pausing=self.is_pausing(),
             )

@@ -1,6 +1,5 @@
 """A region at the bottom of a terminal that is drawn anew in place, with everything else that is printed above it."""
 
-import contextlib
 import io
 import logging
 import os
@@ -9,6 +8,8 @@ import sys
 import threading
 from collections.abc import Sequence
 from typing import Any, TextIO
+
+from hpsearch.runtime.display import write_at_once
 
 CLEAR_TO_LINE_END, CLEAR_TO_SCREEN_END = "\x1b[K", "\x1b[J"
 """Erase in line and erase in display (ECMA-48)."""
@@ -29,6 +30,7 @@ class TerminalRegion:
         self._stream = stream
         self._lock = threading.RLock()
         self._lines: Sequence[str] = ()
+        self._drawn_for = (0, 0)
         self._is_open = True
         self._redirected: list[tuple[str, TextIO]] = []
         self._handlers: list[tuple[logging.StreamHandler[Any], TextIO]] = []
@@ -41,16 +43,22 @@ class TerminalRegion:
             found = shutil.get_terminal_size()
         return found.columns or 80, found.lines or 24
 
-    def draw(self, lines: Sequence[str]) -> None:
-        """Show these lines in place of the last ones; none may be wider, nor all of them higher, than the terminal."""
+    def draw(self, lines: Sequence[str], size: tuple[int, int] | None = None) -> None:
+        """Show these lines in place of the last ones, where the terminal still has the size that they were made for.
+
+        None may be wider, nor all of them higher, than the terminal.
+        """
         with self._lock:
-            if self._is_open:
-                self._lines = lines
+            now = self.size()
+            if self._is_open and size in (None, now):
+                self._lines, self._drawn_for = lines, now
                 self._write(f"\r{self._region()}")
 
     def above(self, text: str) -> None:
         """Print a text above the region, for good."""
         with self._lock:
+            if self.size() != self._drawn_for:  # the lines might not fit any more: they come back with the next drawing
+                self._lines = ()
             body = "".join(f"{line}{CLEAR_TO_LINE_END}\n" for line in text.split("\n"))
             self._write(f"\r{body}{self._region()}" if self._is_open else f"{text}\n")
 
@@ -89,10 +97,7 @@ class TerminalRegion:
         return f"{body}{CLEAR_TO_SCREEN_END}{up}\r"
 
     def _write(self, text: str) -> None:
-        encoding = self._stream.encoding or "utf-8"
-        with contextlib.suppress(OSError, ValueError):  # closed: no reason to end a study
-            self._stream.write(text.encode(encoding, "replace").decode(encoding))
-            self._stream.flush()
+        write_at_once(self._stream, text)
 
 
 class _Above(io.TextIOBase):

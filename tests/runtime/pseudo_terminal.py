@@ -13,7 +13,7 @@ from pathlib import Path
 import pyte
 from study_processes import Launcher, StudyProcess
 
-LIMIT_SECONDS = 240.0
+LIMIT_SECONDS = 120.0
 
 
 class PseudoTerminal:
@@ -34,6 +34,8 @@ class PseudoTerminal:
 
     def resize(self, columns: int, rows: int) -> None:
         self._set_size(columns, rows)
+        while self._has_more(0.0) and self._read(0.0):  # what was written before it was resized
+            pass
         self.screen.resize(rows, columns)
 
     def press_ctrl_c(self) -> None:
@@ -68,8 +70,8 @@ class PseudoTerminal:
             pass
         return status
 
-    def _has_more(self) -> bool:
-        return bool(select.select([self._master], [], [], 0.2)[0])
+    def _has_more(self, timeout: float = 0.2) -> bool:
+        return bool(select.select([self._master], [], [], timeout)[0])
 
     def close(self) -> None:
         self.process.kill()

@@ -121,7 +121,8 @@ def _forked(request: Mapping[str, Any]) -> int:
     pid = os.fork()
     if pid == 0:
         os.setsid()
-        for descriptor, name, flags in ((0, os.devnull, os.O_RDONLY), (1, request["log"], os.O_WRONLY | os.O_CREAT)):
+        # For reading too: only so does a terminal become the session's own, whose Ctrl-C reaches it.
+        for descriptor, name, flags in ((0, os.devnull, os.O_RDONLY), (1, request["log"], os.O_RDWR | os.O_CREAT)):
             opened = os.open(name, flags)
             os.dup2(opened, descriptor)
             os.close(opened)

@@ -61,6 +61,22 @@ def test_what_was_recorded_and_not_decided_is_decided_on_taking_up(tmp_path, mon
     assert states_in_optuna(study) == ["COMPLETE"]
 
 
+def test_observers_see_a_trial_run_before_it_is_measured_and_wait_after_a_pause(tmp_path, monkeypatch):
+    seen = []
+    real = Coordinator._tell
+
+    def tell(coordinator, trial):
+        history = coordinator._store.history
+        seen.append(([each.state for each in history.trials.values()], sum(map(len, history.evaluations.values()))))
+        coordinator.stop()
+        real(coordinator, trial)
+
+    monkeypatch.setattr(Coordinator, "_tell", tell)
+    run(toy_study(tmp_path, {"pause": 0.01}), 2)
+    assert seen[0] == ([TrialState.RUNNING], 0)
+    assert seen[-1][0] == [TrialState.WAITING]
+
+
 def test_what_a_worker_finds_after_its_trial_was_pruned_is_not_recorded(tmp_path, monkeypatch):
     late = []
 

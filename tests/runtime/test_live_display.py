@@ -110,7 +110,7 @@ Terminals = Callable[..., PseudoTerminal]
 STUDY = """
 from toy_studies import toy_study
 print("before")
-study = toy_study("runs", {"pause": 0.03, "rows": 120}, pruner="median")
+study = toy_study("runs", {"pause": 0.03}, pruner="median")
 """
 
 
@@ -146,7 +146,9 @@ def assert_clean(terminal: PseudoTerminal) -> None:
     assert b"\x1b[?" not in terminal.bytes
 
 
-@pytest.mark.parametrize("columns, rows, devices", [(80, 24, "inline"), (40, 10, 2)])
+@pytest.mark.parametrize(
+    "columns, rows, devices", [(80, 24, "inline"), pytest.param(40, 10, 2, marks=pytest.mark.slow)]
+)
 def test_a_study_leaves_a_summary_and_no_panel(
     terminal: Terminals, columns: int, rows: int, devices: str | int
 ) -> None:
@@ -178,7 +180,11 @@ def test_a_study_leaves_a_summary_and_no_panel(
 
 
 def test_ctrl_c_pauses_and_leaves_a_clean_terminal(terminal: Terminals) -> None:
-    shown = terminal(STUDY + "study.run(trials=12, devices='inline')\nprint('after', study.was_interrupted)")
+    code = (
+        "study.run(trials=12, devices='inline')\nprint('after', study.was_interrupted)\n"
+        "study.run(trials=1, devices='inline', progress=False)\nprint('gone on', study.result.best.value > 0)"
+    )
+    shown = terminal(STUDY + code)
     shown.until(is_drawn)
     shown.press_ctrl_c()
     assert shown.end() == 0
@@ -186,7 +192,7 @@ def test_ctrl_c_pauses_and_leaves_a_clean_terminal(terminal: Terminals) -> None:
     text = shown.lines()
     assert any(line.startswith("toy: ") and "1 waiting" in line for line in text)
     assert any(line.startswith("Paused. Go on with") for line in text)
-    assert text[-1] == "after True"
+    assert text[-2:] == ["after True", "gone on True"]
 
 
 def test_a_second_ctrl_c_leaves_a_clean_terminal_too(terminal: Terminals) -> None:
@@ -265,3 +271,14 @@ def test_a_user_may_choose(terminal: Terminals, progress: str, panels: bool) -> 
     assert ("trial 0 complete" in text) == (progress == "'plain'")
     assert ("toy: 1/1 trials, best" in text) == (progress == "'line'")
     assert ("toy" in text) == (progress != "False")
+
+
+@pytest.mark.parametrize("progress, panels", [("auto", True), ("none", False)])
+def test_the_command_line_has_it_too(terminal: Terminals, tmp_path: Path, progress: str, panels: bool) -> None:
+    (tmp_path / "study.py").write_text(STUDY)
+    words = ["run", "study.py", "--trials", "1", "--devices", "inline", "--progress", progress]
+    shown = terminal(f"from hpsearch.cli import app\napp({words})", 120)
+    assert shown.end() == 0
+    assert ("╭".encode() in shown.bytes) == panels
+    assert_clean(shown)
+    assert any(line.startswith("Next: hpsearch report") for line in shown.lines())

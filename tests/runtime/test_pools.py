@@ -97,6 +97,27 @@ def test_a_segment_may_end_before_the_horizon_and_go_on_from_nothing(pool, tmp_p
     assert measured(rest) == measured(whole)
 
 
+def test_it_says_which_slots_it_has_and_what_is_trained_where(pool, tmp_path):
+    def asked_elsewhere():
+        found = []
+        thread = threading.Thread(target=lambda: found.append((pool.slots(), pool.training())))
+        thread.start()
+        thread.join()
+        return found[0]
+
+    order = order_of(ready(pool, tmp_path, "shown", pause=0.02), run_of("shown"))
+    every = [CPU, Slot(1, ("cpu",))][: 1 if isinstance(pool, InlinePool) else 2]
+    assert (pool.slots(), pool.training()) == (every, [])
+    slot = pool.idle()[-1]
+    pool.submit(slot, order)
+    assert asked_elsewhere() == (every, [(slot, order.segment)])
+    first(pool, Evaluated)
+    assert asked_elsewhere() == (every, [(slot, order.segment)])
+    assert slot not in pool.idle()
+    finish(pool)
+    assert (pool.slots(), pool.training()) == (every, [])
+
+
 def test_interrupted_it_leaves_a_checkpoint_from_which_it_goes_on_bitwise(pool, tmp_path):
     order = order_of(ready(pool, tmp_path, "paused", pause=0.02), run_of("paused"))
     straight = train(pool, order)
@@ -237,6 +258,8 @@ def test_a_killed_worker_is_lost_and_another_takes_its_place(local, tmp_path):
         assert events[-1].result.point == len(measured(events))
         assert "killed" in events[-1].result.log
         assert slot not in local.idle()
+        assert slot in local.slots()
+        assert local.training() == []
         until(lambda: list(local.completed(0.2)) or slot in local.idle(), 240, "no new worker")
     assert local.processes()[slot.index] not in (before, None)
     local.submit(slot, resumed(order, events))

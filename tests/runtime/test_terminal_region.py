@@ -78,6 +78,21 @@ def test_lines_that_a_narrower_terminal_has_wrapped_are_erased(terminal: Termina
     assert terminal.lines == ["aaaa", "bbbb", "", "", "", ""]
 
 
+def test_lines_made_for_another_size_are_not_drawn(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    region = TerminalRegion(terminal)
+    monkeypatch.setenv("COLUMNS", "20")
+    size = region.size()
+    region.draw(["a" * 19, "b" * 19], size)
+    assert terminal.lines[:2] == ["a" * 19, "b" * 19]
+    monkeypatch.setenv("COLUMNS", "10")
+    region.draw(["c" * 19], size)
+    assert terminal.lines[0] == "a" * 19
+    region.above("said")
+    assert terminal.lines == ["said", "", "", "", "", ""]
+    region.draw(["dddd"], region.size())
+    assert terminal.lines[:2] == ["said", "dddd"]
+
+
 def test_what_the_program_prints_goes_above_and_is_its_own_again_afterwards(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
