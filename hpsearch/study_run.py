@@ -18,7 +18,7 @@ from hpsearch.records.store import Store
 from hpsearch.runtime.asking import Asker
 from hpsearch.runtime.coordinator import Coordinator
 from hpsearch.runtime.devices import INLINE, Devices, inventory, slots
-from hpsearch.runtime.display import Display
+from hpsearch.runtime.display import Display, Guarded
 from hpsearch.runtime.messages import Probe
 from hpsearch.runtime.pools import InlinePool, LocalPool, Pool
 from hpsearch.runtime.progress import ProgressLine, chosen_display, how_to_resume
@@ -110,11 +110,12 @@ class StudyRun:
             test_shares=[study.folds.test_share(index) for index in range(len(study.folds.pairs))],
             slots=pool.slots(), training=pool.training, deadline=self._deadline, is_pausing=self.interruption.is_set,
         )  # fmt: skip
-        display = chosen_display(self._progress, watch, lambda in_place: ProgressLine(*about, in_place=in_place))
+        chosen = chosen_display(self._progress, watch, lambda in_place: ProgressLine(*about, in_place=in_place))
+        displays = [] if chosen is None else [Guarded(chosen)]
         try:
-            yield [] if display is None else [display]
+            yield displays
         finally:
-            if display is not None:
+            for display in displays:
                 display.close()
 
     def _say_how_it_ended(self) -> None:

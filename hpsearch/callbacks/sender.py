@@ -1,5 +1,6 @@
 """Sends records to a service that may be slow or away, in a thread of its own, each once."""
 
+import contextlib
 import json
 import logging
 import queue
@@ -11,6 +12,7 @@ from typing import Any
 
 from hpsearch.callbacks.trial_record import StudyRecord, TrialRecord
 from hpsearch.data.durable import replaced_file
+from hpsearch.errors import StoreError
 
 logger = logging.getLogger("hpsearch")
 
@@ -125,7 +127,9 @@ class Sender:
         return True
 
     def _remember(self, key: str) -> None:
+        """Keep in mind what was sent; where the disk refuses, it is sent again the next time, under the same id."""
         self._sent.add(key)
-        self._ledger.parent.mkdir(parents=True, exist_ok=True)
-        with replaced_file(self._ledger) as file:
-            file.write(json.dumps({"sent": sorted(self._sent)}, indent=1).encode("utf-8"))
+        with contextlib.suppress(OSError, StoreError):
+            self._ledger.parent.mkdir(parents=True, exist_ok=True)
+            with replaced_file(self._ledger) as file:
+                file.write(json.dumps({"sent": sorted(self._sent)}, indent=1).encode("utf-8"))

@@ -8,6 +8,8 @@ from typing import Protocol, TextIO
 
 from hpsearch.records import History, Trial
 
+logger = logging.getLogger("hpsearch")
+
 
 class Display(Protocol):
     """Shows how a study stands while it is run."""
@@ -17,6 +19,28 @@ class Display(Protocol):
 
     def close(self) -> None:
         """Leave what is to be read afterwards; nothing is shown any more."""
+
+
+class Guarded:
+    """A display whose mistakes end no study: after the first one it shows nothing more, and a warning says why."""
+
+    def __init__(self, display: Display) -> None:
+        self._display = display
+        self._is_broken = False
+
+    def observe(self, history: History, trial: Trial | None) -> None:
+        if not self._is_broken:
+            self._safely(lambda: self._display.observe(history, trial))
+
+    def close(self) -> None:
+        self._safely(self._display.close)
+
+    def _safely(self, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except Exception:
+            self._is_broken = True
+            logger.warning("The display of the study failed, and shows nothing more; the study goes on.", exc_info=True)
 
 
 def write_at_once(stream: TextIO, text: str) -> None:

@@ -3,7 +3,7 @@
 import logging
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +55,10 @@ class Telling:
             call()
         except Exception as error:
             self._failures += 1
-            self._logs.mkdir(parents=True, exist_ok=True)
-            with (self._logs / LOG_FILE).open("a", encoding="utf-8") as log:
-                log.write(f"{self._name} at {subject}\n{traceback.format_exc().rstrip()}\n")
+            with suppress(OSError):  # a full disk is found by the study's own writing
+                self._logs.mkdir(parents=True, exist_ok=True)
+                with (self._logs / LOG_FILE).open("a", encoding="utf-8") as log:
+                    log.write(f"{self._name} at {subject}\n{traceback.format_exc().rstrip()}\n")
             if self._failures == 1:
                 logger.warning(
                     "%s raised %s: %s at %s. The study goes on and calls it again; its traceback is in logs/%s.",

@@ -28,7 +28,7 @@ class TerminalRegion:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         self._lines: Sequence[str] = ()
         self._drawn_for = (0, 0)
         self._is_open = True
@@ -48,7 +48,7 @@ class TerminalRegion:
 
         None may be wider, nor all of them higher, than the terminal.
         """
-        with self._lock:
+        with self.lock:
             now = self.size()
             if self._is_open and size in (None, now):
                 self._lines, self._drawn_for = lines, now
@@ -56,7 +56,7 @@ class TerminalRegion:
 
     def above(self, text: str) -> None:
         """Print a text above the region, for good."""
-        with self._lock:
+        with self.lock:
             if self.size() != self._drawn_for:  # the lines might not fit any more: they come back with the next drawing
                 self._lines = ()
             body = "".join(f"{line}{CLEAR_TO_LINE_END}\n" for line in text.split("\n"))
@@ -76,11 +76,11 @@ class TerminalRegion:
 
     def close(self, text: str = "") -> None:
         """Take the region away, and leave a text in its place; whatever was redirected is as it was."""
-        with self._lock:
+        for handler, stream in self._handlers:  # before the lock is taken: a thread that logs holds the handler's, and
+            handler.setStream(stream)  # waits for this one
+        with self.lock:
             if not self._is_open:
                 return
-            for handler, stream in self._handlers:
-                handler.setStream(stream)
             for name, stream in self._redirected:
                 through = getattr(sys, name)
                 if isinstance(through, _Above):  # else somebody has put another in its place since
@@ -105,10 +105,9 @@ class _Above(io.TextIOBase):
 
     def __init__(self, region: TerminalRegion, stream: TextIO) -> None:
         self._region, self._through, self._rest = region, stream, ""
-        self._writing = threading.RLock()
 
     def write(self, text: str) -> int:
-        with self._writing:
+        with self._region.lock:  # one lock for both: closing the region finishes this
             *whole, self._rest = [_last_state(line) for line in (self._rest + text).split("\n")]
             if whole:
                 self._region.above("\n".join(whole))
@@ -116,7 +115,7 @@ class _Above(io.TextIOBase):
 
     def finish(self) -> None:
         """Print what has not been ended by a new line."""
-        with self._writing:
+        with self._region.lock:
             if self._rest:
                 self._region.above(self._rest)
                 self._rest = ""
@@ -133,6 +132,15 @@ class _Above(io.TextIOBase):
     @property
     def encoding(self) -> str:  # type: ignore[override]
         return self._through.encoding
+
+    @property
+    def errors(self) -> str | None:  # type: ignore[override]
+        return self._through.errors
+
+    @property
+    def buffer(self) -> Any:
+        """The bytes below the text: what is written there goes where it always went."""
+        return self._through.buffer
 
 
 def _last_state(line: str) -> str:

@@ -3,6 +3,7 @@
 import io
 import logging
 import sys
+import threading
 from collections.abc import Sequence
 
 import pytest
@@ -154,3 +155,34 @@ def test_once_closed_it_draws_no_more(terminal: Terminal) -> None:
     region.draw(["late"])
     region.close("again")
     assert [line for line in terminal.lines if line] == ["end"]
+
+
+@pytest.mark.parametrize("through", ["stdout", "a logger"])
+def test_it_closes_while_others_print(monkeypatch: pytest.MonkeyPatch, through: str) -> None:
+    """Threads of W&B and MLflow print just then: who waits for whose lock must not depend on who was first."""
+    for _ in range(5):
+        terminal, over = Terminal(), threading.Event()
+        monkeypatch.setattr(sys, "stdout", terminal)
+        handler = logging.StreamHandler(terminal)
+        logging.getLogger().addHandler(handler)
+        region = TerminalRegion(terminal)
+        region.redirect()
+
+        def chatter(over: threading.Event = over, log: bool = through == "a logger") -> None:
+            out = sys.stdout
+            while not over.is_set():
+                logging.getLogger("chatter").error("hello") if log else out.write("hello\n")
+
+        threads = [threading.Thread(target=chatter, daemon=True) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        closing = threading.Thread(target=region.close, args=("the end",), daemon=True)
+        closing.start()
+        closing.join(20)
+        is_closed = not closing.is_alive()
+        over.set()
+        for thread in threads:
+            thread.join(20)
+        logging.getLogger().removeHandler(handler)
+        assert is_closed
+        assert sys.stdout is terminal
