@@ -1,6 +1,8 @@
 """A search as a scikit-learn classifier, for those who think in `GridSearchCV`."""
 
+import shutil
 import tempfile
+import weakref
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -122,7 +124,7 @@ class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
             groups: Groups, shape (rows,): rows of one are never on both sides of a fold.
         """
         rows, targets = self._checked(X, y)
-        place = self._place = tempfile.TemporaryDirectory(prefix="hpsearch-")  # goes with the estimator
+        place = self._new_place()
         self._inputs = inputs_of(rows, self.model, dict(self.task_options or {}))
         task = self._inputs.task(rows, targets, None if groups is None else np.asarray(groups))
         seed = 0 if self.random_state is None else int(check_random_state(self.random_state).randint(2**31 - 1))
@@ -137,13 +139,22 @@ class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
             pruner=self.pruner,
             early_stopping=self.early_stopping,
             seed=seed,
-            folder=self.folder or place.name,
+            folder=self.folder or place,
         )
         self.result_ = self.study_.run(
             self.n_iter, timeout=self.timeout, devices=self.devices, progress=bool(self.verbose)
         )
         self._keep(self.result_)
         return self
+
+    def _new_place(self) -> str:
+        """Return a temporary folder that goes with the estimator, or with its next fit."""
+        earlier = getattr(self, "_place", None)
+        if earlier is not None:
+            earlier()
+        place = tempfile.mkdtemp(prefix="hpsearch-")
+        self._place = weakref.finalize(self, shutil.rmtree, place, ignore_errors=True)
+        return place
 
     def _checked(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:  # noqa: N803
         rows = self._rows(X, y, reset=True)
