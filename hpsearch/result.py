@@ -57,6 +57,7 @@ class Result:
     def __init__(self, study: "Study") -> None:
         self.study = study
         self.history: History = study.store().reload()
+        self._judged: dict[tuple[int, int], Evidence] = {}
 
     # ------------------------------------------------------------------ numbers
 
@@ -152,7 +153,10 @@ class Result:
         if on_folds is None or self.study.prepared.test_rows == 0:
             return on_folds
         assert self.default is not None
-        return self._on_test_rows(self.best.number, self.default.number)
+        asked = (self.best.number, self.default.number)
+        if asked not in self._judged:  # thousands of resamples, each scored twice: seconds
+            self._judged[asked] = self._on_test_rows(*asked)
+        return self._judged[asked]
 
     # ------------------------------------------------------------------ on rows never searched
 

@@ -254,6 +254,7 @@ def test_the_question_is_answered_on_the_test_rows(result: hp.Result) -> None:
     assert evidence is not None
     scores = [result.test_scores(number)["f1_macro"] for number in (result.best.number, 0)]
     assert evidence.difference == pytest.approx(scores[0] - scores[1])
+    assert result.evidence() is evidence  # the rows are resampled once
 
 
 def test_a_task_without_test_rows_has_no_test_scores(tmp_path: Path, place: Path) -> None:

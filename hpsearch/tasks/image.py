@@ -46,8 +46,9 @@ class ImageClassification(Classification):
     def _literature(self) -> Mapping[str, Any]:
         """Return values for AdamW that search_spaces/image-transfer.toml traces number by number.
 
-        Learning rate (5e-4 for a batch of 256, in proportion to the batch), weight decay, schedule and warmup are those
-        of ViT's full fine-tuning in Jia et al. 2022, appendix A; 30 epochs those of Liu et al. 2022, section 3.1.
+        Learning rate (5e-4 for a batch of 256, in proportion to the batch), weight decay and schedule are those of
+        ViT's full fine-tuning in Jia et al. 2022, appendix A; 30 epochs those of Liu et al. 2022, section 3.1; the
+        warmup is that of transformers' guide to image classification (2023).
         """
         return {
             "learning_rate": 1.25e-4,
