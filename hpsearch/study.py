@@ -158,6 +158,8 @@ class Study:
         self._run: StudyRun | None = None
         self._store: Store | None = None
         self.was_interrupted = False
+        self.is_temporary = False
+        """Whether the folder goes with whoever made it: rows are then prepared in it, and nobody is told to go on."""
         self.choices = self._model_choices()
         check_space(self)
         check_sampler(self)
@@ -284,13 +286,16 @@ class Study:
         if self.choices is not None:
             prepared = self.prepared_choices[self.choices.default]
         else:
-            prepared = self.task.prepare(cache_folder())
+            prepared = self.task.prepare(self._cache())
         if self.space.is_shipped:
             space = fitted_space(self.space, self.layered_models(prepared))
             if space != self.space:
                 logger.warning("The space is fitted to the model's layers: %s.", self.space.difference(space))
             self.space = space
         return prepared
+
+    def _cache(self) -> Path:
+        return self.folder / "cache" if self.is_temporary else cache_folder()
 
     def layered_models(self, prepared: "Prepared") -> "list[LayeredModel]":
         """Return the models of the study with the number of their layers; `prepared` is that of the task's own."""
@@ -304,7 +309,7 @@ class Study:
     @cached_property
     def prepared_choices(self) -> "Mapping[str, Prepared]":
         """The encoded rows by choice of a pretrained model; empty where the space does not choose."""
-        return {} if self.choices is None else self.choices.prepare(self.task, cache_folder())
+        return {} if self.choices is None else self.choices.prepare(self.task, self._cache())
 
     def prepared_for(self, config: Mapping[str, Any]) -> "Prepared":
         """Return the rows as they are encoded for a configuration's model."""
