@@ -41,8 +41,8 @@ class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
     makes a torch module (see `CustomTask`): numbers of any shape (rows, ...), of which a table (rows, columns) comes as
     float32; its arguments `n_features` and `n_classes`, where it has them, are told the shape of X and y.
 
-    Ctrl-C ends `fit` with KeyboardInterrupt, and nothing is refitted. Sample weights are not taken: use `Study` and the
-    task, which are. A pickle predicts without the model's folder or the hub, but with the packages that it was made by.
+    Ctrl-C ends `fit` with KeyboardInterrupt, and nothing is refitted. Sample weights are not taken: a
+    `Study` of a task with sample_weight= is for these. A pickle predicts without the model's folder or the hub, but with the packages that it was made by.
 
     Args:
         model: A folder or hub name of transformers, or what makes a torch module.
@@ -176,7 +176,8 @@ class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
 
     def _rows(self, X: Any, y: Any = None, *, reset: bool) -> np.ndarray:  # noqa: N803
         """Return X as an array, checked as scikit-learn checks it where it is rows of numbers."""
-        if holds_text(X) and not callable(self.model) if reset else isinstance(self._inputs, Texts):
+        is_text = not callable(self.model) and holds_text(X) if reset else isinstance(self._inputs, Texts)
+        if is_text:
             text = np.asarray(X, dtype=object)
             if text.ndim == 0:
                 raise UsageError(f"X={X!r} is one text: give a list of them, [{X!r}].")

@@ -158,8 +158,8 @@ class Study:
         self._run: StudyRun | None = None
         self._store: Store | None = None
         self.was_interrupted = False
+        # Of a folder that goes with whoever made it: rows are prepared in it, and nobody is told how to go on.
         self.is_temporary = False
-        """Whether the folder goes with whoever made it: rows are then prepared in it, and nobody is told to go on."""
         self.choices = self._model_choices()
         check_space(self)
         check_sampler(self)
