@@ -41,8 +41,9 @@ class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
     makes a torch module (see `CustomTask`): numbers of any shape (rows, ...), of which a table (rows, columns) comes as
     float32; its arguments `n_features` and `n_classes`, where it has them, are told the shape of X and y.
 
-    Ctrl-C ends `fit` with KeyboardInterrupt, and nothing is refitted. Sample weights are not taken: a
-    `Study` of a task with sample_weight= is for these. A pickle predicts without the model's folder or the hub, but with the packages that it was made by.
+    Ctrl-C ends `fit` with KeyboardInterrupt, and nothing is refitted. Sample weights are not taken: a `Study` of a task
+    with sample_weight= is for these. A pickle predicts without the model's folder or the hub, but with the packages
+    that it was made by.
 
     Args:
         model: A folder or hub name of transformers, or what makes a torch module.

@@ -10,6 +10,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
 from hpsearch.arguments import parse_duration
+from hpsearch.data.wording import row_list
 from hpsearch.errors import UsageError
 from hpsearch.records import TrialState
 
@@ -29,6 +30,9 @@ def targets_of(y: Any, rows: int) -> np.ndarray:
         raise UsageError("FineTuneSearchCV requires y to be passed, but the target y is None.")
     targets: np.ndarray = column_or_1d(y, warn=True)
     assert_all_finite(targets, input_name="y")
+    missing = [row for row, label in enumerate(targets.tolist()) if label is None]
+    if missing:
+        raise UsageError(f"y has no label in {row_list(missing)}. Give each row one, or remove it.")
     check_classification_targets(targets)
     if rows != len(targets):
         raise UsageError(f"X has {rows} rows and y has {len(targets)}: give one label a row.")

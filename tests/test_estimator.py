@@ -410,6 +410,7 @@ def test_images_with_a_model_of_transformers(tmp_path):
         (["a", "b", "c"], [1, 1, 1], "bert", r"y has one class only, 1"),
         (["a", "b", "c"], [0, 1], "bert", r"X has 3 rows and y has 2"),
         (["a", "b", "c"], None, "bert", r"requires y"),
+        (["a", "b", "c"], ["x", None, "y"], "bert", r"y has no label in row 1"),
     ],
 )
 def test_what_does_not_go_together_is_said(rows, labels, model, words):
