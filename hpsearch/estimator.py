@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+import time
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,13 +10,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import assert_all_finite
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, check_random_state, column_or_1d, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from hpsearch.errors import UsageError
-from hpsearch.estimator_inputs import inputs_of
+from hpsearch.estimator_checks import check_how_it_ended, groups_of, seed_of, targets_of
+from hpsearch.estimator_inputs import Texts, holds_text, inputs_of
 from hpsearch.study import Study
 
 if TYPE_CHECKING:
@@ -41,39 +41,52 @@ class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
     makes a torch module (see `CustomTask`): numbers of any shape (rows, ...), of which a table (rows, columns) comes as
     float32; its arguments `n_features` and `n_classes`, where it has them, are told the shape of X and y.
 
+    Ctrl-C ends `fit` with KeyboardInterrupt, and nothing is refitted. Sample weights are not taken: a `Study` of a task
+    with sample_weight= is for these. A pickle predicts without the model's folder or the hub, but with the packages
+    that it was made by.
+
     Args:
         model: A folder or hub name of transformers, or what makes a torch module.
         space: What is searched, as `Study` takes it: a `Space`, the name of a shipped one, or a path to a TOML file.
         n_iter: Trials in all; None with sampler="grid" for all its points.
-        scoring: The objective: a scikit-learn scorer name or a callable.
-        cv: Number of folds, a `Holdout`, or a scikit-learn splitter.
+        scoring: The objective: a scikit-learn scorer name or a callable; None for "accuracy".
+        cv: Number of folds, a `Holdout`, or a scikit-learn splitter; None for 5.
         sampler: See `Study`, as for the following three.
         pruner: Pruned trials have no score in `cv_results_`, but nan.
         early_stopping: Epochs without improvement after which a fold stops.
         metrics: Further metrics in `cv_results_`.
         refit: Whether to train the winner on all rows, to predict with it.
-        timeout: Seconds of `fit`, or text like "2h".
+        timeout: Seconds of the search, or text like "2h"; a warning says after how many trials it ended.
         devices: Where to train, as in `Study.run`.
-        random_state: Seed of folds, runs and sampler; None is 0, so that nothing here is random unless you ask.
+        random_state: Seed of folds, runs and sampler, used as it is; None is 0, so that nothing here is random unless
+            you ask. From a `numpy.random.RandomState` one is drawn at each `fit`.
         name: The study's name in `folder`.
         folder: Where the study is kept, so that an interrupted `fit` goes on where it stood when called again with the
-            same data. None: in a temporary folder, which goes when the estimator does.
-        task_options: Further arguments of the task: max_length=, image_size=, loss=, head=, ...
+            same data. None: in a temporary folder, which goes when the estimator does. A folder holds one study of a
+            name, on one set of rows: within `cross_val_score`, where every fold has others, leave it None; the second
+            fold would be a StudyChangedError.
+        task_options: Further arguments of the task: {"max_length": 128}, image_size, loss, head, ...
         verbose: Show the progress of the search.
 
     Attributes:
         best_params_: Searched hyperparameters of the winner.
         best_score_: Its cross-validated objective.
         best_index_: Its row in `cv_results_`.
-        best_model_: The `torch.nn.Module` that predicts, on the CPU.
+        best_model_: The `torch.nn.Module` that predicts, on the CPU. There is no `best_estimator_`, for there is no
+            estimator within this one: it is itself what predicts.
+        refit_time_: Seconds of training the winner on all rows.
+        scorer_: The objective, called as `scorer_(estimator, X, y)`.
+        multimetric_: False: there is one objective, and `metrics` are beside it.
         cv_results_: Column to array, a row a trial, named as those of `GridSearchCV`.
         classes_: The labels, sorted.
         n_splits_: Folds.
-        n_features_in_: Columns of X, where it has two dimensions of numbers.
+        n_features_in_: Columns of X, where X is a table of numbers; there is none of texts, images or longer shapes.
         result_: The study's `Result`: table, figures, report, evidence, export. Not part of a pickle.
 
     Raises:
-        UsageError: (A ValueError.) The data, the space or another argument is not valid.
+        UsageError: (A ValueError.) The data, the space or another argument is not valid, or no trial was complete when
+            the time was up.
+        KeyboardInterrupt: By `fit`, at Ctrl-C or SIGTERM.
     """
 
     def __init__(
@@ -123,28 +136,34 @@ class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
             y: One label a row, numbers or text, shape (rows,).
             groups: Groups, shape (rows,): rows of one are never on both sides of a fold.
         """
-        rows, targets = self._checked(X, y)
-        folder = self._temporary_folder() if self.folder is None else self.folder
-        self._inputs = inputs_of(rows, self.model, dict(self.task_options or {}))
-        task = self._inputs.task(rows, targets, None if groups is None else np.asarray(groups))
-        seed = 0 if self.random_state is None else int(check_random_state(self.random_state).randint(2**31 - 1))
-        self.study_ = Study(
+        for name in [name for name in vars(self) if name.endswith("_")]:
+            delattr(self, name)  # a fit that fails leaves nothing of an earlier one
+        if not isinstance(self.refit, bool):
+            raise UsageError(f"refit={self.refit!r}: give True or False; the winner is that of the one objective.")
+        rows = self._rows(X, y, reset=True)
+        targets = targets_of(y, len(rows))
+        self.classes_ = np.unique(targets)
+        self._inputs = inputs_of(rows, self.model, self.task_options)
+        task = self._inputs.task(rows, targets, groups_of(groups, len(rows)))
+        study = Study(
             self.name,
             task,
             self.space,
             sampler=self.sampler,
-            cv=self.cv,
-            metric=self.scoring,
+            cv=5 if self.cv is None else self.cv,
+            metric="accuracy" if self.scoring is None else self.scoring,
             metrics=self.metrics,
             pruner=self.pruner,
             early_stopping=self.early_stopping,
-            seed=seed,
-            folder=folder,
+            seed=seed_of(self.random_state),
+            folder=self._temporary_folder() if self.folder is None else self.folder,
         )
-        self.result_ = self.study_.run(
-            self.n_iter, timeout=self.timeout, devices=self.devices, progress=bool(self.verbose)
-        )
-        self._keep(self.result_)
+        study.is_temporary = self.folder is None
+        started = time.monotonic()
+        result = study.run(self.n_iter, timeout=self.timeout, devices=self.devices, progress=bool(self.verbose))
+        check_how_it_ended(result, self.n_iter, self.timeout, time.monotonic() - started)
+        self.study_, self.result_ = study, result
+        self._keep(result)
         return self
 
     def _temporary_folder(self) -> str:
@@ -156,49 +175,42 @@ class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
         self._removal = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         return folder
 
-    def _checked(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:  # noqa: N803
-        rows = self._rows(X, y, reset=True)
-        if y is None:
-            raise UsageError("FineTuneSearchCV requires y to be passed, but the target y is None.")
-        targets = column_or_1d(y, warn=True)
-        assert_all_finite(targets, input_name="y")
-        check_classification_targets(targets)
-        if len(rows) != len(targets):
-            raise UsageError(f"X has {len(rows)} rows and y has {len(targets)}: give one label a row.")
-        self.classes_ = np.unique(targets)
-        if len(self.classes_) < 2:
-            raise UsageError(
-                f"y has one class only, {self.classes_.tolist()[0]!r}: a classifier needs at least two to tell apart."
-            )
-        return rows, targets
-
     def _rows(self, X: Any, y: Any = None, *, reset: bool) -> np.ndarray:  # noqa: N803
         """Return X as an array, checked as scikit-learn checks it where it is rows of numbers."""
-        text = np.asarray(X, dtype=object) if _is_text(X) else None
-        if text is not None and not callable(self.model):
+        is_text = not callable(self.model) and holds_text(X) if reset else isinstance(self._inputs, Texts)
+        if is_text:
+            text = np.asarray(X, dtype=object)
+            if text.ndim == 0:
+                raise UsageError(f"X={X!r} is one text: give a list of them, [{X!r}].")
             return text
         checks: dict[str, Any] = {"dtype": "numeric", "ensure_min_samples": 2 if reset else 1, "allow_nd": True}
         found = validate_data(self, X, reset=reset, **checks)
+        if reset and found.ndim != 2:
+            del self.n_features_in_  # the height of images, say, which others may not have
         becomes_real = found.ndim <= 2 or found.dtype.kind == "f"  # a table of numbers, as scikit-learn has them
         array: np.ndarray = np.ascontiguousarray(found, dtype=np.float32 if becomes_real else found.dtype)
         return array
 
     def _keep(self, result: "Result") -> None:
         """Keep what the search has found under scikit-learn's names."""
-        from hpsearch.estimator_results import cv_results
+        from hpsearch.estimator_results import Scorer, cv_results
 
         best = result.best
+        self.multimetric_ = False
+        self.scorer_ = Scorer(self.study_.objective)
         self.cv_results_ = cv_results(result)
         self.n_splits_ = len(self.study_.folds.pairs)
         self.best_index_ = int(np.flatnonzero(self.cv_results_["trial"] == best.number)[0])
         self.best_params_ = dict(result.history.trials[best.number].params)
         self.best_score_ = best.value
         self.best_config_ = dict(best.config)
-        self._metric = self.study_.objective
         self._task, self._prepared = self._chosen(best.config)
         self.classes_ = np.asarray(self._prepared.classes, dtype=self.classes_.dtype)  # in the order of the outputs
         if self.refit:
+            self._encoder = self._inputs.encoder(self._task, self._prepared)
+            started = time.perf_counter()
             self.best_model_ = result.refit().model.cpu()
+            self.refit_time_ = time.perf_counter() - started
 
     def _chosen(self, config: Mapping[str, Any]) -> tuple[Any, Any]:
         """Return the task and the prepared rows of a config, which may choose its pretrained model."""
@@ -230,9 +242,10 @@ class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
 
         check_is_fitted(self, "best_model_")
         rows, device = self._rows(X, reset=False), torch.device("cpu")
+        self._inputs.check(rows)
         numerics = resolve_numerics(detect_environment(device), precision="fp32", attention=self._prepared.attention)
         with tempfile.TemporaryDirectory(prefix="hpsearch-") as scratch, honoured(numerics, device):
-            prepared = self._inputs.prepared(self._task, self._prepared, rows, Path(scratch))
+            prepared = self._inputs.prepared(self._encoder, self._prepared, rows, Path(scratch))
             learner = self._task.learner(prepared, "test", self._task.complete(self.best_config_))
             logits = predict(self.best_model_, learner, np.arange(len(rows)), numerics, device)
         chances: np.ndarray = probabilities(logits, prepared.kind)
@@ -241,13 +254,8 @@ class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
     @available_if(_was_refit)
     def score(self, X: Any, y: Any) -> float:  # noqa: N803
         """Return the objective of the search on other rows."""
-        chances = self.predict_proba(X)
-        codes = {label: code for code, label in enumerate(self.classes_.tolist())}
-        targets = np.asarray(y).tolist()
-        unknown = sorted({repr(label) for label in targets if label not in codes})
-        if unknown:
-            raise UsageError(f"y has the label {unknown[0]}, which was not in the training rows.")
-        return float(self._metric(np.array([codes[label] for label in targets]), chances))
+        check_is_fitted(self, "best_model_")
+        return self.scorer_(self, X, y)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -260,11 +268,3 @@ class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = super().__getstate__()
         return {name: value for name, value in state.items() if name not in _OF_THIS_PROCESS}
-
-
-def _is_text(rows: Any) -> bool:
-    """Return whether X holds texts: its first value says so."""
-    if hasattr(rows, "iloc"):
-        rows = rows.to_numpy()
-    array = rows if isinstance(rows, np.ndarray) else np.asarray(rows, dtype=object)
-    return array.size > 0 and isinstance(array.flat[0], str)

@@ -2,16 +2,18 @@
 
 import functools
 import inspect
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from hpsearch.data import read_images, write_dataset
-from hpsearch.errors import UsageError
+from hpsearch.data import open_dataset, read_images, write_dataset
+from hpsearch.data.audit import check_texts
+from hpsearch.errors import UsageError, nearest
 from hpsearch.tasks import CustomTask, ImageClassification, Prepared, Task, TextClassification
 
 if TYPE_CHECKING:
@@ -30,25 +32,53 @@ class Inputs(ABC):
     Attributes:
         model: What the estimator was given as its model.
         options: Further arguments of the task.
+        shape: Of a row that was trained on; () for a single text.
     """
 
     model: Any
     options: Mapping[str, Any] = field(default_factory=dict)
+    shape: tuple[int, ...] = ()
+
+    task_class: ClassVar[type[Task]]
+    set_here: ClassVar[tuple[str, ...]]
+    """Arguments of the task that follow from X, y and groups."""
+
+    def __post_init__(self) -> None:
+        known = [each.name for each in fields(self.task_class) if each.name not in self.set_here]
+        for name in self.options:
+            if name in self.set_here:
+                raise UsageError(
+                    f"task_options has {name!r}, which follows from X, y, groups and model here. Leave it out; it may "
+                    f"have {', '.join(known)}."
+                )
+            if name not in known:
+                raise UsageError(
+                    f"task_options has {name!r}, which {self.task_class.__name__} does not take."
+                    f"{nearest(str(name), known)} It takes {', '.join(known)}."
+                )
 
     @abstractmethod
     def task(self, rows: Any, targets: np.ndarray, groups: np.ndarray | None) -> Task:
         """Return the task of training on these rows."""
 
+    def encoder(self, task: Task, prepared: Prepared) -> Any:
+        """Return what encoded the training rows, in memory: it needs neither the model's folder nor the study's."""
+        return None
+
+    @abstractmethod
+    def check(self, rows: Any) -> None:
+        """Raise UsageError unless rows to be predicted are like those that were trained on."""
+
     @abstractmethod
     def arrays(
-        self, task: Task, rows: Any, targets: np.ndarray, scratch: Path
+        self, encoder: Any, rows: Any, targets: np.ndarray, scratch: Path
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return (arrays, facts) of rows to be predicted; `targets` are labels that nobody looks at."""
 
-    def prepared(self, task: Task, prepared: Prepared, rows: Any, scratch: Path) -> Prepared:
+    def prepared(self, encoder: Any, prepared: Prepared, rows: Any, scratch: Path) -> Prepared:
         """Return `prepared` with these rows, of which no labels are known, in the place of its test rows."""
         codes = np.zeros(len(rows), dtype=np.int64)
-        arrays, facts = self.arrays(task, rows, np.asarray(prepared.classes)[codes], scratch)
+        arrays, facts = self.arrays(encoder, rows, np.asarray(prepared.classes)[codes], scratch)
         folder = scratch / "rows"
         write_dataset(folder, {"targets": codes, **arrays}, facts)
         return replace(prepared, test_folder=folder, test_rows=len(rows))
@@ -57,6 +87,9 @@ class Inputs(ABC):
 @dataclass(frozen=True)
 class Texts(Inputs):
     """Texts, or pairs of texts: shape (rows,) or (rows, 2)."""
+
+    task_class = TextClassification
+    set_here = ("model", "train", "text", "label", "group")
 
     def task(self, rows: Any, targets: np.ndarray, groups: np.ndarray | None) -> Task:
         table = self._table(rows).assign(label=targets)
@@ -67,24 +100,43 @@ class Texts(Inputs):
         text = names[0] if len(names) == 1 else names
         return TextClassification(self.model, train=table, text=text, **beside, **self.options)
 
-    def arrays(
-        self, task: Task, rows: Any, targets: np.ndarray, scratch: Path
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
+    def encoder(self, task: Task, prepared: Prepared) -> Any:
         assert isinstance(task, TextClassification)
+        return task._encoder(None)  # it depends on no rows
+
+    def check(self, rows: Any) -> None:
+        if rows.ndim == 0 or rows.ndim > 2:
+            raise UsageError(f"X has shape {rows.shape}: give texts, shape (rows,), or pairs of them, shape (rows, 2).")
+        if not len(rows):
+            raise UsageError("X has no rows: give at least one text.")
+        given, known = (math.prod(shape) for shape in (rows.shape[1:], self.shape))
+        if given != known:
+            raise UsageError(
+                f"X has {given} texts a row, shape {rows.shape}, and the model was fitted on "
+                f"{'pairs of texts, shape (rows, 2)' if known == 2 else 'single texts, shape (rows,)'}. Give it those."
+            )
         table = self._table(rows)
-        encoded = task._encoder(table).encode(table, "test", scratch)
+        check_texts(table, list(table.columns), "predicted")
+
+    def arrays(
+        self, encoder: Any, rows: Any, targets: np.ndarray, scratch: Path
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        encoded = encoder.encode(self._table(rows), "predicted", scratch)
         return dict(encoded.arrays), dict(encoded.facts)
 
     def _table(self, rows: Any) -> "pd.DataFrame":
         import pandas as pd
 
         columns = rows.reshape(len(rows), -1)
-        return pd.DataFrame({name: columns[:, at].astype(str) for at, name in enumerate(_TEXTS[: columns.shape[1]])})
+        return pd.DataFrame({name: columns[:, at] for at, name in enumerate(_TEXTS[: columns.shape[1]])})
 
 
 @dataclass(frozen=True)
 class Images(Inputs):
     """Images: uint8, or floats from 0 to 1, of shape (rows, height, width) or (rows, height, width, channels)."""
+
+    task_class = ImageClassification
+    set_here = ("model", "train", "image", "label", "group")
 
     def task(self, rows: Any, targets: np.ndarray, groups: np.ndarray | None) -> Task:
         if groups is not None:
@@ -94,12 +146,23 @@ class Images(Inputs):
             )
         return ImageClassification(self.model, train=(rows, targets), **self.options)
 
+    def encoder(self, task: Task, prepared: Prepared) -> Any:
+        from hpsearch.tasks.pixels import PixelEncoder
+
+        return PixelEncoder.of_prepared(prepared.source, open_dataset(prepared.folder))
+
+    def check(self, rows: Any) -> None:
+        """Raise UsageError unless these are images; they may be of another size, and grey or in colour."""
+        if rows.ndim not in (3, 4):
+            raise UsageError(
+                f"X has shape {rows.shape}, and the model was fitted on images: give shape (rows, height, width) or "
+                "(rows, height, width, channels)."
+            )
+
     def arrays(
-        self, task: Task, rows: Any, targets: np.ndarray, scratch: Path
+        self, encoder: Any, rows: Any, targets: np.ndarray, scratch: Path
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        assert isinstance(task, ImageClassification)
-        images = read_images((rows, targets), role="test")
-        encoded = task._encoder(images).encode(images, "test", scratch)
+        encoded = encoder.encode(read_images((rows, targets), role="predicted"), "predicted", scratch)
         return dict(encoded.arrays), dict(encoded.facts)
 
 
@@ -107,12 +170,20 @@ class Images(Inputs):
 class Numbers(Inputs):
     """Arrays of any shape (rows, ...) for a function or class that makes a torch module."""
 
+    task_class = CustomTask
+    set_here = ("make_model", "train", "group")
+
     def task(self, rows: Any, targets: np.ndarray, groups: np.ndarray | None) -> Task:
         beside: dict[str, Any] = {} if groups is None else {"group": groups}
         return CustomTask(self._bound(rows, targets), train=(rows, targets), **beside, **self.options)
 
+    def check(self, rows: Any) -> None:
+        if rows.ndim != 1 + len(self.shape):
+            known = ", ".join(["rows", *map(str, self.shape)])
+            raise UsageError(f"X has shape {rows.shape}, and the model was fitted on rows of shape ({known}).")
+
     def arrays(
-        self, task: Task, rows: Any, targets: np.ndarray, scratch: Path
+        self, encoder: Any, rows: Any, targets: np.ndarray, scratch: Path
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         from hpsearch.tasks.example_source import ExampleSource
 
@@ -130,29 +201,45 @@ class Numbers(Inputs):
         return functools.partial(self.model, **bound) if bound else self.model
 
 
-def inputs_of(rows: Any, model: Any, options: Mapping[str, Any]) -> Inputs:
+def holds_text(rows: Any) -> bool:
+    """Return whether X holds texts: its first value that is not missing says so, or none but missing ones."""
+    import pandas as pd
+
+    if hasattr(rows, "iloc"):
+        rows = rows.to_numpy()
+    array = rows if isinstance(rows, np.ndarray) else np.asarray(rows, dtype=object)
+    if array.dtype.kind not in "OUT":
+        return False
+    first = next((value for value in array.flat if pd.isna(value) is not True), "")
+    return array.size > 0 and isinstance(first, str)
+
+
+def inputs_of(rows: Any, model: Any, options: Any) -> Inputs:
     """Return what kind of X these rows are, given the model that is to read them.
 
     Args:
         rows: An array of shape (rows, ...).
         model: A folder or hub name of transformers, or what makes a torch module.
-        options: Further arguments of the task.
+        options: Further arguments of the task, or None.
 
     Raises:
-        UsageError: They do not go together.
+        UsageError: They do not go together, or an option is none.
     """
+    if options is not None and not isinstance(options, Mapping):
+        raise UsageError(f"task_options={options!r} is a {type(options).__name__}: give a dict, as in {{'loss': ...}}.")
+    settings = (model, dict(options or {}), rows.shape[1:])
     is_text = rows.dtype.kind in "OUT"
     if callable(model):
-        return Numbers(model, options)
+        return Numbers(*settings)
     if not isinstance(model, str | Path):
         raise UsageError(
             f"model={model!r} is a {type(model).__name__}: give the folder or hub name of a model of transformers, or "
             "a function (or class) that makes a torch module."
         )
     if is_text and (rows.ndim == 1 or (rows.ndim == 2 and rows.shape[1] <= len(_TEXTS))):
-        return Texts(model, options)
+        return Texts(*settings)
     if not is_text and rows.ndim in (3, 4):
-        return Images(model, options)
+        return Images(*settings)
     raise UsageError(
         f"X has shape {rows.shape} and type {rows.dtype}, and model={str(model)!r} reads texts, shape (rows,) or "
         "(rows, 2), or images, shape (rows, height, width) or (rows, height, width, channels). For rows of numbers "

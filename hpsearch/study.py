@@ -157,7 +157,13 @@ class Study:
         self.enqueued: list[dict[str, Any]] = []
         self._run: StudyRun | None = None
         self._store: Store | None = None
+<<<<<<< HEAD
         self.was_interrupted = self._is_to_stop = False
+=======
+        self.was_interrupted = False
+        # Of a folder that goes with whoever made it: rows are prepared in it, and nobody is told how to go on.
+        self.is_temporary = False
+>>>>>>> custom
         self.choices = self._model_choices()
         check_space(self)
         check_sampler(self)
@@ -288,13 +294,16 @@ class Study:
         if self.choices is not None:
             prepared = self.prepared_choices[self.choices.default]
         else:
-            prepared = self.task.prepare(cache_folder())
+            prepared = self.task.prepare(self._cache())
         if self.space.is_shipped:
             space = fitted_space(self.space, self.layered_models(prepared))
             if space != self.space:
                 logger.warning("The space is fitted to the model's layers: %s.", self.space.difference(space))
             self.space = space
         return prepared
+
+    def _cache(self) -> Path:
+        return self.folder / "cache" if self.is_temporary else cache_folder()
 
     def layered_models(self, prepared: "Prepared") -> "list[LayeredModel]":
         """Return the models of the study with the number of their layers; `prepared` is that of the task's own."""
@@ -308,7 +317,7 @@ class Study:
     @cached_property
     def prepared_choices(self) -> "Mapping[str, Prepared]":
         """The encoded rows by choice of a pretrained model; empty where the space does not choose."""
-        return {} if self.choices is None else self.choices.prepare(self.task, cache_folder())
+        return {} if self.choices is None else self.choices.prepare(self.task, self._cache())
 
     def prepared_for(self, config: Mapping[str, Any]) -> "Prepared":
         """Return the rows as they are encoded for a configuration's model."""

@@ -131,7 +131,7 @@ class StudyRun:
             )
         out_of_time = self._deadline is not None and time.monotonic() >= self._deadline
         left = self.interruption.is_set() or self._was_stopped or out_of_time or history.unfinished()
-        if not ended and left:
+        if not ended and left and not study.is_temporary:
             description = Description.from_json(self._store.description)
             sys.stderr.write(f"Paused. {how_to_resume(description, study.folder, study.storage)}\n")
 

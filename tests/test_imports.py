@@ -35,6 +35,7 @@ ROOMS = {
     "study_checks": "study",
     "study_run": "study",
     "loading": "study",
+    "estimator_checks": "study",
     "estimator_inputs": "study",
     "estimator": "cli",
     "doctor": "cli",

@@ -4,7 +4,7 @@ import importlib
 import json
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -54,6 +54,15 @@ class PixelEncoder:
             resize(found, image_size)
         self.processor: Any = found
         self._fit_channels()
+
+    @classmethod
+    def of_prepared(cls, source: str, dataset: Dataset) -> Self:
+        """Return what encoded a prepared dataset, whatever the model's folder holds by now."""
+        found = cls.__new__(cls)
+        found.source = source
+        found.channels = int(dataset["pixels"].shape[1])
+        found.processor = rebuilt(dict(dataset.facts["processor"]))
+        return found
 
     def _fit_channels(self) -> None:
         processor = self.processor
