@@ -157,13 +157,9 @@ class Study:
         self.enqueued: list[dict[str, Any]] = []
         self._run: StudyRun | None = None
         self._store: Store | None = None
-<<<<<<< HEAD
         self.was_interrupted = self._is_to_stop = False
-=======
-        self.was_interrupted = False
         # Of a folder that goes with whoever made it: rows are prepared in it, and nobody is told how to go on.
         self.is_temporary = False
->>>>>>> custom
         self.choices = self._model_choices()
         check_space(self)
         check_sampler(self)
