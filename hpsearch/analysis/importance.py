@@ -121,8 +121,8 @@ def _why_not(judged: Sequence[TrialSummary], names: Sequence[str]) -> str | None
     ranked = [summary for summary in judged if _is_ranked(summary)]
     if len(ranked) < LEAST_RANKED:
         return (
-            f"{few}: {len(ranked)} of {len(judged)} lasted a whole fold, and {LEAST_RANKED} are needed; the others were "
-            "pruned before. Run more trials"
+            f"{few}: {len(ranked)} of {len(judged)} lasted a whole fold, the others were pruned before, and "
+            f"{LEAST_RANKED} are needed: run more trials"
         )
     if not names:
         return "no hyperparameter differs between the trials"
