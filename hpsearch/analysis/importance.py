@@ -83,13 +83,13 @@ def importance(
         seed: Of the shuffles.
     """
     judged = [summary for summary in summaries if summary.state is TrialState.PRUNED or _is_complete(summary)]
-    ranked = sum(map(_is_ranked, judged))
+    lasting = sum(map(_is_ranked, judged))
     names = [name for name in parameters if _varies(name, judged)]
     present = {name: sum(name in summary.config for summary in judged) for name in names}
     why_not = _why_not(judged, names)
     if why_not is not None:
         return Importance({}, {}, present, len(judged), why_not)
-    found, drawn = _divergences(judged, ranked, names, parameters, shuffles, seed)
+    found, drawn = _divergences(judged, lasting, names, parameters, shuffles, seed)
     total = math.fsum(found.values())
     scale = 1 / total if total > 0 else 0.0
     ranked = sorted(names, key=lambda name: (-found[name], names.index(name)))
@@ -137,7 +137,7 @@ def _varies(name: str, judged: Sequence[TrialSummary]) -> bool:
 
 def _divergences(
     judged: Sequence[TrialSummary],
-    ranked: int,
+    lasting: int,
     names: Sequence[str],
     parameters: Mapping[str, Mapping[str, Any]],
     shuffles: int,
@@ -146,7 +146,7 @@ def _divergences(
     """Return PED-ANOVA's numbers for the values as they are, and for shuffled ones."""
     from optuna.importance import PedAnovaImportanceEvaluator
 
-    top = min(max(TOP_SHARE * len(judged), TOP_TRIALS), ranked / 2)
+    top = min(max(TOP_SHARE * len(judged), TOP_TRIALS), lasting / 2)
     evaluator = PedAnovaImportanceEvaluator(target_quantile=top / len(judged))
     values = _values(judged)
     study = _optuna_study(judged, values.tolist(), names, parameters)
