@@ -240,7 +240,12 @@ def compare(
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="PATH", help="The page.")] = Path("compare.html"),
     against: Annotated[
-        str | None, typer.Option(metavar="STUDY", help="The study that the others are tested against; else the first.")
+        str | None,
+        typer.Option(
+            metavar="STUDY",
+            help="The study that the others are tested against; else the first. 'best' takes the one with the "
+            "highest value, and p-values against it lean.",
+        ),
     ] = None,
     folder: Folder = Path("runs"),
     storage: Storage = None,

@@ -39,6 +39,7 @@ class Comparison:
     def __init__(self, results: "Sequence[Result]", *, against: str | None = None) -> None:
         self.results: Mapping[str, Result] = _named(results)
         self.reference = self._reference(against)
+        self._is_best = against == "best" and "best" not in self.results
 
     def table(self) -> "pandas.DataFrame":
         """Return a row a study: its winner, the winner's scores, trials by state, and what it took.
@@ -76,8 +77,10 @@ class Comparison:
         """Return what can be said of each other study's winner against the reference's.
 
         Two judgements a study. On the test rows, where both have the same and both studies have ended: a paired
-        bootstrap, after one training of each winner. On the folds, where data and folds are the same: the corrected
-        paired t test. With more than two studies, the p-values on each ground are corrected by Holm's procedure.
+        bootstrap, after one training of each winner. This one is primary, for the test rows had no part in choosing
+        the winners. On the folds, where data and folds are the same: the corrected paired t test, which leans towards
+        the study that tried more. With more than two studies, the p-values on each ground are corrected by Holm's
+        procedure. Against a reference taken by `against="best"` they lean whatever the ground.
         Where two cannot be compared, the judgement says why.
         """
         return tuple(self._content.judgements)
@@ -125,7 +128,7 @@ class Comparison:
             ComparedStudy(name, result.content(with_test=False), _test_scores(result))
             for name, result in self.results.items()
         ]
-        return ComparisonContent(studies, self.reference, self._judgements())
+        return ComparisonContent(studies, self.reference, self._judgements(), reference_is_best=self._is_best)
 
     def _judgements(self) -> "list[Judgement]":
         from dataclasses import replace
@@ -209,8 +212,8 @@ def _why_not(study: "Result", reference: "Result", ground: str) -> str | None:
 def _same_rows(one: "Result", other: "Result", role: str) -> bool:
     """Whether both studies have the same rows with the same labels.
 
-    Their digests are those of the rows as the model sees them, so two tokenizers give two. Then the sources are
-    compared as the tasks describe them (a table's fingerprint, a resolved path), and the labels row by row.
+    Their digests are those of the rows as the model sees them, so two tokenizers give two. Then the digests of what was
+    read of the rows are compared, wherever they were read from, and the labels row by row.
     """
     import numpy as np
 
@@ -222,21 +225,12 @@ def _same_rows(one: "Result", other: "Result", role: str) -> bool:
     digests = [each.data_digest if role == "train" else each.test_digest for each in prepared]
     if digests[0] == digests[1]:
         return True
-    sources = [_source(each.study.task.describe()["arguments"].get(role)) for each in (one, other)]
-    if sources[0] is None or sources[0] != sources[1]:
+    contents = [each.content.get(role) for each in prepared]
+    if contents[0] is None or contents[0] != contents[1]:
         return False
     folders = [each.folder if role == "train" else each.test_folder for each in prepared]
     targets = [open_dataset(folder)["targets"] for folder in folders if folder is not None]
     return len(targets) == 2 and np.array_equal(targets[0], targets[1])
-
-
-def _source(described: Any) -> Any:
-    """Return what a source's description says of its content, not of where its snapshot lies."""
-    if not isinstance(described, Mapping):
-        return described
-    if "path" in described:
-        return described["resolved"]
-    return {name: value for name, value in described.items() if name != "files"}
 
 
 def _on_folds(study: "Result", reference: "Result") -> Any:

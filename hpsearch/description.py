@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from hpsearch import __version__
 from hpsearch.data.durable import replaced_file, writing
-from hpsearch.definitions import SCRIPTS
-from hpsearch.errors import StudyChangedError, UsageError
+from hpsearch.definitions import SCRIPTS, import_path
+from hpsearch.errors import StudyChangedError
 from hpsearch.space import Space
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class Description:
             cv=study.cv_name,
             metric=study.objective.name,
             metrics=tuple(metric.name for metric in study.measured),
-            callables={_callable_name(source): _import_path(source) for source in sources if callable(source)},
+            callables={_callable_name(source): import_path(source) for source in sources if callable(source)},
             early_stopping=None if study.early_stopping is None else asdict(study.early_stopping),
             evaluations_per_epoch=study.evaluations_per_epoch,
             repeats=study.repeats,
@@ -264,32 +264,3 @@ def _callable_name(source: Any) -> str:
     from hpsearch.metrics import metric_name
 
     return metric_name(source)
-
-
-def _import_path(source: Any) -> str | None:
-    """Return "module:name" of a function that can be imported, or None (notebooks, lambdas, scorer objects)."""
-    module, name = getattr(source, "__module__", None), getattr(source, "__qualname__", None)
-    if not module or not name or module in SCRIPTS or "<" in f"{module}{name}":  # "<run_path>" of runpy
-        return None
-    return f"{module}:{name}"
-
-
-def import_callable(path: str) -> Any:
-    """Return what an import path names.
-
-    Raises:
-        UsageError: It cannot be imported any more.
-    """
-    import importlib
-
-    module, _, name = path.partition(":")
-    try:
-        found: Any = importlib.import_module(module)
-        for part in name.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError) as error:
-        raise UsageError(
-            f"The study measures {path}, which cannot be imported here ({error}). Run it from where its module can "
-            "be found, or pass metric= and metrics= to hp.load."
-        ) from error
-    return found

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.description import RESTORED, Description, import_callable
+from hpsearch.definitions import imported
+from hpsearch.description import RESTORED, Description
 from hpsearch.errors import DataError, StoreError, StudyNotFoundError, UsageError, nearest
 from hpsearch.places import DATABASE_FILE, DESCRIPTION_FILE, FOLDS_FILE, lost_database
 from hpsearch.records import History
@@ -201,7 +202,13 @@ def _metric(name: str, description: Description) -> Any:
             "a notebook or script). Run that script again, which goes on where the study stood, or pass the function: "
             "hp.load(name, metric=..., metrics=[...])."
         )
-    return import_callable(path)
+    try:
+        return imported(path)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(
+            f"The study measures {path}, which cannot be imported here ({error}). Run it from where its module can "
+            "be found, or pass metric= and metrics= to hp.load."
+        ) from error
 
 
 def _early_stopping(values: Any) -> Any:

@@ -207,7 +207,7 @@ class Study:
             NumericsError: This machine does not compute what the study began with.
             StudyFailedError: The first trials all failed with the same exception.
         """
-        from hpsearch.policy.samplers import resolve_sampler
+        from hpsearch.policy.samplers import resolve_sampler, what_is_not_kept
         from hpsearch.result import Result
         from hpsearch.runtime.progress import check_progress
         from hpsearch.study_run import StudyRun
@@ -230,7 +230,7 @@ class Study:
         store.acquire()
         try:
             self._settle_description(store, {"trials": trials})
-            for warning in self.warnings:
+            for warning in filter(None, (*self.warnings, what_is_not_kept(self.sampler))):
                 logger.warning("%s", warning)
             for config in self.enqueued:
                 store.enqueue(config)

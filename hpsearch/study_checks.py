@@ -3,18 +3,13 @@
 from typing import TYPE_CHECKING
 
 from hpsearch.arguments import check_travels
-from hpsearch.errors import SpaceError, TaskError, UsageError, nearest
+from hpsearch.errors import SpaceError, TaskError, UsageError
+from hpsearch.policy.names import PRUNERS, SAMPLERS, is_said_of_an_object, unknown
 from hpsearch.space import Grid
 
 if TYPE_CHECKING:
     from hpsearch.runtime.devices import Devices
     from hpsearch.study import Study
-
-PRUNERS = ("asha", "hyperband", "median", "wilcoxon", "none")
-"""The pruners known by name; what they are is resolved in `hpsearch.policy.pruning` when the study is run."""
-
-SAMPLERS = ("bayesian", "tpe", "random", "grid", "gp", "cmaes", "qmc")
-"""The samplers known by name: here too, for the policy that makes them imports Optuna."""
 
 
 def check_space(study: "Study") -> None:
@@ -72,30 +67,34 @@ def check_dropout(study: "Study") -> None:
 
 
 def check_sampler(study: "Study") -> None:
-    """Find a misspelt sampler, or a grid without end, before anything is read; Optuna's objects when it is run.
+    """Find what is no sampler, or a grid without end, before anything is read; Optuna's objects when it is run.
 
     A study that was loaded has in the place of an object what it said of itself.
     """
-    is_name = isinstance(study.sampler, str) and not set(study.sampler) & set("<(")
-    if is_name and study.sampler not in SAMPLERS:
-        known = ", ".join(repr(name) for name in SAMPLERS)
-        raise UsageError(
-            f"sampler={study.sampler!r} is not one of {known}, nor hp.Grid(points=...) or a sampler object of "
-            f"Optuna's.{nearest(study.sampler, SAMPLERS)}"
-        )
+    if isinstance(study.sampler, str):
+        if study.sampler not in SAMPLERS and not is_said_of_an_object(study.sampler):
+            raise unknown("sampler", study.sampler)
+    elif not isinstance(study.sampler, Grid):
+        from optuna.samplers import BaseSampler
+
+        if not isinstance(study.sampler, BaseSampler):
+            raise unknown("sampler", study.sampler)
     if study.sampler == "grid" or isinstance(study.sampler, Grid):
         study.space.grid(study.sampler.points if isinstance(study.sampler, Grid) else None)
 
 
 def check_pruner(study: "Study") -> None:
-    """Find a misspelt pruner before anything is read; objects are looked at when the study is run.
+    """Find what is no pruner before anything is read; objects are looked at when the study is run.
 
     A study that was loaded has in the place of an object what it said of itself.
     """
-    is_name = isinstance(study.pruner, str) and not set(study.pruner) & set("<(")
-    if is_name and study.pruner not in PRUNERS:
-        known = ", ".join(repr(name) for name in PRUNERS)
-        raise UsageError(
-            f"pruner={study.pruner!r} is not one of {known}, nor hp.SuccessiveHalving(...) or a pruner of Optuna's."
-            f"{nearest(study.pruner, PRUNERS)}"
-        )
+    if isinstance(study.pruner, str):
+        if study.pruner not in PRUNERS and not is_said_of_an_object(study.pruner):
+            raise unknown("pruner", study.pruner)
+    elif study.pruner is not None:
+        from optuna.pruners import BasePruner
+
+        from hpsearch.policy.successive_halving import SuccessiveHalving
+
+        if not isinstance(study.pruner, BasePruner | SuccessiveHalving):
+            raise unknown("pruner", study.pruner)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tasks_samples import review_rows, save_text_model
 from toy_studies import toy_study
 
 import hpsearch as hp
@@ -94,11 +95,13 @@ def test_a_study_that_has_not_ended_is_not_scored_on_test_rows(results: list[hp.
     assert not (early.study.folder / "test").exists()
 
 
-def test_the_reference_may_be_named_or_the_best(results: list[hp.Result]) -> None:
+def test_the_reference_may_be_named_or_the_best(results: list[hp.Result], tmp_path: Path) -> None:
     comparison = hp.compare(results[:2], against="random/toy")
     assert {each.study for each in comparison.evidence()} == {"grid/toy"}
     best = max(results[:2], key=lambda result: result.best.value)
     assert hp.compare(results[:2], against="best").reference == f"{best.study.folder.parent.name}/toy"
+    assert "These numbers lean" in hp.compare(results[:2], against="best").report(tmp_path / "best.html").read_text()
+    assert "These numbers lean" not in comparison.report(tmp_path / "named.html").read_text()
     with pytest.raises(UsageError, match=r"'rndom/toy' is none of the studies. Did you mean 'random/toy'"):
         hp.compare(results[:2], against="rndom/toy")
     with pytest.raises(UsageError, match="studies of one objective"):
@@ -123,3 +126,31 @@ def test_the_report_is_one_page(results: list[hp.Result], tmp_path: Path) -> Non
     assert "<script src=" not in text
     assert len(comparison.figures.best_so_far("compute").data) == 3  # the study of another objective is left out
     assert "against 'grid/toy'" in repr(comparison)
+
+
+def of_texts(place: Path, name: str, model: Path, table: Path) -> hp.Result:
+    """Return a study of one trial on the rows of a file, which the model's own tokenizer encodes."""
+    space = hp.Space(learning_rate=hp.Float(1e-4, 1e-3), epochs=1, batch_size=8)
+    task = hp.TextClassification(str(model), train=str(table), text="text", label="label")
+    study = hp.Study(name, task, space, cv=2, folder=place, pruner="none", early_stopping=None)
+    return study.run(1, devices="inline", progress=False)
+
+
+def test_rows_of_two_tokenizers_are_the_same_by_their_content_and_not_by_their_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HPSEARCH_CACHE", str(tmp_path / "cache"))
+    models = [save_text_model(tmp_path / name, name) for name in ("bert", "gpt2")]
+    table, moved = tmp_path / "train.csv", tmp_path / "moved.csv"
+    review_rows(24).to_csv(table, index=False)
+    moved.write_bytes(table.read_bytes())
+    one = of_texts(tmp_path, "one", models[0], table)
+    other = of_texts(tmp_path, "other", models[1], moved)
+    assert one.study.prepared.data_digest != other.study.prepared.data_digest
+    assert {each.ground: each.why_not for each in hp.compare([one, other]).evidence()}["folds"] is None
+    rows = review_rows(24)
+    rows["text"] = rows["text"].str.upper()  # another text in each row, and the same labels
+    rows.to_csv(table, index=False)
+    edited = of_texts(tmp_path, "edited", models[1], table)
+    found = {each.ground: each.why_not for each in hp.compare([one, edited]).evidence()}
+    assert found["folds"] == "the training data differ"

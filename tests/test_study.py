@@ -1,6 +1,7 @@
 """What a user sees of a study: what it asks for, what it refuses and why, and what other tools find of it."""
 
 import functools
+import logging
 import time
 from pathlib import Path
 from typing import Any
@@ -497,3 +498,23 @@ def test_a_study_that_is_done_does_not_say_how_to_go_on(tmp_path: Path, capsys: 
     assert "Paused" not in capsys.readouterr().err
     run(toy_study(tmp_path, callbacks=[lambda study, _: study.stop()]), 3)
     assert "Paused. Go on" in capsys.readouterr().err
+
+
+def test_what_is_not_kept_of_a_sampler_is_said_once_a_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Mine(optuna.samplers.RandomSampler):
+        pass
+
+    caplog.set_level(logging.WARNING, "hpsearch")
+    run(toy_study(tmp_path, sampler=Mine(seed=1)), 1)
+    said = [record.getMessage() for record in caplog.records]
+    assert sum("The sampler Mine is not one of Optuna's own" in each for each in said) == 1
+
+
+def test_a_metric_that_goes_by_the_name_of_another_cannot_be_imported(tmp_path: Path) -> None:
+    """Its import path would load scikit-learn's function in its place."""
+
+    @functools.wraps(fbeta_score)
+    def mine(y_true: Any, y_pred: Any) -> float:
+        return float(fbeta_score(y_true, y_pred, beta=2, average="macro"))
+
+    assert Description.of(toy_study(tmp_path, metric=mine)).callables == {"fbeta_score": None}

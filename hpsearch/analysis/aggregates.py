@@ -34,6 +34,8 @@ class TrialSummary:
         seconds: Training and evaluation of all its runs; a run that it shares with an equal trial counts in both.
         peak_memory_bytes: The most that any of its runs took.
         reason: Why it ended, in words, or None.
+        ended_runs: How many of its runs, in their order, were trained to the end; 0 where it was pruned without a value
+            (it diverged, or found no memory).
     """
 
     number: int
@@ -51,6 +53,7 @@ class TrialSummary:
     seconds: float
     peak_memory_bytes: int
     reason: str | None
+    ended_runs: int
 
 
 def summarize(
@@ -94,6 +97,7 @@ def summarize(
         seconds=math.fsum(evaluation.seconds for evaluation in everything),
         peak_memory_bytes=max((evaluation.peak_memory_bytes for evaluation in everything), default=0),
         reason=trial.reason,
+        ended_runs=_ended_runs(trial, history),
     )
 
 
@@ -160,6 +164,14 @@ def _point_and_value(trial: Trial, history: History, objective: str) -> tuple[in
 
 def _end(trial: Trial, run: Run) -> int:
     return run.horizon if trial.stop is None else trial.stop
+
+
+def _ended_runs(trial: Trial, history: History) -> int:
+    """Count the runs, from the first on, that reached the point where the trial's runs stop."""
+    if trial.stop is None or (trial.state is TrialState.PRUNED and trial.value is None):
+        return 0
+    reached = [history.point(run) >= trial.stop for run in trial.runs]
+    return reached.index(False) if False in reached else len(reached)
 
 
 def _mean_metrics(evaluations: Sequence[Evaluation]) -> Mapping[str, float]:

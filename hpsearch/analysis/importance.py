@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 LEAST_TRIALS = 20
 """Judged trials below which no importance is stated: a handful of top trials looks like a pattern by chance."""
 
-LEAST_COMPLETE = 10
-"""Complete trials that must be among them, for the top ones to be chosen from."""
+LEAST_RANKED = 10
+"""Trials among them that must be complete or pruned after a whole fold, for the top ones to be chosen from."""
 
 TOP_TRIALS = 5
 """The best trials that a density is estimated from, at the least; Optuna advises the same."""
@@ -68,8 +68,13 @@ def importance(
     with that among all; Optuna's conditional form of it lets one that does not exist in some trials count by how
     often the top trials have it. The same is done for values shuffled among the trials, to show what chance gives.
 
-    Judged is what is complete or pruned: a pruned trial counts as none of the top. Without them, what a pruner finds
-    out at once (a learning rate that cannot work) would look unimportant, as every complete trial has it right.
+    Judged is what is complete or pruned. Without the pruned ones, what a pruner finds out at once (a learning rate that
+    cannot work) would look unimportant, as every complete trial has it right.
+
+    The top ones are the complete ones by value; where there are too few of these, for a halving pruner leaves few, also
+    those that were pruned after a whole fold: below every complete one, by the folds that they lasted and then by their
+    partial value. A partial mean is thus never held against that of more folds, and who lasted longer had been better
+    where the others ended. What was pruned in its first fold, or diverged, is none of the top.
 
     Args:
         summaries: The trials, in any state; those that failed or are not finished are left out.
@@ -78,13 +83,13 @@ def importance(
         seed: Of the shuffles.
     """
     judged = [summary for summary in summaries if summary.state is TrialState.PRUNED or _is_complete(summary)]
-    complete = sum(map(_is_complete, judged))
+    lasting = sum(map(_is_ranked, judged))
     names = [name for name in parameters if _varies(name, judged)]
     present = {name: sum(name in summary.config for summary in judged) for name in names}
-    why_not = _why_not(judged, complete, names)
+    why_not = _why_not(judged, names)
     if why_not is not None:
         return Importance({}, {}, present, len(judged), why_not)
-    found, drawn = _divergences(judged, complete, names, parameters, shuffles, seed)
+    found, drawn = _divergences(judged, lasting, names, parameters, shuffles, seed)
     total = math.fsum(found.values())
     scale = 1 / total if total > 0 else 0.0
     ranked = sorted(names, key=lambda name: (-found[name], names.index(name)))
@@ -96,17 +101,33 @@ def _is_complete(summary: TrialSummary) -> bool:
     return summary.state is TrialState.COMPLETE and summary.value is not None and math.isfinite(summary.value)
 
 
-def _why_not(judged: Sequence[TrialSummary], complete: int, names: Sequence[str]) -> str | None:
+def _is_ranked(summary: TrialSummary) -> bool:
+    """Whether a trial can be one of the top: complete, or pruned with a value after a whole fold."""
+    lasted = summary.state is TrialState.PRUNED and summary.ended_runs > 0
+    return _is_complete(summary) or (lasted and summary.value is not None and math.isfinite(summary.value))
+
+
+def _standing(summary: TrialSummary) -> tuple[bool, int, float]:
+    """Return what ranked trials are ordered by, the best highest."""
+    complete = _is_complete(summary)
+    return complete, 0 if complete else summary.ended_runs, summary.value or 0.0
+
+
+def _why_not(judged: Sequence[TrialSummary], names: Sequence[str]) -> str | None:
     """Return why no importance can be stated, in words, or None."""
     few = "too few trials to tell importance from noise"
     if len(judged) < LEAST_TRIALS:
         return f"{few}: {len(judged)} complete or pruned, and {LEAST_TRIALS} are needed"
-    if complete < LEAST_COMPLETE:
-        return f"{few}: {complete} complete, and {LEAST_COMPLETE} are needed"
+    ranked = [summary for summary in judged if _is_ranked(summary)]
+    if len(ranked) < LEAST_RANKED:
+        return (
+            f"{few}: {len(ranked)} of {len(judged)} lasted a whole fold, the others were pruned before, and "
+            f"{LEAST_RANKED} are needed: run more trials"
+        )
     if not names:
         return "no hyperparameter differs between the trials"
-    if len({summary.value for summary in judged if _is_complete(summary)}) == 1:
-        return "all complete trials have the same value"
+    if len({_standing(summary) for summary in ranked}) == 1:
+        return "all trials that lasted have the same value"
     return None
 
 
@@ -116,7 +137,7 @@ def _varies(name: str, judged: Sequence[TrialSummary]) -> bool:
 
 def _divergences(
     judged: Sequence[TrialSummary],
-    complete: int,
+    lasting: int,
     names: Sequence[str],
     parameters: Mapping[str, Mapping[str, Any]],
     shuffles: int,
@@ -125,10 +146,9 @@ def _divergences(
     """Return PED-ANOVA's numbers for the values as they are, and for shuffled ones."""
     from optuna.importance import PedAnovaImportanceEvaluator
 
-    top = min(max(TOP_SHARE * len(judged), TOP_TRIALS), complete / 2)
+    top = min(max(TOP_SHARE * len(judged), TOP_TRIALS), lasting / 2)
     evaluator = PedAnovaImportanceEvaluator(target_quantile=top / len(judged))
-    values = np.array([summary.value if _is_complete(summary) else -np.inf for summary in judged], dtype=float)
-    values[np.isinf(values)] = values[np.isfinite(values)].min() - 1.0
+    values = _values(judged)
     study = _optuna_study(judged, values.tolist(), names, parameters)
     generator = np.random.default_rng(seed)
     with warnings.catch_warnings():
@@ -139,6 +159,15 @@ def _divergences(
             target = _Dealt(-generator.permutation(values))  # of a target, Optuna takes the lowest for the best
             drawn.append(evaluator.evaluate(study, params=list(names), target=target))
     return found, drawn
+
+
+def _values(judged: Sequence[TrialSummary]) -> np.ndarray:
+    """Return a number a trial in the order of their standing, of which PED-ANOVA takes no more than the order."""
+    lasted = sorted({_standing(each) for each in judged if _is_ranked(each) and not _is_complete(each)}, reverse=True)
+    lowest = min((float(each.value or 0.0) for each in judged if _is_complete(each)), default=0.0)
+    below = {standing: lowest - 1.0 - place for place, standing in enumerate(lasted)}
+    none = lowest - 1.0 - len(lasted)
+    return np.array([each.value if _is_complete(each) else below.get(_standing(each), none) for each in judged])
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,9 @@ _REMEDIES = {
 def writing(path: str | Path, setting: str = "") -> Iterator[None]:
     """Turn what the system refuses while `path` is written into a StoreError that says what to do.
 
+    Other OSErrors of the block go on as they are: those without a number are no refusals of the system (a hub that
+    is not reached), and those that name a file elsewhere are not about `path`.
+
     Args:
         path: What is being written, for the message.
         setting: The argument or variable that says where it goes.
@@ -44,10 +47,22 @@ def writing(path: str | Path, setting: str = "") -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if not _is_about(error, Path(path)):
+            raise
         where = f" ({setting})" if setting else ""
         remedy = _REMEDIES.get(error.errno or 0, "Check the disk, or choose another folder{where}.").format(where=where)
         reason = error.strerror or str(error) or type(error).__name__
         raise StoreError(f"{path} cannot be written: {reason[0].lower()}{reason[1:]}. {remedy}") from error
+
+
+def _is_about(error: OSError, path: Path) -> bool:
+    """Whether the system refused something at `path`: on it, below it, beside it (a partial name), or above it."""
+    if error.errno is None:
+        return False
+    if not isinstance(error.filename, str | os.PathLike):
+        return True
+    place, named = (Path(os.path.abspath(each)) for each in (path, error.filename))  # noqa: PTH100  (keeps links)
+    return named.is_relative_to(place.parent) or place.is_relative_to(named)
 
 
 @contextmanager

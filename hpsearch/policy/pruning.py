@@ -4,8 +4,8 @@ import warnings
 
 import optuna
 
-from hpsearch.errors import UsageError, nearest
 from hpsearch.policy.axis import RUNGS_PER_RUN
+from hpsearch.policy.names import unknown
 from hpsearch.policy.projection import Projection
 from hpsearch.policy.pruner import Pruner
 from hpsearch.policy.replay import Replay
@@ -60,10 +60,6 @@ Optuna calls it warmup steps and prunes where `step < n_warmup_steps` is false, 
 """
 
 
-PRUNERS = ("asha", "hyperband", "median", "wilcoxon", "none")
-"""The pruners known by name."""
-
-
 def resolve_pruner(
     pruner: str | optuna.pruners.BasePruner | SuccessiveHalving | None, space: Space, objective: str, runs: int | None
 ) -> Pruner:
@@ -100,12 +96,4 @@ def resolve_pruner(
                 n_startup_trials=MEDIAN_STARTUP_TRIALS, n_warmup_steps=MEDIAN_FIRST_STEP
             )
             return OptunaPruning(median, space, objective, "median")
-    if isinstance(pruner, str) and pruner.startswith("<"):
-        raise UsageError(
-            f"The pruner of this study was an object, {pruner}, which is not kept with it. Give it again, "
-            "hp.load(..., pruner=...), or run the script that made it."
-        )
-    raise UsageError(
-        f"There is no pruner {pruner!r}.{nearest(str(pruner), PRUNERS)} The pruners are {', '.join(PRUNERS)}, "
-        "hp.SuccessiveHalving(...), or any pruner object of Optuna's."
-    )
+    raise unknown("pruner", pruner)

@@ -1,6 +1,5 @@
 """What to try next: proposals as pure functions of History."""
 
-import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -11,6 +10,7 @@ from hpsearch.errors import UsageError, nearest
 from hpsearch.policy.alternatives_sampler import AlternativesSampler
 from hpsearch.policy.cma_es_sampler import CmaEsSampler
 from hpsearch.policy.grid_sampler import GridSampler
+from hpsearch.policy.names import unknown
 from hpsearch.policy.optuna_sampler import (
     OptunaSampler,
     QuasiRandomSampler,
@@ -21,8 +21,6 @@ from hpsearch.policy.optuna_sampler import (
 )
 from hpsearch.records import History
 from hpsearch.space import Alternatives, Grid, Space
-
-logger = logging.getLogger("hpsearch")
 
 
 class Sampler(Protocol):
@@ -59,7 +57,7 @@ def _quasi_random(space: Space, _: str, seed: int) -> Sampler:
     return QuasiRandomSampler(space, seed)
 
 
-SAMPLERS: Mapping[str, Callable[[Space, str, int], Sampler]] = {
+_NAMED: Mapping[str, Callable[[Space, str, int], Sampler]] = {
     "bayesian": _bayesian,
     "tpe": _bayesian,
     "random": _random,
@@ -68,7 +66,7 @@ SAMPLERS: Mapping[str, Callable[[Space, str, int], Sampler]] = {
     "cmaes": CmaEsSampler,
     "qmc": _quasi_random,
 }
-"""Names of samplers to what makes them from a space, the objective's name and the study's seed."""
+"""The names of `hpsearch.policy.names` to what makes a sampler of the space, the objective's name and the seed."""
 
 
 def resolve_sampler(sampler: str | Grid | BaseSampler, space: Space, objective: str, seed: int) -> Sampler:
@@ -76,46 +74,47 @@ def resolve_sampler(sampler: str | Grid | BaseSampler, space: Space, objective: 
 
     A sampler object of Optuna's is copied as it is now, and every proposal is asked of a copy reseeded by (study seed,
     trial number), so that a resumed study asks what it would have asked. An object of another class keeps what it
-    remembers, which a resumed study has not: it is asked itself, and a warning says so.
+    remembers, which a resumed study has not: it is asked itself (see `what_is_not_kept`).
 
     Raises:
-        UsageError: The name is unknown, or a sampler object keeps what it has learnt where it cannot be restored from.
+        UsageError: It is no sampler, or a sampler object keeps what it has learnt where it cannot be restored from.
         SpaceError: A grid over a continuous range without points.
     """
-    if any(isinstance(searched, Alternatives) for searched in space.parameters.values()):
-        return AlternativesSampler(space, lambda separate: resolve_sampler(sampler, separate, objective, seed))
     if isinstance(sampler, BaseSampler):
-        return _of_object(sampler, space, objective, seed)
+        _check_object(sampler, space)
+    if any(isinstance(searched, Alternatives) for searched in space.parameters.values()):
+        return AlternativesSampler(space, lambda separate: _resolved(sampler, separate, objective, seed))
+    return _resolved(sampler, space, objective, seed)
+
+
+def what_is_not_kept(sampler: str | Grid | BaseSampler) -> str | None:
+    """Return in words what a resumed study has not of a sampler object; None where it goes on as if never stopped."""
+    if not isinstance(sampler, BaseSampler) or is_replayable(sampler):
+        return None
+    return (
+        f"The sampler {type(sampler).__name__} is not one of Optuna's own, so its random state and what it remembers "
+        "are not kept with the study: with it, a resumed study may try other configurations than one that was never "
+        "stopped. Every trial that is recorded stays as it is."
+    )
+
+
+def _resolved(sampler: str | Grid | BaseSampler, space: Space, objective: str, seed: int) -> Sampler:
+    if isinstance(sampler, BaseSampler):
+        make = reseeding(sampler, seed) if is_replayable(sampler) else lambda _: sampler
+        return OptunaSampler(space, objective, seed, make, imputes=reads_complete_trials_only(sampler))
     if isinstance(sampler, Grid):
         return GridSampler(space, sampler.points, seed)
-    if sampler.startswith("<"):
-        raise UsageError(
-            f"The sampler of this study was an object, {sampler}, which is not kept with it. Give it again, "
-            "hp.load(..., sampler=...), or run the script that made it."
-        )
-    if sampler not in SAMPLERS:
-        raise UsageError(
-            f"There is no sampler {sampler!r}.{nearest(str(sampler), SAMPLERS)} The samplers are "
-            f"{', '.join(SAMPLERS)}, hp.Grid(points=...), or any sampler object of Optuna's."
-        )
-    return SAMPLERS[sampler](space, objective, seed)
+    if not isinstance(sampler, str) or sampler not in _NAMED:
+        raise unknown("sampler", sampler)
+    return _NAMED[sampler](space, objective, seed)
 
 
-def _of_object(sampler: BaseSampler, space: Space, objective: str, seed: int) -> Sampler:
+def _check_object(sampler: BaseSampler, space: Space) -> None:
+    """Refuse a sampler object that cannot work here; `space` is the whole one, whose names the user knows."""
     for each in within(sampler):
         _refuse_lost_state(each)
         if isinstance(each, optuna.samplers.PartialFixedSampler):
             _check_fixed(each._fixed_params, space)
-    imputes = reads_complete_trials_only(sampler)
-    if is_replayable(sampler):
-        return OptunaSampler(space, objective, seed, reseeding(sampler, seed), imputes=imputes)
-    logger.warning(
-        "The sampler %s is not one of Optuna's own, so its random state and what it remembers are not kept with the "
-        "study: with it, a resumed study may try other configurations than one that was never stopped. Every trial "
-        "that is recorded stays as it is.",
-        type(sampler).__name__,
-    )
-    return OptunaSampler(space, objective, seed, lambda _: sampler, imputes=imputes)
 
 
 def _check_fixed(fixed: Mapping[str, Any], space: Space) -> None:
@@ -124,6 +123,12 @@ def _check_fixed(fixed: Mapping[str, Any], space: Space) -> None:
             raise UsageError(
                 f"PartialFixedSampler fixes {name!r}, which is not searched.{nearest(name, space.parameters)} The "
                 f"space searches {', '.join(space.parameters)}."
+            )
+        if isinstance(space.parameters[name], Alternatives):
+            raise UsageError(
+                f"PartialFixedSampler fixes {name} at {value!r}, and the space searches several ranges under that "
+                f"name, each in trials of its own: {space.parameters[name]!r}. Fix it in the space instead: "
+                f"hp.Space({name}={value!r}, ...)."
             )
         if not space.parameters[name].contains(value):
             raise UsageError(

@@ -65,12 +65,14 @@ class ComparisonContent:
     Attributes:
         studies: In the order given.
         reference: Name of the study that the others are compared with.
-        judgements: Two for each other study: on the test rows and on the folds.
+        judgements: Two for each other study: on the test rows, which are primary, and on the folds.
+        reference_is_best: Whether the reference was taken for having the highest value, which no p-value knows of.
     """
 
     studies: Sequence[ComparedStudy]
     reference: str
     judgements: Sequence[Judgement] = ()
+    reference_is_best: bool = False
 
     @property
     def objective(self) -> str:

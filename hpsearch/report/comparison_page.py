@@ -11,8 +11,6 @@ from hpsearch.report.figure_sections import card, place
 from hpsearch.report.sections import facts, grid_table
 from hpsearch.report.wording import MISSING, brief, duration, ended, escaped, score, signed
 
-VERDICTS = {"better": "better", "not distinguishable": "not distinguishable", "worse": "worse"}
-
 
 def write_comparison(path: str | Path, content: ComparisonContent) -> Path:
     """Write the comparison, whole or not at all.
@@ -59,9 +57,24 @@ def _answers(content: ComparisonContent) -> str:
             " There is more than one such question, so p-values and verdicts on the same ground are corrected by "
             "Holm's procedure; each interval is that of its comparison alone."
         )
-    note += " A winner on its own folds leans upwards, the more so the more trials its study had; test rows do not.</p>"
+    note += (
+        " A winner on its own folds leans upwards, the more so the more trials its study had; test rows do not. Where "
+        "two studies share their test rows, the verdict on these is the answer, and the folds only add to it.</p>"
+    )
+    words = _caution(content) + _in_words(content)
     return f"""<section class="card"><h2>Is one of the winners better than that of {escaped(content.reference)}?</h2>
-{_in_words(content)}{grid_table(heads, rows)}{note}{f"<ul class=muted>{said}</ul>" if said else ""}</section>"""
+{words}{grid_table(heads, rows)}{note}{f"<ul class=muted>{said}</ul>" if said else ""}</section>"""
+
+
+def _caution(content: ComparisonContent) -> str:
+    """Return what has to be known before any number is read: that the reference was chosen by its result."""
+    if not content.reference_is_best:
+        return ""
+    return (
+        f"<p><b>These numbers lean.</b> {escaped(content.reference)} is the reference because its value is the highest "
+        "of these studies: chance had a part in that choice, and it makes differences too large and p-values too "
+        "small, those on the folds above all. For a question settled beforehand, name the reference.</p>"
+    )
 
 
 def _in_words(content: ComparisonContent) -> str:
@@ -74,7 +87,7 @@ def _in_words(content: ComparisonContent) -> str:
             lines.append(f"<b>{escaped(name)}</b>: not comparable.")
             continue
         lines.append(
-            f"<b>{escaped(name)}</b>: {VERDICTS[known.evidence.verdict]}, {signed(known.evidence.difference)} on the "
+            f"<b>{escaped(name)}</b>: {known.evidence.verdict}, {signed(known.evidence.difference)} on the "
             f"{known.ground}."
         )
     return "".join(f"<p>{line}</p>" for line in lines)
@@ -90,7 +103,7 @@ def _judgement_row(judgement: Judgement) -> list[str]:
     if evidence.interval is not None and evidence.p_value is not None:
         interval = f"{signed(evidence.interval[0])} to {signed(evidence.interval[1])}"
         p_value = "&lt;&nbsp;0.001" if evidence.p_value < 0.001 else f"{evidence.p_value:.2g}"
-    return [*start, signed(evidence.difference), interval, p_value, f"<b>{VERDICTS[evidence.verdict]}</b>"]
+    return [*start, signed(evidence.difference), interval, p_value, f"<b>{evidence.verdict}</b>"]
 
 
 def _studies(content: ComparisonContent) -> str:

@@ -24,7 +24,9 @@ class RunKeys:
         repeats: Number of seeds.
         evaluations_per_epoch: Evaluation points an epoch.
         choice: Name of the hyperparameter that chooses a pretrained model, or None.
-        choices: What the runs of each choice are keyed by: the keys of a study that has this model alone.
+        choices: What the runs of each choice are keyed by: the keys of a study that has this model alone. On a GPU the
+            numerics hold one micro-batch for all of the models, the smallest that fits any; where the model alone had
+            been given a larger one, its own study's keys are others, and nothing is shared between the two.
     """
 
     seed: int

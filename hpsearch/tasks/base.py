@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -49,6 +49,8 @@ class Prepared:
         layers: How many layers `freeze_layers` can keep as pretrained; 0 where none can be kept, not even by "all";
             None where that is not known.
         has_dropout: Whether the model has a dropout that can be set.
+        content: By role ("train", "test") the digest of all that is read of the rows, whatever encodes them; empty
+            where nothing does.
     """
 
     folder: Path
@@ -65,6 +67,7 @@ class Prepared:
     source: str = ""
     layers: int | None = None
     has_dropout: bool = True
+    content: Mapping[str, str] = field(default_factory=dict)
 
     def folder_of(self, split: Split) -> Path:
         """Return the dataset of a split.

@@ -185,6 +185,7 @@ class Classification(Task):
             test_digest=digests.get("test"),
             model_digest="",
             source=str(self.model),
+            content={str(role): each for role, each in prints.items()},
         )
         return self._tried(prepared, warnings)
 

@@ -71,13 +71,41 @@ def brought_along(make: Callable[[], nn.Module]) -> tuple[dict[str, Tensor], boo
     """Return the parameters and buffers that a factory gives the same under every seed, and whether any differ.
 
     They are weights that it loads, and constants. What it draws is named by its code and the versions of what draws.
+
+    Raises:
+        TaskError: It gives two models under one seed: a run could not be repeated, and its key would name neither.
     """
     states = []
     for seed in (0, 1):
         with isolated(seed):
-            states.append(make().state_dict())
+            model = make()
+        if seed == 0:
+            _check_repeatable(model, make)
+        states.append(model.state_dict())
     same = {name: each for name, each in states[0].items() if torch.equal(each, states[1][name])}
     return same, len(same) < len(states[0])
+
+
+def _check_repeatable(model: nn.Module, make: Callable[[], nn.Module]) -> None:
+    """Check that the factory gives the model that it gave under seed 0 once more, bit by bit."""
+    with isolated(0):
+        again = make()
+    found, repeated = ({**dict(each.named_parameters()), **dict(each.named_buffers())} for each in (model, again))
+    for name in found.keys() | repeated.keys():
+        if _shape(found, name) != _shape(repeated, name):
+            draw(model, again, None)  # which says what differs
+    for name, tensor in found.items():
+        if _bytes(tensor) != _bytes(repeated[name]):
+            raise TaskError(
+                f"make_model gives two models under one seed: {name!r} differs, for it draws outside torch's and "
+                "NumPy's global random states (a generator of its own, such as np.random.default_rng(), or memory "
+                "that is never filled, torch.empty). A run could not be repeated. Draw with torch.nn.init, torch.rand "
+                "or np.random.normal, or seed the generator from them: np.random.default_rng(np.random.randint(2**31))."
+            )
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    return tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
 def model_digest(factory: ModelFactory, same: Mapping[str, Tensor], parts: Mapping[str, Any]) -> str:
@@ -85,7 +113,7 @@ def model_digest(factory: ModelFactory, same: Mapping[str, Tensor], parts: Mappi
     content = hashlib.sha256()
     for name, tensor in sorted(same.items()):
         content.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        content.update(tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        content.update(_bytes(tensor))
     return digest(["custom", factory.code.definition, content.hexdigest(), dict(parts)])
 
 

@@ -6,7 +6,7 @@ import pytest
 from analysis_samples import OBJECTIVE, with_trial
 
 from hpsearch.analysis import TrialSummary, importance, summarize_all
-from hpsearch.analysis.importance import LEAST_TRIALS
+from hpsearch.analysis.importance import LEAST_TRIALS, _values
 from hpsearch.records import History, TrialState
 
 SPACE: dict[str, dict[str, Any]] = {
@@ -79,7 +79,10 @@ def test_equal_trials_give_equal_numbers() -> None:
     [
         (searched(LEAST_TRIALS - 1), f"{LEAST_TRIALS - 1} complete or pruned, and {LEAST_TRIALS} are needed"),
         (searched(0), "0 complete or pruned"),
-        (searched(200, prunes=True)[:LEAST_TRIALS], "complete, and 10 are needed"),
+        (
+            searched(200, prunes=True)[:LEAST_TRIALS],
+            "the others were pruned before, and 10 are needed: run",
+        ),
     ],
 )
 def test_too_few_trials_are_noise_and_are_called_so(trials: tuple[TrialSummary, ...], why: str) -> None:
@@ -95,7 +98,7 @@ def test_equal_values_and_equal_settings_are_said_to_be_so() -> None:
     for number in range(30):
         history = with_trial(history, number, [[0.5]], value=0.5, point=1, config={"noise": number / 30, "fixed": 3})
     trials = summarize_all(history, OBJECTIVE)
-    assert importance(trials, SPACE).why_not == "all complete trials have the same value"
+    assert importance(trials, SPACE).why_not == "all trials that lasted have the same value"
     assert importance(trials, {"fixed": SPACE["fixed"]}).why_not == "no hyperparameter differs between the trials"
 
 
@@ -108,3 +111,47 @@ def test_values_outside_the_space_and_choices_that_equal_each_other_are_taken() 
     space: dict[str, dict[str, Any]] = {"rate": {"low": 1, "high": 10, "log": True, "type": "float"}, "choice": {}}
     found = importance(summarize_all(history, OBJECTIVE), {**space, "whole": {}})
     assert set(found.shares) == {"rate", "choice", "whole"}
+
+
+def halved(trials: int, *, ended: bool = True, value: bool = True) -> tuple[TrialSummary, ...]:
+    """Return trials of two folds as a halving pruner leaves them: 4 complete, a sixth that lasted one fold, a rest."""
+    draw = random.Random(3)
+    rates = sorted((10 ** draw.uniform(-6, -2) for _ in range(trials)), key=lambda rate: abs(math.log10(rate) + 4))
+    history = History()
+    for place, rate in enumerate(rates):
+        score = 0.8 - 0.1 * abs(math.log10(rate) + 4)
+        config = {"learning_rate": rate, "noise": draw.random()}
+        lasted = ended and 4 <= place < 4 + trials // 6
+        whole: dict[str, Any] = {"stop": 4, "point": 4} if place < 4 or lasted else {"point": 1}
+        curves = [[score] * 4, [score] * 4] if place < 4 else [[score] * 4, []] if lasted else [[score], []]
+        shown = score + 0.1 if lasted else score  # one easy fold: higher than any mean of two
+        history = with_trial(
+            history,
+            place,
+            curves,
+            state=TrialState.COMPLETE if place < 4 else TrialState.PRUNED,
+            value=shown if value or not lasted else None,
+            config=config,
+            **whole,
+        )
+    return summarize_all(history, OBJECTIVE)
+
+
+def test_trials_that_lasted_a_fold_fill_up_the_top_where_a_pruner_leaves_few() -> None:
+    found = importance(halved(60), SPACE)
+    assert found.why_not is None
+    assert found.stands_out("learning_rate")
+    assert not found.stands_out("noise")
+
+
+def test_a_partial_value_never_stands_above_a_complete_one() -> None:
+    values = _values(halved(60))
+    assert min(values[:4]) > max(values[4:])
+    assert list(values[4:14]) == sorted(set(values[4:14]), reverse=True)
+    assert len(set(values[14:])) == 1
+    assert values[14] < min(values[4:14])
+
+
+def test_what_was_pruned_in_its_first_fold_or_diverged_is_none_of_the_top() -> None:
+    for trials in (halved(60, ended=False), halved(60, value=False)):
+        assert "4 of 60 lasted a whole fold" in str(importance(trials, SPACE).why_not)

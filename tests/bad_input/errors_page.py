@@ -42,9 +42,10 @@ where it failed in each of the first three trials. An error that was not foresee
 - **That a configuration diverges, or does not fit the memory.** Such trials are pruned with that reason, and
   the study goes on; it is an error only where not one trial was complete in the end. On a GPU the largest batch
   of the space is tried once before the first trial.
-- **That code of yours fails on some rows.** A metric is tried on a small example first, a model on one row, a
-  callback not at all (one that raises ends nothing: a warning names it, and logs/callbacks.log has its traceback). What
-  fails in each of the first three trials in the same way ends the study.
+- **That code of yours fails on some rows.** A metric is tried on a small example first; a model of transformers on
+  one row, a model and loss of your own on up to three, forwards and backwards; a callback not at all (one that raises
+  ends nothing: a warning names it, and logs/callbacks.log has its traceback). What fails in each of the first three
+  trials in the same way ends the study.
 - **That the disk fills, or the database goes, while the study runs.** What was recorded before is safe, and the
   same command goes on.
 - **That a GPU's memory is taken by others later, or a worker is killed.** The trial is tried again, then given

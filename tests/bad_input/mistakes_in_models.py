@@ -14,6 +14,26 @@ def _text(model: str = "model", more: str = "") -> str:
     return f'hp.TextClassification("{model}", train="train.csv"{more})'
 
 
+_UNSEEDED = """import numpy as np
+import torch
+from torch import nn
+
+import hpsearch as hp
+
+
+def network():
+    model = nn.Linear(3, 2)
+    drawn = np.random.default_rng().normal(size=(2, 3)).astype("float32")
+    model.weight = nn.Parameter(torch.from_numpy(drawn))
+    return model
+
+
+rows = np.arange(72, dtype="float32").reshape(24, 3), np.arange(24) % 2
+space = hp.Space(learning_rate=hp.Float(1e-4, 1e-2), epochs=1, batch_size=8)
+study = hp.Study("mine", hp.CustomTask(network, train=rows), space, cv=2, pruner="none")
+"""
+
+
 def _config(**changes: object) -> World:
     def change(place: Path) -> None:
         path = place / "model" / "config.json"
@@ -185,6 +205,12 @@ MODELS = [
         TaskError,
         task=_text(more=", keep_head=True"),
         world=_config(id2label={"0": "spam", "1": "ham"}),
+    ),
+    Mistake(
+        "a factory of models with random numbers of its own",
+        ("two models under one seed", "draws outside torch's and NumPy's global random states", "np.random.randint"),
+        TaskError,
+        body=_UNSEEDED,
     ),
     Mistake("a task that is no task", ("task=", "hp.TextClassification"), TaskError, task='"train.csv"'),
     Mistake("a task's class in place of a task", ("task=", "ToyTask"), TaskError, task="ToyTask"),

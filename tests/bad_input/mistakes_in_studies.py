@@ -44,6 +44,10 @@ SETTINGS = [
         "sampler=TPESampler is a class",
         "sampler=TPESampler(...)",
     ),
+    _setting("a number in place of a sampler", "sampler=5", "sampler=5 is not one of", "hp.Grid(points=...)"),
+    _setting("no sampler at all", "sampler=None", "sampler=None is not one of", "'random'"),
+    _setting("a list of samplers", 'sampler=["random"]', "sampler=['random'] is not one of"),
+    _setting("a function in place of a sampler", "sampler=print", "sampler=<built-in function print> is not one of"),
     _setting("a pruner that does not exist: `medain`", 'pruner="medain"', "'medain'", "'median'"),
     _setting(
         "a pruner's class in place of a pruner",
@@ -51,6 +55,7 @@ SETTINGS = [
         "pruner=MedianPruner is a class",
         "pruner=MedianPruner(...)",
     ),
+    _setting("a number in place of a pruner", "pruner=5", "pruner=5 is not one of", "hp.SuccessiveHalving(...)"),
     _setting(
         'a precision that does not exist: `precision="fp64"`',
         'precision="fp64"',

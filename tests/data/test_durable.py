@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -140,3 +141,22 @@ def test_a_refusal_says_what_to_do(number, remedy):
 def test_other_errors_are_left_alone():
     with pytest.raises(ValueError, match=r"^mine$"), writing("here"):
         raise ValueError("mine")
+
+
+def test_an_error_that_is_not_the_disks_goes_on_as_it_is(tmp_path):
+    """A hub that is not reached raises OSError too: nobody should check the disk for it."""
+    with pytest.raises(OSError, match=r"^couldn't connect$"), replaced_file(tmp_path / "model"):
+        raise OSError("couldn't connect")
+    elsewhere = tmp_path / "cache" / "config.json"
+    with pytest.raises(FileNotFoundError, match="cache"), writing(tmp_path / "models" / "best"):
+        elsewhere.read_text()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_refused_above_or_beside_the_path_is_about_it(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StoreError, match=r"models/best cannot be written: .* is a file"), writing("file/models/best"):
+        Path("file").mkdir()
+    with pytest.raises(StoreError, match="cannot be written"), writing(tmp_path / "best"):
+        (tmp_path / ".best.partial" / "weights").write_bytes(b"")

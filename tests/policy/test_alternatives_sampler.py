@@ -7,9 +7,11 @@ import pytest
 from samples import trial
 
 import hpsearch as hp
+from hpsearch.errors import UsageError
 from hpsearch.policy.alternatives_sampler import AlternativesSampler
+from hpsearch.policy.names import SAMPLERS
 from hpsearch.policy.projection import Projection
-from hpsearch.policy.samplers import SAMPLERS, resolve_sampler
+from hpsearch.policy.samplers import resolve_sampler
 from hpsearch.records import History, TrialState
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
@@ -84,3 +86,24 @@ def test_pruners_see_the_one_name() -> None:
     history = told(History(), {"model": "large", "freeze_layers": 5, "learning_rate": 1e-3})
     frozen = Projection(SPACE, "f1").trial(history, history.trials[0])
     assert frozen.distributions["freeze_layers"] == optuna.distributions.IntDistribution(4, 5)
+
+
+def fixing(**fixed: Any) -> optuna.samplers.BaseSampler:
+    return optuna.samplers.PartialFixedSampler(fixed, optuna.samplers.RandomSampler(seed=0))
+
+
+def test_a_partly_fixed_sampler_is_told_of_the_names_that_the_space_has() -> None:
+    """Inside, the alternatives are called freeze_layers__1 and freeze_layers__2, which nobody has written."""
+    message = r"fixes freeze_layers at 1, .* several ranges .* hp\.Space\(freeze_layers=1, \.\.\.\)"
+    with pytest.raises(UsageError, match=message) as caught:
+        resolve_sampler(fixing(freeze_layers=1), SPACE, "f1", 0)
+    assert "__" not in str(caught.value)
+    with pytest.raises(UsageError, match="searches model, freeze_layers, learning_rate"):
+        resolve_sampler(fixing(freeze=1), SPACE, "f1", 0)
+
+
+def test_a_partly_fixed_sampler_fixes_what_is_no_alternative() -> None:
+    sampler = resolve_sampler(fixing(model="large"), SPACE, "f1", 0)
+    params = sampler.propose(History())
+    assert params is not None
+    assert (params["model"], params["freeze_layers"] in (4, 5)) == ("large", True)

@@ -21,9 +21,11 @@ from samples import measured, stopped, trial
 
 import hpsearch as hp
 from hpsearch.errors import UsageError
+from hpsearch.policy import names
 from hpsearch.policy.axis import reports
 from hpsearch.policy.policy import Policy
 from hpsearch.policy.projection import STUDY_NAME
+from hpsearch.policy.pruner import Pruner
 from hpsearch.policy.pruning import NoPruning, OptunaPruning, resolve_pruner
 from hpsearch.records import Action, History, Trial, TrialState
 
@@ -267,3 +269,14 @@ def test_an_unknown_name_is_answered_with_the_nearest():
 def test_an_object_of_a_loaded_study_has_to_be_given_again():
     with pytest.raises(UsageError, match=r"was an object, <MedianPruner>.*hp\.load\(\.\.\., pruner=\.\.\.\)"):
         resolve_pruner("<MedianPruner>", SPACE, "f1", FOLDS)
+
+
+@pytest.mark.parametrize("name", names.PRUNERS)
+def test_each_name_is_a_pruner(name):
+    assert isinstance(resolve_pruner(name, SPACE, "f1", 10), Pruner)
+
+
+@pytest.mark.parametrize("given", [5, ["median"], len])
+def test_what_is_no_pruner_is_said_to_be_none(given):
+    with pytest.raises(UsageError, match="is not one of 'asha'"):
+        resolve_pruner(given, SPACE, "f1", FOLDS)

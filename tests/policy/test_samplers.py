@@ -1,6 +1,5 @@
 """Which sampler a study gets, and what each of them does that others do not."""
 
-import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -11,9 +10,9 @@ from sampled_histories import asked, grown, told
 from sampled_histories import score as best_in_the_middle
 
 import hpsearch as hp
-from hpsearch import study
 from hpsearch.errors import SpaceError, UsageError
-from hpsearch.policy.samplers import SAMPLERS, resolve_sampler
+from hpsearch.policy.names import SAMPLERS
+from hpsearch.policy.samplers import resolve_sampler, what_is_not_kept
 from hpsearch.records import History, TrialState
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
@@ -151,32 +150,27 @@ class Remembering(optuna.samplers.RandomSampler):
         return super().sample_independent(study, trial, param_name, param_distribution)
 
 
-def test_a_sampler_of_the_users_own_class_is_asked_itself_and_a_warning_says_what_that_means(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    caplog.set_level(logging.WARNING, "hpsearch")
+def test_a_sampler_of_the_users_own_class_is_asked_itself_and_it_is_said_what_that_means() -> None:
     sampler = Remembering()
     history = searched(resolve_sampler(sampler, PLAIN, "f1", 0), 4)
     assert sampler.asked == 4 * 3
     assert len({str(each.params) for each in history.trials.values()}) == 4
-    assert [record.getMessage() for record in caplog.records] == [
+    assert what_is_not_kept(sampler) == (
         "The sampler Remembering is not one of Optuna's own, so its random state and what it remembers are not kept "
         "with the study: with it, a resumed study may try other configurations than one that was never stopped. Every "
         "trial that is recorded stays as it is."
-    ]
+    )
 
 
-def test_optunas_own_are_taken_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.WARNING, "hpsearch")
-    for sampler in (optuna.samplers.TPESampler(), optuna.samplers.GPSampler(seed=1)):
-        resolve_sampler(sampler, PLAIN, "f1", 0)
-    assert not caplog.records
+@pytest.mark.parametrize("sampler", ["bayesian", hp.Grid(2), optuna.samplers.TPESampler()])
+def test_names_grids_and_optunas_own_are_kept_whole(sampler: Any) -> None:
+    assert what_is_not_kept(sampler) is None
 
 
 def test_an_unknown_name_is_answered_with_the_nearest_and_with_all() -> None:
     with pytest.raises(UsageError, match="Did you mean 'bayesian'") as caught:
         resolve_sampler("baysian", PLAIN, "f1", 0)
-    assert "bayesian, tpe, random, grid, gp, cmaes, qmc, hp.Grid(points=...)" in str(caught.value)
+    assert "'bayesian', 'tpe', 'random', 'grid', 'gp', 'cmaes', 'qmc', nor hp.Grid(points=...)" in str(caught.value)
 
 
 def test_a_grid_over_a_range_needs_points() -> None:
@@ -184,5 +178,21 @@ def test_a_grid_over_a_range_needs_points() -> None:
         resolve_sampler("grid", PLAIN, "f1", 0)
 
 
-def test_the_study_knows_the_same_names() -> None:
-    assert tuple(SAMPLERS) == study.SAMPLERS
+GRID = hp.Space(batch_size=hp.Categorical([8, 16]), epochs=hp.Int(1, 3))
+"""A space that every sampler can search, the grid among them."""
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_each_name_is_a_sampler_that_proposes(name: str) -> None:
+    assert GRID.contains(resolve_sampler(name, GRID, "f1", 0).propose(History()) or {})
+
+
+@pytest.mark.parametrize("given", [5, None, ["random"], len])
+def test_what_is_no_sampler_is_said_to_be_none(given: Any) -> None:
+    with pytest.raises(UsageError, match="is not one of 'bayesian'"):
+        resolve_sampler(given, PLAIN, "f1", 0)
+
+
+def test_an_object_that_was_not_kept_has_to_be_given_again() -> None:
+    with pytest.raises(UsageError, match=r"was an object, <TPESampler>, .* hp\.load\(\.\.\., sampler=\.\.\.\)"):
+        resolve_sampler("<TPESampler>", PLAIN, "f1", 0)

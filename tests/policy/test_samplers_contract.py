@@ -8,7 +8,8 @@ import pytest
 from sampled_histories import asked, before, grown, told
 
 import hpsearch as hp
-from hpsearch.policy.samplers import SAMPLERS, resolve_sampler
+from hpsearch.policy.names import SAMPLERS
+from hpsearch.policy.samplers import resolve_sampler
 from hpsearch.records import History, Origin
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")

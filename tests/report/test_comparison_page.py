@@ -1,3 +1,4 @@
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -53,6 +54,13 @@ def test_the_page_says_what_was_tested_and_what_could_not_be() -> None:
     assert "corrected by Holm's procedure" in text
     assert "Left out, for their objective is another: foreign" in text
     assert "25 complete" in text
+
+
+def test_the_page_says_that_numbers_against_the_best_lean() -> None:
+    assert "lean." not in " ".join(Words(comparison_page(compared())).found)
+    text = " ".join(Words(comparison_page(replace(compared(), reference_is_best=True))).found)
+    assert "These numbers lean. one is the reference because its value is the highest" in text
+    assert "the verdict on these is the answer" in text
 
 
 def test_the_best_so_far_by_trials_and_by_compute_never_falls() -> None:

@@ -310,6 +310,38 @@ class TestModel:
         warnings = hp.CustomTask(model, train=images()).prepare(tmp_path).warnings
         assert any("the same Images under every seed" in each for each in warnings)
 
+    def test_a_factory_with_a_generator_of_its_own_is_refused(self, tmp_path):
+        def model():
+            made, random = Images(), np.random.default_rng()
+            with torch.no_grad():
+                for each in made.parameters():
+                    each.copy_(torch.from_numpy(random.normal(0, 0.3, tuple(each.shape)).astype("float32")))
+            return made
+
+        with pytest.raises(TaskError, match=r"two models under one seed: .* draws outside torch's and NumPy's global"):
+            hp.CustomTask(model, train=images()).prepare(tmp_path)
+
+    def test_a_generator_that_is_seeded_from_the_global_states_is_taken(self, tmp_path):
+        def model():
+            made, random = Images(), np.random.default_rng(np.random.randint(2**31))
+            with torch.no_grad():
+                for each in made.parameters():
+                    each.copy_(torch.from_numpy(random.normal(0, 0.3, tuple(each.shape)).astype("float32")))
+            return made
+
+        warnings = hp.CustomTask(model, train=images()).prepare(tmp_path).warnings
+        assert not any("every seed" in each for each in warnings)
+
+    def test_a_model_that_holds_no_numbers_in_a_buffer_is_taken(self, tmp_path):
+        """NaN differs from itself: two models are compared bit by bit."""
+
+        class Marked(Images):
+            def __init__(self):
+                super().__init__()
+                self.register_buffer("unknown", torch.full((2,), float("nan")), persistent=False)
+
+        hp.CustomTask(Marked, train=images()).prepare(tmp_path)
+
 
 class TestLoss:
     def test_the_users_loss_is_what_is_learned_and_measured(self, tmp_path):
