@@ -114,7 +114,7 @@ class Replay:
     def __init__(self, table: Table, sampler: Sampler, pruner: str) -> None:
         self._table = table
         self._sampler = sampler
-        self._policy = Policy(table.objective, 1, None, resolve_pruner(pruner, table.space, table.objective))
+        self._policy = Policy(table.objective, 1, None, resolve_pruner(pruner, table.space, table.objective, None))
         self._history = History()
         self._tried: set[int] = set()
         self.best: list[float] = []
