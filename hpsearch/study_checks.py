@@ -32,7 +32,8 @@ def check_models(study: "Study") -> None:
     """Find, with the models read and before anything is trained, what of the space does not fit them."""
     from hpsearch.tasks.frozen_layers import check_frozen_layers
 
-    check_frozen_layers(study.space, study.layered_models(study.prepared))
+    models = study.layered_models(study.prepared)  # which fits a shipped space to them, so it comes first
+    check_frozen_layers(study.space, models)
     for config in study.enqueued:
         study.space.validate(config, "the enqueued configuration")
 

@@ -50,18 +50,14 @@ class SoundNet(nn.Module):
     def __init__(self, width: int = 16, depth: int = 3, kernel: int = 9, classes: int = len(KINDS)):
         super().__init__()
         widths = [1, *(width * 2**step for step in range(depth))]
-        self.steps = nn.ModuleList(
-            nn.Sequential(
-                nn.Conv1d(before, after, kernel, stride=2, padding=kernel // 2), nn.BatchNorm1d(after), nn.ReLU()
-            )
-            for before, after in pairwise(widths)
-        )
+        convolutions = [nn.Conv1d(a, b, kernel, stride=2, padding=kernel // 2) for a, b in pairwise(widths)]
+        self.convolutions, self.norms = nn.ModuleList(convolutions), nn.ModuleList(map(nn.BatchNorm1d, widths[1:]))
         self.head = nn.Linear(2 * widths[-1], classes)
 
     def forward(self, waves, lengths):
         found, lengths = waves.unsqueeze(1), lengths.unsqueeze(1)
-        for step in self.steps:
-            found, lengths = step(found), (lengths + 1) // 2
+        for convolution, norm in zip(self.convolutions, self.norms, strict=True):
+            found, lengths = norm(convolution(found)).relu(), (lengths + 1) // 2
             found = found * (torch.arange(found.shape[2], device=waves.device) < lengths).unsqueeze(1)  # no padding
         return self.head(torch.cat([found.sum(dim=2) / lengths, found.amax(dim=2)], dim=1))
 
@@ -76,16 +72,8 @@ def study(rows: int = 240, folder: str | Path = "runs", seed: int = 0) -> hp.Stu
         learning_rate=hp.Float(1e-3, 3e-2, log=True), width=hp.Int(8, 24, step=8), depth=hp.Int(2, 4),
         kernel=hp.Categorical([5, 9, 17]), epochs=20, batch_size=16,
     )  # fmt: skip
-    return hp.Study(
-        "audio-signals",
-        task,
-        space,
-        cv=3,
-        metric="accuracy",
-        evaluations_per_epoch=1,
-        early_stopping=5.0,
-        folder=folder,
-    )
+    rules = {"cv": 3, "metric": "accuracy", "evaluations_per_epoch": 1, "early_stopping": 5.0}
+    return hp.Study("audio-signals", task, space, **rules, folder=folder)
 
 
 def baseline(rows: int, seed: int = 0) -> float:
