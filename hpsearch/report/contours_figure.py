@@ -53,7 +53,7 @@ def contours_figure(content: Content, names: Sequence[str]) -> Figure:
             # A few failures at the bottom would leave one colour for all the rest.
             "cmin": values[len(values) // 10],
             "cmax": values[-1] if values[-1] > values[len(values) // 10] else values[-1] + 1e-9,
-            "colorbar": {**COLORBAR, "title": {"text": escaped(content.objective), "side": "right"}, "nticks": 4},
+            "colorbar": {**COLORBAR, "title": {"text": escaped(content.objective), "side": "top"}, "nticks": 4},
         },
     )
     return figure

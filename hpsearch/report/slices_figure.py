@@ -50,7 +50,7 @@ def slices_figure(content: Content, names: Sequence[str]) -> Figure:
             "cmax": max(1, last),
             "colorbar": {
                 **COLORBAR,
-                "title": {"text": "trial, in the order of asking", "side": "right"},
+                "title": {"text": "trial, in the order of asking", "side": "top"},
                 "tickvals": [0, last] if last else [0],
             },
         },
