@@ -1,5 +1,6 @@
 # make quickstart   a first study on this machine, no download but the packages
-# make test         all tests
+# make test         the tests, a quarter of an hour on two cores
+# make test-extended  the rest of them: the same promises by longer ways
 # make check        lint, format and types
 # make gpu-check    what is promised on a GPU, checked on this machine's
 # make bench        what is claimed, measured
@@ -11,7 +12,7 @@ VENV ?= .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip install --disable-pip-version-check --quiet -c constraints.txt
 
-.PHONY: quickstart test check gpu-check bench clean
+.PHONY: quickstart test test-extended check gpu-check bench clean
 
 quickstart: $(VENV)/.installed
 	$(RUN) studies/quickstart.py
@@ -21,7 +22,12 @@ quickstart: $(VENV)/.installed
 test: export OMP_NUM_THREADS = 1
 test: $(VENV)/.installed-dev
 	$(RUN) -m pytest -m chaos || [ $$? -eq 5 ]
-	$(RUN) -m pytest -n 2 --dist loadfile -m "not chaos"
+	$(RUN) -m pytest -n 2 --dist loadfile -m "not chaos and not extended"
+
+# What is too long for every change: the same promises by longer ways (real processes, notebooks, whole studies).
+test-extended: export OMP_NUM_THREADS = 1
+test-extended: $(VENV)/.installed-dev
+	$(RUN) -m pytest -n 2 --dist loadfile -m extended
 
 check: $(VENV)/.installed-dev
 	$(RUN) -m ruff check .

@@ -176,6 +176,7 @@ def notebook(place: Path) -> Any:
     return client.execute(env={**os.environ})
 
 
+@pytest.mark.extended
 @pytest.mark.filterwarnings("ignore")  # of the notebook's client and its sockets
 def test_the_notebook_runs_and_shows_its_figures(notebook: Any) -> None:
     plotly = "application/vnd.plotly.v1+json"

@@ -112,7 +112,7 @@ def test_sentiment_says_what_is_wrong_with_a_table_in_one_paragraph(place: Path)
     assert not (place / "studies").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.extended
 @pytest.mark.parametrize("name, rows", [("plain_cnn", "100"), ("audio_signals", "60")])
 def test_studies_of_own_models_run_in_small(tmp_path: Path, name: str, rows: str) -> None:
     environment = {

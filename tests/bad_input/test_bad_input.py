@@ -58,6 +58,7 @@ def test_a_mistake_is_answered_in_one_paragraph(mistake: Mistake) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.extended
 @pytest.mark.parametrize("mistake", _named([mistake for mistake in MISTAKES if mistake.process]))
 def test_a_mistake_on_a_real_command_line(mistake: Mistake) -> None:
     _check_answer(mistake, in_a_process(mistake))

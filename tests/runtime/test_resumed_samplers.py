@@ -55,6 +55,7 @@ def test_a_resumed_study_is_the_one_that_was_never_stopped(name: str, tmp_path: 
     assert resumed == straight
 
 
+@pytest.mark.extended
 def test_two_workers_try_what_one_would_with_samplers_that_do_not_look_at_results(tmp_path: Path) -> None:
     for name in BLIND:
         study(tmp_path / name, name, pruner="none").run(trials=5, devices="inline", progress=False)
@@ -77,6 +78,7 @@ class Recording:
         return params
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("name", ["bayesian", "cmaes"])
 def test_two_workers_try_what_a_new_sampler_would_propose_of_what_was_known_then(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
