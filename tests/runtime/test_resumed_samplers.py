@@ -79,7 +79,7 @@ class Recording:
 
 
 @pytest.mark.extended
-@pytest.mark.parametrize("name", ["bayesian", "cmaes"])
+@pytest.mark.parametrize("name", ["bayesian", "cmaes", "gp"])
 def test_two_workers_try_what_a_new_sampler_would_propose_of_what_was_known_then(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
