@@ -3,19 +3,35 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
+
+import numpy as np
 
 from hpsearch.errors import StudyFailedError
 from hpsearch.policy.axis import reports
 from hpsearch.policy.policy import Policy
-from hpsearch.records import Action, Decision, History, Outcome, Run, Segment, SegmentResult, Trial, TrialState
+from hpsearch.records import (
+    Action,
+    Decision,
+    Evaluation,
+    History,
+    Outcome,
+    Run,
+    Segment,
+    SegmentResult,
+    Slot,
+    Trial,
+    TrialState,
+)
 from hpsearch.records.checkpoints import CheckpointFolder
 from hpsearch.records.store import Store
 from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Event, Train
 from hpsearch.runtime.pools import Pool
-from hpsearch.runtime.scheduler import Scheduler
+from hpsearch.runtime.prefixes import Prefixes
+from hpsearch.runtime.scheduler import Scheduler, never
 
 logger = logging.getLogger("hpsearch")
 
@@ -44,6 +60,7 @@ class Coordinator:
         policy: Decides what becomes of the trials.
         checkpoints: The runs' last checkpoints.
         logs: Folder for what failed segments said.
+        prefixes: Which runs begin with the same steps, so that these are trained once; None shares none.
         observers: Told of each change.
         deadline: When to pause, on `clock`.
         clock: Seconds that only grow.
@@ -59,6 +76,7 @@ class Coordinator:
         checkpoints: CheckpointFolder,
         *,
         logs: Path,
+        prefixes: Prefixes | None = None,
         observers: Sequence[Observer] = (),
         deadline: float | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -66,7 +84,9 @@ class Coordinator:
         self._store = store
         self._pool = pool
         self._ask = ask
-        self._scheduler = Scheduler(self._add_trial, trials, policy.target)
+        self._prefixes = prefixes
+        waits = never if prefixes is None else prefixes.waits
+        self._scheduler = Scheduler(self._add_trial, trials, policy.target, waits)
         self._policy = policy
         self._checkpoints = checkpoints
         self._logs = logs
@@ -87,7 +107,7 @@ class Coordinator:
             self._take_up()
             while self._pool.busy() or self._scheduler.has_work(self._store.history):
                 for slot in self._pool.idle():
-                    segment = self._scheduler.next_segment(self._store.history, slot)
+                    segment = self._next_segment(slot)
                     if segment is None:
                         break
                     self._pool.submit(slot, self._order(segment))
@@ -97,6 +117,7 @@ class Coordinator:
                         self.settle(number)
                 self._look_at_the_clock()
             self._end_waiting()
+            self._tidy(self._prefixes.families(self._store.history) if self._prefixes is not None else ())
         finally:
             if self._store.held:
                 self._put_down()
@@ -138,7 +159,7 @@ class Coordinator:
         for trial in history.unfinished():
             self.settle(trial.number)
         unfinished = {run.key for trial in self._store.history.unfinished() for run in trial.runs}
-        self._checkpoints.sweep(unfinished)
+        self._checkpoints.sweep(unfinished | self._wanted().keys())
 
     def _pause(self, decision: Decision) -> None:
         """Let a trial wait until it is promoted; to a sampler it is no longer under way."""
@@ -160,20 +181,80 @@ class Coordinator:
             self._store.set_state(trial.number, TrialState.WAITING)
         self._tell(None)
 
-    def _order(self, segment: Segment) -> Train:
-        history, run = self._store.history, segment.run
-        for trial in history.unfinished():
+    def _next_segment(self, slot: Slot) -> Segment | None:
+        """Return what a slot is to train next; what a run with the same first steps has measured is left out."""
+        while (segment := self._scheduler.next_segment(self._store.history, slot)) is not None:
+            self._begin(segment.run)
+            rest = self._adopt(segment)
+            if rest is not None:
+                return rest
+        return None
+
+    def _begin(self, run: Run) -> None:
+        for trial in self._store.history.unfinished():
             if trial.state is TrialState.WAITING and run in trial.runs:
                 self._store.set_state(trial.number, TrialState.RUNNING)
-        saved = self._checkpoints.read(run.key)
+
+    def _adopt(self, segment: Segment) -> Segment | None:
+        """Record for a run what others have measured of the steps that they share, and return what is left to train.
+
+        Each evaluation is decided on as if it had been trained. It took no time: that is told of the run that it is of.
+        """
+        run, point, of = segment.run, segment.start, set()
+        while point < segment.stop and self._goes_on(run, point):
+            taken = self._taken(run, point + 1)
+            if taken is None:
+                break
+            number, evaluation, predictions = taken
+            self._store.record_evaluation(evaluation, predictions)
+            point, of = point + 1, of | {number}
+            self._tell(None)
+            for each in self._trials_of(run.key):
+                self.settle(each)
+        if not of:
+            return segment
+        is_over = point == segment.stop or not self._goes_on(run, point)
+        adopted = replace(segment, stop=point) if is_over else segment
+        log = f"from trial{'s' if len(of) > 1 else ''} {', '.join(map(str, sorted(of)))}"
+        result = SegmentResult(adopted, Outcome.ADOPTED, point, log)
+        if not is_over:
+            self._store.record_result(result)
+            return replace(segment, start=point)
+        for each in self._ended(result):
+            self.settle(each)
+        return None
+
+    def _taken(self, run: Run, point: int) -> tuple[int, Evaluation, np.ndarray | None] | None:
+        """Return another run's (trial, evaluation, predictions) at a point as this one's own, None where none has it."""
+        if self._prefixes is None:
+            return None
+        found = None
+        for number, other in self._prefixes.sources(self._store.history, run, point):
+            evaluation = self._store.history.of(other.key)[point - 1]
+            found = number, replace(evaluation, run=run.key, seconds=0.0), self._store.predictions(other.key, point)
+            if found[2] is not None:
+                break
+        return found
+
+    def _order(self, segment: Segment) -> Train:
+        history, run, inherited = self._store.history, segment.run, False
+        if self._prefixes is None:
+            saved = self._checkpoints.read(run.key)
+        else:
+            saved, inherited = self._prefixes.checkpoint(history, run, segment.start)
         usable = saved is not None and saved.point <= segment.start
+        goes_on, closing = self._goes_on(run, segment.stop), self._scheduler.is_closing(history)
         return Train(
             study=self._store.name,
             segment=segment,
             previous=history.of(run.key),
             watched=self._scheduler.is_watched(history, run),
-            goes_on=self._goes_on(run, segment.stop),
+            goes_on=goes_on,
             checkpoint=saved.files if saved is not None and usable else None,
+            inherited=inherited,
+            leaves=()
+            if self._prefixes is None
+            else self._prefixes.leave(history, segment, closing=closing, goes_on=goes_on),
         )
 
     def _record(self, event: Event) -> Sequence[int]:
@@ -186,28 +267,70 @@ class Coordinator:
                     self._store.record_evaluation(evaluation, logits)
                     self._tell(None)
                 return concerned
-            case Checkpointed(_, run, point, step, files):
-                if self._trials_of(run):
+            case Checkpointed(_, run, point, step, files, shared):
+                if shared and self._prefixes is not None:  # its trial may have ended with the point that it stands at
+                    run = self._prefixes.name(run, step)
+                if shared or self._trials_of(run):
                     self._checkpoints.write(run, point, step, files)
                     self._keep_within_budget(run)
                 return ()
             case Ended(_, result):
                 self._write_log(result)
-                self._store.record_result(result)
-                self._scheduler.ended(result.segment.run)
-                if result.outcome is Outcome.OK and not self._goes_on(result.segment.run, result.point):
-                    self._checkpoints.remove(result.segment.run.key)
-                return self._trials_of(result.segment.run.key)
+                return self._ended(result)
+
+    def _ended(self, result: SegmentResult) -> Sequence[int]:
+        """Record the end of a segment and return the numbers of the trials that it concerns."""
+        run = result.segment.run
+        self._store.record_result(result)
+        self._scheduler.ended(run)
+        if result.outcome in (Outcome.OK, Outcome.ADOPTED) and not self._goes_on(run, result.point):
+            self._drop(run.key)
+        return self._trials_of(run.key)
+
+    def _wanted(self) -> Mapping[str, bool]:
+        """Return the checkpoints that a run with the same first steps may go on from, the least useful first."""
+        if self._prefixes is None:
+            return {}
+        history = self._store.history
+        return self._prefixes.wanted(history, closing=self._scheduler.is_closing(history))
+
+    def _drop(self, run: str) -> None:
+        """Remove the checkpoint of a run that is over, unless another goes on from it."""
+        if run not in self._wanted():
+            self._checkpoints.remove(run)
+
+    def _lent(self, run: Run) -> int:
+        """Return up to which evaluation point the predictions of a run are kept for others."""
+        if self._prefixes is None:
+            return 0
+        history = self._store.history
+        return self._prefixes.lent(history, run, closing=self._scheduler.is_closing(history))
+
+    def _tidy(self, runs: Sequence[Run]) -> None:
+        """Drop what was kept for others by runs with the same first steps as `runs` and is not needed any more."""
+        if self._prefixes is None:
+            return
+        history = self._store.history
+        wanted = {run.key for trial in history.unfinished() for run in trial.runs} | self._wanted().keys()
+        for key in self._checkpoints.runs() - wanted:
+            self._checkpoints.remove(key)
+        if self._scheduler.is_closed:
+            return
+        over = [run for run in runs if not self._trials_of(run.key)]
+        if over:
+            self._store.trim(over, self._lent)
 
     def _apply(self, decision: Decision) -> None:
-        self._store.apply(decision)
+        self._store.apply(decision, self._lent)
         if decision.final_state is None:
             return
         trial = self._store.history.trials[decision.trial]
         for run in trial.runs:
             if not self._trials_of(run.key):  # no other unfinished trial shares it
                 self._pool.cancel(run.key)
-                self._checkpoints.remove(run.key)
+                self._drop(run.key)
+        if self._prefixes is not None:
+            self._tidy(self._prefixes.families(self._store.history, trial.runs))
         self._tell(trial)
         if decision.action is Action.FAIL:
             self._end_if_all_fail_alike()
@@ -231,14 +354,16 @@ class Coordinator:
     def _keep_within_budget(self, just_written: str) -> None:
         """Drop checkpoints until they fit, of the trials that are least likely to need them first.
 
-        Those that wait for a promotion go by their rank: who has come least far, then whose value is lowest. Then the
-        others, the youngest first, and last of all what was just written. A run without its checkpoint starts anew if
-        it is ever gone on with, and measures the same.
+        Those left for runs with the same first steps go first. Then those that wait for a promotion, by their rank: who
+        has come least far, then whose value is lowest. Then the others, the youngest first, and last of all what was
+        just written. A run without its checkpoint starts anew if it is ever gone on with, and measures the same.
         """
         if self._checkpoints.over_budget() <= 0:
             return
         trials = sorted(self._store.history.unfinished(), key=self._worth)
-        others = [run.key for trial in trials for run in trial.runs if run.key != just_written]
+        own = [run.key for trial in trials for run in trial.runs]
+        lent = [key for key in self._wanted() if key not in own]
+        others = [key for key in [*lent, *own] if key != just_written]
         for key in [*others, just_written]:
             if self._checkpoints.over_budget() <= 0:
                 return

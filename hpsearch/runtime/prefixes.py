@@ -1,0 +1,303 @@
+"""Shared prefixes: what runs that differ in their length alone have in common, and need not train twice.
+
+Under a constant schedule, and until the cooldown of a warmup-stable-decay one, a longer run begins with the steps of a
+shorter one, bit for bit: their *trunk* (`hpsearch.training.trunks`). What one of them has measured there holds for the
+others, and where one left a checkpoint they can go on. Nothing here decides anything or writes anything.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hpsearch.records import History, Run, Segment, Trial, digest
+from hpsearch.records.checkpoints import Checkpoint, CheckpointFolder
+from hpsearch.training.trunks import Trunk, trunk_of
+
+SHARED = "trunk-"
+"""How the names begin of checkpoints that were left for others."""
+
+
+@dataclass(frozen=True)
+class Sibling:
+    """A run that begins with the steps of another, tried or to be expected.
+
+    Attributes:
+        steps: How many of its steps are the same however long it is.
+        steps_total: Optimizer steps of the whole run.
+        step: The step that it can go on from by itself, 0 where it has not begun.
+        point: The last evaluation point that it has reached.
+    """
+
+    steps: int
+    steps_total: int
+    step: int = 0
+    point: int = 0
+
+
+class Prefixes:
+    """Knows which runs of a study share which steps.
+
+    Args:
+        checkpoints: The runs' checkpoints, and those left for others.
+        prospects: Yields the completed configs that may still be tried, given (History, a trial); see `Prospects`.
+        base_key: What of a completed config decides which model is trained (`Task.base_key`).
+    """
+
+    def __init__(
+        self,
+        checkpoints: CheckpointFolder,
+        prospects: Callable[[History, Trial], Iterator[Mapping[str, Any]]],
+        base_key: Callable[[Mapping[str, Any]], str],
+    ) -> None:
+        self._checkpoints, self._prospects, self._base_key = checkpoints, prospects, base_key
+        self._trunks: dict[str, tuple[str, Trunk] | None] = {}
+        self._kin: dict[str, dict[str, tuple[int, Run]]] = {}
+        self._indexed: set[int] = set()
+        self._promised: dict[str, tuple[int, ...]] = {}
+
+    # What has been measured
+
+    def sources(self, history: History, run: Run, point: int) -> Sequence[tuple[int, Run]]:
+        """Return (trial, run) of every other run that has measured an evaluation point for this one, too."""
+        return [
+            (number, kin)
+            for number, kin, common in self._relatives(history, run)
+            if point <= history.point(kin) and step_of(run, point) <= common
+        ]
+
+    def _furthest(self, history: History, run: Run, target: int) -> int:
+        """Return the last evaluation point up to `target` that the run or another one has measured for it."""
+        point = history.point(run)
+        while point < target and self.sources(history, run, point + 1):
+            point += 1
+        return point
+
+    def lent(self, history: History, run: Run, *, closing: bool) -> int:
+        """Return up to which evaluation point others may still take over what a run has measured, 0 where none may."""
+        own = self._trunk(run)
+        if own is None:
+            return 0
+        found = 0
+        for other in self._siblings(history, run, closing):
+            point = last_point(run, min(own[1].steps, other.steps))
+            found = max(found, point if other.point < point else 0)
+        return found
+
+    # Where to go on
+
+    def checkpoint(self, history: History, run: Run, point: int) -> tuple[Checkpoint | None, bool]:
+        """Return the checkpoint to go on from, having passed an evaluation point, and whether it is another run's.
+
+        None where there is none. Of several the one that stands furthest, the run's own where they stand alike.
+        """
+        for key, _ in sorted(self._places(history, run, point), key=lambda each: (-each[1], each[0] != run.key)):
+            found = self._checkpoints.read(key)
+            if found is not None:
+                return found, key != run.key
+        return None, False
+
+    def _places(self, history: History, run: Run, point: int) -> Iterator[tuple[str, int]]:
+        """Yield (key, step) of every checkpoint that a run can go on from, having passed an evaluation point."""
+        limits = {run.key: run.horizon * run.steps_per_epoch + 1}  # its own is no further than itself, whatever it is
+        own = self._trunk(run)
+        if own is not None:
+            limits |= {kin.key: common for _, kin, common in self._relatives(history, run)}
+            limits |= dict.fromkeys(self._shared(own[0]), own[1].steps)
+        for key, limit in limits.items():
+            place = self._checkpoints.place(key)
+            if place is not None and place[0] <= point and place[1] <= limit:
+                yield key, place[1]
+
+    def _step(self, history: History, run: Run, point: int) -> int:
+        """Return the step that a run can go on from, having passed an evaluation point."""
+        return max((step for _, step in self._places(history, run, point)), default=0)
+
+    # What is being trained
+
+    def waits(self, history: History, segment: Segment, in_flight: Collection[Segment]) -> bool:
+        """Return whether a run in flight will spare this segment steps that it would otherwise train now.
+
+        Either it will measure all that the segment is to measure, or leave a checkpoint on the way there. It is never
+        slower than this one would be, because it is no further behind: so waiting costs no time.
+        """
+        run, target = segment.run, segment.stop
+        own = self._trunk(run)
+        if own is None or not in_flight:
+            return False
+        point = self._furthest(history, run, target)
+        if point >= target:
+            return False
+        for other in in_flight:
+            trunk = self._trunk(other.run)
+            if trunk is None or trunk[0] != own[0]:
+                continue
+            common = min(own[1].steps, trunk[1].steps)
+            if step_of(run, target) <= min(common, step_of(run, other.stop)):
+                return True
+            until = min(common, step_of(run, target))
+            have = self._step(history, run, point)
+            if any(have < step <= until for step in self._promised.get(other.run.key, ())):
+                return True
+        return False
+
+    def leave(self, history: History, segment: Segment, *, closing: bool, goes_on: bool) -> tuple[int, ...]:
+        """Return the steps within a segment at which others could go on; what waits for them is told of these.
+
+        Args:
+            history: Everything so far.
+            segment: What is about to be trained.
+            closing: Whether no further trials are coming.
+            goes_on: Whether the run leaves a checkpoint of its own at the end.
+        """
+        run = segment.run
+        own = self._trunk(run)
+        if own is None:
+            return ()
+        begin = self._step(history, run, segment.start)
+        end = min(own[1].steps, step_of(run, segment.stop))
+        wanted = set()
+        for other in self._siblings(history, run, closing):
+            step = min(other.steps, own[1].steps)
+            if begin < step <= end and other.step < step < other.steps_total:
+                wanted.add(step)
+        left = tuple(sorted(wanted))
+        at_end = (end,) if goes_on and end == step_of(run, segment.stop) else ()
+        self._promised[run.key] = (*left, *at_end)
+        return left
+
+    # What is kept
+
+    def name(self, run: str, step: int) -> str:
+        """Return what a checkpoint is kept as that a run, by its key, has left for others."""
+        own = self._trunks.get(run)
+        if own is None:
+            raise ValueError(f"run {run} has no steps that others share")
+        return f"{SHARED}{own[0]}-{step}"
+
+    def wanted(self, history: History, *, closing: bool) -> dict[str, bool]:
+        """Return the checkpoints that others can go on from, and whether a trial that was tried already would.
+
+        Those that are of no trial under way; the least useful first.
+        """
+        self._index(history)
+        held = self._checkpoints.runs()
+        found: dict[str, bool] = {}
+        for trunk, kin in self._kin.items():
+            mine = [key for key in held if key.startswith(f"{SHARED}{trunk}-") or key in kin]
+            if not mine:
+                continue
+            number, run = next(iter(kin.values()))
+            for certain, other in self._everyone(history, trunk, number, run, closing):
+                places = [(self._checkpoints.place(key), key) for key in mine]
+                usable = [(place[1], key) for place, key in places if place and place[1] <= self._limit(key, other)]
+                step, key = max(usable, default=(0, ""))
+                if other.step < step < other.steps_total:
+                    found[key] = found.get(key, False) or certain
+        return dict(sorted(found.items(), key=lambda each: each[1]))
+
+    def _limit(self, key: str, other: Sibling) -> int:
+        """Return the last step at which a checkpoint of this name is of use to another run."""
+        own = self._trunks.get(key)
+        return other.steps if own is None else min(own[1].steps, other.steps)
+
+    def families(self, history: History, runs: Sequence[Run] | None = None) -> list[Run]:
+        """Return all runs that share steps with another one, or with one of `runs`."""
+        self._index(history)
+        trunks = None if runs is None else {trunk[0] for run in runs if (trunk := self._trunk(run)) is not None}
+        return [
+            run
+            for name, kin in self._kin.items()
+            if len(kin) > 1 and (trunks is None or name in trunks)
+            for _, run in kin.values()
+        ]
+
+    # Who is related
+
+    def _trunk(self, run: Run) -> tuple[str, Trunk] | None:
+        """Return the trunk of a run and its name, None where it has none."""
+        if run.key not in self._trunks:
+            trunk = trunk_of(run.config, run.steps_per_epoch) if run.steps_per_epoch else None
+            self._trunks[run.key] = None if trunk is None else (self._named(trunk, run), trunk)
+        return self._trunks[run.key]
+
+    def _named(self, trunk: Trunk, run: Run) -> str:
+        return digest([dict(trunk.config), self._base_key(run.config), run.fold, run.repeat])
+
+    def _index(self, history: History) -> None:
+        if len(self._indexed) == len(history.trials):
+            return
+        for number, trial in history.trials.items():
+            if number in self._indexed:
+                continue
+            self._indexed.add(number)
+            for run in trial.runs:
+                trunk = self._trunk(run)
+                if trunk is not None:
+                    self._kin.setdefault(trunk[0], {}).setdefault(run.key, (number, run))
+
+    def _relatives(self, history: History, run: Run) -> list[tuple[int, Run, int]]:
+        """Return (trial, run, steps in common) of every other run with the same trunk."""
+        own = self._trunk(run)
+        if own is None:
+            return []
+        self._index(history)
+        return [
+            (number, kin, min(own[1].steps, self._require(kin).steps))
+            for number, kin in self._kin.get(own[0], {}).values()
+            if kin.key != run.key
+        ]
+
+    def _require(self, run: Run) -> Trunk:
+        found = self._trunk(run)
+        assert found is not None  # only runs that have one are indexed
+        return found[1]
+
+    def _shared(self, trunk: str) -> list[str]:
+        return [key for key in self._checkpoints.runs() if key.startswith(f"{SHARED}{trunk}-")]
+
+    def _siblings(self, history: History, run: Run, closing: bool) -> Iterator[Sibling]:
+        """Yield the other runs with the same trunk that are under way or can still come."""
+        own = self._trunk(run)
+        if own is None:
+            return
+        self._index(history)
+        number, _ = self._kin[own[0]][run.key]
+        for _, other in self._everyone(history, own[0], number, run, closing, but=run.key):
+            yield other
+
+    def _everyone(
+        self, history: History, trunk: str, number: int, run: Run, closing: bool, but: str = ""
+    ) -> Iterator[tuple[bool, Sibling]]:
+        """Yield the runs of a trunk that are under way (True) or can still come (False); `run` is trial `number`'s."""
+        under_way = {each.key for trial in history.unfinished() for each in trial.runs}
+        for key, (_, kin) in self._kin[trunk].items():
+            if key in under_way and key != but:
+                found, point = self._require(kin), history.point(kin)
+                place = self._checkpoints.place(key)
+                step = place[1] if place is not None and place[0] <= point else 0
+                yield True, Sibling(found.steps, found.steps_total, step, point)
+        if closing:
+            return
+        for config in self._prospects(history, history.trials[number]):
+            if config == run.config:
+                continue
+            other = trunk_of(config, run.steps_per_epoch)
+            if (
+                other is not None
+                and digest([dict(other.config), self._base_key(config), run.fold, run.repeat]) == trunk
+            ):
+                yield False, Sibling(other.steps, other.steps_total)
+
+
+def step_of(run: Run, point: int) -> int:
+    """Return the number of optimizer steps after which a run reaches an evaluation point."""
+    return -(-point * run.steps_per_epoch // _evaluations_per_epoch(run))
+
+
+def last_point(run: Run, step: int) -> int:
+    """Return the last evaluation point that a run has reached after so many optimizer steps."""
+    return step * _evaluations_per_epoch(run) // run.steps_per_epoch
+
+
+def _evaluations_per_epoch(run: Run) -> int:
+    return run.horizon // int(run.config["epochs"])
