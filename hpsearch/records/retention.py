@@ -52,13 +52,12 @@ def keep(connection: Connection, study: str, history: History, evaluation: Evalu
     connection.execute(insert(table).values(study=study, **row))
 
 
-def nothing(run: Run) -> int:
-    """Return 0: the predictions of no point are kept for other runs."""
-    return 0
-
-
 def trim(
-    connection: Connection, study: str, history: History, runs: Iterable[Run], lent: Callable[[Run], int] = nothing
+    connection: Connection,
+    study: str,
+    history: History,
+    runs: Iterable[Run],
+    lent: Callable[[Run], int] | None = None,
 ) -> None:
     """Delete the predictions of `runs` that, by `history`, no trial wants any more.
 
@@ -73,5 +72,5 @@ def trim(
     for run in runs:
         wanted = wanted_points(history, run.key)
         if wanted is not None:
-            unwanted = and_(table.c.point.not_in(wanted), table.c.point > lent(run))
+            unwanted = and_(table.c.point.not_in(wanted), table.c.point > (0 if lent is None else lent(run)))
             connection.execute(delete(table).where(table.c.study == study, table.c.run == run.key, unwanted))

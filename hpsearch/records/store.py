@@ -306,12 +306,12 @@ class Store:
         self._history = self.history.with_result(replace(result, log=row["log"]))
         return self._history
 
-    def trim(self, runs: Iterable[Run], lent: Callable[[Run], int] = retention.nothing) -> None:
+    def trim(self, runs: Iterable[Run], lent: Callable[[Run], int] | None = None) -> None:
         """Drop the predictions of runs that nobody wants any more; `lent`: as in `apply`."""
         with self._writing("dropping predictions") as connection:
             retention.trim(connection, self.name, self.history, runs, lent)
 
-    def apply(self, decision: Decision, lent: Callable[[Run], int] = retention.nothing) -> History:
+    def apply(self, decision: Decision, lent: Callable[[Run], int] | None = None) -> History:
         """Carry out a decision: write it and drop predictions that nobody wants any more, then tell Optuna.
 
         `lent` says up to which evaluation point a run's predictions are kept for runs that begin with the same steps.

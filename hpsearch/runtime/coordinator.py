@@ -31,7 +31,7 @@ from hpsearch.records.store import Store
 from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Event, Train
 from hpsearch.runtime.pools import Pool
 from hpsearch.runtime.prefixes import Prefixes
-from hpsearch.runtime.scheduler import Scheduler, never
+from hpsearch.runtime.scheduler import Scheduler
 
 logger = logging.getLogger("hpsearch")
 
@@ -60,7 +60,8 @@ class Coordinator:
         policy: Decides what becomes of the trials.
         checkpoints: The runs' last checkpoints.
         logs: Folder for what failed segments said.
-        prefixes: Which runs begin with the same steps, so that these are trained once; None shares none.
+        prefixes: Which runs begin with the same steps, so that these are trained once; None looks no further than the
+            trials that there are.
         observers: Told of each change.
         deadline: When to pause, on `clock`.
         clock: Seconds that only grow.
@@ -84,9 +85,8 @@ class Coordinator:
         self._store = store
         self._pool = pool
         self._ask = ask
-        self._prefixes = prefixes
-        waits = never if prefixes is None else prefixes.waits
-        self._scheduler = Scheduler(self._add_trial, trials, policy.target, waits)
+        self._prefixes = prefixes or Prefixes(checkpoints)
+        self._scheduler = Scheduler(self._add_trial, trials, policy.target, self._prefixes.waits)
         self._policy = policy
         self._checkpoints = checkpoints
         self._logs = logs
@@ -117,7 +117,7 @@ class Coordinator:
                         self.settle(number)
                 self._look_at_the_clock()
             self._end_waiting()
-            self._tidy(self._prefixes.families(self._store.history) if self._prefixes is not None else ())
+            self._tidy(self._prefixes.families(self._store.history))
         finally:
             if self._store.held:
                 self._put_down()
@@ -225,9 +225,7 @@ class Coordinator:
         return None
 
     def _taken(self, run: Run, point: int) -> tuple[int, Evaluation, np.ndarray | None] | None:
-        """Return another run's (trial, evaluation, predictions) at a point as this one's own, None where none has it."""
-        if self._prefixes is None:
-            return None
+        """Return (trial, evaluation, predictions) of a point that another run has measured, written as this run's."""
         found = None
         for number, other in self._prefixes.sources(self._store.history, run, point):
             evaluation = self._store.history.of(other.key)[point - 1]
@@ -237,12 +235,8 @@ class Coordinator:
         return found
 
     def _order(self, segment: Segment) -> Train:
-        history, run, inherited = self._store.history, segment.run, False
-        if self._prefixes is None:
-            saved = self._checkpoints.read(run.key)
-        else:
-            saved, inherited = self._prefixes.checkpoint(history, run, segment.start)
-        usable = saved is not None and saved.point <= segment.start
+        history, run = self._store.history, segment.run
+        saved, inherited = self._prefixes.checkpoint(history, run, segment.start)
         goes_on, closing = self._goes_on(run, segment.stop), self._scheduler.is_closing(history)
         return Train(
             study=self._store.name,
@@ -250,11 +244,9 @@ class Coordinator:
             previous=history.of(run.key),
             watched=self._scheduler.is_watched(history, run),
             goes_on=goes_on,
-            checkpoint=saved.files if saved is not None and usable else None,
+            checkpoint=None if saved is None else saved.files,
             inherited=inherited,
-            leaves=()
-            if self._prefixes is None
-            else self._prefixes.leave(history, segment, closing=closing, goes_on=goes_on),
+            leaves=self._prefixes.leave(history, segment, closing=closing, goes_on=goes_on),
         )
 
     def _record(self, event: Event) -> Sequence[int]:
@@ -268,7 +260,7 @@ class Coordinator:
                     self._tell(None)
                 return concerned
             case Checkpointed(_, run, point, step, files, shared):
-                if shared and self._prefixes is not None:  # its trial may have ended with the point that it stands at
+                if shared:  # its trial may have ended with the point that it stands at
                     run = self._prefixes.name(run, step)
                 if shared or self._trials_of(run):
                     self._checkpoints.write(run, point, step, files)
@@ -289,8 +281,6 @@ class Coordinator:
 
     def _wanted(self) -> Mapping[str, bool]:
         """Return the checkpoints that a run with the same first steps may go on from, the least useful first."""
-        if self._prefixes is None:
-            return {}
         history = self._store.history
         return self._prefixes.wanted(history, closing=self._scheduler.is_closing(history))
 
@@ -301,15 +291,11 @@ class Coordinator:
 
     def _lent(self, run: Run) -> int:
         """Return up to which evaluation point the predictions of a run are kept for others."""
-        if self._prefixes is None:
-            return 0
         history = self._store.history
         return self._prefixes.lent(history, run, closing=self._scheduler.is_closing(history))
 
     def _tidy(self, runs: Sequence[Run]) -> None:
         """Drop what was kept for others by runs with the same first steps as `runs` and is not needed any more."""
-        if self._prefixes is None:
-            return
         history = self._store.history
         wanted = {run.key for trial in history.unfinished() for run in trial.runs} | self._wanted().keys()
         for key in self._checkpoints.runs() - wanted:
@@ -329,8 +315,7 @@ class Coordinator:
             if not self._trials_of(run.key):  # no other unfinished trial shares it
                 self._pool.cancel(run.key)
                 self._drop(run.key)
-        if self._prefixes is not None:
-            self._tidy(self._prefixes.families(self._store.history, trial.runs))
+        self._tidy(self._prefixes.families(self._store.history, trial.runs))
         self._tell(trial)
         if decision.action is Action.FAIL:
             self._end_if_all_fail_alike()

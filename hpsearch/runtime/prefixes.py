@@ -5,7 +5,8 @@ shorter one, bit for bit: their *trunk* (`hpsearch.training.trunks`). What one o
 others, and where one left a checkpoint they can go on. Nothing here decides anything or writes anything.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,14 +41,15 @@ class Prefixes:
     Args:
         checkpoints: The runs' checkpoints, and those left for others.
         prospects: Yields the completed configs that may still be tried, given (History, a trial); see `Prospects`.
+            None: no more than have been.
         base_key: What of a completed config decides which model is trained (`Task.base_key`).
     """
 
     def __init__(
         self,
         checkpoints: CheckpointFolder,
-        prospects: Callable[[History, Trial], Iterator[Mapping[str, Any]]],
-        base_key: Callable[[Mapping[str, Any]], str],
+        prospects: Callable[[History, Trial], Iterable[Mapping[str, Any]]] | None = None,
+        base_key: Callable[[Mapping[str, Any]], str] | None = None,
     ) -> None:
         self._checkpoints, self._prospects, self._base_key = checkpoints, prospects, base_key
         self._trunks: dict[str, tuple[str, Trunk] | None] = {}
@@ -98,7 +100,7 @@ class Prefixes:
 
     def _places(self, history: History, run: Run, point: int) -> Iterator[tuple[str, int]]:
         """Yield (key, step) of every checkpoint that a run can go on from, having passed an evaluation point."""
-        limits = {run.key: run.horizon * run.steps_per_epoch + 1}  # its own is no further than itself, whatever it is
+        limits = {run.key: sys.maxsize}  # its own fits it wherever it stands
         own = self._trunk(run)
         if own is not None:
             limits |= {kin.key: common for _, kin, common in self._relatives(history, run)}
@@ -217,11 +219,12 @@ class Prefixes:
         """Return the trunk of a run and its name, None where it has none."""
         if run.key not in self._trunks:
             trunk = trunk_of(run.config, run.steps_per_epoch) if run.steps_per_epoch else None
-            self._trunks[run.key] = None if trunk is None else (self._named(trunk, run), trunk)
+            self._trunks[run.key] = None if trunk is None else (self._name(trunk.config, run.config, run), trunk)
         return self._trunks[run.key]
 
-    def _named(self, trunk: Trunk, run: Run) -> str:
-        return digest([dict(trunk.config), self._base_key(run.config), run.fold, run.repeat])
+    def _name(self, trunk: Mapping[str, Any], config: Mapping[str, Any], run: Run) -> str:
+        base = "" if self._base_key is None else self._base_key(config)
+        return digest([dict(trunk), base, run.fold, run.repeat])
 
     def _index(self, history: History) -> None:
         if len(self._indexed) == len(history.trials):
@@ -276,16 +279,13 @@ class Prefixes:
                 place = self._checkpoints.place(key)
                 step = place[1] if place is not None and place[0] <= point else 0
                 yield True, Sibling(found.steps, found.steps_total, step, point)
-        if closing:
+        if closing or self._prospects is None:
             return
         for config in self._prospects(history, history.trials[number]):
             if config == run.config:
                 continue
             other = trunk_of(config, run.steps_per_epoch)
-            if (
-                other is not None
-                and digest([dict(other.config), self._base_key(config), run.fold, run.repeat]) == trunk
-            ):
+            if other is not None and self._name(other.config, config, run) == trunk:
                 yield False, Sibling(other.steps, other.steps_total)
 
 

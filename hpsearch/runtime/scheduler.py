@@ -20,11 +20,6 @@ class Waits(Protocol):
         """Return whether one of the segments in flight is about to give this one steps that need no training then."""
 
 
-def never(history: History, segment: Segment, in_flight: Collection[Segment]) -> bool:
-    """Wait for nobody."""
-    return False
-
-
 class Scheduler:
     """Hands out segments: those of the oldest unfinished trial first, and a new trial only when none can go on.
 
@@ -36,11 +31,11 @@ class Scheduler:
             when the sampler has nothing left.
         trials: How many trials the study shall have in all, or None for no limit.
         target: How far the runs of a trial may be trained for now.
-        waits: Whether a run should wait for one in flight that begins with the same steps.
+        waits: Whether a run should wait for one in flight that begins with the same steps; None: none ever does.
     """
 
     def __init__(
-        self, ask: Callable[[], History | None], trials: int | None, target: Target, waits: Waits = never
+        self, ask: Callable[[], History | None], trials: int | None, target: Target, waits: Waits | None = None
     ) -> None:
         self._ask = ask
         self._trials = trials
@@ -118,6 +113,6 @@ class Scheduler:
             target = self._target(history, trial, index, closing=closing)
             if history.point(run) < target:
                 segment = Segment(run, history.point(run), target)
-                if not self._waits(history, segment, self._in_flight.values()):
+                if self._waits is None or not self._waits(history, segment, self._in_flight.values()):
                     return segment
         return None
