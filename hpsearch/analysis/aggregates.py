@@ -31,7 +31,8 @@ class TrialSummary:
             fold has been measured, with a single fold, or where the folds do not differ.
         metrics: Mean over `folds` of every metric recorded at `point`.
         std: Standard deviation of `folds` (k - 1 in the denominator), or None with fewer than two.
-        seconds: Training and evaluation of all its runs; a run that it shares with an equal trial counts in both.
+        seconds: Training and evaluation of all its runs; a run that it shares with an equal trial counts in both, and
+            what a run took over from another with the same first steps took no time.
         peak_memory_bytes: The most that any of its runs took.
         reason: Why it ended, in words, or None.
         ended_runs: How many of its runs, in their order, were trained to the end; 0 where it was pruned without a value

@@ -1,22 +1,17 @@
 """The coordinator: the only writer of the store, and the loop that everything passes through."""
 
 import logging
-import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-
 from hpsearch.errors import StudyFailedError
-from hpsearch.policy.axis import reports
 from hpsearch.policy.policy import Policy
 from hpsearch.records import (
     Action,
     Decision,
-    Evaluation,
     History,
     Outcome,
     Run,
@@ -28,6 +23,8 @@ from hpsearch.records import (
 )
 from hpsearch.records.checkpoints import CheckpointFolder
 from hpsearch.records.store import Store
+from hpsearch.runtime.adoption import adoption
+from hpsearch.runtime.kept import Kept
 from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Event, Train
 from hpsearch.runtime.pools import Pool
 from hpsearch.runtime.prefixes import Prefixes
@@ -87,6 +84,7 @@ class Coordinator:
         self._ask = ask
         self._prefixes = prefixes or Prefixes(checkpoints)
         self._scheduler = Scheduler(self._add_trial, trials, policy.target, self._prefixes.waits)
+        self._kept = Kept(store, checkpoints, self._prefixes, self._scheduler, policy.objective)
         self._policy = policy
         self._checkpoints = checkpoints
         self._logs = logs
@@ -94,7 +92,6 @@ class Coordinator:
         self._deadline = deadline
         self._clock = clock
         self._stopping = False
-        self._dropped = 0
 
     def run(self) -> History:
         """Run to the end and return what happened.
@@ -117,7 +114,7 @@ class Coordinator:
                         self.settle(number)
                 self._look_at_the_clock()
             self._end_waiting()
-            self._tidy(self._prefixes.families(self._store.history))
+            self._kept.tidy()
         finally:
             if self._store.held:
                 self._put_down()
@@ -158,8 +155,7 @@ class Coordinator:
         history = self._store.history
         for trial in history.unfinished():
             self.settle(trial.number)
-        unfinished = {run.key for trial in self._store.history.unfinished() for run in trial.runs}
-        self._checkpoints.sweep(unfinished | self._wanted().keys())
+        self._checkpoints.sweep(self._kept.needed())
 
     def _pause(self, decision: Decision) -> None:
         """Let a trial wait until it is promoted; to a sampler it is no longer under way."""
@@ -200,39 +196,28 @@ class Coordinator:
 
         Each evaluation is decided on as if it had been trained. It took no time: that is told of the run that it is of.
         """
-        run, point, of = segment.run, segment.start, set()
+        run, point = segment.run, segment.start
+        of: set[int] = set()
         while point < segment.stop and self._goes_on(run, point):
-            taken = self._taken(run, point + 1)
-            if taken is None:
+            adopted = adoption(self._store, self._prefixes, run, point + 1)
+            if adopted is None:
                 break
-            number, evaluation, predictions = taken
-            self._store.record_evaluation(evaluation, predictions)
-            point, of = point + 1, of | {number}
+            self._store.record_evaluation(adopted.evaluation, adopted.predictions)
+            point, of = point + 1, of | {adopted.trial}
             self._tell(None)
             for each in self._trials_of(run.key):
                 self.settle(each)
         if not of:
             return segment
         is_over = point == segment.stop or not self._goes_on(run, point)
-        adopted = replace(segment, stop=point) if is_over else segment
         log = f"from trial{'s' if len(of) > 1 else ''} {', '.join(map(str, sorted(of)))}"
-        result = SegmentResult(adopted, Outcome.ADOPTED, point, log)
+        result = SegmentResult(replace(segment, stop=point) if is_over else segment, Outcome.ADOPTED, point, log)
         if not is_over:
             self._store.record_result(result)
             return replace(segment, start=point)
         for each in self._ended(result):
             self.settle(each)
         return None
-
-    def _taken(self, run: Run, point: int) -> tuple[int, Evaluation, np.ndarray | None] | None:
-        """Return (trial, evaluation, predictions) of a point that another run has measured, written as this run's."""
-        found = None
-        for number, other in self._prefixes.sources(self._store.history, run, point):
-            evaluation = self._store.history.of(other.key)[point - 1]
-            found = number, replace(evaluation, run=run.key, seconds=0.0), self._store.predictions(other.key, point)
-            if found[2] is not None:
-                break
-        return found
 
     def _order(self, segment: Segment) -> Train:
         history, run = self._store.history, segment.run
@@ -264,7 +249,7 @@ class Coordinator:
                     run = self._prefixes.name(run, step)
                 if shared or self._trials_of(run):
                     self._checkpoints.write(run, point, step, files)
-                    self._keep_within_budget(run)
+                    self._kept.keep_within_budget(run)
                 return ()
             case Ended(_, result):
                 self._write_log(result)
@@ -276,46 +261,19 @@ class Coordinator:
         self._store.record_result(result)
         self._scheduler.ended(run)
         if result.outcome in (Outcome.OK, Outcome.ADOPTED) and not self._goes_on(run, result.point):
-            self._drop(run.key)
+            self._kept.drop(run.key)
         return self._trials_of(run.key)
 
-    def _wanted(self) -> Mapping[str, bool]:
-        """Return the checkpoints that a run with the same first steps may go on from, the least useful first."""
-        history = self._store.history
-        return self._prefixes.wanted(history, closing=self._scheduler.is_closing(history))
-
-    def _drop(self, run: str) -> None:
-        """Remove the checkpoint of a run that is over, unless another goes on from it."""
-        if run not in self._wanted():
-            self._checkpoints.remove(run)
-
-    def _lent(self, run: Run) -> int:
-        """Return up to which evaluation point the predictions of a run are kept for others."""
-        history = self._store.history
-        return self._prefixes.lent(history, run, closing=self._scheduler.is_closing(history))
-
-    def _tidy(self, runs: Sequence[Run]) -> None:
-        """Drop what was kept for others by runs with the same first steps as `runs` and is not needed any more."""
-        history = self._store.history
-        wanted = {run.key for trial in history.unfinished() for run in trial.runs} | self._wanted().keys()
-        for key in self._checkpoints.runs() - wanted:
-            self._checkpoints.remove(key)
-        if self._scheduler.is_closed:
-            return
-        over = [run for run in runs if not self._trials_of(run.key)]
-        if over:
-            self._store.trim(over, self._lent)
-
     def _apply(self, decision: Decision) -> None:
-        self._store.apply(decision, self._lent)
+        self._store.apply(decision, self._kept.lent)
         if decision.final_state is None:
             return
         trial = self._store.history.trials[decision.trial]
         for run in trial.runs:
             if not self._trials_of(run.key):  # no other unfinished trial shares it
                 self._pool.cancel(run.key)
-                self._drop(run.key)
-        self._tidy(self._prefixes.families(self._store.history, trial.runs))
+                self._kept.drop(run.key)
+        self._kept.tidy(trial.runs)
         self._tell(trial)
         if decision.action is Action.FAIL:
             self._end_if_all_fail_alike()
@@ -335,39 +293,6 @@ class Coordinator:
         if self._stopping:
             self._scheduler.close()
             self._pool.interrupt()
-
-    def _keep_within_budget(self, just_written: str) -> None:
-        """Drop checkpoints until they fit, of the trials that are least likely to need them first.
-
-        Those left for runs with the same first steps go first. Then those that wait for a promotion, by their rank: who
-        has come least far, then whose value is lowest. Then the others, the youngest first, and last of all what was
-        just written. A run without its checkpoint starts anew if it is ever gone on with, and measures the same.
-        """
-        if self._checkpoints.over_budget() <= 0:
-            return
-        trials = sorted(self._store.history.unfinished(), key=self._worth)
-        own = [run.key for trial in trials for run in trial.runs]
-        lent = [key for key in self._wanted() if key not in own]
-        others = [key for key in [*lent, *own] if key != just_written]
-        for key in [*others, just_written]:
-            if self._checkpoints.over_budget() <= 0:
-                return
-            if self._checkpoints.remove(key):
-                self._dropped += 1
-                logger.log(
-                    logging.WARNING if self._dropped == 1 else logging.DEBUG,
-                    "The checkpoint of run %s was dropped to stay within the byte budget (checkpoint_bytes); more may "
-                    "be: a run that goes on without its own starts anew, which takes time and changes no number.",
-                    key,
-                )
-
-    def _worth(self, trial: Trial) -> tuple[bool, int, float, int]:
-        """Return by what checkpoints are kept: the smallest is dropped first."""
-        if trial.state is not TrialState.WAITING:
-            return True, 0, 0.0, -trial.number
-        reached = reports(self._store.history, trial, self._policy.objective)
-        step, value = reached[-1] if reached else (0, -math.inf)
-        return False, step, value, -trial.number
 
     def _write_log(self, result: SegmentResult) -> None:
         """Keep what a failed segment said, under a name that the report and the error can give."""

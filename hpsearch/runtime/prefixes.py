@@ -182,13 +182,13 @@ class Prefixes:
         Those that are of no trial under way; the least useful first.
         """
         self._index(history)
-        held = self._checkpoints.runs()
+        held: dict[str, list[str]] = {}
+        for key in self._checkpoints.runs():
+            held.setdefault(self._trunk_of(key), []).append(key)
         found: dict[str, bool] = {}
-        for trunk, kin in self._kin.items():
-            mine = [key for key in held if key.startswith(f"{SHARED}{trunk}-") or key in kin]
-            if not mine:
-                continue
-            number, run = next(iter(kin.values()))
+        for trunk in held.keys() & self._kin.keys():
+            mine = held[trunk]
+            number, run = next(iter(self._kin[trunk].values()))
             for certain, other in self._everyone(history, trunk, number, run, closing):
                 places = [(self._checkpoints.place(key), key) for key in mine]
                 usable = [(place[1], key) for place, key in places if place and place[1] <= self._limit(key, other)]
@@ -196,6 +196,13 @@ class Prefixes:
                 if other.step < step < other.steps_total:
                     found[key] = found.get(key, False) or certain
         return dict(sorted(found.items(), key=lambda each: each[1]))
+
+    def _trunk_of(self, key: str) -> str:
+        """Return the name of the trunk that a checkpoint is of, empty where it is of none."""
+        if key.startswith(SHARED):
+            return key.removeprefix(SHARED).rpartition("-")[0]
+        own = self._trunks.get(key)
+        return "" if own is None else own[0]
 
     def _limit(self, key: str, other: Sibling) -> int:
         """Return the last step at which a checkpoint of this name is of use to another run."""
