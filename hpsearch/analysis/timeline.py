@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hpsearch.analysis.prefixes import trained_epochs
 from hpsearch.records import Action, Decision, History, Outcome, SegmentResult, TrialState
 
 End = tuple[float, SegmentResult]
@@ -118,21 +119,6 @@ def compute(history: History, ends: Sequence[End] = ()) -> Compute:
         seconds=math.fsum(evaluation.seconds for points in evaluations for evaluation in points),
         elapsed=_busy(found) if found else None,
     )
-
-
-def trained_epochs(history: History, run: str) -> float:
-    """Return the passes over the rows that a run, by its key, was trained for itself, counted from point to point."""
-    points, adopted = history.of(run), adopted_points(history, run)
-    epochs = [0.0, *(evaluation.epoch for evaluation in points)]
-    if not adopted:
-        return epochs[-1]
-    return math.fsum(epochs[point] - epochs[point - 1] for point in range(1, len(epochs)) if point not in adopted)
-
-
-def adopted_points(history: History, run: str) -> set[int]:
-    """Return the evaluation points that a run, by its key, took over from others with the same first steps."""
-    ends = [end for end in history.results.get(run, ()) if end.outcome is Outcome.ADOPTED]
-    return {point for end in ends for point in range(end.segment.start + 1, end.point + 1)}
 
 
 def best_by_compute(

@@ -7,6 +7,7 @@ import pytest
 from toy_studies import known_of, table, toy_study
 
 import hpsearch as hp
+from hpsearch.analysis.timeline import compute
 from hpsearch.records import Outcome
 from hpsearch.records.checkpoints import CheckpointFolder
 from hpsearch.runtime.coordinator import Coordinator
@@ -158,8 +159,10 @@ def test_what_is_adopted_is_said_and_takes_no_time(tmp_path, steps):
     ] * FOLDS
     assert all(e.seconds == 0 for each in shorter.runs for e in history.of(each.key))
     assert all(e.seconds > 0 for each in longer.runs for e in history.of(each.key))
-    taken = result.table().set_index("epochs")["seconds"]
-    assert taken[1] == 0 < taken[3]
+    shown = result.table().set_index("epochs")[["adopted_epochs", "seconds"]]
+    assert shown.loc[1].tolist() == [FOLDS * 1.0, 0.0]
+    assert shown.loc[3, "adopted_epochs"] == 0 < shown.loc[3, "seconds"]
+    assert compute(history).epochs == FOLDS * 3
 
 
 @pytest.mark.parametrize("count", [3, 8])
@@ -222,7 +225,8 @@ def test_with_rungs_and_early_stopping_the_study_is_the_one_without_sharing(tmp_
     assert len(steps) < apart
     one, other = (comparable(known_of(tmp_path / name)) for name in ("apart", "shared"))
     assert one == other
-    assert table(tmp_path / "apart").equals(table(tmp_path / "shared"))
+    one, other = (table(tmp_path / name).drop(columns="adopted_epochs") for name in ("apart", "shared"))
+    assert one.equals(other)
 
 
 def without_rows(real: Any) -> Any:
