@@ -10,9 +10,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from typing import Any
 
-from hpsearch.records import History, Run, Segment, Trial, digest
+from hpsearch.records import History, Run, Segment, Trial
 from hpsearch.records.checkpoints import Checkpoint, CheckpointFolder
-from hpsearch.training.trunks import Trunk, trunk_of
+from hpsearch.runtime.kinship import Kinship, last_point, step_of
 
 SHARED = "trunk-"
 """How the names begin of checkpoints that were left for others."""
@@ -51,10 +51,8 @@ class Prefixes:
         prospects: Callable[[History, Trial], Iterable[Mapping[str, Any]]] | None = None,
         base_key: Callable[[Mapping[str, Any]], str] | None = None,
     ) -> None:
-        self._checkpoints, self._prospects, self._base_key = checkpoints, prospects, base_key
-        self._trunks: dict[str, tuple[str, Trunk] | None] = {}
-        self._kin: dict[str, dict[str, tuple[int, Run]]] = {}
-        self._indexed: set[int] = set()
+        self._checkpoints, self._prospects = checkpoints, prospects
+        self._kinship = Kinship(base_key)
         self._promised: dict[str, tuple[int, ...]] = {}
 
     # What has been measured
@@ -63,7 +61,7 @@ class Prefixes:
         """Return (trial, run) of every other run that has measured an evaluation point for this one, too."""
         return [
             (number, kin)
-            for number, kin, common in self._relatives(history, run)
+            for number, kin, common in self._kinship.relatives(history, run)
             if point <= history.point(kin) and step_of(run, point) <= common
         ]
 
@@ -76,7 +74,7 @@ class Prefixes:
 
     def lent(self, history: History, run: Run, *, closing: bool) -> int:
         """Return up to which evaluation point others may still take over what a run has measured, 0 where none may."""
-        own = self._trunk(run)
+        own = self._kinship.trunk(run)
         if own is None:
             return 0
         found = 0
@@ -101,9 +99,9 @@ class Prefixes:
     def _places(self, history: History, run: Run, point: int) -> Iterator[tuple[str, int]]:
         """Yield (key, step) of every checkpoint that a run can go on from, having passed an evaluation point."""
         limits = {run.key: sys.maxsize}  # its own fits it wherever it stands
-        own = self._trunk(run)
+        own = self._kinship.trunk(run)
         if own is not None:
-            limits |= {kin.key: common for _, kin, common in self._relatives(history, run)}
+            limits |= {kin.key: common for _, kin, common in self._kinship.relatives(history, run)}
             limits |= dict.fromkeys(self._shared(own[0]), own[1].steps)
         for key, limit in limits.items():
             place = self._checkpoints.place(key)
@@ -123,14 +121,14 @@ class Prefixes:
         slower than this one would be, because it is no further behind: so waiting costs no time.
         """
         run, target = segment.run, segment.stop
-        own = self._trunk(run)
+        own = self._kinship.trunk(run)
         if own is None or not in_flight:
             return False
         point = self._furthest(history, run, target)
         if point >= target:
             return False
         for other in in_flight:
-            trunk = self._trunk(other.run)
+            trunk = self._kinship.trunk(other.run)
             if trunk is None or trunk[0] != own[0]:
                 continue
             common = min(own[1].steps, trunk[1].steps)
@@ -152,7 +150,7 @@ class Prefixes:
             goes_on: Whether the run leaves a checkpoint of its own at the end.
         """
         run = segment.run
-        own = self._trunk(run)
+        own = self._kinship.trunk(run)
         if own is None:
             return ()
         begin = self._step(history, run, segment.start)
@@ -171,7 +169,7 @@ class Prefixes:
 
     def name(self, run: str, step: int) -> str:
         """Return what a checkpoint is kept as that a run, by its key, has left for others."""
-        own = self._trunks.get(run)
+        own = self._kinship.known(run)
         if own is None:
             raise ValueError(f"run {run} has no steps that others share")
         return f"{SHARED}{own[0]}-{step}"
@@ -181,97 +179,49 @@ class Prefixes:
 
         Those that are of no trial under way; the least useful first.
         """
-        self._index(history)
         held: dict[str, list[str]] = {}
         for key in self._checkpoints.runs():
             held.setdefault(self._trunk_of(key), []).append(key)
         found: dict[str, bool] = {}
-        for trunk in held.keys() & self._kin.keys():
-            mine = held[trunk]
-            number, run = next(iter(self._kin[trunk].values()))
+        for trunk, mine in held.items():
+            if not self._kinship.of(history, trunk):
+                continue
+            number, run = next(iter(self._kinship.of(history, trunk).values()))
             for certain, other in self._everyone(history, trunk, number, run, closing):
                 places = [(self._checkpoints.place(key), key) for key in mine]
                 usable = [(place[1], key) for place, key in places if place and place[1] <= self._limit(key, other)]
                 step, key = max(usable, default=(0, ""))
                 if other.step < step < other.steps_total:
                     found[key] = found.get(key, False) or certain
-        return dict(sorted(found.items(), key=lambda each: each[1]))
+        return dict(sorted(found.items(), key=lambda each: (each[1], each[0])))
 
     def _trunk_of(self, key: str) -> str:
         """Return the name of the trunk that a checkpoint is of, empty where it is of none."""
         if key.startswith(SHARED):
             return key.removeprefix(SHARED).rpartition("-")[0]
-        own = self._trunks.get(key)
+        own = self._kinship.known(key)
         return "" if own is None else own[0]
 
     def _limit(self, key: str, other: Sibling) -> int:
         """Return the last step at which a checkpoint of this name is of use to another run."""
-        own = self._trunks.get(key)
+        own = self._kinship.known(key)
         return other.steps if own is None else min(own[1].steps, other.steps)
 
     def families(self, history: History, runs: Sequence[Run] | None = None) -> list[Run]:
         """Return all runs that share steps with another one, or with one of `runs`."""
-        self._index(history)
-        trunks = None if runs is None else {trunk[0] for run in runs if (trunk := self._trunk(run)) is not None}
-        return [
-            run
-            for name, kin in self._kin.items()
-            if len(kin) > 1 and (trunks is None or name in trunks)
-            for _, run in kin.values()
-        ]
+        return self._kinship.families(history, runs)
 
     # Who is related
-
-    def _trunk(self, run: Run) -> tuple[str, Trunk] | None:
-        """Return the trunk of a run and its name, None where it has none."""
-        if run.key not in self._trunks:
-            trunk = trunk_of(run.config, run.steps_per_epoch) if run.steps_per_epoch else None
-            self._trunks[run.key] = None if trunk is None else (self._name(trunk.config, run.config, run), trunk)
-        return self._trunks[run.key]
-
-    def _name(self, trunk: Mapping[str, Any], config: Mapping[str, Any], run: Run) -> str:
-        base = "" if self._base_key is None else self._base_key(config)
-        return digest([dict(trunk), base, run.fold, run.repeat])
-
-    def _index(self, history: History) -> None:
-        if len(self._indexed) == len(history.trials):
-            return
-        for number, trial in history.trials.items():
-            if number in self._indexed:
-                continue
-            self._indexed.add(number)
-            for run in trial.runs:
-                trunk = self._trunk(run)
-                if trunk is not None:
-                    self._kin.setdefault(trunk[0], {}).setdefault(run.key, (number, run))
-
-    def _relatives(self, history: History, run: Run) -> list[tuple[int, Run, int]]:
-        """Return (trial, run, steps in common) of every other run with the same trunk."""
-        own = self._trunk(run)
-        if own is None:
-            return []
-        self._index(history)
-        return [
-            (number, kin, min(own[1].steps, self._require(kin).steps))
-            for number, kin in self._kin.get(own[0], {}).values()
-            if kin.key != run.key
-        ]
-
-    def _require(self, run: Run) -> Trunk:
-        found = self._trunk(run)
-        assert found is not None  # only runs that have one are indexed
-        return found[1]
 
     def _shared(self, trunk: str) -> list[str]:
         return [key for key in self._checkpoints.runs() if key.startswith(f"{SHARED}{trunk}-")]
 
     def _siblings(self, history: History, run: Run, closing: bool) -> Iterator[Sibling]:
         """Yield the other runs with the same trunk that are under way or can still come."""
-        own = self._trunk(run)
+        own = self._kinship.trunk(run)
         if own is None:
             return
-        self._index(history)
-        number, _ = self._kin[own[0]][run.key]
+        number, _ = self._kinship.of(history, own[0])[run.key]
         for _, other in self._everyone(history, own[0], number, run, closing, but=run.key):
             yield other
 
@@ -280,9 +230,9 @@ class Prefixes:
     ) -> Iterator[tuple[bool, Sibling]]:
         """Yield the runs of a trunk that are under way (True) or can still come (False); `run` is trial `number`'s."""
         under_way = {each.key for trial in history.unfinished() for each in trial.runs}
-        for key, (_, kin) in self._kin[trunk].items():
+        for key, (_, kin) in self._kinship.of(history, trunk).items():
             if key in under_way and key != but:
-                found, point = self._require(kin), history.point(kin)
+                found, point = self._kinship.require(kin), history.point(kin)
                 place = self._checkpoints.place(key)
                 step = place[1] if place is not None and place[0] <= point else 0
                 yield True, Sibling(found.steps, found.steps_total, step, point)
@@ -291,20 +241,6 @@ class Prefixes:
         for config in self._prospects(history, history.trials[number]):
             if config == run.config:
                 continue
-            other = trunk_of(config, run.steps_per_epoch)
-            if other is not None and self._name(other.config, config, run) == trunk:
-                yield False, Sibling(other.steps, other.steps_total)
-
-
-def step_of(run: Run, point: int) -> int:
-    """Return the number of optimizer steps after which a run reaches an evaluation point."""
-    return -(-point * run.steps_per_epoch // _evaluations_per_epoch(run))
-
-
-def last_point(run: Run, step: int) -> int:
-    """Return the last evaluation point that a run has reached after so many optimizer steps."""
-    return step * _evaluations_per_epoch(run) // run.steps_per_epoch
-
-
-def _evaluations_per_epoch(run: Run) -> int:
-    return run.horizon // int(run.config["epochs"])
+            named = self._kinship.of_config(config, run)
+            if named is not None and named[0] == trunk:
+                yield False, Sibling(named[1].steps, named[1].steps_total)

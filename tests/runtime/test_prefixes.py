@@ -8,9 +8,10 @@ from toy_studies import known_of, table, toy_study
 
 import hpsearch as hp
 from hpsearch.analysis.timeline import compute
-from hpsearch.records import Outcome
+from hpsearch.records import Evaluation, History, Origin, Outcome, Run, Segment, Trial, TrialState
 from hpsearch.records.checkpoints import CheckpointFolder
 from hpsearch.runtime.coordinator import Coordinator
+from hpsearch.runtime.prefixes import Prefixes
 from hpsearch.training.fine_tune import FineTune
 
 EPOCHS = (1, 2, 3)
@@ -239,3 +240,96 @@ def comparable(known: Mapping[str, Any]) -> Mapping[str, Any]:
         for each in trial["runs"]:
             del each["steps_per_epoch"]
     return known
+
+
+# By hand: who waits for whom, and what is left behind
+
+
+def made(number: int, epochs: int, schedule: str = "warmup_stable_decay", **config: Any) -> Trial:
+    """Return a trial of one run of 10 steps an epoch, two evaluation points each."""
+    whole = {"learning_rate": 0.01, "epochs": epochs, "warmup_steps": 2, "lr_scheduler_type": schedule, **config}
+    run = Run(f"run{number}", whole, 0, 0, 2 * epochs, 10)
+    return Trial(number, whole, whole, TrialState.RUNNING, Origin.SAMPLER, (run,))
+
+
+def history_of(*trials: Trial, **points: int) -> History:
+    history = History.of_trials(trials)
+    for key, reached in points.items():
+        for point in range(1, reached + 1):
+            history = history.with_evaluation(Evaluation(key, point, point / 2, 0.1, {"loss": 0.1}, 0.01, point))
+    return history
+
+
+def whole(trial: Trial, start: int = 0) -> Segment:
+    return Segment(trial.runs[0], start, trial.runs[0].horizon)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> CheckpointFolder:
+    return CheckpointFolder(tmp_path / "checkpoints", 10**9)
+
+
+def test_a_run_leaves_a_checkpoint_where_another_branches_off_and_that_one_waits_for_it(folder):
+    longer, shorter = made(0, 3), made(1, 1)
+    prefixes, history = Prefixes(folder), history_of(longer, shorter)
+    assert prefixes.leave(history, whole(longer), closing=True, goes_on=False) == (8,)
+    assert prefixes.waits(history, whole(shorter), [whole(longer)])
+    folder.write(prefixes.name("run0", 8), 1, 8, {"state": b"state"})
+    history = history_of(longer, shorter, run0=1)
+    assert not prefixes.waits(history, whole(shorter), [whole(longer)])
+    assert prefixes.checkpoint(history, shorter.runs[0], 1)[1]
+    assert prefixes.checkpoint(history, shorter.runs[0], 0) == (None, False)  # it has not taken the point over yet
+    assert prefixes.wanted(history, closing=True) == {prefixes.name("run0", 8): True}
+    for each in (shorter, longer):
+        assert prefixes.wanted(history, closing=True) != {}  # a killed longer one would go on from there, too
+        history = history.with_trial(replace(each, state=TrialState.COMPLETE))
+    assert prefixes.wanted(history, closing=True) == {}
+
+
+def test_who_will_be_measured_whole_waits_without_a_checkpoint(folder):
+    longer, shorter = made(0, 3, "constant"), made(1, 1, "constant")
+    prefixes, history = Prefixes(folder), history_of(longer, shorter)
+    assert prefixes.leave(history, whole(longer), closing=True, goes_on=False) == ()
+    assert prefixes.waits(history, whole(shorter), [whole(longer)])
+    measured = history_of(longer, shorter, run0=2)
+    assert not prefixes.waits(measured, whole(shorter), [whole(longer)])
+    assert [number for number, _ in prefixes.sources(measured, shorter.runs[0], 2)] == [0]
+    assert prefixes.lent(measured, longer.runs[0], closing=True) == 2
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        made(1, 3, learning_rate=0.02),
+        made(1, 3, "linear"),
+        made(1, 3, warmup_steps=3),
+        pytest.param(made(1, 3), id="a sibling of which nothing was promised"),
+    ],
+)
+def test_nobody_waits_for_a_run_that_spares_it_nothing(folder, other):
+    shorter = made(0, 1)
+    prefixes, history = Prefixes(folder), history_of(shorter, other)
+    assert not prefixes.waits(history, whole(shorter), [whole(other)])
+    assert not prefixes.waits(history, whole(shorter), [])
+
+
+def test_runs_of_which_the_steps_an_epoch_are_not_known_go_their_own_ways(folder):
+    trials = [made(0, 3), made(1, 1)]
+    unknown = [replace(each, runs=(replace(each.runs[0], steps_per_epoch=0),)) for each in trials]
+    prefixes, history = Prefixes(folder), history_of(*unknown, run0=2)
+    assert not prefixes.waits(history, whole(unknown[1]), [whole(unknown[0])])
+    assert prefixes.sources(history, unknown[1].runs[0], 1) == []
+    folder.write("run1", 1, 7, {"state": b"state"})
+    assert prefixes.checkpoint(history, unknown[1].runs[0], 1)[0].step == 7
+
+
+def test_a_paused_siblings_own_checkpoint_is_one_to_go_on_from(folder):
+    paused, longer = made(0, 2), made(1, 4)
+    folder.write("run0", 2, 10, {"state": b"state"})
+    prefixes, history = Prefixes(folder), history_of(paused, longer, run0=2)
+    found, inherited = prefixes.checkpoint(history, longer.runs[0], 2)
+    assert (found.step, inherited) == (10, True)
+    pruned = history.with_trial(replace(paused, state=TrialState.PRUNED))
+    assert prefixes.wanted(pruned, closing=True) == {"run0": True}
+    folder.write("run0", 4, 20, {"state": b"state"})  # past its own trunk of 16 steps
+    assert prefixes.checkpoint(history_of(paused, longer, run0=4), longer.runs[0], 4) == (None, False)
