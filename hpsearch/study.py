@@ -397,7 +397,7 @@ class Study:
         chosen: dict[str, Any] = {}
         if self.choices is not None and self.choices.name in self.space.parameters:
             chosen = {self.choices.name: self.choices.default}
-        recommended = self.task.complete({**self._recommended(), **self.space.fixed, **chosen})
+        recommended = self.task.complete({**self._with_one_warmup(self._recommended()), **self.space.fixed, **chosen})
         params = {name: recommended[name] for name in self.space.parameters}
         params = {name: params[name] for name in self.space.active(params)}
         if self.space.contains(params):
@@ -408,6 +408,12 @@ class Study:
             ", ".join(f"{name}={value}" for name, value in params.items()),
         )
         return None
+
+    def _with_one_warmup(self, recommended: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what is recommended, without its share of the steps where the space counts the warmup in steps."""
+        counted = {**recommended, **self.space.fixed}.get("warmup_steps") is not None
+        left_out = {"warmup_ratio"} if counted else set()
+        return {name: value for name, value in recommended.items() if name not in left_out}
 
     def _recommended(self) -> Mapping[str, Any]:
         """Return what the literature recommends for the task, or for it with the default choice of a model."""
@@ -612,4 +618,5 @@ class Study:
             folds=len(self.folds.pairs),
             repeats=self.repeats,
             evaluations_per_epoch=self.evaluations_per_epoch,
+            training_rows=tuple(len(train) for train, _ in self.folds.pairs),
         )
