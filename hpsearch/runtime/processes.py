@@ -56,8 +56,8 @@ def serve(
 
     User code (tasks, metrics) arrives by cloudpickle, in memory only, over a connection that both ends have
     authenticated with a key made for this pool. The modules named in `imports` are imported before the first order is
-    looked at: the coordinator has its own things to do until then. A worker that cannot go on ends its process: that is what its pool
-    notices.
+    looked at: the coordinator has its own things to do until then. A worker that cannot go on ends its process: that is
+    what its pool notices.
     """
     try:
         _serve(address, authkey, index, device, heartbeat_every, imports)
