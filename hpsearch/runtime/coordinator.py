@@ -139,6 +139,7 @@ class Coordinator:
             self.settle(trial.number)
         unfinished = {run.key for trial in self._store.history.unfinished() for run in trial.runs}
         self._checkpoints.sweep(unfinished)
+        self._drop_until_fits(0)  # the budget may have been lowered
 
     def _pause(self, decision: Decision) -> None:
         """Let a trial wait until it is promoted; to a sampler it is no longer under way."""
@@ -187,9 +188,9 @@ class Coordinator:
                     self._tell(None)
                 return concerned
             case Checkpointed(_, run, point, step, files):
-                if self._trials_of(run):
+                needed = self._checkpoints.bytes_needed(run, point, step, files)
+                if self._trials_of(run) and self._make_room(run, needed):
                     self._checkpoints.write(run, point, step, files)
-                    self._keep_within_budget(run)
                 return ()
             case Ended(_, result):
                 self._write_log(result)
@@ -228,28 +229,46 @@ class Coordinator:
             self._scheduler.close()
             self._pool.interrupt()
 
-    def _keep_within_budget(self, just_written: str) -> None:
-        """Drop checkpoints until they fit, of the trials that are least likely to need them first.
+    def _make_room(self, run: str, needed: int) -> bool:
+        """Return whether a run's new checkpoint can be written, having made room for it: never are there more bytes.
+
+        Its older one goes last, and only where both at once would be too many: a kill before the new one is there then
+        costs the run what it has trained.
+        """
+        older = self._checkpoints.bytes_of(run)
+        if needed <= self._checkpoints.budget_bytes:
+            self._drop_until_fits(needed - older, besides=run)
+            if self._checkpoints.over_budget(needed):
+                self._checkpoints.remove(run)
+        if not self._checkpoints.over_budget(needed):
+            return True
+        self._say_dropped(run)
+        return False
+
+    def _drop_until_fits(self, more: int, besides: str = "") -> None:
+        """Drop checkpoints until `more` bytes fit, of the trials that are least likely to need them first.
 
         Those that wait for a promotion go by their rank: who has come least far, then whose value is lowest. Then the
-        others, the youngest first, and last of all what was just written. A run without its checkpoint starts anew if
-        it is ever gone on with, and measures the same.
+        others, the youngest first. A run without its checkpoint starts anew if it is ever gone on with, and measures
+        the same.
         """
-        if self._checkpoints.over_budget() <= 0:
+        if not self._checkpoints.over_budget(more):
             return
         trials = sorted(self._store.history.unfinished(), key=self._worth)
-        others = [run.key for trial in trials for run in trial.runs if run.key != just_written]
-        for key in [*others, just_written]:
-            if self._checkpoints.over_budget() <= 0:
+        for key in [run.key for trial in trials for run in trial.runs if run.key != besides]:
+            if not self._checkpoints.over_budget(more):
                 return
             if self._checkpoints.remove(key):
-                self._dropped += 1
-                logger.log(
-                    logging.WARNING if self._dropped == 1 else logging.DEBUG,
-                    "The checkpoint of run %s was dropped to stay within the byte budget (checkpoint_bytes); more may "
-                    "be: a run that goes on without its own starts anew, which takes time and changes no number.",
-                    key,
-                )
+                self._say_dropped(key)
+
+    def _say_dropped(self, run: str) -> None:
+        self._dropped += 1
+        logger.log(
+            logging.WARNING if self._dropped == 1 else logging.DEBUG,
+            "The checkpoint of run %s was dropped to stay within the byte budget (checkpoint_bytes); more may "
+            "be: a run that goes on without its own starts anew, which takes time and changes no number.",
+            run,
+        )
 
     def _worth(self, trial: Trial) -> tuple[bool, int, float, int]:
         """Return by what checkpoints are kept: the smallest is dropped first."""
