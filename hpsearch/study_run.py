@@ -69,10 +69,9 @@ class StudyRun:
         self._coordinator: Coordinator | None = None
         self._was_stopped = False
 
-    def on(self, devices: Devices) -> None:
-        """Run on these devices."""
-        with _pool(devices) as pool:
-            self._coordinate(pool)
+    def on(self, pool: Pool) -> None:
+        """Run on a pool, which is the caller's to close."""
+        self._coordinate(pool)
         self._say_how_it_ended()
 
     def stop(self) -> None:
@@ -188,9 +187,10 @@ def each_choice(study: "Study", config: Mapping[str, Any]) -> list[dict[str, Any
 
 
 @contextlib.contextmanager
-def _pool(devices: Devices) -> Iterator[Pool]:
+def open_pool(devices: Devices, imports: Sequence[str] = ()) -> Iterator[Pool]:
+    """Yield a pool on these devices, whose workers start, and import these modules, while the caller goes on."""
     found = slots(devices, inventory())
-    pool: Pool = InlinePool(found[0]) if devices == INLINE else LocalPool(found)
+    pool: Pool = InlinePool(found[0]) if devices == INLINE else LocalPool(found, imports=imports)
     try:
         yield pool
     finally:

@@ -39,7 +39,8 @@ class CheckpointFolder:
 
     Args:
         folder: Where they lie; made when first needed.
-        budget_bytes: What they should fit into. Nothing is dropped by itself: ask `over_budget`, and `remove`.
+        budget_bytes: What they should fit into. Nothing is dropped by itself: ask `over_budget` before a write, and
+            `remove`.
     """
 
     def __init__(self, folder: Path, budget_bytes: int) -> None:
@@ -53,9 +54,18 @@ class CheckpointFolder:
         """Bytes of all checkpoints."""
         return sum(self._sizes.values())
 
-    def over_budget(self) -> int:
-        """Return how many bytes must go, 0 where none."""
-        return max(0, self.bytes_used - self.budget_bytes)
+    def over_budget(self, more: int = 0) -> int:
+        """Return how many bytes must go so that `more` of them fit, 0 where none."""
+        return max(0, self.bytes_used + more - self.budget_bytes)
+
+    def bytes_of(self, run: str) -> int:
+        """Return the bytes of a run's checkpoint, 0 where it has none."""
+        return sum(self._sizes[path.name] for path, _ in self._of(run))
+
+    @staticmethod
+    def bytes_needed(run: str, point: int, step: int, files: Mapping[str, bytes]) -> int:
+        """Return how many bytes `write` will write."""
+        return sum(map(len, files.values())) + len(_description(run, point, step, files))
 
     def runs(self) -> set[str]:
         """Return the keys of the runs that have a checkpoint."""
@@ -72,16 +82,10 @@ class CheckpointFolder:
         older = self._of(run)
         target = self.folder / f"{run}.{older[0][1] + 1 if older else 1}"
         partial = target.with_name(target.name + _PARTIAL)
-        description = {
-            "run": run,
-            "point": point,
-            "step": step,
-            "bytes": {name: len(content) for name, content in files.items()},
-        }
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(partial, ignore_errors=True)
-            _write_folder(partial, {**files, DESCRIPTION: json.dumps(description).encode("utf-8")})
+            _write_folder(partial, {**files, DESCRIPTION: _description(run, point, step, files)})
             os.rename(partial, target)
             _sync_folder(self.folder)
         except OSError as error:
@@ -153,6 +157,11 @@ class CheckpointFolder:
             shutil.rmtree(gone, ignore_errors=True)
         else:
             gone.unlink(missing_ok=True)
+
+
+def _description(run: str, point: int, step: int, files: Mapping[str, bytes]) -> bytes:
+    lengths = {name: len(content) for name, content in files.items()}
+    return json.dumps({"run": run, "point": point, "step": step, "bytes": lengths}).encode("utf-8")
 
 
 def _run_of(name: str) -> str:

@@ -156,6 +156,7 @@ class Coordinator:
         for trial in history.unfinished():
             self.settle(trial.number)
         self._checkpoints.sweep(self._kept.needed())
+        self._kept.drop_until_fits(0)  # the budget may have been lowered
 
     def _pause(self, decision: Decision) -> None:
         """Let a trial wait until it is promoted; to a sampler it is no longer under way."""
@@ -247,9 +248,9 @@ class Coordinator:
             case Checkpointed(_, run, point, step, files, shared):
                 if shared:  # its trial may have ended with the point that it stands at
                     run = self._prefixes.name(run, step)
-                if shared or self._trials_of(run):
+                needed = self._checkpoints.bytes_needed(run, point, step, files)
+                if (shared or self._trials_of(run)) and self._kept.make_room(run, needed, lent=shared):
                     self._checkpoints.write(run, point, step, files)
-                    self._kept.keep_within_budget(run)
                 return ()
             case Ended(_, result):
                 self._write_log(result)

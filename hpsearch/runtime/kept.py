@@ -56,30 +56,53 @@ class Kept:
         if over and not self._scheduler.is_closed:
             self._store.trim(over, self.lent)
 
-    def keep_within_budget(self, just_written: str) -> None:
-        """Drop checkpoints until they fit, of the trials that are least likely to need them first.
+    def make_room(self, run: str, needed: int, *, lent: bool) -> bool:
+        """Return whether a new checkpoint can be written, having made room for it: never are there more bytes.
+
+        A run's older one goes last, and only where both at once would be too many: a kill before the new one is there
+        then costs the run what it has trained. One that is left for others takes the room of its like only.
+
+        Args:
+            run: The name of the checkpoint.
+            needed: Its bytes.
+            lent: Whether it is left for other runs.
+        """
+        older = self._checkpoints.bytes_of(run)
+        if needed <= self._checkpoints.budget_bytes:
+            self.drop_until_fits(needed - older, besides=run, lent_only=lent)
+            if self._checkpoints.over_budget(needed):
+                self._checkpoints.remove(run)
+        if not self._checkpoints.over_budget(needed):
+            return True
+        self._say_dropped(run)
+        return False
+
+    def drop_until_fits(self, more: int, besides: str = "", *, lent_only: bool = False) -> None:
+        """Drop checkpoints until `more` bytes fit, of the trials that are least likely to need them first.
 
         Those left for runs with the same first steps go first. Then those that wait for a promotion, by their rank: who
-        has come least far, then whose value is lowest. Then the others, the youngest first, and last of all what was
-        just written. A run without its checkpoint starts anew if it is ever gone on with, and measures the same.
+        has come least far, then whose value is lowest. Then the others, the youngest first. A run without its
+        checkpoint starts anew if it is ever gone on with, and measures the same.
         """
-        if self._checkpoints.over_budget() <= 0:
+        if not self._checkpoints.over_budget(more):
             return
         trials = sorted(self._store.history.unfinished(), key=self._worth)
         own = [run.key for trial in trials for run in trial.runs]
         lent = [key for key in self._wanted() if key not in own]
-        others = [key for key in [*lent, *own] if key != just_written]
-        for key in [*others, just_written]:
-            if self._checkpoints.over_budget() <= 0:
+        for key in lent if lent_only else [*lent, *own]:
+            if not self._checkpoints.over_budget(more):
                 return
-            if self._checkpoints.remove(key):
-                self._dropped += 1
-                logger.log(
-                    logging.WARNING if self._dropped == 1 else logging.DEBUG,
-                    "The checkpoint of run %s was dropped to stay within the byte budget (checkpoint_bytes); more may "
-                    "be: a run that goes on without its own starts anew, which takes time and changes no number.",
-                    key,
-                )
+            if key != besides and self._checkpoints.remove(key):
+                self._say_dropped(key)
+
+    def _say_dropped(self, run: str) -> None:
+        self._dropped += 1
+        logger.log(
+            logging.WARNING if self._dropped == 1 else logging.DEBUG,
+            "The checkpoint of run %s was dropped to stay within the byte budget (checkpoint_bytes); more may "
+            "be: a run that goes on without its own starts anew, which takes time and changes no number.",
+            run,
+        )
 
     def _wanted(self) -> dict[str, bool]:
         history = self._store.history
