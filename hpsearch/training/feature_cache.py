@@ -179,7 +179,7 @@ def _tried(frozen: FrozenPart, layers: Sequence[Sequence[nn.Module]]) -> TriedSt
     order = np.argsort(frozen.lengths, kind="stable")
     rows = min(TRIED_ROWS, frozen.numerics.micro_batch or TRIED_ROWS)
     spread = order[np.linspace(0, len(order) - 1, rows).round().astype(np.int64)]
-    shortest = np.resize(order, rows // 2 + 1 if rows > 1 else 2)
+    shortest = np.resize(order, rows // 2 + 1 if rows > 2 else 3 - rows)
     trials, sides = [], []
     for chosen in (spread, shortest):
         batch = frozen.batch(chosen)

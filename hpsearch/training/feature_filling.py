@@ -38,10 +38,10 @@ def fill(
     blocks, computing, reading = 0, 0.0, 0.0
     try:
         with torch.no_grad(), isolated(0, frozen.device):
+            if below is not None and not _is_same_from(frozen, tried, below, entry.layout.blocks[-1][-ROWS_MULTIPLE:]):
+                below = None
             for block in entry.missing():
                 rows = entry.layout.blocks[block]
-                if below is not None and not blocks and not _is_same_from(frozen, tried, below, rows):
-                    below = None
                 started = clock()
                 vectors = _computed(frozen, tried, rows, below)
                 computing += clock() - started
@@ -113,7 +113,10 @@ def _computed(frozen: FrozenPart, tried: TriedStack, rows: np.ndarray, below: Be
 
 
 def _is_same_from(frozen: FrozenPart, tried: TriedStack, below: Below, rows: np.ndarray) -> bool:
-    """Whether a block is the same computed from the features of fewer layers, as it must be: the sizes are the same."""
+    """Whether a few rows are the same computed from the features of fewer layers.
+
+    A whole block is computed in the size that those were filled in, so that it can only be the same.
+    """
     plain, found = _computed(frozen, tried, rows, None), _computed(frozen, tried, rows, below)
     return torch.equal(bits_of(plain), bits_of(found))
 

@@ -14,6 +14,7 @@ import contextlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -95,7 +96,8 @@ class FeatureEntry:
         # Kept open, so that what is being filled can be filled to its end though another process evicts it.
         self._file = (folder / VALUES).open("r+b")
         with contextlib.suppress(OSError):
-            os.utime(folder / FACTS)
+            now = time.time_ns()  # finer than the clock that the system stamps files by
+            os.utime(folder / FACTS, ns=(now, now))
 
     def close(self) -> None:
         """Let go of the file; what was read of it stays."""
@@ -184,7 +186,8 @@ class FeatureStore:
         try:
             written = json.loads((folder / FACTS).read_text(encoding="utf-8"))
             layout = Layout(counts, tuple(blocks), tuple(written["vector_shape"]), written["dtype"])
-            if layout.facts() == written and (folder / VALUES).stat().st_size == layout.nbytes:
+            sizes = [(folder / name).stat().st_size for name in (VALUES, BLOCKS)]
+            if layout.facts() == written and sizes == [layout.nbytes, 2 * len(layout.blocks)]:
                 return FeatureEntry(folder, layout)
         except FileNotFoundError:
             if not folder.exists():

@@ -51,18 +51,26 @@ class TensorTemplate:
 
 
 def mapped(value: Any, kind: type, change: Callable[[Any], Any]) -> Any:
-    """Return a structure of tuples, lists and dicts with its items of one kind changed."""
+    """Return a structure of tuples, lists and dicts with its items of one kind changed.
+
+    Raises:
+        NotExactError: It cannot be made again of its parts.
+    """
     if isinstance(value, kind):
         return change(value)
-    if isinstance(value, dict):
-        return type(value)(**{name: mapped(each, kind, change) for name, each in value.items()})
-    if isinstance(value, tuple | list):
-        made = [mapped(each, kind, change) for each in value]
-        return type(value)(*made) if hasattr(value, "_fields") else type(value)(made)
+    try:
+        if isinstance(value, dict):
+            return type(value)(**{name: mapped(each, kind, change) for name, each in value.items()})
+        if isinstance(value, tuple | list):
+            made = [mapped(each, kind, change) for each in value]
+            return type(value)(*made) if hasattr(value, "_fields") else type(value)(made)
+    except TypeError as error:
+        raise NotExactError(f"a frozen layer returns a {type(value).__name__}") from error
     return value
 
 
 def leaves(value: Any, kind: type) -> list[Any]:
+    """Return the items of one kind in a structure, in order."""
     found: list[Any] = []
     mapped(value, kind, found.append)
     return found
@@ -78,10 +86,9 @@ def template_of(one: Any, other: Any, sizes: tuple[Size, Size]) -> Any:
     if type(one) is not type(other) or len(tensors[0]) != len(tensors[1]):
         raise NotExactError("what its frozen layers return depends on the batch")
     found = iter([_tensor_template(*pair, sizes) for pair in zip(*tensors, strict=True)])
-    unequal = NotExactError("its frozen layers return more than tensors")
     constants = [mapped(each, Tensor, lambda _: None) for each in (one, other)]
-    if constants[0] != constants[1] or not _is_plain(constants[0]):
-        raise unequal
+    if not _is_plain(constants[0]) or constants[0] != constants[1]:
+        raise NotExactError("its frozen layers return more than tensors")
     return mapped(one, Tensor, lambda _: next(found))
 
 
@@ -94,8 +101,10 @@ def _is_plain(value: Any) -> bool:
 
 
 def _tensor_template(one: Tensor, other: Tensor, sizes: tuple[Size, Size]) -> TensorTemplate:
+    if one.ndim != other.ndim or one.dtype != other.dtype:
+        raise NotExactError("what its frozen layers return depends on the batch")
     shape: list[int | str] = []
-    for axis, pair in enumerate(zip(one.shape, other.shape, strict=one.ndim == other.ndim)):
+    for axis, pair in enumerate(zip(one.shape, other.shape, strict=True)):
         # Where all rows have one width, the second dimension is taken for it if it is as long.
         if pair[0] == pair[1] and not (axis == 1 and pair == (sizes[0].width, sizes[1].width)):
             shape.append(int(pair[0]))
@@ -115,6 +124,11 @@ def can_be_unknown(template: Any) -> bool:
 
 
 def hidden_template(template: Any) -> TensorTemplate:
+    """Return the template of what a layer passes on to the next: the first tensor of floating-point numbers.
+
+    Raises:
+        NotExactError: There is none, or it is not made of rows.
+    """
     found = [each for each in leaves(template, TensorTemplate) if each.dtype.is_floating_point]
     if not found or found[0].shape[:1] != (ROWS,):
         raise NotExactError("its last frozen layer does not return a tensor with a row for each of the batch")
@@ -123,5 +137,6 @@ def hidden_template(template: Any) -> TensorTemplate:
 
 
 def hidden_of(output: Any) -> Tensor:
+    """Return what a layer passes on to the next."""
     hidden: Tensor = next(each for each in leaves(output, Tensor) if each.is_floating_point())
     return hidden

@@ -147,7 +147,7 @@ def _is_equal(model: nn.Module, stack: FrozenStack, trial: Trial, output: Any) -
                 model.eval()
             wanted = trainable if is_training else []
             plain, states = _outcome(trial, wanted, stack.device)
-            with stack.left_out(boundary, trial.size):
+            with stack.left_out(boundary.clone(), trial.size):  # what comes above may compute in place
                 found, found_states = _outcome(trial, wanted, stack.device)
             if states != found_states or not all(map(_same, plain, found)):
                 return False
