@@ -4,6 +4,7 @@ NaN survives every arithmetic, so that logits without NaN prove that nothing but
 out; and logits, gradients and random states equal in every bit prove that nothing else changed.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -106,6 +107,9 @@ def _found(
 def _watched(modules: Sequence[nn.Module], trial: Trial, device: torch.device) -> list[tuple[nn.Module, Any]]:
     """Return the calls of some modules, in their order, with their outputs.
 
+    Modules without weights that are called more than once (an activation or dropout that layers share, frozen and not)
+    are left aside: they run.
+
     Raises:
         NotExactError: None is called, or random numbers are drawn before the last call ends.
     """
@@ -125,11 +129,17 @@ def _watched(modules: Sequence[nn.Module], trial: Trial, device: torch.device) -
     finally:
         for handle in handles:
             handle.remove()
-    if not calls:
+    counts = Counter(module for module, _ in calls)
+    own = [place for place, (module, _) in enumerate(calls) if counts[module] == 1 or _has_weights(module)]
+    if not own:
         raise NotExactError("its frozen layers are not called")
-    if states[-1] != before:
+    if states[own[-1]] != before:
         raise NotExactError("random numbers are drawn below its last frozen layer")
-    return calls
+    return [calls[place] for place in own]
+
+
+def _has_weights(module: nn.Module) -> bool:
+    return next(module.parameters(), None) is not None
 
 
 def _is_equal(model: nn.Module, stack: FrozenStack, trial: Trial, output: Any) -> bool:
