@@ -141,7 +141,7 @@ class FeatureCache:
             self.store.remove(key)
             return None
         if key not in self._verified:
-            self._verified[key] = Verified(companies(frozen, layout))
+            self._verified[key] = Verified.noted(companies(frozen, layout), entry.notes())
         return FrozenFeatures(frozen, tried, entry, self._verified[key])
 
     def _key(self, frozen: FrozenPart, layers: Sequence[Sequence[nn.Module]]) -> str:

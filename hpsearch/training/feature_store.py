@@ -4,6 +4,7 @@ An entry is a folder named by a digest of all that its numbers depend on:
 
 - `facts.json`: what it holds; its time of change is that of the entry's last use.
 - `values.bin`: the vectors of all rows, laid end to end in the order of the blocks; its room is claimed beforehand.
+- `notes.jsonl`: what processes found out about it and tell each other, a line each.
 - `blocks.bin`: two bytes a block, first those of all blocks that someone has begun, then those of all that are done.
 
 A block is done once its bytes are on the disk, so an entry whose filling was ended by a kill is gone on with by the
@@ -28,7 +29,7 @@ from torch import Tensor
 from hpsearch.data.durable import partial_path, reserve, sync_folder, synced_file
 
 DEFAULT_BYTES = 20 * 1024**3
-FACTS, VALUES, BLOCKS = "facts.json", "values.bin", "blocks.bin"
+FACTS, VALUES, BLOCKS, NOTES = "facts.json", "values.bin", "blocks.bin", "notes.jsonl"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _CARRIERS = {4: (np.int32, torch.int32), 2: (np.int16, torch.int16)}
 """By bytes a number: what NumPy and torch move it as; NumPy knows no bfloat16."""
@@ -138,6 +139,21 @@ class FeatureEntry:
         os.fsync(self._file.fileno())
         self._blocks[1, block] = 1
         self._blocks.flush()
+
+    def note(self, lines: Sequence[Any]) -> None:
+        """Tell other processes, and later ones, what JSON takes; where the disk refuses they find it out themselves."""
+        text = "".join(f"{json.dumps(line)}\n" for line in lines)
+        with contextlib.suppress(OSError), (self.folder / NOTES).open("a", encoding="utf-8") as file:
+            file.write(text)
+
+    def notes(self) -> list[Any]:
+        """Return what was noted; a line that a kill has torn is left out."""
+        found = []
+        with contextlib.suppress(OSError):
+            for line in (self.folder / NOTES).read_text(encoding="utf-8").splitlines():
+                with contextlib.suppress(ValueError):
+                    found.append(json.loads(line))
+        return found
 
     def read(self, rows: np.ndarray, width: int | None, *, left: bool = False) -> Tensor:
         """Return the features of some rows, copied into memory.

@@ -6,9 +6,11 @@ and by whether there is padding, and not by the numbers; so what held of one bat
 it does not hold, batches of that size are computed as ever.
 """
 
+import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,6 +35,16 @@ class Verified:
     filled_in: Sequence[Company]
     equal: set[Case] = field(default_factory=set)
     unequal: set[Case] = field(default_factory=set)
+
+    @classmethod
+    def noted(cls, filled_in: Sequence[Company], notes: Sequence[Any]) -> "Verified":
+        """Return what processes that use the same entry have found."""
+        found = cls(filled_in)
+        for note in notes:
+            with contextlib.suppress(TypeError, ValueError):  # of another version
+                (is_training, company, filled), is_equal = note
+                (found.equal if is_equal else found.unequal).add((is_training, tuple(company), tuple(filled)))
+        return found
 
 
 class FrozenFeatures:
@@ -59,8 +71,11 @@ class FrozenFeatures:
         """Whether the model, as it stands, computes the features that were read, in a batch of this size."""
         width = self._frozen.width(rows, batch)
         is_equal = self._equal_rows(rows, batch, width, features)
-        self._verified.unequal.update(case for case, equal in zip(cases, is_equal, strict=True) if not equal)
-        self._verified.equal.update(case for case in cases if case not in self._verified.unequal)
+        verified = self._verified
+        known = verified.equal | verified.unequal
+        verified.unequal.update(case for case, equal in zip(cases, is_equal, strict=True) if not equal)
+        verified.equal.update(case for case in cases if case not in verified.unequal)
+        self._entry.note([[case, case in verified.equal] for case in dict.fromkeys(cases) if case not in known])
         if not all(is_equal):
             logger.info(
                 "Batches of %d rows%s are computed without the feature cache: at that size, features have other last "

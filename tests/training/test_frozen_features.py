@@ -77,10 +77,21 @@ def test_frozen_layers_are_not_run_once_their_outputs_are_known(tmp_path: Path) 
 
 def test_another_worker_finds_what_is_there(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "hpsearch")
-    learner = FixedTextLearner()
-    for place in range(2):
-        measured(run_of(learner, cached(learner, store(tmp_path)), {"freeze_layers": 1}))
-        assert caplog.text.count("were computed here") == 1, place
+    learner = BuiltLearner(Stacked)
+    measured(run_of(learner, cached(learner, store(tmp_path)), {"freeze_layers": 1}))
+    assert caplog.text.count("were computed here") == 1
+    notes = next(store(tmp_path).folder.glob("*/notes.jsonl"))
+    with notes.open("a") as file:
+        file.write("[[true, [6, ")  # a kill
+    base = cached(learner, store(tmp_path))
+    model: Any = base.model
+    run = run_of(learner, base, {"freeze_layers": 1})
+    first = measured(run, 1)  # the stack is tried
+    with calls_of(model.layers[0]) as frozen:
+        rest = measured(run)
+    assert not frozen and caplog.text.count("were computed here") == 1
+    plain = run_of(learner, BaseModel(learner, CPU), {"freeze_layers": 1})
+    assert_same_measurements(measured(plain), first + rest)
 
 
 def test_a_deeper_layer_is_filled_from_one_below(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
