@@ -93,6 +93,8 @@ class Study:
         deterministic: Whether a GPU must compute bitwise reproducibly, at some cost in speed. CPUs always do.
         checkpoint_every: Seconds of training that a crash may cost.
         checkpoint_bytes: What the checkpoints may take on the disk.
+        feature_cache_bytes: What outputs of frozen layers may take in this machine's cache, which all studies share; 0
+            keeps none. By default 20 GiB or a tenth of the disk's free room, whichever is less. It changes no number.
         callbacks: Called with the study and each ended trial, `WandbCallback` and `MLflowCallback` or functions of
             yours. One with a method `on_end(study)` is told when the study has ended or paused, too. What a callback
             raises is a warning, with its traceback in `logs/callbacks.log`, and ends nothing; `study.stop()` pauses.
@@ -122,6 +124,7 @@ class Study:
         deterministic: bool = False,
         checkpoint_every: float = 300.0,
         checkpoint_bytes: int = CHECKPOINT_BYTES,
+        feature_cache_bytes: int | None = None,
         callbacks: Sequence[Callback] = (),
     ) -> None:
         check_name(name)
@@ -134,6 +137,8 @@ class Study:
         check_callbacks(callbacks)
         check_no_class(sampler=sampler, pruner=pruner, cv=cv)
         check_whole("checkpoint_bytes", checkpoint_bytes, 0)
+        if feature_cache_bytes is not None:
+            check_whole("feature_cache_bytes", feature_cache_bytes, 0)
         check_settings(precision, deterministic, checkpoint_every)
         self.name = name
         self.task = task
@@ -154,6 +159,7 @@ class Study:
         self.deterministic = deterministic
         self.checkpoint_every = checkpoint_every
         self.checkpoint_bytes = checkpoint_bytes
+        self.feature_cache_bytes = feature_cache_bytes
         self.callbacks = tuple(callbacks)
         self.enqueued: list[dict[str, Any]] = []
         self._run: StudyRun | None = None
@@ -552,6 +558,7 @@ class Study:
     def workload(self, numerics: "Numerics") -> Any:
         """Return what a worker must know of this study."""
         from hpsearch.runtime.messages import Workload
+        from hpsearch.training.feature_store import FeatureStore
 
         return Workload(
             study=self.name,
@@ -566,6 +573,7 @@ class Study:
             checkpoint_every=self.checkpoint_every,
             choices=self.prepared_choices,
             example=self.example_config(),
+            features=FeatureStore.within(self._cache() / "features", self.feature_cache_bytes),
         )
 
     def refit(self, config: Mapping[str, Any], point: int) -> "Refit":

@@ -466,9 +466,9 @@ def test_a_cpu_is_deterministic_and_says_so(tmp_path: Path) -> None:
 
 
 def test_checkpoint_settings_outlive_the_script(tmp_path: Path) -> None:
-    run(toy_study(tmp_path, checkpoint_every=7.0, checkpoint_bytes=12345), 1)
+    run(toy_study(tmp_path, checkpoint_every=7.0, checkpoint_bytes=12345, feature_cache_bytes=99), 1)
     loaded = hp.load("toy", folder=tmp_path)
-    assert (loaded.checkpoint_every, loaded.checkpoint_bytes) == (7.0, 12345)
+    assert (loaded.checkpoint_every, loaded.checkpoint_bytes, loaded.feature_cache_bytes) == (7.0, 12345, 99)
 
 
 @pytest.mark.parametrize(

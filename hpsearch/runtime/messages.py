@@ -11,6 +11,8 @@ from hpsearch.metrics import Metric
 from hpsearch.policy.early_stopping import EarlyStopping
 from hpsearch.records import Evaluation, Segment, SegmentResult
 from hpsearch.tasks import Prepared, Split, Task
+from hpsearch.training.feature_cache import FeatureCache
+from hpsearch.training.feature_store import FeatureStore
 from hpsearch.training.learner import Learner
 from hpsearch.training.numerics import Numerics
 
@@ -32,6 +34,8 @@ class Workload:
         checkpoint_every: Seconds between checkpoints of a run under way.
         choices: The encoded rows by choice of model, where the study has such a choice.
         example: A completed config of the study, whose base model the workers load before the first order.
+        features: Where this machine's workers share the outputs of frozen layers, and within how many bytes; None to
+            compute them for each batch.
     """
 
     study: str
@@ -46,6 +50,7 @@ class Workload:
     checkpoint_every: float
     choices: Mapping[str, Prepared] = field(default_factory=dict)
     example: Mapping[str, Any] = field(default_factory=dict)
+    features: FeatureStore | None = None
 
     def prepared_for(self, config: Mapping[str, Any]) -> Prepared:
         """Return the rows as they are encoded for a completed config's model."""
@@ -61,6 +66,14 @@ class Workload:
         if not self.task.base_key(config):
             return self.task.learner(prepared, split)
         return self.task.learner(prepared, split, config)
+
+    def feature_cache(self, config: Mapping[str, Any]) -> FeatureCache | None:
+        """Return where the training rows' features of a completed config's model are found."""
+        if self.features is None:
+            return None
+        prepared = self.prepared_for(config)
+        identity = [prepared.model_digest, prepared.data_digest, self.task.base_key(config)]
+        return FeatureCache(self.features, identity)
 
 
 # From the coordinator to a worker.

@@ -79,7 +79,8 @@ class Worker:
         )
 
     def _loaded(self, workload: Workload, config: Mapping[str, Any]) -> BaseModel:
-        return BaseModel(CountedLearner(workload.learner_for(config), self._moved), self.device)
+        learner = CountedLearner(workload.learner_for(config), self._moved)
+        return BaseModel(learner, self.device, workload.feature_cache(config))
 
     def _base(self, warm: _Warm, config: Mapping[str, Any]) -> BaseModel:
         """Return the base model of a config, loaded where it is not held; the ones longest unused make room first.

@@ -17,7 +17,8 @@ from hpsearch.training import checkpoints
 from hpsearch.training.base_model import BaseModel
 from hpsearch.training.batches import epoch_batches, steps_per_epoch
 from hpsearch.training.divergence import Diverged
-from hpsearch.training.freezing import freeze
+from hpsearch.training.freezing import freeze, frozen_layers
+from hpsearch.training.frozen_features import FrozenFeatures
 from hpsearch.training.gradients import accumulate_gradients
 from hpsearch.training.hyperparameters import TrainingSettings
 from hpsearch.training.learner import Learner
@@ -105,6 +106,9 @@ class FineTune:
         with isolated(0, self._device):
             layers = learner.layers(self.model) if settings.freeze_layers else ()
         self._freezing = freeze(self.model, layers, settings.freeze_layers, base.head)
+        self._frozen_layers = frozen_layers(layers, settings.freeze_layers)
+        self._features: FrozenFeatures | None = None
+        self._are_features_known = False
         random = RandomStates(stream_seed(seed, "training"), self._device)
         self._state = RunState(base, self._freezing, make_optimizer(self.model, settings), random)
         self._freezing.train(self.model)
@@ -153,6 +157,8 @@ class FineTune:
         started = time.perf_counter()
         position, due = self._state.position, self.step_of(self.point + 1)
         measured: Measurement | None = None
+        with memory_errors():
+            self._find_features()
         with memory_errors(), self._state.random.installed():
             if position.step < due:
                 self._train()
@@ -164,6 +170,21 @@ class FineTune:
         measured = replace(measured, seconds=position.seconds)
         position.point, position.seconds = measured.point, 0.0
         return measured
+
+    def _find_features(self) -> None:
+        """Find out, before the first step, whether the outputs of the frozen layers can be read, and compute them."""
+        if self._are_features_known or self._base.features is None or self._learner is not self._base.learner:
+            return
+        self._freezing.train(self.model)
+        self._features = self._base.features.features(
+            self.model,
+            self._learner,
+            self._frozen_layers,
+            head=self._base.head,
+            numerics=self._numerics,
+            device=self._device,
+        )
+        self._are_features_known = True
 
     def _train(self) -> None:
         """Do one optimizer step; nothing in it waits for the device."""
@@ -181,6 +202,7 @@ class FineTune:
             label_smoothing=settings.label_smoothing_factor,
             numerics=self._numerics,
             device=self._device,
+            features=self._features,
         )
         if settings.max_grad_norm:
             nn.utils.clip_grad_norm_(state.trainable.values(), settings.max_grad_norm)
@@ -224,7 +246,9 @@ class FineTune:
         self._require_finite("norm of the weights", bool(norm.isfinite()))
         logits, validation_loss = None, math.nan
         if self._held_out_rows is not None:
-            logits = predict(self.model, self._learner, self._held_out_rows, self._numerics, self._device)
+            logits = predict(
+                self.model, self._learner, self._held_out_rows, self._numerics, self._device, self._features
+            )
             self._require_finite("output for held-out rows", bool(np.isfinite(logits).all()))
             validation_loss = _mean_loss(self._learner, self._held_out_rows, logits)
             self._require_finite("validation loss", math.isfinite(validation_loss))
