@@ -9,6 +9,8 @@ BENCHMARKS = {
     "coordinator": "the coordinator's time a segment at a thousand stored trials",
     "curves": "samplers under pruning, replayed on recorded fine-tunes",
     "emotion": "a whole study on real tweets, against a frozen-feature probe; needs a model and data",
+    "systems": "fixed lists of fine-tunes run to the end, against Optuna with Trainer; needs accelerate, too",
+    "limit": "how near to the machine's matmul peak; where a worker's time goes",
     "gpu_check": "what is promised on a GPU, checked on this machine's",
 }
 """Name of a module in here to what it measures, the quick ones first."""
