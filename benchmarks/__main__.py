@@ -10,6 +10,7 @@ BENCHMARKS = {
     "curves": "samplers under pruning, replayed on recorded fine-tunes",
     "emotion": "a whole study on real tweets, against a frozen-feature probe; needs a model and data",
     "systems": "fixed lists of fine-tunes run to the end, against Optuna with Trainer; needs accelerate, too",
+    "end_to_end": "wall time until a test score, against Optuna TPE and Hyperband with Trainer",
     "limit": "how near to the machine's matmul peak; where a worker's time goes",
     "gpu_check": "what is promised on a GPU, checked on this machine's",
 }

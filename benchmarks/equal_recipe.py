@@ -31,7 +31,10 @@ def equal_recipe(model: str, frame: Any, schedule: str, freeze_layers: int = 0, 
     """
     import torch
 
-    with tempfile.TemporaryDirectory(prefix="hpsearch-equal-recipe-") as folder:
+    from hpsearch.training.numerics import kept_flags
+
+    with tempfile.TemporaryDirectory(prefix="hpsearch-equal-recipe-") as folder, kept_flags():
+        torch.set_num_threads(1)
         ours = _ours(model, frame, schedule, freeze_layers, steps, Path(folder))
         first, losses, batches, weights, config = ours
         peer_losses, peer_weights = _trainers(model, first, batches, config, steps, Path(folder))
@@ -42,7 +45,7 @@ def equal_recipe(model: str, frame: Any, schedule: str, freeze_layers: int = 0, 
         "schedule": schedule, "freeze_layers": freeze_layers, "steps": steps, "first loss": losses[0],
         "last loss": losses[-1], "largest difference of a loss": difference, "tolerance": TOLERANCE,
         "largest difference of a weight": moved, "largest way of a weight": travelled,
-        "threads": torch.get_num_threads(), "holds": len(losses) == steps and difference <= TOLERANCE,
+        "holds": len(losses) == steps and difference <= TOLERANCE,
     }  # fmt: skip
 
 
@@ -52,7 +55,7 @@ def _ours(model: str, frame: Any, schedule: str, freeze_layers: int, steps: int,
     from hpsearch.training.base_model import BaseModel
     from hpsearch.training.batches import epoch_batches, steps_per_epoch
     from hpsearch.training.fine_tune import FineTune
-    from hpsearch.training.numerics import detect_environment, honour, kept_flags, resolve_numerics
+    from hpsearch.training.numerics import detect_environment, honour, resolve_numerics
 
     task = hp.TextClassification(model, train=frame, text="text", label="label")
     prepared = task.prepare(folder)
@@ -67,14 +70,13 @@ def _ours(model: str, frame: Any, schedule: str, freeze_layers: int, steps: int,
         }
     )  # fmt: skip
     numerics = resolve_numerics(detect_environment("cpu"), "fp32", attention=prepared.attention)
-    with kept_flags():
-        honour(numerics, "cpu")
-        run = FineTune(
-            learner, config, train_rows=rows, held_out_rows=None, seed=0, evaluations_per_epoch=each,
-            numerics=numerics, device="cpu", base=BaseModel(learner, "cpu"),
-        )  # fmt: skip
-        first = {name: tensor.detach().clone() for name, tensor in run.model.state_dict().items()}
-        losses = [item.train_loss for item in run.advance(steps) if item is not None]
+    honour(numerics, "cpu")
+    run = FineTune(
+        learner, config, train_rows=rows, held_out_rows=None, seed=0, evaluations_per_epoch=each,
+        numerics=numerics, device="cpu", base=BaseModel(learner, "cpu"),
+    )  # fmt: skip
+    first = {name: tensor.detach().clone() for name, tensor in run.model.state_dict().items()}
+    losses = [item.train_loss for item in run.advance(steps) if item is not None]
     lengths = np.asarray(learner.lengths)[rows]
     order = [batch for epoch in range(config["epochs"]) for batch in epoch_batches(lengths, BATCH_SIZE, 0, epoch)]
     batches = [{**learner.batch(rows[at], 16), "labels": learner.targets(rows[at])} for at in order]
@@ -87,11 +89,12 @@ def _trainers(model: str, first: Any, batches: Sequence[Any], config: Any, steps
 
     import torch
     import transformers
-    from transformers import AutoModelForSequenceClassification, Trainer, TrainerCallback
+    from transformers import AutoModelForSequenceClassification, PrinterCallback, Trainer, TrainerCallback
 
     from benchmarks.trainer import PeerSettings, freeze_first, training_arguments
 
     transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
     network = AutoModelForSequenceClassification.from_pretrained(
         model, num_labels=len(first["classifier.bias"]), hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0
     )
@@ -119,6 +122,8 @@ def _trainers(model: str, first: Any, batches: Sequence[Any], config: Any, steps
             control.should_training_stop = state.global_step >= steps
 
     arguments.max_steps = len(batches)
-    SameBatches(model=network, args=arguments, train_dataset=Batches(), callbacks=[Stop()]).train()
+    trainer = SameBatches(model=network, args=arguments, train_dataset=Batches(), callbacks=[Stop()])
+    trainer.remove_callback(PrinterCallback)
+    trainer.train()
     trained = {name: tensor.detach() for name, tensor in network.named_parameters() if tensor.requires_grad}
     return losses, trained

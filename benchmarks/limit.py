@@ -1,6 +1,6 @@
 """How near to what the machine can do: operations that had to be seen, over the time taken, of the matmul peak.
 
-The list of fine-tunes of the systems benchmark is run by hpsearch, while a thread in each worker looks what it is doing.
+The list of fine-tunes of the systems benchmark is run by hpsearch; a thread in each worker looks what it is doing.
 Distinct operations are counted from the rows' lengths and the layers' sizes (`benchmarks.flops`): a frozen
 layer's features once, a trained step once, no padding. The peak is measured in the same run: products of the model's
 sizes in as many processes, of one thread each. Also: the coordinator's share of the time, and the memory's peak.

@@ -1,7 +1,6 @@
 """Runs one party of the systems benchmarks in fresh processes, and watches their time and memory from outside."""
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -111,27 +110,42 @@ def run(job: Job) -> Run:
     Raises:
         RuntimeError: The party failed; the message has the end of what it said.
     """
-    folder = Path(tempfile.mkdtemp(prefix=f"{job.party}-", dir=job.folder))
-    job = replace(job, folder=str(folder))
-    command = [sys.executable, "-m", MODULES[job.party], str(job.write())]
+    with tempfile.TemporaryDirectory(prefix=f"{job.party}-", dir=job.folder) as folder:
+        job = replace(job, folder=folder)
+        started, watch = launch([MODULES[job.party], str(job.write())], Path(folder))
+        found = Findings.read(job)
+        if not found:
+            raise RuntimeError(f"The party {job.party} ended without findings: {_said(Path(folder))}")
+        return _run(started, found, watch)
+
+
+def launch(module: Sequence[str], folder: Path) -> tuple[float, Watch]:
+    """Run a module with its arguments in a new process until it ends, and watch it.
+
+    Returns:
+        When it was started, in seconds since 1970, and what was seen of it.
+
+    Raises:
+        RuntimeError: It failed.
+    """
     with (folder / "said").open("wb") as said:
         started = time.time()
+        command = [sys.executable, "-m", *module]
         process = subprocess.Popen(command, cwd=ROOT, env=environment(folder), stdout=said, stderr=subprocess.STDOUT)
         watch = Watch(psutil.Process(process.pid))
         try:
             while process.poll() is None:
                 watch.look()
                 time.sleep(WATCH_SECONDS)
-        except BaseException:
+        finally:
             _end(process)
-            raise
-    found = Findings.read(job)
-    if process.returncode or not found:
-        text = (folder / "said").read_text(encoding="utf-8", errors="replace")
-        raise RuntimeError(f"The party {job.party} failed with status {process.returncode}:\n{text[-3000:]}")
-    done = _run(started, found, watch)
-    shutil.rmtree(folder)
-    return done
+    if process.returncode:
+        raise RuntimeError(f"{module[0]} failed with status {process.returncode}: {_said(folder)}")
+    return started, watch
+
+
+def _said(folder: Path) -> str:
+    return (folder / "said").read_text(encoding="utf-8", errors="replace")[-3000:]
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
