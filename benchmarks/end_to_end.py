@@ -10,6 +10,7 @@ until its incumbent first reaches the target, which is fixed before.
 """
 
 import argparse
+import os
 import statistics
 import tempfile
 import time
@@ -187,6 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any] | None:
     searches: dict[str, list[Search]] = {party: [] for party in given.parties}
     with tempfile.TemporaryDirectory(prefix="hpsearch-end-to-end-") as temporary:
         settings = {"seed": 0, "pruner": given.pruner, "processes": machine()["cores"]}
+        os.environ["HPSEARCH_CACHE"] = str(Path(temporary) / "cache")  # of the refits
         job = Job("hpsearch", [], str(given.data), model, given.rows, temporary, settings)
         judge = Judge(job, given.data / "test.csv")
         for seed in range(given.seeds):

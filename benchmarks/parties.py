@@ -17,7 +17,7 @@ from benchmarks.jobs import Findings, Job
 ROOT = Path(__file__).parents[1]
 MODULES = {"hpsearch": "benchmarks.hpsearch_party", "tuned": "benchmarks.peer", "written": "benchmarks.peer"}
 NAMES = {"hpsearch": "hpsearch", "tuned": "Optuna and Trainer, tuned", "written": "Optuna and Trainer, as written"}
-WATCH_SECONDS = 0.25
+WATCH_SECONDS = 0.5
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ class Board:
     checks: list[Mapping[str, Any]] = field(default_factory=list)
     probe: Mapping[str, float] = field(default_factory=dict)
     tried: dict[str, Any] = field(default_factory=dict)
+    failed: list[Mapping[str, Any]] = field(default_factory=list)
 
     def of(self, schedule: str, name: str, party: str) -> tuple[list[parties.Run], str]:
         """Return a party's runs on a list, and the schedule they were run with: another where it did not run."""

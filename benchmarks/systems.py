@@ -99,6 +99,7 @@ def written(board: Board) -> dict[str, Any]:
     """Write the results as far as they have come, and return them."""
     found = {
         "machine": machine(), "options": board.options, "equal recipe": board.checks, "probe": board.probe,
+        "failed": board.failed,
         "tuned peer": {"settings": asdict(tuned(machine()["cores"])), "tried": board.tried},
         "scoreboards": [scoreboard(board, schedule, name) for schedule, name in board.boards()],
     }  # fmt: skip
@@ -170,7 +171,12 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any] | None:
             try_settings(board, job_of)
         for step in steps:
             began = time.monotonic()
-            run = parties.run(job_of(step.party, trial_list(step.list, step.schedule), {}))
+            try:
+                run = parties.run(job_of(step.party, trial_list(step.list, step.schedule), {}))
+            except RuntimeError as error:  # hours of other runs are not lost for it
+                board.failed.append({**asdict(step), "error": str(error)})
+                print(f"round {step.round + 1}  {step.schedule:<20}{step.list:<6}{error}", flush=True)
+                continue
             board.runs.setdefault((step.schedule, step.list, step.party), []).append(run)
             print(
                 f"round {step.round + 1}  {step.schedule:<20}{step.list:<6}{step.party:<10}{run.seconds:>7.1f} s, "
