@@ -131,6 +131,7 @@ def plot(boards: Sequence[Mapping[str, Any]]) -> str:
             times = entry.get("times hpsearch")
             note = f"{entry['median']:.0f} s" + ("" if times is None else f", {times['median']:.1f} times hpsearch")
             seconds = entry["seconds"]
-            shown.append(Bar(group, parties.NAMES[party], entry["median"], min(seconds), max(seconds), note))
+            interval = (min(seconds), max(seconds)) if len(seconds) > 1 else (None, None)
+            shown.append(Bar(group, parties.NAMES[party], entry["median"], *interval, note))
     title = "Fixed lists of fine-tunes on three folds: time to the last score"
     return bars(title, "wall time in seconds, start-up included: median, least and most", shown)
