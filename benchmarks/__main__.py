@@ -1,6 +1,7 @@
 """`python -m benchmarks`: what is claimed, measured. Without a name, lists what there is; `all` runs everything."""
 
 import importlib
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -35,4 +36,6 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    # So that what a benchmark has started is ended with it, as after Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(main(sys.argv[1:]))
