@@ -22,20 +22,13 @@ from typing import Any
 
 from benchmarks.grid_table import GridTable
 from benchmarks.measurements import machine, write_measurements
+from benchmarks.policy_list import policies
 from benchmarks.policy_measures import BUDGETS, TOP, against, at_end, bands, figures, until
 from benchmarks.policy_replay import WORKERS, Ours, Policy, Replayed, replay
 
 REPORTED = "emotion"
 TRIALS = 50
 """Trials of the studies whose end is looked at."""
-
-POLICIES: Mapping[str, Policy] = {
-    "random": Ours("random", "none"),
-    "tpe": Ours("bayesian", "none"),
-    "asha-random": Ours("random", "asha"),
-    "asha": Ours("bayesian", "asha"),
-}
-"""Name to policy."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,15 +61,20 @@ def replays(jobs: Iterable[Job], processes: int) -> dict[tuple[str, int | None],
     return found
 
 
-def jobs(table: str, names: Iterable[str], seeds: int, trials: int, *, on_disk: bool) -> list[Job]:
-    """Return the jobs of some policies, seed by seed."""
+def jobs(table: str, chosen: Mapping[str, Policy], seeds: int, trials: int, *, on_disk: bool = False) -> list[Job]:
+    """Return the jobs of some policies, seed by seed: to the quality, and to a number of trials."""
     found = []
     for seed in range(seeds):
-        for name in names:
-            policy = POLICIES[name]
-            if isinstance(policy, Ours) and not on_disk:
-                policy = dataclasses.replace(policy, in_memory=True)
-            found += [Job(table, name, policy, seed), Job(table, name, policy, seed, trials)]
+        for name, policy in chosen.items():
+            kept = dataclasses.replace(policy, in_memory=not on_disk) if isinstance(policy, Ours) else policy
+            found += [Job(table, name, kept, seed), Job(table, name, kept, seed, trials)]
+    return found
+
+
+def compare(table: str, chosen: Mapping[str, Policy], seeds: int = 30, processes: int = 2) -> dict[str, Any]:
+    """Replay some policies on a table, print a line a policy, and return the figures: for trying things out."""
+    found = results(read(table), replays(jobs(table, chosen, seeds, TRIALS), processes))
+    show(found, TRIALS)
     return found
 
 
@@ -133,16 +131,21 @@ def _interval(found: Mapping[str, float], digits: int) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser = argparse.ArgumentParser(prog="python -m benchmarks policy", description=__doc__.splitlines()[0])
+    known = policies()
     parser.add_argument("--table", default=REPORTED, help="digits, xray or emotion")
-    parser.add_argument("--policies", nargs="+", default=list(POLICIES), choices=list(POLICIES), metavar="NAME")
+    parser.add_argument("--policies", nargs="+", metavar="NAME", help=f"of {', '.join(known)}")
     parser.add_argument("--seeds", type=int, default=30)
     parser.add_argument("--trials", type=int, default=TRIALS, help="trials of the studies whose end is looked at")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--on-disk", action="store_true", help="ours with the real store on SQLite: the same, slower")
     given = parser.parse_args(arguments)
     began = time.monotonic()
+    unknown = set(given.policies or ()) - known.keys()
+    if unknown:
+        parser.error(f"there is no policy {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    chosen = {name: policy for name, policy in known.items() if name in (given.policies or known)}
     table = read(given.table)
-    made = replays(jobs(given.table, given.policies, given.seeds, given.trials, on_disk=given.on_disk), given.processes)
+    made = replays(jobs(given.table, chosen, given.seeds, given.trials, on_disk=given.on_disk), given.processes)
     found = results(table, made)
     show(found, given.trials)
     written = {

@@ -50,7 +50,7 @@ def in_top(replays: Sequence[Replayed], table: GridTable, compute: float = math.
     return [each is not None and each.configuration in top for each in found]
 
 
-def test_scores(replays: Sequence[Replayed], table: GridTable, compute: float = math.inf) -> list[float]:
+def scores_on_test(replays: Sequence[Replayed], table: GridTable, compute: float = math.inf) -> list[float]:
     """Return the incumbents' scores on the test rows, of the replays that have one, where the table knows them."""
     found = [replay.incumbent(compute) for replay in replays]
     tested = [table.tested[each.configuration] for each in found if each is not None]
@@ -123,7 +123,7 @@ def figures(replays: Sequence[Replayed], table: GridTable) -> dict[str, Any]:
 def at(replays: Sequence[Replayed], table: GridTable, compute: float = math.inf) -> dict[str, Any]:
     """Return the measures of the incumbents at a fixed compute, or at the end."""
     found = regrets(replays, table, compute)
-    tested = test_scores(replays, table, compute)
+    tested = scores_on_test(replays, table, compute)
     return {
         "regret": interval(median, found),
         "mean regret": interval(mean, found),

@@ -19,7 +19,6 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas
@@ -58,7 +57,9 @@ class Recording:
 def _tweets(folder: Path) -> hp.TextClassification:
     train = pandas.read_csv(TWEETS / "train.csv").sample(TWEET_ROWS, random_state=0)
     test = pandas.read_csv(TWEETS / "test.csv").sample(TEST_TWEETS, random_state=0)
-    return hp.TextClassification(str(_shallow(folder / "minilm-l3")), train=train, test=test, text="text", label="label")
+    return hp.TextClassification(
+        str(_shallow(folder / "minilm-l3")), train=train, test=test, text="text", label="label"
+    )
 
 
 def _shallow(folder: Path) -> Path:
@@ -121,7 +122,13 @@ def _network(folder: Path) -> Path:
 
 def _xray_space() -> hp.Space:
     return hp.Space(
-        default={"learning_rate": 1e-3, "batch_size": 32, "epochs": 8, "weight_decay": 0.01, "label_smoothing_factor": 0.0},
+        default={
+            "learning_rate": 1e-3,
+            "batch_size": 32,
+            "epochs": 8,
+            "weight_decay": 0.01,
+            "label_smoothing_factor": 0.0,
+        },
         learning_rate=hp.Float(1e-4, 3e-2, log=True, grid=[1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2]),
         batch_size=hp.Categorical([8, 32, 96]),
         epochs=hp.Int(2, 8, grid=[2, 4, 8]),
@@ -132,7 +139,7 @@ def _xray_space() -> hp.Space:
     )
 
 
-def _digits(folder: Path) -> hp.ImageClassification:
+def _digits(_: Path) -> hp.ImageClassification:
     from studies import quickstart
 
     quickstart.LABELS_PER_DIGIT = LABELS_PER_DIGIT
@@ -155,7 +162,7 @@ def _digit_space() -> hp.Space:
 
 RECORDINGS: Mapping[str, Recording] = {
     "emotion": Recording(_tweets, _tweet_space, 2, "300 tweets with four emotions, the first three layers of MiniLM"),
-    "xray": Recording(_xrays, _xray_space, 2, "422 chest X-rays of three classes at 32 x 32, a small ResNet from scratch"),
+    "xray": Recording(_xrays, _xray_space, 2, "422 chest X-rays of three classes, a small ResNet from scratch"),
     "digits": Recording(_digits, _digit_space, 1, "100 images of five digits, a small vision transformer"),
 }
 
@@ -204,12 +211,12 @@ def tables(made: hp.Study, tested: Mapping[int, Mapping[str, float]]) -> tuple[p
             | {"outputs": outputs.ravel().tolist()}
         )
         for run in trial.runs:
-            for evaluation in history.of(run.key):
-                curves.append(
-                    {"configuration": number, "fold": run.fold, "point": evaluation.point,
-                     "rows_seen": evaluation.rows_seen, "train_loss": evaluation.train_loss,
-                     "seconds": evaluation.seconds, **evaluation.metrics}
-                )  # fmt: skip
+            curves += [
+                {"configuration": number, "fold": run.fold, "point": evaluation.point,
+                 "rows_seen": evaluation.rows_seen, "train_loss": evaluation.train_loss,
+                 "seconds": evaluation.seconds, **evaluation.metrics}
+                for evaluation in history.of(run.key)
+            ]  # fmt: skip
     return pandas.DataFrame(curves), pandas.DataFrame(configurations)
 
 
@@ -235,9 +242,9 @@ def write(name: str, made: hp.Study, tested: Mapping[int, Mapping[str, float]]) 
     paths = [FOLDER / f"policy-{name}-{part}" for part in ("curves.parquet", "configurations.parquet", "about.json")]
     floats = curves.select_dtypes("float64").columns
     curves.astype(dict.fromkeys(floats, "float32")).to_parquet(paths[0], index=False, compression="zstd")
-    configurations.assign(outputs=[np.asarray(each, dtype=np.float16) for each in configurations["outputs"]]).to_parquet(
-        paths[1], index=False, compression="zstd"
-    )
+    configurations.assign(
+        outputs=[np.asarray(each, dtype=np.float16) for each in configurations["outputs"]]
+    ).to_parquet(paths[1], index=False, compression="zstd")
     paths[2].write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     return paths
 
