@@ -1,8 +1,11 @@
 """Made-up grids for the replays: learning curves that rise to a peak over the learning rate, with noise."""
 
+import json
 import math
+from pathlib import Path
 
 import numpy as np
+import pandas
 
 import hpsearch as hp
 from benchmarks.grid_table import GridTable, Point
@@ -22,11 +25,11 @@ def made_up(
         warmup_ratio=0.1,
     )
     random = np.random.default_rng(seed)
-    params = list(space.grid())
+    params = [dict(point) for point in space.grid()]
     points = []
     for each in params:
-        far = abs(math.log10(each["learning_rate"] * 8 / each["batch_size"]) + 3.3)
-        points.append([_curve(far, 2 * each["epochs"], random) for _ in range(3)])
+        far = abs(math.log10(float(each["learning_rate"]) * 8 / int(each["batch_size"])) + 3.3)
+        points.append([_curve(far, 2 * int(each["epochs"]), random) for _ in range(3)])
     tested = [{"f1_macro": float(random.uniform(0.4, 0.6))} for _ in params]
     return GridTable("made-up", space, "f1_macro", 2, params, points, tested)
 
@@ -39,3 +42,27 @@ def _curve(far: float, points: int, random: np.random.Generator) -> list[Point]:
         seconds = float(random.uniform(0.5, 1.5))
         found.append(Point({"f1_macro": score, "loss": 1.2 - score}, seconds, 100 * number, 1.2 - score))
     return found
+
+
+def write(table: GridTable, folder: Path) -> None:
+    """Write a table as the recorded ones are."""
+    curves = [
+        {"configuration": 10 * index, "fold": fold, "point": number, "rows_seen": point.rows_seen,
+         "train_loss": point.train_loss, "seconds": point.seconds, **point.metrics}
+        for index, folds in enumerate(table.points)
+        for fold, points in enumerate(folds)
+        for number, point in enumerate(points, 1)
+    ]  # fmt: skip
+    rows = [
+        {"configuration": 10 * index, **params, "test_f1_macro": table.tested[index]["f1_macro"], "outputs": [0.5, 0.5]}
+        for index, params in enumerate(table.params)
+    ]
+    about = {
+        "space": table.recorded.to_json(),
+        "objective": table.objective,
+        "folds": table.folds,
+        "evaluations_per_epoch": table.evaluations_per_epoch,
+    }
+    pandas.DataFrame(curves).sample(frac=1.0, random_state=0).to_parquet(folder / f"policy-{table.name}-curves.parquet")
+    pandas.DataFrame(rows).to_parquet(folder / f"policy-{table.name}-configurations.parquet")
+    (folder / f"policy-{table.name}-about.json").write_text(json.dumps(about))
