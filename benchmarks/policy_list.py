@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import hpsearch as hp
-from benchmarks.measurements import FOLDER
+from benchmarks import measurements
 from benchmarks.policy_peers import Halving, Hyperband, Median, OptunaPeer, Wilcoxon
 from benchmarks.policy_replay import Ours, Policy
 from benchmarks.policy_syne_tune import SyneTune, is_installed
 from benchmarks.policy_walk import Axis
 
-TUNED = FOLDER / "policy_tuning.json"
+TUNED = "policy_tuning.json"
 """What `python -m benchmarks policy_tuning` has chosen for the peers."""
 
 ETAS = (2, 3, 4)
@@ -35,7 +35,8 @@ CANDIDATES: Mapping[str, Sequence[Policy]] = {
 
 def peers() -> dict[str, Policy]:
     """Return the peers that can be run here, with the settings that were chosen for them."""
-    chosen = json.loads(TUNED.read_text(encoding="utf-8"))["chosen"] if TUNED.exists() else {}
+    path = measurements.FOLDER / TUNED
+    chosen = json.loads(path.read_text(encoding="utf-8"))["chosen"] if path.exists() else {}
     found = {}
     for name, candidates in CANDIDATES.items():
         if not name.startswith("syne-tune") or is_installed():

@@ -4,6 +4,7 @@
 
 The score of a setting is the mean over seeds and tables of the logarithm of its compute, in shares of the whole grid;
 where it never comes there, of the whole grid. `benchmarks.policy_list` has the settings and reads what was chosen.
+A later call adds to the file what it tries.
 """
 
 import argparse
@@ -11,12 +12,12 @@ import json
 import math
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.measurements import machine, write_measurements
+from benchmarks import measurements
 from benchmarks.policy import read
 from benchmarks.policy_list import CANDIDATES, TUNED
 from benchmarks.policy_measures import computes, target
@@ -42,18 +43,23 @@ class Try:
         return [compute / table.exhaustive for compute in computes(made, table)]
 
 
-def tuned(peers: Sequence[str], tables: Sequence[str], seeds: int, processes: int) -> dict[str, Any]:
-    """Return of each peer its settings with their scores, the best first."""
+Shares = dict[str, dict[str, dict[str, list[float]]]]
+"""Peer to setting to table to the compute of each seed."""
+
+
+def tried(peers: Sequence[str], tables: Sequence[str], seeds: int, processes: int) -> Shares:
+    """Return what each setting of the peers needs on the tables."""
     tries = [Try(peer, each, table, seeds) for peer in peers for each in CANDIDATES[peer] for table in tables]
+    found: Shares = {}
     with ProcessPoolExecutor(processes) as pool:
-        shares = list(pool.map(Try.shares, tries))
-    rows: dict[str, dict[str, dict[str, list[float]]]] = {peer: {} for peer in peers}
-    for one, found in zip(tries, shares, strict=True):
-        rows[one.peer].setdefault(repr(one.policy), {})[one.table] = found
-    return {peer: _ranked(settings) for peer, settings in rows.items()}
+        for one, shares in zip(tries, pool.map(Try.shares, tries), strict=True):
+            rounded = [round(share, 5) for share in shares]
+            found.setdefault(one.peer, {}).setdefault(repr(one.policy), {})[one.table] = rounded
+    return found
 
 
-def _ranked(settings: dict[str, dict[str, list[float]]]) -> list[dict[str, Any]]:
+def ranked(settings: Mapping[str, Mapping[str, Sequence[float]]]) -> list[dict[str, Any]]:
+    """Return the settings of a peer with their scores, the best first."""
     found = [
         {
             "setting": setting,
@@ -65,28 +71,41 @@ def _ranked(settings: dict[str, dict[str, list[float]]]) -> list[dict[str, Any]]
     return sorted(found, key=lambda row: row["score"])
 
 
+def _with(before: Shares, after: Shares) -> Shares:
+    """Return both, the later where a table was tried twice."""
+    return {
+        peer: {
+            setting: before.get(peer, {}).get(setting, {}) | after.get(peer, {}).get(setting, {})
+            for setting in map(repr, CANDIDATES[peer])
+        }
+        for peer in before.keys() | after.keys()
+    }
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.policy_tuning", description=__doc__.splitlines()[0])
-    parser.add_argument("--tables", nargs="+", default=list(TABLES))
+    parser.add_argument("--tables", nargs="+", default=list(TABLES), help="kept are the results on the others, too")
     parser.add_argument("--peers", nargs="+", default=list(CANDIDATES), choices=list(CANDIDATES), metavar="PEER")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--processes", type=int, default=2)
     given = parser.parse_args(arguments)
-    began = time.monotonic()
-    before = json.loads(TUNED.read_text(encoding="utf-8")) if TUNED.exists() else {"chosen": {}, "settings": {}}
-    found = before["settings"] | tuned(given.peers, given.tables, given.seeds, given.processes)
+    path = measurements.FOLDER / TUNED
+    shares: Shares = json.loads(path.read_text(encoding="utf-8"))["shares"] if path.exists() else {}
     for peer in given.peers:
-        for row in found[peer][:3]:
-            print(f"{peer:<24}{row['score']:>8.3f}  {row['setting']}  {row['median share of the grid']}")
-    written = {
-        "machine": machine(),
-        "tables": given.tables,
-        "seeds": given.seeds,
-        "seconds": round(time.monotonic() - began, 1),
-        "chosen": {peer: rows[0]["setting"] for peer, rows in found.items()},
-        "settings": found,
-    }
-    write_measurements("policy_tuning", written)
+        began = time.monotonic()
+        shares = _with(shares, tried([peer], given.tables, given.seeds, given.processes))
+        print(f"{peer}, {time.monotonic() - began:.0f} s", flush=True)
+        for row in ranked(shares[peer])[:3]:
+            print(f"  {row['score']:>8.3f}  {row['setting']}  {row['median share of the grid']}", flush=True)
+        chosen = {each: ranked(shares[each])[0] for each in CANDIDATES if each in shares}
+        written = {
+            "machine": measurements.machine(),
+            "seeds": given.seeds,
+            "chosen": {each: row["setting"] for each, row in chosen.items()},
+            "scores": {each: ranked(shares[each]) for each in chosen},
+            "shares": shares,
+        }
+        measurements.write_measurements(TUNED.removesuffix(".json"), written)
 
 
 if __name__ == "__main__":

@@ -294,6 +294,9 @@ def test_the_benchmark_and_the_tuning_run(
     assert "optuna-halving" in capsys.readouterr().out
     assert set(policy_list.policies()) >= {"random", "tpe", "asha", "optuna-hyperband"}
     peer = "optuna-wilcoxon-folds"
-    ranked = policy_tuning.tuned([peer], ["made-up"], 2, 1)[peer]
+    policy_tuning.main(["--tables", "made-up", "--peers", peer, "--seeds", "2", "--processes", "1"])
+    tuned = json.loads((tmp_path / "policy_tuning.json").read_text())
+    ranked = tuned["scores"][peer]
     assert {row["setting"] for row in ranked} == {repr(each) for each in policy_list.CANDIDATES[peer]}
     assert [row["score"] for row in ranked] == sorted(row["score"] for row in ranked)
+    assert repr(policy_list.peers()[peer]) == tuned["chosen"][peer] == ranked[0]["setting"]
