@@ -22,8 +22,10 @@ from typing import Any
 
 from benchmarks.grid_table import GridTable
 from benchmarks.measurements import machine, write_measurements
+from benchmarks.plots import write_plot
 from benchmarks.policy_list import policies
 from benchmarks.policy_measures import BUDGETS, TOP, against, at_end, bands, figures, until
+from benchmarks.policy_plot import BASELINE, OURS, plot, rows
 from benchmarks.policy_replay import WORKERS, Ours, Policy, Replayed, replay
 
 REPORTED = "emotion"
@@ -86,11 +88,16 @@ def results(table: GridTable, made: Mapping[tuple[str, int | None], Sequence[Rep
         if trials is None:
             row |= figures(each, table)
             row["regret over compute"] = bands(each, table)
-            if name != "tpe" and ("tpe", None) in made:
-                row["against tpe"] = against(each, made["tpe", None], table)
+            for one, key in ((BASELINE, "compute of tpe over its own"), (OURS, "compute over that of racing")):
+                others = made.get((one, None))
+                if name != one and others is not None:
+                    pair = (each, others) if one == BASELINE else (others, each)
+                    row[key] = against(*pair, table)
         else:
             row[f"after {trials} trials"] = at_end(each, table)
     return {
+        "table": table.name,
+        "objective": table.objective,
         "best": table.best,
         "exhaustive": table.exhaustive,
         "configurations": len(table.values),
@@ -113,7 +120,10 @@ def show(found: Mapping[str, Any], trials: int) -> None:
         f"{f'{trials} trials: compute, regret, top':>34}"
     )
     for name, row in found["policies"].items():
-        spent, ratio = row["compute"]["median"], row.get("against tpe", {}).get("geometric mean of the ratios")
+        spent, ratio = (
+            row["compute"]["median"],
+            row.get("compute of tpe over its own", {}).get("geometric mean of the ratios"),
+        )
         end = row.get(f"after {trials} trials")
         line = f"{name:<28}{_interval(spent, 0):>24}{row['never reached']:>6}"
         line += f"{'' if ratio is None else _interval(ratio, 2):>22}"
@@ -150,12 +160,16 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     show(found, given.trials)
     written = {
         "machine": machine(),
-        "table": given.table,
         "workers": WORKERS,
         "seconds": round(time.monotonic() - began, 1),
         **found,
+        "settings": {name: repr(policy) for name, policy in chosen.items()},
     }
-    write_measurements("policy" if given.table == REPORTED else f"policy-{given.table}", written)
+    name = "policy" if given.table == REPORTED else f"policy-{given.table}"
+    if given.table == REPORTED:
+        written["readme"] = rows(written)
+    write_measurements(name, written)
+    write_plot(name, plot(written))
     return written
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import optuna
 
 import hpsearch as hp
+from benchmarks import exact_wilcoxon
 from benchmarks.grid_table import GridTable, Untried
 from benchmarks.policy_replay import Replayed, Until
 from benchmarks.policy_walk import Axis, Reached, Verdict, Walk, longest, simulated
@@ -74,7 +75,7 @@ class OptunaPeer:
     rule: Rule
 
     def replay(self, table: GridTable, seed: int, workers: int, trials: int | None, until: Until) -> Replayed:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), exact_wilcoxon.in_optuna():
             warnings.simplefilter("ignore")  # what is experimental; steps that the best trial has not
             study = _Study(self.rule, table, seed, trials)
             return simulated(study, table, seed, workers, until, study.tried)

@@ -47,9 +47,9 @@ Shares = dict[str, dict[str, dict[str, list[float]]]]
 """Peer to setting to table to the compute of each seed."""
 
 
-def tried(peers: Sequence[str], tables: Sequence[str], seeds: int, processes: int) -> Shares:
-    """Return what each setting of the peers needs on the tables."""
-    tries = [Try(peer, each, table, seeds) for peer in peers for each in CANDIDATES[peer] for table in tables]
+def tried(peer: str, settings: Sequence[Policy], tables: Sequence[str], seeds: int, processes: int) -> Shares:
+    """Return what settings of a peer need on the tables."""
+    tries = [Try(peer, each, table, seeds) for each in settings for table in tables]
     found: Shares = {}
     with ProcessPoolExecutor(processes) as pool:
         for one, shares in zip(tries, pool.map(Try.shares, tries), strict=True):
@@ -59,7 +59,8 @@ def tried(peers: Sequence[str], tables: Sequence[str], seeds: int, processes: in
 
 
 def ranked(settings: Mapping[str, Mapping[str, Sequence[float]]]) -> list[dict[str, Any]]:
-    """Return the settings of a peer with their scores, the best first."""
+    """Return the settings of a peer that were tried on all tables, with their scores, the best first."""
+    most = max(map(len, settings.values()), default=0)
     found = [
         {
             "setting": setting,
@@ -67,6 +68,7 @@ def ranked(settings: Mapping[str, Mapping[str, Sequence[float]]]) -> list[dict[s
             "median share of the grid": {table: round(statistics.median(shares), 4) for table, shares in by.items()},
         }
         for setting, by in settings.items()
+        if len(by) == most
     ]
     return sorted(found, key=lambda row: row["score"])
 
@@ -88,12 +90,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--peers", nargs="+", default=list(CANDIDATES), choices=list(CANDIDATES), metavar="PEER")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument(
+        "--leaders", type=int, default=None, help="only the settings that lead on what was tried so far"
+    )
     given = parser.parse_args(arguments)
     path = measurements.FOLDER / TUNED
     shares: Shares = json.loads(path.read_text(encoding="utf-8"))["shares"] if path.exists() else {}
     for peer in given.peers:
         began = time.monotonic()
-        shares = _with(shares, tried([peer], given.tables, given.seeds, given.processes))
+        settings = list(CANDIDATES[peer])
+        if given.leaders is not None:
+            leaders = [row["setting"] for row in ranked(shares[peer])][: given.leaders]
+            settings = [each for each in settings if repr(each) in leaders]
+        shares = _with(shares, tried(peer, settings, given.tables, given.seeds, given.processes))
         print(f"{peer}, {time.monotonic() - began:.0f} s", flush=True)
         for row in ranked(shares[peer])[:3]:
             print(f"  {row['score']:>8.3f}  {row['setting']}  {row['median share of the grid']}", flush=True)

@@ -5,10 +5,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import scipy.stats
 from grid_samples import made_up, write
 
-from benchmarks import grid_table, measurements, policy, policy_list, policy_measures, policy_syne_tune, policy_tuning
+from benchmarks import (
+    exact_wilcoxon,
+    grid_table,
+    measurements,
+    policy,
+    policy_list,
+    policy_measures,
+    policy_syne_tune,
+    policy_tuning,
+)
 from benchmarks.grid_table import GridTable, Untried
 from benchmarks.policy_peers import Halving, Hyperband, Median, OptunaPeer, Rule, Wilcoxon
 from benchmarks.policy_replay import Complete, Ours, Replayed, Until
@@ -246,6 +257,17 @@ def test_syne_tunes_scheduler_decides(kind: str, axis: str, larger: GridTable) -
     assert replayed(larger, SyneTune(kind, 3, 1, axis), 0, trials=9).trials == 9
 
 
+@pytest.mark.parametrize("alternative", ["less", "greater"])
+def test_the_fast_signed_rank_test_is_scipys(alternative: str) -> None:
+    random = np.random.default_rng(0)
+    for pairs in (2, 3, 5, 8):
+        for largest in (2, 100):  # with ties and zeros, and mostly without
+            differences = random.integers(-largest, largest + 1, size=pairs) / 8.0
+            theirs = scipy.stats.wilcoxon(differences, alternative=alternative, zero_method="zsplit").pvalue
+            found = exact_wilcoxon.wilcoxon(differences, alternative, "zsplit").pvalue
+            assert found == pytest.approx(theirs, abs=1e-12)
+
+
 # Measures
 
 
@@ -290,7 +312,8 @@ def test_the_benchmark_and_the_tuning_run(
         assert row["seeds"] == 3
         assert row["after 9 trials"]["trials"] == 9
         assert 0 < row["compute"]["median"]["value"] <= table.exhaustive
-        assert ("against tpe" in row) == (name != "tpe")
+        assert ("compute of tpe over its own" in row) == (name != "tpe")
+    assert "TPE, full cross-validation" in (tmp_path / "policy-made-up.svg").read_text()
     assert "optuna-halving" in capsys.readouterr().out
     assert set(policy_list.policies()) >= {"random", "tpe", "asha", "optuna-hyperband"}
     peer = "optuna-wilcoxon-folds"
