@@ -89,6 +89,11 @@ class GridTable:
     def folds(self) -> int:
         return len(self.points[0])
 
+    @property
+    def rows(self) -> int:
+        """Training rows of a fold, of the one that has least."""
+        return min(points[self.evaluations_per_epoch - 1].rows_seen for points in self.points[0])
+
     @cached_property
     def values(self) -> tuple[float, ...]:
         """Of each configuration, its value over all folds: what a complete trial of it is told."""

@@ -44,24 +44,25 @@ def peers() -> dict[str, Policy]:
     return found
 
 
+WITHOUT: Mapping[str, Mapping[str, Any]] = {
+    "margin": {"margin": None},
+    "partial": {"partial": False},
+    "spread": {"spread": False},
+    "forgiving": {"forgiving": False},
+}
+"""Part of racing to the settings of `hp.Racing` that leave it out; "racing-random" and "asha" leave out the rest."""
+
+
 def ours() -> dict[str, Policy]:
-    """Return ours: racing with both samplers, and what was there before."""
-    racing = _racing()
-    found: dict[str, Policy] = {
-        "asha": Ours("bayesian", "asha"),
-        "asha-random": Ours("random", "asha"),
-    }
-    if racing is not None:
-        found |= {
-            "racing": Ours("bayesian", "racing"),
-            "racing-random": Ours("random", "racing"),
-            "racing-synchronous": Ours("bayesian", racing(synchronous=True)),
-        }
+    """Return ours: racing with both samplers, racing without each of its parts, and plain successive halving."""
+    found: dict[str, Policy] = {"asha": Ours("bayesian", "asha"), "asha-random": Ours("random", "asha")}
+    if hasattr(hp, "Racing"):
+        found["racing"] = Ours("bayesian", hp.Racing())
+        found["racing-random"] = Ours("random", hp.Racing())
+        found["racing-synchronous"] = Ours("bayesian", hp.Racing(synchronous=True))
+        for part, settings in WITHOUT.items():
+            found[f"racing-without-{part}"] = Ours("bayesian", hp.Racing(**settings))
     return found
-
-
-def _racing() -> Any:
-    return getattr(hp, "Racing", None)
 
 
 def policies() -> dict[str, Policy]:

@@ -150,10 +150,8 @@ class Ours:
         pool = TablePool(table, workers)
         objective = table.objective
         sampler = OnGrid(resolve_sampler(self.sampler, table.space, objective, seed), table, seed)
-        rules = Rules(
-            objective, table.evaluations_per_epoch, None,
-            resolve_pruner(self.pruner, table.space, objective, table.folds),
-        )  # fmt: skip
+        pruner = resolve_pruner(self.pruner, table.space, objective, table.folds, table.rows)
+        rules = Rules(objective, table.evaluations_per_epoch, None, pruner)
         keys = RunKeys(0, table.name, "recorded", {}, table.folds, 1, table.evaluations_per_epoch)
         default = None if table.default is None else table.space.config(table.proposal(table.default))
         with _opened(table.name, self.in_memory) as (store, folder), _quietly():
