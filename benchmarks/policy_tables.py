@@ -15,6 +15,7 @@ test rows after a refit on all training rows.
 
 import argparse
 import json
+import multiprocessing
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -162,7 +163,9 @@ def _digit_space() -> hp.Space:
 
 RECORDINGS: Mapping[str, Recording] = {
     "emotion": Recording(_tweets, _tweet_space, 2, "300 tweets with four emotions, the first three layers of MiniLM"),
-    "xray": Recording(_xrays, _xray_space, 2, "422 chest X-rays of three classes, a small ResNet from scratch"),
+    "xray": Recording(
+        _xrays, _xray_space, 2, "422 chest X-rays of three classes at 32 x 32, a small ResNet from scratch"
+    ),
     "digits": Recording(_digits, _digit_space, 1, "100 images of five digits, a small vision transformer"),
 }
 
@@ -265,7 +268,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     numbers = [number for number, trial in trials.items() if trial.value is not None]
     shares = [share for share in (numbers[start :: given.devices] for start in range(given.devices)) if share]
-    with ProcessPoolExecutor(given.devices) as pool:
+    with ProcessPoolExecutor(given.devices, multiprocessing.get_context("spawn")) as pool:
         done = list(pool.map(test_scores, [given.name] * len(shares), [folder] * len(shares), shares))
     tested = {number: scores for each in done for number, scores in each.items()}
     for path in write(given.name, made, tested):

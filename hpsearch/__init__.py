@@ -20,6 +20,7 @@ _HOMES = {
     "TextClassification": "hpsearch.tasks",
     "ImageClassification": "hpsearch.tasks",
     "EarlyStopping": "hpsearch.policy.early_stopping",
+    "Racing": "hpsearch.policy.racing",
     "SuccessiveHalving": "hpsearch.policy.successive_halving",
     "FineTuneSearchCV": "hpsearch.estimator",
     "MLflowCallback": "hpsearch.callbacks",
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from hpsearch.loading import load as load
     from hpsearch.loading import studies as studies
     from hpsearch.policy.early_stopping import EarlyStopping as EarlyStopping
+    from hpsearch.policy.racing import Racing as Racing
     from hpsearch.policy.successive_halving import SuccessiveHalving as SuccessiveHalving
     from hpsearch.result import Result as Result
     from hpsearch.space import Categorical as Categorical

@@ -18,10 +18,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 
-RESTORED = (
-    r"\w+|Grid\(points=(?P<points>\d+)\)|SuccessiveHalving\(reduction_factor=(?P<reduction_factor>\d+), "
-    r"brackets=(?P<brackets>\d+|None), synchronous=(?P<synchronous>True|False)\)"
-)
+RESTORED = r"\w+|(?P<kind>Grid|Racing|SuccessiveHalving)\((?P<values>(?:\w+=[\w.+-]+(?:, )?)*)\)"
 """Samplers and pruners that can be made again from what a description says of them; objects of Optuna's cannot."""
 
 

@@ -98,7 +98,7 @@ class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
         scoring: Any = "f1_macro",
         cv: Any = 5,
         sampler: Any = "bayesian",
-        pruner: Any = "median",
+        pruner: Any = "racing",
         early_stopping: Any = 1.0,
         metrics: Any = (),
         refit: bool = True,

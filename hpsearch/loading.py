@@ -1,5 +1,6 @@
 """Studies found again: by name, in their folder or database, without the script that made them."""
 
+import ast
 import json
 import re
 from collections.abc import Sequence
@@ -220,16 +221,12 @@ def _early_stopping(values: Any) -> Any:
 def _from_text(text: str) -> Any:
     """Return a sampler or pruner from its name; an object of Optuna's has to be made by the script again."""
     found = re.fullmatch(RESTORED, text)
-    if found and found["points"]:
-        from hpsearch.space import Grid
+    if not found or found["kind"] is None:
+        return text
+    import hpsearch
 
-        return Grid(points=int(found["points"]))
-    if found and found["reduction_factor"]:
-        from hpsearch.policy.successive_halving import SuccessiveHalving
-
-        brackets = None if found["brackets"] == "None" else int(found["brackets"])
-        return SuccessiveHalving(int(found["reduction_factor"]), brackets, found["synchronous"] == "True")
-    return text
+    pairs = (pair.split("=") for pair in found["values"].split(", ") if pair)
+    return getattr(hpsearch, found["kind"])(**{name: ast.literal_eval(value) for name, value in pairs})
 
 
 def _splitter(description: Description, place: Path) -> Any:

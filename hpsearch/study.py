@@ -79,8 +79,8 @@ class Study:
         cv: Number of folds, a `Holdout`, or a scikit-learn splitter.
         metric: The objective, greater is better: a scikit-learn scorer name or a callable.
         metrics: Further metrics recorded beside it.
-        pruner: "median", "asha", "hyperband", "wilcoxon", "none", a `SuccessiveHalving`, or a pruner object of
-            Optuna's.
+        pruner: "racing", "asha", "hyperband", "median", "wilcoxon", "none", a `Racing`, a `SuccessiveHalving`, or a
+            pruner object of Optuna's.
         early_stopping: Epochs without improvement of the validation loss after which the first fold stops; an
             `EarlyStopping`; or None.
         evaluations_per_epoch: Evaluation points an epoch.
@@ -110,7 +110,7 @@ class Study:
         cv: Any = 5,
         metric: Any = "f1_macro",
         metrics: Sequence[Any] = (),
-        pruner: Any = "median",
+        pruner: Any = "racing",
         early_stopping: "float | EarlyStopping | None" = 1.0,
         evaluations_per_epoch: int = 2,
         repeats: int = 1,
@@ -437,7 +437,9 @@ class Study:
         """Return the pruner that the study is judged by."""
         from hpsearch.policy.pruning import resolve_pruner
 
-        return resolve_pruner(self.pruner, self.space, self.objective.name, len(self.folds.pairs) * self.repeats)
+        pairs = self.folds.pairs
+        rows = min(len(train) for train, _ in pairs)
+        return resolve_pruner(self.pruner, self.space, self.objective.name, len(pairs) * self.repeats, rows)
 
     def _open(self) -> "Store":
         """Open the study's store, or make it."""

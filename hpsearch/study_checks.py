@@ -95,7 +95,8 @@ def check_pruner(study: "Study") -> None:
     elif study.pruner is not None:
         from optuna.pruners import BasePruner
 
+        from hpsearch.policy.racing import Racing
         from hpsearch.policy.successive_halving import SuccessiveHalving
 
-        if not isinstance(study.pruner, BasePruner | SuccessiveHalving):
+        if not isinstance(study.pruner, BasePruner | Racing | SuccessiveHalving):
             raise unknown("pruner", study.pruner)

@@ -21,6 +21,7 @@ PUBLIC = [
     "ImageClassification",
     "Int",
     "MLflowCallback",
+    "Racing",
     "Result",
     "Space",
     "Study",

@@ -5,12 +5,12 @@ from hpsearch.errors import UsageError, nearest
 SAMPLERS = ("bayesian", "tpe", "random", "grid", "gp", "cmaes", "qmc")
 """The samplers known by name; `hpsearch.policy.samplers` makes them."""
 
-PRUNERS = ("asha", "hyperband", "median", "wilcoxon", "none")
+PRUNERS = ("racing", "asha", "hyperband", "median", "wilcoxon", "none")
 """The pruners known by name; `hpsearch.policy.pruning` makes them."""
 
 _KINDS = {
     "sampler": (SAMPLERS, "nor hp.Grid(points=...) or a sampler object of Optuna's"),
-    "pruner": (PRUNERS, "nor hp.SuccessiveHalving(...) or a pruner object of Optuna's"),
+    "pruner": (PRUNERS, "nor hp.Racing(...), hp.SuccessiveHalving(...) or a pruner object of Optuna's"),
 }
 
 

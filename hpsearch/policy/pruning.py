@@ -8,6 +8,7 @@ from hpsearch.policy.axis import RUNGS_PER_RUN
 from hpsearch.policy.names import unknown
 from hpsearch.policy.projection import Projection
 from hpsearch.policy.pruner import Pruner
+from hpsearch.policy.racing import Racing, RacingPruner
 from hpsearch.policy.replay import Replay
 from hpsearch.policy.successive_halving import PromotingHalving, SuccessiveHalving
 from hpsearch.policy.wilcoxon import FoldWilcoxon
@@ -61,30 +62,40 @@ Optuna calls it warmup steps and prunes where `step < n_warmup_steps` is false, 
 
 
 def resolve_pruner(
-    pruner: str | optuna.pruners.BasePruner | SuccessiveHalving | None, space: Space, objective: str, runs: int | None
+    pruner: str | optuna.pruners.BasePruner | Racing | SuccessiveHalving | None,
+    space: Space,
+    objective: str,
+    runs: int | None,
+    rows: int | None = None,
 ) -> Pruner:
     """Return the pruner that a study was asked for.
 
-    "asha" and "hyperband" let trials wait at rungs and promote them from their checkpoints
-    (`hpsearch.policy.successive_halving`). "median" never judges on the first quarter of the first fold, where every
-    curve is still on its plateau. "wilcoxon" compares fold by fold (`hpsearch.policy.wilcoxon`).
+    "racing" is the default (`hpsearch.policy.racing`). "asha" and "hyperband" let trials wait at rungs and promote them
+    from their checkpoints (`hpsearch.policy.successive_halving`). "median" never judges on the first quarter of the
+    first fold, where every curve is still on its plateau. "wilcoxon" compares fold by fold
+    (`hpsearch.policy.wilcoxon`).
 
     Args:
-        pruner: A name, a `SuccessiveHalving`, a pruner object of Optuna's, or None.
+        pruner: A name, a `Racing`, a `SuccessiveHalving`, a pruner object of Optuna's, or None.
         space: What is searched.
         objective: Name of the objective among the metrics.
         runs: Runs of a trial, folds times repeats; None where that is not known yet.
+        rows: Training rows of a fold; None where that is not known yet.
 
     Raises:
         UsageError: The name is unknown, a pruner object cannot be replayed, or so few runs leave it nothing to do.
     """
     if isinstance(pruner, optuna.pruners.BasePruner):
         return OptunaPruning(pruner, space, objective, type(pruner).__name__)
+    if isinstance(pruner, Racing):
+        return RacingPruner(pruner, objective, rows)
     if isinstance(pruner, SuccessiveHalving):
         return PromotingHalving(pruner, objective, "successive halving")
     match pruner:
         case None | "none":
             return NoPruning()
+        case "racing":
+            return RacingPruner(Racing(), objective, rows)
         case "asha":
             return PromotingHalving(SuccessiveHalving(), objective, "asha")
         case "hyperband":

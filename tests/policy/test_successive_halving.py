@@ -1,11 +1,10 @@
-import random
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples import ended, measured, stopped, trial
+from simulated import FOLDS, HORIZON, Simulated, curve, limits, outcome
 
 from hpsearch.errors import UsageError
 from hpsearch.policy.policy import Policy
@@ -14,12 +13,15 @@ from hpsearch.policy.successive_halving import PromotingHalving, SuccessiveHalvi
 from hpsearch.records import Action, History, Origin, Outcome, TrialState
 from hpsearch.space import Float, Space
 
-HORIZON, FOLDS = 4, 3
 RUNGS = (2, 4, 12)
 
 
+def made(rule: SuccessiveHalving) -> PromotingHalving:
+    return PromotingHalving(rule, "f1", "asha")
+
+
 def judge(**rule) -> PromotingHalving:
-    return PromotingHalving(SuccessiveHalving(**rule), "f1", "asha")
+    return made(SuccessiveHalving(**rule))
 
 
 def at_half(values: list[float]) -> History:
@@ -29,10 +31,6 @@ def at_half(values: list[float]) -> History:
     for number, value in enumerate(values, 1):
         history = measured(history, number, 0, [value / 2, value])
     return history
-
-
-def limits(history: History, pruner: PromotingHalving, *, closing: bool = False) -> dict[int, int | None]:
-    return {each.number: pruner.limit(history, each, closing=closing) for each in history.unfinished()}
 
 
 @pytest.mark.parametrize(
@@ -142,99 +140,10 @@ def test_numbers_out_of_range_are_refused():
             SuccessiveHalving(**wrong)
 
 
-def curve(number: int, fold: int, best: int | None = None) -> list[float]:
-    """Return a trial's scores; number `best` is better than any other."""
-    quality = 0.97 if number == best else random.Random(number).uniform(0.2, 0.9)
-    noise = random.Random(100 * number + fold)
-    return [quality * (1 - 0.4**point) + noise.gauss(0, 0.05) for point in range(1, HORIZON + 1)]
-
-
-class Simulated:
-    """A study whose workers finish in a random order, through the real policy.
-
-    Trial 0 is the literature default. With `distinct` configurations, later trials repeat those of earlier ones.
-    """
-
-    def __init__(
-        self, rule: SuccessiveHalving, trials: int, workers: int, seed: int, *, distinct: int = 1000, best: int = -1
-    ) -> None:
-        self.distinct, self.best = distinct, best
-        self.policy = Policy("f1", 2, None, PromotingHalving(rule, "f1", "asha"))
-        self.total, self.workers, self.random = trials, workers, random.Random(seed)
-        self.history = History()
-        self.busy: dict[tuple[int, int], int] = {}
-
-    def run(self) -> History:
-        for _ in self.steps():
-            pass
-        return self.history
-
-    def steps(self) -> Iterator[History]:
-        """Yield the history after each measurement."""
-        while self._begin() or self.busy:
-            while len(self.busy) < self.workers and self._begin():
-                pass
-            (number, fold) = self.random.choice(sorted(self.busy))
-            run = self.history.trials[number].runs[fold]
-            point = self.history.point(run)
-            scores = curve(number % self.distinct, fold, self.best)
-            self.history = measured(self.history, number, fold, [scores[point]])
-            if point + 1 == self.busy[number, fold]:
-                del self.busy[number, fold]
-            for each in self.history.unfinished():
-                if run in each.runs:
-                    self._settle(each.number)
-            yield self.history
-        for each in self.history.unfinished():
-            decision = self.policy.give_up(self.history, each)
-            assert decision is not None
-            self.history = self.history.with_decision(decision)
-
-    def _settle(self, number: int) -> None:
-        closing = len(self.history.trials) >= self.total
-        decision = self.policy.decide(self.history, number, closing=closing)
-        while decision.final_state is None and decision.stop is not None:
-            self.history = self.history.with_decision(decision)
-            decision = self.policy.decide(self.history, number, closing=closing)
-        if decision.final_state is not None:
-            self.history = self.history.with_decision(decision)
-        if decision.action is Action.PAUSE:
-            waiting = replace(self.history.trials[number], state=TrialState.WAITING)
-            self.history = self.history.with_trial(waiting)
-
-    def _begin(self) -> bool:
-        """Take the next run up, of the oldest trial that may go on, else of a new one."""
-        closing = len(self.history.trials) >= self.total
-        for each in self.history.unfinished():
-            for fold, run in enumerate(each.runs):
-                target = self.policy.target(self.history, each, fold, closing=closing)
-                is_busy = any(self.history.trials[number].runs[at].key == run.key for number, at in self.busy)
-                if not is_busy and self.history.point(run) < target:
-                    if len(self.busy) < self.workers:
-                        self.busy[each.number, fold] = target
-                        self.history = self.history.with_trial(replace(each, state=TrialState.RUNNING))
-                    return True
-        if closing:
-            return False
-        number = len(self.history.trials)
-        made = trial(number % self.distinct, horizon=HORIZON, folds=FOLDS)
-        origin = Origin.SAMPLER if number else Origin.DEFAULT
-        self.history = self.history.with_trial(replace(made, number=number, origin=origin))
-        self._settle(number)  # an equal one may have been trained already
-        return self._begin()
-
-
-def outcome(history: History) -> dict[int, tuple]:
-    return {
-        number: (each.state, each.value, [history.point(run) for run in each.runs])
-        for number, each in history.trials.items()
-    }
-
-
 @pytest.mark.parametrize("rule", [SuccessiveHalving(), SuccessiveHalving(brackets=None), SuccessiveHalving(2)])
 @pytest.mark.parametrize("workers", [1, 4])
 def test_a_study_spends_a_part_and_ends_with_good_trials_on_all_folds(rule, workers):
-    history = Simulated(rule, 40, workers, seed=0).run()
+    history = Simulated(made(rule), 40, workers, seed=0).run()
     states = [each.state for each in history.trials.values()]
     assert set(states) == {TrialState.COMPLETE, TrialState.PRUNED}
     spent = sum(len(found) for found in history.evaluations.values())
@@ -248,21 +157,21 @@ def test_a_study_spends_a_part_and_ends_with_good_trials_on_all_folds(rule, work
 @given(st.integers(1, 6), st.integers(0, 10**6), st.booleans(), st.sampled_from([5, 14, 1000]))
 def test_in_cohorts_the_whole_study_is_the_same_whatever_the_order(workers, seed, hyperband, distinct):
     rule = SuccessiveHalving(brackets=None if hyperband else 1, synchronous=True)
-    whole = Simulated(rule, 23, 1, 0, distinct=distinct).run()
-    assert outcome(Simulated(rule, 23, workers, seed, distinct=distinct).run()) == outcome(whole)
+    whole = Simulated(made(rule), 23, 1, 0, distinct=distinct).run()
+    assert outcome(Simulated(made(rule), 23, workers, seed, distinct=distinct).run()) == outcome(whole)
 
 
 @pytest.mark.parametrize("synchronous", [False, True])
 @pytest.mark.parametrize("trials", [2, 3, 5, 8, 9, 12, 17])
 def test_a_study_of_any_length_ends_with_a_searched_trial_on_all_folds(trials, synchronous):
     rule = SuccessiveHalving(synchronous=synchronous)
-    history = Simulated(rule, trials, 2, 0, best=0).run()  # the default is the best of all
+    history = Simulated(made(rule), trials, 2, 0, best=0).run()  # the default is the best of all
     assert len(history.finished(TrialState.COMPLETE)) >= 2
 
 
 @pytest.mark.parametrize("rule", [SuccessiveHalving(), SuccessiveHalving(brackets=None, synchronous=True)])
 def test_what_is_kept_from_question_to_question_changes_no_answer(rule):
-    study = Simulated(rule, 12, 3, seed=1)
+    study = Simulated(made(rule), 12, 3, seed=1)
     for history in study.steps():
         fresh = PromotingHalving(rule, "f1", "asha")
         for closing in (False, True):
@@ -288,9 +197,9 @@ def test_bad_luck_still_ends_a_trial():
 
 @pytest.mark.parametrize("name", ["asha", "hyperband"])
 def test_by_name(name):
-    made = resolve_pruner(name, Space(learning_rate=Float(0.1, 1.0)), "f1", FOLDS)
-    assert isinstance(made, PromotingHalving)
+    found = resolve_pruner(name, Space(learning_rate=Float(0.1, 1.0)), "f1", FOLDS)
+    assert isinstance(found, PromotingHalving)
     history = at_half([0.5, 0.9, 0.7])
-    assert made.reason_to_wait(history, history.trials[1], 2).startswith(f"{name}: ")
-    first_rungs = {made.limit(History.of_trials([trial(n)]), trial(n), closing=False) for n in range(17)}
+    assert found.reason_to_wait(history, history.trials[1], 2).startswith(f"{name}: ")
+    first_rungs = {found.limit(History.of_trials([trial(n)]), trial(n), closing=False) for n in range(17)}
     assert first_rungs == ({2, 4, None} if name == "hyperband" else {2})

@@ -49,7 +49,7 @@ def straight(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("pruner", ["asha", "hyperband"])
+@pytest.mark.parametrize("pruner", ["racing", "asha", "hyperband"])
 @pytest.mark.parametrize("devices", ["inline", 2])
 def test_a_promoted_run_measures_what_it_would_have_measured_in_one_go(tmp_path, straight, pruner, devices):
     run(toy_study(tmp_path, **{**SETTINGS, "pruner": pruner}), devices=devices)
@@ -138,8 +138,9 @@ def test_a_stop_while_the_models_are_loaded_is_heard(tmp_path, monkeypatch):
     assert len(run(study, 3).history.finished()) == 3
 
 
-def test_in_cohorts_two_workers_find_what_one_finds(tmp_path):
-    settings = {**SETTINGS, "pruner": IN_COHORTS}
+@pytest.mark.parametrize("rule", [IN_COHORTS, hp.Racing(synchronous=True)])
+def test_in_cohorts_two_workers_find_what_one_finds(tmp_path, rule):
+    settings = {**SETTINGS, "pruner": rule}
     run(toy_study(tmp_path / "one", **settings))
     run(toy_study(tmp_path / "two", **settings), devices=2)
     one, two = known_of(tmp_path / "one"), known_of(tmp_path / "two")
@@ -147,8 +148,8 @@ def test_in_cohorts_two_workers_find_what_one_finds(tmp_path):
     assert table(tmp_path / "two").equals(table(tmp_path / "one"))
 
 
-def test_loaded_by_name_it_halves_on(tmp_path):
-    rule = hp.SuccessiveHalving(2, None, synchronous=True)
+@pytest.mark.parametrize("rule", [hp.SuccessiveHalving(2, None, synchronous=True), hp.Racing(3, None, spread=False)])
+def test_loaded_by_name_it_goes_on_alike(tmp_path, rule):
     study = toy_study(tmp_path, **{**SETTINGS, "pruner": rule})
     run(study, 3)
     study.store().close()

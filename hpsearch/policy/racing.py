@@ -1,0 +1,247 @@
+"""Racing over folds and epochs: every trial begins small, and compute goes where the decision is open.
+
+The ladder is that of successive halving (Li et al. 2020, algorithm 2: who waits may still be promoted), over quarters
+of a trial's own first fold, then whole folds. What is added are comparisons with the best trial so far that use what is
+common to all trials: folds, seeds and the order of rows. So a difference on one fold is a difference of paired
+measurements, as in a race (Maron and Moore 1994, "Hoeffding races"), whose sampling error the study itself shows.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+from hpsearch.errors import UsageError
+from hpsearch.policy.axis import RUNGS_PER_RUN, first_judged_step
+from hpsearch.policy.promotion import Group, PromotingPruner, Rung, steps_of
+from hpsearch.policy.values import running_best
+from hpsearch.records import History, Origin, Run, Trial, TrialState
+
+MINIMUM_STEPS = 20
+"""Optimizer steps before which nothing is decided: before that a curve shows its learning rate's warmup at most."""
+
+MINIMUM_SHARE = 0.1
+"""Share of a fold's rows before which nothing is decided."""
+
+LEAST_FOR_SPREAD = 4
+"""Trials at a rung before its spread is compared with its sampling error."""
+
+LEAST_FOR_ERROR = 3
+"""Trials with two folds or more from which the sampling error is estimated, at least."""
+
+
+@dataclass(frozen=True)
+class Racing:
+    """The default rules by which trials go on, wait or end.
+
+    Rungs double: a quarter of the first fold's epochs, half of them, the first fold, two folds, four folds, ..., all.
+    At each rung a trial waits, with its checkpoint, until it is among the best 1/eta of those that came there; the best
+    of a rung never waits for others to come. Three comparisons narrow or widen that:
+
+    - Nobody goes on who is behind the best complete trial, at the same rung and on the same folds, by more than
+      `margin` standard errors of that difference.
+    - A rung whose spread is within its sampling error tells nothing apart: everybody goes on.
+    - A trial ends for good once its mean over whole folds is below the worst fold of the best complete trial (the
+      forgiving rule of Bergman, Purucker and Hutter 2024, "Don't waste your time: early stopping cross-validation").
+
+    The standard error follows from what trial and fold together leave unexplained of the folds' scores (the residual of
+    a two-way layout); until three trials have two folds, nobody is held back for being behind. Nothing is decided
+    before the learning rate's warmup, 20 optimizer steps and a tenth of a fold are over. Equal scores, as those of
+    models that predict one class for every row, are ranked by validation loss. The literature default is trained to its
+    end in any case. When no more trials are coming, the best of each rung goes on, so that a study ends with a searched
+    trial on all folds.
+
+    Attributes:
+        reduction_factor: eta: one of so many goes on to the next rung.
+        margin: Standard errors by which a trial may be behind; None: no comparison with the best trial at a rung.
+        partial: Whether there are rungs within the first fold.
+        spread: Whether a rung that tells nothing apart lets everybody go on.
+        forgiving: Whether a trial ends below the worst fold of the best.
+        synchronous: Decide in cohorts by trial number, a rung when all of a cohort have come there, by rank alone:
+            what is compared with the best trial so far depends on which worker was faster. The whole study is then the
+            same on any number of workers, with a sampler that does not learn.
+
+    Raises:
+        UsageError: A value is out of range.
+    """
+
+    reduction_factor: int = 2
+    margin: float | None = 2.0
+    partial: bool = True
+    spread: bool = True
+    forgiving: bool = True
+    synchronous: bool = False
+
+    def __post_init__(self) -> None:
+        eta = self.reduction_factor
+        if isinstance(eta, bool) or not isinstance(eta, int) or eta < 2:
+            raise UsageError(f"Racing(reduction_factor={eta!r}): give a whole number of at least 2.")
+        if self.margin is not None and (
+            isinstance(self.margin, bool) or not isinstance(self.margin, int | float) or not 0 <= self.margin < math.inf
+        ):
+            raise UsageError(f"Racing(margin={self.margin!r}): give a number of standard errors from 0, or None.")
+        for name in ("partial", "spread", "forgiving", "synchronous"):
+            if not isinstance(getattr(self, name), bool):
+                raise UsageError(f"Racing({name}={getattr(self, name)!r}): give True or False.")
+
+
+def doubling_rungs(steps: int, *, partial: bool = True) -> tuple[int, ...]:
+    """Return the rungs of a trial of so many steps, lowest first, without its end."""
+    first = 0 if partial else RUNGS_PER_RUN.bit_length() - 1
+    return tuple(2**power for power in range(first, steps.bit_length()) if 2**power < steps)
+
+
+def sampling_error(scores: Sequence[Sequence[float]]) -> float | None:
+    """Return the standard deviation of a fold's score about what trial and fold explain, or None from too few.
+
+    Args:
+        scores: Of each trial the scores of its folds, in their common order; only the folds that all of them have are
+            looked at.
+
+    The residual mean square of a two-way layout with one observation a cell (Fisher 1925, section 48).
+    """
+    finite = [row for row in scores if all(map(math.isfinite, row))]
+    folds = min(map(len, finite), default=0)
+    if len(finite) < LEAST_FOR_ERROR or folds < 2:
+        return None
+    rows = [row[:folds] for row in finite]
+    grand = fmean(map(fmean, rows))
+    columns = [fmean(row[fold] for row in rows) - grand for fold in range(folds)]
+    squares = sum((row[fold] - fmean(row) - columns[fold]) ** 2 for row in rows for fold in range(folds))
+    return math.sqrt(squares / ((len(rows) - 1) * (folds - 1)))
+
+
+@dataclass(frozen=True)
+class _Best:
+    """What trials are compared with: the best complete one, the scores of its folds, and their sampling error."""
+
+    trial: Trial
+    folds: tuple[float, ...]
+    error: float | None
+    only_default: bool
+
+
+class RacingPruner(PromotingPruner):
+    """Racing as a pure function of History.
+
+    Args:
+        rule: Its settings.
+        objective: Name of the objective among the metrics.
+        rows: Training rows of a fold, which tell how many optimizer steps a rung has; None where they are not known.
+    """
+
+    def __init__(self, rule: Racing, objective: str, rows: int | None = None) -> None:
+        super().__init__(objective, "racing")
+        self._rule = rule
+        self._rows = rows
+        self._best_of: tuple[History, _Best | None] | None = None
+        self._folds_of: dict[int, tuple[tuple[int, ...], tuple[float, ...]]] = {}
+
+    def rungs(self, trial: Trial) -> tuple[int, ...]:
+        return doubling_rungs(steps_of(trial), partial=self._rule.partial)
+
+    def share_in_words(self) -> str:
+        return f"1 of {self._rule.reduction_factor}"
+
+    def first_judged(self, trial: Trial) -> int:
+        """Return the first step at which a trial may have to wait: after warmup, 20 steps and a tenth of a fold."""
+        earliest, run = first_judged_step(trial), trial.runs[0]
+        if self._rows is None:
+            return earliest
+        epochs, batch_size = int(run.config.get("epochs", 1)), int(run.config.get("batch_size", 1))
+        for step in range(earliest, RUNGS_PER_RUN + 1):
+            passes = -(-step * run.horizon // RUNGS_PER_RUN) / run.horizon * epochs
+            if passes >= MINIMUM_SHARE and passes * math.ceil(self._rows / batch_size) >= MINIMUM_STEPS:
+                return step
+        return RUNGS_PER_RUN + 1
+
+    def groups(self, trials: Iterable[Trial]) -> Iterable[Group]:
+        groups: dict[tuple[int, int], Group] = {}
+        for trial in trials:
+            rungs = self.rungs(trial)
+            size = self._rule.reduction_factor ** len(rungs) if self._rule.synchronous else None
+            cohort = 0 if size is None else trial.number // size
+            groups.setdefault((steps_of(trial), cohort), Group(rungs, size)).trials.append(trial)
+        return groups.values()
+
+    def promoted(self, history: History, rung: Rung) -> list[Trial]:
+        """Return who goes on past a rung."""
+        count = max(1, len(rung.ranked) // self._rule.reduction_factor)
+        if self._rule.synchronous:  # by values alone: what has ended, or is further, tells who was faster
+            return [trial for equals in (rung.ranked[:count] if rung.all_came else ()) for trial in equals]
+        best = self._best(history)
+        if best is not None and self._tells_nothing_apart(rung, best):
+            count = len(rung.ranked)
+        going = self.going_by_rank(history, rung, count)
+        if best is None or self._rule.margin is None or best.error is None:
+            return going
+        last_hope = going[:1] if rung.all_came and best.only_default else []
+        return [
+            trial
+            for trial in going
+            if trial in last_hope
+            or self.shown(history, trial).is_beyond(rung.step)
+            or not self._is_behind(history, trial, rung.step, best)
+        ]
+
+    def reason_to_prune(self, history: History, trial: Trial) -> str | None:
+        """Return why a trial ends for good: its mean over whole folds is below the worst fold of the best."""
+        best = None if self._rule.synchronous or not self._rule.forgiving else self._best(history)
+        if best is None or best.only_default or trial.stop is None:
+            return None
+        whole = self._folds(history, trial)
+        if not whole or len(whole) == len(trial.runs) or fmean(whole) >= min(best.folds):
+            return None
+        return (
+            f"racing: mean {fmean(whole):.4g} over {len(whole)} of {len(trial.runs)} folds, below the worst fold "
+            f"({min(best.folds):.4g}) of trial {best.trial.number}"
+        )
+
+    def _is_behind(self, history: History, trial: Trial, step: int, best: _Best) -> bool:
+        """Return whether a trial is behind the best, on what both have been trained on, by more than the margin."""
+        assert best.error is not None
+        assert self._rule.margin is not None
+        theirs, ours = self.shown(history, best.trial).at(step), self.shown(history, trial).at(step)
+        if theirs is None or ours is None:
+            return False
+        folds = step // RUNGS_PER_RUN
+        # The mean over all folds is to be foretold from those trained; from a part of one, no better than from one.
+        unknown = 1 / max(1, folds) - (1 / len(best.folds) if folds else 0.0)
+        return ours[0] < theirs[0] - self._rule.margin * best.error * math.sqrt(2 * max(0.0, unknown))
+
+    def _tells_nothing_apart(self, rung: Rung, best: _Best) -> bool:
+        values = [value for value, _ in rung.values if math.isfinite(value)]
+        if not self._rule.spread or best.error is None or len(values) < LEAST_FOR_SPREAD:
+            return False
+        return stdev(values) <= best.error / math.sqrt(max(1, rung.step // RUNGS_PER_RUN))
+
+    def _best(self, history: History) -> _Best | None:
+        """Return the best complete trial, and the sampling error of the folds' scores; worked out once a History."""
+        if self._best_of is None or self._best_of[0] is not history:
+            complete = history.finished(TrialState.COMPLETE)
+            found = None
+            if complete:
+                best = max(complete, key=lambda each: (-math.inf if each.value is None else each.value, -each.number))
+                scores = [self._folds(history, trial) for trial in history.trials.values() if trial.stop is not None]
+                error = sampling_error([each for each in scores if len(each) >= 2])
+                only_default = all(trial.origin is Origin.DEFAULT for trial in complete)
+                found = _Best(best, self._folds(history, best), error, only_default)
+            self._best_of = (history, found)
+        return self._best_of[1]
+
+    def _folds(self, history: History, trial: Trial) -> tuple[float, ...]:
+        """Return the scores of a trial's whole runs, in their order up to the first that is not: the best of each."""
+        points = tuple([min(history.point(run), trial.stop or 0) for run in trial.runs])
+        known = self._folds_of.get(trial.number)
+        if known is None or known[0] != points:
+            whole: list[float] = []
+            for run in trial.runs:
+                if trial.stop is None or history.point(run) < trial.stop:
+                    break
+                whole.append(_score(history, run, trial.stop, self._objective))
+            known = self._folds_of[trial.number] = (points, tuple(whole))
+        return known[1]
+
+
+def _score(history: History, run: Run, stop: int, objective: str) -> float:
+    return running_best(history.of(run.key)[:stop], objective)
