@@ -9,6 +9,7 @@ BENCHMARKS = {
     "startup": "import hpsearch and hpsearch --help, in seconds",
     "coordinator": "the coordinator's time a segment at a thousand stored trials",
     "curves": "samplers under pruning, replayed on recorded fine-tunes",
+    "policy": "policies to the same quality, replayed on full grids through the coordinator",
     "emotion": "a whole study on real tweets, against a frozen-feature probe; needs a model and data",
     "systems": "fixed lists of fine-tunes run to the end, against Optuna with Trainer; needs accelerate, too",
     "end_to_end": "wall time until a test score, against Optuna TPE and Hyperband with Trainer",

@@ -140,7 +140,7 @@ def _xray_space() -> hp.Space:
     )
 
 
-def _digits(folder: Path) -> hp.ImageClassification:
+def _digits(_: Path) -> hp.ImageClassification:
     from studies import quickstart
 
     quickstart.LABELS_PER_DIGIT = LABELS_PER_DIGIT
@@ -214,12 +214,12 @@ def tables(made: hp.Study, tested: Mapping[int, Mapping[str, float]]) -> tuple[p
             | {"outputs": outputs.ravel().tolist()}
         )
         for run in trial.runs:
-            for evaluation in history.of(run.key):
-                curves.append(
-                    {"configuration": number, "fold": run.fold, "point": evaluation.point,
-                     "rows_seen": evaluation.rows_seen, "train_loss": evaluation.train_loss,
-                     "seconds": evaluation.seconds, **evaluation.metrics}
-                )  # fmt: skip
+            curves += [
+                {"configuration": number, "fold": run.fold, "point": evaluation.point,
+                 "rows_seen": evaluation.rows_seen, "train_loss": evaluation.train_loss,
+                 "seconds": evaluation.seconds, **evaluation.metrics}
+                for evaluation in history.of(run.key)
+            ]  # fmt: skip
     return pandas.DataFrame(curves), pandas.DataFrame(configurations)
 
 

@@ -1,0 +1,237 @@
+"""One study replayed on a recorded grid, by the coordinator itself: what compute has found by when.
+
+from benchmarks.grid_table import GridTable
+from benchmarks.policy_replay import Ours, replay
+replay(GridTable.read("digits"), Ours("bayesian", "asha"), seed=0).curve
+"""
+
+import logging
+import math
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from benchmarks.grid_table import GridTable, Untried
+from benchmarks.memory_store import MemoryStore
+from benchmarks.table_pool import TablePool
+from hpsearch.policy.policy import Policy as Rules
+from hpsearch.policy.pruning import resolve_pruner
+from hpsearch.policy.samplers import Sampler, resolve_sampler
+from hpsearch.records import History, Trial, TrialState
+from hpsearch.records.checkpoints import CheckpointFolder
+from hpsearch.records.database import sqlite_url
+from hpsearch.records.store import Store
+from hpsearch.runtime.asking import Asker, RunKeys
+from hpsearch.runtime.coordinator import Coordinator
+
+WORKERS = 2
+SHARED_MEMORY = Path("/dev/shm")
+CHECKPOINT_BYTES = 2**30
+
+
+@dataclass(frozen=True)
+class Complete:
+    """A trial that has come to the end of all of its folds.
+
+    Attributes:
+        compute: Epochs of a fold that had been trained by then, by all workers, parts included.
+        configuration: Which it was.
+        value: Its value over all folds.
+    """
+
+    compute: float
+    configuration: int
+    value: float
+
+
+@dataclass(frozen=True)
+class Until:
+    """When a replay is over, if its trials are not before.
+
+    Attributes:
+        compute: Epochs of a fold.
+        value: With a complete trial that is so good, and...
+        least: ...with so many epochs of a fold.
+    """
+
+    compute: float = math.inf
+    value: float = math.inf
+    least: float = 0.0
+
+    def reached(self, compute: float, best: float) -> bool:
+        return compute >= self.compute or (best >= self.value and compute >= self.least)
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What became of a study.
+
+    Attributes:
+        table: Name of the table.
+        seed: The seed.
+        complete: Trials that have all folds, in the order of their ends.
+        trials: How many were begun.
+        compute: Epochs of a fold trained in all.
+        seconds: Simulated seconds.
+    """
+
+    table: str
+    seed: int
+    complete: tuple[Complete, ...]
+    trials: int
+    compute: float
+    seconds: float
+
+    @property
+    def curve(self) -> tuple[Complete, ...]:
+        """The best so far, each time it changes: greater values, the earlier of equals."""
+        found: list[Complete] = []
+        for each in self.complete:
+            if not found or each.value > found[-1].value:
+                found.append(each)
+        return tuple(found)
+
+    def incumbent(self, compute: float = math.inf) -> Complete | None:
+        """Return the best that so much compute has found, None before the first."""
+        return next((each for each in reversed(self.curve) if each.compute <= compute), None)
+
+    def compute_to(self, value: float) -> float | None:
+        """Return the compute until a value was reached, None where it never was."""
+        return next((each.compute for each in self.complete if each.value >= value), None)
+
+
+class Policy(Protocol):
+    """How a study is searched: ours, or a peer's."""
+
+    def replay(self, table: GridTable, seed: int, workers: int, trials: int | None, until: Until) -> Replayed:
+        """Replay one study."""
+
+
+def replay(
+    table: GridTable,
+    policy: Policy,
+    seed: int,
+    *,
+    workers: int = WORKERS,
+    trials: int | None = None,
+    until: Until | None = None,
+) -> Replayed:
+    """Replay one study on a table.
+
+    Args:
+        table: The table.
+        policy: `Ours`, or one of `benchmarks.policy_peers` and `benchmarks.policy_syne_tune`.
+        seed: The study's seed, of its sampler and of what equally near grid configurations are chosen by.
+        workers: Simulated workers.
+        trials: Trials in all; None: as many as the table has configurations.
+        until: When to end before that.
+    """
+    return policy.replay(table, seed, workers, trials, until or Until())
+
+
+@dataclass(frozen=True)
+class Ours:
+    """A sampler and a pruner of hpsearch, by the real coordinator, scheduler, policy, asker and store.
+
+    Attributes:
+        sampler: As `hp.Study` takes it.
+        pruner: As `hp.Study` takes it.
+        in_memory: Keep nothing in a database: the same numbers in less time (see `benchmarks.memory_store`).
+    """
+
+    sampler: Any = "bayesian"
+    pruner: Any = "none"
+    in_memory: bool = False
+
+    def replay(self, table: GridTable, seed: int, workers: int, trials: int | None, until: Until) -> Replayed:
+        pool = TablePool(table, workers)
+        objective = table.objective
+        sampler = OnGrid(resolve_sampler(self.sampler, table.space, objective, seed), table, seed)
+        pruner = resolve_pruner(self.pruner, table.space, objective, table.folds, table.rows)
+        rules = Rules(objective, table.evaluations_per_epoch, None, pruner)
+        keys = RunKeys(0, table.name, "recorded", {}, table.folds, 1, table.evaluations_per_epoch)
+        default = None if table.default is None else table.space.config(table.proposal(table.default))
+        with _opened(table.name, self.in_memory) as (store, folder), _quietly():
+            asker = Asker(store, table.space, sampler, keys, table.config, default)
+            watch = _Watch(table, pool, until)
+            coordinator = Coordinator(
+                store, pool, asker.ask, trials, rules, CheckpointFolder(folder / "checkpoints", CHECKPOINT_BYTES),
+                logs=folder / "logs", observers=[watch],
+            )  # fmt: skip
+            watch.stop = coordinator.stop
+            history = coordinator.run()
+        return Replayed(table.name, seed, tuple(watch.complete), len(history.trials), pool.compute, pool.now)
+
+
+class OnGrid:
+    """A sampler whose proposals are configurations of the table, each once.
+
+    Args:
+        sampler: What proposes.
+        table: The table.
+        seed: The replay's seed.
+    """
+
+    is_finite = True
+
+    def __init__(self, sampler: Sampler, table: GridTable, seed: int) -> None:
+        self._sampler = sampler
+        self._table = table
+        self._untried = Untried(table, seed)
+
+    def propose(self, history: History) -> Mapping[str, Any] | None:
+        tried = {self._table.proposed(trial.params) for trial in history.trials.values()}
+        if len(tried) == len(self._table.params):
+            return None
+        proposal = self._sampler.propose(history)
+        chosen = None if proposal is None else self._untried.nearest(proposal, tried)
+        return None if chosen is None else self._table.proposal(chosen)
+
+
+@dataclass
+class _Watch:
+    """Notes what is complete, and ends the study when it is over."""
+
+    table: GridTable
+    pool: TablePool
+    until: Until
+    complete: list[Complete] = field(default_factory=list)
+    best: float = -math.inf
+
+    def stop(self) -> None:
+        """Put in its place: the coordinator's."""
+
+    def observe(self, history: History, trial: Trial | None) -> None:
+        if trial is not None and trial.state is TrialState.COMPLETE and trial.value is not None:
+            self.complete.append(Complete(self.pool.compute, self.table.proposed(trial.params), trial.value))
+            self.best = max(self.best, trial.value)
+        if self.until.reached(self.pool.compute, self.best):
+            self.stop()
+
+
+@contextmanager
+def _opened(name: str, in_memory: bool) -> Iterator[tuple[Any, Path]]:
+    """Yield a store with its lease, and a folder: in the machine's memory where it has a file system there."""
+    place = SHARED_MEMORY if SHARED_MEMORY.is_dir() else None
+    with tempfile.TemporaryDirectory(prefix="hpsearch-replay-", dir=place) as temporary:
+        folder = Path(temporary)
+        if in_memory:
+            yield MemoryStore(name), folder
+            return
+        with Store.create(sqlite_url(folder / "study.db"), name, {}) as store:
+            store.acquire()
+            yield store, folder
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    logger = logging.getLogger("hpsearch")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
