@@ -22,14 +22,16 @@ SETTINGS: Mapping[str, Any] = {
     "space": hp.Space(
         learning_rate=hp.Float(1e-4, 1e-1, log=True),
         batch_size=hp.Categorical([16, 32]),
-        epochs=hp.Int(1, 4),
+        epochs=hp.Int(2, 4),
         warmup_ratio=0.1,
     ),
     "task": {"rows": 30},
     "sampler": "random",
     "pruner": hp.SuccessiveHalving(synchronous=True),
     "cv": 2,
+    "metric": "accuracy",
     "metrics": (),
+    "evaluations_per_epoch": 1,
     "seed": 1,
 }
 
@@ -77,6 +79,7 @@ def run(folder: Path, trials: int, **more: Any) -> hp.Study:
     return study
 
 
+@pytest.mark.slow
 def test_two_hundred_trials_that_pause_never_hold_more_than_the_budget(tmp_path: Path, weighed: Weighed) -> None:
     budget = 6 * CHECKPOINT
     study = run(tmp_path / "tight", 200, checkpoint_bytes=budget)
