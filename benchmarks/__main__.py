@@ -1,6 +1,7 @@
 """`python -m benchmarks`: what is claimed, measured. Without a name, lists what there is; `all` runs everything."""
 
 import importlib
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -10,6 +11,9 @@ BENCHMARKS = {
     "curves": "samplers under pruning, replayed on recorded fine-tunes",
     "policy": "policies to the same quality, replayed on full grids through the coordinator",
     "emotion": "a whole study on real tweets, against a frozen-feature probe; needs a model and data",
+    "systems": "fixed lists of fine-tunes run to the end, against Optuna with Trainer; needs accelerate, too",
+    "end_to_end": "wall time until a test score, against Optuna TPE and Hyperband with Trainer",
+    "limit": "how near to the machine's matmul peak; where a worker's time goes",
     "gpu_check": "what is promised on a GPU, checked on this machine's",
 }
 """Name of a module in here to what it measures, the quick ones first."""
@@ -33,4 +37,6 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    # So that what a benchmark has started is ended with it, as after Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(main(sys.argv[1:]))

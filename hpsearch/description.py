@@ -38,6 +38,7 @@ class Description:
         checkpoint_every, checkpoint_bytes: Seconds between checkpoints, and what they may take on the disk.
         facts: Rows, classes, kind and versions, for the reader.
         numerics: What the workers honour, once resolved.
+        feature_cache_bytes: What outputs of frozen layers may take in the cache; None for the default.
         models: Of a study that chooses among pretrained models, by choice: what it is read from ("source"), and the
             digests "model", "data" and "test_data"; None of any other. `model`, `data` and `test_data` are then those
             of the default choice.
@@ -72,6 +73,7 @@ class Description:
     goal: Mapping[str, Any] | None = None
     test: Mapping[str, Any] | None = None
     models: Mapping[str, Mapping[str, str | None]] | None = None
+    feature_cache_bytes: int | None = None
     format: int = FORMAT
 
     @classmethod
@@ -122,6 +124,7 @@ class Description:
             goal=goal,
             test=test,
             models=_models(study),
+            feature_cache_bytes=study.feature_cache_bytes,
         )
 
     @property

@@ -91,6 +91,7 @@ def load(
         deterministic=description.deterministic,
         checkpoint_every=description.checkpoint_every,
         checkpoint_bytes=description.checkpoint_bytes,
+        feature_cache_bytes=description.feature_cache_bytes,
     )
     study.cv_name = description.cv
     if study.choices is not None and description.models is not None:

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from hpsearch.result import Result
     from hpsearch.runtime.asking import RunKeys
     from hpsearch.runtime.devices import Devices
+    from hpsearch.runtime.pools import Pool
     from hpsearch.runtime.refit import Refit, Scores
     from hpsearch.study_run import StudyRun
     from hpsearch.tasks import Prepared, Task
@@ -92,6 +93,8 @@ class Study:
         deterministic: Whether a GPU must compute bitwise reproducibly, at some cost in speed. CPUs always do.
         checkpoint_every: Seconds of training that a crash may cost.
         checkpoint_bytes: What the checkpoints may take on the disk.
+        feature_cache_bytes: What outputs of frozen layers may take in this machine's cache, which all studies share; 0
+            keeps none. By default 20 GiB or a tenth of the disk's free room, whichever is less. It changes no number.
         callbacks: Called with the study and each ended trial, `WandbCallback` and `MLflowCallback` or functions of
             yours. One with a method `on_end(study)` is told when the study has ended or paused, too. What a callback
             raises is a warning, with its traceback in `logs/callbacks.log`, and ends nothing; `study.stop()` pauses.
@@ -121,6 +124,7 @@ class Study:
         deterministic: bool = False,
         checkpoint_every: float = 300.0,
         checkpoint_bytes: int = CHECKPOINT_BYTES,
+        feature_cache_bytes: int | None = None,
         callbacks: Sequence[Callback] = (),
     ) -> None:
         check_name(name)
@@ -133,6 +137,8 @@ class Study:
         check_callbacks(callbacks)
         check_no_class(sampler=sampler, pruner=pruner, cv=cv)
         check_whole("checkpoint_bytes", checkpoint_bytes, 0)
+        if feature_cache_bytes is not None:
+            check_whole("feature_cache_bytes", feature_cache_bytes, 0)
         check_settings(precision, deterministic, checkpoint_every)
         self.name = name
         self.task = task
@@ -153,6 +159,7 @@ class Study:
         self.deterministic = deterministic
         self.checkpoint_every = checkpoint_every
         self.checkpoint_bytes = checkpoint_bytes
+        self.feature_cache_bytes = feature_cache_bytes
         self.callbacks = tuple(callbacks)
         self.enqueued: list[dict[str, Any]] = []
         self._run: StudyRun | None = None
@@ -207,10 +214,9 @@ class Study:
             NumericsError: This machine does not compute what the study began with.
             StudyFailedError: The first trials all failed with the same exception.
         """
-        from hpsearch.policy.samplers import resolve_sampler, what_is_not_kept
         from hpsearch.result import Result
         from hpsearch.runtime.progress import check_progress
-        from hpsearch.study_run import StudyRun
+        from hpsearch.study_run import open_pool
 
         self._is_to_stop = False
         check_progress(progress)
@@ -218,6 +224,16 @@ class Study:
         if trials is not None:
             check_whole("trials", trials, 1)
         check_rules_and_devices(self, devices)
+        # Opened first: the workers start while the rows are prepared.
+        with open_pool(devices, (*self.task.imports, "sklearn.metrics")) as pool:
+            self._run_on(pool, trials, seconds, progress)
+        return Result(self)
+
+    def _run_on(self, pool: "Pool", trials: int | None, seconds: float | None, progress: bool | str) -> None:
+        """Search on a pool until the study has its trials or the time is up. See `run`."""
+        from hpsearch.policy.samplers import resolve_sampler, what_is_not_kept
+        from hpsearch.study_run import StudyRun
+
         check_models(self)
         sampler = resolve_sampler(self.sampler, self.space, self.objective.name, self.seed)
         if trials is None and seconds is None and not sampler.is_finite:
@@ -238,13 +254,12 @@ class Study:
             try:
                 if self._is_to_stop:
                     self._run.stop()
-                self._run.on(devices)
+                self._run.on(pool)
             finally:
                 self.was_interrupted = self._run.interruption.is_set()
                 self._run = None
         finally:
             store.release()
-        return Result(self)
 
     def stop(self) -> None:
         """Pause the study that is being run, from a callback or another thread."""
@@ -397,7 +412,7 @@ class Study:
         chosen: dict[str, Any] = {}
         if self.choices is not None and self.choices.name in self.space.parameters:
             chosen = {self.choices.name: self.choices.default}
-        recommended = self.task.complete({**self._recommended(), **self.space.fixed, **chosen})
+        recommended = self.task.complete({**self._with_one_warmup(self._recommended()), **self.space.fixed, **chosen})
         params = {name: recommended[name] for name in self.space.parameters}
         params = {name: params[name] for name in self.space.active(params)}
         if self.space.contains(params):
@@ -408,6 +423,12 @@ class Study:
             ", ".join(f"{name}={value}" for name, value in params.items()),
         )
         return None
+
+    def _with_one_warmup(self, recommended: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what is recommended, without its share of the steps where the space counts the warmup in steps."""
+        counted = {**recommended, **self.space.fixed}.get("warmup_steps") is not None
+        left_out = {"warmup_ratio"} if counted else set()
+        return {name: value for name, value in recommended.items() if name not in left_out}
 
     def _recommended(self) -> Mapping[str, Any]:
         """Return what the literature recommends for the task, or for it with the default choice of a model."""
@@ -537,6 +558,7 @@ class Study:
     def workload(self, numerics: "Numerics") -> Any:
         """Return what a worker must know of this study."""
         from hpsearch.runtime.messages import Workload
+        from hpsearch.training.feature_store import FeatureStore
 
         return Workload(
             study=self.name,
@@ -551,6 +573,7 @@ class Study:
             checkpoint_every=self.checkpoint_every,
             choices=self.prepared_choices,
             example=self.example_config(),
+            features=FeatureStore.within(self._cache() / "features", self.feature_cache_bytes),
         )
 
     def refit(self, config: Mapping[str, Any], point: int) -> "Refit":
@@ -612,4 +635,5 @@ class Study:
             folds=len(self.folds.pairs),
             repeats=self.repeats,
             evaluations_per_epoch=self.evaluations_per_epoch,
+            training_rows=tuple(len(train) for train, _ in self.folds.pairs),
         )

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from hpsearch.arguments import check_travels
 from hpsearch.errors import SpaceError, TaskError, UsageError
 from hpsearch.policy.names import PRUNERS, SAMPLERS, is_said_of_an_object, unknown
-from hpsearch.space import Grid
+from hpsearch.space import Grid, Space, alternatives_of
 
 if TYPE_CHECKING:
     from hpsearch.runtime.devices import Devices
@@ -20,12 +20,33 @@ def check_space(study: "Study") -> None:
     if unknown:
         study.task.complete({unknown[0]: None})
     study.task.complete(dict(study.space.fixed))
+    _check_warmup(study.space)
     for name, parameter in study.space.parameters.items():
         for edge in parameter.edges():
             try:
                 known[name].check(edge)
             except UsageError as error:
                 raise SpaceError(f"The space's {name} reaches a value that no run can have. {error}") from error
+
+
+def _check_warmup(space: Space) -> None:
+    """Refuse a space whose configs may say in steps and as a ratio how long the warmup is."""
+    steps, ratio = space.parameters.get("warmup_steps"), space.parameters.get("warmup_ratio")
+    in_steps = steps is not None or space.fixed.get("warmup_steps") is not None
+    if ratio is None:
+        both = in_steps and bool(space.fixed.get("warmup_ratio"))
+    else:
+        apart = all(
+            any(condition.name == "warmup_steps" and set(condition.values) == {None} for condition in each.conditions)
+            for each in alternatives_of(ratio)
+        )
+        both = in_steps and not apart
+    if both:
+        raise SpaceError(
+            f"The space has warmup_steps, {steps or space.fixed.get('warmup_steps')!r}, and warmup_ratio, "
+            f"{ratio or space.fixed.get('warmup_ratio')!r}, and both say how long the warmup is. Leave one out, or "
+            "say where the ratio is the one: warmup_ratio=hp.Float(0.0, 0.2).when(warmup_steps=None)."
+        )
 
 
 def check_models(study: "Study") -> None:

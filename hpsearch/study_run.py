@@ -21,7 +21,9 @@ from hpsearch.runtime.devices import INLINE, Devices, inventory, slots
 from hpsearch.runtime.display import Display, Guarded
 from hpsearch.runtime.messages import Probe
 from hpsearch.runtime.pools import InlinePool, LocalPool, Pool
+from hpsearch.runtime.prefixes import Prefixes
 from hpsearch.runtime.progress import ProgressLine, chosen_display, how_to_resume
+from hpsearch.runtime.prospects import Prospects
 from hpsearch.runtime.standing import Watch
 from hpsearch.runtime.telling import telling
 from hpsearch.training.numerics import Numerics, resolve_numerics
@@ -67,10 +69,9 @@ class StudyRun:
         self._coordinator: Coordinator | None = None
         self._was_stopped = False
 
-    def on(self, devices: Devices) -> None:
-        """Run on these devices."""
-        with _pool(devices) as pool:
-            self._coordinate(pool)
+    def on(self, pool: Pool) -> None:
+        """Run on a pool, which is the caller's to close."""
+        self._coordinate(pool)
         self._say_how_it_ended()
 
     def stop(self) -> None:
@@ -87,11 +88,16 @@ class StudyRun:
         )
         asker = Asker(store, study.space, self._sampler, study.run_keys(numerics), study.complete, study.default)
         checkpoints = CheckpointFolder(study.folder / "checkpoints", study.checkpoint_bytes)
+        prospects = Prospects(
+            study.space, store.queued, study.default, study.complete,
+            is_grid=self._sampler.is_finite, points=getattr(study.sampler, "points", None),
+        )  # fmt: skip
+        prefixes = Prefixes(checkpoints, prospects.of, study.task.base_key)
         logs = study.folder / "logs"
         with telling(study, study.callbacks, logs) as callbacks, self._display(pool) as displays:
             self._coordinator = Coordinator(
                 store, pool, asker.ask, self._trials, policy, checkpoints,
-                logs=logs, observers=[*displays, *callbacks], deadline=self._deadline,
+                logs=logs, prefixes=prefixes, observers=[*displays, *callbacks], deadline=self._deadline,
             )  # fmt: skip
             if self._was_stopped:  # while the models were being loaded
                 self._coordinator.stop()
@@ -181,9 +187,10 @@ def each_choice(study: "Study", config: Mapping[str, Any]) -> list[dict[str, Any
 
 
 @contextlib.contextmanager
-def _pool(devices: Devices) -> Iterator[Pool]:
+def open_pool(devices: Devices, imports: Sequence[str] = ()) -> Iterator[Pool]:
+    """Yield a pool on these devices, whose workers start, and import these modules, while the caller goes on."""
     found = slots(devices, inventory())
-    pool: Pool = InlinePool(found[0]) if devices == INLINE else LocalPool(found)
+    pool: Pool = InlinePool(found[0]) if devices == INLINE else LocalPool(found, imports=imports)
     try:
         yield pool
     finally:

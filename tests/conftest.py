@@ -41,16 +41,3 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason=lacking))
         if os.name != "posix" and item.get_closest_marker("chaos"):
             item.add_marker(pytest.mark.skip(reason="processes are killed by POSIX signals"))
-
-
-WHOLE_BOOTSTRAP = ("test_significance.py", "test_docs.py")
-"""Files whose tests are about the bootstrap itself, or compare what is printed of it."""
-
-
-@pytest.fixture(autouse=True)
-def _short_bootstrap(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Draw a hundred resamples in this process, not two thousand, which take six seconds for each evidence."""
-    if request.path.name not in WHOLE_BOOTSTRAP:
-        from hpsearch.analysis import paired_bootstrap
-
-        monkeypatch.setitem(paired_bootstrap.__kwdefaults__, "resamples", 100)

@@ -10,7 +10,7 @@ from tasks_samples import review_rows, save_text_model
 from toy_studies import toy_study
 
 import hpsearch as hp
-from hpsearch.analysis import paired_bootstrap, paired_folds
+from hpsearch.analysis import paired_folds
 from hpsearch.errors import UsageError
 
 
@@ -25,7 +25,6 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[hp.Result
     place = tmp_path_factory.mktemp("comparison")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HPSEARCH_CACHE", str(place / "cache"))
-        patch.setitem(paired_bootstrap.__kwdefaults__, "resamples", 50)  # seconds instead of minutes
         yield [
             made(place, "grid"),
             made(place, "random", sampler="random", trials=4),

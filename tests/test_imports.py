@@ -26,6 +26,7 @@ FLOORS = (
 errors are everybody's, so they lie below the metrics.)"""
 
 ROOMS = {
+    "confusion_metrics": "metrics",
     "model_card": "result",
     "outcome": "result",
     "estimator_results": "result",

@@ -108,7 +108,8 @@ def test_the_tree_of_errors_is_whole_and_drawn_as_it_is() -> None:
 
 
 def test_every_error_class_of_the_package_is_in_the_tree_or_never_leaves_it() -> None:
-    """`Diverged` is the one exception of ours that is no error of the user's: the worker turns it into an outcome."""
+    """Three of ours are no errors of the user's: the worker turns `Diverged` into an outcome, and the feature cache
+    catches `NotExactError` (it steps aside) and `_Reached` (a pass through a model ends where it was to end)."""
     import ast
     from pathlib import Path
 
@@ -119,4 +120,4 @@ def test_every_error_class_of_the_package_is_in_the_tree_or_never_leaves_it() ->
             bases = [ast.unparse(base) for base in node.bases] if isinstance(node, ast.ClassDef) else []
             if any(base.endswith(("Error", "Exception")) for base in bases):
                 found.add(node.name)
-    assert found == {*ERRORS, "Diverged"}
+    assert found == {*ERRORS, "Diverged", "NotExactError", "_Reached"}

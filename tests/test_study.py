@@ -466,9 +466,9 @@ def test_a_cpu_is_deterministic_and_says_so(tmp_path: Path) -> None:
 
 
 def test_checkpoint_settings_outlive_the_script(tmp_path: Path) -> None:
-    run(toy_study(tmp_path, checkpoint_every=7.0, checkpoint_bytes=12345), 1)
+    run(toy_study(tmp_path, checkpoint_every=7.0, checkpoint_bytes=12345, feature_cache_bytes=99), 1)
     loaded = hp.load("toy", folder=tmp_path)
-    assert (loaded.checkpoint_every, loaded.checkpoint_bytes) == (7.0, 12345)
+    assert (loaded.checkpoint_every, loaded.checkpoint_bytes, loaded.feature_cache_bytes) == (7.0, 12345, 99)
 
 
 @pytest.mark.parametrize(
@@ -518,3 +518,21 @@ def test_a_metric_that_goes_by_the_name_of_another_cannot_be_imported(tmp_path: 
         return float(fbeta_score(y_true, y_pred, beta=2, average="macro"))
 
     assert Description.of(toy_study(tmp_path, metric=mine)).callables == {"fbeta_score": None}
+
+
+def test_a_space_says_in_one_way_how_long_the_warmup_is(tmp_path):
+    rates = {"learning_rate": hp.Float(1e-4, 1e-2, log=True)}
+    both = hp.Space(**rates, warmup_ratio=0.1, warmup_steps=hp.Categorical([None, 20]))
+    with pytest.raises(SpaceError, match=r"warmup_steps, .* and warmup_ratio, 0.1, and both say how long"):
+        toy_study(tmp_path, space=both, sampler="random")
+    apart = hp.Space(
+        **rates, warmup_steps=hp.Categorical([None, 20]), warmup_ratio=hp.Float(0.0, 0.2).when(warmup_steps=None)
+    )
+    assert toy_study(tmp_path, space=apart, sampler="random").default == {
+        "learning_rate": 0.01,
+        "warmup_steps": None,
+        "warmup_ratio": 0.1,
+    }
+    in_steps = toy_study(tmp_path, space=hp.Space(**rates, warmup_steps=20), sampler="random")
+    assert in_steps.default == {"learning_rate": 0.01, "warmup_steps": 20}
+    assert in_steps.complete(in_steps.default)["warmup_ratio"] == 0.0

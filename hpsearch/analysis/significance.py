@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from hpsearch.analysis.resampling import difference, differences, drawn_units, draws
 from hpsearch.records.values import mean_value
 
 Verdict = Literal["better", "not distinguishable", "worse"]
@@ -168,17 +169,14 @@ def paired_bootstrap(
     if rows == 0 or len(winner) != rows or len(rival) != rows:
         raise ValueError(f"{rows} targets with {len(winner)} and {len(rival)} predictions do not pair up")
 
-    def difference(chosen: np.ndarray) -> float:
-        weights = {} if sample_weight is None else {"sample_weight": sample_weight[chosen]}
-        return metric(targets[chosen], winner[chosen], **weights) - metric(targets[chosen], rival[chosen], **weights)
-
-    observed = float(difference(np.arange(rows)))
-    generator = np.random.default_rng(seed)
-    units = _units(rows, groups)
+    observed = difference(metric, targets, winner, rival, sample_weight, np.arange(rows))
+    units = drawn_units(rows, groups)
     if len(units) < 2:
         return Evidence(observed, None, None, "not distinguishable", "no test: all test rows are of one group", level)
-    drawn = [_or_nan(difference, _resample(units, generator)) for _ in range(resamples)]
-    usable = np.array([value for value in drawn if math.isfinite(value)])
+    drawn = differences(
+        metric, targets, winner, rival, sample_weight, draws(units, resamples, np.random.default_rng(seed))
+    )
+    usable = drawn[np.isfinite(drawn)]
     of = "" if groups is None else f" in {len(units):,} groups"
     method = f"paired bootstrap over {rows:,} test rows{of}, {resamples:,} resamples"
     if len(usable) < resamples:
@@ -192,28 +190,6 @@ def paired_bootstrap(
     p_value = min(1.0, 2 * (1 + min(below, above)) / (1 + len(usable)))
     interval = (float(low), float(high))
     return Evidence(observed, interval, p_value, _verdict(interval), method, level)
-
-
-def _units(rows: int, groups: np.ndarray | None) -> list[np.ndarray] | np.ndarray:
-    """Return what is drawn: the rows of each group, or the rows."""
-    if groups is None:
-        return np.arange(rows)
-    if len(groups) != rows:
-        raise ValueError(f"{len(groups)} groups for {rows} rows")
-    order = np.argsort(groups, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
-
-
-def _resample(units: list[np.ndarray] | np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    drawn = generator.integers(0, len(units), size=len(units))
-    return units[drawn] if isinstance(units, np.ndarray) else np.concatenate([units[index] for index in drawn])
-
-
-def _or_nan(difference: Callable[[np.ndarray], float], chosen: np.ndarray) -> float:
-    try:
-        return float(difference(chosen))
-    except ValueError:  # what scikit-learn, and our MetricError, raise of rows that lack a class
-        return math.nan
 
 
 def _averaged(

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hpsearch.policy.axis import first_judged_step, furthest_point, reports, rung
+from hpsearch.policy.axis import first_judged_step, furthest_point, reports, rung, warmup_epochs
 from hpsearch.policy.early_stopping import EarlyStopping
 from hpsearch.policy.pruner import Pruner
 from hpsearch.policy.values import complete_value
@@ -197,11 +197,6 @@ class Policy:
             "folds": [evaluation.metrics[self.objective] for evaluation in evaluations],
             "metrics": {name: value for name, value in means.items() if math.isfinite(value)},
         }
-
-
-def warmup_epochs(run: Run) -> float:
-    """Return the epochs of a run in which the learning rate is warmed up."""
-    return float(run.config.get("warmup_ratio") or 0.0) * float(run.config["epochs"])
 
 
 def _last_words(log: str) -> str:

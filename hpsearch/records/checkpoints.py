@@ -39,22 +39,33 @@ class CheckpointFolder:
 
     Args:
         folder: Where they lie; made when first needed.
-        budget_bytes: What they should fit into. Nothing is dropped by itself: ask `over_budget`, and `remove`.
+        budget_bytes: What they should fit into. Nothing is dropped by itself: ask `over_budget` before a write, and
+            `remove`.
     """
 
     def __init__(self, folder: Path, budget_bytes: int) -> None:
         self.folder = folder
         self.budget_bytes = budget_bytes
         self._sizes = {path.name: _size(path) for path in self._entries() if _COMPLETE.fullmatch(path.name)}
+        self._places: dict[str, tuple[int, int]] = {}
 
     @property
     def bytes_used(self) -> int:
         """Bytes of all checkpoints."""
         return sum(self._sizes.values())
 
-    def over_budget(self) -> int:
-        """Return how many bytes must go, 0 where none."""
-        return max(0, self.bytes_used - self.budget_bytes)
+    def over_budget(self, more: int = 0) -> int:
+        """Return how many bytes must go so that `more` of them fit, 0 where none."""
+        return max(0, self.bytes_used + more - self.budget_bytes)
+
+    def bytes_of(self, run: str) -> int:
+        """Return the bytes of a run's checkpoint, 0 where it has none."""
+        return sum(self._sizes[path.name] for path, _ in self._of(run))
+
+    @staticmethod
+    def bytes_needed(run: str, point: int, step: int, files: Mapping[str, bytes]) -> int:
+        """Return how many bytes `write` will write."""
+        return sum(map(len, files.values())) + len(_description(run, point, step, files))
 
     def runs(self) -> set[str]:
         """Return the keys of the runs that have a checkpoint."""
@@ -71,16 +82,10 @@ class CheckpointFolder:
         older = self._of(run)
         target = self.folder / f"{run}.{older[0][1] + 1 if older else 1}"
         partial = target.with_name(target.name + _PARTIAL)
-        description = {
-            "run": run,
-            "point": point,
-            "step": step,
-            "bytes": {name: len(content) for name, content in files.items()},
-        }
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(partial, ignore_errors=True)
-            _write_folder(partial, {**files, DESCRIPTION: json.dumps(description).encode("utf-8")})
+            _write_folder(partial, {**files, DESCRIPTION: _description(run, point, step, files)})
             os.rename(partial, target)
             _sync_folder(self.folder)
         except OSError as error:
@@ -100,6 +105,18 @@ class CheckpointFolder:
                 return _read_folder(path, run)
             except (OSError, ValueError, KeyError, TypeError) as error:
                 logger.warning("%s: this checkpoint is damaged and taken as absent (%s)", path, error)
+        return None
+
+    def place(self, run: str) -> tuple[int, int] | None:
+        """Return (evaluation point, optimizer step) of a run's checkpoint, None without one; its files are not read."""
+        for path, _ in self._of(run)[:1]:
+            if path.name not in self._places:
+                try:
+                    description = json.loads((path / DESCRIPTION).read_bytes())
+                    self._places[path.name] = int(description["point"]), int(description["step"])
+                except (OSError, ValueError, KeyError, TypeError):
+                    return None
+            return self._places[path.name]
         return None
 
     def remove(self, run: str) -> bool:
@@ -135,10 +152,16 @@ class CheckpointFolder:
             shutil.rmtree(gone, ignore_errors=True)
             os.rename(path, gone)
         self._sizes.pop(path.name, None)
+        self._places.pop(path.name, None)
         if gone.is_dir():
             shutil.rmtree(gone, ignore_errors=True)
         else:
             gone.unlink(missing_ok=True)
+
+
+def _description(run: str, point: int, step: int, files: Mapping[str, bytes]) -> bytes:
+    lengths = {name: len(content) for name, content in files.items()}
+    return json.dumps({"run": run, "point": point, "step": step, "bytes": lengths}).encode("utf-8")
 
 
 def _run_of(name: str) -> str:

@@ -33,8 +33,8 @@ PARTIAL_MEAN = "partial_mean"
 _TO_OPTUNA = {state: optuna.trial.TrialState[state.name] for state in TrialState}
 _FROM_OPTUNA = {theirs: ours for ours, theirs in _TO_OPTUNA.items()}
 
-RunRow = tuple[str, int, int, int]
-"""A run as a trial's row names it: (key, fold, repeat, horizon)."""
+RunRow = tuple[str, int, int, int] | tuple[str, int, int, int, int]
+"""A run as a trial's row names it: (key, fold, repeat, horizon), and its optimizer steps an epoch where known."""
 
 
 def open_storage(url: URL) -> RDBStorage:
@@ -76,7 +76,8 @@ def trial_of(frozen: FrozenTrial) -> Trial:
         state=state,
         origin=Origin(frozen.system_attrs[ORIGIN]),
         runs=tuple(
-            Run(key, training_config, fold, repeat, horizon) for key, fold, repeat, horizon in frozen.system_attrs[RUNS]
+            Run(key, training_config, fold, repeat, horizon, *more)
+            for key, fold, repeat, horizon, *more in frozen.system_attrs[RUNS]
         ),
         value=frozen.values[0] if frozen.values else None,
         reason="ended by another Optuna tool" if state.is_finished else None,
@@ -140,7 +141,7 @@ class OptunaRows:
             system_attrs={
                 ORIGIN: origin.value,
                 TRAINING_CONFIG: _plain(training_config),
-                RUNS: [[key, int(fold), int(repeat), int(horizon)] for key, fold, repeat, horizon in runs],
+                RUNS: [[key, *map(int, numbers)] for key, *numbers in runs],
             },
             intermediate_values={},
         )

@@ -42,6 +42,7 @@ class Outcome(enum.Enum):
     TIMED_OUT = "timed_out"
     FAILED = "failed"
     LOST = "lost"
+    ADOPTED = "adopted"
 
     @property
     def is_bad_luck(self) -> bool:
@@ -71,6 +72,7 @@ class Run:
         fold: Index of the held-out fold, from 0.
         repeat: Index of the seed, from 0.
         horizon: The last evaluation point, `epochs * evaluations_per_epoch`.
+        steps_per_epoch: Optimizer steps an epoch on this fold; 0 where that was not written down.
     """
 
     key: str
@@ -78,6 +80,7 @@ class Run:
     fold: int
     repeat: int
     horizon: int
+    steps_per_epoch: int = 0
 
     def __post_init__(self) -> None:
         if self.horizon < 1 or self.fold < 0 or self.repeat < 0:
@@ -171,7 +174,8 @@ class SegmentResult:
         segment: What was asked for.
         outcome: How it ended.
         point: The last evaluation point reached.
-        log: Text of the traceback or of the worker's end, for every outcome that is not OK or PAUSED.
+        log: Text of the traceback or of the worker's end, for every outcome that is not OK or PAUSED. Of what was
+            ADOPTED, not trained, whose it is.
     """
 
     segment: Segment

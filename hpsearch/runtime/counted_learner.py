@@ -26,6 +26,10 @@ class CountedLearner:
     def lengths(self) -> np.ndarray:
         return self.learner.lengths
 
+    @property
+    def inputs_are_fixed(self) -> bool:
+        return bool(getattr(self.learner, "inputs_are_fixed", False))
+
     def load_model(self) -> nn.Module:
         return self.learner.load_model()
 

@@ -1,6 +1,6 @@
 """What the coordinator and its workers say to each other."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,8 @@ from hpsearch.metrics import Metric
 from hpsearch.policy.early_stopping import EarlyStopping
 from hpsearch.records import Evaluation, Segment, SegmentResult
 from hpsearch.tasks import Prepared, Split, Task
+from hpsearch.training.feature_cache import FeatureCache
+from hpsearch.training.feature_store import FeatureStore
 from hpsearch.training.learner import Learner
 from hpsearch.training.numerics import Numerics
 
@@ -32,6 +34,8 @@ class Workload:
         checkpoint_every: Seconds between checkpoints of a run under way.
         choices: The encoded rows by choice of model, where the study has such a choice.
         example: A completed config of the study, whose base model the workers load before the first order.
+        features: Where this machine's workers share the outputs of frozen layers, and within how many bytes; None to
+            compute them for each batch.
     """
 
     study: str
@@ -46,6 +50,7 @@ class Workload:
     checkpoint_every: float
     choices: Mapping[str, Prepared] = field(default_factory=dict)
     example: Mapping[str, Any] = field(default_factory=dict)
+    features: FeatureStore | None = None
 
     def prepared_for(self, config: Mapping[str, Any]) -> Prepared:
         """Return the rows as they are encoded for a completed config's model."""
@@ -61,6 +66,14 @@ class Workload:
         if not self.task.base_key(config):
             return self.task.learner(prepared, split)
         return self.task.learner(prepared, split, config)
+
+    def feature_cache(self, config: Mapping[str, Any]) -> FeatureCache | None:
+        """Return where the training rows' features of a completed config's model are found."""
+        if self.features is None:
+            return None
+        prepared = self.prepared_for(config)
+        identity = [prepared.model_digest, prepared.data_digest, self.task.base_key(config)]
+        return FeatureCache(self.features, identity)
 
 
 # From the coordinator to a worker.
@@ -109,6 +122,8 @@ class Train:
         goes_on: Whether the run may be trained further after this segment, and so has to leave a checkpoint.
         checkpoint: File name to bytes of the run's last checkpoint, or None to start anew. It may be older than
             the segment's start: what lies between is trained again, and measures the same.
+        inherited: Whether another run with the same first steps left that checkpoint.
+        leaves: Optimizer steps at which to leave a checkpoint for other runs with the same first steps.
     """
 
     study: str
@@ -117,6 +132,8 @@ class Train:
     watched: bool = False
     goes_on: bool = False
     checkpoint: Mapping[str, bytes] | None = field(default=None, repr=False)
+    inherited: bool = False
+    leaves: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -175,13 +192,14 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class Checkpointed:
-    """A run can go on from here: `files` is file name to bytes."""
+    """A run can go on from here: `files` is file name to bytes. `shared`: left for others with the same first steps."""
 
     study: str
     run: str
     point: int
     step: int
     files: Mapping[str, bytes] = field(repr=False)
+    shared: bool = False
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,10 @@ The connection's end ends the process, and so does its parent's, whatever it is 
 coordinator.
 """
 
+import contextlib
 import ctypes
 import functools
+import importlib
 import os
 import pickle
 import queue
@@ -14,7 +16,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Client, Connection
 from typing import Any
 
@@ -47,15 +49,18 @@ def end_with_parent(parent: int) -> None:
     threading.Thread(target=watch, name="hpsearch-parent", daemon=True).start()
 
 
-def serve(address: str, authkey: bytes, index: int, device: str, heartbeat_every: float) -> None:
+def serve(
+    address: str, authkey: bytes, index: int, device: str, heartbeat_every: float, imports: Sequence[str] = ()
+) -> None:
     """Connect to the coordinator and do what it says until it closes the connection.
 
     User code (tasks, metrics) arrives by cloudpickle, in memory only, over a connection that both ends have
-    authenticated with a key made for this pool. A worker that cannot go on ends its process: that is what its pool
-    notices.
+    authenticated with a key made for this pool. The modules named in `imports` are imported before the first order is
+    looked at: the coordinator has its own things to do until then. A worker that cannot go on ends its process: that is
+    what its pool notices.
     """
     try:
-        _serve(address, authkey, index, device, heartbeat_every)
+        _serve(address, authkey, index, device, heartbeat_every, imports)
     except OSError:
         os._exit(1)  # the coordinator is gone
     except Exception:  # the worker's edge: a package that cannot be imported
@@ -64,21 +69,22 @@ def serve(address: str, authkey: bytes, index: int, device: str, heartbeat_every
         os._exit(1)
 
 
-def _serve(address: str, authkey: bytes, index: int, device: str, heartbeat_every: float) -> None:
+def _serve(
+    address: str, authkey: bytes, index: int, device: str, heartbeat_every: float, imports: Sequence[str]
+) -> None:
     channel = Channel(Client(address, authkey=authkey))
     channel.send(index)
     # Heavy imports come after the greeting, so that a coordinator sees that its worker lives.
-    import transformers
-
     from hpsearch.runtime.messages import Close, Prepare, Probe, Ready, Stop, Train
     from hpsearch.runtime.worker import Worker
     from hpsearch.training.numerics import detect_environment
 
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
     worker = Worker(device)
     channel.send(Ready(os.getpid(), detect_environment(worker.device)))
     channel.beat(heartbeat_every, lambda: worker.progress)
+    for module in imports:
+        with contextlib.suppress(ImportError):  # whoever needs it says what is missing
+            importlib.import_module(module)
     while True:
         match channel.receive():
             case Prepare(study, workload):

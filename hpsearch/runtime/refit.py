@@ -70,7 +70,7 @@ def refit(workload: Workload, config: Mapping[str, Any], point: int) -> Refit:
             evaluations_per_epoch=workload.evaluations_per_epoch,
             numerics=workload.numerics,
             device=device,
-            base=BaseModel(learner, device),
+            base=BaseModel(learner, device, workload.feature_cache(config)),
         )
         last = None
         for measurement in fine_tune.advance(point):

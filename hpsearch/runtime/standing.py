@@ -247,11 +247,11 @@ class Watch:
 
     def _time_left(self, history: History, segment: Segment, now: float) -> float | None:
         evaluations = history.of(segment.run.key)
-        seconds = math.fsum(evaluation.seconds for evaluation in evaluations)
-        if not evaluations or seconds <= 0:
+        seconds = [evaluation.seconds for evaluation in evaluations if evaluation.seconds > 0]  # 0: taken over
+        if not seconds:
             return None
         since = now - self._measured[segment.run.key][1]
-        return max(0.0, seconds / len(evaluations) * (segment.stop - len(evaluations)) - since)
+        return max(0.0, math.fsum(seconds) / len(seconds) * (segment.stop - len(evaluations)) - since)
 
     def _place(self, slot: Slot) -> str:
         device = slot.devices[0]

@@ -15,6 +15,7 @@ import torch
 
 from hpsearch.errors import CheckpointError, TaskError
 from hpsearch.metrics import probabilities
+from hpsearch.policy.axis import warmup_epochs
 from hpsearch.records import LOSS, Evaluation, Outcome, SegmentResult, run_seed
 from hpsearch.runtime.counted_learner import CountedLearner
 from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Event, Probe, Stop, Train, Workload
@@ -78,7 +79,8 @@ class Worker:
         )
 
     def _loaded(self, workload: Workload, config: Mapping[str, Any]) -> BaseModel:
-        return BaseModel(CountedLearner(workload.learner_for(config), self._moved), self.device)
+        learner = CountedLearner(workload.learner_for(config), self._moved)
+        return BaseModel(learner, self.device, workload.feature_cache(config))
 
     def _base(self, warm: _Warm, config: Mapping[str, Any]) -> BaseModel:
         """Return the base model of a config, loaded where it is not held; the ones longest unused make room first.
@@ -142,6 +144,7 @@ class Worker:
         warm = self._warm[order.study]
         fine_tune = self._fine_tune(warm, order)
         known = list(order.previous[: fine_tune.point])
+        leaves = set(order.leaves)
         saved = time.monotonic()
         for measurement in fine_tune.advance(order.segment.stop):
             self.steps += 1
@@ -150,6 +153,10 @@ class Worker:
                 event = self._evaluated(warm, order, measurement)
                 known.append(event.evaluation)
                 yield event
+            if fine_tune.step in leaves:
+                leaves.remove(fine_tune.step)
+                yield self._checkpointed(order, fine_tune, shared=True)
+            if measurement is not None:
                 if order.watched and self._stops_early(warm, order, known):
                     break
                 if measurement.point >= order.segment.stop:
@@ -185,18 +192,17 @@ class Worker:
         )
         if order.checkpoint is not None:
             try:
-                fine_tune.restore(order.checkpoint)
+                fine_tune.restore(order.checkpoint, inherited=order.inherited)
             except CheckpointError as error:  # what it held is trained again, and measures the same
                 logger.warning("Run %s starts anew: %s", run.key, error)
         return fine_tune
 
     def _stops_early(self, warm: _Warm, order: Train, known: list[Evaluation]) -> bool:
-        rule, config = warm.workload.early_stopping, order.segment.run.config
+        rule, warmup = warm.workload.early_stopping, warmup_epochs(order.segment.run)
         if rule is None:
             return False
-        warmup_epochs = float(config.get("warmup_ratio") or 0.0) * float(config["epochs"])
         objective = warm.workload.metrics[0].name
-        return rule.stop_point(known, objective, warmup_epochs, warm.workload.evaluations_per_epoch) is not None
+        return rule.stop_point(known, objective, warmup, warm.workload.evaluations_per_epoch) is not None
 
     def _evaluated(self, warm: _Warm, order: Train, measurement: Measurement) -> Evaluated:
         workload, run = warm.workload, order.segment.run
@@ -225,9 +231,9 @@ class Worker:
     def _moved(self) -> None:
         self.progress += 1
 
-    def _checkpointed(self, order: Train, fine_tune: FineTune) -> Checkpointed:
+    def _checkpointed(self, order: Train, fine_tune: FineTune, shared: bool = False) -> Checkpointed:
         run = order.segment.run.key
-        return Checkpointed(order.study, run, fine_tune.point, fine_tune.step, fine_tune.checkpoint())
+        return Checkpointed(order.study, run, fine_tune.point, fine_tune.step, fine_tune.checkpoint(), shared)
 
     def _end(self, order: Train, outcome: Outcome, point: int, log: str = "") -> Ended:
         return Ended(order.study, SegmentResult(order.segment, outcome, point, log))

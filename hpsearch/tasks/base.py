@@ -93,9 +93,11 @@ class Task(ABC):
     Attributes:
         choice: Name of the hyperparameter that chooses one of several pretrained models, each of which has its rows
             prepared for itself (`choosing`); None where all configs share the one `Prepared` of `prepare`.
+        imports: Modules that loading the model takes long to import: workers do so while the rows are prepared.
     """
 
     choice: ClassVar[str | None] = None
+    imports: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def prepare(self, cache: Path) -> Prepared:
@@ -175,7 +177,8 @@ class Task(ABC):
         choice of a model is left out where the config makes none.
 
         Raises:
-            TaskError: One is unknown (the nearest known one is named), or has a value that cannot be trained with.
+            TaskError: One is unknown (the nearest known one is named), or has a value that cannot be trained with; or
+                the warmup is given both in steps and as a ratio.
         """
         known = self.hyperparameters()
         for name in config:
@@ -190,7 +193,7 @@ class Task(ABC):
                     f"{type(self).__name__} does not know the hyperparameter {name!r}.{nearest(name, known)} "
                     f"It knows {', '.join(known)}."
                 )
-        whole = {**self.unnamed(), **config}
+        whole = {**self.unnamed(), **config, **_one_warmup(config, self.unnamed())}
         return {name: each.check(whole[name]) for name, each in known.items() if name in whole}
 
     def describe(self) -> dict[str, Any]:
@@ -233,6 +236,25 @@ class Task(ABC):
     def _identity(self) -> str:
         arguments = self.describe()["arguments"]
         return digest({name: _without_files(value) for name, value in arguments.items()})
+
+
+def _one_warmup(config: Mapping[str, Any], unnamed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a config's warmup, in steps or as a ratio, makes of the other of the two: it is not used.
+
+    Raises:
+        TaskError: Both are given.
+    """
+    steps, ratio = config.get("warmup_steps"), config.get("warmup_ratio")
+    if steps is not None and ratio:
+        raise TaskError(
+            f"warmup_steps={steps!r} and warmup_ratio={ratio!r} both say how long the warmup is. Give one of them; to "
+            "search over both ways, say where the ratio is the one: warmup_steps=hp.Categorical([None, 20]), "
+            "warmup_ratio=hp.Float(0.0, 0.2).when(warmup_steps=None)."
+        )
+    if "warmup_ratio" in config and "warmup_steps" not in config:
+        return {"warmup_steps": None}
+    counted = (steps if "warmup_steps" in config else unnamed.get("warmup_steps")) is not None
+    return {"warmup_ratio": 0.0} if counted else {}
 
 
 def _described(value: Any) -> Any:

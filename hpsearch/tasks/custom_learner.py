@@ -68,6 +68,11 @@ class CustomLearner:
         """Length of each row, int64, shape (rows,); all ones where rows do not differ in length."""
         return self._lengths
 
+    @property
+    def inputs_are_fixed(self) -> bool:
+        """A user's collate may do anything; without one a batch only lays out what is on the disk."""
+        return self.custom.collate is None
+
     def load_model(self) -> nn.Module:
         """Return a new model in float32 on the CPU, as the factory makes it under the caller's random states.
 

@@ -33,6 +33,11 @@ class ClassificationLearner(ABC):
     def lengths(self) -> np.ndarray:
         """Tokens of each row, int64, shape (rows,); all ones where rows do not differ in length."""
 
+    @property
+    def inputs_are_fixed(self) -> bool:
+        """Rows are encoded once: a batch only lays them out."""
+        return True
+
     @abstractmethod
     def batch(self, rows: np.ndarray, padding_multiple: int) -> dict[str, Tensor]:
         """Return the model's inputs for these rows, on the CPU."""

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hpsearch.training.feature_cache import FeatureCache
 from hpsearch.training.learner import Learner
 from hpsearch.training.random_states import isolated, stream_seed
 
@@ -20,12 +21,14 @@ class BaseModel:
         model: The model; it belongs to whoever called `fresh` last.
         head: Names of the parameters that are not pretrained: those that `Learner.initialize_head` draws.
         generation: How often `fresh` was called; a fine-tune of an earlier generation has lost its model.
+        features: Where runs find the outputs of their frozen layers; None to compute them for each batch.
     """
 
-    def __init__(self, learner: Learner, device: torch.device | str) -> None:
+    def __init__(self, learner: Learner, device: torch.device | str, features: FeatureCache | None = None) -> None:
         self.learner = learner
         self.device = torch.device(device)
         self.generation = 0
+        self.features = features
         with isolated(0):
             self._template = learner.load_model().cpu()
         self._trainable = {name: parameter.requires_grad for name, parameter in self._template.named_parameters()}

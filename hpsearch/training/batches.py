@@ -19,6 +19,9 @@ EVALUATION_TOKENS = 16_384
 EVALUATION_ROWS = 128
 """Rows of an evaluation batch, at most (images count as one token each)."""
 
+MICRO_BATCHES_WITHOUT_GRAPH = 4
+"""Micro-batches that fit at once where nothing is kept for a backward pass; a cautious number."""
+
 ROWS_MULTIPLE = 16
 """Rows of every evaluation batch are a multiple of this. On a CPU, matrix products and 1 x 1 convolutions over fewer
 rows, or with one output over a number of rows that 4 does not divide, differ in their last bits (measured with torch
@@ -76,6 +79,11 @@ def evaluation_batches(lengths: np.ndarray, padding_multiple: int, largest: int 
         batches.append(order[start : start + rows])
         start += rows
     return batches
+
+
+def rows_without_graph(micro_batch: int | None) -> int | None:
+    """Return how many rows fit at once in evaluation, where this many fit in training; None for any number."""
+    return None if micro_batch is None else MICRO_BATCHES_WITHOUT_GRAPH * micro_batch
 
 
 def _rounded_up(number: int, multiple: int) -> int:

@@ -17,7 +17,8 @@ from hpsearch.training import checkpoints
 from hpsearch.training.base_model import BaseModel
 from hpsearch.training.batches import epoch_batches, steps_per_epoch
 from hpsearch.training.divergence import Diverged
-from hpsearch.training.freezing import freeze
+from hpsearch.training.freezing import freeze, frozen_layers
+from hpsearch.training.frozen_features import FrozenFeatures
 from hpsearch.training.gradients import accumulate_gradients
 from hpsearch.training.hyperparameters import TrainingSettings
 from hpsearch.training.learner import Learner
@@ -28,7 +29,8 @@ from hpsearch.training.optimizers import make_optimizer
 from hpsearch.training.prediction import predict
 from hpsearch.training.random_states import RandomStates, isolated, stream_seed
 from hpsearch.training.run_state import Position, RunState
-from hpsearch.training.schedules import learning_rate_factor, warmup_steps
+from hpsearch.training.schedules import learning_rate_factor
+from hpsearch.training.trunks import trunk_of
 
 __all__ = ["Diverged", "FineTune", "Measurement"]
 
@@ -47,6 +49,7 @@ class FineTune:
         model: The model as it stands.
         horizon: The last evaluation point, epochs * evaluations_per_epoch.
         steps_total: Optimizer steps of the whole run.
+        trunk_steps: How many of them are those of runs of other lengths, too (`hpsearch.training.trunks`).
     """
 
     def __init__(
@@ -90,8 +93,11 @@ class FineTune:
         self._steps_per_epoch = steps_per_epoch(len(self._train_rows), settings.batch_size)
         self.horizon = settings.epochs * evaluations_per_epoch
         self.steps_total = settings.epochs * self._steps_per_epoch
-        self._warmup = warmup_steps(settings.warmup_ratio, self.steps_total)
-        self._identity = self._digest(config)
+        self._warmup = settings.warmup(self.steps_total)
+        self._identity = self._digest({**config, **asdict(settings)})
+        trunk = trunk_of(config, self._steps_per_epoch)
+        self.trunk_steps = 0 if trunk is None else trunk.steps
+        self._trunk_identity = None if trunk is None else self._digest(trunk.config)
         self._ordered: tuple[int, list[np.ndarray]] | None = None
 
         reset_peak_memory(self._device)
@@ -100,6 +106,9 @@ class FineTune:
         with isolated(0, self._device):
             layers = learner.layers(self.model) if settings.freeze_layers else ()
         self._freezing = freeze(self.model, layers, settings.freeze_layers, base.head)
+        self._frozen_layers = frozen_layers(layers, settings.freeze_layers)
+        self._features: FrozenFeatures | None = None
+        self._are_features_known = False
         random = RandomStates(stream_seed(seed, "training"), self._device)
         self._state = RunState(base, self._freezing, make_optimizer(self.model, settings), random)
         self._freezing.train(self.model)
@@ -148,6 +157,8 @@ class FineTune:
         started = time.perf_counter()
         position, due = self._state.position, self.step_of(self.point + 1)
         measured: Measurement | None = None
+        with memory_errors():
+            self._find_features()
         with memory_errors(), self._state.random.installed():
             if position.step < due:
                 self._train()
@@ -159,6 +170,21 @@ class FineTune:
         measured = replace(measured, seconds=position.seconds)
         position.point, position.seconds = measured.point, 0.0
         return measured
+
+    def _find_features(self) -> None:
+        """Find out, before the first step, whether the outputs of the frozen layers can be read, and compute them."""
+        if self._are_features_known or self._base.features is None or self._learner is not self._base.learner:
+            return
+        self._freezing.train(self.model)
+        self._features = self._base.features.features(
+            self.model,
+            self._learner,
+            self._frozen_layers,
+            head=self._base.head,
+            numerics=self._numerics,
+            device=self._device,
+        )
+        self._are_features_known = True
 
     def _train(self) -> None:
         """Do one optimizer step; nothing in it waits for the device."""
@@ -176,6 +202,7 @@ class FineTune:
             label_smoothing=settings.label_smoothing_factor,
             numerics=self._numerics,
             device=self._device,
+            features=self._features,
         )
         if settings.max_grad_norm:
             nn.utils.clip_grad_norm_(state.trainable.values(), settings.max_grad_norm)
@@ -219,7 +246,9 @@ class FineTune:
         self._require_finite("norm of the weights", bool(norm.isfinite()))
         logits, validation_loss = None, math.nan
         if self._held_out_rows is not None:
-            logits = predict(self.model, self._learner, self._held_out_rows, self._numerics, self._device)
+            logits = predict(
+                self.model, self._learner, self._held_out_rows, self._numerics, self._device, self._features
+            )
             self._require_finite("output for held-out rows", bool(np.isfinite(logits).all()))
             validation_loss = _mean_loss(self._learner, self._held_out_rows, logits)
             self._require_finite("validation loss", math.isfinite(validation_loss))
@@ -239,26 +268,39 @@ class FineTune:
         """Return the run as it stands after an item, file name to bytes: safetensors and JSON.
 
         Only what differs from the base is in it: trained parameters, changed buffers of what is not frozen, AdamW's
-        state, the random states, the position, and the training loss since the last evaluation point.
+        state, the random states, the position, and the training loss since the last evaluation point. One that stands
+        in the trunk is the trunk's: a run of another length can go on from it.
         """
         self._require_model()
-        return checkpoints.dump(self._identity, self._state.tensors(), self._state.facts())
+        shared = self._trunk_identity if self.step <= self.trunk_steps else None
+        return checkpoints.dump(shared or self._identity, self._state.tensors(), self._state.facts())
 
-    def restore(self, files: Mapping[str, bytes]) -> None:
-        """Go on from a checkpoint of this run, made by any process; nothing changes if it cannot be used.
+    def restore(self, files: Mapping[str, bytes], *, inherited: bool = False) -> None:
+        """Go on from a checkpoint of this run or of its trunk, made by any process; nothing changes if it is unusable.
+
+        Args:
+            files: What `checkpoint` returned.
+            inherited: Whether another run made it: the time since its last evaluation point is then not this one's.
 
         Raises:
-            CheckpointError: It is damaged, or not of this run.
+            CheckpointError: It is damaged, or neither of this run nor of its trunk.
         """
         self._require_model()
-        tensors, facts = checkpoints.load(self._identity, files)
+        own = [identity for identity in (self._identity, self._trunk_identity) if identity is not None]
+        tensors, facts = checkpoints.load(own, files)
         self._state.check(tensors, facts)
         found = Position.of(facts)
+        if facts["identity"] != self._identity and found.step > self.trunk_steps:
+            raise checkpoints.unusable(
+                f"it stands at step {found.step} of a longer run, and {self.trunk_steps} steps are shared with that"
+            )
         latest = self.step_of(found.point + 1) if found.point < self.horizon else self.steps_total
         possible = found.point <= self.horizon and self.step_of(found.point) <= found.step <= latest
         if not possible or found.rows_seen != self._rows_seen(found.step):
             raise checkpoints.unusable(f"{found} is no place in this run of {self.steps_total} steps")
         self._state.load(tensors, facts)
+        if inherited:
+            self._state.position.seconds = 0.0
 
     def _require_finite(self, quantity: str, finite: bool) -> None:
         if not finite:
@@ -272,13 +314,12 @@ class FineTune:
             )
 
     def _digest(self, config: Mapping[str, Any]) -> str:
-        """Return what this run is, for its checkpoints: all arguments that decide its numbers."""
+        """Return what this run, or its trunk, is, for its checkpoints: all arguments that decide its numbers."""
         rows = [
             None if some is None else hashlib.sha256(some.tobytes()).hexdigest()
             for some in (self._train_rows, self._held_out_rows)
         ]
-        whole = {**config, **asdict(self._settings)}
-        return digest([whole, rows, self._seed, self._evaluations_per_epoch, self._numerics.to_dict()])
+        return digest([dict(config), rows, self._seed, self._evaluations_per_epoch, self._numerics.to_dict()])
 
 
 def _checked_rows(rows: np.ndarray, purpose: str) -> np.ndarray:

@@ -63,6 +63,13 @@ def freeze(
     return Freezing(tuple(frozen), frozenset(name for name, module in model.named_modules() if id(module) in inside))
 
 
+def frozen_layers(layers: Sequence[Sequence[nn.Module]], freeze_layers: int | str) -> Sequence[Sequence[nn.Module]]:
+    """Return those of a model's layers that `freeze` freezes; of 0 layers none, not even the embeddings."""
+    if freeze_layers == ALL_LAYERS:
+        return layers
+    return layers[: int(freeze_layers) + 1] if freeze_layers else ()
+
+
 def _freeze_first(layers: Sequence[Sequence[nn.Module]], count: int) -> list[nn.Module]:
     if count == 0:
         return []

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hpsearch.training.frozen_features import FrozenFeatures
 from hpsearch.training.learner import Learner
 from hpsearch.training.numerics import Numerics
 from hpsearch.training.transfer import batch_to_device, to_device
@@ -17,11 +18,13 @@ def accumulate_gradients(
     label_smoothing: float,
     numerics: Numerics,
     device: torch.device,
+    features: FrozenFeatures | None = None,
 ) -> tuple[Tensor, float]:
     """Add to the parameters' gradients that of the weighted mean loss over `rows`.
 
     Each micro-batch's weighted sum is divided by the sum of the weights of the whole batch, so that the gradients of
-    all micro-batches add up to that of the batch. Rows that all weigh nothing leave a gradient of zero.
+    all micro-batches add up to that of the batch. Rows that all weigh nothing leave a gradient of zero. `features` are
+    read in the place of running the model's frozen layers.
 
     Returns:
         The sum of the weighted losses, a scalar on the device that nobody has waited for, and the sum of the weights.
@@ -34,7 +37,7 @@ def accumulate_gradients(
         part = rows[first : first + largest]
         batch = batch_to_device(learner.batch(part, numerics.padding_multiple), device)
         with numerics.autocast():
-            logits = learner.logits(model, batch)
+            logits = learner.logits(model, batch) if features is None else features.logits(part, batch)
         losses = learner.losses(logits.float(), to_device(learner.targets(part), device), label_smoothing)
         if weights is not None:
             losses = losses * to_device(weights[first : first + largest], device)

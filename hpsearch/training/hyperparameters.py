@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from hpsearch.errors import TaskError
-from hpsearch.training.schedules import canonical_schedule
+from hpsearch.training.schedules import canonical_schedule, warmup_steps
 
 ALL_LAYERS = "all"
 """The value of `freeze_layers` that trains the head alone."""
@@ -66,12 +66,15 @@ class IntegerCheck:
 
     name: str
     low: int
+    optional: bool = False
 
     @property
     def allowed(self) -> str:
-        return f"a whole number from {self.low}"
+        return f"a whole number from {self.low}{' or None' if self.optional else ''}"
 
-    def __call__(self, value: Any) -> int:
+    def __call__(self, value: Any) -> int | None:
+        if value is None and self.optional:
+            return None
         whole = isinstance(value, Integral) or (isinstance(value, float) and value.is_integer())
         if not whole or isinstance(value, bool) or value < self.low:
             raise _not_allowed(self.name, value, self.allowed)
@@ -97,9 +100,11 @@ def check_freeze_layers(value: Any) -> int | str:
     if value == ALL_LAYERS:
         return ALL_LAYERS
     try:
-        return IntegerCheck("freeze_layers", 0)(value)
+        layers = IntegerCheck("freeze_layers", 0)(value)
     except TaskError:
         raise _not_allowed("freeze_layers", value, f"a whole number from 0, or {ALL_LAYERS!r}") from None
+    assert layers is not None  # the check is not an optional one
+    return layers
 
 
 def _not_allowed(name: str, value: Any, allowed: str) -> TaskError:
@@ -120,6 +125,11 @@ TRAINING_HYPERPARAMETERS: Mapping[str, Hyperparameter] = MappingProxyType(
         ),
         "warmup_ratio": Hyperparameter(
             0.1, RealCheck("warmup_ratio", low=0.0, high=1.0), "Share of the steps in which the learning rate rises."
+        ),
+        "warmup_steps": Hyperparameter(
+            None,
+            IntegerCheck("warmup_steps", 1, optional=True),
+            "Steps in which the learning rate rises, however long the run is; None leaves that to warmup_ratio.",
         ),
         "lr_scheduler_type": Hyperparameter(
             "linear", canonical_schedule, "Shape of the learning rate after the warmup, as transformers names it."
@@ -174,6 +184,7 @@ class TrainingSettings:
     epochs: int
     weight_decay: float
     warmup_ratio: float
+    warmup_steps: int | None
     lr_scheduler_type: str
     decay_ratio: float
     max_grad_norm: float | None
@@ -190,3 +201,7 @@ class TrainingSettings:
         return cls(
             **{name: known.check(config.get(name, known.default)) for name, known in TRAINING_HYPERPARAMETERS.items()}
         )
+
+    def warmup(self, steps_total: int) -> int:
+        """Return the number of steps of the warmup in a run of `steps_total`: `warmup_steps`, where that is given."""
+        return warmup_steps(self.warmup_ratio, steps_total) if self.warmup_steps is None else self.warmup_steps

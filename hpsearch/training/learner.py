@@ -18,6 +18,14 @@ class Learner(Protocol):
     def lengths(self) -> np.ndarray:
         """Tokens of each row, int64, shape (rows,); all ones where rows do not differ in length (images)."""
 
+    @property
+    def inputs_are_fixed(self) -> bool:
+        """Whether `batch` gives a row the same inputs whenever it comes up and whatever is beside it, padding aside.
+
+        Random augmentation does not. Outputs of frozen layers are kept only where it does; a learner without this
+        property is taken for one that does not.
+        """
+
     def load_model(self) -> nn.Module:
         """Return a new model in float32 on the CPU with the pretrained weights, and a head of the right size."""
 

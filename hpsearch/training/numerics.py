@@ -2,6 +2,7 @@
 
 import os
 import platform
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, fields
@@ -18,6 +19,8 @@ DeviceType = Literal["cpu", "cuda", "mps"]
 CUBLAS_WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 DETERMINISTIC_WORKSPACES = (":4096:8", ":16:8")
 """The values under which cuBLAS repeats itself (NVIDIA, cuBLAS documentation, "Results reproducibility")."""
+
+COMPILER_DETERMINISTIC = "TORCHINDUCTOR_DETERMINISTIC"
 
 BF16_CPU_FLAGS = ("avx512_bf16", "amx_bf16")
 """CPU flags with which bf16 is faster than fp32; without them it is slower."""
@@ -184,7 +187,7 @@ def _deterministic_workspace() -> bool:
 
 def _set_flags(numerics: Numerics) -> None:
     torch.set_num_threads(numerics.threads)
-    torch.use_deterministic_algorithms(numerics.deterministic)
+    _set_deterministic(numerics.deterministic)
     # Filling fresh memory with NaN finds bugs and changes no number of a correct program; it costs a pass over it.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a property of the module
     # "fp32" means fp32: neither TF32 nor bf16 passes may stand in for it.
@@ -193,6 +196,18 @@ def _set_flags(numerics: Numerics) -> None:
     torch.backends.cudnn.deterministic = numerics.deterministic
     # Its choice of algorithm depends on timings, and so on what runs beside.
     torch.backends.cudnn.benchmark = False
+
+
+def _set_deterministic(deterministic: bool) -> None:
+    """Do what `torch.use_deterministic_algorithms` does, without importing torch's compiler (over a second of a start).
+
+    That one reads the variable when somebody's model imports it later.
+    """
+    os.environ[COMPILER_DETERMINISTIC] = "1" if deterministic else "0"
+    if "torch._inductor.config" in sys.modules:
+        torch.use_deterministic_algorithms(deterministic)
+    else:
+        torch.set_deterministic_debug_mode("error" if deterministic else "default")
 
 
 @contextmanager

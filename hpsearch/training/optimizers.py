@@ -1,5 +1,6 @@
 """AdamW as fine-tuning uses it: decoupled decay, none of it on biases and norms, fused where there is a kernel."""
 
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,17 @@ from hpsearch.training.hyperparameters import TrainingSettings
 
 FUSED_DEVICES = frozenset({"cpu", "cuda"})
 """Device types on which torch's AdamW has a fused kernel that is relied on here."""
+
+
+class _AdamW(torch.optim.AdamW):
+    """AdamW without the guards against torch's compiler, which import it at the first call (over a second of a start).
+
+    They keep `torch.compile` out of these methods, and nothing here compiles a step.
+    """
+
+    step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))
+    add_param_group = inspect.unwrap(torch.optim.AdamW.add_param_group)
+    zero_grad = inspect.unwrap(torch.optim.AdamW.zero_grad)
 
 
 def _is_norm(module: nn.Module) -> bool:
@@ -43,7 +55,7 @@ def make_optimizer(model: nn.Module, settings: TrainingSettings) -> torch.optim.
         if parameters
     ]
     device_type = next(iter((decayed or exempt).values())).device.type
-    return torch.optim.AdamW(
+    return _AdamW(
         groups,
         lr=settings.learning_rate,
         betas=(settings.adam_beta1, settings.adam_beta2),

@@ -5,29 +5,33 @@ import torch
 from torch import nn
 
 from hpsearch.errors import DataError
-from hpsearch.training.batches import ROWS_MULTIPLE, evaluation_batches
+from hpsearch.training.batches import ROWS_MULTIPLE, evaluation_batches, rows_without_graph
+from hpsearch.training.frozen_features import FrozenFeatures
 from hpsearch.training.learner import Learner
 from hpsearch.training.numerics import Numerics
 from hpsearch.training.random_states import isolated
 from hpsearch.training.transfer import batch_to_device
 
-MICRO_BATCHES_WITHOUT_GRAPH = 4
-"""Micro-batches that fit at once where nothing is kept for a backward pass; a cautious number."""
-
 
 @torch.no_grad()
 def predict(
-    model: nn.Module, learner: Learner, rows: np.ndarray, numerics: Numerics, device: torch.device | str
+    model: nn.Module,
+    learner: Learner,
+    rows: np.ndarray,
+    numerics: Numerics,
+    device: torch.device | str,
+    features: FrozenFeatures | None = None,
 ) -> np.ndarray:
     """Return the logits of `rows` in the order given, float32, shape (rows, outputs); the model is left in eval mode.
 
     The batches depend on the rows' lengths and on the numerics only. On a CPU, a row's logits do not depend on the
-    other rows either, as long as tokens are padded to multiples of 16: so are rows, by repeating the last.
+    other rows either, as long as tokens are padded to multiples of 16: so are rows, by repeating the last. `features`
+    are read in the place of running the model's frozen layers.
     """
     if len(rows) == 0:
         raise DataError("There are no rows to predict; pass at least one.")
     device = torch.device(device)
-    largest = None if numerics.micro_batch is None else MICRO_BATCHES_WITHOUT_GRAPH * numerics.micro_batch
+    largest = rows_without_graph(numerics.micro_batch)
     batches = evaluation_batches(np.asarray(learner.lengths)[rows], numerics.padding_multiple, largest)
     model.eval()
     parts = []
@@ -35,8 +39,9 @@ def predict(
         for positions in batches:
             filled = np.pad(rows[positions], (0, -len(positions) % ROWS_MULTIPLE), mode="edge")
             batch = batch_to_device(learner.batch(filled, numerics.padding_multiple), device)
-            parts.append(learner.logits(model, batch)[: len(positions)].float())
+            logits = learner.logits(model, batch) if features is None else features.logits(filled, batch)
+            parts.append(logits[: len(positions)].float())
     computed = torch.cat(parts).cpu().numpy()
-    logits = np.empty_like(computed)
-    logits[np.concatenate(batches)] = computed
-    return logits
+    ordered = np.empty_like(computed)
+    ordered[np.concatenate(batches)] = computed
+    return ordered

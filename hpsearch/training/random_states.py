@@ -123,6 +123,17 @@ class RandomStates:
         self._python = (facts["python_version"], words, facts["python_normal"])
 
 
+def current_states(device: torch.device = CPU) -> tuple[Any, ...]:
+    """Return the process's random states, to be compared."""
+    on_device, numpy_state = _device_state(device), mtrand.get_state(legacy=False)["state"]
+    return (
+        torch.get_rng_state().numpy().tobytes(),
+        None if on_device is None else on_device.numpy().tobytes(),
+        (numpy_state["key"].tobytes(), numpy_state["pos"]),
+        random.getstate(),
+    )
+
+
 @contextmanager
 def isolated(seed: int, device: torch.device = CPU) -> Iterator[None]:
     """Run a block on random numbers from `seed`, and leave the caller's random states untouched."""

@@ -33,7 +33,20 @@ def warmup_steps(warmup_ratio: float, steps_total: int) -> int:
 
 def decay_steps(decay_ratio: float, steps_total: int, warmup: int) -> int:
     """Return the number of steps of warmup-stable-decay's cooldown, which begins after the warmup at the earliest."""
-    return min(math.ceil(decay_ratio * steps_total), steps_total - warmup)
+    return max(0, min(math.ceil(decay_ratio * steps_total), steps_total - warmup))
+
+
+def trunk_steps(schedule: str, *, steps_total: int, warmup: int, decay_ratio: float) -> int:
+    """Return how many steps from the beginning are the same however long the run is, given a warmup counted in steps.
+
+    All of them under a constant schedule, those before the cooldown under `warmup_stable_decay`. Linear and cosine
+    decay know their end from the first step after the warmup: 0, and their warmup is not shared either.
+    """
+    if schedule == "constant":
+        return steps_total
+    if schedule == "warmup_stable_decay":
+        return steps_total - decay_steps(decay_ratio, steps_total, warmup)
+    return 0
 
 
 def learning_rate_factor(schedule: str, step: int, *, steps_total: int, warmup: int, decay_ratio: float) -> float:
@@ -44,7 +57,8 @@ def learning_rate_factor(schedule: str, step: int, *, steps_total: int, warmup: 
         step: Steps done before this one, 0 <= step < steps_total. As in transformers, the first step of a warmup has
             factor 0, and the last step of a decay a factor above 0.
         steps_total: Steps of the whole run.
-        warmup: Steps of the warmup, in which the factor rises linearly from 0.
+        warmup: Steps of the warmup, in which the factor rises linearly from 0. They may be more than there are: such a
+            run ends before the factor is 1.
         decay_ratio: Share of all steps that `warmup_stable_decay` cools down in.
 
     Linear decay is that of Devlin et al. 2019. Cosine is one half cycle to 0 (Loshchilov and Hutter 2017, eq. 5 with

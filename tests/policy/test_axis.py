@@ -1,11 +1,12 @@
 import math
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 from samples import measured, stopped, trial
 
-from hpsearch.policy.axis import RUNGS_PER_RUN, reports, rung
-from hpsearch.records import History
+from hpsearch.policy.axis import RUNGS_PER_RUN, first_judged_step, reports, rung, warmup_epochs, warmup_points
+from hpsearch.records import History, Run
 
 
 def test_trials_of_different_length_meet_at_the_same_steps():
@@ -52,3 +53,15 @@ def test_a_later_run_counts_only_once_those_before_it_have_ended():
 def test_what_is_no_number_does_not_hide_what_is():
     history = measured(History.of_trials([trial(0)]), 0, 0, [math.nan, 0.3])
     assert reports(history, history.trials[0], "f1") == ((1, -math.inf), (2, 0.3))
+
+
+def test_a_warmup_in_steps_is_counted_from_the_runs_own_steps_an_epoch():
+    config = {"warmup_steps": 9, "warmup_ratio": 0.0, "epochs": 4}
+    run = Run("run", config, 0, 0, 8, steps_per_epoch=6)
+    assert warmup_epochs(run) == 1.5
+    assert warmup_points(run) == 3.0
+    made = replace(trial(0, horizon=8), runs=(run,))
+    assert first_judged_step(made) == 2
+    assert first_judged_step(replace(made, runs=(replace(run, config={**config, "warmup_steps": 100}),))) == 5
+    by_ratio = replace(run, config={"warmup_steps": None, "warmup_ratio": 0.5, "epochs": 4})
+    assert (warmup_epochs(by_ratio), warmup_points(by_ratio)) == (2.0, 4.0)

@@ -278,5 +278,5 @@ def test_each_name_is_a_pruner(name):
 
 @pytest.mark.parametrize("given", [5, ["median"], len])
 def test_what_is_no_pruner_is_said_to_be_none(given):
-    with pytest.raises(UsageError, match="is not one of 'asha'"):
+    with pytest.raises(UsageError, match="is not one of 'racing', 'asha'"):
         resolve_pruner(given, SPACE, "f1", FOLDS)

@@ -31,5 +31,5 @@ def test_it_passes_everything_on_and_counts_the_batches_that_go_through_the_mode
 
 def test_it_knows_every_method_of_a_learner() -> None:
     asked = {name for name, _ in inspect.getmembers(Learner) if not name.startswith("_")}
-    assert len(asked) == 10
+    assert len(asked) == 11
     assert all(name in vars(CountedLearner) for name in asked)

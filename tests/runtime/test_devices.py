@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -8,6 +10,7 @@ from hpsearch.errors import UsageError
 from hpsearch.records import Slot
 from hpsearch.runtime.devices import Inventory, inventory, slots, worker_device, worker_environment
 
+CPU = Slot(0, ("cpu",))
 NOTHING = Inventory(cuda=0, mps=False, cores=3)
 GPUS = Inventory(cuda=4, mps=False, cores=8)
 APPLE = Inventory(cuda=0, mps=True, cores=10)
@@ -133,3 +136,26 @@ def test_this_machine_has_a_core_and_memory():
     assert found.memory is not None
     assert 0 < found.memory < 2**50
     assert 1 <= found.cores <= (os.cpu_count() or 1)
+
+
+def test_freed_memory_stays_with_a_worker_unless_the_user_chose():
+    assert "glibc.malloc.trim_threshold" in worker_environment(CPU, {}, 1)["GLIBC_TUNABLES"]
+    chosen = {"GLIBC_TUNABLES": "glibc.malloc.arena_max=2"}
+    assert worker_environment(CPU, chosen, 1)["GLIBC_TUNABLES"] == chosen["GLIBC_TUNABLES"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the allocator is glibc's")
+def test_a_worker_asks_the_system_for_no_memory_that_it_had_before():
+    faults = (
+        "import resource, torch\n"
+        "def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "for _ in range(3): torch.zeros(40 * 2**20)\n"
+        "before = faults()\n"
+        "for _ in range(5): torch.zeros(40 * 2**20)\n"
+        "print(faults() - before)"
+    )
+    environment = worker_environment(CPU, os.environ, 1)
+    found = subprocess.run(
+        [sys.executable, "-c", faults], env=os.environ | environment, capture_output=True, text=True, check=True
+    )
+    assert int(found.stdout) < 1000  # of 160 MiB, each time: 40,960 pages of 4 KiB

@@ -180,3 +180,13 @@ def test_making_a_task_is_light():
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert found.stdout.strip() == "[]"
+
+
+def test_a_warmup_is_given_in_steps_or_as_a_ratio():
+    task = text_task()
+    counted = task.complete({"warmup_steps": 20})
+    assert (counted["warmup_steps"], counted["warmup_ratio"]) == (20, 0.0)
+    assert task.complete(counted) == counted
+    assert task.complete({"warmup_ratio": 0.2})["warmup_steps"] is None
+    with pytest.raises(TaskError, match=r"warmup_steps=20 and warmup_ratio=0.2 both say .* Give one of them"):
+        task.complete({"warmup_steps": 20, "warmup_ratio": 0.2})

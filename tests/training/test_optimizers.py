@@ -1,3 +1,8 @@
+import copy
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -93,3 +98,43 @@ def test_decay_shrinks_what_is_decayed_and_nothing_else() -> None:
 def test_embeddings_are_decayed(kind: type[TextLearner]) -> None:
     decayed, _ = decay_groups(kind().load_model())
     assert any("words" in name or "word_embeddings" in name for name in decayed)
+
+
+def test_a_step_does_what_torch_does_and_does_not_import_its_compiler() -> None:
+    made = make_optimizer(nn.Linear(3, 2), TrainingSettings.of({"weight_decay": 0.1}))
+    plain = nn.Linear(3, 2)
+    ours = copy.deepcopy(plain)
+    optimizers = [
+        type(made)(ours.parameters(), lr=0.1, weight_decay=0.1, fused=True),
+        torch.optim.AdamW(plain.parameters(), lr=0.1, weight_decay=0.1, fused=True),
+    ]
+    for _ in range(3):
+        for model, optimizer in zip((ours, plain), optimizers, strict=True):
+            model(torch.ones(4, 3)).square().sum().backward()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+    assert torch.equal(ours.weight, plain.weight)
+    assert ours.weight.requires_grad
+    assert ours.weight.grad is None
+
+
+def test_a_worker_starts_without_torchs_compiler() -> None:
+    code = (
+        "import sys, torch\n"
+        "from hpsearch.runtime.worker import Worker\n"
+        "from hpsearch.training import TrainingSettings\n"
+        "from hpsearch.training.numerics import detect_environment, honour, resolve_numerics\n"
+        "from hpsearch.training.optimizers import make_optimizer\n"
+        "device = Worker('cpu').device\n"
+        "honour(resolve_numerics(detect_environment(device)), device)\n"
+        "model = torch.nn.Linear(2, 2)\n"
+        "optimizer = make_optimizer(model, TrainingSettings.of({}))\n"
+        "model(torch.ones(1, 2)).sum().backward()\n"
+        "torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)\n"
+        "optimizer.step(), optimizer.zero_grad()\n"
+        "assert torch.are_deterministic_algorithms_enabled()\n"
+        "assert not {'torch._dynamo', 'torch._inductor', 'sympy'} & set(sys.modules)\n"
+        "import torch._inductor.config\n"
+        "assert torch._inductor.config.deterministic\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})

@@ -83,10 +83,19 @@ class LocalPool:
         slots: One worker each.
         threads: CPU threads a worker, set in its environment before torch starts.
         hang_after: Seconds without progress (a batch, a metric) after which a busy worker counts as hung.
+        imports: Modules that workers import as they start, because they will need them.
     """
 
-    def __init__(self, slots: Sequence[Slot], *, threads: int = 1, hang_after: float = HANG_SECONDS) -> None:
+    def __init__(
+        self,
+        slots: Sequence[Slot],
+        *,
+        threads: int = 1,
+        hang_after: float = HANG_SECONDS,
+        imports: Sequence[str] = (),
+    ) -> None:
         self._threads = threads
+        self._imports = tuple(imports)
         self._hang_after = hang_after
         self._authkey = secrets.token_bytes(32)
         self._closed = False
@@ -202,7 +211,7 @@ class LocalPool:
         address = self._listener.address
         with _interruptions_blocked():
             call = executor.submit(
-                serve, address, self._authkey, self._generation, worker_device(slot), HEARTBEAT_SECONDS
+                serve, address, self._authkey, self._generation, worker_device(slot), HEARTBEAT_SECONDS, self._imports
             )
         return _Process(slot, executor, call, self._generation, time.monotonic())
 
