@@ -3,7 +3,7 @@
 It says what the real one says, call for call; a test holds replays on both to the same numbers.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -37,7 +37,7 @@ class MemoryStore:
         runs: Sequence[RunRow],
         origin: Origin,
     ) -> Trial:
-        made = tuple(Run(key, training_config, fold, repeat, horizon) for key, fold, repeat, horizon in runs)
+        made = tuple(Run(key, training_config, *more) for key, *more in runs)
         trial = Trial(len(self.history.trials), config, params, TrialState.RUNNING, origin, made)
         self.history = self.history.with_trial(trial)
         return trial
@@ -45,6 +45,12 @@ class MemoryStore:
     def set_state(self, trial: int, state: TrialState) -> History:
         self.history = self.history.with_trial(replace(self.history.trials[trial], state=state))
         return self.history
+
+    def predictions(self, run: str, point: int) -> None:
+        """Nothing: none are kept."""
+
+    def trim(self, runs: Iterable[Run], lent: Callable[[Run], int] | None = None) -> None:
+        """Nothing likewise."""
 
     def record_evaluation(self, evaluation: Evaluation, predictions: np.ndarray | None = None) -> History:
         self.history = self.history.with_evaluation(evaluation)
@@ -54,7 +60,7 @@ class MemoryStore:
         self.history = self.history.with_result(result)
         return self.history
 
-    def apply(self, decision: Decision) -> History:
+    def apply(self, decision: Decision, lent: Callable[[Run], int] | None = None) -> History:
         carries = decision.reports or decision.attributes or decision.stop is not None
         if decision.action is not Action.CONTINUE or carries:
             self.history = self.history.with_decision(decision)

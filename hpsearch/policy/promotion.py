@@ -10,6 +10,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TypeAlias
 
 from hpsearch.policy.axis import RUNGS_PER_RUN, first_judged_step, reports_at_end, steps_reached
 from hpsearch.policy.pruner import Pruner
@@ -66,6 +67,12 @@ class Shown:
         return self.last_step > min((step for step in self.steps if step >= rung), default=self.last_step)
 
 
+Facts: TypeAlias = tuple[
+    tuple[int, TrialState | None, float | None, int | None, Mapping[int, tuple[float, float]]], ...
+]
+"""Of each trial its number, its state if it has ended, its value, its stop, and what it has shown at which step."""
+
+
 @dataclass(frozen=True)
 class Rung:
     """Who came to a rung, the best first, equal configurations together.
@@ -90,7 +97,8 @@ class PromotingPruner(Pruner):
         self._objective = objective
         self._name = name
         self._shown: dict[int, Shown] = {}
-        self._known: tuple[History, dict[bool, Standing]] | None = None
+        self._known: tuple[History, Facts] | None = None
+        self._standings: tuple[Facts, dict[bool, Standing]] | None = None
 
     @abstractmethod
     def rungs(self, trial: Trial) -> tuple[int, ...]:
@@ -136,10 +144,11 @@ class PromotingPruner(Pruner):
         return f"{self._name}: place {place[0]} of {place[1]} {where}, where {self.share_in_words()} goes on"
 
     def _standing(self, history: History, closing: bool) -> Standing:
-        """Return who may go on; worked out once for each History."""
-        if self._known is None or self._known[0] is not history:
-            self._known = (history, {})
-        known = self._known[1]
+        """Return who may go on; worked out once for the same facts."""
+        facts = self.facts(history)
+        if self._standings is None or self._standings[0] is not facts:
+            self._standings = (facts, {})
+        known = self._standings[1]
         if closing not in known:
             passes: set[tuple[int, int]] = set()
             places: dict[tuple[int, int], tuple[int, int]] = {}
@@ -147,6 +156,22 @@ class PromotingPruner(Pruner):
                 self._judge(history, group, closing, passes, places)
             known[closing] = Standing(frozenset(passes), places)
         return known[closing]
+
+    def facts(self, history: History) -> "Facts":
+        """Return what all else follows from, one and the same object as long as it is the same.
+
+        Most of what is recorded, evaluations between two steps and ends of segments, changes nothing of it.
+        """
+        if self._known is None or self._known[0] is not history:
+            now = tuple(
+                [
+                    (trial.number, trial.state if trial.state.is_finished else None, trial.value, trial.stop,
+                     self.shown(history, trial).steps)
+                    for trial in history.trials.values()
+                ]
+            )  # fmt: skip
+            self._known = (history, self._known[1] if self._known is not None and self._known[1] == now else now)
+        return self._known[1]
 
     def _judge(
         self,
@@ -202,6 +227,8 @@ class PromotingPruner(Pruner):
     def shown(self, history: History, trial: Trial) -> Shown:
         """Return what a trial has shown; that of one that has not moved since the last time is kept."""
         known = self._shown.get(trial.number)
+        if known is not None and self._known is not None and self._known[0] is history:
+            return known  # all were looked at for the facts
         evaluations = tuple([history.of(run.key) for run in trial.runs])
         if (
             known is None
@@ -210,9 +237,13 @@ class PromotingPruner(Pruner):
             or not all(map(operator.is_, known.evaluations, evaluations))
             or len(known.evaluations) != len(evaluations)
         ):
-            steps = {step: (value, -at.loss) for step, value, at in steps_reached(history, trial, self._objective)}
+            steps: Mapping[int, tuple[float, float]] = {
+                step: (value, -at.loss) for step, value, at in steps_reached(history, trial, self._objective)
+            }
             if trial.state.is_finished:  # an equal trial may take its runs further
                 steps = {step: steps[step] for step, _ in reports_at_end(history, trial, self._objective)}
+            if known is not None and known.steps == steps:
+                steps = known.steps  # the same object is compared at once
             known = self._shown[trial.number] = Shown(evaluations, trial.stop, trial.state, steps)
         return known
 

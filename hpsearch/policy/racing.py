@@ -13,7 +13,7 @@ from statistics import fmean, stdev
 
 from hpsearch.errors import UsageError
 from hpsearch.policy.axis import RUNGS_PER_RUN, first_judged_step
-from hpsearch.policy.promotion import Group, PromotingPruner, Rung, steps_of
+from hpsearch.policy.promotion import Facts, Group, PromotingPruner, Rung, steps_of
 from hpsearch.policy.values import running_best
 from hpsearch.records import History, Origin, Run, Trial, TrialState
 
@@ -134,7 +134,8 @@ class RacingPruner(PromotingPruner):
         super().__init__(objective, "racing")
         self._rule = rule
         self._rows = rows
-        self._best_of: tuple[History, _Best | None] | None = None
+        self._best_of: tuple[Facts, _Best | None] | None = None
+        self._first_judged: dict[str, int] = {}
         self._folds_of: dict[int, tuple[tuple[int, ...], tuple[float, ...]]] = {}
 
     def rungs(self, trial: Trial) -> tuple[int, ...]:
@@ -145,6 +146,12 @@ class RacingPruner(PromotingPruner):
 
     def first_judged(self, trial: Trial) -> int:
         """Return the first step at which a trial may have to wait: after warmup, 20 steps and a tenth of a fold."""
+        key = trial.runs[0].key  # which holds the whole config
+        if key not in self._first_judged:
+            self._first_judged[key] = self._worked_out_first_judged(trial)
+        return self._first_judged[key]
+
+    def _worked_out_first_judged(self, trial: Trial) -> int:
         earliest, run = first_judged_step(trial), trial.runs[0]
         if self._rows is None:
             return earliest
@@ -216,8 +223,9 @@ class RacingPruner(PromotingPruner):
         return stdev(values) <= best.error / math.sqrt(max(1, rung.step // RUNGS_PER_RUN))
 
     def _best(self, history: History) -> _Best | None:
-        """Return the best complete trial, and the sampling error of the folds' scores; worked out once a History."""
-        if self._best_of is None or self._best_of[0] is not history:
+        """Return the best complete trial, and the folds' sampling error; worked out once for the same facts."""
+        facts = self.facts(history)
+        if self._best_of is None or self._best_of[0] is not facts:
             complete = history.finished(TrialState.COMPLETE)
             found = None
             if complete:
@@ -226,7 +234,7 @@ class RacingPruner(PromotingPruner):
                 error = sampling_error([each for each in scores if len(each) >= 2])
                 only_default = all(trial.origin is Origin.DEFAULT for trial in complete)
                 found = _Best(best, self._folds(history, best), error, only_default)
-            self._best_of = (history, found)
+            self._best_of = (facts, found)
         return self._best_of[1]
 
     def _folds(self, history: History, trial: Trial) -> tuple[float, ...]:
