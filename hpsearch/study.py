@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from hpsearch.result import Result
     from hpsearch.runtime.asking import RunKeys
     from hpsearch.runtime.devices import Devices
-    from hpsearch.runtime.pools import Pool
     from hpsearch.runtime.refit import Refit, Scores
     from hpsearch.study_run import StudyRun
     from hpsearch.tasks import Prepared, Task
@@ -214,9 +213,10 @@ class Study:
             NumericsError: This machine does not compute what the study began with.
             StudyFailedError: The first trials all failed with the same exception.
         """
+        from hpsearch.policy.samplers import resolve_sampler, what_is_not_kept
         from hpsearch.result import Result
         from hpsearch.runtime.progress import check_progress
-        from hpsearch.study_run import open_pool
+        from hpsearch.study_run import StudyRun, open_pool
 
         self._is_to_stop = False
         check_progress(progress)
@@ -224,16 +224,6 @@ class Study:
         if trials is not None:
             check_whole("trials", trials, 1)
         check_rules_and_devices(self, devices)
-        # Opened first: the workers start while the rows are prepared.
-        with open_pool(devices, (*self.task.imports, "sklearn.metrics")) as pool:
-            self._run_on(pool, trials, seconds, progress)
-        return Result(self)
-
-    def _run_on(self, pool: "Pool", trials: int | None, seconds: float | None, progress: bool | str) -> None:
-        """Search on a pool until the study has its trials or the time is up. See `run`."""
-        from hpsearch.policy.samplers import resolve_sampler, what_is_not_kept
-        from hpsearch.study_run import StudyRun
-
         check_models(self)
         sampler = resolve_sampler(self.sampler, self.space, self.objective.name, self.seed)
         if trials is None and seconds is None and not sampler.is_finite:
@@ -254,12 +244,15 @@ class Study:
             try:
                 if self._is_to_stop:
                     self._run.stop()
-                self._run.on(pool)
+                # Only now: whoever made a mistake is told of it before any worker starts.
+                with open_pool(devices, (*self.task.imports, "sklearn.metrics")) as pool:
+                    self._run.on(pool)
             finally:
                 self.was_interrupted = self._run.interruption.is_set()
                 self._run = None
         finally:
             store.release()
+        return Result(self)
 
     def stop(self) -> None:
         """Pause the study that is being run, from a callback or another thread."""
