@@ -14,11 +14,12 @@ trained the whole grid on every fold.
 
 import argparse
 import dataclasses
+import multiprocessing
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmarks.grid_table import GridTable
 from benchmarks.measurements import machine, write_measurements
@@ -29,6 +30,9 @@ from benchmarks.policy_plot import BASELINE, OURS, plot, rows
 from benchmarks.policy_replay import WORKERS, Ours, Policy, Replayed, replay
 
 REPORTED = "emotion"
+Given = TypeVar("Given")
+Found = TypeVar("Found")
+
 TRIALS = 50
 """Trials of the studies whose end is looked at."""
 
@@ -57,10 +61,19 @@ def replays(jobs: Iterable[Job], processes: int) -> dict[tuple[str, int | None],
     """Make all replays and return them by (policy, trials), in the order of the seeds."""
     found: dict[tuple[str, int | None], list[Replayed]] = {}
     listed = list(jobs)
-    with ProcessPoolExecutor(processes) as pool:
-        for job, made in zip(listed, pool.map(Job.done, listed), strict=True):
-            found.setdefault((job.name, job.trials), []).append(made)
+    for job, made in zip(listed, mapped(Job.done, listed, processes), strict=True):
+        found.setdefault((job.name, job.trials), []).append(made)
     return found
+
+
+def mapped(function: Callable[[Given], Found], items: Sequence[Given], processes: int) -> Iterator[Found]:
+    """Yield what a function makes of each item, in order; with one process in this one."""
+    if processes == 1:
+        yield from map(function, items)
+        return
+    # Spawned, not forked: torch has threads by now, whose locks a forked process would find taken for ever.
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+        yield from pool.map(function, items)
 
 
 def jobs(table: str, chosen: Mapping[str, Policy], seeds: int, trials: int, *, on_disk: bool = False) -> list[Job]:

@@ -13,12 +13,11 @@ import math
 import statistics
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from benchmarks import measurements
-from benchmarks.policy import read
+from benchmarks.policy import mapped, read
 from benchmarks.policy_list import CANDIDATES, TUNED
 from benchmarks.policy_measures import computes, target
 from benchmarks.policy_replay import Policy, Until, replay
@@ -51,10 +50,9 @@ def tried(peer: str, settings: Sequence[Policy], tables: Sequence[str], seeds: i
     """Return what settings of a peer need on the tables."""
     tries = [Try(peer, each, table, seeds) for each in settings for table in tables]
     found: Shares = {}
-    with ProcessPoolExecutor(processes) as pool:
-        for one, shares in zip(tries, pool.map(Try.shares, tries), strict=True):
-            rounded = [round(share, 5) for share in shares]
-            found.setdefault(one.peer, {}).setdefault(repr(one.policy), {})[one.table] = rounded
+    for one, shares in zip(tries, mapped(Try.shares, tries, processes), strict=True):
+        rounded = [round(share, 5) for share in shares]
+        found.setdefault(one.peer, {}).setdefault(repr(one.policy), {})[one.table] = rounded
     return found
 
 

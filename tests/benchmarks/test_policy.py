@@ -305,7 +305,8 @@ def test_the_benchmark_and_the_tuning_run(
     monkeypatch.setattr(measurements, "FOLDER", tmp_path)
     write(table, tmp_path)
     policy.read.cache_clear()
-    policy.main(["--table", "made-up", "--policies", "tpe", "asha", "optuna-halving", "--seeds", "3", "--trials", "9"])
+    policy.main(["--table", "made-up", "--policies", "tpe", "asha", "optuna-halving", "--seeds", "3", "--trials", "9",
+                 "--processes", "1"])  # fmt: skip
     found = json.loads((tmp_path / "policy-made-up.json").read_text())
     assert set(found["policies"]) == {"tpe", "asha", "optuna-halving"}
     for name, row in found["policies"].items():
