@@ -48,7 +48,6 @@ WITHOUT: Mapping[str, Mapping[str, Any]] = {
     "margin": {"margin": None},
     "partial": {"partial": False},
     "spread": {"spread": False},
-    "forgiving": {"forgiving": False},
 }
 """Part of racing to the settings of `hp.Racing` that leave it out; "racing-random" and "asha" leave out the rest."""
 
@@ -59,6 +58,7 @@ def ours() -> dict[str, Policy]:
     if hasattr(hp, "Racing"):
         found["racing"] = Ours("bayesian", hp.Racing())
         found["racing-random"] = Ours("random", hp.Racing())
+        found["racing-forgiving"] = Ours("bayesian", hp.Racing(forgiving=True))
         found["racing-synchronous"] = Ours("bayesian", hp.Racing(synchronous=True))
         for part, settings in WITHOUT.items():
             found[f"racing-without-{part}"] = Ours("bayesian", hp.Racing(**settings))

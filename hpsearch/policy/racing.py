@@ -36,13 +36,14 @@ class Racing:
 
     Rungs double: a quarter of the first fold's epochs, half of them, the first fold, two folds, four folds, ..., all.
     At each rung a trial waits, with its checkpoint, until it is among the best 1/eta of those that came there; the best
-    of a rung never waits for others to come. Three comparisons narrow or widen that:
+    of a rung never waits for others to come. Two comparisons narrow and widen that, a third can be asked for:
 
     - Nobody goes on who is behind the best complete trial, at the same rung and on the same folds, by more than
       `margin` standard errors of that difference.
     - A rung whose spread is within its sampling error tells nothing apart: everybody goes on.
-    - A trial ends for good once its mean over whole folds is below the worst fold of the best complete trial (the
-      forgiving rule of Bergman, Purucker and Hutter 2024, "Don't waste your time: early stopping cross-validation").
+    - With `forgiving`, a trial ends for good once its mean over whole folds is below the worst fold of the best
+      complete trial (Bergman, Purucker and Hutter 2024, "Don't waste your time: early stopping cross-validation"). That
+      does not compare fold by fold: where folds differ in difficulty, a hard first fold ends trials that are better.
 
     The standard error follows from what trial and fold together leave unexplained of the folds' scores (the residual of
     a two-way layout); until three trials have two folds, nobody is held back for being behind. Nothing is decided
@@ -70,7 +71,7 @@ class Racing:
     margin: float | None = 2.0
     partial: bool = True
     spread: bool = True
-    forgiving: bool = True
+    forgiving: bool = False
     synchronous: bool = False
 
     def __post_init__(self) -> None:

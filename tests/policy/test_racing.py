@@ -14,7 +14,7 @@ from hpsearch.policy.racing import Racing, RacingPruner, doubling_rungs, samplin
 from hpsearch.records import Action, History, Origin, TrialState
 from hpsearch.space import Float, Space
 
-NO_COMPARISON = {"margin": None, "spread": False, "forgiving": False}
+NO_COMPARISON = {"margin": None, "spread": False}
 
 
 def judge(rows: int | None = None, **rule) -> RacingPruner:
@@ -98,14 +98,14 @@ def test_a_rung_that_tells_nothing_apart_lets_everybody_go_on():
 
 def test_a_trial_ends_below_the_worst_fold_of_the_best():
     history = raced([0.2] * HORIZON, [0.79] * HORIZON)  # trial 13: 0.78, 0.82, 0.8 or so
-    policy = Policy("f1", 2, None, judge())
+    policy = Policy("f1", 2, None, judge(forgiving=True))
     for number in (1, 2):
         history = stopped(history, number, HORIZON)
     decision = policy.decide(history, 1)
     assert decision.action is Action.PRUNE
     assert decision.reason == "racing: mean 0.2 over 1 of 3 folds, below the worst fold (0.78) of trial 13"
     assert policy.decide(history, 2).action is not Action.PRUNE
-    assert Policy("f1", 2, None, judge(forgiving=False)).decide(history, 1).action is not Action.PRUNE
+    assert Policy("f1", 2, None, judge()).decide(history, 1).action is not Action.PRUNE
 
 
 def test_equal_scores_are_ranked_by_loss():
@@ -171,7 +171,9 @@ def test_values_out_of_range_are_refused():
             Racing(**values)
 
 
-@pytest.mark.parametrize("rule", [{}, NO_COMPARISON, {"synchronous": True}, {"reduction_factor": 3, "partial": False}])
+@pytest.mark.parametrize(
+    "rule", [{}, NO_COMPARISON, {"forgiving": True}, {"synchronous": True}, {"reduction_factor": 3, "partial": False}]
+)
 @pytest.mark.parametrize("workers", [1, 4])
 def test_a_study_spends_a_part_and_ends_with_good_trials_on_all_folds(rule, workers):
     history = Simulated(judge(**rule), 40, workers, seed=0).run()
