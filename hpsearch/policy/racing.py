@@ -49,9 +49,8 @@ class Racing:
     a two-way layout); until three trials have two folds, nobody is held back for being behind. Nothing is decided
     before the learning rate's warmup, 20 optimizer steps and a tenth of a fold are over. Equal scores, as those of
     models that predict one class for every row, are ranked by validation loss. The literature default is trained to its
-    end in any case. When no more trials are coming, everybody goes on who is not behind by the margin: no decision that
-    is open is closed for want of a better rank. Where nothing is known of the error, the best of each rung does, so
-    that a study ends with a searched trial on all folds.
+    end in any case. When no more trials are coming, the best of each rung goes on, so that a study ends with a searched
+    trial on all folds.
 
     Attributes:
         reduction_factor: eta: one of so many goes on to the next rung.
@@ -180,13 +179,13 @@ class RacingPruner(PromotingPruner):
             return [trial for equals in (rung.ranked[:count] if rung.all_came else ()) for trial in equals]
         best = self._best(history)
         compares = best is not None and best.error is not None and self._rule.margin is not None
-        if best is not None and (self._tells_nothing_apart(rung, best) or (compares and rung.all_came)):
+        if best is not None and self._tells_nothing_apart(rung, best):
             count = len(rung.ranked)
         going = self.going_by_rank(history, rung, count)
         if best is None or not compares:
             return going
         last_hope = going[:1] if rung.all_came and best.only_default else []
-        margin = self._margin(history, rung, best)
+        margin = self._margin(rung, best)
         return [
             trial
             for trial in going
@@ -213,31 +212,16 @@ class RacingPruner(PromotingPruner):
         theirs, ours = self.shown(history, best).at(step), self.shown(history, trial).at(step)
         return theirs is not None and ours is not None and ours[0] < theirs[0] - margin
 
-    def _margin(self, history: History, rung: Rung, best: _Best) -> float:
+    def _margin(self, rung: Rung, best: _Best) -> float:
         """Return by how much a trial may be behind the best at a rung.
 
-        The mean over all folds is to be foretold from those trained; from a part of one, no better than from one. When
-        nobody else can come, nor is asked again, how much the complete trials changed places from the rung to their end
-        counts as well, if that is more.
+        The mean over all folds is to be foretold from those trained; from a part of one, no better than from one.
         """
         assert best.error is not None
         assert self._rule.margin is not None
         folds = rung.step // RUNGS_PER_RUN
         unknown = 1 / max(1, folds) - (1 / len(best.folds) if folds else 0.0)
-        error = best.error * math.sqrt(max(0.0, unknown))
-        if rung.all_came:
-            error = max(error, self._error_of_gains(history, rung.step))
-        return self._rule.margin * math.sqrt(2) * error
-
-    def _error_of_gains(self, history: History, step: int) -> float:
-        """Return the standard deviation of what complete trials gained from a rung to their end; 0 from too few."""
-        gains = []
-        for trial in history.finished(TrialState.COMPLETE):
-            shown = self.shown(history, trial)
-            then, end = shown.at(step), shown.at(steps_of(trial))
-            if then is not None and end is not None and math.isfinite(end[0] - then[0]):
-                gains.append(end[0] - then[0])
-        return stdev(gains) if len(gains) >= LEAST_FOR_ERROR else 0.0
+        return self._rule.margin * best.error * math.sqrt(2 * max(0.0, unknown))
 
     def _tells_nothing_apart(self, rung: Rung, best: _Best) -> bool:
         values = [value for value, _ in rung.values if math.isfinite(value)]

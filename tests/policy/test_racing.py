@@ -142,25 +142,6 @@ def test_when_only_the_default_is_whole_the_best_of_each_rung_goes_on_at_the_end
     assert limits(history, judge(spread=False), closing=True) == {0: None, 1: 2, 2: 1}
 
 
-def test_at_the_end_everybody_goes_on_who_is_not_behind():
-    history = raced([0.40], [0.39], [0.38], [0.37], [0.10], [0.05])
-    rule = judge(spread=False, margin=2.0)
-    assert [number for number, limit in limits(history, rule).items() if limit == 2] == [1, 2, 3, 4]
-    assert [number for number, limit in limits(history, rule, closing=True).items() if limit == 2] == [1, 2, 3, 4]
-    crowded = raced([0.40], [0.39], [0.38], [0.37], [0.365], [0.36], [0.355], [0.05])
-    assert [number for number, limit in limits(crowded, rule).items() if limit == 2] == [1, 2, 3, 4, 5]
-    going = [number for number, limit in limits(crowded, rule, closing=True).items() if limit == 2]
-    assert going == [1, 2, 3, 4, 5, 6, 7]
-
-
-def test_at_the_end_changes_of_place_between_a_rung_and_the_end_are_allowed_for():
-    history = raced([0.20])  # 0.21 behind trial 13, at a quarter
-    assert limits(history, judge(spread=False), closing=True)[1] == 1
-    late = complete(history.with_trial(trial(20)), 20, [0.79, 0.81, 0.79], early=0.1)  # it showed next to nothing there
-    assert limits(late, judge(spread=False))[1] == 1
-    assert limits(late, judge(spread=False), closing=True)[1] == 2
-
-
 def test_values_out_of_range_are_refused():
     wrong = [
         *({"reduction_factor": 1}, {"reduction_factor": True}, {"margin": -1.0}, {"margin": float("nan")}),
