@@ -93,9 +93,10 @@ class Rung:
 class PromotingPruner(Pruner):
     """Says how far each trial may go; a pure function of History."""
 
-    def __init__(self, objective: str, name: str) -> None:
+    def __init__(self, objective: str, name: str, reduction_factor: int) -> None:
         self._objective = objective
         self._name = name
+        self._reduction_factor = reduction_factor
         self._shown: dict[int, Shown] = {}
         self._known: tuple[History, Facts] | None = None
         self._standings: tuple[Facts, dict[bool, Standing]] | None = None
@@ -111,10 +112,6 @@ class PromotingPruner(Pruner):
     @abstractmethod
     def promoted(self, history: History, rung: Rung) -> list[Trial]:
         """Return who goes on past a rung."""
-
-    @abstractmethod
-    def share_in_words(self) -> str:
-        """Return how many go on, in words."""
 
     def first_judged(self, trial: Trial) -> int:
         """Return the first step at which a trial may have to wait."""
@@ -141,7 +138,7 @@ class PromotingPruner(Pruner):
         where = f"after step {limit} of {steps_of(trial)}"
         if place is None:
             return f"{self._name}: not promoted {where}"
-        return f"{self._name}: place {place[0]} of {place[1]} {where}, where {self.share_in_words()} goes on"
+        return f"{self._name}: place {place[0]} of {place[1]} {where}, where 1 of {self._reduction_factor} goes on"
 
     def _standing(self, history: History, closing: bool) -> Standing:
         """Return who may go on; worked out once for the same facts."""

@@ -132,7 +132,7 @@ class RacingPruner(PromotingPruner):
     """
 
     def __init__(self, rule: Racing, objective: str, rows: int | None = None) -> None:
-        super().__init__(objective, "racing")
+        super().__init__(objective, "racing", rule.reduction_factor)
         self._rule = rule
         self._rows = rows
         self._best_of: tuple[Facts, _Best | None] | None = None
@@ -141,9 +141,6 @@ class RacingPruner(PromotingPruner):
 
     def rungs(self, trial: Trial) -> tuple[int, ...]:
         return doubling_rungs(steps_of(trial), partial=self._rule.partial)
-
-    def share_in_words(self) -> str:
-        return f"1 of {self._rule.reduction_factor}"
 
     def first_judged(self, trial: Trial) -> int:
         """Return the first step at which a trial may have to wait: after warmup, 20 steps and a tenth of a fold."""

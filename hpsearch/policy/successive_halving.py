@@ -85,16 +85,13 @@ class PromotingHalving(PromotingPruner):
     """Successive halving as a pure function of History: it prunes nobody under way, and says how far each may go."""
 
     def __init__(self, rule: SuccessiveHalving, objective: str, name: str) -> None:
-        super().__init__(objective, name)
+        super().__init__(objective, name, rule.reduction_factor)
         self._rule = rule
 
     def rungs(self, trial: Trial) -> tuple[int, ...]:
         """Return the rungs that a trial may have to wait at."""
         rungs = ladder(steps_of(trial), self._rule.reduction_factor)
         return rungs[self._bracket(trial, len(rungs))[0] : -1]
-
-    def share_in_words(self) -> str:
-        return f"1 of {self._rule.reduction_factor}"
 
     def groups(self, trials: Iterable[Trial]) -> Iterable[Group]:
         groups: dict[tuple[int, int, int], Group] = {}
