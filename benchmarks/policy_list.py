@@ -62,6 +62,7 @@ def ours() -> dict[str, Policy]:
         found["racing-synchronous"] = Ours("bayesian", hp.Racing(synchronous=True))
         for part, settings in WITHOUT.items():
             found[f"racing-without-{part}"] = Ours("bayesian", hp.Racing(**settings))
+        found["racing-without-imputation"] = Ours("bayesian", hp.Racing(), imputes=False)
     return found
 
 

@@ -14,9 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import optuna
+
 from benchmarks.grid_table import GridTable, Untried
 from benchmarks.memory_store import MemoryStore
 from benchmarks.table_pool import TablePool
+from hpsearch.policy.optuna_sampler import OptunaSampler
 from hpsearch.policy.policy import Policy as Rules
 from hpsearch.policy.pruning import resolve_pruner
 from hpsearch.policy.samplers import Sampler, resolve_sampler
@@ -140,16 +143,18 @@ class Ours:
         sampler: As `hp.Study` takes it.
         pruner: As `hp.Study` takes it.
         in_memory: Keep nothing in a database: the same numbers in less time (see `benchmarks.memory_store`).
+        imputes: Tell a Parzen estimator of waiting trials at imputed values, as "bayesian" does; else as pruned ones.
     """
 
     sampler: Any = "bayesian"
     pruner: Any = "none"
     in_memory: bool = False
+    imputes: bool = True
 
     def replay(self, table: GridTable, seed: int, workers: int, trials: int | None, until: Until) -> Replayed:
         pool = TablePool(table, workers)
         objective = table.objective
-        sampler = OnGrid(resolve_sampler(self.sampler, table.space, objective, seed), table, seed)
+        sampler = OnGrid(self._sampler(table, seed), table, seed)
         pruner = resolve_pruner(self.pruner, table.space, objective, table.folds, table.rows)
         rules = Rules(objective, table.evaluations_per_epoch, None, pruner)
         keys = RunKeys(0, table.name, "recorded", {}, table.folds, 1, table.evaluations_per_epoch)
@@ -164,6 +169,11 @@ class Ours:
             watch.stop = coordinator.stop
             history = coordinator.run()
         return Replayed(table.name, seed, tuple(watch.complete), len(history.trials), pool.compute, pool.now)
+
+    def _sampler(self, table: GridTable, seed: int) -> Sampler:
+        if self.imputes:
+            return resolve_sampler(self.sampler, table.space, table.objective, seed)
+        return OptunaSampler(table.space, table.objective, seed, lambda ask: optuna.samplers.TPESampler(seed=ask))
 
 
 class OnGrid:

@@ -1,13 +1,15 @@
-"""What a Gaussian process or an evolution strategy is told of trials that were not trained to their end.
+"""What a sampler that learns from values is told of trials that were not trained to their end.
 
-Both learn from values alone. Left out, the pruned trials, half of a study or more and all of its bad half, would leave
-the model without the regions that the pruner has found to be bad, and it would go on proposing them. Told at their
-partial value, a trial pruned early would look worse than one pruned late for having been pruned early. So a pruned or
-waiting trial is told at the value that it would have if it gained from its last step on what complete trials gained
-from that step on: the median, which one late bloomer does not move. It never passes the best complete trial, for an
-extrapolation must not become the incumbent that improvements are counted from. A trial that diverged or ran out of
-memory has the worst value that there is (the floor padding of Wakabayashi et al. 2022, npj Computational Materials 8):
-bad enough to keep away, and no outlier that would flatten everything else.
+A Gaussian process and an evolution strategy learn from values alone, and a Parzen estimator, left to itself, puts every
+pruned trial behind every complete one, so that the better half of what waits looks bad. Left out, the pruned trials,
+half of a study or more and all of its bad half, would leave the model without the regions that the pruner has found to
+be bad, and it would go on proposing them. Told at their partial value, a trial pruned early would look worse than one
+pruned late for having been pruned early. So a pruned or waiting trial is told at the value that it would have if it
+gained from its last step on what complete trials gained from that step on: the median, which one late bloomer does not
+move. It never passes the best complete trial, for an extrapolation must not become the incumbent that improvements are
+counted from. A trial that diverged or ran out of memory has the worst value that there is (the floor padding of
+Wakabayashi et al. 2022, npj Computational Materials 8): bad enough to keep away, and no outlier that would flatten
+everything else.
 """
 
 import copy

@@ -34,8 +34,8 @@ class OptunaSampler:
         seed: The study's seed.
         make: Makes the sampler from a seed. One that hands back one and the same object, as for a user's own class,
             makes proposals that depend on what the object remembers.
-        imputes: Whether the sampler reads only complete trials, so that waiting and pruned ones have to be shown to
-            it as complete; see `hpsearch.policy.imputation`.
+        imputes: Whether waiting and pruned trials are shown to the sampler as complete, at imputed values; see
+            `hpsearch.policy.imputation`.
     """
 
     is_finite = False
@@ -51,11 +51,12 @@ class OptunaSampler:
 
     def propose(self, history: History) -> Mapping[str, Any] | None:
         number = 1 + max(history.trials, default=-1)
-        with warnings.catch_warnings(), _one_thread() if self._imputes else nullcontext():
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             sampler = self._make(ask_seed(self._seed, number))
             study = self._projection.study(history, sampler, imputes=self._imputes)
-            return suggest(study.ask(), self._space)
+            with _one_thread() if _computes_with_torch(sampler) else nullcontext():
+                return suggest(study.ask(), self._space)
 
 
 class QuasiRandomSampler:
@@ -155,8 +156,17 @@ def is_replayable(sampler: BaseSampler) -> bool:
     return all(type(each).__module__.startswith("optuna.samplers") for each in within(sampler))
 
 
-def reads_complete_trials_only(sampler: BaseSampler) -> bool:
-    """Return whether a sampler is a Gaussian process, or asks one."""
+def learns_from_values(sampler: BaseSampler) -> bool:
+    """Return whether a sampler, or one that it asks, is better told of unfinished trials at imputed values.
+
+    A Gaussian process reads complete trials alone. A Parzen estimator puts every pruned trial behind every complete
+    one and those pruned late before those pruned early, whatever their values: where most trials wait at a low rung,
+    its good tenth is then whatever happened to complete.
+    """
+    return any(isinstance(each, optuna.samplers.GPSampler | optuna.samplers.TPESampler) for each in within(sampler))
+
+
+def _computes_with_torch(sampler: BaseSampler) -> bool:
     return any(isinstance(each, optuna.samplers.GPSampler) for each in within(sampler))
 
 

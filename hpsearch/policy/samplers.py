@@ -15,7 +15,7 @@ from hpsearch.policy.optuna_sampler import (
     OptunaSampler,
     QuasiRandomSampler,
     is_replayable,
-    reads_complete_trials_only,
+    learns_from_values,
     reseeding,
     within,
 )
@@ -35,7 +35,7 @@ class Sampler(Protocol):
 
 
 def _bayesian(space: Space, objective: str, seed: int) -> Sampler:
-    return OptunaSampler(space, objective, seed, lambda ask: optuna.samplers.TPESampler(seed=ask))
+    return OptunaSampler(space, objective, seed, lambda ask: optuna.samplers.TPESampler(seed=ask), imputes=True)
 
 
 def _random(space: Space, objective: str, seed: int) -> Sampler:
@@ -101,7 +101,7 @@ def what_is_not_kept(sampler: str | Grid | BaseSampler) -> str | None:
 def _resolved(sampler: str | Grid | BaseSampler, space: Space, objective: str, seed: int) -> Sampler:
     if isinstance(sampler, BaseSampler):
         make = reseeding(sampler, seed) if is_replayable(sampler) else lambda _: sampler
-        return OptunaSampler(space, objective, seed, make, imputes=reads_complete_trials_only(sampler))
+        return OptunaSampler(space, objective, seed, make, imputes=learns_from_values(sampler))
     if isinstance(sampler, Grid):
         return GridSampler(space, sampler.points, seed)
     if not isinstance(sampler, str) or sampler not in _NAMED:

@@ -5,6 +5,7 @@ from sampled_histories import asked, grown, told
 
 import hpsearch as hp
 from hpsearch.policy.imputation import imputed, imputed_values
+from hpsearch.policy.optuna_sampler import OptunaSampler
 from hpsearch.policy.projection import EPOCH, Projection
 from hpsearch.policy.samplers import resolve_sampler
 from hpsearch.records import History
@@ -92,3 +93,34 @@ def test_a_gaussian_process_keeps_away_from_where_trials_diverge():
         )
     proposals = [resolve_sampler("gp", space, "f1", seed).propose(history)["learning_rate"] for seed in range(2)]
     assert max(proposals) < 1.5e-3
+
+
+class Looking(optuna.samplers.TPESampler):
+    """Keeps what it is shown."""
+
+    def infer_relative_search_space(self, study, trial):
+        self.shown = [(each.state.name, each.value) for each in study.get_trials(deepcopy=False) if each != trial]
+        return super().infer_relative_search_space(study, trial)
+
+
+def test_a_parzen_estimator_is_told_of_waiting_trials_at_their_imputed_values():
+    """Optuna's own rule puts every pruned trial behind every complete one, however good it looks."""
+    history = grown(resolve_sampler("random", SPACE, "f1", 0), SPACE, 30)
+    own = Looking()
+    resolve_sampler(own, SPACE, "f1", 0).propose(history)
+    expected = [
+        (trial.state.name, trial.value if trial.state is OptunaState.COMPLETE else None)
+        for trial in Projection(SPACE, "f1").study(history, imputes=True).trials
+    ]
+    assert [(state, value if state == "COMPLETE" else None) for state, value in own.shown] == expected
+    assert sum(state == "COMPLETE" for state, _ in own.shown) == 24
+
+
+def test_bayesian_is_the_parzen_estimator_that_is_told_of_them():
+    def with_imputation(imputes):
+        return OptunaSampler(SPACE, "f1", 0, lambda ask: optuna.samplers.TPESampler(seed=ask), imputes=imputes)
+
+    history = grown(resolve_sampler("random", SPACE, "f1", 0), SPACE, 40, states=(*["waiting"] * 7, "complete"))
+    proposed = resolve_sampler("bayesian", SPACE, "f1", 0).propose(history)
+    assert proposed == with_imputation(True).propose(history)
+    assert proposed != with_imputation(False).propose(history)
