@@ -25,7 +25,7 @@ from benchmarks.grid_table import GridTable
 from benchmarks.measurements import machine, write_measurements
 from benchmarks.plots import write_plot
 from benchmarks.policy_list import policies
-from benchmarks.policy_measures import BUDGETS, TOP, against, at_end, bands, figures, until
+from benchmarks.policy_measures import BUDGETS, TOP, against, at_end, bands, figures, limit, until
 from benchmarks.policy_plot import BASELINE, OURS, plot, rows
 from benchmarks.policy_replay import WORKERS, Ours, Policy, Replayed, replay
 
@@ -108,6 +108,7 @@ def results(table: GridTable, made: Mapping[tuple[str, int | None], Sequence[Rep
                     row[key] = against(*pair, table)
         else:
             row[f"after {trials} trials"] = at_end(each, table)
+    whole = made.get((BASELINE, None))
     return {
         "table": table.name,
         "objective": table.objective,
@@ -115,6 +116,7 @@ def results(table: GridTable, made: Mapping[tuple[str, int | None], Sequence[Rep
         "exhaustive": table.exhaustive,
         "configurations": len(table.values),
         "within 1% of the best": sum(value >= 0.99 * table.best for value in table.values),
+        **({"tpe with a clairvoyant pruner": limit(whole, table)} if whole else {}),
         "policies": found,
     }
 
@@ -128,6 +130,9 @@ def show(found: Mapping[str, Any], trials: int) -> None:
     heads = "".join(f"{f'regret {share:.0%}':>12}" for share in BUDGETS) + "".join(
         f"{f'top {TOP} {share:.0%}':>12}" for share in BUDGETS[1:]
     )
+    if least := found.get("tpe with a clairvoyant pruner"):
+        ratio = _interval(least["geometric mean of the ratios"], 2)
+        print(f"a clairvoyant pruner of TPE's proposals: {_interval(least['compute'], 0)}, tpe / it {ratio}")
     print(
         f"{'':<28}{'compute to 1% [95%]':>24}{'never':>6}{'tpe / it':>22}{heads}"
         f"{f'{trials} trials: compute, regret, top':>34}"

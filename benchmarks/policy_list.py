@@ -58,6 +58,7 @@ def ours() -> dict[str, Policy]:
     if hasattr(hp, "Racing"):
         found["racing"] = Ours("bayesian", hp.Racing())
         found["racing-random"] = Ours("random", hp.Racing())
+        found["racing-gp"] = Ours("gp", hp.Racing())
         found["racing-forgiving"] = Ours("bayesian", hp.Racing(forgiving=True))
         found["racing-synchronous"] = Ours("bayesian", hp.Racing(synchronous=True))
         for part, settings in WITHOUT.items():

@@ -9,6 +9,7 @@ import numpy as np
 
 from benchmarks.grid_table import GridTable
 from benchmarks.policy_replay import Replayed, Until
+from hpsearch.policy.axis import RUNGS_PER_RUN
 
 TOLERANCE = 0.01
 """A configuration counts as found when its value over all folds is so near the table's best, relative to that."""
@@ -35,6 +36,36 @@ def computes(replays: Sequence[Replayed], table: GridTable) -> list[float]:
     """Return of each replay the compute until the quality was reached; the whole grid's where it never was."""
     found = [replay.compute_to(target(table)) for replay in replays]
     return [table.exhaustive if each is None else min(each, table.exhaustive) for each in found]
+
+
+def clairvoyant(replay: Replayed, table: GridTable) -> float | None:
+    """Return what a replay with every fold would have taken with a pruner that knows the table.
+
+    It trains the literature default and the configuration that reaches the quality on every fold, and of every other
+    that was tried before a quarter of the first fold, the least that anything can be judged by. No pruner of these
+    proposals and this first rung takes less. None where the quality was not reached.
+    """
+    taken = 0.0
+    for each in replay.complete:
+        points = [len(fold) for fold in table.points[each.configuration]]
+        reached = each.value >= target(table)
+        whole = reached or each.configuration == table.default
+        taken += (sum(points) if whole else math.ceil(points[0] / RUNGS_PER_RUN)) / table.evaluations_per_epoch
+        if reached:
+            return taken
+    return None
+
+
+def limit(replays: Sequence[Replayed], table: GridTable) -> dict[str, Any]:
+    """Return how far below the compute of these replays, with every fold, any pruner of theirs could come."""
+    least = {replay.seed: clairvoyant(replay, table) for replay in replays}
+    reached = [replay for replay in replays if least[replay.seed] is not None]
+    bound = [found for replay in reached if (found := least[replay.seed]) is not None]
+    return {
+        "seeds": len(reached),
+        "compute": interval(median, bound),
+        "geometric mean of the ratios": interval(mean_ratio, computes(reached, table), bound),
+    }
 
 
 def regrets(replays: Sequence[Replayed], table: GridTable, compute: float = math.inf) -> list[float]:

@@ -324,3 +324,22 @@ def test_the_benchmark_and_the_tuning_run(
     assert {row["setting"] for row in ranked} == {repr(each) for each in policy_list.CANDIDATES[peer]}
     assert [row["score"] for row in ranked] == sorted(row["score"] for row in ranked)
     assert repr(policy_list.peers()[peer]) == tuned["chosen"][peer] == ranked[0]["setting"]
+
+
+def test_a_clairvoyant_pruner_trains_only_the_default_and_what_is_found_to_the_end(table: GridTable) -> None:
+    best = table.values.index(table.best)
+    assert table.default is not None
+    others = [
+        index for index in range(len(table.params)) if index != table.default and table.values[index] < 0.9 * table.best
+    ]
+    order = [table.default, *others, best]
+    steps = tuple(Complete(float(place), index, table.values[index]) for place, index in enumerate(order, 1))
+    found = Replayed("made-up", 0, steps, len(order), 99.0, 1.0)
+    epochs = [int(table.params[index]["epochs"]) for index in order]
+    first = [{1: 0.5, 2: 0.5}[each] for each in epochs[1:-1]]  # two points an epoch: a quarter of it is one of them
+    assert policy_measures.clairvoyant(found, table) == 3 * (epochs[0] + epochs[-1]) + sum(first)
+    assert policy_measures.clairvoyant(replace(found, complete=steps[:-1]), table) is None
+    bound = policy_measures.limit([found, replace(found, seed=1, complete=steps[:-1])], table)
+    assert bound["seeds"] == 1
+    ratio = len(order) / (3 * (epochs[0] + epochs[-1]) + sum(first))
+    assert bound["geometric mean of the ratios"]["value"] == pytest.approx(ratio, rel=1e-4)
