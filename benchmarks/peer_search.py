@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.jobs import FOLDS, Job
 from benchmarks.peer import STUDY, storage
-from benchmarks.search_space import EPOCHS, Complete, suggested, write_trials
+from benchmarks.search_space import DEFAULT, EPOCHS, Complete, suggested, write_trials
 from benchmarks.trainer import FoldTrainer, tuned
 
 
@@ -87,9 +87,11 @@ def search_part(job: Job, index: int) -> None:
     search.tokenized()
     study = optuna.create_study(
         storage=storage(job), study_name=STUDY, direction="maximize", load_if_exists=True,
-        sampler=optuna.samplers.TPESampler(seed=1000 * job.settings["seed"] + index),
-        pruner=optuna.pruners.HyperbandPruner(min_resource=1, max_resource=FOLDS * EPOCHS[1], reduction_factor=3),
+        sampler=optuna.samplers.TPESampler(seed=1000 * job.settings["seed"] + index, constant_liar=True),
+        pruner=optuna.pruners.HyperbandPruner(min_resource=2, max_resource=FOLDS * EPOCHS[1], reduction_factor=2),
     )  # fmt: skip
+    if index == 0:
+        study.enqueue_trial(dict(DEFAULT))
     study.optimize(search.objective, timeout=max(1.0, job.settings["deadline"] - time.time()))
     write_trials(job, search.complete, {"trials": search.asked, "complete": len(search.complete)}, index)
 

@@ -13,7 +13,7 @@ from benchmarks.policy_syne_tune import SyneTune, is_installed
 from benchmarks.policy_walk import Axis
 
 TUNED = "policy_tuning.json"
-"""What `python -m benchmarks policy_tuning` has chosen for the peers."""
+"""What `python -m benchmarks.policy_tuning` has chosen for the peers."""
 
 ETAS = (2, 3, 4)
 AXES: tuple[tuple[Axis, tuple[int, ...]], ...] = (("points", (1, 2, 4, 8)), ("quarters", (1, 2, 4)))
@@ -69,5 +69,5 @@ def ours() -> dict[str, Policy]:
 
 def policies() -> dict[str, Policy]:
     """Return all of them by name."""
-    whole: dict[str, Policy] = {"random": Ours("random", "none"), "tpe": Ours("bayesian", "none")}
+    whole: dict[str, Policy] = {"random": Ours("random", "none"), "tpe": Ours("bayesian", "none", imputes=False)}
     return whole | peers() | ours()

@@ -27,9 +27,15 @@ LABELS = {
 
 
 def peers_of(found: Mapping[str, Any]) -> list[str]:
-    """Return the peers' policies in the results, the best first: who needs least compute in the median."""
+    """Return the peers' policies in the results, the best first: who needs least compute, by what is reported of it."""
     named = [name for name in found["policies"] if name.startswith(("optuna", "syne-tune"))]
-    return sorted(named, key=lambda name: found["policies"][name]["compute"]["median"]["value"])
+    return sorted(named, key=lambda name: _over_racing(found["policies"][name]))
+
+
+def _over_racing(row: Mapping[str, Any]) -> float:
+    ratio = row.get("compute over that of racing")
+    value = row["compute"]["median"] if ratio is None else ratio["geometric mean of the ratios"]
+    return float(value["value"])
 
 
 def plot(found: Mapping[str, Any]) -> str:
@@ -78,7 +84,7 @@ def _ratio(name: str, row: Mapping[str, Any], goal: float, table: str) -> Row:
         f"compute to within 1% of the best ({table}), {name} over racing",
         f"{ratio['value']:.1f} ({ratio['from']:.1f} to {ratio['to']:.1f})",
         f"{goal:g}",
-        ratio["value"] >= goal,
+        ratio["from"] >= goal,
     )
 
 

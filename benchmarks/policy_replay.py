@@ -173,6 +173,8 @@ class Ours:
     def _sampler(self, table: GridTable, seed: int) -> Sampler:
         if self.imputes:
             return resolve_sampler(self.sampler, table.space, table.objective, seed)
+        if self.sampler != "bayesian":
+            raise ValueError(f"imputes=False is of 'bayesian', not of {self.sampler!r}")
         return OptunaSampler(table.space, table.objective, seed, lambda ask: optuna.samplers.TPESampler(seed=ask))
 
 

@@ -114,8 +114,11 @@ def rows_of(boards: Sequence[Mapping[str, Any]]) -> Iterator[Row]:
                 continue
             times, goal = entry["times hpsearch"], goal_of(found["schedule"], found["list"], party)
             ours = found["parties"]["hpsearch"]["median"]
+            other = entry.get("measured with the schedule")
+            counted = f"{len(found['parties']['hpsearch']['runs'])} and {len(entry['runs'])} runs"
+            counted += f", the peer's under {other}" if other else ""
             yield Row(
-                f"{titles[found['list']]}, {found['schedule']}: against {parties.NAMES[party]}",
+                f"{titles[found['list']]}, {found['schedule']}: against {parties.NAMES[party]} ({counted})",
                 f"{times['median']:.1f}x ({times['low']:.1f} to {times['high']:.1f}): {ours:.0f} s and "
                 f"{entry['median']:.0f} s",
                 "" if goal is None else f"{goal:g}x",

@@ -15,6 +15,9 @@ LEARNING_RATE, WEIGHT_DECAY = (1e-5, 3e-3), (1e-3, 0.3)
 """Both searched on a logarithmic scale."""
 
 BATCH_SIZES, EPOCHS, FREEZE_LAYERS = (8, 16, 32), (1, 4), (0, 6)
+DEFAULT = {"learning_rate": 2e-5, "batch_size": 32, "epochs": 3, "weight_decay": 0.01, "freeze_layers": 0}
+"""The literature default, which hpsearch begins with; the peer is given it, too."""
+
 FIXED = {"warmup_ratio": 0.1, "lr_scheduler_type": "linear"}
 
 

@@ -188,7 +188,7 @@ def each_choice(study: "Study", config: Mapping[str, Any]) -> list[dict[str, Any
 
 @contextlib.contextmanager
 def open_pool(devices: Devices, imports: Sequence[str] = ()) -> Iterator[Pool]:
-    """Yield a pool on these devices, whose workers start, and import these modules, while the caller goes on."""
+    """Yield a pool on these devices, whose workers import these modules as they start."""
     found = slots(devices, inventory())
     pool: Pool = InlinePool(found[0]) if devices == INLINE else LocalPool(found, imports=imports)
     try:

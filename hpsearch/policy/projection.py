@@ -2,8 +2,8 @@
 
 Trials that are waiting or were pruned, and those under way again after a rung or a fold, appear as PRUNED at their
 last step with their partial mean; those on their first segment as RUNNING; so neither a waiting nor a promoted trial
-repels TPE or is frozen by it, and a resumed study asks what it would have asked. Diverged and out-of-memory trials
-are PRUNED without a report. A sampler that learns from values (a Parzen estimator, a Gaussian process) is shown all of
+is frozen by its first value, and a resumed study asks what it would have asked. Diverged and out-of-memory trials are
+PRUNED without a report. A sampler that learns from values (a Parzen estimator, a Gaussian process) is shown all of
 these as COMPLETE, at the value that `hpsearch.policy.imputation` gives them.
 """
 

@@ -211,14 +211,17 @@ class PromotingPruner(Pruner):
             climbing = [*free, *going]
 
     def going_by_rank(self, history: History, rung: Rung, count: int) -> list[Trial]:
-        """Return the `count` best of a rung that still can go on, and who is further already."""
+        """Return the `count` best of a rung that still can go on, and who is further already.
+
+        One that went on and then failed or diverged takes no place: otherwise nobody would be left at the end.
+        """
         going: list[Trial] = []
         for equals in rung.ranked:
             is_beyond = any(self.shown(history, trial).is_beyond(rung.step) for trial in equals)
             is_able = is_beyond or any(not trial.state.is_finished for trial in equals)
             if is_beyond or (is_able and count > 0):
                 going += equals
-            count -= is_able
+            count -= is_able and not all(map(_ended_badly, equals))
         return going
 
     def shown(self, history: History, trial: Trial) -> Shown:
@@ -248,6 +251,11 @@ class PromotingPruner(Pruner):
 def steps_of(trial: Trial) -> int:
     """Return the steps of a trial's axis, quarters of its runs."""
     return RUNGS_PER_RUN * len(trial.runs)
+
+
+def _ended_badly(trial: Trial) -> bool:
+    """Return whether a trial has failed, diverged or run out of memory."""
+    return trial.state is TrialState.FAIL or (trial.state is TrialState.PRUNED and trial.value is None)
 
 
 def _ranked(step: int, came: list[tuple[tuple[float, float], Trial]], all_came: bool) -> Rung:

@@ -181,7 +181,8 @@ class RacingPruner(PromotingPruner):
         going = self.going_by_rank(history, rung, count)
         if best is None or not compares:
             return going
-        last_hope = going[:1] if rung.all_came and best.only_default else []
+        able = [trial for trial in going if not trial.state.is_finished]
+        last_hope = able[:1] if rung.all_came and best.only_default else []
         margin = self._margin(rung, best)
         return [
             trial

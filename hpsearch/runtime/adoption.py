@@ -11,19 +11,22 @@ from hpsearch.runtime.prefixes import Prefixes
 
 @dataclass(frozen=True)
 class Adopted:
-    """An evaluation taken over from another trial's run, and the outputs of its held-out rows where they are kept."""
+    """An evaluation taken over from another trial's run, and the outputs of its held-out rows."""
 
     trial: int
     evaluation: Evaluation
-    predictions: np.ndarray | None
+    predictions: np.ndarray
 
 
 def adoption(store: Store, prefixes: Prefixes, run: Run, point: int) -> Adopted | None:
-    """Return what other runs have measured at a point as this run's own, None where none has; it took no time."""
-    found = None
+    """Return what other runs have measured at a point as this run's own; it took no time.
+
+    None where none has measured it, or none has kept its outputs there: they are trained again, for without them the
+    run would lack its predictions.
+    """
     for number, other in prefixes.sources(store.history, run, point):
-        evaluation = replace(store.history.of(other.key)[point - 1], run=run.key, seconds=0.0)
-        found = Adopted(number, evaluation, store.predictions(other.key, point))
-        if found.predictions is not None:
-            break
-    return found
+        predictions = store.predictions(other.key, point)
+        if predictions is not None:
+            evaluation = replace(store.history.of(other.key)[point - 1], run=run.key, seconds=0.0)
+            return Adopted(number, evaluation, predictions)
+    return None

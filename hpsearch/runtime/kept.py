@@ -80,12 +80,15 @@ class Kept:
     def drop_until_fits(self, more: int, besides: str = "", *, lent_only: bool = False) -> None:
         """Drop checkpoints until `more` bytes fit, of the trials that are least likely to need them first.
 
-        Those left for runs with the same first steps go first. Then those that wait for a promotion, by their rank: who
-        has come least far, then whose value is lowest. Then the others, the youngest first. A run without its
-        checkpoint starts anew if it is ever gone on with, and measures the same.
+        Those that nobody wants any more are no loss, and go before all. Of the others, those left for runs with the
+        same first steps go first. Then those that wait for a promotion, by their rank: who has come least far, then
+        whose value is lowest. Then the others, the youngest first. A run without its checkpoint starts anew if it is
+        ever gone on with, and measures the same.
         """
         if not self._checkpoints.over_budget(more):
             return
+        for key in self._checkpoints.runs() - self.needed() - {besides}:
+            self._checkpoints.remove(key)
         trials = sorted(self._store.history.unfinished(), key=self._worth)
         own = [run.key for trial in trials for run in trial.runs]
         lent = [key for key in self._wanted() if key not in own]

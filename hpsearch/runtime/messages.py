@@ -68,8 +68,9 @@ class Workload:
         return self.task.learner(prepared, split, config)
 
     def feature_cache(self, config: Mapping[str, Any]) -> FeatureCache | None:
-        """Return where the training rows' features of a completed config's model are found."""
-        if self.features is None:
+        """Return where the training rows' features of a completed config's model are found, None where they are not
+        to be: a budget of nothing reads nothing that other studies have left, either."""
+        if self.features is None or not self.features.budget:
             return None
         prepared = self.prepared_for(config)
         identity = [prepared.model_digest, prepared.data_digest, self.task.base_key(config)]

@@ -208,7 +208,9 @@ class FeatureStore:
         except FileNotFoundError:
             if not folder.exists():
                 return None
-        except (OSError, ValueError, KeyError, TypeError):
+        except OSError:
+            return None  # too many open files, say: nothing is wrong with the entry
+        except (ValueError, KeyError, TypeError):
             pass  # written by another version, or damaged
         self.remove(digest)
         return None
@@ -239,6 +241,7 @@ class FeatureStore:
             except OSError:
                 if not target.is_dir():
                     raise  # otherwise another process was first
+            self._evict_until(self.budget)  # two processes may have made room for one entry each, at once
         finally:
             shutil.rmtree(partial, ignore_errors=True)
         return self.find(digest, layout.counts, layout.blocks)

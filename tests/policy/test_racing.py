@@ -142,6 +142,16 @@ def test_when_only_the_default_is_whole_the_best_of_each_rung_goes_on_at_the_end
     assert limits(history, judge(spread=False), closing=True) == {0: None, 1: 2, 2: 1}
 
 
+@pytest.mark.parametrize("state", [TrialState.FAIL, TrialState.PRUNED])
+def test_who_fails_or_diverges_beyond_a_rung_takes_nobody_else_s_place_there(state):
+    history = raced([0.9, 0.9], [0.05])
+    for number in range(10, 14):
+        history = history.with_trial(replace(history.trials[number], origin=Origin.DEFAULT))
+    history = history.with_trial(replace(history.trials[1], state=state, value=None))
+    assert limits(history, judge(), closing=True) == {0: None, 2: 2}
+    assert limits(history, judge(margin=None, spread=False), closing=True) == {0: None, 2: 2}
+
+
 def test_values_out_of_range_are_refused():
     wrong = [
         *({"reduction_factor": 1}, {"reduction_factor": True}, {"margin": -1.0}, {"margin": float("nan")}),

@@ -21,7 +21,7 @@ def study(folder: Path, model: Path, **settings: Any) -> hp.Study:
     return toy_study(folder, task, space=SPACE, cv=2, **settings)
 
 
-def test_a_study_that_shares_features_equals_one_that_does_not(tmp_path: Path) -> None:
+def test_a_study_that_shares_features_equals_one_that_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two trials in two folds; two workers fill the same entries at once."""
     model = save_text_model(tmp_path / "model")
     result = study(tmp_path / "cached", model).run(devices=2, progress=False)
@@ -31,9 +31,11 @@ def test_a_study_that_shares_features_equals_one_that_does_not(tmp_path: Path) -
     for digest in entries:
         content = (folder / digest / BLOCKS).read_bytes()
         assert set(content[len(content) // 2 :]) == {1}  # all blocks are done
+    monkeypatch.setattr(FeatureStore, "find", lambda *_: pytest.fail("a study without a cache reads no other's"))
     plain = study(tmp_path / "plain", model, feature_cache_bytes=0).run(devices="inline", progress=False)
     for part in ("evaluations", "predictions"):
         assert known_of(tmp_path / "plain")[part] == known_of(tmp_path / "cached")[part]
+    monkeypatch.undo()
     refits = [each.study.refit(result.best.config, 2) for each in (result, plain)]
     states = [each.model.state_dict() for each in refits]
     assert refits[0].train_loss == refits[1].train_loss

@@ -333,3 +333,16 @@ def test_a_paused_siblings_own_checkpoint_is_one_to_go_on_from(folder):
     assert prefixes.wanted(pruned, closing=True) == {"run0": True}
     folder.write("run0", 4, 20, {"state": b"state"})  # past its own trunk of 16 steps
     assert prefixes.checkpoint(history_of(paused, longer, run0=4), longer.runs[0], 4) == (None, False)
+
+
+def test_a_shorter_run_that_comes_when_the_others_are_over_has_its_predictions(
+    tmp_path: Path, lone: Mapping[str, Lone]
+) -> None:
+    """What the longer ones were kept for has been dropped by then, for no more trials were coming."""
+    made = toy_study(tmp_path, space=space("constant", EPOCHS, 3))
+    for epochs in (3, 2):
+        made.enqueue({"epochs": epochs})
+    run(made, trials=2)
+    made.enqueue({"epochs": 1})
+    run(made, trials=3)
+    assert_as_alone(tmp_path, lone["constant"])
