@@ -107,6 +107,10 @@ class FineTune:
             layers = learner.layers(self.model) if settings.freeze_layers else ()
         self._freezing = freeze(self.model, layers, settings.freeze_layers, base.head)
         self._frozen_layers = frozen_layers(layers, settings.freeze_layers)
+        # By the configuration, not by whether features are read: with and without a cache a run is the same.
+        self._padding_multiple = (
+            numerics.padding_multiple if self._frozen_layers else numerics.training_padding_multiple
+        )
         self._features: FrozenFeatures | None = None
         self._are_features_known = False
         random = RandomStates(stream_seed(seed, "training"), self._device)
@@ -202,6 +206,7 @@ class FineTune:
             label_smoothing=settings.label_smoothing_factor,
             numerics=self._numerics,
             device=self._device,
+            padding_multiple=self._padding_multiple,
             features=self._features,
         )
         if settings.max_grad_norm:

@@ -18,6 +18,7 @@ def accumulate_gradients(
     label_smoothing: float,
     numerics: Numerics,
     device: torch.device,
+    padding_multiple: int,
     features: FrozenFeatures | None = None,
 ) -> tuple[Tensor, float]:
     """Add to the parameters' gradients that of the weighted mean loss over `rows`.
@@ -35,7 +36,7 @@ def accumulate_gradients(
     loss_sum: Tensor | None = None
     for first in range(0, len(rows), largest):
         part = rows[first : first + largest]
-        batch = batch_to_device(learner.batch(part, numerics.padding_multiple), device)
+        batch = batch_to_device(learner.batch(part, padding_multiple), device)
         with numerics.autocast():
             logits = learner.logits(model, batch) if features is None else features.logits(part, batch)
         losses = learner.losses(logits.float(), to_device(learner.targets(part), device), label_smoothing)

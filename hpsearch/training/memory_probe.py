@@ -45,8 +45,9 @@ def memory_trial(base: BaseModel, numerics: Numerics, config: Mapping[str, Any])
             with memory_errors(), isolated(0, device):
                 for _ in range(2):
                     accumulate_gradients(
-                        model, learner, longest_first[:rows], label_smoothing=0.0, numerics=tried, device=device
-                    )
+                        model, learner, longest_first[:rows], label_smoothing=0.0, numerics=tried, device=device,
+                        padding_multiple=numerics.padding_multiple,
+                    )  # fmt: skip
                     optimizer.step()
                 predict(model, learner, longest_first[:EVALUATION_ROWS], tried, device)
                 if device.type == "cuda":

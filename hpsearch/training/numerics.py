@@ -30,6 +30,11 @@ VERSIONED = ("torch", "transformers", "tokenizers", "numpy", "scikit-learn")
 images only, and is part of their digest: a study of texts need not mind whether it is there."""
 
 
+TENSOR_CORE_MULTIPLE = 8
+"""What the sizes of a matrix product in bf16 are to be multiples of on a GPU (NVIDIA, "Deep Learning Performance:
+Matrix Multiplication", section on tensor cores)."""
+
+
 @dataclass(frozen=True)
 class Numerics:
     """What a run's numbers are computed with: bitwise the same within one value of this, on a CPU and, with
@@ -39,8 +44,11 @@ class Numerics:
         precision: "fp32", or "bf16": autocast over master weights in fp32.
         micro_batch: Rows that pass through the model at once, at most; None for the whole batch.
         attention: The model's attention kernel, by transformers' name.
-        padding_multiple: What rows are padded to a multiple of, in tokens. At 16, scaled-dot-product attention on a
-            CPU gives a row the same features in every company.
+        padding_multiple: What rows are padded to a multiple of, in tokens, where outputs of a row are to be the same
+            in every company: in evaluation, and where layers are frozen. At 16, scaled-dot-product attention on a CPU
+            gives a row the same features in every company.
+        training_padding_multiple: Likewise in training where nothing is frozen. A step's rows are the same whenever
+            it is trained, so this is what is fast: no padding at all on a CPU, tensor cores' multiple on a GPU.
         threads: Threads of one worker.
         deterministic: Whether only deterministic algorithms are used.
         device_type: "cpu", "cuda" or "mps".
@@ -52,6 +60,7 @@ class Numerics:
     micro_batch: int | None = None
     attention: str = "sdpa"
     padding_multiple: int = 16
+    training_padding_multiple: int = 1
     threads: int = 1
     deterministic: bool = True
     device_type: DeviceType = "cpu"
@@ -62,7 +71,7 @@ class Numerics:
         for name, known in (("precision", get_args(Precision)), ("device_type", get_args(DeviceType))):
             if getattr(self, name) not in known:
                 raise NumericsError(f"The numerics' {name}={getattr(self, name)!r} is unknown; use one of {known}.")
-        for name in ("micro_batch", "padding_multiple", "threads"):
+        for name in ("micro_batch", "padding_multiple", "training_padding_multiple", "threads"):
             value = getattr(self, name)
             if value is not None and (type(value) is not int or value < 1):
                 raise NumericsError(f"The numerics' {name}={value!r} must be a whole number from 1.")
@@ -138,6 +147,7 @@ def resolve_numerics(
         precision=precision,  # type: ignore[arg-type]  # checked by Numerics itself
         micro_batch=micro_batch,
         attention=attention,
+        training_padding_multiple=TENSOR_CORE_MULTIPLE if environment["device_type"] == "cuda" else 1,
         threads=threads,
         deterministic=environment["device_type"] == "cpu" if deterministic is None else deterministic,
         device_type=environment["device_type"],

@@ -242,7 +242,7 @@ def plain_loop(learner: TextLearner, config: dict[str, Any], clip: float) -> dic
     for epoch in range(2):
         for positions in epoch_batches(learner.lengths[TRAIN_ROWS], 6, 5, epoch):
             rows = TRAIN_ROWS[positions]
-            logits = learner.logits(model, learner.batch(rows, 16))
+            logits = learner.logits(model, learner.batch(rows, 1))
             losses = nn.functional.cross_entropy(logits, learner.targets(rows), reduction="none", label_smoothing=0.1)
             weights = learner.weights(rows)
             loss = losses.mean() if weights is None else (losses * weights).sum() / weights.sum()
@@ -269,6 +269,21 @@ def test_the_loop_is_the_plain_loop_bit_for_bit(kind: str, weighted: bool, clip:
     assert plain.keys() == dict(run.model.named_parameters()).keys()
     for name, parameter in run.model.named_parameters():
         assert torch.equal(parameter, plain[name]), name
+
+
+@pytest.mark.parametrize(("freeze_layers", "multiple"), [(0, 1), (1, 16), ("all", 16)])
+def test_rows_are_padded_for_any_company_only_where_layers_are_frozen(freeze_layers: int | str, multiple: int) -> None:
+    """What is computed once for all must not depend on who else is in a batch; a step's batch is always the same."""
+    learner: Any = LEARNERS["bert"]()
+    real, seen = learner.batch, set()
+
+    def batch(rows: np.ndarray, padding_multiple: int) -> Any:
+        seen.add((torch.is_grad_enabled(), padding_multiple))
+        return real(rows, padding_multiple)
+
+    learner.batch = batch
+    measured(fine_tune(learner, {**CONFIG, "freeze_layers": freeze_layers}))
+    assert seen == {(True, multiple), (False, 16)}
 
 
 def test_micro_batches_add_up_to_the_weighted_mean_over_the_batch() -> None:

@@ -82,7 +82,14 @@ def test_determinism_is_free_on_a_cpu_and_asked_for_on_a_gpu() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"precision": "fp16"}, {"micro_batch": 0}, {"threads": 1.5}, {"padding_multiple": 0}, {"device_type": "tpu"}],
+    [
+        {"precision": "fp16"},
+        {"micro_batch": 0},
+        {"threads": 1.5},
+        {"padding_multiple": 0},
+        {"training_padding_multiple": 0},
+        {"device_type": "tpu"},
+    ],
 )
 def test_numerics_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
     (name,) = wrong
