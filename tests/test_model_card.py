@@ -33,7 +33,7 @@ def searched(folder: Path, task: Any, metric: str = "f1_macro", **fixed: Any) ->
     space = hp.Space(
         default={"learning_rate": 3e-3},
         learning_rate=hp.Float(1e-3, 1e-2, log=True),
-        **{"epochs": 4, "batch_size": 8, "warmup_ratio": 0.1, **fixed},
+        **{"epochs": 6, "batch_size": 8, "warmup_ratio": 0.1, **fixed},
     )
     study = hp.Study("card", task, space, sampler="random", cv=2, metric=metric, metrics=["accuracy"], folder=folder)
     return study.run(trials=2, devices="inline", progress=False)

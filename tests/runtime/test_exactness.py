@@ -41,7 +41,7 @@ class Case:
 
 CASES = [
     pytest.param(Case("toy", "grid", "fp32"), id="toy-grid-fp32"),
-    pytest.param(Case("toy", "random", "bf16"), id="toy-random-bf16", marks=needs_bf16),
+    pytest.param(Case("toy", "random", "bf16"), id="toy-random-bf16", marks=[needs_bf16, pytest.mark.extended]),
     pytest.param(Case("text", "random", "fp32"), id="text-random-fp32"),
     pytest.param(Case("text", "grid", "bf16"), id="text-grid-bf16", marks=needs_bf16),
     pytest.param(Case("image", "random", "fp32"), id="image-random-fp32"),

@@ -37,7 +37,9 @@ def measured(launcher: Launcher, folder: Path, devices: str | int, **more: Any) 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("task", "devices"), [("toy", "inline"), ("toy", 1), ("text", 1)])
+@pytest.mark.parametrize(
+    ("task", "devices"), [("toy", "inline"), pytest.param("toy", 1, marks=pytest.mark.extended), ("text", 1)]
+)
 def test_memory_is_flat_over_a_hundred_trials(
     launcher: Launcher, tmp_path: Path, task: str, devices: str | int
 ) -> None:
