@@ -14,7 +14,7 @@ from hpsearch.policy.axis import RUNGS_PER_RUN
 TOLERANCE = 0.01
 """A configuration counts as found when its value over all folds is so near the table's best, relative to that."""
 
-BUDGETS = (0.02, 0.05, 0.1, 0.2)
+BUDGETS = (0.02, 0.05, 0.1, 0.2, 0.4)
 """Fixed computes, as shares of the whole grid on every fold."""
 
 TOP = 5

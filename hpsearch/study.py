@@ -216,7 +216,7 @@ class Study:
         from hpsearch.policy.samplers import resolve_sampler, what_is_not_kept
         from hpsearch.result import Result
         from hpsearch.runtime.progress import check_progress
-        from hpsearch.study_run import StudyRun, open_pool
+        from hpsearch.study_run import StudyRun, begin_imports, open_pool
 
         self._is_to_stop = False
         check_progress(progress)
@@ -224,6 +224,8 @@ class Study:
         if trials is not None:
             check_whole("trials", trials, 1)
         check_rules_and_devices(self, devices)
+        imports = (*self.task.imports, "sklearn.metrics")
+        begin_imports(devices, imports)
         check_models(self)
         sampler = resolve_sampler(self.sampler, self.space, self.objective.name, self.seed)
         if trials is None and seconds is None and not sampler.is_finite:
@@ -245,7 +247,7 @@ class Study:
                 if self._is_to_stop:
                     self._run.stop()
                 # Only now: whoever made a mistake is told of it before any worker starts.
-                with open_pool(devices, (*self.task.imports, "sklearn.metrics")) as pool:
+                with open_pool(devices, imports) as pool:
                     self._run.on(pool)
             finally:
                 self.was_interrupted = self._run.interruption.is_set()

@@ -17,6 +17,8 @@ from typing import Any
 
 import psutil
 
+from hpsearch.runtime.fork_server import WORKER_NAME
+
 
 class StudyProcess:
     """A forked process; `log` holds what it prints."""
@@ -44,13 +46,16 @@ class StudyProcess:
         self.send(signal.SIGKILL)
         self.wait()
 
-    def workers(self) -> list[psutil.Process]:
-        """Return its live worker processes."""
+    def started(self) -> list[psutil.Process]:
+        """Return whatever it has started: its workers, and what those are forked from."""
         try:
-            children = psutil.Process(self.pid).children(recursive=True)
+            return psutil.Process(self.pid).children(recursive=True)
         except psutil.NoSuchProcess:
             return []
-        return [child for child in children if is_worker(child)]
+
+    def workers(self) -> list[psutil.Process]:
+        """Return its live worker processes."""
+        return [child for child in self.started() if is_worker(child)]
 
     def text(self) -> str:
         return self.log.read_text(errors="replace") if self.log.exists() else ""
@@ -58,7 +63,9 @@ class StudyProcess:
 
 def is_worker(process: psutil.Process) -> bool:
     try:
-        return any("popen_loky_posix" in word for word in process.cmdline()) and is_alive(process)
+        return is_alive(process) and (
+            process.name() == WORKER_NAME or any("popen_loky_posix" in word for word in process.cmdline())
+        )
     except psutil.NoSuchProcess:
         return False
 

@@ -4,7 +4,6 @@ A killed study is gone on with by a process of another kind (inline, or two work
 with one that was left alone: its table, all that was recorded, its Optuna trials, and the files in its folder.
 """
 
-import contextlib
 import os
 import random
 import signal
@@ -67,16 +66,9 @@ def undisturbed(launcher: Launcher, tmp_path_factory: pytest.TempPathFactory) ->
     return Undisturbed(launcher, tmp_path_factory.mktemp("undisturbed"))
 
 
-def descendants(process: StudyProcess) -> list[psutil.Process]:
-    """Return its workers and whatever else it has started."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return psutil.Process(process.pid).children(recursive=True)
-    return []
-
-
 def kill(process: StudyProcess) -> None:
     """Kill a coordinator, and see that nothing of it lives on."""
-    started = descendants(process)
+    started = process.started()
     process.kill()
     gone(started)
 
@@ -130,7 +122,7 @@ def test_killed_at_every_moment_that_matters_a_study_ends_as_if_nothing_had_been
         process = launcher.launch("run", environment, folder=str(tmp_path), die=(moment, 1), **STUDY)
         started: list[psutil.Process] = []
         while process.poll() is None:
-            started = descendants(process) or started
+            started = process.started() or started
             time.sleep(0.01)
         assert process.poll() == -signal.SIGKILL, f"{moment}: {process.text()}"
         with_workers += len(started) >= 2  # not where it dies as it tells what an earlier one did not come to tell
@@ -220,7 +212,7 @@ def test_what_a_coordinator_says_that_has_lost_its_study_is_refused(
     (tmp_path / "toy" / "study.db.toy.lock").unlink()
     go_on(launcher, tmp_path, environment)
     undisturbed.compare(tmp_path, besides=frozenset({"toy/study.db-shm", "toy/study.db-wal"}))  # it has them open
-    started = descendants(process)
+    started = process.started()
     process.send(signal.SIGCONT)
     assert process.wait(60) == 1
     assert "LeaseLostError: Study 'toy' has been taken over by another coordinator" in process.text()
@@ -245,7 +237,7 @@ def test_ctrl_c_pauses_with_checkpoints_and_says_how_to_resume(
     launcher: Launcher, tmp_path: Path, environment: dict[str, str], undisturbed: Undisturbed
 ) -> None:
     process = under_way(launcher, tmp_path, environment, checkpoint_every=300.0)
-    started = descendants(process)
+    started = process.started()
     assert checkpoints(tmp_path) == []
     interrupt(process)
     assert process.wait(30) == 0, process.text()  # `Study.run` returns; the command line ends with 130
@@ -269,7 +261,7 @@ def test_a_second_ctrl_c_ends_at_once(
     task = {"trouble": "hang", "flag": str(flag)}
     slow = launcher.launch("run", environment, folder=str(tmp_path), **{**STUDY, "task": task})
     until(lambda: flag.exists() and count_evaluations(tmp_path) >= 1, 120, slow.text)
-    started = descendants(slow)
+    started = slow.started()
     interrupt(slow)
     time.sleep(1.0)
     assert slow.poll() is None
@@ -288,7 +280,7 @@ def test_ctrl_c_while_the_workers_start_loses_nothing(
 ) -> None:
     process = launcher.launch("run", environment, folder=str(tmp_path), **STUDY)
     until(lambda: len(process.workers()) == 2, 60, process.text)
-    started = descendants(process)
+    started = process.started()
     interrupt(process)
     assert process.wait(30) != 0
     gone(started)

@@ -44,14 +44,15 @@ def local() -> Iterator[LocalPool]:
     pool.close()
 
 
-@pytest.fixture(scope="module", params=["inline", "local"])
+@pytest.fixture(scope="module", params=["inline", "local", "local, nothing forked"])
 def pool(request: pytest.FixtureRequest) -> Iterator[Pool]:
     if request.param == "local":
         yield request.getfixturevalue("local")
         return
-    inline = InlinePool(CPU)
-    yield inline
-    inline.close()
+    two = [CPU, Slot(1, ("cpu",))]
+    made: Pool = InlinePool(CPU) if request.param == "inline" else LocalPool(two, forks=False)
+    yield made
+    made.close()
 
 
 def ready(pool: Pool, tmp_path: Path, study: str, **more) -> str:
@@ -285,9 +286,10 @@ def test_a_long_evaluation_is_no_hang(local, tmp_path, monkeypatch):
     slow = resolve_metric(slow_accuracy, "multiclass", ("a", "b", "c"))
     given = workload(local, tmp_path, "slow metrics")
     local.prepare(replace(given, metrics=tuple(replace(slow, name=f"slow {number}") for number in range(6))))
+    ready(local, tmp_path, "quick metric")
     until(lambda: list(local.completed(0.2)) or len(local.idle()) == 2, 240, "workers not ready")
+    train(local, order_of("quick metric", run_of("quick metric"), stop=1))  # importing counts for no progress
     order = order_of("slow metrics", run_of("slow metrics"), stop=1)
-    train(local, order)  # what is imported at the first evaluation counts for no progress
     monkeypatch.setattr(local, "_hang_after", HEARTBEAT_SECONDS + 6.0)
     events = train(local, order)
     assert [type(event) for event in events] == [Evaluated, Ended]
@@ -374,17 +376,21 @@ def _cannot_start(*_):
     raise SystemExit(1)
 
 
-def test_closing_ends_workers_and_threads():
+@pytest.mark.parametrize("forks", [True, False])
+def test_closing_ends_workers_and_threads(forks):
     def threads():
         return [thread for thread in threading.enumerate() if thread.name.startswith("hpsearch")]
 
-    workers_before, threads_before = set(filter(is_worker, psutil.Process().children())), set(threads())
-    pool = LocalPool([CPU])
-    workers = set(filter(is_worker, psutil.Process().children())) - workers_before
+    def workers():
+        return set(filter(is_worker, psutil.Process().children(recursive=True)))
+
+    workers_before, threads_before = workers(), set(threads())
+    pool = LocalPool([CPU], forks=forks)
+    until(lambda: len(workers() - workers_before) == 1, 60, "no worker")
+    started = workers() - workers_before
     pool.close()
     pool.close()
-    assert len(workers) == 1
-    until(lambda: not any(map(is_alive, workers)), DEATH_SECONDS, "the worker lives")
+    until(lambda: not any(map(is_alive, started)), DEATH_SECONDS, "the worker lives")
     until(lambda: set(threads()) <= threads_before, DEATH_SECONDS, "a thread lives")
 
 
@@ -396,32 +402,43 @@ def launcher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
 
 
 @pytest.mark.chaos
-@pytest.mark.parametrize("moment", ["starting", "importing", "idle", "training", "hanging with the interpreter's lock"])
+@pytest.mark.parametrize("forks", [True, False])
+@pytest.mark.parametrize("moment", ["starting", "importing", "idle"])
+def test_no_process_outlives_a_pool_that_was_killed(launcher, moment, forks):
+    coordinator = launcher.launch("hold_pool", forks=forks)
+    until(coordinator.started, 60, coordinator.text)
+    if moment == "importing":
+        until(lambda: _uses_torch(coordinator.started()), 120, coordinator.text)
+    if moment == "idle":
+        until(lambda: "ready" in coordinator.text(), 240, coordinator.text)
+        assert len(coordinator.workers()) == 1
+    _kill(coordinator)
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("moment", ["training", "hanging with the interpreter's lock"])
 def test_no_worker_outlives_its_coordinator(launcher, tmp_path, moment):
+    flag = tmp_path / "flag"
+    task = {"pause": 0.1} if moment == "training" else {"trouble": "clutch", "flag": str(flag)}
     environment = {"HPSEARCH_CACHE": str(tmp_path / "cache")}
-    if moment in ("starting", "importing", "idle"):
-        coordinator = launcher.launch("hold_pool")
-        until(lambda: len(coordinator.workers()) == 1, 60, coordinator.text)
-        if moment == "importing":
-            until(lambda: _uses_torch(coordinator.workers()), 120, coordinator.text)
-        if moment == "idle":
-            until(lambda: "ready" in coordinator.text(), 240, coordinator.text)
-    else:
-        flag = tmp_path / "flag"
-        task = {"pause": 0.1} if moment == "training" else {"trouble": "clutch", "flag": str(flag)}
-        coordinator = launcher.launch(
-            "run", environment, folder=str(tmp_path), devices=1, task=task, trials=2, checkpoint_every=0.2
-        )
-        under_way = flag.exists if moment != "training" else (tmp_path / "toy" / "checkpoints").exists
-        until(under_way, 240, coordinator.text)
-    workers = coordinator.workers()
-    assert len(workers) == 1
+    coordinator = launcher.launch(
+        "run", environment, folder=str(tmp_path), devices=1, task=task, trials=2, checkpoint_every=0.2
+    )
+    under_way = flag.exists if moment != "training" else (tmp_path / "toy" / "checkpoints").exists
+    until(under_way, 240, coordinator.text)
+    assert len(coordinator.workers()) == 1
+    _kill(coordinator)
+
+
+def _kill(coordinator: StudyProcess) -> None:
+    """Kill a coordinator, and see that nothing that it started lives on."""
+    started = coordinator.started()
     coordinator.kill()
-    until(lambda: not any(is_alive(worker) for worker in workers), DEATH_SECONDS, f"{workers} live")
+    until(lambda: not any(map(is_alive, started)), DEATH_SECONDS, lambda: f"{started} live")
 
 
-def _uses_torch(workers: list[psutil.Process]) -> bool:
-    return any("libtorch" in mapped.path for worker in workers for mapped in worker.memory_maps())
+def _uses_torch(processes: list[psutil.Process]) -> bool:
+    return any("libtorch" in mapped.path for each in processes for mapped in each.memory_maps())
 
 
 @pytest.mark.chaos

@@ -272,14 +272,14 @@ def files_of(folder: Path, name: str = "toy") -> set[str]:
 # Pools without a study, in a process of their own.
 
 
-def hold_pool() -> None:
+def hold_pool(forks: bool) -> None:
     """Make a pool of one worker, and wait for ever."""
     import time
 
     from hpsearch.records import Slot
     from hpsearch.runtime.pools import LocalPool
 
-    pool = LocalPool([Slot(0, ("cpu",))])
+    pool = LocalPool([Slot(0, ("cpu",))], forks=forks)
     pool.environment()
     print("ready", flush=True)
     time.sleep(600)
@@ -314,10 +314,11 @@ def measure_memory(folder: str, devices: str | int, trials: int, **settings: Any
     import json
 
     import psutil
+    from study_processes import is_worker
 
     def measure(_: Study, trial: Any) -> None:
         here = psutil.Process()
-        workers = [child for child in here.children() if any("popen_loky" in word for word in child.cmdline())]
+        workers = [child for child in here.children(recursive=True) if is_worker(child)]
         sizes = {str(worker.pid): worker.memory_info().rss for worker in workers}
         print("memory", json.dumps({"trial": trial.number, "here": here.memory_info().rss, "workers": sizes}))
 

@@ -1,4 +1,4 @@
-"""The pool of this machine: one long-lived worker process a slot, through joblib's loky."""
+"""The pool of this machine: one long-lived worker process a slot."""
 
 import contextlib
 import os
@@ -10,18 +10,17 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field
-from multiprocessing import AuthenticationError, resource_tracker
+from functools import partial
+from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client, Connection, Listener, answer_challenge, deliver_challenge, wait
 from typing import Any
 
 import cloudpickle
-from joblib.externals.loky.process_executor import ProcessPoolExecutor
 
 from hpsearch.errors import HpsearchError, TaskError
 from hpsearch.records import Outcome, Segment, SegmentResult, Slot
-from hpsearch.runtime.devices import worker_device, worker_environment
+from hpsearch.runtime.devices import worker_device
 from hpsearch.runtime.messages import (
     Checkpointed,
     Close,
@@ -38,7 +37,8 @@ from hpsearch.runtime.messages import (
     Train,
     Workload,
 )
-from hpsearch.runtime.processes import end_with_parent, serve
+from hpsearch.runtime.pools.worker_process import WorkerProcess, started
+from hpsearch.runtime.processes import serve
 
 HEARTBEAT_SECONDS = 2.0
 HANG_SECONDS = 1800.0
@@ -58,8 +58,7 @@ class _Process:
     """A worker process as its pool sees it."""
 
     slot: Slot
-    executor: ProcessPoolExecutor
-    call: "Future[None]"
+    process: WorkerProcess
     generation: int
     started: float
     connection: Connection | None = None
@@ -84,6 +83,7 @@ class LocalPool:
         threads: CPU threads a worker, set in its environment before torch starts.
         hang_after: Seconds without progress (a batch, a metric) after which a busy worker counts as hung.
         imports: Modules that workers import as they start, because they will need them.
+        forks: Whether workers are forked from a process that has imported everything, where that is safe.
     """
 
     def __init__(
@@ -93,8 +93,10 @@ class LocalPool:
         threads: int = 1,
         hang_after: float = HANG_SECONDS,
         imports: Sequence[str] = (),
+        forks: bool = True,
     ) -> None:
         self._threads = threads
+        self._forks = forks
         self._imports = tuple(imports)
         self._hang_after = hang_after
         self._authkey = secrets.token_bytes(32)
@@ -202,18 +204,11 @@ class LocalPool:
 
     def _start(self, slot: Slot) -> _Process:
         self._generation += 1
-        executor = ProcessPoolExecutor(
-            max_workers=1,
-            env=worker_environment(slot, os.environ, self._threads),
-            initializer=end_with_parent,
-            initargs=(os.getpid(),),
-        )
-        address = self._listener.address
-        with _interruptions_blocked():
-            call = executor.submit(
-                serve, address, self._authkey, self._generation, worker_device(slot), HEARTBEAT_SECONDS, self._imports
-            )
-        return _Process(slot, executor, call, self._generation, time.monotonic())
+        address, device = self._listener.address, worker_device(slot)
+        call = partial(serve, address, self._authkey, self._generation, device, HEARTBEAT_SECONDS, self._imports)
+        forks = self._forks and not self._failed_starts  # what cannot be forked may still be started
+        process = started(call, slot, self._imports, self._threads, forks=forks)
+        return _Process(slot, process, self._generation, time.monotonic())
 
     def _accept(self) -> None:
         """Take connections; runs in a thread of its own because accepting blocks."""
@@ -252,7 +247,7 @@ class LocalPool:
         if process.pid is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL if os.name == "posix" else signal.SIGTERM)
-        process.executor.shutdown(wait=False, kill_workers=True)
+        process.process.end()
 
     def _lose(self, process: _Process, outcome: Outcome, log: str) -> Iterator[Event]:
         """Put a new worker in the place of one that is dead or hung, and say how its order ended."""
@@ -305,7 +300,7 @@ class LocalPool:
     def _give_up_slow_starts(self) -> None:
         for process in list(self._processes.values()):
             too_slow = process.pid is None and time.monotonic() - process.started > START_SECONDS
-            if too_slow or (process.connection is None and process.call.done()):
+            if too_slow or (process.connection is None and process.process.has_ended()):
                 list(self._lose(process, Outcome.LOST, ""))
 
     def _read(self, process: _Process, message: Any) -> Event | None:
@@ -350,17 +345,3 @@ def _pickled(message: Any) -> bytes:
             "inside the function that uses it, or run with devices='inline'."
         ) from error
     return content
-
-
-@contextlib.contextmanager
-def _interruptions_blocked() -> Iterator[None]:
-    """Start processes that Ctrl-C does not reach: they inherit the mask until they ignore the signal themselves."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    resource_tracker.ensure_running()  # started by loky otherwise, which would clear the mask (CPython 3.11)
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

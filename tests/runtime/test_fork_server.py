@@ -1,0 +1,205 @@
+"""The process that workers are forked from: what they inherit of it, and how it ends."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import psutil
+import pytest
+from orders import ends, finish, first, measured, order_of, run_of, train, workload
+from study_processes import is_alive, is_worker, until
+
+from hpsearch.records import Outcome, Slot
+from hpsearch.runtime.fork_server import WORKER_NAME, Forked, ForkServer, can_fork, fork_server
+from hpsearch.runtime.messages import Evaluated
+from hpsearch.runtime.pools import LocalPool
+from hpsearch.runtime.pools.worker_process import prepare_to_fork
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux only")
+
+CPU = Slot(0, ("cpu",))
+SECONDS = 60.0
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ForkServer]:
+    made = ForkServer(os.environ)
+    yield made
+    made.close()
+
+
+def told(server: ForkServer, folder: Path, look: Callable[[], object], imports: tuple[str, ...] = ()) -> str:
+    """Return what a worker has found, as text."""
+    file = folder / f"found-{len(list(folder.iterdir()))}"
+
+    def write() -> None:
+        partial_ = Path(f"{file}.partial")
+        partial_.write_text(str(look()))
+        partial_.rename(file)
+
+    worker = server.fork(write, dict(os.environ), imports)
+    until(file.exists, SECONDS, "nothing was written")
+    until(worker.has_ended, SECONDS, "it has not ended")
+    worker.end()
+    return file.read_text()
+
+
+def test_a_worker_has_what_its_asker_has_now_not_what_the_server_began_with(server, tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.setenv("SAID_LATER", "yes")
+    monkeypatch.syspath_prepend(str(tmp_path / "elsewhere"))
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert told(server, tmp_path, lambda: os.environ["SAID_LATER"]) == "yes"
+    assert told(server, tmp_path, lambda: sys.path[0]) == str(tmp_path / "elsewhere")
+    assert told(server, tmp_path, os.getcwd) == str(tmp_path / "elsewhere")
+    monkeypatch.delenv("SAID_LATER")
+    assert told(server, tmp_path, lambda: os.environ.get("SAID_LATER")) == "None"
+
+
+def test_what_it_prints_goes_where_its_asker_prints(server, tmp_path, capfd):
+    told(server, tmp_path, lambda: (print("a word"), print("a cry", file=sys.stderr)))
+    printed = capfd.readouterr()
+    assert (printed.out, printed.err) == ("a word\n", "a cry\n")
+
+
+def test_what_it_raises_is_printed_and_ends_it_alone(server, tmp_path, capfd):
+    def fail() -> None:
+        raise RuntimeError("broken")
+
+    worker = server.fork(fail, dict(os.environ), ())
+    until(worker.has_ended, SECONDS, "it has not ended")
+    worker.end()
+    assert "RuntimeError: broken" in capfd.readouterr().err
+    assert told(server, tmp_path, lambda: "well") == "well"
+
+
+def test_random_states_differ_from_worker_to_worker(server, tmp_path):
+    def drawn() -> object:
+        import random
+
+        import numpy as np
+
+        return random.random(), np.random.random()
+
+    assert told(server, tmp_path, drawn) != told(server, tmp_path, drawn)
+
+
+def test_it_has_imported_what_workers_need_and_computes_alone_in_its_process(server, tmp_path):
+    def look() -> object:
+        return "torch" in sys.modules, "sklearn" in sys.modules, threading.active_count()
+
+    assert told(server, tmp_path, look) == "(True, True, 2)"  # itself, and the thread that looks after its parent
+    assert told(server, tmp_path, lambda: "optuna" in sys.modules) == "False"  # workers never import it
+
+
+def test_a_module_of_the_users_is_imported_anew_by_each_worker(server, tmp_path, monkeypatch):
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(str(folder))
+
+    def look() -> object:
+        import a_module_of_theirs
+
+        return a_module_of_theirs.VALUE
+
+    for value in ("before", "after the edit"):
+        (folder / "a_module_of_theirs.py").write_text(f"VALUE = {value!r}")
+        assert told(server, tmp_path, look, imports=("a_module_of_theirs", "no_such_module")) == value
+
+
+def test_a_worker_is_ended_alone_and_reaped(server):
+    two = [server.fork(partial(__import__("time").sleep, 600), dict(os.environ), ()) for _ in range(2)]
+    until(lambda: len(workers_of(server)) == 2, SECONDS, "no workers")
+    two[0].end()
+    two[0].end()
+    assert two[0].has_ended()
+    until(lambda: len(psutil.Process(server.pid).children()) == 1, SECONDS, "it lives, or was not reaped")
+    assert not two[1].has_ended()
+    os.kill(workers_of(server)[0].pid, signal.SIGKILL)
+    until(two[1].has_ended, SECONDS, "nobody said that it was killed")
+    two[1].end()
+
+
+def workers_of(server: ForkServer) -> list[psutil.Process]:
+    return [each for each in psutil.Process(server.pid).children() if each.name() == WORKER_NAME and is_alive(each)]
+
+
+def test_a_server_without_workers_goes_after_a_while_and_another_is_started():
+    short = ForkServer(os.environ, idle_seconds=0.5)
+    until(lambda: not short.is_alive(), SECONDS, "it stays")
+    with pytest.raises(BrokenPipeError):
+        short.fork(print, {}, ())
+    short.close()
+
+
+def test_one_server_serves_all_pools_and_another_environment_has_its_own():
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    server = fork_server(environment)
+    assert fork_server({**environment, "PYTEST_CURRENT_TEST": "another"}) is server
+    other = fork_server({**environment, "OMP_NUM_THREADS": "2"})
+    assert other is not server
+    other.close()
+    again = fork_server({**environment, "OMP_NUM_THREADS": "2"})
+    assert again is not other
+    assert again.is_alive()
+    again.close()
+
+
+def test_only_a_cpu_has_forked_workers():
+    assert can_fork("cpu")
+    assert not can_fork("cuda:0")
+    assert not can_fork("mps")
+
+
+def test_a_pool_whose_server_is_killed_goes_on_and_measures_the_same(tmp_path):
+    pool = LocalPool([CPU])
+    try:
+        pool.prepare(workload(pool, tmp_path, "orphans", pause=0.05))
+        order = order_of("orphans", run_of("orphans"))
+        straight = measured(train(pool, order))
+        pool.submit(pool.idle()[0], order)
+        events = first(pool, Evaluated)
+        worker = psutil.Process(pool.processes()[0])
+        server = worker.parent()
+        assert server is not None
+        assert is_worker(worker)
+        server.kill()
+        events += finish(pool)
+        assert [end.result.outcome for end in ends(events)] == [Outcome.LOST]
+        until(lambda: not is_alive(worker), 5.0, "a worker without a server")
+        until(lambda: list(pool.completed(0.2)) or pool.idle(), SECONDS, "no new worker")
+        assert measured(train(pool, order)) == straight
+    finally:
+        pool.close()
+
+
+def test_a_server_that_cannot_be_started_is_done_without(monkeypatch, tmp_path):
+    def refuse(*_: object, **__: object) -> Forked:
+        raise OSError("no process left")
+
+    monkeypatch.setattr("hpsearch.runtime.pools.worker_process.fork_server", refuse)
+    prepare_to_fork(CPU)
+    pool = LocalPool([CPU])
+    try:
+        pool.prepare(workload(pool, tmp_path, "alone"))
+        assert len(measured(train(pool, order_of("alone", run_of("alone"))))) == 4
+        assert "popen_loky" in " ".join(psutil.Process(pool.processes()[0]).cmdline())
+    finally:
+        pool.close()
+
+
+def test_a_script_that_ends_leaves_no_server_behind(tmp_path):
+    script = textwrap.dedent("""
+        import os
+        from hpsearch.runtime.fork_server import fork_server
+        print(fork_server(dict(os.environ)).pid)
+    """)
+    done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert not psutil.pid_exists(int(done.stdout))
