@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from hpsearch.runtime.fork_server import WORKER_NAME
+from hpsearch.runtime.forking import WORKER_NAME
 
 
 class StudyProcess:

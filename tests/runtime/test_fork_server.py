@@ -16,7 +16,8 @@ from orders import ends, finish, first, measured, order_of, run_of, train, workl
 from study_processes import is_alive, is_worker, until
 
 from hpsearch.records import Outcome, Slot
-from hpsearch.runtime.fork_server import WORKER_NAME, Forked, ForkServer, can_fork, fork_server
+from hpsearch.runtime.fork_server import Forked, ForkServer, can_fork, fork_server
+from hpsearch.runtime.forking import WORKER_NAME
 from hpsearch.runtime.messages import Evaluated
 from hpsearch.runtime.pools import LocalPool
 from hpsearch.runtime.pools.worker_process import prepare_to_fork

@@ -41,18 +41,23 @@ def run(study, trials=TRIALS, devices="inline", **more):
     return study.run(trials=trials, devices=devices, progress=False, **more)
 
 
+TRIALS_TO_RACE = 28
+"""Of few trials racing trains a large share to their end, and which ones depends on which of two workers was faster: of
+14 trials 144 to 156 evaluations were seen where all folds of all of them are 198, of 28 trials 276 to 284 of 402."""
+
+
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory) -> Path:
     """The same trials, each trained to its end."""
     folder = tmp_path_factory.mktemp("straight")
-    run(toy_study(folder, **{**SETTINGS, "pruner": "none"}))
+    run(toy_study(folder, **{**SETTINGS, "pruner": "none"}), TRIALS_TO_RACE)
     return folder
 
 
 @pytest.mark.parametrize("pruner", ["racing", "asha", "hyperband"])
 @pytest.mark.parametrize("devices", ["inline", 2])
 def test_a_promoted_run_measures_what_it_would_have_measured_in_one_go(tmp_path, straight, pruner, devices):
-    run(toy_study(tmp_path, **{**SETTINGS, "pruner": pruner}), devices=devices)
+    run(toy_study(tmp_path, **{**SETTINGS, "pruner": pruner}), TRIALS_TO_RACE, devices=devices)
     halved, whole = known_of(tmp_path), known_of(straight)
     states = [trial["state"] for trial in halved["trials"].values()]
     assert set(states) == {TrialState.COMPLETE, TrialState.PRUNED}
