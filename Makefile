@@ -17,11 +17,11 @@ PIP := $(RUN) -m pip install --disable-pip-version-check --quiet -c constraints.
 quickstart: $(VENV)/.installed
 	$(RUN) studies/quickstart.py
 
-# What kills processes and watches the clock runs alone (pytest's exit status 5 says that there was none of it); then the
-# rest in two processes, of one thread each, so that they share two cores.
+# What kills processes and watches the clock runs first, without what is busy all the time beside it (pytest's exit status
+# 5 says that there was none of it); then the rest. Both in two processes, of one thread each, so that they share two cores.
 test: export OMP_NUM_THREADS = 1
 test: $(VENV)/.installed-dev
-	$(RUN) -m pytest -m chaos || [ $$? -eq 5 ]
+	$(RUN) -m pytest -n 2 --dist loadfile -m chaos || [ $$? -eq 5 ]
 	$(RUN) -m pytest -n 2 --dist loadfile -m "not chaos and not extended"
 
 # What is too long for every change: the same promises by longer ways (real processes, notebooks, whole studies).
