@@ -30,10 +30,19 @@ IDLE_SECONDS = 600.0
 """How long a server stays that has no worker: somebody at a notebook starts one study after another."""
 
 _READ_AT_IMPORT = (
-    "ATEN_", "CUBLAS_", "CUDA_", "DNNL_", "GLIBC_", "GOMP_", "HF_", "KMP_", "LD_", "MALLOC_", "MKL_", "OMP_", "ONEDNN_",
-    "OPENBLAS_", "PYTHON", "PYTORCH_", "TOKENIZERS_", "TORCH", "TRANSFORMERS_",
+    "ATEN_", "CUBLAS_", "CUDA_", "DNNL_", "GLIBC_", "GOMP_", "HF_", "HOME", "HUGGINGFACE_", "KMP_", "LANG", "LC_",
+    "LD_", "MALLOC_", "MKL_", "NPY_", "NUMPY_", "OMP_", "ONEDNN_", "OPENBLAS_", "PYTHON", "PYTORCH_", "SCIPY_",
+    "SKLEARN_", "TOKENIZERS_", "TORCH", "TRANSFORMERS_", "USE_", "XDG_",
 )  # fmt: skip
 """Environment variables that are read as libraries start: workers that differ in one cannot have the same server."""
+
+_SET_BY_LIBRARIES = frozenset(
+    {"KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK", "TORCHINDUCTOR_CACHE_DIR", "TORCHINDUCTOR_DETERMINISTIC"}
+)
+"""What scikit-learn and torch, and training in this process, set themselves in its environment sooner or later."""
+
+_Kind = tuple[int, tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]]
+"""The process that a server belongs to, the variables that were read at import, the versions of what was imported."""
 
 
 class ForkServer:
@@ -67,16 +76,21 @@ class ForkServer:
         try:
             with theirs, interruptions_blocked():
                 self._process = subprocess.Popen(  # noqa: S603
-                    [get_executable(), "-c", code, json.dumps(given)],
+                    [get_executable(), "-P", "-c", code, json.dumps(given)],
                     stdin=subprocess.DEVNULL, env=dict(environment), pass_fds=[theirs.fileno()],
                 )  # fmt: skip
         except BaseException:
             self._control.close()
             raise
         self.pid = self._process.pid
+        self._forked: list[Forked] = []
 
     def is_alive(self) -> bool:
         return self._process.poll() is None
+
+    def has_workers(self) -> bool:
+        with self._asking:
+            return any(not each.has_ended() for each in self._forked)
 
     def fork(self, call: Callable[[], None], environment: Mapping[str, str], imports: Sequence[str]) -> "Forked":
         """Start a worker that does `call` and ends.
@@ -89,17 +103,22 @@ class ForkServer:
         Raises:
             OSError: The server is gone, or one of the two has no file descriptors left.
         """
-        request = Request(cloudpickle.dumps(call), tuple(imports), environment, _path(), str(Path.cwd()))
+        request = Request(
+            cloudpickle.dumps(call), tuple(imports), environment, tuple(sys.argv), _path(), str(Path.cwd()),
+            frozenset(os.sched_getaffinity(0)),
+        )  # fmt: skip
         ours, theirs = socket.socketpair()
-        with theirs:
-            try:
-                with self._asking:
-                    socket.send_fds(self._control, [b"+"], [theirs.fileno(), 1, 2])
-                ours.sendall(packed(request))
-            except BaseException:
-                ours.close()
-                raise
-        return Forked(ours)
+        try:
+            with theirs, self._asking:
+                socket.send_fds(self._control, [b"+"], [theirs.fileno(), 1, 2])
+            ours.sendall(packed(request))  # not while this process has `theirs` open: a server that dies is noticed
+        except BaseException:
+            ours.close()
+            raise
+        forked = Forked(ours)
+        with self._asking:
+            self._forked = [*(each for each in self._forked if not each.has_ended()), forked]
+        return forked
 
     def close(self) -> None:
         """End the server and all its workers."""
@@ -137,8 +156,18 @@ def _path() -> tuple[str, ...]:
     return tuple(map(str, sys.path))
 
 
-_servers: dict[tuple[int, tuple[tuple[str, str], ...]], ForkServer] = {}
+_servers: dict[_Kind, ForkServer] = {}
 _starting = threading.Lock()
+
+
+def _start_afresh() -> None:
+    """Leave, in a fork of this process, a lock that another thread held."""
+    global _starting  # noqa: PLW0603
+    _starting = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_afresh)
 
 
 def can_fork(device: str) -> bool:
@@ -149,28 +178,37 @@ def can_fork(device: str) -> bool:
 def fork_server(environment: Mapping[str, str], imports: Sequence[str] = ()) -> ForkServer:
     """Return this process's server for workers of such an environment, started now where there is none.
 
-    It imports while the caller goes on. It ends with this process, or when it has had no worker for ten minutes.
+    It imports while the caller goes on. It ends with this process, when it has had no worker for ten minutes, or when
+    another is started and it has none.
 
     Raises:
         OSError: It cannot be started.
     """
-    at_import = tuple(sorted((name, value) for name, value in environment.items() if name.startswith(_READ_AT_IMPORT)))
+    kind = _kind(environment)
     with _starting:
-        key = os.getpid(), at_import  # a fork of this process has none yet
-        server = _servers.get(key)
-        if server is not None and not server.is_alive():
-            server.close()
+        server = _servers.get(kind)
         if server is None or not server.is_alive():
             if not _servers:
                 atexit.register(_close_servers)
-            server = _servers[key] = ForkServer(environment, imports)
+            _close_servers(of_no_use=True)
+            server = _servers[kind] = ForkServer(environment, imports)
     return server
 
 
-def _close_servers() -> None:
-    for (process, _), server in _servers.items():
-        if process == os.getpid():
+def _kind(environment: Mapping[str, str]) -> _Kind:
+    from hpsearch.training.numerics import installed_versions
+
+    read = {name: value for name, value in environment.items() if name.startswith(_READ_AT_IMPORT)}
+    given = sorted((name, value) for name, value in read.items() if name not in _SET_BY_LIBRARIES)
+    return os.getpid(), tuple(given), tuple(installed_versions().items())  # a fork of this process has none yet
+
+
+def _close_servers(of_no_use: bool = False) -> None:
+    """End this process's servers; those of a process that it was forked from are left alone."""
+    for kind, server in list(_servers.items()):
+        if kind[0] == os.getpid() and not (of_no_use and server.is_alive() and server.has_workers()):
             server.close()
+            del _servers[kind]
 
 
 @contextlib.contextmanager

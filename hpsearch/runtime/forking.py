@@ -10,13 +10,11 @@ import importlib
 import importlib.util
 import os
 import pickle
-import random
 import selectors
 import signal
 import socket
 import struct
 import sys
-import sysconfig
 import threading
 import time
 import traceback
@@ -25,6 +23,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
+from hpsearch.definitions import is_installed_file
 from hpsearch.runtime.processes import PARENT_CHECK_SECONDS, end_with_parent
 
 PRELOADED = ("hpsearch.runtime.worker", "sklearn.metrics")
@@ -38,13 +37,25 @@ _PR_SET_NAME = 15
 
 @dataclass(frozen=True)
 class Request:
-    """A worker that is wanted: where and with what it runs, as the process that asks has it now."""
+    """A worker that is wanted: where and with what it runs, as the process that asks has it now.
+
+    Attributes:
+        call: What it does, pickled.
+        imports: Modules that it will need.
+        environment: All its environment variables.
+        arguments: `sys.argv`.
+        path: `sys.path`.
+        folder: The working folder.
+        cores: The CPU cores that it may run on.
+    """
 
     call: bytes
     imports: tuple[str, ...]
     environment: Mapping[str, str]
+    arguments: tuple[str, ...]
     path: tuple[str, ...]
     folder: str
+    cores: frozenset[int]
 
 
 def packed(request: Request) -> bytes:
@@ -64,9 +75,20 @@ def main(control: int, parent: int, imports: Sequence[str], idle_seconds: float)
     _import(["numpy", *PRELOADED, *imports])
     is_imported.set()
     watching.join()  # no thread is left when a process is forked
+    _leave_outputs()
     gc.collect()
     gc.freeze()  # else each worker's first collection would copy every page that has an object
     _Server(socket.socket(fileno=control), parent, idle_seconds).serve()
+
+
+def _leave_outputs() -> None:
+    """Print nowhere any more: who waits for the end of what a study prints shall not wait for this process."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for output in (1, 2):
+        os.dup2(nowhere, output)
+    os.close(nowhere)
 
 
 def _watch(parent: int, is_imported: threading.Event) -> None:
@@ -78,15 +100,17 @@ def _watch(parent: int, is_imported: threading.Event) -> None:
 def _import(names: Sequence[str]) -> None:
     for name in names:
         if name not in sys.modules and (name in PRELOADED or _is_installed(name)):
-            with contextlib.suppress(ImportError):  # whoever needs it says what is missing
+            with contextlib.suppress(Exception):  # whatever a module raises: the worker that needs it says so
                 importlib.import_module(name)
 
 
 def _is_installed(name: str) -> bool:
     """Return whether a module's package lies where packages are installed, rather than where people write theirs."""
-    found = importlib.util.find_spec(name.partition(".")[0])
-    places = (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
-    return found is not None and found.origin is not None and found.origin.startswith(places)
+    try:
+        found = importlib.util.find_spec(name.partition(".")[0])
+    except ValueError:  # what is there under this name is no module
+        return False
+    return found is not None and found.origin is not None and is_installed_file(found.origin)
 
 
 class _Server:
@@ -141,13 +165,20 @@ class _Server:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DeprecationWarning)  # threads of libraries, which know about forks
                 pid = os.fork()
-        except (OSError, EOFError):  # the asker is gone, or the machine has no process left: seen by its closed socket
+        except EOFError:  # the asker is gone
+            status.close()
+            pid = -1
+        except Exception:  # it asks for what cannot be, or no process can be made: it alone fails
+            with contextlib.suppress(OSError):
+                os.write(descriptors[2], traceback.format_exc().encode())
             status.close()
             pid = -1
         if pid == 0:
-            self._forget()
-            status.close()
-            _be(request, server, descriptors[1:])
+            try:
+                self._forget()
+                status.close()
+            finally:  # whatever happens, this process is no second server
+                _be(request, server, descriptors[1:])
         for descriptor in descriptors[1:]:
             os.close(descriptor)
         if pid > 0:
@@ -183,9 +214,9 @@ class _Server:
 
 def _read(status: socket.socket) -> Request:
     with status.makefile("rb") as stream:
-        (length,) = struct.unpack("!Q", stream.read(8) or bytes(8))
-        content = stream.read(length)
-    if not length or len(content) < length:
+        header = stream.read(8)
+        content = stream.read(*struct.unpack("!Q", header)) if len(header) == 8 else b""
+    if not content:
         raise EOFError
     request: Request = pickle.loads(content)
     return request
@@ -202,9 +233,14 @@ def _be(request: Request, server: int, outputs: Sequence[int]) -> NoReturn:
             os.close(output)
         os.environ.clear()
         os.environ.update(request.environment)
+        sys.argv[:] = request.arguments
         sys.path[:] = request.path
-        with contextlib.suppress(OSError):  # a folder that is gone is the old process's too
+        with contextlib.suppress(OSError):  # gone meanwhile, as for the one that asked
             os.chdir(request.folder)
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, request.cores)
+        importlib.invalidate_caches()  # of what the server found in folders, some of them relative to its own
+        sys.path_importer_cache.clear()
         _seed_anew()
         pickle.loads(request.call)()
         status = 0
@@ -224,8 +260,10 @@ def _take_name() -> None:
 
 
 def _seed_anew() -> None:
-    """Two processes that were started have different random states, where nobody seeds them; so shall two forks."""
+    """Two processes that were started have different random states, where nobody seeds them; so shall two forks.
+
+    Python's own `random` sees to it itself.
+    """
     import numpy as np
 
-    random.seed()
     np.random.seed()  # noqa: NPY002

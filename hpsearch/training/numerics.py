@@ -98,6 +98,17 @@ class Numerics:
         return torch.autocast(self.device_type, dtype=torch.bfloat16)
 
 
+def installed_versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages in `VERSIONED`, as they are installed now."""
+    versions = {"python": platform.python_version()}
+    for package in VERSIONED:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "absent"
+    return versions
+
+
 def detect_environment(device: torch.device | str) -> dict[str, Any]:
     """Return what this process has on `device` and nobody chooses.
 
@@ -105,12 +116,6 @@ def detect_environment(device: torch.device | str) -> dict[str, Any]:
         device_type, device_model and versions as in `Numerics`, and bf16: whether it is native, and so worth using.
     """
     device = torch.device(device)
-    versions = {"python": platform.python_version()}
-    for package in VERSIONED:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = "absent"
     if device.type == "cuda":
         model, native = torch.cuda.get_device_name(device), torch.cuda.get_device_capability(device) >= (8, 0)
     elif device.type == "mps":
@@ -119,7 +124,7 @@ def detect_environment(device: torch.device | str) -> dict[str, Any]:
         capabilities = torch.cpu.get_capabilities()
         flags = [flag for flag in BF16_CPU_FLAGS if capabilities.get(flag)]
         model, native = " ".join([torch.backends.cpu.get_cpu_capability(), *flags]), bool(flags)
-    return {"device_type": device.type, "device_model": model, "versions": versions, "bf16": native}
+    return {"device_type": device.type, "device_model": model, "versions": installed_versions(), "bf16": native}
 
 
 def resolve_numerics(

@@ -275,11 +275,12 @@ def test_a_second_ctrl_c_ends_at_once(
     undisturbed.compare(tmp_path)
 
 
+@pytest.mark.parametrize("moment", ["importing", "starting"])
 def test_ctrl_c_while_the_workers_start_loses_nothing(
-    launcher: Launcher, tmp_path: Path, environment: dict[str, str], undisturbed: Undisturbed
+    launcher: Launcher, tmp_path: Path, environment: dict[str, str], undisturbed: Undisturbed, moment: str
 ) -> None:
     process = launcher.launch("run", environment, folder=str(tmp_path), **STUDY)
-    until(lambda: len(process.workers()) == 2, 60, process.text)
+    until(lambda: len(process.workers() if moment == "starting" else process.started()) >= 1, 60, process.text)
     started = process.started()
     interrupt(process)
     assert process.wait(30) != 0

@@ -2,20 +2,25 @@
 
 import os
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import textwrap
-import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 from orders import ends, finish, first, measured, order_of, run_of, train, workload
 from study_processes import is_alive, is_worker, until
+from tasks_samples import review_rows, save_text_model
 
 from hpsearch.records import Outcome, Slot
+from hpsearch.runtime.devices import worker_environment
 from hpsearch.runtime.fork_server import Forked, ForkServer, can_fork, fork_server
 from hpsearch.runtime.forking import WORKER_NAME
 from hpsearch.runtime.messages import Evaluated
@@ -26,11 +31,12 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are for
 
 CPU = Slot(0, ("cpu",))
 SECONDS = 60.0
+ENVIRONMENT = {**os.environ, **worker_environment(CPU, os.environ, threads=1)}
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[ForkServer]:
-    made = ForkServer(os.environ)
+    made = ForkServer(ENVIRONMENT)
     yield made
     made.close()
 
@@ -56,9 +62,17 @@ def test_a_worker_has_what_its_asker_has_now_not_what_the_server_began_with(serv
     monkeypatch.setenv("SAID_LATER", "yes")
     monkeypatch.syspath_prepend(str(tmp_path / "elsewhere"))
     monkeypatch.chdir(tmp_path / "elsewhere")
+    monkeypatch.setattr(sys, "argv", ["script.py", "--an-argument"])
     assert told(server, tmp_path, lambda: os.environ["SAID_LATER"]) == "yes"
+    assert told(server, tmp_path, lambda: sys.argv[1]) == "--an-argument"
     assert told(server, tmp_path, lambda: sys.path[0]) == str(tmp_path / "elsewhere")
     assert told(server, tmp_path, os.getcwd) == str(tmp_path / "elsewhere")
+    cores = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(cores)})
+        assert told(server, tmp_path, lambda: os.sched_getaffinity(0)) == str({min(cores)})
+    finally:
+        os.sched_setaffinity(0, cores)
     monkeypatch.delenv("SAID_LATER")
     assert told(server, tmp_path, lambda: os.environ.get("SAID_LATER")) == "None"
 
@@ -82,21 +96,38 @@ def test_what_it_raises_is_printed_and_ends_it_alone(server, tmp_path, capfd):
 
 def test_random_states_differ_from_worker_to_worker(server, tmp_path):
     def drawn() -> object:
-        import random
-
         import numpy as np
 
-        return random.random(), np.random.random()
+        return np.random.random()
 
-    assert told(server, tmp_path, drawn) != told(server, tmp_path, drawn)
+    assert told(server, tmp_path, drawn) != told(server, tmp_path, drawn)  # Python's own does so by itself
 
 
 def test_it_has_imported_what_workers_need_and_computes_alone_in_its_process(server, tmp_path):
     def look() -> object:
-        return "torch" in sys.modules, "sklearn" in sys.modules, threading.active_count()
+        return "torch" in sys.modules, "sklearn" in sys.modules
 
-    assert told(server, tmp_path, look) == "(True, True, 2)"  # itself, and the thread that looks after its parent
+    assert told(server, tmp_path, look) == "(True, True)"
+    threads = [Path(f"/proc/{server.pid}/task/{each.id}/comm").read_text() for each in threads_of(server)]
+    assert len([name for name in threads if not name.startswith("jemalloc")]) == 1  # that one knows about forks
     assert told(server, tmp_path, lambda: "optuna" in sys.modules) == "False"  # workers never import it
+
+
+def threads_of(server: ForkServer) -> list[Any]:
+    return psutil.Process(server.pid).threads()
+
+
+def test_what_cannot_be_forked_harms_nobody_else(server, tmp_path, monkeypatch, capfd):
+    worker = server.fork(partial(time.sleep, 600), ENVIRONMENT, ())
+    until(lambda: len(workers_of(server)) == 1, SECONDS, "no worker")
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        socket.send_fds(server._control, [b"+"], [theirs.fileno(), 1, 2])
+        ours.sendall(struct.pack("!Q", 4) + b"junk")
+        until(lambda: "UnpicklingError" in "".join(capfd.readouterr()), SECONDS, "nothing is said")
+    assert told(server, tmp_path, lambda: "well") == "well"
+    assert not worker.has_ended()
+    worker.end()
 
 
 def test_a_module_of_the_users_is_imported_anew_by_each_worker(server, tmp_path, monkeypatch):
@@ -115,7 +146,7 @@ def test_a_module_of_the_users_is_imported_anew_by_each_worker(server, tmp_path,
 
 
 def test_a_worker_is_ended_alone_and_reaped(server):
-    two = [server.fork(partial(__import__("time").sleep, 600), dict(os.environ), ()) for _ in range(2)]
+    two = [server.fork(partial(time.sleep, 600), ENVIRONMENT, ()) for _ in range(2)]
     until(lambda: len(workers_of(server)) == 2, SECONDS, "no workers")
     two[0].end()
     two[0].end()
@@ -132,7 +163,7 @@ def workers_of(server: ForkServer) -> list[psutil.Process]:
 
 
 def test_a_server_without_workers_goes_after_a_while_and_another_is_started():
-    short = ForkServer(os.environ, idle_seconds=0.5)
+    short = ForkServer(ENVIRONMENT, idle_seconds=0.5)
     until(lambda: not short.is_alive(), SECONDS, "it stays")
     with pytest.raises(BrokenPipeError):
         short.fork(print, {}, ())
@@ -140,16 +171,29 @@ def test_a_server_without_workers_goes_after_a_while_and_another_is_started():
 
 
 def test_one_server_serves_all_pools_and_another_environment_has_its_own():
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    server = fork_server(environment)
-    assert fork_server({**environment, "PYTEST_CURRENT_TEST": "another"}) is server
-    other = fork_server({**environment, "OMP_NUM_THREADS": "2"})
+    server = fork_server(ENVIRONMENT)
+    assert fork_server({**ENVIRONMENT, "PYTEST_CURRENT_TEST": "another", "KMP_DUPLICATE_LIB_OK": "True"}) is server
+    worker = server.fork(partial(time.sleep, 600), ENVIRONMENT, ())
+    other = fork_server({**ENVIRONMENT, "OMP_NUM_THREADS": "2"})
     assert other is not server
+    assert server.is_alive()  # it has a worker
     other.close()
-    again = fork_server({**environment, "OMP_NUM_THREADS": "2"})
+    again = fork_server({**ENVIRONMENT, "OMP_NUM_THREADS": "2"})
     assert again is not other
     assert again.is_alive()
-    again.close()
+    worker.end()
+    assert fork_server(ENVIRONMENT) is server
+    fork_server({**ENVIRONMENT, "OMP_NUM_THREADS": "3"}).close()
+    assert not server.is_alive()
+    assert not again.is_alive()
+
+
+def test_other_versions_of_what_was_imported_have_a_server_of_their_own(monkeypatch):
+    server = fork_server(ENVIRONMENT)
+    monkeypatch.setattr("hpsearch.training.numerics.version", lambda _: "0.0")
+    other = fork_server(ENVIRONMENT)
+    assert other is not server
+    other.close()
 
 
 def test_only_a_cpu_has_forked_workers():
@@ -180,6 +224,30 @@ def test_a_pool_whose_server_is_killed_goes_on_and_measures_the_same(tmp_path):
         pool.close()
 
 
+def test_workers_whose_server_dies_as_it_imports_start_without_one(monkeypatch):
+    monkeypatch.setenv("HF_HUB_USER_AGENT_ORIGIN", "another environment, so another server")
+    before = set(psutil.Process().children())
+    pool = LocalPool([Slot(index, ("cpu",)) for index in range(3)])
+    try:
+        (server,) = set(psutil.Process().children()) - before
+        server.kill()
+        until(lambda: list(pool.completed(0.2)) or all(pool.processes().values()), SECONDS, "no workers")
+        assert all("popen_loky" in " ".join(psutil.Process(pid).cmdline()) for pid in pool.processes().values())
+    finally:
+        pool.close()
+
+
+def test_a_pool_that_is_closed_while_the_server_imports_leaves_no_worker(monkeypatch):
+    monkeypatch.setenv("HF_HUB_USER_AGENT_ORIGIN", "yet another environment")
+    LocalPool([CPU]).close()
+    server = fork_server({**os.environ, **worker_environment(CPU, os.environ, threads=1)})
+    last = server.fork(partial(time.sleep, 600), ENVIRONMENT, ())
+    until(lambda: len(workers_of(server)) == 1, SECONDS, "no worker, or two")
+    assert not last.has_ended()
+    last.end()
+    server.close()
+
+
 def test_a_server_that_cannot_be_started_is_done_without(monkeypatch, tmp_path):
     def refuse(*_: object, **__: object) -> Forked:
         raise OSError("no process left")
@@ -201,6 +269,38 @@ def test_a_script_that_ends_leaves_no_server_behind(tmp_path):
         from hpsearch.runtime.fork_server import fork_server
         print(fork_server(dict(os.environ)).pid)
     """)
-    done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-W", "error::ResourceWarning", "-c", script], capture_output=True, text=True, check=True
+    )
     assert done.stderr == ""
     assert not psutil.pid_exists(int(done.stdout))
+
+
+def test_a_study_has_one_server_from_its_first_look_at_its_rows_to_its_next_run(tmp_path):
+    """In a process that has imported nothing yet: libraries and training set variables in its environment later."""
+    save_text_model(tmp_path / "model")
+    review_rows(40).to_csv(tmp_path / "rows.csv", index=False)
+    script = textwrap.dedent("""
+        import hpsearch as hp, psutil, sys
+
+        seen = []
+
+        def look(study, trial):
+            here = psutil.Process()
+            seen.append([child.pid for child in here.children() if "forking" in " ".join(child.cmdline())])
+
+        study = hp.Study(
+            "one", hp.TextClassification("model", train="rows.csv", text="text", label="label"),
+            hp.Space(learning_rate=hp.Float(1e-4, 1e-2), batch_size=8, epochs=1), cv=2, callbacks=[look],
+        )
+        assert "sklearn" not in sys.modules and "torch" not in sys.modules
+        result = study.run(trials=1, devices=2, progress=False)
+        study.refit(result.best.config, 1)
+        study.run(trials=2, devices=2, progress=False)
+        print(len(seen), len(set(map(tuple, seen))), len(seen[0]))
+    """)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "2 1 1\n", done.stderr

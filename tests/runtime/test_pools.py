@@ -416,13 +416,14 @@ def test_no_process_outlives_a_pool_that_was_killed(launcher, moment, forks):
 
 
 @pytest.mark.chaos
+@pytest.mark.parametrize("forks", [True, False])
 @pytest.mark.parametrize("moment", ["training", "hanging with the interpreter's lock"])
-def test_no_worker_outlives_its_coordinator(launcher, tmp_path, moment):
+def test_no_worker_outlives_its_coordinator(launcher, tmp_path, moment, forks):
     flag = tmp_path / "flag"
     task = {"pause": 0.1} if moment == "training" else {"trouble": "clutch", "flag": str(flag)}
     environment = {"HPSEARCH_CACHE": str(tmp_path / "cache")}
     coordinator = launcher.launch(
-        "run", environment, folder=str(tmp_path), devices=1, task=task, trials=2, checkpoint_every=0.2
+        "run", environment, folder=str(tmp_path), devices=1, task=task, trials=2, checkpoint_every=0.2, forks=forks
     )
     under_way = flag.exists if moment != "training" else (tmp_path / "toy" / "checkpoints").exists
     until(under_way, 240, coordinator.text)
@@ -442,8 +443,9 @@ def _uses_torch(processes: list[psutil.Process]) -> bool:
 
 
 @pytest.mark.chaos
-def test_what_ends_a_process_group_does_not_end_workers(launcher):
-    coordinator = launcher.launch("interrupted_pool")
+@pytest.mark.parametrize("forks", [True, False])
+def test_what_ends_a_process_group_does_not_end_workers(launcher, forks):
+    coordinator = launcher.launch("interrupted_pool", forks=forks)
     until(lambda: "started" in coordinator.text(), 60, coordinator.text)
     until(lambda: _signal_group(coordinator) or "ready" in coordinator.text(), 240, coordinator.text)
     for _ in range(3):

@@ -111,7 +111,7 @@ class LocalPool:
         self._environment: Mapping[str, Any] | None = None
         self._probed: int | None = None
         self._generation = 0
-        self._failed_starts = 0
+        self._failed_starts: dict[int, int] = {}
         self._processes: dict[int, _Process] = {}
         try:
             for slot in slots:
@@ -206,7 +206,7 @@ class LocalPool:
         self._generation += 1
         address, device = self._listener.address, worker_device(slot)
         call = partial(serve, address, self._authkey, self._generation, device, HEARTBEAT_SECONDS, self._imports)
-        forks = self._forks and not self._failed_starts  # what cannot be forked may still be started
+        forks = self._forks and slot.index not in self._failed_starts  # what cannot be forked may still be started
         process = started(call, slot, self._imports, self._threads, forks=forks)
         return _Process(slot, process, self._generation, time.monotonic())
 
@@ -244,8 +244,8 @@ class LocalPool:
     def _end(self, process: _Process) -> None:
         if process.connection is not None:
             process.connection.close()
-        if process.pid is not None:
-            with contextlib.suppress(ProcessLookupError):
+        if process.pid is not None and not process.process.has_ended():  # else the number may be another's by now
+            with contextlib.suppress(OSError):
                 os.kill(process.pid, signal.SIGKILL if os.name == "posix" else signal.SIGTERM)
         process.process.end()
 
@@ -254,10 +254,10 @@ class LocalPool:
         order, point, was_ready = process.order, process.point, process.pid is not None
         self._end(process)
         if not was_ready:
-            self._failed_starts += 1
-            if self._failed_starts >= STARTS_LIMIT:
+            failed = self._failed_starts[process.slot.index] = self._failed_starts.get(process.slot.index, 0) + 1
+            if failed >= STARTS_LIMIT:
                 raise HpsearchError(
-                    f"Worker processes on {process.slot.devices[0]} ended {self._failed_starts} times before they were "
+                    f"Worker processes on {process.slot.devices[0]} ended {failed} times before they were "
                     "ready. Run with devices='inline' to see the error, or `hpsearch doctor` to check the machine."
                 )
         self._processes[process.slot.index] = self._start(process.slot)
@@ -307,7 +307,7 @@ class LocalPool:
         match message:
             case Ready(pid, environment) if process.pid is None:
                 process.pid = pid
-                self._failed_starts = 0
+                self._failed_starts.pop(process.slot.index, None)
                 if self._environment is None:
                     self._environment = environment
                 for workload in self._workloads.values():

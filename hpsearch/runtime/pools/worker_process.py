@@ -1,6 +1,6 @@
 """How a worker's process begins: forked from a server that has imported everything, or started by joblib's loky."""
 
-import contextlib
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -13,6 +13,10 @@ from hpsearch.records import Slot
 from hpsearch.runtime.devices import worker_device, worker_environment
 from hpsearch.runtime.fork_server import can_fork, fork_server, interruptions_blocked
 from hpsearch.runtime.processes import end_with_parent
+
+logger = logging.getLogger("hpsearch")
+
+_WITHOUT = "Workers import for themselves, since the process that they are forked from cannot be had: %s"
 
 
 class WorkerProcess(Protocol):
@@ -28,8 +32,10 @@ class WorkerProcess(Protocol):
 def prepare_to_fork(slot: Slot, imports: Sequence[str] = (), threads: int = 1) -> None:
     """Start the server that workers like that of `slot` will be forked from, so that it imports in the meantime."""
     if can_fork(worker_device(slot)):
-        with contextlib.suppress(OSError):  # the pool will start its workers without one
+        try:
             fork_server({**os.environ, **worker_environment(slot, os.environ, threads)}, imports)
+        except OSError as error:
+            logger.info(_WITHOUT, error)
 
 
 def started(
@@ -47,8 +53,10 @@ def started(
     environment = worker_environment(slot, os.environ, threads)
     if forks and can_fork(worker_device(slot)):
         every = {**os.environ, **environment}
-        with contextlib.suppress(OSError):
+        try:
             return fork_server(every, imports).fork(call, every, imports)
+        except OSError as error:
+            logger.info(_WITHOUT, error)
     return _Spawned(call, environment)
 
 
@@ -59,7 +67,8 @@ class _Spawned:
         self._executor = ProcessPoolExecutor(
             max_workers=1, env=dict(environment), initializer=end_with_parent, initargs=(os.getpid(),)
         )
-        resource_tracker.ensure_running()  # started by loky otherwise, which would clear the mask (CPython 3.11)
+        if os.name == "posix":  # started by loky otherwise, which would clear the mask (CPython 3.11)
+            resource_tracker.ensure_running()
         with interruptions_blocked():
             self._call: Future[None] = self._executor.submit(call)
 
