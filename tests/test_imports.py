@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "hpsearch"
 
 FLOORS = (
-    {"errors", "definitions"},
+    {"errors", "definitions", "packages"},
     {"metrics"},
     {"space", "data", "records"},
     {"training", "policy", "analysis"},

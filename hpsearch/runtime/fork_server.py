@@ -73,15 +73,14 @@ class ForkServer:
             "import json, sys; given = json.loads(sys.argv[1]); sys.path[:] = given.pop('path'); "
             "from hpsearch.runtime.forking import main; main(**given)"
         )
-        try:
+        with contextlib.ExitStack() as undone:
+            undone.callback(self._control.close)
             with theirs, interruptions_blocked():
                 self._process = subprocess.Popen(  # noqa: S603
                     [get_executable(), "-P", "-c", code, json.dumps(given)],
                     stdin=subprocess.DEVNULL, env=dict(environment), pass_fds=[theirs.fileno()],
                 )  # fmt: skip
-        except BaseException:
-            self._control.close()
-            raise
+            undone.pop_all()
         self.pid = self._process.pid
         self._forked: list[Forked] = []
 
@@ -108,13 +107,12 @@ class ForkServer:
             frozenset(os.sched_getaffinity(0)),
         )  # fmt: skip
         ours, theirs = socket.socketpair()
-        try:
+        with contextlib.ExitStack() as undone:
+            undone.callback(ours.close)
             with theirs, self._asking:
                 socket.send_fds(self._control, [b"+"], [theirs.fileno(), 1, 2])
             ours.sendall(packed(request))  # not while this process has `theirs` open: a server that dies is noticed
-        except BaseException:
-            ours.close()
-            raise
+            undone.pop_all()
         forked = Forked(ours)
         with self._asking:
             self._forked = [*(each for each in self._forked if not each.has_ended()), forked]

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,17 +21,6 @@ class Encoded:
     arrays: Mapping[str, np.ndarray]
     facts: Mapping[str, Any]
     warnings: tuple[str, ...] = ()
-
-
-def versions_of(*packages: str) -> dict[str, str]:
-    """Return the installed versions of packages, "absent" for one that is not there."""
-    found = {}
-    for package in packages:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "absent"
-    return found
 
 
 class Encoder(Protocol):

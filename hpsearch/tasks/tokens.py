@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from hpsearch.data import Dataset, RaggedRows
 from hpsearch.errors import TaskError
+from hpsearch.packages import versions_of
 from hpsearch.records import digest
-from hpsearch.tasks.encoder import Encoded, versions_of
+from hpsearch.tasks.encoder import Encoded
 from hpsearch.tasks.heads import base_of
 from hpsearch.tasks.learner import ClassificationLearner
 from hpsearch.tasks.pretrained import LOADING_ERRORS, Pretrained, first_line, quiet, read_config

@@ -6,12 +6,12 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, fields
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal, get_args
 
 import torch
 
 from hpsearch.errors import NumericsError
+from hpsearch.packages import versions_of
 
 Precision = Literal["fp32", "bf16"]
 DeviceType = Literal["cpu", "cuda", "mps"]
@@ -100,13 +100,7 @@ class Numerics:
 
 def installed_versions() -> dict[str, str]:
     """Return the versions of Python and of the packages in `VERSIONED`, as they are installed now."""
-    versions = {"python": platform.python_version()}
-    for package in VERSIONED:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = "absent"
-    return versions
+    return {"python": platform.python_version(), **versions_of(*VERSIONED)}
 
 
 def detect_environment(device: torch.device | str) -> dict[str, Any]:

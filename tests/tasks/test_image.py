@@ -230,7 +230,7 @@ def test_pixels_of_another_pillow_are_other_data(vit_folder, tmp_path, monkeypat
     task = ImageClassification(vit_folder, train=image_arrays())
     first = task.prepare(tmp_path)
     known = importlib.metadata.version
-    monkeypatch.setattr("hpsearch.tasks.encoder.version", lambda name: "1.0" if name == "pillow" else known(name))
+    monkeypatch.setattr("hpsearch.packages.version", lambda name: "1.0" if name == "pillow" else known(name))
     second = task.prepare(tmp_path)
     assert second.folder != first.folder
     assert second.data_digest != first.data_digest

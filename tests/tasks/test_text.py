@@ -207,7 +207,7 @@ def test_rows_encoded_by_other_versions_are_encoded_again(bert_folder, tmp_path,
     task = TextClassification(bert_folder, train=review_rows(), test=review_rows(6, seed=4))
     first = task.prepare(tmp_path)
     known = importlib.metadata.version
-    monkeypatch.setattr("hpsearch.tasks.encoder.version", lambda name: "0.1" if name == "tokenizers" else known(name))
+    monkeypatch.setattr("hpsearch.packages.version", lambda name: "0.1" if name == "tokenizers" else known(name))
     second = task.prepare(tmp_path)
     assert second.folder != first.folder
     assert second.test_folder != first.test_folder

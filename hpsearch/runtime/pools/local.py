@@ -58,7 +58,7 @@ class _Process:
     """A worker process as its pool sees it."""
 
     slot: Slot
-    process: WorkerProcess
+    handle: WorkerProcess
     generation: int
     started: float
     connection: Connection | None = None
@@ -207,8 +207,8 @@ class LocalPool:
         address, device = self._listener.address, worker_device(slot)
         call = partial(serve, address, self._authkey, self._generation, device, HEARTBEAT_SECONDS, self._imports)
         forks = self._forks and slot.index not in self._failed_starts  # what cannot be forked may still be started
-        process = started(call, slot, self._imports, self._threads, forks=forks)
-        return _Process(slot, process, self._generation, time.monotonic())
+        handle = started(call, slot, self._imports, self._threads, forks=forks)
+        return _Process(slot, handle, self._generation, time.monotonic())
 
     def _accept(self) -> None:
         """Take connections; runs in a thread of its own because accepting blocks."""
@@ -244,10 +244,10 @@ class LocalPool:
     def _end(self, process: _Process) -> None:
         if process.connection is not None:
             process.connection.close()
-        if process.pid is not None and not process.process.has_ended():  # else the number may be another's by now
+        if process.pid is not None and not process.handle.has_ended():  # else the number may be another's by now
             with contextlib.suppress(OSError):
                 os.kill(process.pid, signal.SIGKILL if os.name == "posix" else signal.SIGTERM)
-        process.process.end()
+        process.handle.end()
 
     def _lose(self, process: _Process, outcome: Outcome, log: str) -> Iterator[Event]:
         """Put a new worker in the place of one that is dead or hung, and say how its order ended."""
@@ -300,7 +300,7 @@ class LocalPool:
     def _give_up_slow_starts(self) -> None:
         for process in list(self._processes.values()):
             too_slow = process.pid is None and time.monotonic() - process.started > START_SECONDS
-            if too_slow or (process.connection is None and process.process.has_ended()):
+            if too_slow or (process.connection is None and process.handle.has_ended()):
                 list(self._lose(process, Outcome.LOST, ""))
 
     def _read(self, process: _Process, message: Any) -> Event | None:
