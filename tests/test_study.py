@@ -494,7 +494,10 @@ def test_what_was_enqueued_and_not_tried_is_said(tmp_path: Path, caplog: pytest.
 
 
 def test_a_study_that_is_done_does_not_say_how_to_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run(toy_study(tmp_path, callbacks=[lambda *_: time.sleep(3.0)]), 1, timeout=2.5)
+    begun = time.monotonic()
+    run(toy_study(tmp_path / "timed"), 1)
+    enough = 1.0 + 3 * (time.monotonic() - begun)
+    run(toy_study(tmp_path, callbacks=[lambda *_: time.sleep(enough)]), 1, timeout=enough)
     assert "Paused" not in capsys.readouterr().err
     run(toy_study(tmp_path, callbacks=[lambda study, _: study.stop()]), 3)
     assert "Paused. Go on" in capsys.readouterr().err
