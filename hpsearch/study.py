@@ -213,10 +213,15 @@ class Study:
             NumericsError: This machine does not compute what the study began with.
             StudyFailedError: The first trials all failed with the same exception.
         """
+        from hpsearch.runtime.fork_server import begin_imports
+
+        imports = (*self.task.imports, "sklearn.metrics")
+        begin_imports(devices, imports)  # seconds of another core: before this process imports anything itself
+
         from hpsearch.policy.samplers import resolve_sampler, what_is_not_kept
         from hpsearch.result import Result
         from hpsearch.runtime.progress import check_progress
-        from hpsearch.study_run import StudyRun, begin_imports, open_pool
+        from hpsearch.study_run import StudyRun, open_pool
 
         self._is_to_stop = False
         check_progress(progress)
@@ -224,8 +229,6 @@ class Study:
         if trials is not None:
             check_whole("trials", trials, 1)
         check_rules_and_devices(self, devices)
-        imports = (*self.task.imports, "sklearn.metrics")
-        begin_imports(devices, imports)
         check_models(self)
         sampler = resolve_sampler(self.sampler, self.space, self.objective.name, self.seed)
         if trials is None and seconds is None and not sampler.is_finite:

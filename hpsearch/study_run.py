@@ -21,7 +21,6 @@ from hpsearch.runtime.devices import INLINE, Devices, inventory, slots
 from hpsearch.runtime.display import Display, Guarded
 from hpsearch.runtime.messages import Probe
 from hpsearch.runtime.pools import InlinePool, LocalPool, Pool
-from hpsearch.runtime.pools.worker_process import prepare_to_fork
 from hpsearch.runtime.prefixes import Prefixes
 from hpsearch.runtime.progress import ProgressLine, chosen_display, how_to_resume
 from hpsearch.runtime.prospects import Prospects
@@ -185,13 +184,6 @@ def each_choice(study: "Study", config: Mapping[str, Any]) -> list[dict[str, Any
     if study.choices is None:
         return [dict(config)]
     return [{**config, study.choices.name: choice} for choice in study.choices.sources]
-
-
-def begin_imports(devices: Devices, imports: Sequence[str] = ()) -> None:
-    """Have what workers need imported by another process, while this one reads rows; harmless where no pool follows."""
-    first = slots(devices, inventory())[0]
-    if devices != INLINE:
-        prepare_to_fork(first, imports)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ process cannot go on with.
 import atexit
 import contextlib
 import json
+import logging
 import os
 import signal
 import socket
@@ -24,7 +25,12 @@ from pathlib import Path
 
 import cloudpickle
 
+from hpsearch.packages import installed_versions
+from hpsearch.records import Slot
+from hpsearch.runtime.devices import INLINE, Devices, worker_device, worker_environment
 from hpsearch.runtime.forking import Request, packed
+
+logger = logging.getLogger("hpsearch")
 
 IDLE_SECONDS = 600.0
 """How long a server stays that has no worker: somebody at a notebook starts one study after another."""
@@ -40,6 +46,12 @@ _SET_BY_LIBRARIES = frozenset(
     {"KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK", "TORCHINDUCTOR_CACHE_DIR", "TORCHINDUCTOR_DETERMINISTIC"}
 )
 """What scikit-learn and torch, and training in this process, set themselves in its environment sooner or later."""
+
+GPU_DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+"""Files that Linux has beside a driver for NVIDIA's GPUs or AMD's, or, under WSL, for any that Windows has."""
+
+WITHOUT = "Workers import for themselves, since the process that they are forked from cannot be had: %s"
+"""What the log says then, with the error."""
 
 _Kind = tuple[int, tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]]
 """The process that a server belongs to, the variables that were read at import, the versions of what was imported."""
@@ -193,9 +205,27 @@ def fork_server(environment: Mapping[str, str], imports: Sequence[str] = ()) -> 
     return server
 
 
-def _kind(environment: Mapping[str, str]) -> _Kind:
-    from hpsearch.training.numerics import installed_versions
+def begin_imports(devices: Devices, imports: Sequence[str] = ()) -> None:
+    """Have another process import what workers on a CPU need, before this one imports it; harmless where none follow.
 
+    Torch, which knows the devices, is not imported yet: where a GPU may be found, the server is started with its first
+    worker, if there is to be one.
+    """
+    on_cpu = devices == "cpu" or (isinstance(devices, list | tuple) and all(each == "cpu" for each in devices))
+    if devices != INLINE and (on_cpu or not any(map(os.path.exists, GPU_DRIVERS))):
+        prepare_to_fork(Slot(0, ("cpu",)), imports)
+
+
+def prepare_to_fork(slot: Slot, imports: Sequence[str] = (), threads: int = 1) -> None:
+    """Start the server that workers like that of `slot` will be forked from, so that it imports in the meantime."""
+    if can_fork(worker_device(slot)):
+        try:
+            fork_server({**os.environ, **worker_environment(slot, os.environ, threads)}, imports)
+        except OSError as error:
+            logger.info(WITHOUT, error)
+
+
+def _kind(environment: Mapping[str, str]) -> _Kind:
     read = {name: value for name, value in environment.items() if name.startswith(_READ_AT_IMPORT)}
     given = sorted((name, value) for name, value in read.items() if name not in _SET_BY_LIBRARIES)
     return os.getpid(), tuple(given), tuple(installed_versions().items())  # a fork of this process has none yet

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import torch
 
 from hpsearch.errors import NumericsError
-from hpsearch.packages import versions_of
+from hpsearch.packages import installed_versions
 
 Precision = Literal["fp32", "bf16"]
 DeviceType = Literal["cpu", "cuda", "mps"]
@@ -24,10 +24,6 @@ COMPILER_DETERMINISTIC = "TORCHINDUCTOR_DETERMINISTIC"
 
 BF16_CPU_FLAGS = ("avx512_bf16", "amx_bf16")
 """CPU flags with which bf16 is faster than fp32; without them it is slower."""
-
-VERSIONED = ("torch", "transformers", "tokenizers", "numpy", "scikit-learn")
-"""Packages whose versions decide the numbers of any task: training, encoding, and the metrics. Pillow decides those of
-images only, and is part of their digest: a study of texts need not mind whether it is there."""
 
 
 TENSOR_CORE_MULTIPLE = 8
@@ -53,7 +49,7 @@ class Numerics:
         deterministic: Whether only deterministic algorithms are used.
         device_type: "cpu", "cuda" or "mps".
         device_model: CPU: its instruction set as torch uses it, with its bf16 flags. GPU: its name.
-        versions: Versions of Python and of the packages in `VERSIONED`.
+        versions: Versions of Python and of the packages in `hpsearch.packages.VERSIONED`.
     """
 
     precision: Precision = "fp32"
@@ -96,11 +92,6 @@ class Numerics:
         if self.precision == "fp32":
             return nullcontext()
         return torch.autocast(self.device_type, dtype=torch.bfloat16)
-
-
-def installed_versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages in `VERSIONED`, as they are installed now."""
-    return {"python": platform.python_version(), **versions_of(*VERSIONED)}
 
 
 def detect_environment(device: torch.device | str) -> dict[str, Any]:

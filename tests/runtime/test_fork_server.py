@@ -21,11 +21,10 @@ from tasks_samples import review_rows, save_text_model
 
 from hpsearch.records import Outcome, Slot
 from hpsearch.runtime.devices import worker_environment
-from hpsearch.runtime.fork_server import Forked, ForkServer, can_fork, fork_server
+from hpsearch.runtime.fork_server import Forked, ForkServer, can_fork, fork_server, prepare_to_fork
 from hpsearch.runtime.forking import WORKER_NAME
 from hpsearch.runtime.messages import Evaluated
 from hpsearch.runtime.pools import LocalPool
-from hpsearch.runtime.pools.worker_process import prepare_to_fork
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux only")
 
@@ -252,7 +251,8 @@ def test_a_server_that_cannot_be_started_is_done_without(monkeypatch, tmp_path):
     def refuse(*_: object, **__: object) -> Forked:
         raise OSError("no process left")
 
-    monkeypatch.setattr("hpsearch.runtime.pools.worker_process.fork_server", refuse)
+    for module in ("fork_server", "pools.worker_process"):
+        monkeypatch.setattr(f"hpsearch.runtime.{module}.fork_server", refuse)
     prepare_to_fork(CPU)
     pool = LocalPool([CPU])
     try:
@@ -261,6 +261,35 @@ def test_a_server_that_cannot_be_started_is_done_without(monkeypatch, tmp_path):
         assert "popen_loky" in " ".join(psutil.Process(pool.processes()[0]).cmdline())
     finally:
         pool.close()
+
+
+@pytest.mark.parametrize(
+    ("devices", "has_gpu", "begun"),
+    [
+        ("auto", False, True),
+        (2, False, True),
+        ("auto", True, False),
+        (2, True, False),
+        ("cpu", True, True),
+        (["cpu", "cpu"], True, True),
+        (["cuda:0"], True, False),
+        ("inline", False, False),
+    ],
+)
+def test_the_server_begins_before_torch_is_imported_where_no_gpu_is_in_sight(devices, has_gpu, begun, tmp_path):
+    script = textwrap.dedent("""
+        import psutil, sys
+        from hpsearch.runtime import fork_server
+
+        fork_server.GPU_DRIVERS = (sys.argv[1],)
+        fork_server.begin_imports(eval(sys.argv[2]))
+        print("torch" in sys.modules, len(psutil.Process().children()))
+    """)
+    driver = sys.executable if has_gpu else str(tmp_path / "no driver")
+    done = subprocess.run(
+        [sys.executable, "-c", script, driver, repr(devices)], capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == (f"False {int(begun)}\n", "")
 
 
 def test_a_script_that_ends_leaves_no_server_behind(tmp_path):

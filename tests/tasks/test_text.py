@@ -17,10 +17,10 @@ from tasks_samples import config_of, review_rows, save_base, save_text_model, sa
 from hpsearch.data import open_dataset
 from hpsearch.errors import DataError, TaskError
 from hpsearch.metrics import probabilities
+from hpsearch.packages import VERSIONED
 from hpsearch.tasks import TextClassification
 from hpsearch.tasks.heads import draw_head
 from hpsearch.tasks.pretrained import quiet
-from hpsearch.training.numerics import VERSIONED
 
 LABELS = ["is_long", "is_kind", "is_spoiler"]
 

@@ -11,12 +11,10 @@ from joblib.externals.loky.process_executor import ProcessPoolExecutor
 
 from hpsearch.records import Slot
 from hpsearch.runtime.devices import worker_device, worker_environment
-from hpsearch.runtime.fork_server import can_fork, fork_server, interruptions_blocked
+from hpsearch.runtime.fork_server import WITHOUT, can_fork, fork_server, interruptions_blocked
 from hpsearch.runtime.processes import end_with_parent
 
 logger = logging.getLogger("hpsearch")
-
-_WITHOUT = "Workers import for themselves, since the process that they are forked from cannot be had: %s"
 
 
 class WorkerProcess(Protocol):
@@ -27,15 +25,6 @@ class WorkerProcess(Protocol):
 
     def end(self) -> None:
         """Kill it; said twice is said once."""
-
-
-def prepare_to_fork(slot: Slot, imports: Sequence[str] = (), threads: int = 1) -> None:
-    """Start the server that workers like that of `slot` will be forked from, so that it imports in the meantime."""
-    if can_fork(worker_device(slot)):
-        try:
-            fork_server({**os.environ, **worker_environment(slot, os.environ, threads)}, imports)
-        except OSError as error:
-            logger.info(_WITHOUT, error)
 
 
 def started(
@@ -56,7 +45,7 @@ def started(
         try:
             return fork_server(every, imports).fork(call, every, imports)
         except OSError as error:
-            logger.info(_WITHOUT, error)
+            logger.info(WITHOUT, error)
     return _Spawned(call, environment)
 
 
