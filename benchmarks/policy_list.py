@@ -19,6 +19,9 @@ ETAS = (2, 3, 4)
 AXES: tuple[tuple[Axis, tuple[int, ...]], ...] = (("points", (1, 2, 4, 8)), ("quarters", (1, 2, 4)))
 """The axes that a peer may have, and the first rungs on each."""
 
+LEAST_LONGEST = 12
+"""Quarters of three folds: the shortest axis that a table has."""
+
 _RUNGS = [(eta, first, axis) for axis, firsts in AXES for first, eta in itertools.product(firsts, ETAS)]
 
 CANDIDATES: Mapping[str, Sequence[Policy]] = {
@@ -29,6 +32,11 @@ CANDIDATES: Mapping[str, Sequence[Policy]] = {
     "optuna-wilcoxon-points": [OptunaPeer(Wilcoxon(p, 4, axis)) for axis, _ in AXES for p in (0.05, 0.1, 0.2)],
     "syne-tune-promotion": [SyneTune("promotion", eta, first, axis) for eta, first, axis in _RUNGS],
     "syne-tune-stopping": [SyneTune("stopping", eta, first, axis) for eta, first, axis in _RUNGS],
+    "syne-tune-pasha": [
+        SyneTune("pasha", eta, first, axis)
+        for eta, first, axis in _RUNGS
+        if first * eta < LEAST_LONGEST  # it needs two rungs below the end
+    ],
 }
 """Peer to the settings that it is tuned over; three folds leave the Wilcoxon test a smallest p of 0.125."""
 

@@ -23,6 +23,7 @@ LABELS = {
     "optuna-wilcoxon-points": "Optuna, Wilcoxon over points",
     "syne-tune-promotion": "Syne Tune, ASHA, promotion",
     "syne-tune-stopping": "Syne Tune, ASHA, stopping",
+    "syne-tune-pasha": "Syne Tune, PASHA",
 }
 
 

@@ -78,7 +78,7 @@ def _with(before: Shares, after: Shares) -> Shares:
             setting: before.get(peer, {}).get(setting, {}) | after.get(peer, {}).get(setting, {})
             for setting in map(repr, CANDIDATES[peer])
         }
-        for peer in before.keys() | after.keys()
+        for peer in sorted(before.keys() | after.keys())
     }
 
 

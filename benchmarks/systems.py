@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import parties
-from benchmarks.jobs import DATA, SCHEDULES, Job, minilm, training_rows, trial_list
+from benchmarks.jobs import DATA, LEARNING_RATES, SCHEDULES, Job, minilm, training_rows, trial_list
 from benchmarks.measurements import machine, write_measurements
 from benchmarks.plots import write_plot
 from benchmarks.readme_table import readme_rows
@@ -197,11 +197,16 @@ def check(board: Board, model: str, frame: Any, schedules: Sequence[str]) -> Non
     """Check that the recipe is equal, and find the probe's score; both warm the machine's files, too."""
     from benchmarks.equal_recipe import equal_recipe
 
-    for schedule in schedules:
-        found = equal_recipe(model, frame, schedule)
+    frozen = [(schedules[0], layers) for layers in LEARNING_RATES if layers]
+    for schedule, layers in [*((each, 0) for each in schedules), *frozen]:
+        found = equal_recipe(model, frame, schedule, layers)
         board.checks.append(found)
         verdict = "equal" if found["holds"] else "NOT EQUAL"
-        print(f"recipe, {schedule}: {verdict}, losses within {found['largest difference of a loss']:.1e}", flush=True)
+        print(
+            f"recipe, {schedule}, {layers} layers frozen: {verdict}, losses within "
+            f"{found['largest difference of a loss']:.1e}",
+            flush=True,
+        )
     board.probe = probe(model, frame)
     print(f"probe, cross-validated: {board.probe['mean']:.4f}", flush=True)
 

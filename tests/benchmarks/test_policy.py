@@ -1,5 +1,6 @@
 """Replays on grids: the pool, the charge, the parties' common terms. The figures are another matter."""
 
+import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -246,8 +247,9 @@ def test_a_peer_that_stops_trials_pays_for_what_it_trained(rule: Rule, larger: G
 
 
 @pytest.mark.skipif(not policy_syne_tune.is_installed(), reason="needs syne-tune 0.13.0")
-@pytest.mark.parametrize("kind", ["promotion", "stopping"])
-@pytest.mark.parametrize("axis", ["points", "quarters"])
+@pytest.mark.parametrize(
+    ("kind", "axis"), [*itertools.product(["promotion", "stopping"], ["points", "quarters"]), ("pasha", "quarters")]
+)
 def test_syne_tunes_scheduler_decides(kind: str, axis: str, larger: GridTable) -> None:
     found = replayed(larger, SyneTune(kind, 3, 1, axis), 0)
     assert found == replayed(larger, SyneTune(kind, 3, 1, axis), 0)
