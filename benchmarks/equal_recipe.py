@@ -79,7 +79,8 @@ def _ours(model: str, frame: Any, schedule: str, freeze_layers: int, steps: int,
     losses = [item.train_loss for item in run.advance(steps) if item is not None]
     lengths = np.asarray(learner.lengths)[rows]
     order = [batch for epoch in range(config["epochs"]) for batch in epoch_batches(lengths, BATCH_SIZE, 0, epoch)]
-    batches = [{**learner.batch(rows[at], 16), "labels": learner.targets(rows[at])} for at in order]
+    padded = numerics.padding_multiple if freeze_layers else numerics.training_padding_multiple
+    batches = [{**learner.batch(rows[at], padded), "labels": learner.targets(rows[at])} for at in order]
     return first, losses, batches, run.model.state_dict(), {**config, "steps_total": len(batches)}
 
 

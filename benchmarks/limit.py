@@ -72,10 +72,10 @@ def rows_of(found: Mapping[str, Any]) -> list[Row]:
                 f"{share:.0%}; {steady:.0%} after the start-up",
             )
         )
-    last = next(iter(found["schedules"].values()))
-    coordinator = last["coordinator's share of the time"]
-    rows.append(Row("coordinator's share of the time", f"{coordinator:.1%}"))
-    rows.append(Row("memory peak, coordinator and workers", f"{last['peak memory, MB'] / 1000:.1f} GB"))
+        coordinator = each["coordinator's share of the time"]
+        rows.append(Row(f"coordinator's share of the time, {found['list']}, {schedule}", f"{coordinator:.1%}"))
+        memory = each["peak memory, MB"] / 1000
+        rows.append(Row(f"sum of all processes' resident peaks, {found['list']}, {schedule}", f"{memory:.1f} GB"))
     return rows
 
 

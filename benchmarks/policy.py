@@ -10,18 +10,22 @@ emotion is what is reported. "tpe" is Optuna's as it is.
 
 Compute is counted in epochs of a fold, begun ones in part. Nobody stops early (the tables have every point), and
 everybody begins with the literature default. A policy that never comes within 1% of the best is counted as if it had
-trained the whole grid on every fold.
+trained the whole grid on every fold. Of `--policies`, replayed with the two that all are compared with, the results are
+put among those of earlier calls.
 """
 
 import argparse
 import dataclasses
+import json
 import multiprocessing
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, TypeVar
 
+from benchmarks import measurements
 from benchmarks.grid_table import GridTable
 from benchmarks.measurements import machine, write_measurements
 from benchmarks.plots import write_plot
@@ -154,6 +158,20 @@ def show(found: Mapping[str, Any], trials: int) -> None:
         print(line)
 
 
+def _with_others(found: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Return the results of some policies, with those of others that were replayed earlier."""
+    if not path.exists():
+        return found
+    before = json.loads(path.read_text(encoding="utf-8"))
+    return {
+        **before,
+        **found,
+        "seconds": round(before["seconds"] + found["seconds"], 1),
+        "policies": before["policies"] | found["policies"],
+        "settings": before["settings"] | found["settings"],
+    }
+
+
 def _interval(found: Mapping[str, float], digits: int) -> str:
     return f"{found['value']:.{digits}f} [{found['from']:.{digits}f}, {found['to']:.{digits}f}]"
 
@@ -172,7 +190,8 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any] | None:
     unknown = set(given.policies or ()) - known.keys()
     if unknown:
         parser.error(f"there is no policy {', '.join(sorted(unknown))}; there are {', '.join(known)}")
-    chosen = {name: policy for name, policy in known.items() if name in (given.policies or known)}
+    wanted = {*given.policies, BASELINE, OURS} if given.policies else known.keys()
+    chosen = {name: policy for name, policy in known.items() if name in wanted}
     try:
         table = read(given.table)
     except FileNotFoundError:
@@ -189,6 +208,8 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any] | None:
         "settings": {name: repr(policy) for name, policy in chosen.items()},
     }
     name = "policy" if given.table == REPORTED else f"policy-{given.table}"
+    if given.policies:
+        written = _with_others(written, measurements.FOLDER / f"{name}.json")
     if given.table == REPORTED:
         written["readme"] = rows(written)
     write_measurements(name, written)

@@ -19,8 +19,8 @@ ETAS = (2, 3, 4)
 AXES: tuple[tuple[Axis, tuple[int, ...]], ...] = (("points", (1, 2, 4, 8)), ("quarters", (1, 2, 4)))
 """The axes that a peer may have, and the first rungs on each."""
 
-LEAST_LONGEST = 12
-"""Quarters of three folds: the shortest axis that a table has."""
+SHORTEST_AXIS = 12
+"""Steps of the shorter axis, that of quarters, on tables of three folds."""
 
 _RUNGS = [(eta, first, axis) for axis, firsts in AXES for first, eta in itertools.product(firsts, ETAS)]
 
@@ -35,7 +35,7 @@ CANDIDATES: Mapping[str, Sequence[Policy]] = {
     "syne-tune-pasha": [
         SyneTune("pasha", eta, first, axis)
         for eta, first, axis in _RUNGS
-        if first * eta < LEAST_LONGEST  # it needs two rungs below the end
+        if first * eta < SHORTEST_AXIS  # it needs two rungs below the end
     ],
 }
 """Peer to the settings that it is tuned over; three folds leave the Wilcoxon test a smallest p of 0.125."""

@@ -74,8 +74,9 @@ def rows(found: Mapping[str, Any]) -> list[dict[str, Any]]:
     for name in peers_of(found)[:1]:
         if others[name]:
             told += [_ratio(f"{LABELS[name]}, the best peer,", others[name], GOALS["peer"], found["table"])]
-    if BASELINE in found["policies"]:
-        told.append(_top(found, "0.1"))
+    for name in (BASELINE, *peers_of(found)[:1]):
+        if name in found["policies"]:
+            told.append(_top(found, "0.1", name))
     return readme_rows(told)
 
 
@@ -89,11 +90,10 @@ def _ratio(name: str, row: Mapping[str, Any], goal: float, table: str) -> Row:
     )
 
 
-def _top(found: Mapping[str, Any], share: str) -> Row:
-    ours, theirs = (found["policies"][name]["at"][share]["in the top"]["value"] for name in (OURS, BASELINE))
+def _top(found: Mapping[str, Any], share: str, peer: str) -> Row:
+    ours, theirs = (found["policies"][name]["at"][share]["in the top"]["value"] for name in (OURS, peer))
     return Row(
-        f"winner among the true five best after {float(share):.0%} of the grid's compute, racing (TPE, full "
-        "cross-validation)",
+        f"winner among the true five best after {float(share):.0%} of the grid's compute, racing ({LABELS[peer]})",
         f"{ours:.0%} ({theirs:.0%})",
         "no loss",
         ours >= theirs,

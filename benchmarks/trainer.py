@@ -24,7 +24,6 @@ class PeerSettings:
         processes: Processes that share the study; 0 for this one alone.
         threads: Threads of each process; 0 for as many as torch chooses.
         loaders: Processes that collate batches for each; 0 for none.
-        compiled: torch.compile.
     """
 
     bf16: bool = False
@@ -36,7 +35,6 @@ class PeerSettings:
     processes: int = 0
     threads: int = 0
     loaders: int = 0
-    compiled: bool = False
 
 
 WRITTEN = PeerSettings()
@@ -120,7 +118,7 @@ def training_arguments(config: Config, settings: PeerSettings, folder: str) -> A
         given |= {"disable_tqdm": True, "logging_strategy": "no", "dataloader_pin_memory": False}
     if settings.loaders:
         given |= {"dataloader_num_workers": settings.loaders, "dataloader_persistent_workers": True}
-    return TrainingArguments(**given, bf16=settings.bf16, torch_compile=settings.compiled)
+    return TrainingArguments(**given, bf16=settings.bf16)
 
 
 class FoldTrainer:

@@ -213,8 +213,11 @@ class Study:
             NumericsError: This machine does not compute what the study began with.
             StudyFailedError: The first trials all failed with the same exception.
         """
-        from hpsearch.runtime.fork_server import begin_imports
+        from hpsearch.runtime.fork_server import begin_imports, prepare_to_fork
 
+        seconds = parse_duration(timeout)
+        if trials is not None:
+            check_whole("trials", trials, 1)
         imports = (*self.task.imports, "sklearn.metrics")
         begin_imports(devices, imports)  # seconds of another core: before this process imports anything itself
 
@@ -225,10 +228,8 @@ class Study:
 
         self._is_to_stop = False
         check_progress(progress)
-        seconds = parse_duration(timeout)
-        if trials is not None:
-            check_whole("trials", trials, 1)
-        check_rules_and_devices(self, devices)
+        for slot in check_rules_and_devices(self, devices)[:1]:
+            prepare_to_fork(slot, imports)  # where it has not begun yet, for want of knowing the devices
         check_models(self)
         sampler = resolve_sampler(self.sampler, self.space, self.objective.name, self.seed)
         if trials is None and seconds is None and not sampler.is_finite:

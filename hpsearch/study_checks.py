@@ -8,6 +8,7 @@ from hpsearch.policy.names import PRUNERS, SAMPLERS, is_said_of_an_object, unkno
 from hpsearch.space import Grid, Space, alternatives_of
 
 if TYPE_CHECKING:
+    from hpsearch.records import Slot
     from hpsearch.runtime.devices import Devices
     from hpsearch.study import Study
 
@@ -59,20 +60,26 @@ def check_models(study: "Study") -> None:
         study.space.validate(config, "the enqueued configuration")
 
 
-def check_rules_and_devices(study: "Study", devices: "Devices") -> None:
-    """Find a sampler, a pruner or a device that is none, and a metric that no worker can have, before all else."""
+def check_rules_and_devices(study: "Study", devices: "Devices") -> "tuple[Slot, ...]":
+    """Find a sampler, a pruner or a device that is none, and a metric that no worker can have, before all else.
+
+    Returns:
+        A slot for each worker that there will be; none where this process trains.
+    """
     from hpsearch.metrics import metric_name
     from hpsearch.policy.pruning import resolve_pruner
     from hpsearch.policy.samplers import resolve_sampler
     from hpsearch.runtime.devices import INLINE, inventory, slots
 
-    slots(devices, inventory())
+    found = slots(devices, inventory())
     objective = metric_name(study.metric)
     resolve_sampler(study.sampler, study.space, objective, study.seed)
     resolve_pruner(study.pruner, study.space, objective, None)
-    if devices != INLINE:
-        for metric in (study.metric, *study.metrics):
-            check_travels(metric, metric_name(metric))
+    if devices == INLINE:
+        return ()
+    for metric in (study.metric, *study.metrics):
+        check_travels(metric, metric_name(metric))
+    return found
 
 
 def check_dropout(study: "Study") -> None:

@@ -183,7 +183,7 @@ class RacingPruner(PromotingPruner):
             return going
         able = [trial for trial in going if not trial.state.is_finished]
         last_hope = able[:1] if rung.all_came and best.only_default else []
-        margin = self._margin(rung, best)
+        margin = self._margin(rung.step, best)
         return [
             trial
             for trial in going
@@ -191,6 +191,17 @@ class RacingPruner(PromotingPruner):
             or self.shown(history, trial).is_beyond(rung.step)
             or not self._is_behind(history, trial, rung.step, best.trial, margin)
         ]
+
+    def reason_to_wait(self, history: History, trial: Trial, limit: int) -> str:
+        best = None if self._rule.synchronous else self._best(history)
+        if best is not None and best.error is not None and self._rule.margin is not None:
+            margin = self._margin(limit, best)
+            if self._is_behind(history, trial, limit, best.trial, margin):
+                return (
+                    f"racing: behind trial {best.trial.number} after step {limit} of {steps_of(trial)} by more than "
+                    f"{self._rule.margin:g} standard errors of the difference ({margin:.4g})"
+                )
+        return super().reason_to_wait(history, trial, limit)
 
     def reason_to_prune(self, history: History, trial: Trial) -> str | None:
         """Return why a trial ends for good: its mean over whole folds is below the worst fold of the best."""
@@ -210,14 +221,14 @@ class RacingPruner(PromotingPruner):
         theirs, ours = self.shown(history, best).at(step), self.shown(history, trial).at(step)
         return theirs is not None and ours is not None and ours[0] < theirs[0] - margin
 
-    def _margin(self, rung: Rung, best: _Best) -> float:
-        """Return by how much a trial may be behind the best at a rung.
+    def _margin(self, step: int, best: _Best) -> float:
+        """Return by how much a trial may be behind the best at a rung, by its step.
 
         The mean over all folds is to be foretold from those trained; from a part of one, no better than from one.
         """
         assert best.error is not None
         assert self._rule.margin is not None
-        folds = rung.step // RUNGS_PER_RUN
+        folds = step // RUNGS_PER_RUN
         unknown = 1 / max(1, folds) - (1 / len(best.folds) if folds else 0.0)
         return self._rule.margin * best.error * math.sqrt(2 * max(0.0, unknown))
 

@@ -246,11 +246,12 @@ class Coordinator:
                     self._tell(None)
                 return concerned
             case Checkpointed(_, run, point, step, files, shared):
-                if shared:  # its trial may have ended with the point that it stands at
-                    run = self._prefixes.name(run, step)
-                needed = self._checkpoints.bytes_needed(run, point, step, files)
-                if (shared or self._trials_of(run)) and self._kept.make_room(run, needed, lent=shared):
-                    self._checkpoints.write(run, point, step, files)
+                # One that is shared is kept though its trial may have ended with the point that it stands at.
+                name = self._prefixes.name(run, step) if shared else run
+                needed = self._checkpoints.bytes_needed(name, point, step, files)
+                if (shared or self._trials_of(run)) and self._kept.make_room(name, needed, lent=shared):
+                    self._checkpoints.write(name, point, step, files)
+                self._prefixes.settle(run, step)
                 return ()
             case Ended(_, result):
                 self._write_log(result)

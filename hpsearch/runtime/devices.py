@@ -28,6 +28,9 @@ By default it gives every block of more than 32 MiB, and the end of its heap, ba
 takes and returns the gradient of an embedding each time: 14,000 page faults a step of a model of 23 million parameters
 (docs/decisions/throughput.md). Other C libraries read no such variable."""
 
+GPU_DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+"""Files that Linux has beside a driver for NVIDIA's GPUs or AMD's, or, under WSL, for any that Windows has."""
+
 Devices = str | int | Sequence[str | int]
 """What a user may say: "auto", "inline", "cpu", "cuda", "mps", "cuda:1", a number of workers, or a list of devices."""
 
@@ -63,6 +66,17 @@ def inventory() -> Inventory:
     return Inventory(
         torch.cuda.device_count(), torch.backends.mps.is_available(), cores, psutil.virtual_memory().available
     )
+
+
+def are_surely_cpus(devices: Devices) -> bool:
+    """Return whether workers will be on CPUs, as far as that can be told without torch, which takes a second to import.
+
+    False where that is open, where they are on no worker ("inline"), and of what is no device.
+    """
+    if isinstance(devices, str | int) and not isinstance(devices, bool):
+        may_be_cpus = devices == "auto" or (isinstance(devices, int) and devices > 0)
+        return devices == "cpu" or (may_be_cpus and not any(map(os.path.exists, GPU_DRIVERS)))
+    return isinstance(devices, list | tuple) and bool(devices) and all(each == "cpu" for each in devices)
 
 
 def slots(devices: Devices, found: Inventory) -> tuple[Slot, ...]:

@@ -27,7 +27,7 @@ import cloudpickle
 
 from hpsearch.packages import installed_versions
 from hpsearch.records import Slot
-from hpsearch.runtime.devices import INLINE, Devices, worker_device, worker_environment
+from hpsearch.runtime.devices import Devices, are_surely_cpus, worker_device, worker_environment
 from hpsearch.runtime.forking import Request, packed
 
 logger = logging.getLogger("hpsearch")
@@ -46,12 +46,6 @@ _SET_BY_LIBRARIES = frozenset(
     {"KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK", "TORCHINDUCTOR_CACHE_DIR", "TORCHINDUCTOR_DETERMINISTIC"}
 )
 """What scikit-learn and torch, and training in this process, set themselves in its environment sooner or later."""
-
-GPU_DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
-"""Files that Linux has beside a driver for NVIDIA's GPUs or AMD's, or, under WSL, for any that Windows has."""
-
-WITHOUT = "Workers import for themselves, since the process that they are forked from cannot be had: %s"
-"""What the log says then, with the error."""
 
 _Kind = tuple[int, tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]]
 """The process that a server belongs to, the variables that were read at import, the versions of what was imported."""
@@ -208,11 +202,10 @@ def fork_server(environment: Mapping[str, str], imports: Sequence[str] = ()) -> 
 def begin_imports(devices: Devices, imports: Sequence[str] = ()) -> None:
     """Have another process import what workers on a CPU need, before this one imports it; harmless where none follow.
 
-    Torch, which knows the devices, is not imported yet: where a GPU may be found, the server is started with its first
-    worker, if there is to be one.
+    Torch, which knows the devices, is not imported yet: nothing is begun where a GPU may be found, or where `devices`
+    are none that there can be.
     """
-    on_cpu = devices == "cpu" or (isinstance(devices, list | tuple) and all(each == "cpu" for each in devices))
-    if devices != INLINE and (on_cpu or not any(map(os.path.exists, GPU_DRIVERS))):
+    if are_surely_cpus(devices):
         prepare_to_fork(Slot(0, ("cpu",)), imports)
 
 
@@ -222,7 +215,12 @@ def prepare_to_fork(slot: Slot, imports: Sequence[str] = (), threads: int = 1) -
         try:
             fork_server({**os.environ, **worker_environment(slot, os.environ, threads)}, imports)
         except OSError as error:
-            logger.info(WITHOUT, error)
+            log_that_workers_import(error)
+
+
+def log_that_workers_import(error: OSError) -> None:
+    """Say in the log that there is no server."""
+    logger.info("Workers import for themselves, since the process that they are forked from cannot be had: %s", error)
 
 
 def _kind(environment: Mapping[str, str]) -> _Kind:

@@ -151,7 +151,8 @@ class Prefixes:
         """
         run = segment.run
         own = self._kinship.trunk(run)
-        if own is None:
+        self._promised.pop(run.key, None)
+        if own is None or not self._checkpoints.budget_bytes:
             return ()
         begin = self._step(history, run, segment.start)
         end = min(own[1].steps, step_of(run, segment.stop))
@@ -164,6 +165,14 @@ class Prefixes:
         at_end = (end,) if goes_on and end == step_of(run, segment.stop) else ()
         self._promised[run.key] = (*left, *at_end)
         return left
+
+    def settle(self, run: str, step: int) -> None:
+        """Take note that a checkpoint which a run left at a step has been kept, or could not be: nobody waits for it.
+
+        One that was kept, and has to make room for others before its run has ended, is not waited for either.
+        """
+        if run in self._promised:
+            self._promised[run] = tuple(each for each in self._promised[run] if each != step)
 
     # What is kept
 

@@ -145,9 +145,11 @@ class Worker:
         fine_tune = self._fine_tune(warm, order)
         known = list(order.previous[: fine_tune.point])
         leaves = set(order.leaves)
-        saved = time.monotonic()
+        saved, step = time.monotonic(), fine_tune.step
+        written = _place(fine_tune)  # what there is a checkpoint of, if it is not the beginning
         for measurement in fine_tune.advance(order.segment.stop):
-            self.steps += 1
+            self.steps += fine_tune.step - step
+            step = fine_tune.step
             self._moved()
             if measurement is not None:
                 event = self._evaluated(warm, order, measurement)
@@ -165,13 +167,14 @@ class Worker:
                     break
             stop = told()
             if stop is not None:
-                if stop.checkpoint:
+                if stop.checkpoint and _place(fine_tune) != written:
                     yield self._checkpointed(order, fine_tune)
                 yield self._end(order, Outcome.PAUSED, fine_tune.point)
                 return
-            if time.monotonic() - saved >= warm.workload.checkpoint_every:
+            due = time.monotonic() - saved >= warm.workload.checkpoint_every
+            if due and _place(fine_tune) != written:
                 yield self._checkpointed(order, fine_tune)
-                saved = time.monotonic()
+                saved, written = time.monotonic(), _place(fine_tune)
             yield None
         yield self._end(order, Outcome.OK, fine_tune.point)
 
@@ -237,3 +240,7 @@ class Worker:
 
     def _end(self, order: Train, outcome: Outcome, point: int, log: str = "") -> Ended:
         return Ended(order.study, SegmentResult(order.segment, outcome, point, log))
+
+
+def _place(fine_tune: FineTune) -> tuple[int, int]:
+    return fine_tune.point, fine_tune.step

@@ -8,7 +8,7 @@ line in the log that says why.
 
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -71,10 +71,11 @@ class FeatureCache:
         head: Collection[str],
         numerics: Numerics,
         device: torch.device,
-    ) -> FrozenFeatures | None:
-        """Return the features of all rows, computed now where they are not there; None where the cache steps aside.
+    ) -> Generator[None, None, FrozenFeatures | None]:
+        """Find the features of all rows, and compute what is missing, a block an item; None where that is not to be.
 
-        Whatever happens here, random states and buffers stay as they were.
+        The features are what the generator returns. Whatever happens here, random states and buffers stay as they
+        were, at each item and at the end, and who leaves between two items loses nothing that was computed.
 
         Args:
             model: The model as a run has it, its frozen part frozen.
@@ -91,7 +92,7 @@ class FeatureCache:
         try:
             self._check(frozen, layers, head)
             tried = self._try(frozen, layers)
-            return self._filled(frozen, layers, tried)
+            return (yield from self._filled(frozen, layers, tried))
         except NotExactError as error:
             self._step_aside(count, str(error), logging.WARNING)
         except (OSError, StoreError) as error:
@@ -122,7 +123,7 @@ class FeatureCache:
 
     def _filled(
         self, frozen: FrozenPart, layers: Sequence[Sequence[nn.Module]], tried: TriedStack
-    ) -> FrozenFeatures | None:
+    ) -> Generator[None, None, FrozenFeatures | None]:
         layout, key = layout_of(frozen, tried.stack), self._key(frozen, layers)
         if key in self._declined:
             return None
@@ -134,12 +135,16 @@ class FeatureCache:
         if entry is None:
             needed, budget = layout.nbytes / 2**20, self.store.budget / 2**20
             reason = f"they need {needed:,.1f} MiB, and feature_cache_bytes allows {budget:,.1f}"
+            if needed <= budget:
+                reason = "their files cannot be opened, or another process has taken their room"
             self._step_aside(len(layers) - 1, reason, logging.WARNING if budget else logging.INFO)
             return None
-        if not entry.is_complete and not fill(frozen, tried, entry, self._below(frozen, layers), self._clock):
-            self._declined.add(key)
-            self.store.remove(key)
-            return None
+        if not entry.is_complete:
+            pays = yield from fill(frozen, tried, entry, self._below(frozen, layers), self._clock)
+            if not pays:
+                self._declined.add(key)
+                self.store.remove(key)
+                return None
         if key not in self._verified:
             self._verified[key] = Verified.noted(companies(frozen, layout), entry.notes())
         return FrozenFeatures(frozen, tried, entry, self._verified[key])

@@ -1,7 +1,8 @@
 """Filling the cache: the outputs of frozen layers for all rows, computed in the batches they would be evaluated in."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -23,8 +24,10 @@ Below = tuple[TriedStack, FeatureEntry]
 
 def fill(
     frozen: FrozenPart, tried: TriedStack, entry: FeatureEntry, below: Below | None, clock: Callable[[], float]
-) -> bool:
-    """Compute what is missing of an entry; False, before its end, where reading takes longer than computing.
+) -> Generator[None, None, bool]:
+    """Compute what is missing of an entry, a block an item; return False, before its end, where reading takes longer.
+
+    Between two items it can be left for good: what has been computed stays, and the next to fill the entry goes on.
 
     Args:
         frozen: What computes.
@@ -33,28 +36,25 @@ def fill(
         below: Features of fewer layers, to begin from.
         clock: Seconds.
     """
-    modes = [(module, module.training) for module in frozen.model.modules()]
-    frozen.model.eval()
     blocks, computing, reading = 0, 0.0, 0.0
-    try:
-        with torch.no_grad(), isolated(0, frozen.device):
-            if below is not None and not _is_same_from(frozen, tried, below, entry.layout.blocks[-1][-ROWS_MULTIPLE:]):
+    if below is not None:
+        with _evaluating(frozen):
+            if not _is_same_from(frozen, tried, below, entry.layout.blocks[-1][-ROWS_MULTIPLE:]):
                 below = None
-            for block in entry.missing():
-                rows = entry.layout.blocks[block]
-                started = clock()
-                vectors = _computed(frozen, tried, rows, below)
-                computing += clock() - started
-                entry.write(block, vectors)
-                started = clock()
-                _read(frozen, entry, rows)
-                reading += clock() - started
-                blocks += 1
-                if below is None and reading > computing:
-                    break
-    finally:
-        for module, training in modes:
-            module.training = training
+    for block in entry.missing():
+        rows = entry.layout.blocks[block]
+        with _evaluating(frozen):
+            started = clock()
+            vectors = _computed(frozen, tried, rows, below)
+            computing += clock() - started
+            entry.write(block, vectors)
+            started = clock()
+            _read(frozen, entry, rows)
+            reading += clock() - started
+        blocks += 1
+        if below is None and reading > computing:
+            break
+        yield
     pays = below is not None or reading <= computing
     logger.info(
         "The outputs of frozen layers (%d modules) for %d rows take %.1f MiB: %d of %d blocks were computed here%s in "
@@ -64,6 +64,19 @@ def fill(
         "" if pays else "; so they are not kept, and computed for each batch",
     )  # fmt: skip
     return pays
+
+
+@contextmanager
+def _evaluating(frozen: FrozenPart) -> Iterator[None]:
+    """Have the model evaluate in a block, and leave its modules' modes and the random states as they were."""
+    modes = [(module, module.training) for module in frozen.model.modules()]
+    frozen.model.eval()
+    try:
+        with torch.no_grad(), isolated(0, frozen.device):
+            yield
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 def _read(frozen: FrozenPart, entry: FeatureEntry, rows: np.ndarray) -> None:

@@ -34,6 +34,9 @@ from hpsearch.training.trunks import trunk_of
 
 __all__ = ["Diverged", "FineTune", "Measurement"]
 
+_OVER = object()
+"""Given by `next` where there is nothing more."""
+
 
 class FineTune:
     """One training of one config on one set of rows, from its beginning or from a checkpoint.
@@ -140,8 +143,9 @@ class FineTune:
         """Train until evaluation point `stop` is reached, one optimizer step an item.
 
         An item is None, or the Measurement of the point that its step reaches. Where several points fall on one step,
-        each after the first is an item of its own, without a step. Between items the run can be left for good,
-        written down by `checkpoint`, or gone on with by another call.
+        each after the first is an item of its own, without a step; so is, before the first step, each block of rows
+        whose features are computed for the cache. Between items the run can be left for good, written down by
+        `checkpoint`, or gone on with by another call.
 
         Raises:
             UsageError: `stop` does not lie ahead, or another run has taken the base's model over.
@@ -153,6 +157,8 @@ class FineTune:
         return self._items(stop)
 
     def _items(self, stop: int) -> Iterator[Measurement | None]:
+        if self.point < stop:
+            yield from self._found_features()
         while self.point < stop:
             yield self._item()
 
@@ -161,8 +167,6 @@ class FineTune:
         started = time.perf_counter()
         position, due = self._state.position, self.step_of(self.point + 1)
         measured: Measurement | None = None
-        with memory_errors():
-            self._find_features()
         with memory_errors(), self._state.random.installed():
             if position.step < due:
                 self._train()
@@ -175,12 +179,12 @@ class FineTune:
         position.point, position.seconds = measured.point, 0.0
         return measured
 
-    def _find_features(self) -> None:
+    def _found_features(self) -> Iterator[None]:
         """Find out, before the first step, whether the outputs of the frozen layers can be read, and compute them."""
         if self._are_features_known or self._base.features is None or self._learner is not self._base.learner:
             return
         self._freezing.train(self.model)
-        self._features = self._base.features.features(
+        finding = self._base.features.features(
             self.model,
             self._learner,
             self._frozen_layers,
@@ -188,7 +192,19 @@ class FineTune:
             numerics=self._numerics,
             device=self._device,
         )
-        self._are_features_known = True
+
+        def found() -> Iterator[None]:
+            self._features = yield from finding
+
+        blocks = found()
+        while not self._are_features_known:
+            self._require_model()
+            started = time.perf_counter()
+            with memory_errors():
+                self._are_features_known = next(blocks, _OVER) is _OVER
+            self._state.position.seconds += time.perf_counter() - started
+            if not self._are_features_known:
+                yield None
 
     def _train(self) -> None:
         """Do one optimizer step; nothing in it waits for the device."""

@@ -310,7 +310,7 @@ def test_the_benchmark_and_the_tuning_run(
     policy.main(["--table", "made-up", "--policies", "tpe", "asha", "optuna-halving", "--seeds", "3", "--trials", "9",
                  "--processes", "1"])  # fmt: skip
     found = json.loads((tmp_path / "policy-made-up.json").read_text())
-    assert set(found["policies"]) == {"tpe", "asha", "optuna-halving"}
+    assert set(found["policies"]) == {"tpe", "asha", "optuna-halving", "racing"}  # who all are compared with is added
     for name, row in found["policies"].items():
         assert row["seeds"] == 3
         assert row["after 9 trials"]["trials"] == 9

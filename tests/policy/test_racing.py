@@ -205,4 +205,9 @@ def test_by_name():
     assert isinstance(found, RacingPruner)
     history = raced([0.1], [0.3])
     reason = found.reason_to_wait(history, history.trials[1], 1)
+    assert reason == (
+        "racing: behind trial 13 after step 1 of 12 by more than 2 standard errors of the difference (0.06532)"
+    )
+    by_rank = resolve_pruner(Racing(margin=None), Space(learning_rate=Float(0.1, 1.0)), "f1", FOLDS, 320)
+    reason = by_rank.reason_to_wait(history, history.trials[1], 1)
     assert reason == "racing: place 6 of 6 after step 1 of 12, where 1 of 2 goes on"

@@ -1,5 +1,7 @@
 """Studies whose workers share the outputs of frozen layers: the same numbers as without."""
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,8 @@ from toy_studies import known_of, toy_study
 import hpsearch as hp
 from hpsearch.errors import UsageError
 from hpsearch.places import cache_folder
-from hpsearch.training.feature_store import BLOCKS, FeatureStore
+from hpsearch.records import TrialState
+from hpsearch.training.feature_store import BLOCKS, FeatureEntry, FeatureStore
 from hpsearch.training.fine_tune import FineTune
 
 SPACE = hp.Space(freeze_layers=hp.Categorical([1, "all"]), batch_size=8, learning_rate=3e-3, epochs=2, warmup_ratio=0.1)
@@ -74,6 +77,58 @@ def test_shared_features_and_shared_prefixes_together_are_lone_runs_with_neither
     assert known["evaluations"] == lone["evaluations"]
     assert known["predictions"] == lone["predictions"]
     assert shared < len(steps) - shared  # what the lone runs took
+
+
+@pytest.mark.parametrize("trained", [False, True], ids=["new", "from a checkpoint"])
+def test_a_pause_while_features_are_computed_keeps_those_that_are(trained: bool, tmp_path: Path) -> None:
+    """In a run's first segment, or in one that goes on from a checkpoint after the features were lost."""
+    model, rows = save_text_model(tmp_path / "model"), review_rows(300)
+    space = hp.Space(freeze_layers=1, batch_size=8, learning_rate=3e-3, epochs=2, default={"epochs": 2})
+
+    def started(name: str) -> hp.Study:
+        task = {"kind": "text", "model": str(model), "train": rows, "text": "text", "label": "label"}
+        return toy_study(tmp_path / name, task, space=space, cv=2, sampler="random")
+
+    def run(study: hp.Study) -> hp.Result:
+        return study.run(trials=1, devices="inline", progress=False)
+
+    run(started("straight"))
+    folder = cache_folder() / "features"
+    study = started("paused")
+    if trained:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(FineTune, "_measure", stopping(study, FineTune._measure))
+            run(study)
+        assert list((study.folder / "checkpoints").iterdir())
+    before = {path: path.read_bytes() for path in (study.folder / "checkpoints").rglob("*") if path.is_file()}
+    shutil.rmtree(folder)
+    study = started("paused")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(FeatureEntry, "write", stopping(study, FeatureEntry.write))
+        patched.setattr("hpsearch.training.feature_filling._read", lambda *_: None)  # reading pays, however slow it is
+        patched.setattr("hpsearch.runtime.coordinator.WAIT_SECONDS", 0.0)  # told at once, however short a block is
+        run(study)
+    (entry,) = FeatureStore(folder, 0).entries()
+    done = (folder / entry / BLOCKS).read_bytes()
+    assert sum(done[len(done) // 2 :]) == 2 < len(done) // 2  # the one under way when it was told was the last
+    assert study.store().history.trials[0].state is TrialState.WAITING
+    after = {path: path.read_bytes() for path in (study.folder / "checkpoints").rglob("*") if path.is_file()}
+    assert after == before  # nothing was trained, so there is nothing to write
+    study.store().close()
+    run(started("paused"))
+    for part in ("evaluations", "predictions"):
+        assert known_of(tmp_path / "paused")[part] == known_of(tmp_path / "straight")[part]
+
+
+def stopping(study: hp.Study, real: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that stops the study after the other's first call."""
+
+    def called(*given: Any) -> Any:
+        found = real(*given)
+        study.stop()
+        return found
+
+    return called
 
 
 def test_an_argument_that_is_no_number_of_bytes_is_an_error(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The process that workers are forked from: what they inherit of it, and how it ends."""
 
+import json
 import os
 import signal
 import socket
@@ -274,20 +275,24 @@ def test_a_server_that_cannot_be_started_is_done_without(monkeypatch, tmp_path):
         (["cpu", "cpu"], True, True),
         (["cuda:0"], True, False),
         ("inline", False, False),
+        ("nonsense", False, False),
+        ([], False, False),
+        (True, False, False),
+        (0, False, False),
     ],
 )
 def test_the_server_begins_before_torch_is_imported_where_no_gpu_is_in_sight(devices, has_gpu, begun, tmp_path):
     script = textwrap.dedent("""
-        import psutil, sys
-        from hpsearch.runtime import fork_server
+        import json, psutil, sys
+        from hpsearch.runtime import devices, fork_server
 
-        fork_server.GPU_DRIVERS = (sys.argv[1],)
-        fork_server.begin_imports(eval(sys.argv[2]))
+        devices.GPU_DRIVERS = (sys.argv[1],)
+        fork_server.begin_imports(json.loads(sys.argv[2]))
         print("torch" in sys.modules, len(psutil.Process().children()))
     """)
     driver = sys.executable if has_gpu else str(tmp_path / "no driver")
     done = subprocess.run(
-        [sys.executable, "-c", script, driver, repr(devices)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", script, driver, json.dumps(devices)], capture_output=True, text=True, check=True
     )
     assert (done.stdout, done.stderr) == (f"False {int(begun)}\n", "")
 

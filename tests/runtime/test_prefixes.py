@@ -286,6 +286,36 @@ def test_a_run_leaves_a_checkpoint_where_another_branches_off_and_that_one_waits
     assert prefixes.wanted(history, closing=True) == {}
 
 
+def test_nobody_waits_for_a_checkpoint_that_cannot_be_kept(folder, tmp_path):
+    longer, shorter = made(0, 3), made(1, 1)
+    history = history_of(longer, shorter)
+    none = Prefixes(CheckpointFolder(tmp_path / "none", 0))
+    assert none.leave(history, whole(longer), closing=True, goes_on=False) == ()
+    assert not none.waits(history, whole(shorter), [whole(longer)])
+    prefixes = Prefixes(folder)
+    assert prefixes.leave(history, whole(longer), closing=True, goes_on=False) == (8,)
+    assert prefixes.waits(history, whole(shorter), [whole(longer)])
+    prefixes.settle("run0", 7)
+    assert prefixes.waits(history, whole(shorter), [whole(longer)])
+    prefixes.settle("run0", 8)  # there was no room for it
+    assert not prefixes.waits(history, whole(shorter), [whole(longer)])
+
+
+def test_a_checkpoint_for_others_that_is_refused_is_not_waited_for(tmp_path, monkeypatch):
+    """Room for one byte: whatever was promised is taken back as soon as it has come and could not be kept."""
+    settled = []
+    real = Prefixes.settle
+
+    def settle(prefixes: Prefixes, run: str, step: int) -> None:
+        real(prefixes, run, step)
+        settled.append((step, prefixes._promised[run], len(prefixes._checkpoints.runs())))
+
+    monkeypatch.setattr(Prefixes, "settle", settle)
+    run(study(tmp_path, "warmup_stable_decay", 3, 1, 2, checkpoint_bytes=1), devices=2)
+    assert settled
+    assert all(step not in promised and kept == 0 for step, promised, kept in settled)
+
+
 def test_who_will_be_measured_whole_waits_without_a_checkpoint(folder):
     longer, shorter = made(0, 3, "constant"), made(1, 1, "constant")
     prefixes, history = Prefixes(folder), history_of(longer, shorter)

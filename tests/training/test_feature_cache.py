@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import transformers
 from feature_learners import run_of, store
 from tasks_samples import config_of, image_arrays, review_rows, save_base, save_text_model, save_tokenizer
@@ -23,6 +24,7 @@ import hpsearch as hp
 from hpsearch.tasks.pretrained import quiet
 from hpsearch.training.base_model import BaseModel
 from hpsearch.training.feature_cache import FeatureCache
+from hpsearch.training.feature_store import BLOCKS
 
 ROWS = 30
 MODELS: dict[str, tuple[Any, ...]] = {
@@ -127,3 +129,33 @@ def test_what_is_no_stack_is_computed_and_the_log_says_so(
     assert_same_state(everything(expected), everything(run))
     assert run._features is None
     assert len([each for each in caplog.records if reason in each.message and "not kept" in each.message]) == 1
+
+
+def test_between_two_blocks_a_run_stands_at_its_beginning_and_can_be_left(tmp_path: Path) -> None:
+    save_text_model(tmp_path / "model", "bert")
+    rows = review_rows(300, 3)
+    task = hp.TextClassification(str(tmp_path / "model"), train=rows, text="text", label="label")
+    prepared = task.prepare(tmp_path / "cache")
+    learner = task.learner(prepared)
+    config = task.complete({"learning_rate": 3e-3, "batch_size": 8, "epochs": 1, "freeze_layers": 1})
+    expected = measured(run_of(learner, BaseModel(learner, CPU), config, rows=len(rows)))
+    identity = [prepared.model_digest, prepared.data_digest]
+    base = BaseModel(learner, CPU, FeatureCache(store(tmp_path), identity, clock=lambda: 0.0))
+    left = run_of(learner, base, config, rows=len(rows))
+    items = left.advance(left.horizon)
+    modes, before = [module.training for module in left.model.modules()], torch.get_rng_state()
+    assert next(items) is None
+    assert (left.step, left.point) == (0, 0)
+    assert [module.training for module in left.model.modules()] == modes
+    assert torch.equal(torch.get_rng_state(), before) and torch.is_grad_enabled()
+    torch.rand(1)  # somebody else's
+    assert next(items) is None
+    assert left.step == 0
+    del items
+    kept = store(tmp_path)
+    (entry,) = kept.entries()
+    content = (kept.folder / entry / BLOCKS).read_bytes()
+    assert sum(content[len(content) // 2 :]) == 2 < len(content) // 2
+    run = run_of(learner, base, config, rows=len(rows))
+    assert_same_measurements(expected, measured(run))
+    assert run._features is not None

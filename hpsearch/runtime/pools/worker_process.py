@@ -1,6 +1,5 @@
 """How a worker's process begins: forked from a server that has imported everything, or started by joblib's loky."""
 
-import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -11,10 +10,8 @@ from joblib.externals.loky.process_executor import ProcessPoolExecutor
 
 from hpsearch.records import Slot
 from hpsearch.runtime.devices import worker_device, worker_environment
-from hpsearch.runtime.fork_server import WITHOUT, can_fork, fork_server, interruptions_blocked
+from hpsearch.runtime.fork_server import can_fork, fork_server, interruptions_blocked, log_that_workers_import
 from hpsearch.runtime.processes import end_with_parent
-
-logger = logging.getLogger("hpsearch")
 
 
 class WorkerProcess(Protocol):
@@ -45,7 +42,7 @@ def started(
         try:
             return fork_server(every, imports).fork(call, every, imports)
         except OSError as error:
-            logger.info(WITHOUT, error)
+            log_that_workers_import(error)
     return _Spawned(call, environment)
 
 
