@@ -251,7 +251,7 @@ class Coordinator:
                 needed = self._checkpoints.bytes_needed(name, point, step, files)
                 if (shared or self._trials_of(run)) and self._kept.make_room(name, needed, lent=shared):
                     self._checkpoints.write(name, point, step, files)
-                self._prefixes.settle(run, step)
+                self._prefixes.withdraw(run, step)
                 return ()
             case Ended(_, result):
                 self._write_log(result)

@@ -166,8 +166,8 @@ class Prefixes:
         self._promised[run.key] = (*left, *at_end)
         return left
 
-    def settle(self, run: str, step: int) -> None:
-        """Take note that a checkpoint which a run left at a step has been kept, or could not be: nobody waits for it.
+    def withdraw(self, run: str, step: int) -> None:
+        """Take a promise back, for the checkpoint that a run left at a step has come: kept or not, nobody waits for it.
 
         One that was kept, and has to make room for others before its run has ended, is not waited for either.
         """

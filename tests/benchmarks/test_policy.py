@@ -318,6 +318,12 @@ def test_the_benchmark_and_the_tuning_run(
         assert ("compute of tpe over its own" in row) == (name != "tpe")
     assert "TPE, full cross-validation" in (tmp_path / "policy-made-up.svg").read_text()
     assert "optuna-halving" in capsys.readouterr().out
+    policy.main(
+        ["--table", "made-up", "--policies", "asha-random", "--seeds", "3", "--trials", "9", "--processes", "1"]
+    )
+    both = json.loads((tmp_path / "policy-made-up.json").read_text())
+    assert set(both["policies"]) == {*found["policies"], "asha-random"}  # put among those of the earlier call
+    assert found["policies"].items() <= both["policies"].items()
     assert set(policy_list.policies()) >= {"random", "tpe", "asha", "optuna-hyperband"}
     peer = "optuna-wilcoxon-folds"
     policy_tuning.main(["--tables", "made-up", "--peers", peer, "--seeds", "2", "--processes", "1"])

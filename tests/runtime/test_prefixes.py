@@ -295,25 +295,25 @@ def test_nobody_waits_for_a_checkpoint_that_cannot_be_kept(folder, tmp_path):
     prefixes = Prefixes(folder)
     assert prefixes.leave(history, whole(longer), closing=True, goes_on=False) == (8,)
     assert prefixes.waits(history, whole(shorter), [whole(longer)])
-    prefixes.settle("run0", 7)
+    prefixes.withdraw("run0", 7)
     assert prefixes.waits(history, whole(shorter), [whole(longer)])
-    prefixes.settle("run0", 8)  # there was no room for it
+    prefixes.withdraw("run0", 8)  # there was no room for it
     assert not prefixes.waits(history, whole(shorter), [whole(longer)])
 
 
 def test_a_checkpoint_for_others_that_is_refused_is_not_waited_for(tmp_path, monkeypatch):
     """Room for one byte: whatever was promised is taken back as soon as it has come and could not be kept."""
-    settled = []
-    real = Prefixes.settle
+    withdrawn = []
+    real = Prefixes.withdraw
 
-    def settle(prefixes: Prefixes, run: str, step: int) -> None:
+    def withdraw(prefixes: Prefixes, run: str, step: int) -> None:
         real(prefixes, run, step)
-        settled.append((step, prefixes._promised[run], len(prefixes._checkpoints.runs())))
+        withdrawn.append((step, prefixes._promised[run], len(prefixes._checkpoints.runs())))
 
-    monkeypatch.setattr(Prefixes, "settle", settle)
+    monkeypatch.setattr(Prefixes, "withdraw", withdraw)
     run(study(tmp_path, "warmup_stable_decay", 3, 1, 2, checkpoint_bytes=1), devices=2)
-    assert settled
-    assert all(step not in promised and kept == 0 for step, promised, kept in settled)
+    assert withdrawn
+    assert all(step not in promised and kept == 0 for step, promised, kept in withdrawn)
 
 
 def test_who_will_be_measured_whole_waits_without_a_checkpoint(folder):
