@@ -24,9 +24,9 @@ sys.stdin.read()
 
 
 def wait_until_free(path: Path) -> bool:
-    """Whether the lock can be had within two seconds: the kernel drops it a moment after its holder's death."""
+    """Whether the lock can be had within half a minute: the kernel drops it a moment after its holder's death."""
     lock = FileLock(path)
-    deadline = time.monotonic() + 2
+    deadline = time.monotonic() + 30
     while not lock.acquire("me"):
         if time.monotonic() > deadline:
             return False

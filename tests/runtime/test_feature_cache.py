@@ -105,7 +105,8 @@ def test_a_pause_while_features_are_computed_keeps_those_that_are(trained: bool,
     study = started("paused")
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(FeatureEntry, "write", stopping(study, FeatureEntry.write))
-        patched.setattr("hpsearch.training.feature_filling._read", lambda *_: None)  # reading pays, however slow it is
+        # Reading pays, however slow it is.
+        patched.setattr("hpsearch.training.feature_filling._seconds_to_read", lambda *_: 0.0)
         patched.setattr("hpsearch.runtime.coordinator.WAIT_SECONDS", 0.0)  # told at once, however short a block is
         run(study)
     (entry,) = FeatureStore(folder, 0).entries()

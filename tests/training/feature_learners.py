@@ -1,6 +1,6 @@
 """Learners whose frozen layers cannot be left out, each for a reason of its own, and runs with and without a cache."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -124,9 +124,14 @@ def store(folder: Path, budget: int = 2**30) -> FeatureStore:
     return FeatureStore(folder / "features", budget)
 
 
-def cached(learner: Any, features: FeatureStore, **more: Any) -> BaseModel:
-    """Return a base model with a cache."""
-    return BaseModel(learner, CPU, FeatureCache(features, ["a model", "rows"], **more))
+def cached(
+    learner: Any,
+    features: FeatureStore,
+    identity: Sequence[str] = ("a model", "rows"),
+    clock: Callable[[], float] = lambda: 0.0,
+) -> BaseModel:
+    """Return a base model with a cache, in which reading pays, however slow it is, unless a clock says otherwise."""
+    return BaseModel(learner, CPU, FeatureCache(features, identity, clock))
 
 
 def run_of(

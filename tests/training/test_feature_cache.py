@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from feature_learners import run_of, store
+from feature_learners import cached, run_of, store
 from tasks_samples import config_of, image_arrays, review_rows, save_base, save_text_model, save_tokenizer
 from torch.utils.flop_counter import FlopCounterMode
 from training_learners import (
@@ -23,7 +23,6 @@ from training_learners import (
 import hpsearch as hp
 from hpsearch.tasks.pretrained import quiet
 from hpsearch.training.base_model import BaseModel
-from hpsearch.training.feature_cache import FeatureCache
 from hpsearch.training.feature_store import BLOCKS
 
 ROWS = 30
@@ -83,7 +82,7 @@ def test_every_architecture_is_equal_with_its_frozen_layers_left_out(name: str, 
     prepared = task.prepare(tmp_path / "cache")
     learner = task.learner(prepared)
     plain = BaseModel(learner, CPU)
-    base = BaseModel(learner, CPU, FeatureCache(store(tmp_path), [prepared.model_digest, prepared.data_digest]))
+    base = cached(learner, store(tmp_path), [prepared.model_digest, prepared.data_digest])
     dropout = {"dropout": None} if name in WITHOUT_DROPOUT else {}
     for precision in PRECISIONS:
         for layers in MODELS[name]:
@@ -102,7 +101,7 @@ def test_frozen_layers_cost_no_arithmetic(name: str, tmp_path: Path) -> None:
     task = task_of(name, tmp_path / "model")
     prepared = task.prepare(tmp_path / "cache")
     learner = task.learner(prepared)
-    base = BaseModel(learner, CPU, FeatureCache(store(tmp_path), [prepared.model_digest, prepared.data_digest]))
+    base = cached(learner, store(tmp_path), [prepared.model_digest, prepared.data_digest])
     config = task.complete({"batch_size": 8, "freeze_layers": "all", "epochs": 1})
     counts = []
     for each in (BaseModel(learner, CPU), base, base):
@@ -119,7 +118,7 @@ def test_what_is_no_stack_is_computed_and_the_log_says_so(
     task = task_of(name, tmp_path / "model")
     prepared = task.prepare(tmp_path / "cache")
     learner = task.learner(prepared)
-    base = BaseModel(learner, CPU, FeatureCache(store(tmp_path), [prepared.model_digest, prepared.data_digest]))
+    base = cached(learner, store(tmp_path), [prepared.model_digest, prepared.data_digest])
     caplog.set_level(logging.WARNING, "hpsearch")
     config = task.complete({"learning_rate": 3e-3, "batch_size": 8, "freeze_layers": 1, "epochs": 1})
     plain = BaseModel(learner, CPU)
@@ -139,8 +138,7 @@ def test_between_two_blocks_a_run_stands_at_its_beginning_and_can_be_left(tmp_pa
     learner = task.learner(prepared)
     config = task.complete({"learning_rate": 3e-3, "batch_size": 8, "epochs": 1, "freeze_layers": 1})
     expected = measured(run_of(learner, BaseModel(learner, CPU), config, rows=len(rows)))
-    identity = [prepared.model_digest, prepared.data_digest]
-    base = BaseModel(learner, CPU, FeatureCache(store(tmp_path), identity, clock=lambda: 0.0))
+    base = cached(learner, store(tmp_path), [prepared.model_digest, prepared.data_digest])
     left = run_of(learner, base, config, rows=len(rows))
     items = left.advance(left.horizon)
     modes, before = [module.training for module in left.model.modules()], torch.get_rng_state()

@@ -338,13 +338,13 @@ def test_measurements_tell_where_the_run_stands() -> None:
 def test_time_that_the_caller_takes_is_not_the_runs() -> None:
     import time
 
-    run = fine_tune(TextLearner())
-    items = run.advance(1)
+    started = time.perf_counter()
+    items = fine_tune(TextLearner()).advance(1)
     next(items)
     time.sleep(0.5)
     measurement = next(items)
     assert measurement is not None
-    assert measurement.seconds < 0.4
+    assert measurement.seconds <= time.perf_counter() - started - 0.5
 
 
 def test_several_points_on_one_step_are_several_items() -> None:

@@ -194,20 +194,28 @@ def test_what_does_not_fit_is_computed(tmp_path: Path, caplog: pytest.LogCapture
     assert not store(tmp_path).entries()
 
 
-@pytest.mark.parametrize("reading", [1.0, 3.0])
+@pytest.mark.parametrize(
+    ("computing", "reads", "pays"),
+    [
+        (2.0, (1.0, 1.0), True),
+        (2.0, (3.0, 3.0), False),
+        (2.0, (9.0, 1.0), True),  # disturbed once
+        (1e-3, (1e-2, 1e-2), True),  # too little for the clock to tell
+        (1e-3, (1e-1, 1e-1), False),
+    ],
+)
 def test_features_are_kept_where_reading_beats_computing(
-    tmp_path: Path, reading: float, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, computing: float, reads: tuple[float, float], pays: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """On a made-up clock on which computing a block takes 2 seconds."""
+    """On a made-up clock: what computing a block takes, and reading it twice."""
     caplog.set_level(logging.INFO, "hpsearch")
-    times = iter(np.cumsum([0.0, *[2.0, 0.0, reading, 0.0] * 50]).tolist())
+    times = iter(np.cumsum([0.0, *[computing, 0.0, reads[0], 0.0, reads[1], 0.0] * 50]).tolist())
     learner = FixedTextLearner()
     base = cached(learner, store(tmp_path), clock=lambda: next(times))
     run = run_of(learner, base, {"freeze_layers": 1})
     assert_equal_runs(run_of(learner, BaseModel(learner, CPU), {"freeze_layers": 1}), run)
     again = run_of(learner, base, {"freeze_layers": 1})
     measured(again, 1)
-    pays = reading < 2.0
     assert ((run._features is not None), (again._features is not None)) == (pays, pays)
     assert len(store(tmp_path).entries()) == pays
     assert caplog.text.count("they are not kept") == (not pays)
