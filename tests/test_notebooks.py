@@ -1,6 +1,5 @@
 """A notebook, executed for real: model, metric and task are defined in cells and travel to worker processes."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,23 +53,35 @@ study = hp.Study("notebook", task, space, cv=2, sampler="random", metric=halved,
 )
 
 
-def executed(folder: Path, trials: int, cells: Sequence[str] = CELLS) -> Any:
-    """Run the cells in a kernel of their own; return the last one."""
+def executed(folder: Path, trials: int, *edits: tuple[str, str]) -> list[Any]:
+    """Run the cells in a kernel of their own, and again after each edit of one; return the last cell of each round.
+
+    Args:
+        folder: The kernel's working directory.
+        trials: What stands for TRIALS.
+        edits: What is replaced in the cells as they were at first, and by what.
+    """
     import nbformat
     from nbclient import NotebookClient
 
-    notebook = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell(cell.replace("TRIALS", str(trials))) for cell in cells]
-    )
+    rounds = [CELLS, *(tuple(cell.replace(*edit) for cell in CELLS) for edit in edits)]
+    sources = [cell.replace("TRIALS", str(trials)) for cells in rounds for cell in cells]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
     client = NotebookClient(
         notebook, timeout=300, kernel_name="python3", allow_errors=True, resources={"metadata": {"path": str(folder)}}
     )
     client.execute()
-    return notebook.cells[-1]
+    return notebook.cells[len(CELLS) - 1 :: len(CELLS)]
 
 
 def printed(cell: Any) -> str:
     return "".join(output.get("text", "") for output in cell.outputs if output.output_type == "stream")
+
+
+def refused(cell: Any) -> str:
+    (error,) = [output for output in cell.outputs if output.output_type == "error"]
+    assert error.ename == "StudyChangedError"
+    return str(error.evalue)
 
 
 def test_a_notebook_runs_a_study_goes_on_with_it_and_notices_an_edited_metric(
@@ -79,21 +90,23 @@ def test_a_notebook_runs_a_study_goes_on_with_it_and_notices_an_edited_metric(
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("HPSEARCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    first = printed(executed(tmp_path, 2))
+    first = printed(executed(tmp_path, 2)[0])
     assert "best: trial" in first
 
-    resumed = printed(executed(tmp_path, 3))
+    gone_on, metric_edited, class_edited = executed(
+        tmp_path,
+        3,
+        ("np.mean(y_true == y_pred)", "np.mean(y_true != y_pred)"),
+        ("rows + torch.relu", "rows - torch.relu"),  # in a class that Net uses
+    )
+    resumed = printed(gone_on)
     before, after = (dict(line.split(maxsplit=1) for line in text.splitlines()[1:]) for text in (first, resumed))
     assert [after[number] for number in "01"] == [before[number] for number in "01"]
     assert after["2"].startswith("complete")
 
-    edited = [cell.replace("np.mean(y_true == y_pred)", "np.mean(y_true != y_pred)") for cell in CELLS]
-    error = next(output for output in executed(tmp_path, 3, edited).outputs if output.output_type == "error")
-    assert error.ename == "StudyChangedError"
-    assert "what a metric computes" in error.evalue
-
-    edited = [cell.replace("rows + torch.relu", "rows - torch.relu") for cell in CELLS]  # in a class that Net uses
-    error = next(output for output in executed(tmp_path, 3, edited).outputs if output.output_type == "error")
-    assert error.ename == "StudyChangedError"
-    assert "what make_model=Net computes" in error.evalue
-    assert "metric" not in error.evalue
+    error = refused(metric_edited)
+    assert "what a metric computes" in error
+    assert "make_model" not in error
+    error = refused(class_edited)
+    assert "what make_model=Net computes" in error
+    assert "metric" not in error

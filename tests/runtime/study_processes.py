@@ -86,10 +86,15 @@ def until(holds: Callable[[], Any], seconds: float, what: Callable[[], str] | st
 
 
 class Launcher:
-    """The process that forks; one serves a whole module of tests."""
+    """The process that forks; one serves all tests of a session.
+
+    Attributes:
+        environment: Variables that each process has, unless its launch gives them other values.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._count = folder, 0
+        self.environment: dict[str, str] = {}
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         environment["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[2]), str(Path(__file__).parent)])
         self._process = subprocess.Popen(
@@ -107,7 +112,8 @@ class Launcher:
         """Call a function of toy_studies in a new process."""
         self._count += 1
         log = self._folder / f"process-{self._count}.log"
-        request = {"call": function, "arguments": arguments, "log": str(log), "environment": dict(environment or {})}
+        request = {"call": function, "arguments": arguments, "log": str(log)}
+        request["environment"] = {**self.environment, **(environment or {})}
         return StudyProcess(self, self.ask(request), log)
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +27,6 @@ DEATH_SECONDS = 5.0
 
 STUDY: Mapping[str, Any] = {"devices": 2, "trials": 4, "task": {"pause": 0.01}, "checkpoint_every": 0.05}
 """Checkpoints are written all the time, so that a kill often comes while one is."""
-
-
-@pytest.fixture(scope="module")
-def launcher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
-    made = Launcher(tmp_path_factory.mktemp("processes"))
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,15 +51,6 @@ CASES = [
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("exactness")
-
-
-@pytest.fixture(scope="module")
-def launcher(place: Path) -> Iterator[Launcher]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HPSEARCH_CACHE", str(place / "cache"))
-        made = Launcher(place)
-    yield made
-    made.close()
 
 
 @pytest.fixture(scope="module")

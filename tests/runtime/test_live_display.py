@@ -114,13 +114,6 @@ study = toy_study("runs", {"pause": 0.03}, pruner="median")
 """
 
 
-@pytest.fixture(scope="module")
-def launcher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
-    launcher = Launcher(tmp_path_factory.mktemp("logs"))
-    yield launcher
-    launcher.close()
-
-
 @pytest.fixture
 def terminal(launcher: Launcher, tmp_path: Path) -> Iterator[Terminals]:
     opened = []

@@ -1,7 +1,6 @@
 """Memory stays flat however many trials a study has: in its workers, in its coordinator, and inline."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,6 @@ MEGABYTE = 1 << 20
 GROWTH = 10 * MEGABYTE
 """What 80 trials may add once 20 have warmed everything up. The text model has 2 MB of weights and 4 MB of optimizer
 state, so that one in twenty of them left behind would be noticed; what was seen is 0.2 to 1.5 MB."""
-
-
-@pytest.fixture(scope="module")
-def launcher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
-    made = Launcher(tmp_path_factory.mktemp("processes"))
-    yield made
-    made.close()
 
 
 def measured(launcher: Launcher, folder: Path, devices: str | int, **more: Any) -> list[dict[str, Any]]:
@@ -38,7 +30,12 @@ def measured(launcher: Launcher, folder: Path, devices: str | int, **more: Any) 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("task", "devices"), [("toy", "inline"), pytest.param("toy", 1, marks=pytest.mark.extended), ("text", 1)]
+    ("task", "devices"),
+    [
+        pytest.param("toy", "inline", marks=pytest.mark.extended),
+        pytest.param("toy", 1, marks=pytest.mark.extended),
+        ("text", 1),
+    ],
 )
 def test_memory_is_flat_over_a_hundred_trials(
     launcher: Launcher, tmp_path: Path, task: str, devices: str | int

@@ -17,7 +17,7 @@ import psutil
 import pytest
 import torch
 from orders import ends, finish, first, measured, order_of, resumed, run_of, train, workload
-from study_processes import Launcher, StudyProcess, is_alive, is_worker, until
+from study_processes import StudyProcess, is_alive, is_worker, until
 
 from hpsearch.errors import HpsearchError, NumericsError, TaskError
 from hpsearch.metrics import resolve_metric
@@ -392,13 +392,6 @@ def test_closing_ends_workers_and_threads(forks):
     pool.close()
     until(lambda: not any(map(is_alive, started)), DEATH_SECONDS, "the worker lives")
     until(lambda: set(threads()) <= threads_before, DEATH_SECONDS, "a thread lives")
-
-
-@pytest.fixture(scope="module")
-def launcher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
-    made = Launcher(tmp_path_factory.mktemp("processes"))
-    yield made
-    made.close()
 
 
 @pytest.mark.chaos

@@ -1,11 +1,10 @@
 """Trials that wait at rungs and are promoted from their checkpoints, in real studies."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from study_processes import Launcher
 from toy_studies import files_of, known_of, table, toy_study
 
 import hpsearch as hp
@@ -165,16 +164,6 @@ def test_loaded_by_name_it_goes_on_alike(tmp_path, rule):
 
 
 @pytest.fixture(scope="module")
-def launcher(tmp_path_factory) -> Iterator[Launcher]:
-    place = tmp_path_factory.mktemp("processes")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HPSEARCH_CACHE", str(place / "cache"))
-        made = Launcher(place)
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
 def whole(tmp_path_factory, launcher) -> Path:
     folder = tmp_path_factory.mktemp("whole")
     process = launcher.launch("run", folder=str(folder), **PROCESS)
@@ -184,17 +173,26 @@ def whole(tmp_path_factory, launcher) -> Path:
     return folder
 
 
+def is_over(known: Mapping[str, Any]) -> bool:
+    trials = known["trials"].values()
+    return len(trials) == PROCESS["trials"] and all(trial["state"].is_finished for trial in trials)
+
+
 @pytest.mark.slow
-def test_paused_at_every_evaluation_it_is_the_straight_study(tmp_path, launcher, whole):
+def test_paused_at_every_evaluation_it_is_the_straight_study(tmp_path, launcher):
+    settings = {**PROCESS, "cv": 2}
+    straight, paused = tmp_path / "straight", tmp_path / "paused"
+    assert launcher.launch("run", folder=str(straight), **settings).wait() == 0
+    assert {trial["state"].name for trial in known_of(straight)["trials"].values()} == {"COMPLETE", "PRUNED"}
     pauses, known = 0, {"trials": {}}
-    while len(known["trials"]) < PROCESS["trials"] or not all(t["state"].is_finished for t in known["trials"].values()):
-        process = launcher.launch("run", folder=str(tmp_path), stops=True, **PROCESS)
+    while not is_over(known):
+        process = launcher.launch("run", folder=str(paused), stops=True, **settings)
         assert process.wait() == 0, process.text()
         pauses += 1
-        known = known_of(tmp_path)
+        known = known_of(paused)
     assert pauses >= 10
-    assert table(tmp_path).equals(table(whole))
-    assert known["evaluations"] == known_of(whole)["evaluations"]
+    assert table(paused).equals(table(straight))
+    assert known["evaluations"] == known_of(straight)["evaluations"]
 
 
 @pytest.mark.chaos
