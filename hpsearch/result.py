@@ -182,7 +182,7 @@ class Result:
 
         if self.study.prepared.test_rows == 0:
             raise UsageError(f"The task of {self.study.name!r} has no test rows: give it test=... to score a model.")
-        key = digest([self.study.complete(trial.config), trial.point, self.study.run_keys_digest(trial.config)])
+        key = digest([self.study.complete(trial.config), trial.point, self.study.refit_digest(trial.config)])
         stored = Description.from_json(self.study.store().description).test or {}
         kept = self.study.folder / "test" / f"{key}.npy"
         if key in stored and kept.exists():
@@ -426,7 +426,7 @@ class Result:
         task, choices = self.study.task, self.study.choices
         if choices is not None and len(choices.sources) > 1:
             return f"{type(task).__name__} of one of {len(choices.sources)} pretrained models"
-        return f"{type(task).__name__} of {Path(self.study.model_of(self.study.example_config())).name}"
+        return f"{type(task).__name__} of {Path(self.study.model_of()).name}"
 
     def _numerics(self, description: Description) -> Mapping[str, Any]:
         """Return the study's numerics, with the attention of each of its models where they differ in it."""

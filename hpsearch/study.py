@@ -23,8 +23,9 @@ from hpsearch.data.durable import writing
 from hpsearch.description import Description, difference, named
 from hpsearch.errors import MetricError, NumericsError, StudyChangedError, StudyNotFoundError, UsageError
 from hpsearch.places import DATABASE_FILE, DESCRIPTION_FILE, FOLDS_FILE, cache_folder, lost_database
-from hpsearch.records import Trial, digest
+from hpsearch.records import Trial
 from hpsearch.space import Space
+from hpsearch.starting_point import example_config, literature_default
 from hpsearch.study_checks import (
     check_dropout,
     check_models,
@@ -33,6 +34,7 @@ from hpsearch.study_checks import (
     check_sampler,
     check_space,
 )
+from hpsearch.study_keys import refit_digest, with_attention
 
 if TYPE_CHECKING:
     import optuna
@@ -43,7 +45,6 @@ if TYPE_CHECKING:
     from hpsearch.policy.pruner import Pruner
     from hpsearch.records.store import Store
     from hpsearch.result import Result
-    from hpsearch.runtime.asking import RunKeys
     from hpsearch.runtime.devices import Devices
     from hpsearch.runtime.refit import Refit, Scores
     from hpsearch.study_run import StudyRun
@@ -334,12 +335,16 @@ class Study:
         choice = self.task.model_choice(config)
         return self.prepared if choice is None else self.prepared_choices[choice]
 
-    def model_of(self, config: Mapping[str, Any]) -> str:
-        """Return what a configuration's pretrained model is read from: a folder, or a name on the hub."""
-        choice = self.task.model_choice(config)
-        if self.choices is None or choice is None:
-            return str(getattr(self.task, "model", "a model"))
-        return self.choices.sources[choice]
+    def model_of(self, config: Mapping[str, Any] | None = None) -> str:
+        """Return what a configuration's pretrained model is read from: a folder, or a name on the hub.
+
+        Without a configuration, that of the default choice.
+        """
+        if self.choices is not None:
+            choice = self.choices.default if config is None else self.task.model_choice(config)
+            if choice is not None:
+                return self.choices.sources[choice]
+        return str(getattr(self.task, "model", "a model"))
 
     def complete(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return a configuration with every hyperparameter, as it is trained.
@@ -406,34 +411,7 @@ class Study:
     @cached_property
     def default(self) -> Mapping[str, Any] | None:
         """The literature default: the space's own, else the task's recommendation where it lies in the space."""
-        if self.space.default is not None:
-            return {**self.space.default, **self.space.fixed}
-        chosen: dict[str, Any] = {}
-        if self.choices is not None and self.choices.name in self.space.parameters:
-            chosen = {self.choices.name: self.choices.default}
-        recommended = self.task.complete({**self._with_one_warmup(self._recommended()), **self.space.fixed, **chosen})
-        params = {name: recommended[name] for name in self.space.parameters}
-        params = {name: params[name] for name in self.space.active(params)}
-        if self.space.contains(params):
-            return self.space.config(params)
-        logger.warning(
-            "The literature default of this task, %s, does not lie in the space, so no trial will show whether the "
-            "winner beats it. Widen the space, or give a starting point of yours: hp.Space(default={...}, ...).",
-            ", ".join(f"{name}={value}" for name, value in params.items()),
-        )
-        return None
-
-    def _with_one_warmup(self, recommended: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what is recommended, without its share of the steps where the space counts the warmup in steps."""
-        counted = {**recommended, **self.space.fixed}.get("warmup_steps") is not None
-        left_out = {"warmup_ratio"} if counted else set()
-        return {name: value for name, value in recommended.items() if name not in left_out}
-
-    def _recommended(self) -> Mapping[str, Any]:
-        """Return what the literature recommends for the task, or for it with the default choice of a model."""
-        if self.choices is None:
-            return self.task.recommended()
-        return self.task.choosing(self.choices.sources[self.choices.default]).recommended()
+        return literature_default(self)
 
     def store(self) -> "Store":
         """Return the study's store, opened; its history can be read while another process runs the study."""
@@ -530,17 +508,6 @@ class Study:
 
     # ------------------------------------------------------------------ running
 
-    def example_config(self) -> dict[str, Any]:
-        """Return a training config of the space, of the default choice of a model: what workers warm up with."""
-        values: dict[str, Any] = {}
-        for name in self.space.parameters:
-            parameter = self.space.alternative(name, values)
-            if self.choices is not None and self.choices.name == name:
-                values[name] = self.choices.default
-            elif parameter is not None:
-                values[name] = parameter.edges()[0]
-        return self.complete({**values, **self.space.fixed})
-
     def stored_numerics(self) -> "Numerics":
         """Return the numerics that the study was run with.
 
@@ -571,7 +538,7 @@ class Study:
             numerics=numerics,
             checkpoint_every=self.checkpoint_every,
             choices=self.prepared_choices,
-            example=self.example_config(),
+            example=example_config(self),
             features=FeatureStore.within(self._cache() / "features", self.feature_cache_bytes),
         )
 
@@ -601,38 +568,8 @@ class Study:
 
     def numerics_for(self, config: Mapping[str, Any]) -> "Numerics":
         """Return the numerics that a configuration was run with: the study's, with its own model's attention."""
-        return self._with_attention(self.stored_numerics(), self.task.model_choice(config))
+        return with_attention(self, self.stored_numerics(), self.task.model_choice(config))
 
-    def _with_attention(self, numerics: "Numerics", choice: str | None) -> "Numerics":
-        return numerics if choice is None else replace(numerics, attention=self.prepared_choices[choice].attention)
-
-    def run_keys_digest(self, config: Mapping[str, Any]) -> str:
-        """Return a digest of all that a refit of a configuration depends on besides that."""
-        keys = self.run_keys(self.stored_numerics()).of(config)
-        test = self.prepared_for(config).test_digest
-        return digest([keys.seed, keys.data, test, keys.model, dict(keys.numerics)])
-
-    def run_keys(self, numerics: "Numerics") -> "RunKeys":
-        """Return what this study's runs are keyed by."""
-        keys = self._run_keys(numerics, self.prepared)
-        if self.choices is None:
-            return keys
-        chosen = {
-            choice: self._run_keys(self._with_attention(numerics, choice), prepared)
-            for choice, prepared in self.prepared_choices.items()
-        }
-        return replace(keys, choice=self.choices.name, choices=chosen)
-
-    def _run_keys(self, numerics: "Numerics", prepared: "Prepared") -> "RunKeys":
-        from hpsearch.runtime.asking import RunKeys
-
-        return RunKeys(
-            seed=self.seed,
-            data=digest([prepared.data_digest, self.folds.digest]),
-            model=prepared.model_digest,
-            numerics=numerics.to_dict(),
-            folds=len(self.folds.pairs),
-            repeats=self.repeats,
-            evaluations_per_epoch=self.evaluations_per_epoch,
-            training_rows=tuple(len(train) for train, _ in self.folds.pairs),
-        )
+    def refit_digest(self, config: Mapping[str, Any]) -> str:
+        """Return a digest of all that a refit of a configuration, and its test scores, depend on besides it."""
+        return refit_digest(self, config)

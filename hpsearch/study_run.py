@@ -26,6 +26,7 @@ from hpsearch.runtime.progress import ProgressLine, chosen_display, how_to_resum
 from hpsearch.runtime.prospects import Prospects
 from hpsearch.runtime.standing import Watch
 from hpsearch.runtime.telling import telling
+from hpsearch.study_keys import run_keys
 from hpsearch.training.numerics import Numerics, resolve_numerics
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class StudyRun:
         policy = Policy(
             study.objective.name, study.evaluations_per_epoch, study.early_stopping, study.resolved_pruner()
         )
-        asker = Asker(store, study.space, self._sampler, study.run_keys(numerics), study.complete, study.default)
+        asker = Asker(store, study.space, self._sampler, run_keys(study, numerics), study.complete, study.default)
         checkpoints = CheckpointFolder(study.folder / "checkpoints", study.checkpoint_bytes)
         prospects = Prospects(
             study.space, store.queued, study.default, study.complete,

@@ -4,7 +4,9 @@ import importlib.util
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -22,6 +24,24 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 # Cores are shared, here and in CI: how long an example takes says nothing.
 settings.register_profile("hpsearch", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("hpsearch")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _migrations_read_once() -> Iterator[None]:
+    """Have Optuna read its migrations once a process, and not several times for each database that a test makes."""
+    from alembic.script import ScriptDirectory
+
+    read, known = ScriptDirectory.from_config, {}
+
+    def read_once(config: Any) -> ScriptDirectory:
+        place = config.get_main_option("script_location")
+        if place not in known:
+            known[place] = read(config)
+        return known[place]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ScriptDirectory, "from_config", read_once)
+        yield
 
 
 def missing_for_browser() -> str | None:

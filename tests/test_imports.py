@@ -34,6 +34,8 @@ ROOMS = {
     "arguments": "study",
     "places": "study",
     "study_checks": "study",
+    "study_keys": "study",
+    "starting_point": "study",
     "study_run": "study",
     "loading": "study",
     "estimator_checks": "study",

@@ -22,6 +22,7 @@ from hpsearch.records import Origin, Segment, TrialState
 from hpsearch.runtime.messages import Evaluated, Probe, Train
 from hpsearch.runtime.worker import BASES_KEPT, Worker
 from hpsearch.study import Study
+from hpsearch.study_keys import run_keys
 from hpsearch.study_run import each_choice, largest_config
 from hpsearch.training.numerics import detect_environment, resolve_numerics
 
@@ -250,7 +251,7 @@ def test_a_fixed_model_is_the_only_one(place: Path, result: hp.Result, tmp_path:
     space = hp.Space(model=str(place / "distilbert"), freeze_layers=hp.Int(0, 2), learning_rate=RATE, **FIXED)
     study = study_of(place, tmp_path, space)
     trial = result.history.trials[of_model(result, "distilbert")[0]]
-    keys = study.run_keys(result.study.stored_numerics()).runs(study.complete(trial.config))
+    keys = run_keys(study, result.study.stored_numerics()).runs(study.complete(trial.config))
     assert [key for key, *_ in keys] == [run_.key for run_ in trial.runs]
     assert study.prepared.source == str(place / "distilbert")
 

@@ -37,8 +37,11 @@ RunRow = tuple[str, int, int, int] | tuple[str, int, int, int, int]
 """A run as a trial's row names it: (key, fold, repeat, horizon), and its optimizer steps an epoch where known."""
 
 
-def open_storage(url: URL) -> RDBStorage:
+def open_storage(url: URL, *, is_checked: bool = False) -> RDBStorage:
     """Return Optuna's storage on `url`, its tables made where they are missing.
+
+    `is_checked` says that this process has just found its tables to be of this Optuna's version, which takes Optuna as
+    long as all else here: it reads its twenty migrations.
 
     On SQLite its commits do not wait for the disk, of which a trial makes a dozen: ours do, and take them along. What a
     power cut may lose is what came last: a new trial of which nothing was recorded, or words of a decision that
@@ -47,7 +50,7 @@ def open_storage(url: URL) -> RDBStorage:
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        storage = RDBStorage(optuna_url(url), engine_kwargs=engine_arguments(url))
+        storage = RDBStorage(optuna_url(url), engine_arguments(url), skip_compatibility_check=is_checked)
     except RuntimeError as error:  # an incompatible schema; the message says which version made it
         raise StoreError(f"{shown(url)}: {error}") from error
     finally:

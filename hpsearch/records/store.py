@@ -62,7 +62,7 @@ class Store:
     def create(cls, url: str, name: str, description: Mapping[str, Any]) -> Self:
         """Make a new study. Raises StoreError where it exists already or its database cannot be made."""
         make_study(url, name, description)
-        return cls.open(url, name)
+        return cls(open_study(url, name, is_new=True), name)
 
     @classmethod
     def open(cls, url: str, name: str) -> Self:

@@ -70,8 +70,11 @@ def make_study(url: str, name: str, description: Mapping[str, Any]) -> None:
             connection.execute(insert(tables.studies).values(row))
 
 
-def open_study(url: str, name: str) -> OpenStudy:
-    """Open a study. Raises StudyNotFoundError where there is none, StoreError where it cannot be read."""
+def open_study(url: str, name: str, *, is_new: bool = False) -> OpenStudy:
+    """Open a study; `is_new` says that it was made a moment ago.
+
+    Raises StudyNotFoundError where there is none, StoreError where it cannot be read.
+    """
     parsed = parse_url(url)
     engine = open_engine(parsed)
     with database_errors(parsed, f"opening study {name!r}"):
@@ -87,7 +90,7 @@ def open_study(url: str, name: str) -> OpenStudy:
                 f"{shown(parsed)}: study {name!r} was written by a later version of hpsearch (layout {row.layout}, "
                 f"this version reads up to {tables.LAYOUT}). Upgrade hpsearch."
             )
-        storage = open_storage(parsed)
+        storage = open_storage(parsed, is_checked=is_new)
         return OpenStudy(parsed, engine, OptunaRows(storage, storage.get_study_id_from_name(name)), row.description)
 
 
