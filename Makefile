@@ -18,14 +18,15 @@ quickstart: $(VENV)/.installed
 	$(RUN) studies/quickstart.py
 
 # What kills processes and watches the clock runs first, without what is busy all the time beside it (pytest's exit status
-# 5 says that there was none of it); then the rest. Both in two processes, of one thread each, so that they share two cores.
+# 5 says that there was none of it), in two processes, of one thread each, so that they share two cores; then the rest, in
+# three, since one of them mostly waits. Files that take long begin first.
 # Some machines forbid bytecode to be kept: then each of the hundreds of processes compiles hpsearch anew.
 test test-extended: export OMP_NUM_THREADS = 1
 test test-extended: export PYTHONDONTWRITEBYTECODE =
 
 test: $(VENV)/.installed-dev
-	$(RUN) -m pytest -n 2 --dist loadfile -m chaos || [ $$? -eq 5 ]
-	$(RUN) -m pytest -n 2 --dist loadfile -m "not chaos and not extended"
+	$(RUN) -m pytest -n 2 --dist worksteal -m chaos || [ $$? -eq 5 ]
+	$(RUN) -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not chaos and not extended"
 
 # What is too long for every change: the same promises by longer ways (real processes, notebooks, whole studies).
 test-extended: $(VENV)/.installed-dev

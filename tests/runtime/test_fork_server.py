@@ -310,6 +310,7 @@ def test_a_script_that_ends_leaves_no_server_behind(tmp_path):
     assert not psutil.pid_exists(int(done.stdout))
 
 
+@pytest.mark.slow
 def test_a_study_has_one_server_from_its_first_look_at_its_rows_to_its_next_run(tmp_path):
     """In a process that has imported nothing yet: libraries and training set variables in its environment later."""
     save_text_model(tmp_path / "model")

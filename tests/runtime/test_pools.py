@@ -281,6 +281,7 @@ def test_a_worker_that_makes_no_progress_is_ended(local, tmp_path, monkeypatch):
     until(lambda: list(local.completed(0.2)) or len(local.idle()) == 2, 240, "no new worker")
 
 
+@pytest.mark.slow
 def test_a_long_evaluation_is_no_hang(local, tmp_path, monkeypatch):
     """Six metrics of two seconds each: longer without an optimizer step than a worker may be without progress."""
     slow = resolve_metric(slow_accuracy, "multiclass", ("a", "b", "c"))

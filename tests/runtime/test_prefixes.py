@@ -212,6 +212,7 @@ def test_checkpoints_are_left_only_for_runs_that_can_come(tmp_path, monkeypatch)
     assert steps == [4, 4, 4, 8, 8, 8]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pruner", ["asha", "median"])
 def test_with_rungs_and_early_stopping_the_study_is_the_one_without_sharing(tmp_path, monkeypatch, steps, pruner):
     settings: dict[str, Any] = {

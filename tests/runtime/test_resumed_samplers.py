@@ -40,6 +40,7 @@ def study(folder: Path, name: str, **settings: Any) -> Study:
     return toy_study(folder, {"rows": 18}, **chosen)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_a_resumed_study_is_the_one_that_was_never_stopped(name: str, tmp_path: Path) -> None:
     study(tmp_path / "straight", name).run(trials=TRIALS, devices="inline", progress=False)
