@@ -45,7 +45,7 @@ SPACE = hp.Space(
     default={"learning_rate": 0.03, "width": 16},
     learning_rate=hp.Float(1e-2, 1e-1, log=True),
     width=hp.Categorical([8, 16]),
-    epochs=12,
+    epochs=6,
     batch_size=16,
 )
 

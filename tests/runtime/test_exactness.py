@@ -180,17 +180,31 @@ def tensor_names(content: bytes) -> set[str]:
 # ---------------------------------------------------------------- in company
 
 
-def test_workers_and_neighbours_change_nothing(
+def test_two_workers_and_a_neighbour_change_nothing(
     launcher: Launcher, tmp_path: Path, straight: Path, arguments: dict[str, Any]
 ) -> None:
-    """Three studies at once on the cores of this machine: on one worker, on two, and in their own process."""
+    """Two studies at once on the cores of this machine: on two workers, and in its own process."""
+    run_at_once({"two workers": 2, "inline": "inline"}, launcher, tmp_path, straight, arguments)
+
+
+@pytest.mark.extended
+def test_a_worker_and_neighbours_change_nothing(
+    launcher: Launcher, tmp_path: Path, straight: Path, arguments: dict[str, Any]
+) -> None:
+    """Three studies at once on the cores of this machine: on one worker, on two, and in its own process."""
+    run_at_once({"one worker": 1, "two workers": 2, "inline": "inline"}, launcher, tmp_path, straight, arguments)
+
+
+def run_at_once(
+    devices: Mapping[str, Any], launcher: Launcher, place: Path, straight: Path, arguments: dict[str, Any]
+) -> None:
     started = {
-        name: launcher.launch("run", folder=str(tmp_path / name), devices=devices, **arguments)
-        for name, devices in (("one worker", 1), ("two workers", 2), ("inline", "inline"))
+        name: launcher.launch("run", folder=str(place / name), devices=each, **arguments)
+        for name, each in devices.items()
     }
     for name, process in started.items():
         assert process.wait() == 0, process.text()
-        compare(tmp_path / name, straight)
+        compare(place / name, straight)
 
 
 def test_two_workers_train_at_the_same_time(launcher: Launcher, tmp_path: Path) -> None:

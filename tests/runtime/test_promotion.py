@@ -53,8 +53,15 @@ def straight(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("pruner", ["racing", "asha", "hyperband"])
-@pytest.mark.parametrize("devices", ["inline", 2])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("devices", "pruner"),
+    [
+        *(("inline", pruner) for pruner in ("racing", "asha", "hyperband")),
+        (2, "racing"),
+        *(pytest.param(2, pruner, marks=pytest.mark.extended) for pruner in ("asha", "hyperband")),
+    ],
+)
 def test_a_promoted_run_measures_what_it_would_have_measured_in_one_go(tmp_path, straight, pruner, devices):
     run(toy_study(tmp_path, **{**SETTINGS, "pruner": pruner}), TRIALS_TO_RACE, devices=devices)
     halved, whole = known_of(tmp_path), known_of(straight)
