@@ -205,7 +205,7 @@ def test_only_a_cpu_has_forked_workers():
 def test_a_pool_whose_server_is_killed_goes_on_and_measures_the_same(tmp_path):
     pool = LocalPool([CPU])
     try:
-        pool.prepare(workload(pool, tmp_path, "orphans", pause=0.05))
+        pool.prepare(workload(pool, tmp_path, "orphans", pause=0.1))
         order = order_of("orphans", run_of("orphans"))
         straight = measured(train(pool, order))
         pool.submit(pool.idle()[0], order)

@@ -17,7 +17,7 @@ pyte = pytest.importorskip("pyte", reason="pyte, a terminal in memory, is not in
 pytest.importorskip("pty", reason="this system has no pseudo-terminals")
 
 from pseudo_terminal import PseudoTerminal  # noqa: E402
-from study_processes import Launcher  # noqa: E402
+from study_processes import Launcher, until  # noqa: E402
 
 UNDER_WAY = UnderWay(12, 2, 5, 1.5, 3.0, 0.41231, 0.81234, "cuda:0", 130.0, 125.0)
 STANDING = Standing(
@@ -189,9 +189,11 @@ def test_ctrl_c_pauses_and_leaves_a_clean_terminal(terminal: Terminals) -> None:
     assert text[-2:] == ["after True", "gone on True"]
 
 
-def test_a_second_ctrl_c_leaves_a_clean_terminal_too(terminal: Terminals) -> None:
-    shown = terminal(STUDY + "study.task = type(study.task)(pause=30.0)\nstudy.run(trials=12, devices='inline')")
+def test_a_second_ctrl_c_leaves_a_clean_terminal_too(terminal: Terminals, tmp_path: Path) -> None:
+    code = "study.task = type(study.task)(trouble='hang', flag='training')\nstudy.run(trials=12, devices='inline')"
+    shown = terminal(STUDY + code)
     shown.until(is_drawn)
+    until((tmp_path / "training").exists, 60, "nothing is trained")
     shown.press_ctrl_c()
     shown.until(lambda lines: any("pausing" in line for line in lines))
     shown.press_ctrl_c()

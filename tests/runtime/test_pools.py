@@ -106,7 +106,7 @@ def test_it_says_which_slots_it_has_and_what_is_trained_where(pool, tmp_path):
         thread.join()
         return found[0]
 
-    order = order_of(ready(pool, tmp_path, "shown", pause=0.02), run_of("shown"))
+    order = order_of(ready(pool, tmp_path, "shown", pause=0.1), run_of("shown"))
     every = [CPU, Slot(1, ("cpu",))][: 1 if isinstance(pool, InlinePool) else 2]
     assert (pool.slots(), pool.training()) == (every, [])
     slot = pool.idle()[-1]
@@ -120,7 +120,7 @@ def test_it_says_which_slots_it_has_and_what_is_trained_where(pool, tmp_path):
 
 
 def test_interrupted_it_leaves_a_checkpoint_from_which_it_goes_on_bitwise(pool, tmp_path):
-    order = order_of(ready(pool, tmp_path, "paused", pause=0.02), run_of("paused"))
+    order = order_of(ready(pool, tmp_path, "paused", pause=0.1), run_of("paused"))
     straight = train(pool, order)
     found, order_now, pauses = [], order, 0
     for _ in range(10):
@@ -142,7 +142,7 @@ def test_interrupted_it_leaves_a_checkpoint_from_which_it_goes_on_bitwise(pool, 
 
 
 def test_cancelled_it_ends_without_a_checkpoint(pool, tmp_path):
-    order = order_of(ready(pool, tmp_path, "cancelled", pause=0.02), run_of("cancelled"))
+    order = order_of(ready(pool, tmp_path, "cancelled", pause=0.1), run_of("cancelled"))
     pool.submit(pool.idle()[0], order)
     events = first(pool, Evaluated)
     pool.cancel("another run")
@@ -193,7 +193,7 @@ def test_the_first_run_stops_early_and_others_do_not(pool, tmp_path):
 
 
 def test_a_checkpoint_of_another_run_is_not_used(pool, tmp_path):
-    study = ready(pool, tmp_path, "strange", pause=0.02)
+    study = ready(pool, tmp_path, "strange", pause=0.1)
     pool.submit(pool.idle()[0], order_of(study, run_of("one")))
     first(pool, Evaluated)
     pool.interrupt()
@@ -244,7 +244,7 @@ def test_the_callers_random_states_and_flags_are_left_alone(tmp_path):
 
 
 def test_a_killed_worker_is_lost_and_another_takes_its_place(local, tmp_path):
-    study = ready(local, tmp_path, "killed", pause=0.05)
+    study = ready(local, tmp_path, "killed", pause=0.1)
     slot = local.idle()[0]
     order = order_of(study, run_of("killed"))
     # Meanwhile somebody connects and keeps silent, which must not keep the new worker out.
