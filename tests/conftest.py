@@ -56,7 +56,13 @@ def missing_for_browser() -> str | None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # Files go to processes as a whole, so that those with slow tests go first: none is left when the others are done.
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    # (Those with markers of their own run at other times.)
+    apart = ("extended", "chaos")
+    slow = {
+        item.path
+        for item in items
+        if item.get_closest_marker("slow") and not any(item.get_closest_marker(each) for each in apart)
+    }
     items.sort(key=lambda item: item.path not in slow)
     lacking = missing_for_browser()
     for item in items:

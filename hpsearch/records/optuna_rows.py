@@ -41,7 +41,7 @@ def open_storage(url: URL, *, is_checked: bool = False) -> RDBStorage:
     """Return Optuna's storage on `url`, its tables made where they are missing.
 
     `is_checked` says that this process has just found its tables to be of this Optuna's version, which takes Optuna as
-    long as all else here: it reads its twenty migrations.
+    long as all else here: it reads all its migrations.
 
     On SQLite its commits do not wait for the disk, of which a trial makes a dozen: ours do, and take them along. What a
     power cut may lose is what came last: a new trial of which nothing was recorded, or words of a decision that

@@ -22,13 +22,15 @@ Below = tuple[TriedStack, FeatureEntry]
 """The stack of fewer layers, and their features."""
 
 HICCUP_SECONDS = 0.05
-"""Reading that takes less in all is not held against it: on a busy machine it is the scheduler that was measured."""
+"""Reading that takes less in all is not held against the cache: it may be the scheduler of a busy machine."""
 
 
 def fill(
     frozen: FrozenPart, tried: TriedStack, entry: FeatureEntry, below: Below | None, clock: Callable[[], float]
 ) -> Generator[None, None, bool]:
     """Compute what is missing of an entry, a block an item; return False, before its end, where reading takes longer.
+
+    Longer than computing, and than `HICCUP_SECONDS` in all; what begins from fewer layers' features is always kept.
 
     Between two items it can be left for good: what has been computed stays, and the next to fill the entry goes on.
 
@@ -51,7 +53,8 @@ def fill(
             vectors = _computed(frozen, tried, rows, below)
             computing += clock() - started
             entry.write(block, vectors)
-            reading += min(_seconds_to_read(frozen, entry, rows, clock) for _ in range(2))  # the first may be disturbed
+            times = 2 if below is None else 1  # where it decides, twice: one of the two may be disturbed
+            reading += min(_seconds_to_read(frozen, entry, rows, clock) for _ in range(times))
         blocks += 1
         if not (pays := below is not None or reading <= max(computing, HICCUP_SECONDS)):
             break

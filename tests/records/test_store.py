@@ -254,3 +254,19 @@ def test_predictions_that_were_never_recorded_are_none(store: Store) -> None:
     store.record_evaluation(evaluation_of(run, 1))
     assert store.predictions(run, 1) is None
     assert store.predictions(run, 2) is None
+
+
+def test_a_schema_is_checked_once_for_each_study_that_is_made_or_opened(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from optuna.storages._rdb.storage import _VersionManager
+
+    checks: list[str] = []
+    real = _VersionManager.check_table_schema_compatibility
+    monkeypatch.setattr(
+        _VersionManager, "check_table_schema_compatibility", lambda self: (checks.append("checked"), real(self))
+    )
+    Store.create(url, "emotion", {}).close()
+    assert len(checks) == 1
+    Store.open(url, "emotion").close()
+    assert len(checks) == 2

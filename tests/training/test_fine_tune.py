@@ -338,8 +338,8 @@ def test_measurements_tell_where_the_run_stands() -> None:
 def test_time_that_the_caller_takes_is_not_the_runs() -> None:
     import time
 
-    started = time.perf_counter()
     items = fine_tune(TextLearner()).advance(1)
+    started = time.perf_counter()
     next(items)
     time.sleep(0.5)
     measurement = next(items)

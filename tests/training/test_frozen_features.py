@@ -200,6 +200,7 @@ def test_what_does_not_fit_is_computed(tmp_path: Path, caplog: pytest.LogCapture
         (2.0, (1.0, 1.0), True),
         (2.0, (3.0, 3.0), False),
         (2.0, (9.0, 1.0), True),  # disturbed once
+        (2.0, (1.0, 9.0), True),
         (1e-3, (1e-2, 1e-2), True),  # too little for the clock to tell
         (1e-3, (1e-1, 1e-1), False),
     ],
