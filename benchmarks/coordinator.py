@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measurements import machine, spread, write_measurements
+from hpsearch.display.line import ProgressLine
 from hpsearch.policy.policy import Policy
 from hpsearch.policy.pruning import NoPruning, resolve_pruner
 from hpsearch.policy.samplers import resolve_sampler
@@ -36,7 +37,6 @@ from hpsearch.records.store import Store
 from hpsearch.runtime.asking import Asker, RunKeys
 from hpsearch.runtime.coordinator import Coordinator
 from hpsearch.runtime.messages import Ended, Evaluated, Event, Train
-from hpsearch.runtime.progress import ProgressLine
 from hpsearch.space import Categorical, Float, Int, Space
 from hpsearch.tasks import TextClassification
 

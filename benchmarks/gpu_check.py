@@ -140,7 +140,7 @@ def _verdict(different: Sequence[str]) -> str:
 
 
 def precisions(bench: Bench) -> Check:
-    from hpsearch.metrics import probabilities
+    from hpsearch.metrics.metric import probabilities
 
     if not bench.environment["bf16"]:
         return Check("bf16 against fp32", "this device has no native bf16", None)
@@ -185,7 +185,7 @@ class _Repeated:
 
 def workers(bench: Bench) -> Check:
     """Start a worker a device, each seeing its own alone, and have each take the task on."""
-    from hpsearch.metrics import resolve_metric
+    from hpsearch.metrics.metric import resolve_metric
     from hpsearch.runtime.devices import inventory, slots, worker_environment
     from hpsearch.runtime.messages import Workload
     from hpsearch.runtime.pools import LocalPool

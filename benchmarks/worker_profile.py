@@ -19,7 +19,7 @@ FOLDER_VARIABLE = "HPSEARCH_BENCHMARK_PROFILE"
 LOOK_SECONDS, KEEP_SECONDS = 0.01, 0.25
 
 PARTS: Sequence[tuple[str, Sequence[tuple[str, str]]]] = (
-    ("features", (("training/feature_", ""), ("training/stack_trials", ""), ("frozen_features.py", "_verify"))),
+    ("features", (("training/features/", ""),)),
     ("evaluation", (("training/prediction.py", ""), ("runtime/worker.py", "_evaluated"), ("fine_tune.py", "_measure"))),
     ("training", (("training/gradients.py", ""), ("fine_tune.py", "_train"), ("fine_tune.py", "_item"))),
     ("making runs ready", (("training/", ""), ("runtime/worker.py", "_segment"), ("runtime/worker.py", "_base"))),

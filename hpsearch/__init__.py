@@ -7,7 +7,7 @@ takes milliseconds.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from hpsearch.provenance.packages import __version__ as __version__
 
 _HOMES = {
     "Categorical": "hpsearch.space",
@@ -22,12 +22,12 @@ _HOMES = {
     "EarlyStopping": "hpsearch.policy.early_stopping",
     "Racing": "hpsearch.policy.racing",
     "SuccessiveHalving": "hpsearch.policy.successive_halving",
-    "FineTuneSearchCV": "hpsearch.estimator",
+    "FineTuneSearchCV": "hpsearch.estimator.estimator",
     "MLflowCallback": "hpsearch.callbacks",
     "WandbCallback": "hpsearch.callbacks",
     "Study": "hpsearch.study",
-    "compare": "hpsearch.comparison",
-    "Result": "hpsearch.result",
+    "compare": "hpsearch.result.comparison",
+    "Result": "hpsearch.result.result",
     "load": "hpsearch.loading",
     "studies": "hpsearch.loading",
     "HpsearchError": "hpsearch.errors",
@@ -38,16 +38,16 @@ if TYPE_CHECKING:
     from hpsearch import errors as errors
     from hpsearch.callbacks import MLflowCallback as MLflowCallback
     from hpsearch.callbacks import WandbCallback as WandbCallback
-    from hpsearch.comparison import compare as compare
     from hpsearch.data import Holdout as Holdout
     from hpsearch.errors import HpsearchError as HpsearchError
-    from hpsearch.estimator import FineTuneSearchCV as FineTuneSearchCV
+    from hpsearch.estimator.estimator import FineTuneSearchCV as FineTuneSearchCV
     from hpsearch.loading import load as load
     from hpsearch.loading import studies as studies
     from hpsearch.policy.early_stopping import EarlyStopping as EarlyStopping
     from hpsearch.policy.racing import Racing as Racing
     from hpsearch.policy.successive_halving import SuccessiveHalving as SuccessiveHalving
-    from hpsearch.result import Result as Result
+    from hpsearch.result.comparison import compare as compare
+    from hpsearch.result.result import Result as Result
     from hpsearch.space import Categorical as Categorical
     from hpsearch.space import Float as Float
     from hpsearch.space import Grid as Grid

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.definitions import imported
-from hpsearch.description import RESTORED, Description
 from hpsearch.errors import DataError, StoreError, StudyNotFoundError, UsageError, nearest
-from hpsearch.places import DATABASE_FILE, DESCRIPTION_FILE, FOLDS_FILE, lost_database
+from hpsearch.plan.description import RESTORED, Description
+from hpsearch.plan.places import DATABASE_FILE, DESCRIPTION_FILE, FOLDS_FILE, lost_database
+from hpsearch.provenance.definitions import imported
 from hpsearch.records import History
 from hpsearch.space import Space
 from hpsearch.study import Study

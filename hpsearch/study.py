@@ -8,7 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.arguments import (
+from hpsearch.data.durable import writing
+from hpsearch.errors import MetricError, NumericsError, StudyChangedError, StudyNotFoundError, UsageError
+from hpsearch.plan.arguments import (
     check_callbacks,
     check_listed,
     check_name,
@@ -19,14 +21,7 @@ from hpsearch.arguments import (
     early_stopping_of,
     parse_duration,
 )
-from hpsearch.data.durable import writing
-from hpsearch.description import Description, difference, named
-from hpsearch.errors import MetricError, NumericsError, StudyChangedError, StudyNotFoundError, UsageError
-from hpsearch.places import DATABASE_FILE, DESCRIPTION_FILE, FOLDS_FILE, cache_folder, lost_database
-from hpsearch.records import Trial
-from hpsearch.space import Space
-from hpsearch.starting_point import example_config, literature_default
-from hpsearch.study_checks import (
+from hpsearch.plan.checks import (
     check_dropout,
     check_models,
     check_pruner,
@@ -34,20 +29,25 @@ from hpsearch.study_checks import (
     check_sampler,
     check_space,
 )
-from hpsearch.study_keys import refit_digest, with_attention
+from hpsearch.plan.description import Description, difference, named
+from hpsearch.plan.keys import refit_digest, with_attention
+from hpsearch.plan.places import DATABASE_FILE, DESCRIPTION_FILE, FOLDS_FILE, cache_folder, lost_database
+from hpsearch.plan.starting_point import example_config, literature_default
+from hpsearch.records import Trial
+from hpsearch.space import Space
 
 if TYPE_CHECKING:
     import optuna
 
     from hpsearch.data import Folds
-    from hpsearch.metrics import Metric
+    from hpsearch.metrics.metric import Metric
     from hpsearch.policy.early_stopping import EarlyStopping
     from hpsearch.policy.pruner import Pruner
     from hpsearch.records.store import Store
-    from hpsearch.result import Result
+    from hpsearch.result.result import Result
     from hpsearch.runtime.devices import Devices
     from hpsearch.runtime.refit import Refit, Scores
-    from hpsearch.study_run import StudyRun
+    from hpsearch.runtime.study_run import StudyRun
     from hpsearch.tasks import Prepared, Task
     from hpsearch.tasks.choices import ModelChoices
     from hpsearch.tasks.frozen_layers import LayeredModel
@@ -222,10 +222,10 @@ class Study:
         imports = (*self.task.imports, "sklearn.metrics")
         begin_imports(devices, imports)  # seconds of another core: before this process imports anything itself
 
+        from hpsearch.display.line import check_progress
         from hpsearch.policy.samplers import resolve_sampler, what_is_not_kept
-        from hpsearch.result import Result
-        from hpsearch.runtime.progress import check_progress
-        from hpsearch.study_run import StudyRun, open_pool
+        from hpsearch.result.result import Result
+        from hpsearch.runtime.study_run import StudyRun, open_pool
 
         self._is_to_stop = False
         check_progress(progress)
@@ -275,7 +275,7 @@ class Study:
             StudyNotFoundError: It has not been run.
             StudyChangedError: Its data, or what else decides its numbers, are not what they were when it was run.
         """
-        from hpsearch.result import Result
+        from hpsearch.result.result import Result
 
         self._require_unchanged(self._open_existing())
         return Result(self)
@@ -394,7 +394,7 @@ class Study:
     @cached_property
     def measured(self) -> "tuple[Metric, ...]":
         """The objective and the further metrics, each once."""
-        from hpsearch.metrics import metric_definition
+        from hpsearch.metrics.metric import metric_definition
 
         measured = {self.objective.name: (self.metric, self.objective)}
         for given in self.metrics:
@@ -420,7 +420,7 @@ class Study:
     # ------------------------------------------------------------------ opening
 
     def _metric(self, metric: Any) -> "Metric":
-        from hpsearch.metrics import resolve_metric
+        from hpsearch.metrics.metric import resolve_metric
 
         return resolve_metric(metric, self.prepared.kind, self.prepared.classes)
 
@@ -524,7 +524,7 @@ class Study:
     def workload(self, numerics: "Numerics") -> Any:
         """Return what a worker must know of this study."""
         from hpsearch.runtime.messages import Workload
-        from hpsearch.training.feature_store import FeatureStore
+        from hpsearch.training.features.store import FeatureStore
 
         return Workload(
             study=self.name,

@@ -23,7 +23,7 @@ import pytest
 from tasks_samples import review_rows, save_base, save_image_folder, save_text_model
 from typer.testing import CliRunner
 
-from hpsearch.cli import app
+from hpsearch.cli.commands import app
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -190,7 +190,7 @@ def test_the_space_and_the_records_load_nothing_heavy() -> None:
 
 @pytest.mark.skipif(not (PACKAGE / "cli.py").exists(), reason="there is no command line yet")
 def test_the_command_line_loads_nothing_heavy() -> None:
-    assert loaded_by("import hpsearch.cli").isdisjoint(HEAVY)
+    assert loaded_by("import hpsearch.cli.commands").isdisjoint(HEAVY)
 
 
 @pytest.mark.skipif(not (PACKAGE / "runtime" / "worker.py").exists(), reason="there is no worker yet")

@@ -55,7 +55,7 @@ if __name__ == "__main__":
     print(study.run(trials=int(sys.argv[1]), devices=2, progress=False).text())
 """
 
-COMMAND = "import sys\nfrom hpsearch.cli import app\n\nif __name__ == '__main__':\n    sys.exit(app())\n"
+COMMAND = "import sys\nfrom hpsearch.cli.commands import app\n\nif __name__ == '__main__':\n    sys.exit(app())\n"
 """The command `hpsearch` as pip installs it: a script of another folder, which does not look in the working one."""
 
 

@@ -17,13 +17,13 @@ from toy_studies import known_of
 
 import hpsearch as hp
 from hpsearch.errors import SpaceError, StudyChangedError, TaskError
-from hpsearch.metrics import probabilities
+from hpsearch.metrics.metric import probabilities
+from hpsearch.plan.keys import run_keys
 from hpsearch.records import Origin, Segment, TrialState
 from hpsearch.runtime.messages import Evaluated, Probe, Train
+from hpsearch.runtime.study_run import each_choice, largest_config
 from hpsearch.runtime.worker import BASES_KEPT, Worker
 from hpsearch.study import Study
-from hpsearch.study_keys import run_keys
-from hpsearch.study_run import each_choice, largest_config
 from hpsearch.training.numerics import detect_environment, resolve_numerics
 
 GOOD, BAD = ("great", "loved", "fine"), ("awful", "hated", "dull")

@@ -73,7 +73,7 @@ def test_the_wheel_names_its_licence_and_its_command(built: dict[str, Path]) -> 
         metadata = wheel.read(texts["METADATA"]).decode()
         commands = wheel.read(texts["entry_points.txt"]).decode()
     assert "License-Expression: MIT" in metadata
-    assert "hpsearch = hpsearch.cli:app" in commands
+    assert "hpsearch = hpsearch.cli.commands:app" in commands
     assert "licenses/LICENSE" in texts
 
 

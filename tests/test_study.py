@@ -14,8 +14,6 @@ from toy_studies import SPACE, toy_study
 from toy_task import ToyTask
 
 import hpsearch as hp
-from hpsearch.arguments import parse_duration
-from hpsearch.description import Description
 from hpsearch.errors import (
     DataError,
     LeaseHeldError,
@@ -26,7 +24,9 @@ from hpsearch.errors import (
     TaskError,
     UsageError,
 )
-from hpsearch.places import cache_folder
+from hpsearch.plan.arguments import parse_duration
+from hpsearch.plan.description import Description
+from hpsearch.plan.places import cache_folder
 from hpsearch.policy.axis import reports
 from hpsearch.records import LOSS, Origin
 

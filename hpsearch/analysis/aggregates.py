@@ -7,7 +7,7 @@ from typing import Any
 
 from hpsearch.analysis.prefixes import adopted_epochs
 from hpsearch.analysis.significance import corrected_interval
-from hpsearch.metrics import bounds
+from hpsearch.metrics.metric import bounds
 from hpsearch.records import Evaluation, History, Origin, Run, Trial, TrialState
 from hpsearch.records.values import best_common_point, mean_value, objective_curve
 

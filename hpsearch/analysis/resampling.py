@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from hpsearch.confusion_metrics import confusion_metric
+from hpsearch.metrics.confusion import confusion_metric
 
 MOST_CLASSES = 100
 """Of more classes the counts of a draw are more numbers than the rows are."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from hpsearch.data.wording import listed, row_list
 from hpsearch.errors import DataError, nearest
-from hpsearch.metrics import TargetKind
+from hpsearch.metrics.metric import TargetKind
 
 if TYPE_CHECKING:
     import pandas as pd

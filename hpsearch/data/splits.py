@@ -16,7 +16,7 @@ import numpy as np
 from hpsearch.data.folds import Folds, Holdout
 from hpsearch.data.wording import counted, listed
 from hpsearch.errors import DataError
-from hpsearch.metrics import TargetKind
+from hpsearch.metrics.metric import TargetKind
 
 Pairs = tuple[tuple[np.ndarray, np.ndarray], ...]
 

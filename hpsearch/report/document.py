@@ -9,9 +9,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from hpsearch import __version__
 from hpsearch.data.durable import replaced_file, writing
 from hpsearch.errors import UsageError
+from hpsearch.provenance.packages import __version__
 from hpsearch.report.wording import escaped
 
 DIGITS = 5

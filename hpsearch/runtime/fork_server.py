@@ -25,7 +25,7 @@ from pathlib import Path
 
 import cloudpickle
 
-from hpsearch.packages import installed_versions
+from hpsearch.provenance.packages import installed_versions
 from hpsearch.records import Slot
 from hpsearch.runtime.devices import Devices, are_surely_cpus, worker_device, worker_environment
 from hpsearch.runtime.forking import Request, packed

@@ -23,7 +23,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-from hpsearch.definitions import is_installed_file
+from hpsearch.provenance.definitions import is_installed_file
 from hpsearch.runtime.processes import PARENT_CHECK_SECONDS, end_with_parent
 
 PRELOADED = ("hpsearch.runtime.worker", "sklearn.metrics")

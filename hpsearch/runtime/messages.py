@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from hpsearch.errors import HpsearchError
-from hpsearch.metrics import Metric
+from hpsearch.metrics.metric import Metric
 from hpsearch.policy.early_stopping import EarlyStopping
 from hpsearch.records import Evaluation, Segment, SegmentResult
 from hpsearch.tasks import Prepared, Split, Task
-from hpsearch.training.feature_cache import FeatureCache
-from hpsearch.training.feature_store import FeatureStore
+from hpsearch.training.features.cache import FeatureCache
+from hpsearch.training.features.store import FeatureStore
 from hpsearch.training.learner import Learner
 from hpsearch.training.numerics import Numerics
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hpsearch.metrics import Metric, probabilities
+from hpsearch.metrics.metric import Metric, probabilities
 from hpsearch.records import LOSS, digest
 from hpsearch.runtime.messages import Workload
 from hpsearch.training.base_model import BaseModel

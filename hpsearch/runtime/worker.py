@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from hpsearch.errors import CheckpointError, TaskError
-from hpsearch.metrics import probabilities
+from hpsearch.metrics.metric import probabilities
 from hpsearch.policy.axis import warmup_epochs
 from hpsearch.records import LOSS, Evaluation, Outcome, SegmentResult, run_seed
 from hpsearch.runtime.counted_learner import CountedLearner

@@ -4,7 +4,7 @@
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.tasks.base import Prepared, Split, Task
-from hpsearch.tasks.custom import CustomTask
+from hpsearch.tasks.custom.task import CustomTask
 from hpsearch.tasks.image import ImageClassification
 from hpsearch.tasks.text import TextClassification
 

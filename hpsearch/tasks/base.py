@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from hpsearch.definitions import SCRIPTS, imported
 from hpsearch.errors import TaskError, nearest
-from hpsearch.metrics import TargetKind
+from hpsearch.metrics.metric import TargetKind
+from hpsearch.provenance.definitions import SCRIPTS, imported
 from hpsearch.records import digest
 from hpsearch.tasks.example_source import ExampleSource
 from hpsearch.tasks.sources import Arrays, Location, Table, source_from

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from hpsearch.data import USER_ERRORS, Examples, examples_of, fields_of, read_dataset
-from hpsearch.definitions import import_path
 from hpsearch.errors import DataError, TaskError
+from hpsearch.provenance.definitions import import_path
 from hpsearch.tasks.sources import read_snapshot, write_once
 from hpsearch.tasks.user_code import found_by
 

@@ -3,7 +3,7 @@
 from torch import Tensor
 from torch.nn import functional
 
-from hpsearch.metrics import TargetKind
+from hpsearch.metrics.metric import TargetKind
 
 
 def classification_losses(logits: Tensor, targets: Tensor, label_smoothing: float, kind: TargetKind) -> Tensor:

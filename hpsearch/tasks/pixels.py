@@ -13,7 +13,7 @@ from torch import Tensor
 from hpsearch.data import Dataset, ImageRows
 from hpsearch.data.durable import reserve, writing
 from hpsearch.errors import TaskError
-from hpsearch.packages import versions_of
+from hpsearch.provenance.packages import versions_of
 from hpsearch.records import digest
 from hpsearch.tasks.encoder import Encoded
 from hpsearch.tasks.learner import ClassificationLearner

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from hpsearch.errors import TaskError
-from hpsearch.metrics import TargetKind
+from hpsearch.metrics.metric import TargetKind
 from hpsearch.records import digest
 from hpsearch.tasks.heads import mark_head, new_parameters
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from hpsearch.data import Dataset, RaggedRows
 from hpsearch.errors import TaskError
-from hpsearch.packages import versions_of
+from hpsearch.provenance.packages import versions_of
 from hpsearch.records import digest
 from hpsearch.tasks.encoder import Encoded
 from hpsearch.tasks.heads import base_of

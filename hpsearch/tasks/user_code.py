@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpsearch.definitions import code_definition, import_path, imported
 from hpsearch.errors import TaskError
+from hpsearch.provenance.definitions import code_definition, import_path, imported
 
 SMOOTHING = "label_smoothing"
 """The argument by which a loss is told the label smoothing, where it has one of that name."""

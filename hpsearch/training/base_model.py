@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hpsearch.training.feature_cache import FeatureCache
+from hpsearch.training.features.cache import FeatureCache
 from hpsearch.training.learner import Learner
 from hpsearch.training.random_states import isolated, stream_seed
 

@@ -17,8 +17,8 @@ from hpsearch.training import checkpoints
 from hpsearch.training.base_model import BaseModel
 from hpsearch.training.batches import epoch_batches, steps_per_epoch
 from hpsearch.training.divergence import Diverged
+from hpsearch.training.features.frozen_features import FrozenFeatures
 from hpsearch.training.freezing import freeze, frozen_layers
-from hpsearch.training.frozen_features import FrozenFeatures
 from hpsearch.training.gradients import accumulate_gradients
 from hpsearch.training.hyperparameters import TrainingSettings
 from hpsearch.training.learner import Learner

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import torch
 
 from hpsearch.errors import NumericsError
-from hpsearch.packages import installed_versions
+from hpsearch.provenance.packages import installed_versions
 
 Precision = Literal["fp32", "bf16"]
 DeviceType = Literal["cpu", "cuda", "mps"]
@@ -49,7 +49,7 @@ class Numerics:
         deterministic: Whether only deterministic algorithms are used.
         device_type: "cpu", "cuda" or "mps".
         device_model: CPU: its instruction set as torch uses it, with its bf16 flags. GPU: its name.
-        versions: Versions of Python and of the packages in `hpsearch.packages.VERSIONED`.
+        versions: Versions of Python and of the packages in `hpsearch.provenance.packages.VERSIONED`.
     """
 
     precision: Precision = "fp32"

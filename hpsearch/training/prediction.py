@@ -6,7 +6,7 @@ from torch import nn
 
 from hpsearch.errors import DataError
 from hpsearch.training.batches import ROWS_MULTIPLE, evaluation_batches, rows_without_graph
-from hpsearch.training.frozen_features import FrozenFeatures
+from hpsearch.training.features.frozen_features import FrozenFeatures
 from hpsearch.training.learner import Learner
 from hpsearch.training.numerics import Numerics
 from hpsearch.training.random_states import isolated

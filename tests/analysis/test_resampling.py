@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from hpsearch.analysis.resampling import DRAWS_TOGETHER, differences, drawn_units, draws
-from hpsearch.confusion_metrics import confusion_metric
-from hpsearch.metrics import Metric, resolve_metric
+from hpsearch.metrics.confusion import confusion_metric
+from hpsearch.metrics.metric import Metric, resolve_metric
 
 CLASSES = ("a", "b", "c")
 NAMES = ("accuracy", "f1_macro", "recall_weighted", "jaccard_macro", "matthews_corrcoef", "balanced_accuracy")

@@ -17,7 +17,7 @@ from typing import Any
 from tasks_samples import review_rows, save_base, save_image_folder, save_text_model
 from typer.testing import CliRunner
 
-from hpsearch.cli import app
+from hpsearch.cli.commands import app
 from hpsearch.errors import HpsearchError
 
 ROOT = Path(__file__).parents[2]

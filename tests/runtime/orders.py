@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from toy_task import ToyTask
 
-from hpsearch.metrics import resolve_metric
+from hpsearch.metrics.metric import resolve_metric
 from hpsearch.policy.early_stopping import EarlyStopping
 from hpsearch.records import Run, Segment
 from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Event, Train, Workload

@@ -153,11 +153,11 @@ IMPORTED = (
     "transformers",
     "hpsearch.analysis",
     "hpsearch.records.store",
-    "hpsearch.result",
+    "hpsearch.result.result",
     "hpsearch.runtime.asking",
     "hpsearch.runtime.coordinator",
     "hpsearch.runtime.pools",
-    "hpsearch.runtime.progress",
+    "hpsearch.display.line",
 )
 """What a study imports as it runs; a forked process has it by then."""
 
@@ -168,7 +168,7 @@ def main() -> None:
     import torch
     import toy_studies
 
-    from hpsearch.metrics import resolve_metric
+    from hpsearch.metrics.metric import resolve_metric
 
     resolve_metric("f1_macro", "multiclass", ("a", "b", "c"))
     torch.set_num_threads(1)

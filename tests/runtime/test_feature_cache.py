@@ -12,9 +12,9 @@ from toy_studies import known_of, toy_study
 
 import hpsearch as hp
 from hpsearch.errors import UsageError
-from hpsearch.places import cache_folder
+from hpsearch.plan.places import cache_folder
 from hpsearch.records import TrialState
-from hpsearch.training.feature_store import BLOCKS, FeatureEntry, FeatureStore
+from hpsearch.training.features.store import BLOCKS, FeatureEntry, FeatureStore
 from hpsearch.training.fine_tune import FineTune
 
 SPACE = hp.Space(freeze_layers=hp.Categorical([1, "all"]), batch_size=8, learning_rate=3e-3, epochs=2, warmup_ratio=0.1)
@@ -106,7 +106,7 @@ def test_a_pause_while_features_are_computed_keeps_those_that_are(trained: bool,
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(FeatureEntry, "write", stopping(study, FeatureEntry.write))
         # Reading pays, however slow it is.
-        patched.setattr("hpsearch.training.feature_filling._seconds_to_read", lambda *_: 0.0)
+        patched.setattr("hpsearch.training.features.filling._seconds_to_read", lambda *_: 0.0)
         patched.setattr("hpsearch.runtime.coordinator.WAIT_SECONDS", 0.0)  # told at once, however short a block is
         run(study)
     (entry,) = FeatureStore(folder, 0).entries()

@@ -190,7 +190,7 @@ def test_one_server_serves_all_pools_and_another_environment_has_its_own():
 
 def test_other_versions_of_what_was_imported_have_a_server_of_their_own(monkeypatch):
     server = fork_server(ENVIRONMENT)
-    monkeypatch.setattr("hpsearch.packages.version", lambda _: "0.0")
+    monkeypatch.setattr("hpsearch.provenance.packages.version", lambda _: "0.0")
     other = fork_server(ENVIRONMENT)
     assert other is not server
     other.close()

@@ -20,7 +20,7 @@ from orders import ends, finish, first, measured, order_of, resumed, run_of, tra
 from study_processes import StudyProcess, is_alive, is_worker, until
 
 from hpsearch.errors import HpsearchError, NumericsError, TaskError
-from hpsearch.metrics import resolve_metric
+from hpsearch.metrics.metric import resolve_metric
 from hpsearch.policy.early_stopping import EarlyStopping
 from hpsearch.records import Outcome, Slot
 from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Probe

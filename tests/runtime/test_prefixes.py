@@ -8,11 +8,11 @@ from toy_studies import known_of, table, toy_study
 
 import hpsearch as hp
 from hpsearch.analysis.timeline import compute
+from hpsearch.plan.keys import keys_of_model
 from hpsearch.records import Evaluation, History, Origin, Outcome, Run, Segment, Trial, TrialState
 from hpsearch.records.checkpoints import CheckpointFolder
 from hpsearch.runtime.coordinator import Coordinator
 from hpsearch.runtime.prefixes import Prefixes
-from hpsearch.study_keys import keys_of_model
 from hpsearch.training.fine_tune import FineTune
 
 EPOCHS = (1, 2, 3)
@@ -220,7 +220,7 @@ def test_with_rungs_and_early_stopping_the_study_is_the_one_without_sharing(tmp_
         "pruner": pruner, "early_stopping": 1.0, "evaluations_per_epoch": 4,
     }  # fmt: skip
     with monkeypatch.context() as patch:
-        patch.setattr("hpsearch.study_keys.keys_of_model", without_rows(keys_of_model))
+        patch.setattr("hpsearch.plan.keys.keys_of_model", without_rows(keys_of_model))
         run(toy_study(tmp_path / "apart", **settings))
     apart = len(steps)
     steps.clear()

@@ -119,7 +119,7 @@ def test_what_is_trained_on_while_the_study_closes_is_never_said_to_wait(tmp_pat
                 seen.extend(states.get(segment.run.key, TrialState.RUNNING) for _, segment in self.training())
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hpsearch.study_run.InlinePool", Watching)
+        patch.setattr("hpsearch.runtime.study_run.InlinePool", Watching)
         study = toy_study(tmp_path, **{**SETTINGS, "evaluations_per_epoch": 4})
         run(study, 3)
     assert len(seen) > 10
@@ -139,7 +139,7 @@ def test_with_little_room_the_best_that_wait_keep_their_checkpoints(tmp_path, or
 
 
 def test_a_stop_while_the_models_are_loaded_is_heard(tmp_path, monkeypatch):
-    from hpsearch import study_run
+    from hpsearch.runtime import study_run
 
     real = study_run.settled_numerics
     study = toy_study(tmp_path, **SETTINGS)

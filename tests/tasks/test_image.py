@@ -12,7 +12,7 @@ from tasks_samples import image_arrays, save_base, save_image_folder
 
 from hpsearch.data import open_dataset
 from hpsearch.errors import DataError, TaskError
-from hpsearch.metrics import probabilities
+from hpsearch.metrics.metric import probabilities
 from hpsearch.tasks import ImageClassification
 from hpsearch.tasks.heads import draw_head
 from hpsearch.tasks.pixels import load_processor
@@ -230,7 +230,7 @@ def test_pixels_of_another_pillow_are_other_data(vit_folder, tmp_path, monkeypat
     task = ImageClassification(vit_folder, train=image_arrays())
     first = task.prepare(tmp_path)
     known = importlib.metadata.version
-    monkeypatch.setattr("hpsearch.packages.version", lambda name: "1.0" if name == "pillow" else known(name))
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "1.0" if name == "pillow" else known(name))
     second = task.prepare(tmp_path)
     assert second.folder != first.folder
     assert second.data_digest != first.data_digest

@@ -16,8 +16,8 @@ from tasks_samples import config_of, review_rows, save_base, save_text_model, sa
 
 from hpsearch.data import open_dataset
 from hpsearch.errors import DataError, TaskError
-from hpsearch.metrics import probabilities
-from hpsearch.packages import VERSIONED
+from hpsearch.metrics.metric import probabilities
+from hpsearch.provenance.packages import VERSIONED
 from hpsearch.tasks import TextClassification
 from hpsearch.tasks.heads import draw_head
 from hpsearch.tasks.pretrained import quiet
@@ -207,7 +207,7 @@ def test_rows_encoded_by_other_versions_are_encoded_again(bert_folder, tmp_path,
     task = TextClassification(bert_folder, train=review_rows(), test=review_rows(6, seed=4))
     first = task.prepare(tmp_path)
     known = importlib.metadata.version
-    monkeypatch.setattr("hpsearch.packages.version", lambda name: "0.1" if name == "tokenizers" else known(name))
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "0.1" if name == "tokenizers" else known(name))
     second = task.prepare(tmp_path)
     assert second.folder != first.folder
     assert second.test_folder != first.test_folder

@@ -11,8 +11,8 @@ from torch.nn import functional
 from training_learners import CPU, HELD_OUT_ROWS, Encoder, TextLearner, fine_tune, numerics
 
 from hpsearch.training.base_model import BaseModel
-from hpsearch.training.feature_cache import FeatureCache
-from hpsearch.training.feature_store import FeatureStore
+from hpsearch.training.features.cache import FeatureCache
+from hpsearch.training.features.store import FeatureStore
 from hpsearch.training.fine_tune import FineTune
 from hpsearch.training.numerics import Numerics
 

@@ -1,0 +1,117 @@
+"""A look at the machine, for when something does not work: versions, devices, precision, worker processes."""
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpsearch.errors import HpsearchError
+from hpsearch.provenance.packages import __version__
+
+PACKAGES = ("torch", "transformers", "optuna", "scikit-learn", "plotly", "joblib", "pandas", "sqlalchemy")
+
+LEAST_DISK_BYTES = 2**30
+"""Free bytes under which a study is likely to run out of disk."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at."""
+
+    subject: str
+    text: str
+    is_good: bool = True
+
+
+def examine() -> Sequence[Finding]:
+    """Look at everything, and start one worker process for real."""
+    return [_python(), *_versions(), *_devices(), _memory(), _disk(), _cache(), _database(), _worker()]
+
+
+def _python() -> Finding:
+    return Finding("hpsearch", f"{__version__} on Python {platform.python_version()}, {platform.platform(terse=True)}")
+
+
+def _versions() -> list[Finding]:
+    found = []
+    for package in PACKAGES:
+        try:
+            found.append(Finding(package, importlib.metadata.version(package)))
+        except importlib.metadata.PackageNotFoundError:
+            found.append(Finding(package, f"not installed; pip install {package}", is_good=False))
+    return found
+
+
+def _devices() -> list[Finding]:
+    import torch
+
+    from hpsearch.runtime.devices import inventory
+
+    found = inventory()
+    names = [torch.cuda.get_device_name(index) for index in range(found.cuda)]
+    devices = ", ".join(names) or ("Apple GPU" if found.mps else "no GPU; trials run on the CPU")
+    return [Finding("devices", f"{devices}; {found.cores} core(s)")]
+
+
+def _memory() -> Finding:
+    import psutil
+
+    memory = psutil.virtual_memory()
+    return Finding("memory", f"{memory.available / 2**30:.1f} GiB free of {memory.total / 2**30:.1f}")
+
+
+def _disk() -> Finding:
+    """Look at the disk of the working folder, where studies are kept unless one says otherwise."""
+    free = shutil.disk_usage(Path.cwd()).free
+    text = f"{free / 2**30:.1f} GiB free here"
+    if free < LEAST_DISK_BYTES:
+        return Finding("disk", f"{text}; checkpoints and the database may not find room", is_good=False)
+    return Finding("disk", text)
+
+
+def _cache() -> Finding:
+    from hpsearch.plan.places import cache_folder
+
+    folder = cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        return Finding("cache", f"{folder} cannot be written ({error}); set HPSEARCH_CACHE to a folder that can", False)
+    return Finding("cache", str(folder))
+
+
+def _database() -> Finding:
+    from hpsearch.records.database import sqlite_url
+    from hpsearch.records.store import Store
+
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            store = Store.create(sqlite_url(Path(folder) / "study.db"), "doctor", {})
+            store.acquire()
+            store.close()
+        except HpsearchError as error:
+            return Finding("database", str(error), is_good=False)
+    return Finding("database", "SQLite in write-ahead mode works")
+
+
+def _worker() -> Finding:
+    from hpsearch.runtime.devices import inventory, slots
+    from hpsearch.runtime.pools import LocalPool
+
+    pool = LocalPool(slots("auto", inventory())[:1])
+    try:
+        environment = pool.environment()
+        process = next(iter(pool.processes().values()))
+    except HpsearchError as error:
+        return Finding("worker", str(error), is_good=False)
+    finally:
+        pool.close()
+    assert process != os.getpid()
+    precision = "bf16" if environment.get("bf16") else "fp32"
+    return Finding("worker", f"a process on {environment.get('device_model', 'this machine')} starts; {precision}")

@@ -1,0 +1,5 @@
+"""A study for those who think in scikit-learn."""
+
+from hpsearch.estimator.estimator import FineTuneSearchCV
+
+__all__ = ["FineTuneSearchCV"]

@@ -1,0 +1,107 @@
+"""What the estimator checks before a search and after it: labels, groups, the seed, and how the search has ended."""
+
+import logging
+import numbers
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.utils import assert_all_finite
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import column_or_1d
+
+from hpsearch.data.wording import row_list
+from hpsearch.errors import UsageError
+from hpsearch.plan.arguments import parse_duration
+from hpsearch.records import TrialState
+
+if TYPE_CHECKING:
+    from hpsearch.result.result import Result
+
+logger = logging.getLogger("hpsearch")
+
+
+def targets_of(y: Any, rows: int) -> np.ndarray:
+    """Return labels of shape (rows,), of two classes at least.
+
+    Raises:
+        ValueError: (UsageError is one.) There are none, too few, or they are no classes.
+    """
+    if y is None:
+        raise UsageError("FineTuneSearchCV requires y to be passed, but the target y is None.")
+    targets: np.ndarray = column_or_1d(y, warn=True)
+    assert_all_finite(targets, input_name="y")
+    missing = [row for row, label in enumerate(targets.tolist()) if label is None]
+    if missing:
+        raise UsageError(f"y has no label in {row_list(missing)}. Give each row one, or remove it.")
+    check_classification_targets(targets)
+    if rows != len(targets):
+        raise UsageError(f"X has {rows} rows and y has {len(targets)}: give one label a row.")
+    classes = np.unique(targets).tolist()
+    if len(classes) < 2:
+        raise UsageError(f"y has one class only, {classes[0]!r}: a classifier needs at least two to tell apart.")
+    return targets
+
+
+def groups_of(groups: Any, rows: int) -> np.ndarray | None:
+    """Return groups of shape (rows,), if any.
+
+    Raises:
+        UsageError: They have another shape.
+    """
+    if groups is None:
+        return None
+    found = np.asarray(groups)
+    if found.shape != (rows,):
+        raise UsageError(
+            f"groups has shape {found.shape}, and X has {rows} rows: give one group a row, shape ({rows},)."
+        )
+    return found
+
+
+def seed_of(random_state: Any) -> int:
+    """Return the seed that `random_state` is, 0 for None; from a `RandomState` it is drawn.
+
+    Raises:
+        UsageError: It is none of these.
+    """
+    if random_state is None:
+        return 0
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31 - 1))
+    if isinstance(random_state, bool) or not isinstance(random_state, numbers.Integral) or int(random_state) < 0:
+        raise UsageError(
+            f"random_state={random_state!r}: give a whole number of at least 0, a numpy.random.RandomState, or None."
+        )
+    return int(random_state)
+
+
+def check_how_it_ended(result: "Result", n_iter: int | None, timeout: float | str | None, seconds: float) -> None:
+    """Raise where a search has no winner to be had, and warn where its time was up before its trials were done.
+
+    Args:
+        result: Of the search.
+        n_iter: Trials that were asked for, or None.
+        timeout: The time that was given, or None.
+        seconds: The time that it took.
+
+    Raises:
+        KeyboardInterrupt: It was interrupted, so whatever comes after it is not to go on either.
+        UsageError: The time was up before a trial was complete.
+    """
+    history, limit = result.history, parse_duration(timeout)
+    states = [trial.state for trial in history.trials.values()]
+    done = states.count(TrialState.COMPLETE)
+    if result.study.was_interrupted:
+        kept = "nothing is kept, for folder= is None" if result.study.is_temporary else "fit again to go on"
+        raise KeyboardInterrupt(f"FineTuneSearchCV was interrupted with {done} trials complete; {kept}.")
+    is_done = n_iter is not None and len(states) >= n_iter and not history.unfinished()
+    if limit is None or seconds < limit or is_done:
+        return
+    if not done:
+        raise UsageError(
+            f"timeout={timeout!r} was up before a trial was complete ({len(states)} were begun), so there is no "
+            "winner. Give it more time, fewer folds (cv=) or fewer epochs."
+        )
+    asked = "" if n_iter is None else f" of {n_iter}"
+    ended = len(states) - len(history.unfinished())
+    logger.warning("timeout=%r was up after %d%s trials, %d of them complete.", timeout, ended, asked, done)

@@ -1,0 +1,270 @@
+"""A search as a scikit-learn classifier, for those who think in `GridSearchCV`."""
+
+import shutil
+import tempfile
+import time
+import weakref
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from hpsearch.errors import UsageError
+from hpsearch.estimator.checks import check_how_it_ended, groups_of, seed_of, targets_of
+from hpsearch.estimator.inputs import Texts, holds_text, inputs_of
+from hpsearch.study import Study
+
+if TYPE_CHECKING:
+    from hpsearch.result.result import Result
+
+_OF_THIS_PROCESS = ("study_", "result_", "_removal")
+"""Attributes that a pickle leaves out: files and databases that another process may not have."""
+
+
+def _was_refit(search: "FineTuneSearchCV") -> bool:
+    if not search.refit:
+        raise AttributeError(
+            "This FineTuneSearchCV was made with refit=False, so it has no model to predict with. Give refit=True."
+        )
+    return True
+
+
+class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
+    """Search the hyperparameters of a fine-tune, and predict with the winner.
+
+    What X may be follows from the model. For a model of transformers: texts, shape (rows,); pairs of texts, shape
+    (rows, 2); or images, shape (rows, height, width) or (rows, height, width, channels). For a function or class that
+    makes a torch module (see `CustomTask`): numbers of any shape (rows, ...), of which a table (rows, columns) comes as
+    float32; its arguments `n_features` and `n_classes`, where it has them, are told the shape of X and y.
+
+    Ctrl-C ends `fit` with KeyboardInterrupt, and nothing is refitted. Sample weights are not taken: a `Study` of a task
+    with sample_weight= is for these. A pickle predicts without the model's folder or the hub, but with the packages
+    that it was made by.
+
+    Args:
+        model: A folder or hub name of transformers, or what makes a torch module.
+        space: What is searched, as `Study` takes it: a `Space`, the name of a shipped one, or a path to a TOML file.
+        n_iter: Trials in all; None with sampler="grid" for all its points.
+        scoring: The objective: a scikit-learn scorer name or a callable; None for "accuracy".
+        cv: Number of folds, a `Holdout`, or a scikit-learn splitter; None for 5.
+        sampler: See `Study`, as for the following three.
+        pruner: Pruned trials have no score in `cv_results_`, but nan.
+        early_stopping: Epochs without improvement after which a fold stops.
+        metrics: Further metrics in `cv_results_`.
+        refit: Whether to train the winner on all rows, to predict with it.
+        timeout: Seconds of the search, or text like "2h"; a warning says after how many trials it ended.
+        devices: Where to train, as in `Study.run`.
+        random_state: Seed of folds, runs and sampler, used as it is; None is 0, so that nothing here is random unless
+            you ask. From a `numpy.random.RandomState` one is drawn at each `fit`.
+        name: The study's name in `folder`.
+        folder: Where the study is kept, so that an interrupted `fit` goes on where it stood when called again with the
+            same data. None: in a temporary folder, which goes when the estimator does. A folder holds one study of a
+            name, on one set of rows: within `cross_val_score`, where every fold has others, leave it None; the second
+            fold would be a StudyChangedError.
+        task_options: Further arguments of the task: {"max_length": 128}, image_size, loss, head, ...
+        verbose: Show the progress of the search.
+
+    Attributes:
+        best_params_: Searched hyperparameters of the winner.
+        best_score_: Its cross-validated objective.
+        best_index_: Its row in `cv_results_`.
+        best_model_: The `torch.nn.Module` that predicts, on the CPU. There is no `best_estimator_`, for there is no
+            estimator within this one: it is itself what predicts.
+        refit_time_: Seconds of training the winner on all rows.
+        scorer_: The objective, called as `scorer_(estimator, X, y)`.
+        multimetric_: False: there is one objective, and `metrics` are beside it.
+        cv_results_: Column to array, a row a trial, named as those of `GridSearchCV`.
+        classes_: The labels, sorted.
+        n_splits_: Folds.
+        n_features_in_: Columns of X, where X is a table of numbers; there is none of texts, images or longer shapes.
+        result_: The study's `Result`: table, figures, report, evidence, export. Not part of a pickle.
+
+    Raises:
+        UsageError: (A ValueError.) The data, the space or another argument is not valid, or no trial was complete when
+            the time was up.
+        KeyboardInterrupt: By `fit`, at Ctrl-C or SIGTERM.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        space: Any,
+        *,
+        n_iter: int | None = 20,
+        scoring: Any = "f1_macro",
+        cv: Any = 5,
+        sampler: Any = "bayesian",
+        pruner: Any = "racing",
+        early_stopping: Any = 1.0,
+        metrics: Any = (),
+        refit: bool = True,
+        timeout: float | str | None = None,
+        devices: Any = "auto",
+        random_state: Any = None,
+        name: str = "search",
+        folder: str | Path | None = None,
+        task_options: Mapping[str, Any] | None = None,
+        verbose: bool = False,
+    ) -> None:
+        self.model = model
+        self.space = space
+        self.n_iter = n_iter
+        self.scoring = scoring
+        self.cv = cv
+        self.sampler = sampler
+        self.pruner = pruner
+        self.early_stopping = early_stopping
+        self.metrics = metrics
+        self.refit = refit
+        self.timeout = timeout
+        self.devices = devices
+        self.random_state = random_state
+        self.name = name
+        self.folder = folder
+        self.task_options = task_options
+        self.verbose = verbose
+
+    def fit(self, X: Any, y: Any, *, groups: Any = None) -> Self:  # noqa: N803  (scikit-learn's name)
+        """Search, and train the winner on all rows.
+
+        Args:
+            X: Rows, see the class.
+            y: One label a row, numbers or text, shape (rows,).
+            groups: Groups, shape (rows,): rows of one are never on both sides of a fold.
+        """
+        for name in [name for name in vars(self) if name.endswith("_")]:
+            delattr(self, name)  # a fit that fails leaves nothing of an earlier one
+        if not isinstance(self.refit, bool):
+            raise UsageError(f"refit={self.refit!r}: give True or False; the winner is that of the one objective.")
+        rows = self._rows(X, y, reset=True)
+        targets = targets_of(y, len(rows))
+        self.classes_ = np.unique(targets)
+        self._inputs = inputs_of(rows, self.model, self.task_options)
+        task = self._inputs.task(rows, targets, groups_of(groups, len(rows)))
+        study = Study(
+            self.name,
+            task,
+            self.space,
+            sampler=self.sampler,
+            cv=5 if self.cv is None else self.cv,
+            metric="accuracy" if self.scoring is None else self.scoring,
+            metrics=self.metrics,
+            pruner=self.pruner,
+            early_stopping=self.early_stopping,
+            seed=seed_of(self.random_state),
+            folder=self._temporary_folder() if self.folder is None else self.folder,
+        )
+        study.is_temporary = self.folder is None
+        started = time.monotonic()
+        result = study.run(self.n_iter, timeout=self.timeout, devices=self.devices, progress=bool(self.verbose))
+        check_how_it_ended(result, self.n_iter, self.timeout, time.monotonic() - started)
+        self.study_, self.result_ = study, result
+        self._keep(result)
+        return self
+
+    def _temporary_folder(self) -> str:
+        """Return a new folder that is removed with the estimator, or when it is fitted again."""
+        earlier: weakref.finalize[Any, Self] | None = getattr(self, "_removal", None)
+        if earlier is not None:
+            earlier()
+        folder = tempfile.mkdtemp(prefix="hpsearch-")
+        self._removal = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        return folder
+
+    def _rows(self, X: Any, y: Any = None, *, reset: bool) -> np.ndarray:  # noqa: N803
+        """Return X as an array, checked as scikit-learn checks it where it is rows of numbers."""
+        is_text = not callable(self.model) and holds_text(X) if reset else isinstance(self._inputs, Texts)
+        if is_text:
+            text = np.asarray(X, dtype=object)
+            if text.ndim == 0:
+                raise UsageError(f"X={X!r} is one text: give a list of them, [{X!r}].")
+            return text
+        checks: dict[str, Any] = {"dtype": "numeric", "ensure_min_samples": 2 if reset else 1, "allow_nd": True}
+        found = validate_data(self, X, reset=reset, **checks)
+        if reset and found.ndim != 2:
+            del self.n_features_in_  # the height of images, say, which others may not have
+        becomes_real = found.ndim <= 2 or found.dtype.kind == "f"  # a table of numbers, as scikit-learn has them
+        array: np.ndarray = np.ascontiguousarray(found, dtype=np.float32 if becomes_real else found.dtype)
+        return array
+
+    def _keep(self, result: "Result") -> None:
+        """Keep what the search has found under scikit-learn's names."""
+        from hpsearch.estimator.results import Scorer, cv_results
+
+        best = result.best
+        self.multimetric_ = False
+        self.scorer_ = Scorer(self.study_.objective)
+        self.cv_results_ = cv_results(result)
+        self.n_splits_ = len(self.study_.folds.pairs)
+        self.best_index_ = int(np.flatnonzero(self.cv_results_["trial"] == best.number)[0])
+        self.best_params_ = dict(result.history.trials[best.number].params)
+        self.best_score_ = best.value
+        self.best_config_ = dict(best.config)
+        self._task, self._prepared = self._chosen(best.config)
+        self.classes_ = np.asarray(self._prepared.classes, dtype=self.classes_.dtype)  # in the order of the outputs
+        if self.refit:
+            self._encoder = self._inputs.encoder(self._task, self._prepared)
+            started = time.perf_counter()
+            self.best_model_ = result.refit().model.cpu()
+            self.refit_time_ = time.perf_counter() - started
+
+    def _chosen(self, config: Mapping[str, Any]) -> tuple[Any, Any]:
+        """Return the task and the prepared rows of a config, which may choose its pretrained model."""
+        study = self.study_
+        choice = study.task.model_choice(config)
+        chosen = (
+            study.task
+            if choice is None or study.choices is None
+            else study.task.choosing(study.choices.sources[choice])
+        )
+        return chosen, study.prepared_for(config)
+
+    @available_if(_was_refit)
+    def predict(self, X: Any) -> np.ndarray:  # noqa: N803
+        """Return the likeliest label of each row, shape (rows,)."""
+        likeliest = self.predict_proba(X).argmax(axis=1)
+        found: np.ndarray = self.classes_[likeliest]
+        return found
+
+    @available_if(_was_refit)
+    def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
+        """Return probabilities, float64, shape (rows, classes), in the order of `classes_`."""
+        import torch
+
+        from hpsearch.metrics.metric import probabilities
+        from hpsearch.runtime.refit import honoured
+        from hpsearch.training.numerics import detect_environment, resolve_numerics
+        from hpsearch.training.prediction import predict
+
+        check_is_fitted(self, "best_model_")
+        rows, device = self._rows(X, reset=False), torch.device("cpu")
+        self._inputs.check(rows)
+        numerics = resolve_numerics(detect_environment(device), precision="fp32", attention=self._prepared.attention)
+        with tempfile.TemporaryDirectory(prefix="hpsearch-") as scratch, honoured(numerics, device):
+            prepared = self._inputs.prepared(self._encoder, self._prepared, rows, Path(scratch))
+            learner = self._task.learner(prepared, "test", self._task.complete(self.best_config_))
+            logits = predict(self.best_model_, learner, np.arange(len(rows)), numerics, device)
+        chances: np.ndarray = probabilities(logits, prepared.kind)
+        return chances
+
+    @available_if(_was_refit)
+    def score(self, X: Any, y: Any) -> float:  # noqa: N803
+        """Return the objective of the search on other rows."""
+        check_is_fitted(self, "best_model_")
+        return self.scorer_(self, X, y)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = not callable(self.model)
+        tags.input_tags.three_d_array = True
+        tags.input_tags.two_d_array = callable(self.model)
+        tags.non_deterministic = False
+        return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = super().__getstate__()
+        return {name: value for name, value in state.items() if name not in _OF_THIS_PROCESS}

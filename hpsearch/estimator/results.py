@@ -1,0 +1,100 @@
+"""A study's trials under the names of scikit-learn's `cv_results_`, and its objective as a scorer of scikit-learn's."""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hpsearch.errors import UsageError
+from hpsearch.metrics.metric import Metric
+
+if TYPE_CHECKING:
+    from hpsearch.records import Trial
+    from hpsearch.result.result import Result
+
+
+def cv_results(result: "Result") -> dict[str, Any]:
+    """Return column to array, a row a trial in the order of asking.
+
+    Columns are those of `GridSearchCV`: "params", "param_<name>" (masked where a configuration does not have it),
+    "split<i>_test_score", "mean_test_score", "std_test_score", "rank_test_score", "mean_fit_time", "std_fit_time", and
+    "mean_test_<name>" for every further metric. Beside them: "trial", "state" and "epoch". Scores are those at the
+    evaluation point that the trial's value is read at. A trial that was pruned or failed has no mean and the last rank:
+    its folds are not all there. Times hold training and evaluation of a fold that was begun, in seconds.
+    """
+    summaries = [result.summary(number) for number in result.history.trials]
+    trials = list(result.history.trials.values())
+    complete = np.array([summary.state.value == "complete" for summary in summaries])
+    runs = max((summary.runs for summary in summaries), default=0)
+    splits = np.full((len(summaries), runs), np.nan)
+    for row, summary in enumerate(summaries):
+        splits[row, : len(summary.folds)] = summary.folds
+    values = [summary.value if done else None for summary, done in zip(summaries, complete, strict=True)]
+    means = np.array([np.nan if value is None else value for value in values])
+    found: dict[str, Any] = {
+        "trial": np.array([summary.number for summary in summaries]),
+        "state": np.array([summary.state.value for summary in summaries]),
+        "params": [dict(trial.params) for trial in trials],
+    }
+    for name in result.study.space.parameters:
+        absent = [name not in trial.params for trial in trials]
+        column = np.array([trial.params.get(name) for trial in trials], dtype=object)
+        found[f"param_{name}"] = np.ma.MaskedArray(column, mask=absent)
+    found.update({f"split{index}_test_score": splits[:, index] for index in range(runs)})
+    found["mean_test_score"] = means
+    deviations = np.array([np.std(summary.folds) if summary.folds else np.nan for summary in summaries])
+    found["std_test_score"] = np.where(complete, deviations, np.nan)
+    found["rank_test_score"] = _ranks(means)
+    times = [_seconds(result, trial) for trial in trials]
+    found["mean_fit_time"] = np.array([np.mean(each) for each in times])
+    found["std_fit_time"] = np.array([np.std(each) for each in times])
+    found["epoch"] = np.array([np.nan if summary.epoch is None else summary.epoch for summary in summaries])
+    for metric in result.study.measured[1:]:
+        measured = [summary.metrics.get(metric.name, np.nan) for summary in summaries]
+        found[f"mean_test_{metric.name}"] = np.where(complete, measured, np.nan)
+    return found
+
+
+def _seconds(result: "Result", trial: "Trial") -> list[float]:
+    """Return the seconds of each run of a trial that was begun, or one 0 where none was."""
+    begun = [result.history.of(run.key) for run in trial.runs]
+    return [math.fsum(evaluation.seconds for evaluation in each) for each in begun if each] or [0.0]
+
+
+def _ranks(means: np.ndarray) -> np.ndarray:
+    """Return ranks from 1, ties sharing the lowest; what has no mean shares the last."""
+    filled = np.where(np.isnan(means), -np.inf, means)
+    return np.array([1 + int((filled > value).sum()) for value in filled], dtype=np.int32)
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """The objective of a study, called as scikit-learn calls a scorer: `scorer(estimator, X, y)`, greater is better.
+
+    Attributes:
+        metric: The objective.
+    """
+
+    metric: Metric
+
+    def __call__(self, estimator: Any, X: Any, y: Any) -> float:  # noqa: N803  (scikit-learn's name)
+        """Return the score of a fitted classifier with `predict_proba`.
+
+        Raises:
+            UsageError: y has another length than X, or a label that the classifier does not know.
+        """
+        from sklearn.utils.validation import column_or_1d
+
+        targets = column_or_1d(y, warn=True)
+        chances = estimator.predict_proba(X)
+        if len(targets) != len(chances):
+            raise UsageError(f"X has {len(chances)} rows and y has {len(targets)}: give one label a row.")
+        outputs = {label: output for output, label in enumerate(estimator.classes_.tolist())}
+        labels = np.asarray(self.metric.classes, dtype=estimator.classes_.dtype).tolist()
+        codes = {label: code for code, label in enumerate(labels)}
+        unknown = [label for label in targets.tolist() if label not in codes]
+        if unknown:
+            raise UsageError(f"y has the label {unknown[0]!r}, which was not in the training rows.")
+        in_order = chances[:, [outputs[label] for label in labels]]
+        return float(self.metric(np.array([codes[label] for label in targets.tolist()]), in_order))

@@ -1,0 +1,1 @@
+"""What is measured: metrics by name or function, resolved for a task."""

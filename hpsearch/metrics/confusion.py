@@ -1,0 +1,159 @@
+"""Metrics that are functions of the confusion counts, of many sets of predictions at once.
+
+A bootstrap scores thousands of resamples of the same rows. Accuracy, F1 and their like need only the counts of each
+(true, predicted) pair of classes, and are computed here for all resamples together, as scikit-learn defines them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from hpsearch.metrics.metric import Metric, predictions
+
+Counted = Callable[[np.ndarray], np.ndarray]
+"""From counts of shape (n, classes, classes), true by predicted, to values of shape (n,); NaN where undefined."""
+
+
+@dataclass(frozen=True)
+class ConfusionMetric:
+    """A metric of single-label predictions as a function of their confusion counts.
+
+    Attributes:
+        function: The function of the counts.
+        classes: Number of classes.
+    """
+
+    function: Counted
+    classes: int
+
+    def cells(self, targets: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+        """Return the place in the flattened counts that each row adds to, int64, shape (rows,)."""
+        predicted = predictions(np.asarray(probabilities, np.float64), "multiclass")
+        return np.asarray(targets).astype(np.int64) * self.classes + predicted
+
+    def values(self, counts: np.ndarray) -> np.ndarray:
+        """Return the metric for flattened counts, shape (n, classes * classes), as shape (n,)."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return self.function(counts.reshape(-1, self.classes, self.classes).astype(np.float64))
+
+
+def confusion_metric(metric: Any) -> ConfusionMetric | None:
+    """Return a metric as a function of confusion counts, or None where it is none, or is not known to be.
+
+    Whether a class is present is told from the counts, so every row must have a weight above zero.
+    """
+    if not isinstance(metric, Metric) or metric.kind == "multilabel":
+        return None
+    function, settings, sign = _definition(metric)
+    average = settings.pop("average", "binary")
+    if function in _PER_CLASS:
+        share = _PER_CLASS[function]
+        if function == "fbeta_score" and "beta" in settings:
+            share = partial(_f_shares, beta=float(settings.pop("beta")))
+        # The positive class is that of code 1 of a named metric; a function of the user's sees the user's labels.
+        is_binary = average == "binary" and metric.kind == "binary" and metric.function is None
+        is_average = average in ("macro", "micro", "weighted")
+        if settings.pop("pos_label", 1) not in ((1, None) if is_average else (1,)) or settings:
+            return None
+        if not (is_binary or is_average):
+            return None
+        found: Counted = partial(_averaged, share=share, average=average)
+    elif function in _WHOLE and not settings and average == "binary":
+        found = _WHOLE[function]
+    else:
+        return None
+    return ConfusionMetric(found if sign > 0 else lambda counts: -found(counts), len(metric.classes))
+
+
+def _definition(metric: Metric) -> tuple[str, dict[str, Any], int]:
+    """Return the name of scikit-learn's function that a metric is, its settings and its sign; "" where it is none."""
+    if metric.function is None:
+        from sklearn.metrics import get_scorer
+
+        scorer: Any = get_scorer(metric.name)
+    else:
+        scorer = metric.function
+    if not hasattr(scorer, "_score_func"):
+        function, settings, sign, is_read_off = scorer, {}, 1, True
+    else:
+        function, settings, sign = scorer._score_func, dict(scorer._kwargs), scorer._sign
+        is_read_off = scorer._response_method == "predict"
+    own = str(getattr(function, "__module__", "")).startswith("sklearn.metrics.")
+    return (function.__name__ if own and is_read_off else ""), settings, sign
+
+
+def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """Return the ratio, 0 where the denominator is, as scikit-learn has it by default."""
+    return np.where(denominator == 0, 0.0, numerator / np.where(denominator == 0, 1.0, denominator))
+
+
+def _precisions(hits: np.ndarray, _true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    return _ratio(hits, predicted)
+
+
+def _recalls(hits: np.ndarray, true: np.ndarray, _predicted: np.ndarray) -> np.ndarray:
+    return _ratio(hits, true)
+
+
+def _f_shares(hits: np.ndarray, true: np.ndarray, predicted: np.ndarray, beta: float = 1.0) -> np.ndarray:
+    return _ratio((1 + beta**2) * hits, beta**2 * true + predicted)
+
+
+def _overlaps(hits: np.ndarray, true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    return _ratio(hits, true + predicted - hits)
+
+
+def _averaged(counts: np.ndarray, share: Callable[..., np.ndarray], average: str) -> np.ndarray:
+    """Return a share of each class, averaged over the classes that are true or predicted of any row."""
+    hits = np.diagonal(counts, axis1=1, axis2=2)
+    true, predicted = counts.sum(axis=2), counts.sum(axis=1)
+    if average == "binary":
+        return share(hits[:, 1], true[:, 1], predicted[:, 1])
+    if average == "micro":
+        return share(hits.sum(axis=1), true.sum(axis=1), predicted.sum(axis=1))
+    shares = share(hits, true, predicted)
+    weights = true if average == "weighted" else ((true + predicted) > 0).astype(np.float64)
+    return np.asarray((shares * weights).sum(axis=1) / weights.sum(axis=1))
+
+
+def _accuracy(counts: np.ndarray) -> np.ndarray:
+    return np.asarray(np.trace(counts, axis1=1, axis2=2) / counts.sum(axis=(1, 2)))
+
+
+def _balanced_accuracy(counts: np.ndarray) -> np.ndarray:
+    """Return the mean recall of the classes that are true of any row."""
+    true = counts.sum(axis=2)
+    return np.asarray(_ratio(np.diagonal(counts, axis1=1, axis2=2), true).sum(axis=1) / (true > 0).sum(axis=1))
+
+
+def _matthews(counts: np.ndarray) -> np.ndarray:
+    """Return the correlation of Gorodkin 2004 (the R_K statistic), 0 where either side is of one class."""
+    true, predicted, total = counts.sum(axis=2), counts.sum(axis=1), counts.sum(axis=(1, 2))
+    both = np.trace(counts, axis1=1, axis2=2) * total - (true * predicted).sum(axis=1)
+    spread = (total**2 - (predicted**2).sum(axis=1)) * (total**2 - (true**2).sum(axis=1))
+    return _ratio(both, np.sqrt(spread))
+
+
+def _kappa(counts: np.ndarray) -> np.ndarray:
+    """Return the agreement of Cohen 1960; NaN where both sides are of one class, the same."""
+    expected = counts.sum(axis=1)[:, :, None] * counts.sum(axis=2)[:, None, :] / counts.sum(axis=(1, 2))[:, None, None]
+    apart = [each.sum(axis=(1, 2)) - np.trace(each, axis1=1, axis2=2) for each in (counts, expected)]
+    return np.asarray(1.0 - apart[0] / apart[1])
+
+
+_PER_CLASS: dict[str, Callable[..., np.ndarray]] = {
+    "precision_score": _precisions,
+    "recall_score": _recalls,
+    "f1_score": _f_shares,
+    "fbeta_score": _f_shares,
+    "jaccard_score": _overlaps,
+}
+_WHOLE: dict[str, Counted] = {
+    "accuracy_score": _accuracy,
+    "balanced_accuracy_score": _balanced_accuracy,
+    "matthews_corrcoef": _matthews,
+    "cohen_kappa_score": _kappa,
+}

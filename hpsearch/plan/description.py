@@ -1,0 +1,266 @@
+"""What a study is, as plain JSON: kept in its database and as study.json, compared when it is run again."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpsearch.data.durable import replaced_file, writing
+from hpsearch.errors import StudyChangedError
+from hpsearch.provenance.definitions import SCRIPTS, import_path
+from hpsearch.provenance.packages import __version__
+from hpsearch.space import Space
+
+if TYPE_CHECKING:
+    from hpsearch.study import Study
+
+FORMAT = 1
+
+RESTORED = r"\w+|(?P<kind>Grid|Racing|SuccessiveHalving)\((?P<values>(?:\w+=[\w.+-]+(?:, )?)*)\)"
+"""Samplers and pruners that can be made again from what a description says of them; objects of Optuna's cannot."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """All that is needed to find out whether a study is still the same, and to load it without its script.
+
+    Attributes:
+        task: Import path and arguments of the task; DataFrames and arrays as snapshots in the study's folder.
+        space: The space, as JSON.
+        sampler, pruner, cv: Their names, or what kind of object they were.
+        metric, metrics: Names of the objective and of everything measured.
+        callables: Import paths of those metrics that are functions, None for one that cannot be imported.
+        definitions: Digests of what those functions compute.
+        early_stopping: Its patience and monitor, or None.
+        data, test_data, model, folds: Digests.
+        checkpoint_every, checkpoint_bytes: Seconds between checkpoints, and what they may take on the disk.
+        facts: Rows, classes, kind and versions, for the reader.
+        numerics: What the workers honour, once resolved.
+        feature_cache_bytes: What outputs of frozen layers may take in the cache; None for the default.
+        models: Of a study that chooses among pretrained models, by choice: what it is read from ("source"), and the
+            digests "model", "data" and "test_data"; None of any other. `model`, `data` and `test_data` are then those
+            of the default choice.
+        goal: Arguments of the last `run`, for `resume`.
+        test: Scores on the test rows, by digest of (config, stop point): each is computed once.
+    """
+
+    name: str
+    task: Mapping[str, Any]
+    space: Mapping[str, Any]
+    sampler: str
+    pruner: str
+    cv: str
+    metric: str
+    metrics: tuple[str, ...]
+    callables: Mapping[str, str | None]
+    early_stopping: Mapping[str, Any] | None
+    evaluations_per_epoch: int
+    repeats: int
+    seed: int
+    precision: str
+    deterministic: bool
+    data: str
+    test_data: str | None
+    model: str
+    folds: str
+    definitions: Mapping[str, str]
+    checkpoint_every: float
+    checkpoint_bytes: int
+    facts: Mapping[str, Any]
+    numerics: Mapping[str, Any] | None = None
+    goal: Mapping[str, Any] | None = None
+    test: Mapping[str, Any] | None = None
+    models: Mapping[str, Mapping[str, str | None]] | None = None
+    feature_cache_bytes: int | None = None
+    format: int = FORMAT
+
+    @classmethod
+    def of(
+        cls,
+        study: "Study",
+        numerics: Mapping[str, Any] | None = None,
+        goal: Mapping[str, Any] | None = None,
+        test: Mapping[str, Any] | None = None,
+    ) -> "Description":
+        """Describe a study as it is now; reads its data when that has not been done."""
+        from hpsearch.metrics.metric import metric_definition
+
+        prepared = study.prepared
+        sources = [study.metric, *study.metrics]
+        return cls(
+            name=study.name,
+            task=study.task.describe(),
+            space=study.space.to_json(),
+            sampler=named(study.sampler),
+            pruner=named(study.pruner),
+            cv=study.cv_name,
+            metric=study.objective.name,
+            metrics=tuple(metric.name for metric in study.measured),
+            callables={_callable_name(source): import_path(source) for source in sources if callable(source)},
+            early_stopping=None if study.early_stopping is None else asdict(study.early_stopping),
+            evaluations_per_epoch=study.evaluations_per_epoch,
+            repeats=study.repeats,
+            seed=study.seed,
+            precision=study.precision,
+            deterministic=study.deterministic,
+            data=prepared.data_digest,
+            test_data=prepared.test_digest,
+            model=prepared.model_digest,
+            folds=study.folds.digest,
+            definitions={_callable_name(source): metric_definition(source) for source in sources if callable(source)},
+            checkpoint_every=study.checkpoint_every,
+            checkpoint_bytes=study.checkpoint_bytes,
+            facts={
+                "rows": prepared.rows,
+                "test_rows": prepared.test_rows,
+                "classes": list(prepared.classes),
+                "kind": prepared.kind,
+                "folds": len(study.folds.pairs),
+                "hpsearch": __version__,
+            },
+            numerics=numerics,
+            goal=goal,
+            test=test,
+            models=_models(study),
+            feature_cache_bytes=study.feature_cache_bytes,
+        )
+
+    @property
+    def needs_its_script(self) -> bool:
+        """Whether the study cannot go on without the script or notebook that made a part of it."""
+        module, _, name = str(self.task["task"]).partition(":")
+        rules = [text for text in (self.sampler, self.pruner) if not re.fullmatch(RESTORED, text)]
+        code = None in self.callables.values() or None in self.task_code.values()
+        return module in SCRIPTS or "<" in name or code or bool(rules)
+
+    @property
+    def task_code(self) -> Mapping[str, str | None]:
+        """Import path of each argument of the task that is code of the user's, None for one that cannot be imported."""
+        return {name: each["code"] for name, each in _code(self.task).items()}
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "metrics": list(self.metrics)}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Description":
+        """Read a description back.
+
+        Raises:
+            StudyChangedError: It was written by a version of hpsearch with another format.
+        """
+        if values.get("format") != FORMAT:
+            raise StudyChangedError(
+                f"The study was written in format {values.get('format')!r} and this hpsearch reads format {FORMAT}. "
+                "Install the version of hpsearch that wrote it (see its study.json), or start a new study."
+            )
+        return replace(cls(**values), metrics=tuple(values["metrics"]))
+
+    def write(self, path: Path) -> None:
+        """Write the description where a person reads it, durably and whole."""
+        with writing(path, "folder="):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(self.to_json(), indent=2, ensure_ascii=False)
+        with replaced_file(path) as file:
+            file.write(f"{text}\n".encode())
+
+
+CONTRACT = {
+    "metric": "the objective",
+    "metrics": "the metrics",
+    "definitions": "what a metric computes (the code of a function)",
+    "early_stopping": "early stopping",
+    "evaluations_per_epoch": "evaluations_per_epoch",
+    "repeats": "repeats",
+    "seed": "the seed",
+    "precision": "the precision",
+    "deterministic": "deterministic",
+    "model": "the pretrained model (its content differs)",
+    "data": "the training data (its content, or how it is encoded: another image library encodes otherwise)",
+    "test_data": "the test data (its content or its encoding differs)",
+    "folds": "the folds (cv, the seed, or groups)",
+}
+"""What may not change under a study's name, and how to call it; sampler and pruner may."""
+
+OF_A_CHOICE = ("model", "data", "test_data")
+"""What is compared model by model where there are several."""
+
+DIGESTS = ("model", "data", "test_data", "folds", "definitions")
+"""Those of which only that they changed can be said."""
+
+
+def difference(stored: Description, given: Description) -> str:
+    """Return in words what has changed between two descriptions of a study, or an empty text."""
+    space = Space.from_json(stored.space).difference(Space.from_json(given.space))
+    code = _changed_code(stored.task, given.task)
+    found = ([f"the space: {space}"] if space else []) + code
+    chooses = stored.models is not None or given.models is not None
+    for name, words in CONTRACT.items():
+        if (chooses and name in OF_A_CHOICE) or (code and name == "model"):  # the model's digest covers its code
+            continue
+        before, now = getattr(stored, name), getattr(given, name)
+        if before != now:
+            shown = "" if name in DIGESTS else f", which was {before!r} and is {now!r}"
+            found.append(words + shown)
+    return "; ".join([*found, *_changed_models(stored.models or {}, given.models or {})])
+
+
+def _changed_models(stored: Mapping[str, Mapping[str, Any]], given: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return what has changed of models that both studies choose among; other choices are another space."""
+    both = [choice for choice in stored if choice in given]
+    found = []
+    for name in OF_A_CHOICE:
+        changed = [choice for choice in both if stored[choice][name] != given[choice][name]]
+        if changed and name != "model" and len(changed) == len(both):  # the rows themselves, whoever encodes them
+            found.append(CONTRACT[name])
+        elif changed:
+            words = "the pretrained model" if name == "model" else "the encoding of rows for the model"
+            found += [f"{words} {choice!r} (its content differs)" for choice in changed]
+    return found
+
+
+def _models(study: "Study") -> dict[str, dict[str, str | None]] | None:
+    if study.choices is None:
+        return None
+    return {
+        choice: {
+            "source": study.choices.sources[choice],
+            "model": prepared.model_digest,
+            "data": prepared.data_digest,
+            "test_data": prepared.test_digest,
+        }
+        for choice, prepared in study.prepared_choices.items()
+    }
+
+
+def _changed_code(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
+    """Return which code that a task is made of computes something else now, each in words."""
+    before, now = _code(stored), _code(given)
+    changed = [name for name in sorted(before.keys() & now.keys()) if _differs(before[name], now[name])]
+    return [f"what {name}={now[name]['name']} computes (its code)" for name in changed]
+
+
+def _differs(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    return bool(before["definition"] != now["definition"])
+
+
+def _code(task: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the descriptions of a task's arguments that are code of the user's."""
+    arguments = task.get("arguments", {}).items()
+    return {name: each for name, each in arguments if isinstance(each, Mapping) and "definition" in each}
+
+
+def named(value: Any) -> str:
+    """Return the name of a sampler, pruner or splitter, or what an object says of itself."""
+    if value is None:
+        return "none"
+    if type(value).__repr__ is object.__repr__:
+        return f"<{type(value).__name__}>"  # an address in memory would say nothing
+    return value if isinstance(value, str) else repr(value)
+
+
+def _callable_name(source: Any) -> str:
+    from hpsearch.metrics.metric import metric_name
+
+    return metric_name(source)

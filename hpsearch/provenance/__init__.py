@@ -1,0 +1,1 @@
+"""What decides numbers besides the data: the code of functions, the versions of packages."""

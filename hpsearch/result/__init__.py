@@ -1,0 +1,1 @@
+"""What came of a study: the result, its report, its export, and comparisons."""

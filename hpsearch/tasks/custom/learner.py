@@ -1,0 +1,214 @@
+"""What the fine-tune is given of a custom task: a `Learner` over arrays on disk, a user's model and a user's loss."""
+
+import copy
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parameter import is_lazy
+
+from hpsearch.data import SINGLE, Dataset, fields_of
+from hpsearch.errors import TaskError
+from hpsearch.metrics.metric import TargetKind
+from hpsearch.tasks.custom.model import check_head, custom_layers, draw, under_head
+from hpsearch.tasks.custom.model_factory import DROPOUT, ModelFactory
+from hpsearch.tasks.dropout import set_dropout
+from hpsearch.tasks.losses import classification_losses
+from hpsearch.tasks.user_code import SMOOTHING, accepts
+
+LENGTHS = "lengths"
+"""The argument by which a model is told how long each row is without its padding, where it has one of that name."""
+
+
+@dataclass(frozen=True)
+class CustomModel:
+    """Which model is trained, and by which loss.
+
+    Attributes:
+        factory: What makes it.
+        arguments: What it is made with.
+        kind: What the targets are.
+        classes: Labels in the order of the outputs.
+        head: Names, or beginnings of names, of the parameters that are drawn for each seed; None for all.
+        loss: (logits, targets) to one loss a row; None for cross-entropy.
+        collate: A list of inputs, one a row, to the model's input; None to stack them.
+    """
+
+    factory: ModelFactory
+    arguments: Mapping[str, Any]
+    kind: TargetKind
+    classes: tuple[Any, ...]
+    head: tuple[str, ...] | None = None
+    loss: Callable[..., Any] | None = None
+    collate: Callable[[list[Any]], Any] | None = None
+
+
+class CustomLearner:
+    """A `hpsearch.training.learner.Learner` for any torch module."""
+
+    def __init__(self, dataset: Dataset, model: CustomModel) -> None:
+        self.dataset = dataset
+        self.custom = model
+        self._fields = fields_of(dataset.arrays, dataset.facts["axes"])
+        self._lengths = np.max([field.lengths for field in self._fields.values()], axis=0)
+        self._targets = np.asarray(dataset["targets"])
+        self._weights = None if "weights" not in dataset else np.asarray(dataset["weights"])
+        self._layers: list[list[str]] | None = None
+        self._takes: frozenset[str] | None = None
+        self._losses: dict[torch.device, Any] = {}
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Length of each row, int64, shape (rows,); all ones where rows do not differ in length."""
+        return self._lengths
+
+    @property
+    def inputs_are_fixed(self) -> bool:
+        """A user's collate may do anything; without one a batch only lays out what is on the disk."""
+        return self.custom.collate is None
+
+    def load_model(self) -> nn.Module:
+        """Return a new model in float32 on the CPU, as the factory makes it under the caller's random states.
+
+        Raises:
+            TaskError: It cannot be made, or has no parameters of the head's name.
+        """
+        model = self._made()
+        check_head(model, self.custom.head)
+        return model.eval()
+
+    def _made(self) -> nn.Module:
+        model = self.custom.factory.make(self.custom.arguments)
+        if any(is_lazy(parameter) for parameter in model.parameters()):
+            model.eval()
+            with torch.no_grad():  # lazy modules learn their shapes, and are drawn, when a row first goes through
+                self.logits(model, self.batch(np.zeros(1, dtype=np.int64), 16))
+        return model
+
+    def initialize_head(self, model: nn.Module) -> None:
+        """Draw anew, in place, from the global random states, what is new: by making the model once more."""
+        draw(model, self._made(), self.custom.head)
+
+    def configure(self, model: nn.Module, config: Mapping[str, Any]) -> None:
+        """Set the dropout that `config` names, unless the model was made with it."""
+        if DROPOUT not in self.custom.arguments:
+            set_dropout(model, config.get(DROPOUT))
+
+    def layers(self, model: nn.Module) -> Sequence[Sequence[nn.Module]]:
+        """Return the modules below the head from the input upwards: [what comes first, layer 1, ..., layer n]."""
+        if self._layers is None:
+            row = self.batch(np.zeros(1, dtype=np.int64), 16)
+            device = next(model.parameters()).device
+            inputs = {name: tensor.to(device) for name, tensor in row.items()}
+            head = under_head((name for name, _ in model.named_parameters()), self.custom.head)
+            self._layers = custom_layers(model, head, lambda: self.logits(model, inputs))
+        return [[model.get_submodule(path) for path in layer] for layer in self._layers]
+
+    def batch(self, rows: np.ndarray, padding_multiple: int) -> dict[str, Tensor]:
+        """Return the model's inputs for these rows, on the CPU.
+
+        Rows that differ in length are filled up with zeros to the longest, rounded up to the multiple; "lengths" (of a
+        named input "<name>_lengths", int64 of shape (rows,)) says how long each is.
+        """
+        if self.custom.collate is not None:
+            return self._collated(rows)
+        batch = {}
+        for name, field in self._fields.items():
+            batch[name] = as_tensor(field.padded(rows, padding_multiple))
+            if field.offsets is not None:
+                batch.setdefault(_lengths_name(name), torch.from_numpy(field.lengths[rows]))
+        return batch
+
+    def _collated(self, rows: np.ndarray) -> dict[str, Tensor]:
+        assert self.custom.collate is not None
+        inputs = [{name: as_tensor(field.row(row)) for name, field in self._fields.items()} for row in rows]
+        made = self.custom.collate([each.get(SINGLE, each) for each in inputs])
+        found = dict(made) if isinstance(made, Mapping) else {SINGLE: made}
+        for name, tensor in found.items():
+            if not isinstance(tensor, Tensor) or tensor.ndim == 0 or len(tensor) != len(rows):
+                shape = tuple(tensor.shape) if isinstance(tensor, Tensor) else type(tensor).__name__
+                raise TaskError(
+                    f"collate= made {shape} of {len(rows)} rows for the input {name!r}: it must return a tensor, or a "
+                    f"dict of tensors, whose first dimension is the rows."
+                )
+        return found
+
+    def targets(self, rows: np.ndarray) -> Tensor:
+        """Return int64 class codes of shape (rows,), or float32 indicators of shape (rows, labels)."""
+        return torch.from_numpy(self._targets[rows])
+
+    def weights(self, rows: np.ndarray) -> Tensor | None:
+        """Return float32 sample weights of shape (rows,), or None where every row weighs the same."""
+        return None if self._weights is None else torch.from_numpy(self._weights[rows])
+
+    def logits(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+        """Return the model's outputs before softmax or sigmoid, shape (rows, classes or labels)."""
+        taken = self._taken(model)
+        inputs = {name: tensor for name, tensor in batch.items() if name not in self._own_lengths or name in taken}
+        rows = len(next(iter(inputs.values())))
+        with _fit_for(rows, model):
+            outputs: Any = model(inputs.pop(SINGLE), **inputs) if SINGLE in inputs else model(**inputs)
+        found: Tensor = getattr(outputs, "logits", outputs)
+        return found
+
+    @property
+    def _own_lengths(self) -> set[str]:
+        """Names under which `batch` gives lengths that the user's inputs do not have themselves."""
+        return {_lengths_name(name) for name in self._fields} - self._fields.keys()
+
+    def _taken(self, model: nn.Module) -> frozenset[str]:
+        if self._takes is None:
+            self._takes = frozenset(inspect.signature(model.forward).parameters)
+        return self._takes
+
+    def losses(self, logits: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
+        """Return each row's loss in float32, shape (rows,): the user's, or see `classification_losses`."""
+        if self.custom.loss is None:
+            return classification_losses(logits, targets, label_smoothing, self.custom.kind)
+        loss = self._loss_on(logits.device)
+        smoothing = {SMOOTHING: label_smoothing} if accepts(loss, SMOOTHING) else {}
+        found: Tensor = loss(logits.float(), targets, **smoothing)
+        return found
+
+    def _loss_on(self, device: torch.device) -> Any:
+        """Return the loss with what it holds (weights of classes) on a device."""
+        if not isinstance(self.custom.loss, nn.Module):
+            return self.custom.loss
+        if device not in self._losses:
+            self._losses[device] = copy.deepcopy(self.custom.loss).to(device)
+        return self._losses[device]
+
+
+def as_tensor(array: np.ndarray) -> Tensor:
+    """Return an input as models take it: float32, or int64 of whole numbers; bytes and booleans as they are."""
+    if array.dtype.kind == "f":
+        array = array.astype(np.float32, copy=False)
+    elif array.dtype.kind in "iu" and array.dtype != np.uint8:
+        array = array.astype(np.int64, copy=False)
+    return torch.from_numpy(np.array(array, order="C"))
+
+
+def _lengths_name(field: str) -> str:
+    return LENGTHS if field == SINGLE else f"{field}_{LENGTHS}"
+
+
+@contextmanager
+def _fit_for(rows: int, model: nn.Module) -> Iterator[None]:
+    """Let batch normalization use its running statistics where a training batch is a single row.
+
+    The last batch of an epoch may be one, and a row has no variance; torch refuses it where nothing else is averaged.
+    """
+    norms = [each for each in model.modules() if isinstance(each, _BatchNorm) and each.training] if rows == 1 else []
+    for norm in norms:
+        norm.eval()
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.train()

@@ -1,0 +1,154 @@
+"""A custom model: what of it is drawn for each seed, what it brings along, and its layers from the input upwards."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hpsearch.errors import TaskError, nearest
+from hpsearch.records import digest
+from hpsearch.tasks.custom.model_factory import ModelFactory
+from hpsearch.tasks.layers import first_calls
+from hpsearch.training.random_states import isolated
+
+_CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+
+
+def under_head(names: Iterator[str], head: tuple[str, ...] | None) -> frozenset[str]:
+    """Return those of the names that are drawn anew for each seed: all, or those in the head.
+
+    Args:
+        names: Names of parameters or buffers.
+        head: Names, or beginnings of names up to a dot; None where the whole model is new.
+    """
+    if head is None:
+        return frozenset(names)
+    return frozenset(name for name in names if any(name == each or name.startswith(f"{each}.") for each in head))
+
+
+def check_head(model: nn.Module, head: tuple[str, ...] | None) -> None:
+    """Raise TaskError unless each part of the head names parameters of the model."""
+    names = [name for name, _ in model.named_parameters()]
+    for each in head or ():
+        if not under_head(iter(names), (each,)):
+            tops = list(dict.fromkeys(name.partition(".")[0] for name in names))
+            raise TaskError(
+                f"head={each!r} names no parameter of {type(model).__name__}.{nearest(each, [*tops, *names])} Give a "
+                f"parameter's name or the beginning of one: its parts are {', '.join(tops)}."
+            )
+
+
+@torch.no_grad()
+def draw(model: nn.Module, fresh: nn.Module, head: tuple[str, ...] | None) -> None:
+    """Copy what is drawn for each seed, parameters and buffers, from a model just made into another of its make.
+
+    Raises:
+        TaskError: The two are not of one make.
+    """
+    for kind in ("parameters", "buffers"):
+        into: dict[str, Tensor] = dict(getattr(model, f"named_{kind}")())
+        source: dict[str, Tensor] = dict(getattr(fresh, f"named_{kind}")())
+        shapes = [{name: tensor.shape for name, tensor in each.items()} for each in (into, source)]
+        if shapes[0] != shapes[1]:
+            differing = sorted(
+                name for name in into.keys() | source.keys() if _shape(into, name) != _shape(source, name)
+            )
+            raise TaskError(
+                f"make_model makes another model each time: {differing[0]!r} has shape {_shape(into, differing[0])} "
+                f"once and {_shape(source, differing[0])} the next time. Let its arguments alone decide the shapes."
+            )
+        for name in under_head(iter(into), head):
+            into[name].copy_(source[name])
+
+
+def _shape(tensors: Mapping[str, Tensor], name: str) -> tuple[int, ...] | None:
+    return tuple(tensors[name].shape) if name in tensors else None
+
+
+def brought_along(make: Callable[[], nn.Module]) -> tuple[dict[str, Tensor], bool]:
+    """Return the parameters and buffers that a factory gives the same under every seed, and whether any differ.
+
+    They are weights that it loads, and constants. What it draws is named by its code and the versions of what draws.
+
+    Raises:
+        TaskError: It gives two models under one seed: a run could not be repeated, and its key would name neither.
+    """
+    states = []
+    for seed in (0, 1):
+        with isolated(seed):
+            model = make()
+        if seed == 0:
+            _check_repeatable(model, make)
+        states.append(model.state_dict())
+    same = {name: each for name, each in states[0].items() if torch.equal(each, states[1][name])}
+    return same, len(same) < len(states[0])
+
+
+def _check_repeatable(model: nn.Module, make: Callable[[], nn.Module]) -> None:
+    """Check that the factory gives the model that it gave under seed 0 once more, bit by bit."""
+    with isolated(0):
+        again = make()
+    found, repeated = ({**dict(each.named_parameters()), **dict(each.named_buffers())} for each in (model, again))
+    for name in found.keys() | repeated.keys():
+        if _shape(found, name) != _shape(repeated, name):
+            draw(model, again, None)  # which says what differs
+    for name, tensor in found.items():
+        if _bytes(tensor) != _bytes(repeated[name]):
+            raise TaskError(
+                f"make_model gives two models under one seed: {name!r} differs, for it draws outside torch's and "
+                "NumPy's global random states (a generator of its own, such as np.random.default_rng(), or memory "
+                "that is never filled, torch.empty). A run could not be repeated. Draw with torch.nn.init, torch.rand "
+                "or np.random.normal, or seed the generator from them: np.random.default_rng(np.random.randint(2**31))."
+            )
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    return tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+
+
+def model_digest(factory: ModelFactory, same: Mapping[str, Tensor], parts: Mapping[str, Any]) -> str:
+    """Return the digest of what training starts from: the factory's code, what it brings along, and `parts`."""
+    content = hashlib.sha256()
+    for name, tensor in sorted(same.items()):
+        content.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        content.update(_bytes(tensor))
+    return digest(["custom", factory.code.definition, content.hexdigest(), dict(parts)])
+
+
+def custom_layers(model: nn.Module, head: frozenset[str], run: Callable[[], object]) -> list[list[str]]:
+    """Return the paths of the modules below the head: [what comes before the first layer, layer 1, ..., layer n].
+
+    Layers are the modules that the model is made of, in the order in which they are first called; of a list
+    (Sequential, ModuleList) its items. What has no weights of its own but biases or scales (norms, activations)
+    belongs to the layer before it. What holds parameters of the head belongs to none.
+
+    Args:
+        model: The model.
+        head: Names of the parameters that are not pretrained.
+        run: Puts one row through the model.
+    """
+    paths = [path for path in _units(model) if not any(f"{path}.{name}" in head for name in _parameters(model, path))]
+    called = first_calls(model, paths, run)
+    groups: list[list[str]] = [[path for path in paths if path not in called and _parameters(model, path)]]
+    for path in called:
+        if any(parameter.ndim > 1 for parameter in model.get_submodule(path).parameters()):
+            groups.append([path])
+        else:
+            groups[-1].append(path)
+    return groups
+
+
+def _units(model: nn.Module, path: str = "") -> Iterator[str]:
+    """Yield the paths of the modules that a model is made of, and of the items of the lists among them."""
+    for name, child in model.named_children():
+        inner = f"{path}.{name}" if path else name
+        if isinstance(child, _CONTAINERS) and not isinstance(model, _CONTAINERS):
+            yield from _units(child, inner)
+        else:
+            yield inner
+
+
+def _parameters(model: nn.Module, path: str) -> list[str]:
+    return [name for name, _ in model.get_submodule(path).named_parameters()]

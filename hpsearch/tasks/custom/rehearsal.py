@@ -1,0 +1,160 @@
+"""A custom task tried on a few rows before the search starts: what cannot work is found here, not in a trial."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hpsearch.data import USER_ERRORS
+from hpsearch.errors import TaskError
+from hpsearch.tasks.base import Prepared
+from hpsearch.tasks.custom.learner import CustomLearner
+from hpsearch.tasks.custom.model import brought_along, model_digest
+from hpsearch.tasks.custom.model_factory import failure
+from hpsearch.training.random_states import isolated
+
+_ROWS = 3
+_PADDING = 16
+_VISIBLE = 1e-3
+
+
+def tried(
+    learner: CustomLearner, prepared: Prepared, warnings: tuple[str, ...], definitions: Mapping[str, str | None]
+) -> Prepared:
+    """Return what was prepared with what its model is: its digest, its layers, and what was found in trying it.
+
+    Args:
+        learner: The training rows, and the model that the task recommends.
+        prepared: The rows.
+        warnings: What was found of the rows.
+        definitions: Digests of the loss and of what collates batches.
+
+    Raises:
+        TaskError: Model, loss and rows do not fit each other.
+    """
+    with isolated(0):
+        model = learner.load_model()
+        found = rehearse(learner, model)
+        layers: int | None = 0 if learner.custom.head is None else len(learner.layers(model)) - 1
+    if layers and learner.custom.arguments:
+        layers = None  # other arguments may make a model of another depth
+    same, are_drawn = brought_along(learner.load_model)
+    if not are_drawn:
+        found.append(
+            f"{learner.custom.factory.code.name} makes the same {type(model).__name__} under every seed, so folds and "
+            "repeats differ in their rows only. If it sets a seed of its own, leave that out."
+        )
+    parts = {**definitions, "head": learner.custom.head, "kind": prepared.kind, "classes": len(prepared.classes)}
+    return replace(
+        prepared,
+        model_digest=model_digest(learner.custom.factory, same, parts),
+        warnings=(*warnings, *found),
+        layers=layers,
+    )
+
+
+def rehearse(learner: CustomLearner, model: nn.Module) -> list[str]:
+    """Put rows through the model and its loss, forwards and backwards; return warnings.
+
+    Raises:
+        TaskError: The model does not take the rows, has other outputs than the task has classes, or no parameters; the
+            loss cannot be computed, is not one number a row, or no gradient reaches the model.
+    """
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise TaskError(
+            f"{type(model).__name__} has no parameters that can be trained. Have make_model return a model that has."
+        )
+    rows = np.unique([0, int(np.argmax(learner.lengths)), len(learner.lengths) - 1])[:_ROWS]
+    model.eval()
+    logits = _outputs(learner, model, rows)
+    losses = _losses(learner, logits, rows)
+    try:
+        losses.sum().backward()
+    except RuntimeError as error:
+        raise TaskError(
+            f"no gradient reaches the model from its loss: {failure(error)} Compute outputs and loss with torch, "
+            "without detach() or torch.no_grad()."
+        ) from error
+    model.zero_grad(set_to_none=True)
+    return _padding_seen(learner, model)
+
+
+def _outputs(learner: CustomLearner, model: nn.Module, rows: np.ndarray) -> Tensor:
+    name, classes = type(model).__name__, len(learner.custom.classes)
+    try:
+        batch = learner.batch(rows, _PADDING)
+        logits: Any = learner.logits(model, batch)
+    except TaskError:
+        raise
+    except USER_ERRORS as error:
+        shapes = ", ".join(f"{key} {tuple(each.shape)} {each.dtype}" for key, each in _inputs(learner, rows).items())
+        raise TaskError(
+            f"{name} does not take the rows as they are ({shapes}): {failure(error)} Shape the rows as the model takes "
+            "them, or the model as the rows are; the first dimension is the rows."
+        ) from error
+    if not isinstance(logits, Tensor) or tuple(logits.shape) != (len(rows), classes):
+        found = (
+            f"outputs of shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
+        )
+        two = " A binary task has two outputs, with a softmax over them." if learner.custom.kind == "binary" else ""
+        each = "labels" if learner.custom.kind == "multilabel" else "classes"
+        needed = f"({len(rows)}, {classes})"
+        raise TaskError(
+            f"{name} gives {found} for {len(rows)} rows, and the task has {classes} {each}: {needed} is "
+            f"needed, numbers before any softmax or sigmoid.{two}"
+        )
+    if not logits.is_floating_point() or not bool(logits.isfinite().all()):
+        raise TaskError(
+            f"{name} gives outputs that are not finite numbers ({logits.dtype}) before any training. Check how it is "
+            "initialized, and the scale of the inputs."
+        )
+    return logits
+
+
+def _inputs(learner: CustomLearner, rows: np.ndarray) -> dict[str, Tensor]:
+    try:
+        return learner.batch(rows, _PADDING)
+    except USER_ERRORS:
+        return {}
+
+
+def _losses(learner: CustomLearner, logits: Tensor, rows: np.ndarray) -> Tensor:
+    targets = learner.targets(rows)
+    given = f"for logits {tuple(logits.shape)} and targets {tuple(targets.shape)} {targets.dtype}"
+    try:
+        losses: Any = learner.losses(logits, targets, 0.0)
+    except USER_ERRORS as error:
+        raise TaskError(f"the loss fails {given}: {failure(error)} It is called as loss(logits, targets).") from error
+    if not isinstance(losses, Tensor) or tuple(losses.shape) != (len(rows),):
+        found = f"shape {tuple(losses.shape)}" if isinstance(losses, Tensor) else f"a {type(losses).__name__}"
+        how = "reduction='none'" if not isinstance(losses, Tensor) or losses.ndim == 0 else ".mean(dim=1)"
+        raise TaskError(
+            f"the loss gives {found} {given}, and one number a row is needed, shape ({len(rows)},): rows are weighted "
+            f"and averaged by the search itself. With torch's losses say {how}."
+        )
+    if not bool(losses.isfinite().all()):
+        raise TaskError(f"the loss is {losses.tolist()} {given}, before any training. Check the loss and the targets.")
+    return losses
+
+
+@torch.no_grad()
+def _padding_seen(learner: CustomLearner, model: nn.Module) -> list[str]:
+    """Return a warning where a row's outputs change with zeros after its end: with its company in a batch, that is."""
+    if learner.custom.collate is not None or int(learner.lengths.max()) == 1:
+        return []
+    shortest, longest = int(np.argmin(learner.lengths)), int(np.argmax(learner.lengths))
+    if learner.lengths[shortest] == learner.lengths[longest]:
+        return []
+    alone = learner.logits(model, learner.batch(np.array([shortest]), _PADDING))
+    beside = learner.logits(model, learner.batch(np.array([shortest, longest]), _PADDING))[:1]
+    change = float((alone - beside).abs().max())
+    if change <= _VISIBLE * max(1.0, float(alone.abs().max())):
+        return []
+    return [
+        f"the outputs of {type(model).__name__} change with the zeros that fill short rows up (by {change:.2g} for row "
+        f"{shortest}), so a row's score depends a little on the rows it is batched with. Give its forward an argument "
+        "lengths (whole numbers, one a row) and leave out what lies behind."
+    ]

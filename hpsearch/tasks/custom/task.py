@@ -1,0 +1,276 @@
+"""Any torch module on any rows: the user's own model, dataset and loss."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hpsearch.data import (
+    Examples,
+    LabelEncoding,
+    audit_examples,
+    fingerprint_arrays,
+    group_codes,
+    learn_labels,
+    open_dataset,
+    sample_weights,
+    write_dataset,
+)
+from hpsearch.errors import DataError, TaskError
+from hpsearch.records import digest
+from hpsearch.tasks.base import Prepared, Split, Task
+from hpsearch.tasks.custom.arguments import column_of, head_of, mapping_of
+from hpsearch.tasks.custom.model_factory import ModelFactory
+from hpsearch.tasks.example_source import ExampleSource
+from hpsearch.tasks.user_code import SMOOTHING, UserCode, accepts
+from hpsearch.training.hyperparameters import Hyperparameter
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from hpsearch.tasks.custom.learner import CustomLearner, CustomModel
+
+WEIGHTS_FILE = "model.safetensors"
+
+_FORMAT = 1
+"""Part of every prepared folder's name: counted up when the arrays in it change."""
+
+_SIDES = {"group": "groups", "sample_weight": "weights", "test_group": "groups", "test_sample_weight": "weights"}
+
+
+@dataclass(frozen=True, eq=False)
+class CustomTask(Task):
+    """Classify with any torch module, on rows of one's own.
+
+    `make_model` is called with keyword arguments and returns a `torch.nn.Module`; a class is such a function. Its
+    arguments with plain defaults are hyperparameters, which a space may search: `make_model(width=32, depth=2)`.
+    Called on a batch, the model returns numbers before softmax or sigmoid, shape (rows, classes or labels). It is
+    called as `model(x)`, or, where inputs have names, as `model(**inputs)`; real numbers come as float32, whole ones
+    as int64, bytes and booleans as they are. Rows may differ in the length of one dimension: they are filled up with
+    zeros, batched by like length, and an argument `lengths` of the model's forward gets each row's own.
+
+    Rows are read once, and workers are given arrays: random augmentation belongs into the model's forward, under
+    `if self.training`. What the model keeps outside of parameters and buffers is not part of a checkpoint.
+
+    Attributes:
+        make_model: The function or class.
+        train: The training rows: a pair (inputs, targets) of arrays, lists of arrays or, for named inputs, dicts of
+            them; a map-style dataset of (input, target) items; or a function without arguments that returns either.
+            Targets are a class a row (two are binary, more multiclass), or 0/1 columns (multilabel).
+        test: Rows that the search never sees, likewise, or None.
+        loss: A function (logits, targets) that gives one loss a row, float32 of shape (rows,); targets are int64 codes
+            in the order of the sorted labels, or float32 indicators. None: cross-entropy, of a multilabel task the mean
+            of the labels' binary ones. It is smoothed where it has an argument label_smoothing.
+        group: Groups of the training rows, shape (rows,): rows of one are never on both sides of a fold.
+        sample_weight: Weights of the training rows, shape (rows,): a row's share in the loss and in the scores.
+        test_group: Groups of the test rows, which the evidence on them is drawn by.
+        test_sample_weight: Weights of the test rows.
+        head: Names, or beginnings of names up to a dot, of the parameters that are not pretrained. They are drawn anew
+            for each seed, all others are as `make_model` loads them, and `freeze_layers` can be searched. None: the
+            whole model is new, and made anew under each seed.
+        literature_default: Hyperparameters that the literature starts from for this kind of model, the model's
+            arguments among them: the default trial, which the winner is compared with.
+        collate: A function from a list of inputs (tensors, or dicts of them), one a row, to the model's input: a tensor
+            or dict of tensors with the rows first. None: they are stacked, filled up where they differ in length.
+    """
+
+    make_model: Any
+    train: Any = field(kw_only=True)
+    test: Any = field(default=None, kw_only=True)
+    loss: Any = field(default=None, kw_only=True)
+    group: Any = field(default=None, kw_only=True)
+    sample_weight: Any = field(default=None, kw_only=True)
+    test_group: Any = field(default=None, kw_only=True)
+    test_sample_weight: Any = field(default=None, kw_only=True)
+    head: Any = field(default=None, kw_only=True)
+    literature_default: Any = field(default=None, kw_only=True)
+    collate: Any = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        for name in ("make_model", "loss", "collate"):
+            value = getattr(self, name)
+            if value is not None or name == "make_model":
+                self._set(name, UserCode.of(value, name))
+        for name in ("train", "test"):
+            if name == "train" or getattr(self, name) is not None:
+                self._set(name, ExampleSource.of(getattr(self, name), name))
+        for name in _SIDES:
+            if getattr(self, name) is not None:
+                self._set(name, column_of(getattr(self, name), name))
+        self._set("head", head_of(self.head))
+        self._set("literature_default", mapping_of(self.literature_default))
+        self.complete(dict(self.literature_default))
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)  # the dataclass is frozen for everyone but its own construction
+
+    @property
+    def model(self) -> str:
+        """What the model is called, in reports."""
+        return str(self.make_model.name)
+
+    @cached_property
+    def _factory(self) -> ModelFactory:
+        return ModelFactory(self.make_model)
+
+    # ------------------------------------------------------------------ hyperparameters
+
+    def hyperparameters(self) -> Mapping[str, Hyperparameter]:
+        """Return what a config may set: training's hyperparameters that apply, and the model's own arguments."""
+        left_out = set()
+        if self.head is None:
+            left_out.add("freeze_layers")
+        if self.loss is not None and not accepts(self.loss.value, SMOOTHING):
+            left_out.add("label_smoothing_factor")
+        known = {name: each for name, each in super().hyperparameters().items() if name not in left_out}
+        return {**known, **self._factory.hyperparameters}
+
+    def recommended(self) -> Mapping[str, Any]:
+        """Return `literature_default`; what it does not name is as general sources have it.
+
+        A learning rate of 0.001 is Adam's own default (Kingma and Ba 2015, algorithm 1), batches of 32 are the usual
+        first choice (Bengio 2012, section 3.1.1), a weight decay of 0.01 is that of torch's AdamW. 20 epochs with a
+        warmup over a tenth of them are ours.
+        """
+        general = {"learning_rate": 1e-3, "batch_size": 32, "epochs": 20, "weight_decay": 0.01, "warmup_ratio": 0.1}
+        return {**general, **self.literature_default}
+
+    def complete(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Return `config` with every hyperparameter, each checked and in its one spelling.
+
+        Raises:
+            TaskError: One is unknown, does not apply to this task, or has a value that cannot be trained with.
+        """
+        known = self.hyperparameters()
+        if "freeze_layers" in config and "freeze_layers" not in known:
+            raise TaskError(
+                "freeze_layers keeps layers as pretrained, and this CustomTask names nothing pretrained: its whole "
+                "model is drawn anew. Say which parameters are new with head=, for instance head='classifier', or "
+                "leave freeze_layers out."
+            )
+        if "label_smoothing_factor" in config and "label_smoothing_factor" not in known:
+            raise TaskError(
+                "label_smoothing_factor is given, and the loss of this CustomTask has no argument label_smoothing to "
+                "hand it to. Give the loss one, or leave label_smoothing_factor out."
+            )
+        return super().complete(config)
+
+    def base_key(self, config: Mapping[str, Any]) -> str:
+        """Return a digest of the arguments that a config makes the model with."""
+        return self._factory.key(config)
+
+    # ------------------------------------------------------------------ rows
+
+    def prepare(self, cache: Path) -> Prepared:
+        """Read, audit and write the rows into folders under `cache`, once, and try model and loss on some of them."""
+        cache = Path(cache).absolute()
+        sources = {"train": self.train} | ({} if self.test is None else {"test": self.test})
+        rows: dict[str, Examples] = {role: source.read(cache) for role, source in sources.items()}
+        encoding = learn_labels(rows["train"].named_targets)
+        sides = {role: self._sides(role, len(rows[role].targets)) for role in rows}
+        digests = {role: self._digest(each, sides[role], encoding) for role, each in rows.items()}
+        warnings = self._audited(cache, rows, digests, encoding)
+        folders = {role: cache / each for role, each in digests.items()}
+        for role, each in rows.items():
+            if not folders[role].exists():
+                arrays = {"targets": encoding.encode(each.named_targets, role), **sides[role], **each.to_arrays()}
+                write_dataset(folders[role], arrays, {"axes": each.axes(), "labels": encoding.to_json()})
+        prepared = Prepared(
+            folder=folders["train"],
+            test_folder=folders.get("test"),
+            kind=encoding.kind,
+            classes=encoding.classes,
+            rows=len(rows["train"].targets),
+            test_rows=len(rows["test"].targets) if "test" in rows else 0,
+            data_digest=digests["train"],
+            test_digest=digests.get("test"),
+            model_digest="",
+            attention="none",
+            source=self.model,
+        )
+        return self._tried(prepared, warnings)
+
+    def _tried(self, prepared: Prepared, warnings: list[str]) -> Prepared:
+        from hpsearch.tasks.custom.rehearsal import tried
+
+        code = {name: getattr(self, name) for name in ("loss", "collate")}
+        definitions = {name: None if each is None else each.definition for name, each in code.items()}
+        return tried(self.learner(prepared), prepared, tuple(warnings), definitions)
+
+    def _audited(
+        self, cache: Path, rows: Mapping[str, Examples], digests: Mapping[str, str], encoding: LabelEncoding
+    ) -> list[str]:
+        folder = cache / f"audit-{digest([_FORMAT, dict(digests)])}"
+        if not folder.exists():
+            write_dataset(folder, {}, {"warnings": audit_examples(encoding, rows["train"], rows.get("test"))})
+        return list(open_dataset(folder).facts["warnings"])
+
+    def _digest(self, rows: Examples, sides: Mapping[str, np.ndarray], encoding: LabelEncoding) -> str:
+        return digest(["custom", _FORMAT, rows.fingerprint, fingerprint_arrays(sides), encoding.to_json()])
+
+    def _sides(self, role: str, rows: int) -> dict[str, np.ndarray]:
+        """Return groups and weights of the training or the test rows."""
+        found: dict[str, np.ndarray] = {}
+        for name, kept_as in _SIDES.items():
+            source = getattr(self, name)
+            if source is None or name.startswith("test_") != (role == "test"):
+                continue
+            values = source.value[0]
+            if values.shape != (rows,):
+                raise DataError(
+                    f"{name}= has shape {values.shape}, and there are {rows} {role} rows: give one value a row, shape "
+                    f"({rows},)."
+                )
+            found[kept_as] = (group_codes if kept_as == "groups" else sample_weights)(values, role)
+        return found
+
+    # ------------------------------------------------------------------ the model
+
+    def learner(
+        self, prepared: Prepared, split: Split = "train", config: Mapping[str, Any] | None = None
+    ) -> "CustomLearner":
+        """Return what the fine-tune needs of this task for the models of a config, by default of the default one."""
+        from hpsearch.tasks.custom.learner import CustomLearner
+
+        whole = self.unnamed() if config is None else config
+        return CustomLearner(open_dataset(prepared.folder_of(split)), self._custom_model(prepared, whole))
+
+    def _custom_model(self, prepared: Prepared, config: Mapping[str, Any]) -> "CustomModel":
+        from hpsearch.tasks.custom.learner import CustomModel
+
+        return CustomModel(
+            factory=self._factory,
+            arguments=self._factory.arguments(config),
+            kind=prepared.kind,
+            classes=prepared.classes,
+            head=self.head,
+            loss=None if self.loss is None else self.loss.value,
+            collate=None if self.collate is None else self.collate.value,
+        )
+
+    def save(self, model: "nn.Module", folder: Path, prepared: Prepared) -> None:
+        """Write the model's weights into `folder` as model.safetensors; `how_to_load` says how they are read."""
+        from safetensors.torch import save_file
+
+        target = Path(folder)
+        target.mkdir(parents=True, exist_ok=True)
+        # A copy of each: safetensors refuses tensors that share memory, and load_state_dict asks for every name.
+        state = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in model.state_dict().items()}
+        save_file(state, str(target / WEIGHTS_FILE))
+
+    def how_to_load(self, config: Mapping[str, Any]) -> str:
+        """Return the lines that make the model of a config and read the weights that `save` wrote."""
+        path, name = self.make_model.path, self.make_model.name
+        arguments = ", ".join(f"{key}={value!r}" for key, value in self._factory.arguments(config).items())
+        module, _, inner = (path or "").partition(":")
+        imported = (
+            f"from {module} import {inner.partition('.')[0]}\n" if path else f"# {name}: as the study's script has it\n"
+        )
+        return (
+            f"from safetensors.torch import load_file\n\n{imported}\n"
+            f"model = {inner or name}({arguments})\n"
+            f'model.load_state_dict(load_file("path/to/this/folder/{WEIGHTS_FILE}"))\nmodel.eval()'
+        )

@@ -1,0 +1,69 @@
+"""The display of a notebook: executed for real, it leaves one output that says how the study ended."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hpsearch.display.notebook import is_in_notebook
+
+nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed")
+nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed")
+pytest.importorskip("ipykernel", reason="ipykernel is not installed")
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+
+IMPORTS = "import logging, warnings\nwarnings.simplefilter('ignore')  # tqdm misses widgets\nimport optuna"
+
+STUDY = """
+from toy_studies import toy_study
+def speak(study, trial):
+    logging.getLogger("hpsearch").warning("trial <%d> is over", trial.number)
+study = toy_study("runs", {"pause": 0.01}, callbacks=[speak])
+study.run(trials=3, devices="inline")
+study.was_interrupted
+"""
+
+
+class Listening(nbclient.NotebookClient):
+    """A notebook's front end that counts what it is sent."""
+
+    seen: tuple[str, ...] = ()
+
+    def process_message(self, msg: Any, cell: Any, cell_index: int) -> Any:
+        self.seen = (*self.seen, msg["msg_type"])
+        return super().process_message(msg, cell, cell_index)
+
+
+@pytest.fixture
+def executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Listening]:
+    here = Path(__file__)
+    monkeypatch.setenv(
+        "PYTHONPATH", os.pathsep.join(str(path) for path in (here.parents[2], here.parents[1] / "runtime"))
+    )
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in (IMPORTS, STUDY)])
+    client = Listening(notebook, timeout=240, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}})
+    client.execute()
+    return notebook.cells[1].outputs, client
+
+
+def test_a_notebook_keeps_one_output_with_the_final_state(executed: tuple[Any, Listening]) -> None:
+    outputs, client = executed
+    assert [output["output_type"] for output in outputs] == ["display_data", "execute_result"]
+    html, text = outputs[0]["data"]["text/html"], outputs[0]["data"]["text/plain"]
+    assert "<b>toy</b>: 3/3 trials, 3 done" in html
+    assert "━" * 40 in html
+    assert "95% interval" in html
+    assert "so far" not in html
+    assert "trial &lt;2&gt; is over" in html
+    assert "<script" not in html
+    assert "toy: 3/3 trials, 3 done, in " in text
+    assert "best f1_macro 0." in text
+    updates = client.seen.count("update_display_data")
+    assert 2 <= updates < 300  # at most one a second, whatever is measured meanwhile
+    assert client.seen.count("display_data") == 1
+
+
+def test_a_plain_process_is_no_notebook() -> None:
+    assert not is_in_notebook()
