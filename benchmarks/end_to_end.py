@@ -88,11 +88,12 @@ class Judge:
         import pandas
 
         from benchmarks.hpsearch_search import study_of
+        from hpsearch.runtime.workload import workload_of
         from hpsearch.training.numerics import detect_environment, resolve_numerics
 
         self._study = study_of(job, pandas.read_csv(test))
-        numerics = resolve_numerics(detect_environment("cpu"), "auto", attention=self._study.prepared.attention)
-        self._workload = self._study.workload(numerics)
+        numerics = resolve_numerics(detect_environment("cpu"), "auto", attention=self._study.plan.prepared.attention)
+        self._workload = workload_of(self._study.plan, numerics)
         self._known: dict[str, float] = {}
 
     def test(self, trial: Complete) -> float:
@@ -100,10 +101,10 @@ class Judge:
         from hpsearch.records import digest
         from hpsearch.runtime.refit import refit, score
 
-        config = self._study.complete(trial.config)
+        config = self._study.plan.complete(trial.config)
         key = digest([config, trial.epochs])
         if key not in self._known:
-            point = max(1, round(trial.epochs * self._study.evaluations_per_epoch))
+            point = max(1, round(trial.epochs * self._study.plan.evaluations_per_epoch))
             model = refit(self._workload, config, point).model
             self._known[key] = float(score(self._workload, model, config).metrics["f1_macro"])
         return self._known[key]

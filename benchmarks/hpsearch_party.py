@@ -41,7 +41,7 @@ def findings(job: Job, result: "hp.Result", finished: float) -> Findings:
     """Return what a study that has ended knows of its times and scores."""
     from hpsearch.analysis.timeline import spans
 
-    history, objective = result.history, result.study.objective.name
+    history, objective = result.history, result.plan.objective.name
     scores, seconds = [], {}  # of an evaluation that several runs share, once
     for trial in history.trials.values():
         at = next(index for index, config in enumerate(job.configs) if _same(config, trial.config))
@@ -49,7 +49,7 @@ def findings(job: Job, result: "hp.Result", finished: float) -> Findings:
             evaluations = history.of(run.key)
             seconds |= {(run.fold, each.point, each.seconds): each.seconds for each in evaluations}
             scores.append((at, run.fold, float(evaluations[-1].metrics[objective])))
-    segments = result.study.store().results()
+    segments = result.record.store.results()
     began = min(span.begin for span in spans(segments, history))
     return Findings(
         finished, began, scores, sum(seconds.values()), notes={"evaluations": len(seconds), "workers": workers(job)}

@@ -36,7 +36,7 @@ def with_pruner(job: Job, **more: Any) -> "tuple[hp.Study, str]":
         except UsageError as error:
             print(f"pruner {wanted!r}: {error}")
     study = study_of(job, **more)
-    return study, f"{study.pruner} (default)"
+    return study, f"{study.plan.pruner} (default)"
 
 
 def main(arguments: list[str]) -> None:
@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> None:
 
     def ended(study: "hp.Study", trial: Any) -> None:
         if trial.state.value == "complete":
-            epochs = trial.point / study.evaluations_per_epoch
+            epochs = trial.point / study.plan.evaluations_per_epoch
             found.append(Complete(time.time(), trial.value, dict(trial.config), epochs))
 
     study, pruner = with_pruner(job, callbacks=[ended])

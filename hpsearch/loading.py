@@ -93,11 +93,11 @@ def load(
         checkpoint_bytes=description.checkpoint_bytes,
         feature_cache_bytes=description.feature_cache_bytes,
     )
-    study.cv_name = description.cv
-    if study.choices is not None and description.models is not None:
+    study.plan.cv_name = description.cv
+    if study.plan.choices is not None and description.models is not None:
         sources = {choice: str(each["source"]) for choice, each in description.models.items()}
-        study.choices = study.choices.found_at(sources)
-    study.folder = place.resolve()  # where it is now, under whatever name its folder has
+        study.plan.choices = study.plan.choices.found_at(sources)
+    study.plan.folder = place.resolve()  # where it is now, under whatever name its folder has
     return study
 
 

@@ -77,7 +77,7 @@ def main() -> None:
     result = study(words.rows, words.folder).run(trials=words.trials, devices=devices)
     print(result.text())
     found = result.evidence()
-    print(f"\naccuracy on {result.study.prepared.test_rows} digits that no search has seen:")
+    print(f"\naccuracy on {result.plan.prepared.test_rows} digits that no search has seen:")
     print(f"  logistic regression on the pixels  {baseline(words.rows):.3f}")
     if result.default is not None:
         print(f"  plain CNN, the default             {result.test_scores(result.default.number)['accuracy']:.3f}")

@@ -147,7 +147,7 @@ def one_seed(seed: int, trials: int, devices: str, folder: str) -> dict[str, flo
         "from scratch": scratch.test_scores()["f1_macro"],
     }
     if seed == 0:
-        print(f"\nreport: {tuned.report(tuned.study.folder / 'report.html')}")
+        print(f"\nreport: {tuned.report(tuned.plan.folder / 'report.html')}")
         evidence = tuned.evidence()
         if evidence is not None:
             print(f"does the winner beat the literature default? {evidence.verdict} ({evidence.method})")

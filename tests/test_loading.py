@@ -83,8 +83,8 @@ def test_every_setting_comes_back(tmp_path: Path, settings: dict[str, object]) -
     found = hp.load("toy", folder=tmp_path)
     assert found.space == study.space
     for name in ("seed", "repeats", "evaluations_per_epoch", "early_stopping", "precision", "deterministic", "cv_name"):
-        assert getattr(found, name) == getattr(study, name), name
-    assert [metric.name for metric in found.measured] == [metric.name for metric in study.measured]
+        assert getattr(found.plan, name) == getattr(study.plan, name), name
+    assert [metric.name for metric in found.plan.measured] == [metric.name for metric in study.plan.measured]
     pd.testing.assert_frame_equal(shown(run(found, 1)), shown(before))  # nothing has changed, so nothing is refused
 
 

@@ -19,10 +19,12 @@ import hpsearch as hp
 from hpsearch.errors import SpaceError, StudyChangedError, TaskError
 from hpsearch.metrics.metric import probabilities
 from hpsearch.plan.keys import run_keys
+from hpsearch.plan.starting_point import literature_default
 from hpsearch.records import Origin, Segment, TrialState
 from hpsearch.runtime.messages import Evaluated, Probe, Train
 from hpsearch.runtime.study_run import each_choice, largest_config
 from hpsearch.runtime.worker import BASES_KEPT, Worker
+from hpsearch.runtime.workload import workload_of
 from hpsearch.study import Study
 from hpsearch.training.numerics import detect_environment, resolve_numerics
 
@@ -126,17 +128,17 @@ def test_the_default_is_the_tasks_own_model_else_the_first(place: Path, result: 
     first = result.history.trials[0]
     assert (first.origin, Path(str(first.config["model"])).name) == (Origin.DEFAULT, "bert")
     assert first.config["freeze_layers"] == 0
-    default = study_of(place, tmp_path, task=task_of(place, "distilbert")).default
+    default = literature_default(study_of(place, tmp_path, task=task_of(place, "distilbert")).plan)
     assert default is not None
     assert default["model"] == str(place / "distilbert")
     stranger = study_of(place, tmp_path, task=hp.TextClassification("no/model", train=place / "train.csv"))
     assert stranger.default is not None
     assert stranger.default["model"] == str(place / "bert")  # and the task's own is never looked for
-    assert len(stranger.prepared_choices) == 2
+    assert len(stranger.plan.prepared_choices) == 2
 
 
 def test_optuna_keeps_one_name_with_the_range_of_the_alternative(result: hp.Result) -> None:
-    for trial in result.study.optuna.get_trials(deepcopy=False):
+    for trial in result.record.store.optuna_study().get_trials(deepcopy=False):
         name = Path(trial.params["model"]).name
         assert trial.distributions["freeze_layers"].high == LAYERS[name]
         assert set(trial.params) == {"model", "freeze_layers", "learning_rate"}
@@ -178,7 +180,7 @@ def test_equal_tokenizers_share_their_rows(place: Path, tmp_path: Path) -> None:
     save_base("bert", tmp_path / "other", num_hidden_layers=2)
     save_tokenizer(tmp_path / "other")
     choices = hp.Categorical([str(place / "bert"), str(tmp_path / "other"), str(place / "distilbert")])
-    bert, other, distilbert = study_of(place, tmp_path, hp.Space(model=choices)).prepared_choices.values()
+    bert, other, distilbert = study_of(place, tmp_path, hp.Space(model=choices)).plan.prepared_choices.values()
     assert (bert.folder, bert.test_folder) == (other.folder, other.test_folder)
     assert bert.model_digest != other.model_digest
     assert bert.folder != distilbert.folder
@@ -193,7 +195,7 @@ def test_each_model_has_its_attention_in_its_keys(place: Path, tmp_path: Path) -
     task = hp.TextClassification(tmp_path / "deberta", train=place / "train.csv", test=place / "test.csv")
     alone = run(study_of(place, tmp_path / "alone", hp.Space(learning_rate=0.01, **FIXED), task=task), 1)
     assert measured(found, 1) == measured(alone, 0)
-    assert [found.study.numerics_for({"model": name}).attention for name in names] == ["sdpa", "eager"]
+    assert [found.record.numerics_for({"model": name}).attention for name in names] == ["sdpa", "eager"]
     assert f"eager ({names[1]})" in found.content(with_test=False).numerics["attention"]
 
 
@@ -215,8 +217,8 @@ def test_a_worker_holds_few_models_and_lets_go_of_others(
     place: Path, result: hp.Result, monkeypatch: pytest.MonkeyPatch, kept: int
 ) -> None:
     monkeypatch.setitem(BASES_KEPT, "cpu", kept)
-    study, worker = result.study, Worker("cpu")
-    worker.prepare(study.workload(study.stored_numerics()))
+    study, worker = result.plan, Worker("cpu")
+    worker.prepare(workload_of(study, result.record.numerics()))
     bases = worker._warm[study.name].bases
     assert list(bases) == [str(place / "bert")]  # the default's, before any order
     first = weakref.ref(bases[str(place / "bert")])
@@ -233,13 +235,13 @@ def test_a_worker_holds_few_models_and_lets_go_of_others(
 
 def test_the_memory_is_probed_for_each_model_at_the_largest_batch(place: Path, tmp_path: Path) -> None:
     study = study_of(place, tmp_path, space_of(place, batch_size=hp.Categorical([4, 16])))
-    configs = each_choice(study, largest_config(study))
+    configs = each_choice(study.plan, largest_config(study.plan))
     assert [(Path(config["model"]).name, config["batch_size"]) for config in configs] == [
         ("bert", 16),
         ("distilbert", 16),
     ]
     worker = Worker("cpu")
-    worker.prepare(study.workload(resolve_numerics(detect_environment("cpu"), "fp32")))
+    worker.prepare(workload_of(study.plan, resolve_numerics(detect_environment("cpu"), "fp32")))
     assert [worker.probe(Probe("choice", config, 16)) for config in configs] == [16, 16]
     assert list(worker._warm["choice"].bases) == [str(place / "bert"), str(place / "distilbert")]
 
@@ -251,9 +253,9 @@ def test_a_fixed_model_is_the_only_one(place: Path, result: hp.Result, tmp_path:
     space = hp.Space(model=str(place / "distilbert"), freeze_layers=hp.Int(0, 2), learning_rate=RATE, **FIXED)
     study = study_of(place, tmp_path, space)
     trial = result.history.trials[of_model(result, "distilbert")[0]]
-    keys = run_keys(study, result.study.stored_numerics()).runs(study.complete(trial.config))
+    keys = run_keys(study.plan, result.record.numerics()).runs(study.plan.complete(trial.config))
     assert [key for key, *_ in keys] == [run_.key for run_ in trial.runs]
-    assert study.prepared.source == str(place / "distilbert")
+    assert study.plan.prepared.source == str(place / "distilbert")
 
 
 @pytest.mark.parametrize("name", ["bert", "distilbert"])
@@ -279,7 +281,7 @@ def test_an_exported_model_scores_what_its_card_says(place: Path, result: hp.Res
         AutoTokenizer.from_pretrained(place / name).get_vocab(),
     )
     assert kept == own
-    prepared = result.study.prepared_choices[str(place / name)]
+    prepared = result.plan.prepared_choices[str(place / name)]
     assert facts["pretrained_model"] == prepared.model_digest
     assert facts["data"]["train"] == prepared.data_digest
     assert facts["config"]["model"] == str(place / name)
@@ -315,9 +317,9 @@ def test_a_loaded_study_finds_its_folders_from_elsewhere(
     assert first.history.trials[0].config["model"] == "distilbert"  # as the user spells it
     monkeypatch.chdir(tmp_path)
     found = hp.load("choice", folder=tmp_path)
-    assert found.choices is not None
-    assert found.choices.sources == {"bert": str(place / "bert"), "distilbert": str(place / "distilbert")}
-    assert found.choices.default == "distilbert"
+    assert found.plan.choices is not None
+    assert found.plan.choices.sources == {"bert": str(place / "bert"), "distilbert": str(place / "distilbert")}
+    assert found.plan.choices.default == "distilbert"
     assert len(run(found, 2).history.trials) == 2
 
 
@@ -390,7 +392,7 @@ def test_more_frozen_layers_than_the_only_model_has_are_refused(place: Path, tmp
 
 def test_a_shipped_space_is_fitted_to_the_model(place: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     study = study_of(place, tmp_path, hp.Space.load("bert"))
-    assert study.prepared.layers == 3
+    assert study.plan.prepared.layers == 3
     fitted = study.space.parameters["freeze_layers"]
     assert (fitted.edges(), fitted.grid_values()) == ((0, 3), (0, 3))  # type: ignore[union-attr]
     assert (
@@ -398,7 +400,7 @@ def test_a_shipped_space_is_fitted_to_the_model(place: Path, tmp_path: Path, cap
     )
     assert study.space.sources["freeze_layers"].startswith("Lee et al.")
     again = study_of(place, tmp_path, hp.Space.load("bert"))
-    _ = again.prepared
+    _ = again.plan.prepared
     assert again.space == study.space
 
 
@@ -420,6 +422,6 @@ def test_images_are_prepared_for_each_model(tmp_path: Path, monkeypatch: pytest.
     found = run(study_of(tmp_path, tmp_path, space, task=task), 5)
     assert {trial.state for trial in found.history.trials.values()} == {TrialState.COMPLETE}
     assert {trial.config["model"] for trial in found.history.trials.values()} == {vit, resnet}
-    assert found.study.prepared_choices[resnet].layers == 2
+    assert found.plan.prepared_choices[resnet].layers == 2
     folder = found.export(tmp_path / "model", number=of_model(found, "resnet")[0])
     assert AutoModelForImageClassification.from_pretrained(folder).config.model_type == "resnet"

@@ -27,6 +27,7 @@ from hpsearch.errors import (
 from hpsearch.plan.arguments import parse_duration
 from hpsearch.plan.description import Description
 from hpsearch.plan.places import cache_folder
+from hpsearch.plan.starting_point import literature_default
 from hpsearch.policy.axis import reports
 from hpsearch.records import LOSS, Origin
 
@@ -256,7 +257,7 @@ def test_repeats_train_each_fold_with_several_seeds(tmp_path: Path) -> None:
 def test_optuna_opens_its_database(tmp_path: Path) -> None:
     study = toy_study(tmp_path, pruner="median", sampler="random", cv=3)
     result = run(study, 8)
-    opened = optuna.load_study(study_name="toy", storage=study.url)
+    opened = optuna.load_study(study_name="toy", storage=study.record.url)
     assert opened.direction is optuna.study.StudyDirection.MAXIMIZE
     assert [trial.number for trial in opened.trials] == list(range(8))
     states = {"complete": "COMPLETE", "pruned": "PRUNED"}
@@ -290,7 +291,7 @@ def test_a_database_elsewhere_holds_several_studies(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'all.db'}"
     for name, seed in (("first", 1), ("second", 2)):
         study = hp.Study(name, ToyTask(), SPACE, sampler="random", cv=2, seed=seed, folder=tmp_path, storage=url)
-        assert study.url == url
+        assert study.record.url == url
         run(study, 2)
         assert not (tmp_path / name / "study.db").exists()
     assert optuna.get_all_study_names(url) == ["first", "second"]
@@ -421,7 +422,7 @@ def test_two_metrics_of_one_name_are_refused(tmp_path: Path) -> None:
 def test_partial_metrics_are_told_apart_by_their_arguments(tmp_path: Path) -> None:
     recall, precision = (functools.partial(fbeta_score, beta=beta, average="macro") for beta in (4.0, 0.25))
     result = run(toy_study(tmp_path, metric=recall, metrics=[precision]), 1)
-    names = [metric.name for metric in result.study.measured]
+    names = [metric.name for metric in result.plan.measured]
     assert names == ["fbeta_score(average='macro', beta=4.0)", "fbeta_score(average='macro', beta=0.25)"]
     assert set(result.best.metrics) >= set(names)
 
@@ -462,12 +463,12 @@ def test_numerics_once_asked_for_stay(tmp_path: Path, name: str, first: Any, sec
 
 
 def test_a_cpu_is_deterministic_and_says_so(tmp_path: Path) -> None:
-    assert run(toy_study(tmp_path), 1).study.stored_numerics().deterministic
+    assert run(toy_study(tmp_path), 1).record.numerics().deterministic
 
 
 def test_checkpoint_settings_outlive_the_script(tmp_path: Path) -> None:
     run(toy_study(tmp_path, checkpoint_every=7.0, checkpoint_bytes=12345, feature_cache_bytes=99), 1)
-    loaded = hp.load("toy", folder=tmp_path)
+    loaded = hp.load("toy", folder=tmp_path).plan
     assert (loaded.checkpoint_every, loaded.checkpoint_bytes, loaded.feature_cache_bytes) == (7.0, 12345, 99)
 
 
@@ -520,7 +521,7 @@ def test_a_metric_that_goes_by_the_name_of_another_cannot_be_imported(tmp_path: 
     def mine(y_true: Any, y_pred: Any) -> float:
         return float(fbeta_score(y_true, y_pred, beta=2, average="macro"))
 
-    assert Description.of(toy_study(tmp_path, metric=mine)).callables == {"fbeta_score": None}
+    assert Description.of(toy_study(tmp_path, metric=mine).plan).callables == {"fbeta_score": None}
 
 
 def test_a_space_says_in_one_way_how_long_the_warmup_is(tmp_path):
@@ -531,11 +532,11 @@ def test_a_space_says_in_one_way_how_long_the_warmup_is(tmp_path):
     apart = hp.Space(
         **rates, warmup_steps=hp.Categorical([None, 20]), warmup_ratio=hp.Float(0.0, 0.2).when(warmup_steps=None)
     )
-    assert toy_study(tmp_path, space=apart, sampler="random").default == {
+    assert literature_default(toy_study(tmp_path, space=apart, sampler="random").plan) == {
         "learning_rate": 0.01,
         "warmup_steps": None,
         "warmup_ratio": 0.1,
     }
-    in_steps = toy_study(tmp_path, space=hp.Space(**rates, warmup_steps=20), sampler="random")
-    assert in_steps.default == {"learning_rate": 0.01, "warmup_steps": 20}
-    assert in_steps.complete(in_steps.default)["warmup_ratio"] == 0.0
+    in_steps = toy_study(tmp_path, space=hp.Space(**rates, warmup_steps=20), sampler="random").plan
+    assert literature_default(in_steps) == {"learning_rate": 0.01, "warmup_steps": 20}
+    assert in_steps.complete(literature_default(in_steps))["warmup_ratio"] == 0.0

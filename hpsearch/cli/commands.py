@@ -184,7 +184,7 @@ def show(name: NameOrFile, folder: Folder = Path("runs"), storage: Storage = Non
             return
         for study in _studies_of(Path(name)):
             study.store()  # says so where it has not been run
-            _show(str(_shown(study.folder)), folder, study.storage)
+            _show(str(_shown(study.folder)), folder, study.plan.storage)
 
 
 def _show(name: str, folder: Path, storage: str | None) -> None:
@@ -229,7 +229,7 @@ def report(
         if output is not None and len(results) > 1:
             raise UsageError(f"{name} defines {len(results)} studies: leave out --output, for each has its own page.")
         for result in results:
-            typer.echo(result.report(output or result.study.folder / "report.html"))
+            typer.echo(result.report(output or result.plan.folder / "report.html"))
 
 
 @app.command()
@@ -280,7 +280,7 @@ def export(
     with _errors():
         results = _results("export", name, folder, storage)
         for result in results:
-            place = target if len(results) == 1 else target / result.study.name
+            place = target if len(results) == 1 else target / result.plan.name
             typer.echo(result.export(place, number=trial, overwrite=overwrite))
 
 
@@ -372,7 +372,6 @@ def _results(command: str, name: str, folder: Path, storage: str | None) -> list
 def _run(
     study: Any, trials: int | None, timeout: str | None, devices: str, progress: str, file: Path | None = None
 ) -> None:
-    from hpsearch.plan.description import Description
     from hpsearch.records import TrialState
 
     if progress not in PROGRESS:
@@ -390,8 +389,8 @@ def _run(
             f"the table says why each ended{_logs_of(study.folder)}. Mend the cause, or widen the space, and run it "
             "again under a new name."
         )
-    by_file = file is not None and Description.from_json(study.store().description).needs_its_script
-    can_be_named = study.storage is None or by_file
+    by_file = file is not None and study.record.description.needs_its_script
+    can_be_named = study.plan.storage is None or by_file
     if can_be_named and not result.history.unfinished() and result.history.finished(TrialState.COMPLETE):
         words = shlex.quote(str(file if by_file else _shown(study.folder)))
         typer.echo(f"Next: hpsearch report {words}, or hpsearch export {words} best-model", err=True)

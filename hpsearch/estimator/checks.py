@@ -13,6 +13,7 @@ from hpsearch.data.wording import row_list
 from hpsearch.errors import UsageError
 from hpsearch.plan.arguments import parse_duration
 from hpsearch.records import TrialState
+from hpsearch.study import Study
 
 if TYPE_CHECKING:
     from hpsearch.result.result import Result
@@ -75,11 +76,14 @@ def seed_of(random_state: Any) -> int:
     return int(random_state)
 
 
-def check_how_it_ended(result: "Result", n_iter: int | None, timeout: float | str | None, seconds: float) -> None:
+def check_how_it_ended(
+    study: Study, result: "Result", n_iter: int | None, timeout: float | str | None, seconds: float
+) -> None:
     """Raise where a search has no winner to be had, and warn where its time was up before its trials were done.
 
     Args:
-        result: Of the search.
+        study: The study that was run.
+        result: Its result.
         n_iter: Trials that were asked for, or None.
         timeout: The time that was given, or None.
         seconds: The time that it took.
@@ -91,9 +95,9 @@ def check_how_it_ended(result: "Result", n_iter: int | None, timeout: float | st
     history, limit = result.history, parse_duration(timeout)
     states = [trial.state for trial in history.trials.values()]
     done = states.count(TrialState.COMPLETE)
-    if result.study.was_interrupted:
-        kept = "nothing is kept, for folder= is None" if result.study.is_temporary else "fit again to go on"
-        raise KeyboardInterrupt(f"FineTuneSearchCV was interrupted with {done} trials complete; {kept}.")
+    if study.was_interrupted:
+        next_step = "nothing is kept, for folder= is None" if study.plan.is_temporary else "fit again to go on"
+        raise KeyboardInterrupt(f"FineTuneSearchCV was interrupted with {done} trials complete; {next_step}.")
     is_done = n_iter is not None and len(states) >= n_iter and not history.unfinished()
     if limit is None or seconds < limit or is_done:
         return

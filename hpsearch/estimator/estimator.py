@@ -158,10 +158,10 @@ class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
             seed=seed_of(self.random_state),
             folder=self._temporary_folder() if self.folder is None else self.folder,
         )
-        study.is_temporary = self.folder is None
+        study.plan.is_temporary = self.folder is None
         started = time.monotonic()
         result = study.run(self.n_iter, timeout=self.timeout, devices=self.devices, progress=bool(self.verbose))
-        check_how_it_ended(result, self.n_iter, self.timeout, time.monotonic() - started)
+        check_how_it_ended(study, result, self.n_iter, self.timeout, time.monotonic() - started)
         self.study_, self.result_ = study, result
         self._keep(result)
         return self
@@ -214,14 +214,11 @@ class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
 
     def _chosen(self, config: Mapping[str, Any]) -> tuple[Any, Any]:
         """Return the task and the prepared rows of a config, which may choose its pretrained model."""
-        study = self.study_
-        choice = study.task.model_choice(config)
-        chosen = (
-            study.task
-            if choice is None or study.choices is None
-            else study.task.choosing(study.choices.sources[choice])
-        )
-        return chosen, study.prepared_for(config)
+        plan = self.study_.plan
+        choice = plan.task.model_choice(config)
+        if choice is None or plan.choices is None:
+            return plan.task, plan.prepared_for(config)
+        return plan.task.choosing(plan.choices.sources[choice]), plan.prepared_for(config)
 
     @available_if(_was_refit)
     def predict(self, X: Any) -> np.ndarray:  # noqa: N803

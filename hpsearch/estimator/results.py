@@ -37,7 +37,7 @@ def cv_results(result: "Result") -> dict[str, Any]:
         "state": np.array([summary.state.value for summary in summaries]),
         "params": [dict(trial.params) for trial in trials],
     }
-    for name in result.study.space.parameters:
+    for name in result.plan.space.parameters:
         absent = [name not in trial.params for trial in trials]
         column = np.array([trial.params.get(name) for trial in trials], dtype=object)
         found[f"param_{name}"] = np.ma.MaskedArray(column, mask=absent)
@@ -50,7 +50,7 @@ def cv_results(result: "Result") -> dict[str, Any]:
     found["mean_fit_time"] = np.array([np.mean(each) for each in times])
     found["std_fit_time"] = np.array([np.std(each) for each in times])
     found["epoch"] = np.array([np.nan if summary.epoch is None else summary.epoch for summary in summaries])
-    for metric in result.study.measured[1:]:
+    for metric in result.plan.measured[1:]:
         measured = [summary.metrics.get(metric.name, np.nan) for summary in summaries]
         found[f"mean_test_{metric.name}"] = np.where(complete, measured, np.nan)
     return found

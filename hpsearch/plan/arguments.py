@@ -110,6 +110,15 @@ def early_stopping_of(value: "float | EarlyStopping | None") -> "EarlyStopping |
     return EarlyStopping(float(value))
 
 
+def named(value: Any) -> str:
+    """Return the name of a sampler, pruner or splitter, or what an object says of itself."""
+    if value is None:
+        return "none"
+    if type(value).__repr__ is object.__repr__:
+        return f"<{type(value).__name__}>"  # an address in memory would say nothing
+    return value if isinstance(value, str) else repr(value)
+
+
 def parse_duration(text: float | str | None) -> float | None:
     """Return seconds from a number or from text like "2h", "90m" or "1h30m".
 

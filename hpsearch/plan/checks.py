@@ -1,28 +1,25 @@
 """A study checked against itself, its task and its model: what cannot be run is found before anything is written."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from hpsearch.errors import SpaceError, TaskError, UsageError
 from hpsearch.plan.arguments import check_travels
+from hpsearch.plan.plan import Plan
 from hpsearch.policy.names import PRUNERS, SAMPLERS, is_said_of_an_object, unknown
 from hpsearch.space import Grid, Space, alternatives_of
 
-if TYPE_CHECKING:
-    from hpsearch.records import Slot
-    from hpsearch.runtime.devices import Devices
-    from hpsearch.study import Study
 
-
-def check_space(study: "Study") -> None:
+def check_space(plan: Plan) -> None:
     """Find unknown hyperparameters and impossible fixed values before anything is read."""
-    names = set(study.space.parameters) | set(study.space.fixed)
-    known = study.task.hyperparameters()
+    names = set(plan.space.parameters) | set(plan.space.fixed)
+    known = plan.task.hyperparameters()
     unknown = sorted(names - set(known))
     if unknown:
-        study.task.complete({unknown[0]: None})
-    study.task.complete(dict(study.space.fixed))
-    _check_warmup(study.space)
-    for name, parameter in study.space.parameters.items():
+        plan.task.complete({unknown[0]: None})
+    plan.task.complete(dict(plan.space.fixed))
+    _check_warmup(plan.space)
+    for name, parameter in plan.space.parameters.items():
         for edge in parameter.edges():
             try:
                 known[name].check(edge)
@@ -50,44 +47,41 @@ def _check_warmup(space: Space) -> None:
         )
 
 
-def check_models(study: "Study") -> None:
+def check_models(plan: Plan, enqueued: Iterable[Mapping[str, Any]]) -> None:
     """Find, with the models read and before anything is trained, what of the space does not fit them."""
     from hpsearch.tasks.frozen_layers import check_frozen_layers
 
-    models = study.layered_models(study.prepared)  # which fits a shipped space to them, so it comes first
-    check_frozen_layers(study.space, models)
-    for config in study.enqueued:
-        study.space.validate(config, "the enqueued configuration")
+    models = plan.layered_models(plan.prepared)  # which fits a shipped space to them, so it comes first
+    _ = plan.objective, plan.measured, plan.folds
+    check_dropout(plan)
+    check_frozen_layers(plan.space, models)
+    for config in enqueued:
+        plan.space.validate(config, "the enqueued configuration")
 
 
-def check_rules_and_devices(study: "Study", devices: "Devices") -> "tuple[Slot, ...]":
-    """Find a sampler, a pruner or a device that is none, and a metric that no worker can have, before all else.
-
-    Returns:
-        A slot for each worker that there will be; none where this process trains.
-    """
+def check_rules(plan: Plan) -> None:
+    """Find a sampler or a pruner object that cannot work here, before the data are read."""
     from hpsearch.metrics.metric import metric_name
     from hpsearch.policy.pruning import resolve_pruner
-    from hpsearch.policy.samplers import resolve_sampler
-    from hpsearch.runtime.devices import INLINE, inventory, slots
 
-    found = slots(devices, inventory())
-    objective = metric_name(study.metric)
-    resolve_sampler(study.sampler, study.space, objective, study.seed)
-    resolve_pruner(study.pruner, study.space, objective, None)
-    if devices == INLINE:
-        return ()
-    for metric in (study.metric, *study.metrics):
+    plan.resolved_sampler()
+    resolve_pruner(plan.pruner, plan.space, metric_name(plan.metric), None)
+
+
+def check_metrics_travel(plan: Plan) -> None:
+    """Find a metric that cannot be sent to a worker process."""
+    from hpsearch.metrics.metric import metric_name
+
+    for metric in (plan.metric, *plan.metrics):
         check_travels(metric, metric_name(metric))
-    return found
 
 
-def check_dropout(study: "Study") -> None:
+def check_dropout(plan: Plan) -> None:
     """Find, before anything is written, a dropout that a model does not have."""
-    searched = study.space.parameters.get("dropout")
-    values = searched.edges() if searched is not None else (study.space.fixed.get("dropout"),)
+    searched = plan.space.parameters.get("dropout")
+    values = searched.edges() if searched is not None else (plan.space.fixed.get("dropout"),)
     numbers = [value for value in values if isinstance(value, int | float)]
-    models = study.prepared_choices.values() if study.choices is not None else [study.prepared]
+    models = plan.prepared_choices.values() if plan.choices is not None else [plan.prepared]
     if numbers and not all(prepared.has_dropout for prepared in models):
         raise TaskError(
             f"The space has dropout up to {max(numbers)}, and the model has no dropout anywhere. Leave dropout "
@@ -95,36 +89,36 @@ def check_dropout(study: "Study") -> None:
         )
 
 
-def check_sampler(study: "Study") -> None:
+def check_sampler(plan: Plan) -> None:
     """Find what is no sampler, or a grid without end, before anything is read; Optuna's objects when it is run.
 
     A study that was loaded has in the place of an object what it said of itself.
     """
-    if isinstance(study.sampler, str):
-        if study.sampler not in SAMPLERS and not is_said_of_an_object(study.sampler):
-            raise unknown("sampler", study.sampler)
-    elif not isinstance(study.sampler, Grid):
+    if isinstance(plan.sampler, str):
+        if plan.sampler not in SAMPLERS and not is_said_of_an_object(plan.sampler):
+            raise unknown("sampler", plan.sampler)
+    elif not isinstance(plan.sampler, Grid):
         from optuna.samplers import BaseSampler
 
-        if not isinstance(study.sampler, BaseSampler):
-            raise unknown("sampler", study.sampler)
-    if study.sampler == "grid" or isinstance(study.sampler, Grid):
-        study.space.grid(study.sampler.points if isinstance(study.sampler, Grid) else None)
+        if not isinstance(plan.sampler, BaseSampler):
+            raise unknown("sampler", plan.sampler)
+    if plan.sampler == "grid" or isinstance(plan.sampler, Grid):
+        plan.space.grid(plan.sampler.points if isinstance(plan.sampler, Grid) else None)
 
 
-def check_pruner(study: "Study") -> None:
+def check_pruner(plan: Plan) -> None:
     """Find what is no pruner before anything is read; objects are looked at when the study is run.
 
     A study that was loaded has in the place of an object what it said of itself.
     """
-    if isinstance(study.pruner, str):
-        if study.pruner not in PRUNERS and not is_said_of_an_object(study.pruner):
-            raise unknown("pruner", study.pruner)
-    elif study.pruner is not None:
+    if isinstance(plan.pruner, str):
+        if plan.pruner not in PRUNERS and not is_said_of_an_object(plan.pruner):
+            raise unknown("pruner", plan.pruner)
+    elif plan.pruner is not None:
         from optuna.pruners import BasePruner
 
         from hpsearch.policy.racing import Racing
         from hpsearch.policy.successive_halving import SuccessiveHalving
 
-        if not isinstance(study.pruner, BasePruner | Racing | SuccessiveHalving):
-            raise unknown("pruner", study.pruner)
+        if not isinstance(plan.pruner, BasePruner | Racing | SuccessiveHalving):
+            raise unknown("pruner", plan.pruner)

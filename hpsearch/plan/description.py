@@ -5,16 +5,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hpsearch.data.durable import replaced_file, writing
 from hpsearch.errors import StudyChangedError
+from hpsearch.plan.arguments import named
+from hpsearch.plan.plan import Plan
 from hpsearch.provenance.definitions import SCRIPTS, import_path
 from hpsearch.provenance.packages import __version__
 from hpsearch.space import Space
-
-if TYPE_CHECKING:
-    from hpsearch.study import Study
 
 FORMAT = 1
 
@@ -79,7 +78,7 @@ class Description:
     @classmethod
     def of(
         cls,
-        study: "Study",
+        plan: Plan,
         numerics: Mapping[str, Any] | None = None,
         goal: Mapping[str, Any] | None = None,
         test: Mapping[str, Any] | None = None,
@@ -87,44 +86,44 @@ class Description:
         """Describe a study as it is now; reads its data when that has not been done."""
         from hpsearch.metrics.metric import metric_definition
 
-        prepared = study.prepared
-        sources = [study.metric, *study.metrics]
+        prepared = plan.prepared
+        sources = [plan.metric, *plan.metrics]
         return cls(
-            name=study.name,
-            task=study.task.describe(),
-            space=study.space.to_json(),
-            sampler=named(study.sampler),
-            pruner=named(study.pruner),
-            cv=study.cv_name,
-            metric=study.objective.name,
-            metrics=tuple(metric.name for metric in study.measured),
+            name=plan.name,
+            task=plan.task.describe(),
+            space=plan.space.to_json(),
+            sampler=named(plan.sampler),
+            pruner=named(plan.pruner),
+            cv=plan.cv_name,
+            metric=plan.objective.name,
+            metrics=tuple(metric.name for metric in plan.measured),
             callables={_callable_name(source): import_path(source) for source in sources if callable(source)},
-            early_stopping=None if study.early_stopping is None else asdict(study.early_stopping),
-            evaluations_per_epoch=study.evaluations_per_epoch,
-            repeats=study.repeats,
-            seed=study.seed,
-            precision=study.precision,
-            deterministic=study.deterministic,
+            early_stopping=None if plan.early_stopping is None else asdict(plan.early_stopping),
+            evaluations_per_epoch=plan.evaluations_per_epoch,
+            repeats=plan.repeats,
+            seed=plan.seed,
+            precision=plan.precision,
+            deterministic=plan.deterministic,
             data=prepared.data_digest,
             test_data=prepared.test_digest,
             model=prepared.model_digest,
-            folds=study.folds.digest,
+            folds=plan.folds.digest,
             definitions={_callable_name(source): metric_definition(source) for source in sources if callable(source)},
-            checkpoint_every=study.checkpoint_every,
-            checkpoint_bytes=study.checkpoint_bytes,
+            checkpoint_every=plan.checkpoint_every,
+            checkpoint_bytes=plan.checkpoint_bytes,
             facts={
                 "rows": prepared.rows,
                 "test_rows": prepared.test_rows,
                 "classes": list(prepared.classes),
                 "kind": prepared.kind,
-                "folds": len(study.folds.pairs),
+                "folds": len(plan.folds.pairs),
                 "hpsearch": __version__,
             },
             numerics=numerics,
             goal=goal,
             test=test,
-            models=_models(study),
-            feature_cache_bytes=study.feature_cache_bytes,
+            models=_models(plan),
+            feature_cache_bytes=plan.feature_cache_bytes,
         )
 
     @property
@@ -153,7 +152,7 @@ class Description:
         if values.get("format") != FORMAT:
             raise StudyChangedError(
                 f"The study was written in format {values.get('format')!r} and this hpsearch reads format {FORMAT}. "
-                "Install the version of hpsearch that wrote it (see its study.json), or start a new study."
+                "Install the version of hpsearch that wrote it (see its study.json), or start a new plan."
             )
         return replace(cls(**values), metrics=tuple(values["metrics"]))
 
@@ -220,17 +219,17 @@ def _changed_models(stored: Mapping[str, Mapping[str, Any]], given: Mapping[str,
     return found
 
 
-def _models(study: "Study") -> dict[str, dict[str, str | None]] | None:
-    if study.choices is None:
+def _models(plan: Plan) -> dict[str, dict[str, str | None]] | None:
+    if plan.choices is None:
         return None
     return {
         choice: {
-            "source": study.choices.sources[choice],
+            "source": plan.choices.sources[choice],
             "model": prepared.model_digest,
             "data": prepared.data_digest,
             "test_data": prepared.test_digest,
         }
-        for choice, prepared in study.prepared_choices.items()
+        for choice, prepared in plan.prepared_choices.items()
     }
 
 
@@ -249,15 +248,6 @@ def _code(task: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """Return the descriptions of a task's arguments that are code of the user's."""
     arguments = task.get("arguments", {}).items()
     return {name: each for name, each in arguments if isinstance(each, Mapping) and "definition" in each}
-
-
-def named(value: Any) -> str:
-    """Return the name of a sampler, pruner or splitter, or what an object says of itself."""
-    if value is None:
-        return "none"
-    if type(value).__repr__ is object.__repr__:
-        return f"<{type(value).__name__}>"  # an address in memory would say nothing
-    return value if isinstance(value, str) else repr(value)
 
 
 def _callable_name(source: Any) -> str:

@@ -1,53 +1,109 @@
-"""What a study's runs are keyed by: all that their numbers depend on besides the configuration."""
+"""What runs are keyed by: all that their numbers depend on."""
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.records import digest
+from hpsearch.plan.plan import Plan
+from hpsearch.records import digest, run_key
 
 if TYPE_CHECKING:
-    from hpsearch.runtime.asking import RunKeys
-    from hpsearch.study import Study
     from hpsearch.tasks import Prepared
     from hpsearch.training.numerics import Numerics
 
 
-def run_keys(study: "Study", numerics: "Numerics") -> "RunKeys":
+@dataclass(frozen=True)
+class RunKeys:
+    """What a run's key is made of besides its config, fold and repeat.
+
+    Attributes:
+        seed: The study's seed.
+        data: Digest of rows, labels, weights and folds.
+        model: Digest of the pretrained model.
+        numerics: What the workers honour.
+        folds: Number of folds.
+        repeats: Number of seeds.
+        evaluations_per_epoch: Evaluation points an epoch.
+        training_rows: Training rows by fold, from which the runs' steps an epoch follow; no part of any key, for the
+            data are.
+        choice: Name of the hyperparameter that chooses a pretrained model, or None.
+        choices: What the runs of each choice are keyed by: the keys of a study that has this model alone. On a GPU the
+            numerics hold one micro-batch for all of the models, the smallest that fits any; where the model alone had
+            been given a larger one, its own study's keys are others, and nothing is shared between the two.
+    """
+
+    seed: int
+    data: str
+    model: str
+    numerics: Mapping[str, Any]
+    folds: int
+    repeats: int
+    evaluations_per_epoch: int
+    training_rows: Sequence[int] = ()
+    choice: str | None = None
+    choices: Mapping[str, "RunKeys"] = field(default_factory=dict)
+
+    def of(self, config: Mapping[str, Any]) -> "RunKeys":
+        """Return what the runs of a config are keyed by: what belongs to its model, where it chooses one."""
+        return self if self.choice is None else self.choices[config[self.choice]]
+
+    def runs(self, config: Mapping[str, Any]) -> list[tuple[str, int, int, int, int]]:
+        """Return (key, fold, repeat, horizon, steps an epoch) of a completed config's runs, in the order of training.
+
+        Which model was chosen is in a key by its digest alone: not by what it is called, nor what else could be chosen.
+        """
+        if self.choice is not None:
+            return self.of(config).runs({name: value for name, value in config.items() if name != self.choice})
+        horizon = int(config["epochs"]) * self.evaluations_per_epoch
+        numerics = {**self.numerics, "evaluations_per_epoch": self.evaluations_per_epoch}
+        rows = self.training_rows or (0,) * self.folds
+        steps = [-(-count // int(config["batch_size"])) if count else 0 for count in rows]
+        return [
+            (
+                run_key(config, fold, repeat, self.seed, self.data, self.model, numerics),
+                fold,
+                repeat,
+                horizon,
+                steps[fold],
+            )
+            for repeat in range(self.repeats)
+            for fold in range(self.folds)
+        ]
+
+
+def run_keys(plan: Plan, numerics: "Numerics") -> RunKeys:
     """Return what a study's runs are keyed by when they are run with some numerics."""
-    keys = keys_of_model(study, numerics, study.prepared)
-    if study.choices is None:
+    keys = keys_of_model(plan, numerics, plan.prepared)
+    if plan.choices is None:
         return keys
     chosen = {
-        choice: keys_of_model(study, with_attention(study, numerics, choice), prepared)
-        for choice, prepared in study.prepared_choices.items()
+        choice: keys_of_model(plan, with_attention(plan, numerics, choice), prepared)
+        for choice, prepared in plan.prepared_choices.items()
     }
-    return replace(keys, choice=study.choices.name, choices=chosen)
+    return replace(keys, choice=plan.choices.name, choices=chosen)
 
 
-def keys_of_model(study: "Study", numerics: "Numerics", prepared: "Prepared") -> "RunKeys":
+def keys_of_model(plan: Plan, numerics: "Numerics", prepared: "Prepared") -> RunKeys:
     """Return what the runs of one pretrained model are keyed by."""
-    from hpsearch.runtime.asking import RunKeys
-
     return RunKeys(
-        seed=study.seed,
-        data=digest([prepared.data_digest, study.folds.digest]),
+        seed=plan.seed,
+        data=digest([prepared.data_digest, plan.folds.digest]),
         model=prepared.model_digest,
         numerics=numerics.to_dict(),
-        folds=len(study.folds.pairs),
-        repeats=study.repeats,
-        evaluations_per_epoch=study.evaluations_per_epoch,
-        training_rows=tuple(len(train) for train, _ in study.folds.pairs),
+        folds=len(plan.folds.pairs),
+        repeats=plan.repeats,
+        evaluations_per_epoch=plan.evaluations_per_epoch,
+        training_rows=tuple(len(train) for train, _ in plan.folds.pairs),
     )
 
 
-def with_attention(study: "Study", numerics: "Numerics", choice: str | None) -> "Numerics":
+def with_attention(plan: Plan, numerics: "Numerics", choice: str | None) -> "Numerics":
     """Return numerics with the attention of the model that is chosen, where a study chooses among several."""
-    return numerics if choice is None else replace(numerics, attention=study.prepared_choices[choice].attention)
+    return numerics if choice is None else replace(numerics, attention=plan.prepared_choices[choice].attention)
 
 
-def refit_digest(study: "Study", config: Mapping[str, Any]) -> str:
+def refit_digest(plan: Plan, numerics: "Numerics", config: Mapping[str, Any]) -> str:
     """Return a digest of all that a refit of a configuration, and its scores on the test rows, depend on besides it."""
-    keys = run_keys(study, study.stored_numerics()).of(config)
-    test = study.prepared_for(config).test_digest
+    keys = run_keys(plan, numerics).of(config)
+    test = plan.prepared_for(config).test_digest
     return digest([keys.seed, keys.data, test, keys.model, dict(keys.numerics)])

@@ -2,23 +2,22 @@
 
 import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from hpsearch.study import Study
+from hpsearch.plan.plan import Plan
 
 logger = logging.getLogger("hpsearch")
 
 
-def literature_default(study: "Study") -> Mapping[str, Any] | None:
+def literature_default(plan: Plan) -> Mapping[str, Any] | None:
     """Return the space's own default, else the task's recommendation, or None where that does not lie in the space."""
-    space, choices = study.space, study.choices
+    space, choices = plan.space, plan.choices
     if space.default is not None:
         return {**space.default, **space.fixed}
     chosen: dict[str, Any] = {}
     if choices is not None and choices.name in space.parameters:
         chosen = {choices.name: choices.default}
-    recommended = study.task.complete({**_recommended(study), **space.fixed, **chosen})
+    recommended = plan.task.complete({**_recommended(plan), **space.fixed, **chosen})
     params = {name: recommended[name] for name in space.parameters}
     params = {name: params[name] for name in space.active(params)}
     if space.contains(params):
@@ -31,25 +30,25 @@ def literature_default(study: "Study") -> Mapping[str, Any] | None:
     return None
 
 
-def _recommended(study: "Study") -> Mapping[str, Any]:
+def _recommended(plan: Plan) -> Mapping[str, Any]:
     """Return what the literature recommends for the task, or for it with the default choice of a model.
 
     Where the space counts the warmup in steps, a warmup that is recommended as a share of the steps is left out.
     """
-    task, choices = study.task, study.choices
+    task, choices = plan.task, plan.choices
     recommended = (task if choices is None else task.choosing(choices.sources[choices.default])).recommended()
-    if {**recommended, **study.space.fixed}.get("warmup_steps") is None:
+    if {**recommended, **plan.space.fixed}.get("warmup_steps") is None:
         return recommended
     return {name: value for name, value in recommended.items() if name != "warmup_ratio"}
 
 
-def example_config(study: "Study") -> dict[str, Any]:
+def example_config(plan: Plan) -> dict[str, Any]:
     """Return a training config of the space, of the default choice of a model: what workers warm up with."""
     values: dict[str, Any] = {}
-    for name in study.space.parameters:
-        parameter = study.space.alternative(name, values)
-        if study.choices is not None and study.choices.name == name:
-            values[name] = study.choices.default
+    for name in plan.space.parameters:
+        parameter = plan.space.alternative(name, values)
+        if plan.choices is not None and plan.choices.name == name:
+            values[name] = plan.choices.default
         elif parameter is not None:
             values[name] = parameter.edges()[0]
-    return study.complete({**values, **study.space.fixed})
+    return plan.complete({**values, **plan.space.fixed})

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import UsageError, nearest
-from hpsearch.plan.description import Description
 from hpsearch.records import TrialState
 
 if TYPE_CHECKING:
@@ -108,7 +107,7 @@ class Comparison:
         if against is None:
             return names[0]
         if against == "best" and "best" not in names:
-            objectives = {result.study.objective.name for result in self.results.values()}
+            objectives = {result.plan.objective.name for result in self.results.values()}
             if len(objectives) > 1:
                 raise UsageError(
                     f'against="best" needs studies of one objective, and these have {", ".join(sorted(objectives))}; '
@@ -169,11 +168,11 @@ def _named(results: "Sequence[Result]") -> "dict[str, Result]":
             )
     if len(given) < 2:
         raise UsageError(f"A comparison needs two or more results, and {len(given)} was given.")
-    names = [result.study.name for result in given]
+    names = [result.plan.name for result in given]
     if len(set(names)) < len(names):
-        names = [f"{result.study.folder.parent.name}/{result.study.name}" for result in given]
+        names = [f"{result.plan.folder.parent.name}/{result.plan.name}" for result in given]
     if len(set(names)) < len(names):
-        names = [str(result.study.folder) for result in given]
+        names = [str(result.plan.folder) for result in given]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise UsageError(f"The study {twice!r} is there twice; give each study once.")
@@ -182,7 +181,7 @@ def _named(results: "Sequence[Result]") -> "dict[str, Result]":
 
 def _test_scores(result: "Result") -> Mapping[str, float]:
     """Return the winner's scores on the test rows; none before the study has ended, so that none steers it by them."""
-    if result.study.prepared.test_rows == 0 or not result.has_ended:
+    if result.plan.prepared.test_rows == 0 or not result.has_ended:
         return {}
     return result.test_scores() if result.history.finished(TrialState.COMPLETE) else {}
 
@@ -191,8 +190,8 @@ def _why_not(study: "Result", reference: "Result", ground: str) -> str | None:
     """Return why two winners cannot be compared on a ground, in words, or None where they can."""
     for each in (study, reference):
         if not each.history.finished(TrialState.COMPLETE):
-            return f"no trial of {each.study.name} is complete"
-    one, other = (Description.from_json(each.study.store().description) for each in (study, reference))
+            return f"no trial of {each.plan.name} is complete"
+    one, other = (each.record.description for each in (study, reference))
     if one.metric != other.metric:
         return f"the objectives differ ({one.metric} and {other.metric})"
     if one.definitions.get(one.metric) != other.definitions.get(one.metric):
@@ -202,10 +201,10 @@ def _why_not(study: "Result", reference: "Result", ground: str) -> str | None:
             return "the training data differ"
         return "the folds differ" if one.folds != other.folds else None
     for each in (study, reference):
-        if each.study.prepared.test_rows == 0:
-            return f"{each.study.name} has no test rows"
+        if each.plan.prepared.test_rows == 0:
+            return f"{each.plan.name} has no test rows"
         if not each.has_ended:
-            return f"{each.study.name} has not ended, and test rows that a search is steered by are test rows no more"
+            return f"{each.plan.name} has not ended, and test rows that a search is steered by are test rows no more"
     return None if _same_rows(study, reference, "test") else "the test rows differ"
 
 
@@ -219,7 +218,7 @@ def _same_rows(one: "Result", other: "Result", role: str) -> bool:
 
     from hpsearch.data import open_dataset
 
-    prepared = [each.study.prepared for each in (one, other)]
+    prepared = [each.plan.prepared for each in (one, other)]
     if prepared[0].classes != prepared[1].classes or prepared[0].kind != prepared[1].kind:
         return False
     digests = [each.data_digest if role == "train" else each.test_digest for each in prepared]
@@ -241,7 +240,7 @@ def _on_folds(study: "Result", reference: "Result") -> Any:
 
     scores = [each.scores_by_fold() for each in (study, reference)]
     common = [place for place in scores[0] if place in scores[1]]
-    shares = [study.study.folds.test_share(fold) for fold, _ in common]
+    shares = [study.plan.folds.test_share(fold) for fold, _ in common]
     found = paired_folds(
         [scores[0][place] for place in common],
         [scores[1][place] for place in common],

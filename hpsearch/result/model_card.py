@@ -5,16 +5,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.plan.description import Description
+from hpsearch.plan.plan import Plan
+from hpsearch.plan.record import Record
 from hpsearch.provenance.packages import __version__
-from hpsearch.records import Trial
+from hpsearch.result.export import FACTS_FILE
 
 if TYPE_CHECKING:
-    from hpsearch.result.result import Result
+    from hpsearch.analysis import TrialSummary
     from hpsearch.runtime.refit import Refit
-
-FACTS_FILE = "hpsearch.json"
-"""What marks a folder as a model that was exported from a study."""
 
 PIPELINES = {
     "TextClassification": ("text-classification", "classify(texts, truncation=True{all_labels})"),
@@ -23,58 +21,67 @@ PIPELINES = {
 """Name of a task's class to transformers' pipeline for it, and the call; texts are cut where training cut them."""
 
 
-def write_card(folder: Path, result: "Result", trial: Trial, refit: "Refit", test: Mapping[str, float] | None) -> None:
+def write_card(
+    folder: Path,
+    plan: Plan,
+    record: Record,
+    trial: "TrialSummary",
+    refit: "Refit",
+    test: Mapping[str, float] | None,
+) -> None:
     """Write README.md, which model hubs show, and hpsearch.json, which programs read, into a saved model's folder."""
-    facts = _facts(result, trial, refit, test)
+    facts = _facts(plan, record, trial, refit, test)
     (folder / FACTS_FILE).write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    (folder / "README.md").write_text(_page(result, trial, facts), encoding="utf-8")
+    page = _page(plan, trial, facts, trials=len(record.store.history.trials))
+    (folder / "README.md").write_text(page, encoding="utf-8")
 
 
-def _facts(result: "Result", trial: Trial, refit: "Refit", test: Mapping[str, float] | None) -> dict[str, Any]:
-    description = Description.from_json(result.study.store().description)
-    summary = result.summary(trial.number)
-    prepared = result.study.prepared_for(trial.config)
+def _facts(
+    plan: Plan, record: Record, trial: "TrialSummary", refit: "Refit", test: Mapping[str, float] | None
+) -> dict[str, Any]:
+    description = record.description
+    prepared = plan.prepared_for(trial.config)
     return {
         "hpsearch": __version__,
-        "study": result.study.name,
+        "study": plan.name,
         "trial": trial.number,
         "config": dict(refit.config),
         "epochs_trained": refit.epochs,
         "cross_validation": {
             "objective": description.metric,
-            "value": summary.value,
-            "interval": summary.interval,
-            "folds": list(summary.folds),
-            "metrics": dict(summary.metrics),
+            "value": trial.value,
+            "interval": trial.interval,
+            "folds": list(trial.folds),
+            "metrics": dict(trial.metrics),
         },
         "test": None if test is None else {"rows": description.facts["test_rows"], "metrics": dict(test)},
         "data": {"train": prepared.data_digest, "test": prepared.test_digest, "folds": description.folds},
         "classes": description.facts["classes"],
         "pretrained_model": prepared.model_digest,
-        "numerics": result.study.numerics_for(trial.config).to_dict(),
+        "numerics": record.numerics_for(trial.config).to_dict(),
     }
 
 
-def _page(result: "Result", trial: Trial, facts: Mapping[str, Any]) -> str:
-    model = result.study.model_of(trial.config)
+def _page(plan: Plan, trial: "TrialSummary", facts: Mapping[str, Any], *, trials: int) -> str:
+    model = plan.model_of(trial.config)
     base, on_hub = (Path(model).name, False) if Path(model).exists() else (model, True)
-    pipeline, _ = PIPELINES.get(type(result.study.task).__name__, (None, ""))
-    code = result.study.task.how_to_load(facts["config"])
+    pipeline, _ = PIPELINES.get(type(plan.task).__name__, (None, ""))
+    code = plan.task.how_to_load(facts["config"])
     on_hub = on_hub and not code  # a name in the user's code
     head = [f"library_name: {'pytorch' if code else 'transformers'}"]
     head += [f"pipeline_tag: {pipeline}"] if pipeline else []
     head += [f"base_model: {model}"] if on_hub else []
-    searched = [*result.study.space.parameters, *result.study.space.fixed]
+    searched = [*plan.space.parameters, *plan.space.fixed]
     config = [f"| {name} | {facts['config'][name]} |" for name in searched if name in trial.config]
     validated, data = facts["cross_validation"], facts["data"]
     test_data = f", test data `{data['test']}`" if data["test"] else ""
     parts = [
         "\n".join(["---", *head, "---"]),
-        f"# {result.study.name}",
-        f"{base}, {'trained' if code else 'fine-tuned'} {_labels(result, facts['classes'])}. Found by a search of "
-        f"{len(result.history.trials)} trials with hpsearch {facts['hpsearch']}, then trained on all "
-        f"{result.study.prepared.rows:,} training rows for {facts['epochs_trained']:.3g} epochs.",
-        f"```python\n{code}\n```" if code else _use(result),
+        f"# {plan.name}",
+        f"{base}, {'trained' if code else 'fine-tuned'} {_labels(plan, facts['classes'])}. Found by a search of "
+        f"{trials} trials with hpsearch {facts['hpsearch']}, then trained on all "
+        f"{plan.prepared.rows:,} training rows for {facts['epochs_trained']:.3g} epochs.",
+        f"```python\n{code}\n```" if code else _use(plan),
         "## Scores",
         _scores(facts),
         f"Cross-validated over {len(validated['folds'])} run(s){_interval(validated)}. The cross-validated score of "
@@ -90,19 +97,19 @@ def _page(result: "Result", trial: Trial, facts: Mapping[str, Any]) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _labels(result: "Result", classes: Sequence[Any]) -> str:
+def _labels(plan: Plan, classes: Sequence[Any]) -> str:
     names = ", ".join(str(name) for name in classes)
-    if result.study.prepared.kind == "multilabel":
+    if plan.prepared.kind == "multilabel":
         return f"to tell which of {len(classes)} labels apply: {names}"
     return f"to tell {len(classes)} classes apart: {names}"
 
 
-def _use(result: "Result") -> str:
+def _use(plan: Plan) -> str:
     """Return how the model is called, or an empty text where transformers has no pipeline for its task."""
-    pipeline, call = PIPELINES.get(type(result.study.task).__name__, (None, ""))
+    pipeline, call = PIPELINES.get(type(plan.task).__name__, (None, ""))
     if pipeline is None:
         return ""
-    all_labels = ", top_k=None" if result.study.prepared.kind == "multilabel" else ""
+    all_labels = ", top_k=None" if plan.prepared.kind == "multilabel" else ""
     return (
         "```python\nfrom transformers import pipeline\n\n"
         f'classify = pipeline("{pipeline}", model="path/to/this/folder")\n{call.format(all_labels=all_labels)}\n```'

@@ -1,26 +1,24 @@
 """What a study came to: the best trial, tables, figures, a report, and a model to take away."""
 
 import contextlib
-import shutil
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import LeaseHeldError, UsageError
-from hpsearch.plan.description import Description
+from hpsearch.plan.plan import Plan
+from hpsearch.plan.record import Record
 from hpsearch.records import History, Trial, TrialState, digest
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas
 
-    from hpsearch.analysis import Confusion, Evidence, TrialSummary
+    from hpsearch.analysis import Evidence, TrialSummary
     from hpsearch.report import Content, Figures
     from hpsearch.runtime.refit import Refit
-    from hpsearch.study import Study
 
 
 @dataclass(frozen=True)
@@ -54,9 +52,10 @@ class Best:
 class Result:
     """A study's outcome as it was when this object was made. Nothing here changes the study's trials."""
 
-    def __init__(self, study: "Study") -> None:
-        self.study = study
-        self.history: History = study.store().reload()
+    def __init__(self, plan: Plan, record: Record) -> None:
+        self.plan = plan
+        self.record = record
+        self.history: History = record.store.reload()
         self._judged: dict[tuple[int, int], Evidence] = {}
 
     # ------------------------------------------------------------------ numbers
@@ -73,7 +72,7 @@ class Result:
         trial = best_trial(self.history)
         if trial is None:
             raise UsageError(
-                f"No trial of {self.study.name!r} is complete yet ({len(self.history.trials)} were begun), so there is "
+                f"No trial of {self.plan.name!r} is complete yet ({len(self.history.trials)} were begun), so there is "
                 "no best one. Run the study further, or look at result.table() for why trials ended."
             )
         return self._best(trial)
@@ -90,13 +89,13 @@ class Result:
         """Return one trial in numbers."""
         from hpsearch.analysis import summarize
 
-        return summarize(self._trial(number), self.history, self._objective, self._test_shares)
+        return summarize(self._trial(number), self.history, self._objective, self.plan.test_shares)
 
     def table(self) -> "pandas.DataFrame":
         """Return a row a trial: state, value, spread, interval, configuration, metrics, reason."""
         from hpsearch.analysis import table
 
-        return table(self.history, self._objective, self._test_shares)
+        return table(self.history, self._objective, self.plan.test_shares)
 
     def curves(self) -> "pandas.DataFrame":
         """Return every evaluation of every metric in long form, a row a (trial, fold, repeat, point, metric)."""
@@ -125,11 +124,11 @@ class Result:
             raise UsageError(
                 f"Trial {trial.number} is {trial.state.value}: only complete trials predict every row. {self._which()}"
             )
-        prepared, pairs = self.study.prepared, self.study.folds.pairs
+        prepared, pairs = self.plan.prepared, self.plan.folds.pairs
         total = np.zeros((prepared.rows, len(prepared.classes)))
         count = np.zeros((prepared.rows, 1))
         for run in trial.runs:
-            logits = self.study.store().predictions(run.key, trial.point)
+            logits = self.record.store.predictions(run.key, trial.point)
             if logits is not None:
                 total[pairs[run.fold][1]] += probabilities(logits, prepared.kind)
                 count[pairs[run.fold][1]] += 1
@@ -149,8 +148,8 @@ class Result:
         """
         from hpsearch.analysis import winner_against_default
 
-        on_folds = winner_against_default(self.history, self._objective, self._test_shares)
-        if on_folds is None or self.study.prepared.test_rows == 0:
+        on_folds = winner_against_default(self.history, self._objective, self.plan.test_shares)
+        if on_folds is None or self.plan.prepared.test_rows == 0:
             return on_folds
         assert self.default is not None
         asked = (self.best.number, self.default.number)
@@ -164,7 +163,10 @@ class Result:
         """Train a complete trial's configuration (the best by default) on all training rows, up to its own point."""
         trial = self._complete(number)
         assert trial.point is not None
-        return self.study.refit(trial.config, trial.point)
+        from hpsearch.runtime.refit import refit
+        from hpsearch.runtime.workload import workload_of
+
+        return refit(workload_of(self.plan, self.record.numerics()), self.plan.complete(trial.config), trial.point)
 
     def test_scores(self, number: int | None = None) -> Mapping[str, float]:
         """Return a trial's scores on the test rows, after a refit (the best trial's by default).
@@ -180,17 +182,22 @@ class Result:
         """Return (scores, logits) on the test rows, training and scoring only what was not scored before."""
         import numpy as np
 
-        if self.study.prepared.test_rows == 0:
-            raise UsageError(f"The task of {self.study.name!r} has no test rows: give it test=... to score a model.")
-        key = digest([self.study.complete(trial.config), trial.point, self.study.refit_digest(trial.config)])
-        stored = Description.from_json(self.study.store().description).test or {}
-        kept = self.study.folder / "test" / f"{key}.npy"
+        from hpsearch.runtime.refit import score
+        from hpsearch.runtime.workload import workload_of
+
+        if self.plan.prepared.test_rows == 0:
+            raise UsageError(f"The task of {self.plan.name!r} has no test rows: give it test=... to score a model.")
+        key = digest([self.plan.complete(trial.config), trial.point, self.record.refit_digest(trial.config)])
+        stored = self.record.description.test or {}
+        kept = self.plan.folder / "test" / f"{key}.npy"
         if key in stored and kept.exists():
             return stored[key], np.load(kept, allow_pickle=False)
-        scores = self.study.score(model if model is not None else self.refit(trial.number).model, trial.config)
+        tested = model if model is not None else self.refit(trial.number).model
+        workload = workload_of(self.plan, self.record.numerics())
+        scores = score(workload, tested, self.plan.complete(trial.config))
         _write_array(kept, scores.logits)
         with contextlib.suppress(LeaseHeldError):  # the study is being run: its coordinator alone writes to it
-            self.study.keep_test_scores(key, dict(scores.metrics))
+            self.record.keep_test_scores(key, dict(scores.metrics))
         return scores.metrics, scores.logits
 
     def test_evidence(self, other: "Result") -> "Evidence":
@@ -216,21 +223,21 @@ class Result:
         from hpsearch.data import open_dataset
         from hpsearch.metrics.metric import probabilities
 
-        kind = self.study.prepared.kind
+        kind = self.plan.prepared.kind
         asked = ((self, winner), (rival_of or self, rival))
         logits = [result._tested(result._complete(number))[1] for result, number in asked]
-        learner = self.study.task.learner(self.study.prepared, split="test")
-        rows = np.arange(self.study.prepared.test_rows)
-        weights, test_folder = learner.weights(rows), self.study.prepared.test_folder
+        learner = self.plan.task.learner(self.plan.prepared, split="test")
+        rows = np.arange(self.plan.prepared.test_rows)
+        weights, test_folder = learner.weights(rows), self.plan.prepared.test_folder
         assert test_folder is not None  # there are test rows
         return paired_bootstrap(
-            self.study.objective,
+            self.plan.objective,
             learner.targets(rows).numpy(),
             probabilities(logits[0], kind),
             probabilities(logits[1], kind),
             sample_weight=None if weights is None else weights.numpy(),
             groups=open_dataset(test_folder).get("groups"),
-            seed=self.study.seed,
+            seed=self.plan.seed,
         )
 
     def export(self, folder: str | Path, *, number: int | None = None, overwrite: bool = False) -> Path:
@@ -253,48 +260,18 @@ class Result:
             UsageError: The folder is there and not empty, or is none that may be replaced, or no trial is complete.
             StoreError: The disk refuses.
         """
-        from hpsearch.data.durable import writing
-        from hpsearch.result.model_card import FACTS_FILE, write_card
+        from hpsearch.result.export import ExportFolder
+        from hpsearch.result.model_card import write_card
 
-        target = Path(folder).resolve()  # a link stays one, and leads to the new model
-        self._check_target(target, folder, overwrite, FACTS_FILE)
+        target = ExportFolder(folder, self.plan.folder, overwrite=overwrite)
         trial = self._complete(number)
-        with writing(folder):  # found before the training
-            target.parent.mkdir(parents=True, exist_ok=True)
+        target.make_parent()  # what the disk refuses is found before the training
         refit = self.refit(trial.number)
-        test = self._tested(trial, refit.model)[0] if self.study.prepared.test_rows else None
-        with writing(folder):
-            partial = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-            try:
-                self.study.task.save(refit.model, partial, self.study.prepared_for(trial.config))
-                write_card(partial, self, trial, refit, test)
-                partial.chmod(0o755)  # a temporary folder is for its owner only; a model is for all who may read here
-                self._check_target(target, folder, overwrite, FACTS_FILE)  # training took its time
-                _replace_folder(partial, target)
-            finally:
-                shutil.rmtree(partial, ignore_errors=True)
+        test = self._tested(trial, refit.model)[0] if self.plan.prepared.test_rows else None
+        with target.writing() as partial:
+            self.plan.task.save(refit.model, partial, self.plan.prepared_for(trial.config))
+            write_card(partial, self.plan, self.record, self.summary(trial.number), refit, test)
         return Path(folder)
-
-    def _check_target(self, target: Path, given: str | Path, overwrite: bool, mark: str) -> None:
-        """Check that a model may be written to `target`: only an earlier export is ever replaced."""
-        if not target.exists():
-            return
-        if not target.is_dir():
-            raise UsageError(f"{given} is a file; the model needs a folder of its own.")
-        for kept, words in ((Path.cwd(), "the working directory"), (self.study.folder, "the study")):
-            if kept.resolve().is_relative_to(target):
-                raise UsageError(f"{given} holds {words} ({kept}) and is not replaced; choose a folder of its own.")
-        if not any(target.iterdir()):
-            return
-        if not overwrite:
-            raise UsageError(
-                f"{given} is there and not empty; choose another folder, or say overwrite=True (--overwrite)."
-            )
-        if not (target / mark).is_file():
-            raise UsageError(
-                f"{given} is no earlier export, for it has no {mark}, so it is not replaced; choose another folder, or "
-                "remove it yourself."
-            )
 
     # ------------------------------------------------------------------ looks
 
@@ -319,64 +296,48 @@ class Result:
     @property
     def has_ended(self) -> bool:
         """Whether the study has as many trials as it was last run for, and none of them unfinished."""
-        goal = Description.from_json(self.study.store().description).goal or {}
+        goal = self.record.description.goal or {}
         return not self.history.unfinished() and len(self.history.trials) >= (goal.get("trials") or 1)
 
     def content(self, *, with_test: bool) -> "Content":
         """Return all that figures and the report show; test scores only once the study has ended."""
         from hpsearch.analysis import best_trial, winner_against_default
-        from hpsearch.report import Content
+        from hpsearch.result.reporting import report_content
 
-        evidence, test = None, None
-        is_early = self.study.prepared.test_rows > 0 and not self.has_ended
+        is_early = self.plan.prepared.test_rows > 0 and not self.has_ended
+        evidence, test_scores, out_of_fold = None, None, None
         if best_trial(self.history) is not None:
+            out_of_fold = self.out_of_fold()
             if with_test and not is_early:
-                evidence = self.evidence()
-                test = self._test_table()
+                evidence, test_scores = self.evidence(), self._test_table()
             else:
-                evidence = winner_against_default(self.history, self._objective, self._test_shares)
-        description = Description.from_json(self.study.store().description)
-        return Content(
-            name=self.study.name,
-            task=self._task_text(),
-            facts=self._facts(description),
-            history=self.history,
-            objective=self._objective,
-            metrics=tuple(metric.name for metric in self.study.measured),
-            space=self.study.space.to_json(),
-            test_shares=self._test_shares,
+                evidence = winner_against_default(self.history, self._objective, self.plan.test_shares)
+        return report_content(
+            self.plan,
+            self.record,
+            self.history,
             evidence=evidence,
-            test_scores=test,
+            test_scores=test_scores,
             test_is_to_come=with_test and is_early,
-            numerics=self._numerics(description),
-            fingerprints=_fingerprints(description),
-            logs=self._logs(),
-            ends=self.study.store().results(),
-            decisions=self.study.store().decisions(),
-            confusion=self._confusion(),
+            out_of_fold=out_of_fold,
         )
 
     def text(self) -> str:
         """Return the result as a terminal shows it: a row a trial, then the best one; `table()` has all columns."""
         from hpsearch.result.text import outcome_text
 
-        return outcome_text(self.history, self._objective, self._test_shares, self.study.space.parameters)
+        return outcome_text(self.history, self._objective, self.plan.test_shares, self.plan.space.parameters)
 
     def __repr__(self) -> str:
         complete = self.history.finished(TrialState.COMPLETE)
         best = f", best {self._objective} {self.best.value:.4f}" if complete else ""
-        return f"<Result of {self.study.name!r}: {len(self.history.trials)} trials, {len(complete)} complete{best}>"
+        return f"<Result of {self.plan.name!r}: {len(self.history.trials)} trials, {len(complete)} complete{best}>"
 
     # ------------------------------------------------------------------ inside
 
     @property
     def _objective(self) -> str:
-        return self.study.objective.name
-
-    @cached_property
-    def _test_shares(self) -> Sequence[float]:
-        folds = self.study.folds
-        return [folds.test_share(index) for index in range(len(folds.pairs))]
+        return self.plan.objective.name
 
     def _complete(self, number: int | None) -> Trial:
         wanted = self.best.number if number is None else number
@@ -391,7 +352,7 @@ class Result:
     def _trial(self, number: int) -> Trial:
         trial = self.history.trials.get(number)
         if trial is None:
-            raise UsageError(f"There is no trial {number!r} in {self.study.name!r}. {self._which()}")
+            raise UsageError(f"There is no trial {number!r} in {self.plan.name!r}. {self._which()}")
         return trial
 
     def _which(self) -> str:
@@ -414,87 +375,13 @@ class Result:
         )  # fmt: skip
 
     def _test_table(self) -> "Mapping[str, Mapping[str, float]] | None":
-        if self.study.prepared.test_rows == 0:
+        if self.plan.prepared.test_rows == 0:
             return None
         found = {"winner": self.test_scores()}
         default = self.default
         if default is not None and default.state is TrialState.COMPLETE and default.number != self.best.number:
             found["literature default"] = self.test_scores(default.number)
         return found
-
-    def _task_text(self) -> str:
-        task, choices = self.study.task, self.study.choices
-        if choices is not None and len(choices.sources) > 1:
-            return f"{type(task).__name__} of one of {len(choices.sources)} pretrained models"
-        return f"{type(task).__name__} of {Path(self.study.model_of()).name}"
-
-    def _numerics(self, description: Description) -> Mapping[str, Any]:
-        """Return the study's numerics, with the attention of each of its models where they differ in it."""
-        numerics = description.numerics or {}
-        attention = {choice: prepared.attention for choice, prepared in self.study.prepared_choices.items()}
-        if not numerics or len(set(attention.values())) < 2:
-            return numerics
-        return {**numerics, "attention": ", ".join(f"{kernel} ({choice})" for choice, kernel in attention.items())}
-
-    def _facts(self, description: Description) -> Mapping[str, Any]:
-        facts = description.facts
-        return {
-            "training rows": facts["rows"],
-            "test rows": facts["test_rows"],
-            "classes": ", ".join(str(name) for name in facts["classes"]),
-            "folds": facts["folds"],
-            "repeats": description.repeats,
-            "sampler": description.sampler,
-            "pruner": description.pruner,
-            "seed": description.seed,
-            "warnings": "; ".join(self.study.warnings) or "none",
-        }
-
-    def _confusion(self) -> "Confusion | None":
-        """Return the winner's out-of-fold predictions by class; None without a winner, or with several labels a row."""
-        from hpsearch.analysis import best_trial, confusion
-        from hpsearch.data import open_dataset
-
-        prepared = self.study.prepared
-        if best_trial(self.history) is None or prepared.kind == "multilabel":
-            return None
-        targets = open_dataset(prepared.folder)["targets"]
-        return confusion(targets, self.out_of_fold(), [str(name) for name in prepared.classes])
-
-    def _logs(self) -> Mapping[int, str]:
-        """Return the log file of each failed trial, by its number, relative to the study's folder."""
-        found: dict[int, str] = {}
-        for path in sorted((self.study.folder / "logs").glob("trial-*.log")):
-            found.setdefault(int(path.name.split("-")[1]), f"logs/{path.name}")
-        return found
-
-
-def _fingerprints(description: Description) -> dict[str, str]:
-    """Return what was hashed to its digest; of several pretrained models, each with the rows as it sees them."""
-    if description.models is None:
-        found = {"data": description.data, "test data": description.test_data or "none", "model": description.model}
-        return {**found, "folds": description.folds}
-    found = {}
-    for choice, digests in description.models.items():
-        found |= {f"model {choice}": str(digests["model"]), f"data for {choice}": str(digests["data"])}
-        if digests["test_data"] is not None:
-            found[f"test data for {choice}"] = str(digests["test_data"])
-    return {**found, "folds": description.folds}
-
-
-def _replace_folder(new: Path, target: Path) -> None:
-    """Rename `new` to `target`; what is there is set aside before and removed after, so that one of both always is."""
-    if not target.exists():
-        new.rename(target)
-        return
-    aside = new.with_name(f"{new.name}-replaced")
-    target.rename(aside)
-    try:
-        new.rename(target)
-    except BaseException:
-        aside.rename(target)
-        raise
-    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _write_array(path: Path, array: "np.ndarray") -> None:

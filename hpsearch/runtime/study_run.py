@@ -6,19 +6,24 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hpsearch.display.display import Display, Guarded
 from hpsearch.display.line import ProgressLine, chosen_display, how_to_resume
 from hpsearch.display.standing import Watch
-from hpsearch.plan.description import Description
+from hpsearch.errors import UsageError
+from hpsearch.plan.checks import check_metrics_travel, check_models, check_rules
 from hpsearch.plan.keys import run_keys
+from hpsearch.plan.plan import Plan
+from hpsearch.plan.record import Record
+from hpsearch.plan.starting_point import literature_default
 from hpsearch.policy.policy import Policy
-from hpsearch.policy.samplers import Sampler
+from hpsearch.policy.pruner import Pruner
+from hpsearch.policy.samplers import Sampler, what_is_not_kept
+from hpsearch.records import Slot, Trial
 from hpsearch.records.checkpoints import CheckpointFolder
-from hpsearch.records.store import Store
 from hpsearch.runtime.asking import Asker
 from hpsearch.runtime.coordinator import Coordinator
 from hpsearch.runtime.devices import INLINE, Devices, inventory, slots
@@ -27,10 +32,8 @@ from hpsearch.runtime.pools import InlinePool, LocalPool, Pool
 from hpsearch.runtime.prefixes import Prefixes
 from hpsearch.runtime.prospects import Prospects
 from hpsearch.runtime.telling import telling
+from hpsearch.runtime.workload import workload_of
 from hpsearch.training.numerics import Numerics, resolve_numerics
-
-if TYPE_CHECKING:
-    from hpsearch.study import Study
 
 logger = logging.getLogger("hpsearch")
 
@@ -39,12 +42,13 @@ class StudyRun:
     """Brings a study forward, on some devices, until it has its trials or its time is up.
 
     Args:
-        study: The study, its store's lease held.
-        store: Its store.
-        sampler: What proposes.
+        plan: What is searched.
+        record: What is kept of it.
         trials: Trials in all, or None.
         deadline: When to pause, in seconds of `time.monotonic`, or None.
         progress: What is shown meanwhile, as in `Study.run`.
+        callbacks: Called with `subject` and each trial that has ended.
+        subject: The study as its user knows it.
 
     Attributes:
         interruption: Set when Ctrl-C or SIGTERM has paused the study.
@@ -52,28 +56,62 @@ class StudyRun:
 
     def __init__(
         self,
-        study: "Study",
-        store: Store,
-        sampler: Sampler,
+        plan: Plan,
+        record: Record,
         *,
         trials: int | None,
         deadline: float | None,
         progress: bool | str,
+        callbacks: Sequence[Callable[[Any, Trial], None]] = (),
+        subject: Any = None,
     ) -> None:
         self.interruption = threading.Event()
-        self._study = study
-        self._store = store
-        self._sampler = sampler
+        self._plan = plan
+        self._record = record
         self._trials = trials
         self._deadline = deadline
         self._progress = progress
+        self._callbacks = callbacks
+        self._subject = subject
         self._coordinator: Coordinator | None = None
         self._was_stopped = False
 
-    def on(self, pool: Pool) -> None:
-        """Run on a pool, which is the caller's to close."""
-        self._coordinate(pool)
-        self._say_how_it_ended()
+    def on(self, devices: Devices, enqueued: Sequence[Mapping[str, Any]] = ()) -> None:
+        """Check what can be checked, then run on these devices; `enqueued` configurations come first.
+
+        Raises:
+            UsageError: Something in the plan, its data or the devices is not valid.
+        """
+        places = slots(devices, inventory())
+        sampler, pruner = self._rules(enqueued, is_inline=devices == INLINE)
+        store = self._record.open_or_create()
+        store.acquire()
+        try:
+            self._record.settle({"trials": self._trials})
+            for warning in filter(None, (*self._plan.warnings, what_is_not_kept(self._plan.sampler))):
+                logger.warning("%s", warning)
+            for config in enqueued:
+                store.enqueue(config)
+            # Only now: who made a mistake is told before any worker starts.
+            with open_pool(places, is_inline=devices == INLINE, imports=self._plan.task.imports) as pool:
+                self._coordinate(pool, sampler, pruner)
+                self._say_how_it_ended()
+        finally:
+            store.release()
+
+    def _rules(self, enqueued: Sequence[Mapping[str, Any]], *, is_inline: bool) -> tuple[Sampler, Pruner]:
+        """Return sampler and pruner, with all that can be wrong before a worker starts found."""
+        check_rules(self._plan)
+        if not is_inline:
+            check_metrics_travel(self._plan)
+        check_models(self._plan, enqueued)
+        sampler = self._plan.resolved_sampler()
+        if self._trials is None and self._deadline is None and not sampler.is_finite:
+            raise UsageError(
+                f"The sampler {self._plan.sampler!r} never ends by itself: give trials= (--trials) for how many trials "
+                "there shall be in all, or timeout= (--timeout), for instance study.run(trials=50)."
+            )
+        return sampler, self._plan.resolved_pruner()
 
     def stop(self) -> None:
         """Pause the study, from a callback or another thread."""
@@ -81,21 +119,20 @@ class StudyRun:
         if self._coordinator is not None:
             self._coordinator.stop()
 
-    def _coordinate(self, pool: Pool) -> None:
-        study, store = self._study, self._store
-        numerics = settled_numerics(study, store, pool)
-        policy = Policy(
-            study.objective.name, study.evaluations_per_epoch, study.early_stopping, study.resolved_pruner()
-        )
-        asker = Asker(store, study.space, self._sampler, run_keys(study, numerics), study.complete, study.default)
-        checkpoints = CheckpointFolder(study.folder / "checkpoints", study.checkpoint_bytes)
+    def _coordinate(self, pool: Pool, sampler: Sampler, pruner: Pruner) -> None:
+        plan, store = self._plan, self._record.store
+        numerics = settled_numerics(plan, self._record, pool)
+        policy = Policy(plan.objective.name, plan.evaluations_per_epoch, plan.early_stopping, pruner)
+        default = literature_default(plan)
+        asker = Asker(store, plan.space, sampler, run_keys(plan, numerics), plan.complete, default)
+        checkpoints = CheckpointFolder(plan.folder / "checkpoints", plan.checkpoint_bytes)
         prospects = Prospects(
-            study.space, store.queued, study.default, study.complete,
-            is_grid=self._sampler.is_finite, points=getattr(study.sampler, "points", None),
+            plan.space, store.queued, default, plan.complete,
+            is_grid=sampler.is_finite, points=getattr(plan.sampler, "points", None),
         )  # fmt: skip
-        prefixes = Prefixes(checkpoints, prospects.of, study.task.base_key)
-        logs = study.folder / "logs"
-        with telling(study, study.callbacks, logs) as callbacks, self._display(pool) as displays:
+        prefixes = Prefixes(checkpoints, prospects.of, plan.task.base_key)
+        logs = plan.folder / "logs"
+        with telling(self._subject, self._callbacks, logs) as callbacks, self._display(pool) as displays:
             self._coordinator = Coordinator(
                 store, pool, asker.ask, self._trials, policy, checkpoints,
                 logs=logs, prefixes=prefixes, observers=[*displays, *callbacks], deadline=self._deadline,
@@ -110,11 +147,10 @@ class StudyRun:
     @contextlib.contextmanager
     def _display(self, pool: Pool) -> Iterator[Sequence[Display]]:
         """Yield what shows how the study stands, if anything does."""
-        study = self._study
-        about = study.name, study.objective.name, self._trials, study.evaluations_per_epoch
+        plan = self._plan
+        about = plan.name, plan.objective.name, self._trials, plan.evaluations_per_epoch
         watch = Watch(
-            study.name, study.folder, *about[1:],
-            test_shares=[study.folds.test_share(index) for index in range(len(study.folds.pairs))],
+            plan.name, plan.folder, *about[1:], test_shares=plan.test_shares,
             slots=pool.slots(), training=pool.training, deadline=self._deadline, is_pausing=self.interruption.is_set,
         )  # fmt: skip
         chosen = chosen_display(self._progress, watch, lambda in_place: ProgressLine(*about, in_place=in_place))
@@ -127,8 +163,8 @@ class StudyRun:
 
     def _say_how_it_ended(self) -> None:
         """Say what was enqueued and not tried, and how a paused study goes on."""
-        study, history, trials = self._study, self._store.history, self._trials
-        waiting = len(self._store.queued())
+        plan, store, trials = self._plan, self._record.store, self._trials
+        history, waiting = store.history, len(store.queued())
         ended = trials is not None and len(history.trials) >= trials and not history.unfinished()
         if ended and waiting:
             logger.warning(
@@ -138,60 +174,56 @@ class StudyRun:
             )
         out_of_time = self._deadline is not None and time.monotonic() >= self._deadline
         left = self.interruption.is_set() or self._was_stopped or out_of_time or history.unfinished()
-        if not ended and left and not study.is_temporary:
-            description = Description.from_json(self._store.description)
-            sys.stderr.write(f"Paused. {how_to_resume(description, study.folder, study.storage)}\n")
+        if not ended and left and not plan.is_temporary:
+            sys.stderr.write(f"Paused. {how_to_resume(self._record.description, plan.folder, plan.storage)}\n")
 
 
-def settled_numerics(study: "Study", store: Store, pool: Pool) -> Numerics:
+def settled_numerics(plan: Plan, record: Record, pool: Pool) -> Numerics:
     """Make the pool ready with the numerics stored with the study; its first run resolves and stores them.
 
     On a GPU the micro-batch is part of them: probed once, on the longest rows, with nothing frozen.
     """
-    stored = Description.from_json(store.description)
-    if stored.numerics is not None:
-        numerics = Numerics.from_dict(stored.numerics)
-        pool.prepare(study.workload(numerics))
+    if record.description.numerics is not None:
+        numerics = record.numerics()
+        pool.prepare(workload_of(plan, numerics))
         return numerics
-    deterministic = True if study.deterministic else None  # None: as the device has it; a CPU always is
     numerics = resolve_numerics(
         pool.environment(),
-        precision=study.precision,
-        deterministic=deterministic,
-        attention=study.prepared.attention,
+        precision=plan.precision,
+        deterministic=True if plan.deterministic else None,  # None: as the device has it; a CPU always is
+        attention=plan.prepared.attention,
     )
-    pool.prepare(study.workload(numerics))
+    pool.prepare(workload_of(plan, numerics))
     if numerics.device_type == "cuda":
-        config = largest_config(study)
+        config = largest_config(plan)
         fits = int(config["batch_size"])
-        for chosen in each_choice(study, config):
-            fits = pool.probe(Probe(study.name, chosen, fits))
+        for chosen in each_choice(plan, config):
+            fits = pool.probe(Probe(plan.name, chosen, fits))
         if fits < int(config["batch_size"]):
             numerics = replace(numerics, micro_batch=fits)
-            pool.prepare(study.workload(numerics))
-    study.keep_description(Description.of(study, numerics=numerics.to_dict(), goal=stored.goal, test=stored.test))
+            pool.prepare(workload_of(plan, numerics))
+    record.keep_numerics(numerics)
     return numerics
 
 
-def largest_config(study: "Study") -> dict[str, Any]:
+def largest_config(plan: Plan) -> dict[str, Any]:
     """Return a training config with the largest batch of the space, which needs as much memory as any."""
-    searched = study.space.parameters.get("batch_size")
+    searched = plan.space.parameters.get("batch_size")
     given = {"batch_size": max(int(str(edge)) for edge in searched.edges())} if searched is not None else {}
-    return study.task.complete({**study.space.fixed, **given})
+    return plan.task.complete({**plan.space.fixed, **given})
 
 
-def each_choice(study: "Study", config: Mapping[str, Any]) -> list[dict[str, Any]]:
+def each_choice(plan: Plan, config: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return a completed config with each of the models in turn, or alone where there is nothing to choose."""
-    if study.choices is None:
+    if plan.choices is None:
         return [dict(config)]
-    return [{**config, study.choices.name: choice} for choice in study.choices.sources]
+    return [{**config, plan.choices.name: choice} for choice in plan.choices.sources]
 
 
 @contextlib.contextmanager
-def open_pool(devices: Devices, imports: Sequence[str] = ()) -> Iterator[Pool]:
-    """Yield a pool on these devices, whose workers import these modules as they start."""
-    found = slots(devices, inventory())
-    pool: Pool = InlinePool(found[0]) if devices == INLINE else LocalPool(found, imports=imports)
+def open_pool(places: Sequence[Slot], *, is_inline: bool, imports: Sequence[str] = ()) -> Iterator[Pool]:
+    """Yield a pool with these slots, whose workers import these modules as they start."""
+    pool: Pool = InlinePool(places[0]) if is_inline else LocalPool(places, imports=imports)
     try:
         yield pool
     finally:

@@ -40,7 +40,7 @@ WARNED = [
 @pytest.mark.parametrize(("task", "world", "words"), [each[1:] for each in WARNED], ids=[each[0] for each in WARNED])
 def test_what_may_be_meant_is_said(task: str, world: object, words: str) -> None:
     with world_of(Mistake("", (), HpsearchError, task=task, world=world)):  # type: ignore[arg-type]
-        prepared = runpy.run_path("study.py")["study"].prepared
+        prepared = runpy.run_path("study.py")["study"].plan.prepared
         assert any(words in warning for warning in prepared.warnings), prepared.warnings
         assert all("\n" not in warning for warning in prepared.warnings)
 

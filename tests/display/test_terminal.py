@@ -152,7 +152,7 @@ def test_a_study_leaves_a_summary_and_no_panel(
         "    sys.stderr.write(f'10%\\r20% of {trial.number}\\n')\n"
         "    logging.getLogger('hpsearch').warning('a warning at %d', trial.number)\n"
         "study.callbacks = (speak,)\n"
-        "study.task = type(study.task)(pause=0.1)\n"  # no trial ends before the panel is looked at
+        "study.plan.task = type(study.task)(pause=0.1)\n"  # no trial ends before the panel is looked at
         f"study.run(trials=3, devices={devices!r})\nprint('after')"
     )
     shown = terminal(code, columns, rows)
@@ -190,7 +190,7 @@ def test_ctrl_c_pauses_and_leaves_a_clean_terminal(terminal: Terminals) -> None:
 
 
 def test_a_second_ctrl_c_leaves_a_clean_terminal_too(terminal: Terminals, tmp_path: Path) -> None:
-    code = "study.task = type(study.task)(trouble='hang', flag='training')\nstudy.run(trials=12, devices='inline')"
+    code = "study.plan.task = type(study.task)(trouble='hang', flag='training')\nstudy.run(trials=12, devices='inline')"
     shown = terminal(STUDY + code)
     shown.until(is_drawn)
     until((tmp_path / "training").exists, 60, "nothing is trained")
@@ -203,7 +203,9 @@ def test_a_second_ctrl_c_leaves_a_clean_terminal_too(terminal: Terminals, tmp_pa
 
 
 def test_an_exception_leaves_a_clean_terminal(terminal: Terminals) -> None:
-    shown = terminal(STUDY + "study.task = type(study.task)(pause=0.03, trouble='raise')\nstudy.run(devices='inline')")
+    shown = terminal(
+        STUDY + "study.plan.task = type(study.task)(pause=0.03, trouble='raise')\nstudy.run(devices='inline')"
+    )
     assert shown.end() == 1
     assert_clean(shown)
     text = shown.lines()

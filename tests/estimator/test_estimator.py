@@ -159,10 +159,10 @@ def test_a_time_that_is_up_is_said(iris, fitted, caplog, capsys):
     assert "Paused" not in capsys.readouterr().err
     caplog.clear()
     with caplog.at_level(logging.WARNING, logger="hpsearch"):
-        check_how_it_ended(fitted.result_, 4, "1s", 2.0)
-        check_how_it_ended(fitted.result_, 9, "3s", 2.0)
+        check_how_it_ended(fitted.study_, fitted.result_, 4, "1s", 2.0)
+        check_how_it_ended(fitted.study_, fitted.result_, 9, "3s", 2.0)
         assert not caplog.messages
-        check_how_it_ended(fitted.result_, 9, "1s", 2.0)
+        check_how_it_ended(fitted.study_, fitted.result_, 9, "1s", 2.0)
     assert caplog.messages == ["timeout='1s' was up after 4 of 9 trials, 4 of them complete."]
 
 
@@ -179,7 +179,7 @@ def test_without_a_folder_nothing_stays_behind(iris, tmp_path, monkeypatch):
     found = search().fit(*iris)
     assert not (tmp_path / "cache").exists()
     folder = found.study_.folder
-    assert found.study_.prepared.folder.is_relative_to(folder)
+    assert found.study_.plan.prepared.folder.is_relative_to(folder)
     del found
     assert not folder.exists()
 
@@ -348,7 +348,7 @@ def test_texts_and_pairs_with_a_model_of_transformers(text_model):
     table = review_rows(24)
     found = search(model=model, space=space, task_options={"max_length": 16}).fit(table["text"], table["label"])
     assert set(found.predict(list(table["text"][:5]))) <= set(table["label"])
-    tested = found.result_.study.task
+    tested = found.result_.plan.task
     assert tested.max_length == 16
     chances = found.predict_proba(table["text"].to_numpy())
     refit = found.result_.refit()
@@ -356,9 +356,9 @@ def test_texts_and_pairs_with_a_model_of_transformers(text_model):
     from hpsearch.training.prediction import predict
 
     study = found.study_
-    learner = study.task.learner(study.prepared)
-    logits = predict(refit.model, learner, np.arange(24), study.stored_numerics(), "cpu")
-    assert np.allclose(chances, probabilities(logits, study.prepared.kind), rtol=0, atol=1e-2)
+    learner = study.task.learner(study.plan.prepared)
+    logits = predict(refit.model, learner, np.arange(24), study.record.numerics(), "cpu")
+    assert np.allclose(chances, probabilities(logits, study.plan.prepared.kind), rtol=0, atol=1e-2)
     pairs = np.stack([table["text"], table["text"].iloc[::-1]], axis=1)
     of_pairs = search(model=model, space=space).fit(pairs, table["label"])
     assert of_pairs.predict(pairs[:3]).shape == (3,)
@@ -373,7 +373,7 @@ def test_images_of_another_size_become_those_of_training(tmp_path):
     images = np.stack(images)
     found = search(model=str(save_base("resnet", tmp_path / "resnet")), space=ONE_EPOCH).fit(images, np.asarray(labels))
     large = images.repeat(2, axis=1).repeat(2, axis=2)
-    trained = hpsearch.data.open_dataset(found.study_.prepared.folder)["pixels"]
+    trained = hpsearch.data.open_dataset(found.study_.plan.prepared.folder)["pixels"]
     prepared = found._inputs.prepared(found._encoder, found._prepared, large, tmp_path)
     assert hpsearch.data.open_dataset(prepared.test_folder)["pixels"].shape == trained.shape
     assert found.predict(large[:2]).shape == (2,)

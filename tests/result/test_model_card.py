@@ -61,10 +61,10 @@ def test_the_card_states_what_the_study_recorded(exported: tuple[hp.Result, Path
     assert facts["test"]["metrics"] == dict(result.test_scores())
     assert facts["config"]["learning_rate"] == best.config["learning_rate"]
     assert facts["config"]["weight_decay"] is not None  # the whole config, defaults filled in
-    assert facts["data"]["train"] == result.study.prepared.data_digest
-    assert facts["data"]["test"] == result.study.prepared.test_digest
-    assert facts["pretrained_model"] == result.study.prepared.model_digest
-    assert facts["numerics"] == result.study.stored_numerics().to_dict()
+    assert facts["data"]["train"] == result.plan.prepared.data_digest
+    assert facts["data"]["test"] == result.plan.prepared.test_digest
+    assert facts["pretrained_model"] == result.plan.prepared.model_digest
+    assert facts["numerics"] == result.record.numerics().to_dict()
     assert facts["classes"] == ["negative", "positive"]
 
 
@@ -77,7 +77,7 @@ def test_the_page_shows_it_to_a_person(exported: tuple[hp.Result, Path]) -> None
     assert f"| f1_macro | {result.best.value:.4f} | {result.test_scores()['f1_macro']:.4f} |" in body
     assert f"| learning_rate | {result.best.config['learning_rate']} |" in body
     assert "test (30 rows)" in body
-    assert result.study.prepared.data_digest in body
+    assert result.plan.prepared.data_digest in body
     assert "leans upwards" in body
     assert str(folder.parent) not in page, "a card travels; the paths of the machine that wrote it do not"
 

@@ -19,7 +19,6 @@ import hpsearch as hp
 from hpsearch.errors import UsageError
 from hpsearch.metrics.metric import probabilities
 from hpsearch.records import Origin, TrialState
-from hpsearch.study import Study
 
 GOOD, BAD = ("great", "loved", "fine"), ("awful", "hated", "dull")
 FOLDS, TRIALS = 3, 4
@@ -162,17 +161,17 @@ def test_the_curves_have_a_row_a_measurement(result: hp.Result) -> None:
 
 
 def test_out_of_fold_predictions_are_of_models_that_had_not_seen_the_row(result: hp.Result) -> None:
-    study, best = result.study, result.best
+    plan, best = result.plan, result.best
     found = result.out_of_fold()
     assert found.shape == (48, 2)
     assert np.allclose(found.sum(axis=1), 1.0)
     trial = result.history.trials[best.number]
     for run in trial.runs:
-        logits = study.store().predictions(run.key, trial.point)
-        held_out = study.folds.pairs[run.fold][1]
+        logits = result.record.store.predictions(run.key, trial.point)
+        held_out = plan.folds.pairs[run.fold][1]
         assert np.array_equal(found[held_out], probabilities(logits, "binary"))
-    targets = study.task.learner(study.prepared).targets(np.arange(48)).numpy()
-    scores = [study.objective(targets[pair[1]], found[pair[1]]) for pair in study.folds.pairs]
+    targets = plan.task.learner(plan.prepared).targets(np.arange(48)).numpy()
+    scores = [plan.objective(targets[pair[1]], found[pair[1]]) for pair in plan.folds.pairs]
     assert scores == pytest.approx(best.folds)
 
 
@@ -190,7 +189,7 @@ def exported(result: hp.Result, place: Path) -> Path:
 
 
 def test_the_labels_are_those_of_the_data(result: hp.Result, exported: Path) -> None:
-    assert result.study.prepared.classes == ("negative", "positive")
+    assert result.plan.prepared.classes == ("negative", "positive")
     config = json.loads((exported / "config.json").read_text())
     assert config["id2label"] == {"0": "negative", "1": "positive"}
 
@@ -200,7 +199,7 @@ def test_the_exported_model_gives_the_outputs_that_were_scored(result: hp.Result
 
     model = AutoModelForSequenceClassification.from_pretrained(exported).eval()
     tokenizer = AutoTokenizer.from_pretrained(exported)
-    scored = np.load(next((result.study.folder / "test").glob("*.npy")))
+    scored = np.load(next((result.plan.folder / "test").glob("*.npy")))
     with torch.no_grad():
         rows = tokenizer(reviews(30, 2)["text"].tolist(), padding=True, pad_to_multiple_of=16, return_tensors="pt")
         logits = model(**rows).logits.numpy()
@@ -229,9 +228,9 @@ def test_each_configuration_is_scored_once(result: hp.Result, exported: Path, mo
         raise AssertionError("trained again")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Study, "refit", refuse)
-        patch.setattr(Study, "score", refuse)
-        assert dict(hp.load("texts", folder=result.study.folder.parent).result.test_scores()) == before
+        patch.setattr("hpsearch.runtime.refit.refit", refuse)
+        patch.setattr("hpsearch.runtime.refit.score", refuse)
+        assert dict(hp.load("texts", folder=result.plan.folder.parent).result.test_scores()) == before
     other = next(number for number in result.history.trials if number != result.best.number)
     if result.history.trials[other].state is TrialState.COMPLETE:
         assert dict(result.test_scores(other)) != before
@@ -292,7 +291,7 @@ def test_an_export_replaces_neither_the_working_directory_nor_the_study(
     with pytest.raises(UsageError, match="holds the working directory"):
         result.export(".", overwrite=True)
     monkeypatch.chdir("/")
-    for folder in (result.study.folder, result.study.folder.parent):
+    for folder in (result.plan.folder, result.plan.folder.parent):
         (folder / "hpsearch.json").touch()
         with pytest.raises(UsageError, match="holds the study"):
             result.export(folder, overwrite=True)

@@ -19,6 +19,7 @@ from hpsearch.records.checkpoints import Checkpoint, CheckpointFolder
 from hpsearch.runtime.messages import Checkpointed, Stop, Train
 from hpsearch.runtime.refit import honoured
 from hpsearch.runtime.worker import Worker
+from hpsearch.runtime.workload import workload_of
 from hpsearch.training.checkpoints import FACTS, TENSORS
 from hpsearch.training.numerics import detect_environment
 
@@ -146,7 +147,7 @@ def paused_runs(study: hp.Study) -> list[tuple[Run, Checkpoint]]:
 
 def straight_to(study: hp.Study, run: Run, step: int) -> Checkpointed:
     """Train a run from its beginning to a step, without a pause, and write it down there."""
-    workload = study.workload(study.stored_numerics())
+    workload = workload_of(study.plan, study.record.numerics())
     with honoured(workload.numerics, torch.device("cpu")):
         worker = Worker("cpu")
         worker.prepare(workload)

@@ -14,6 +14,8 @@ import hpsearch as hp
 from hpsearch.errors import UsageError
 from hpsearch.plan.places import cache_folder
 from hpsearch.records import TrialState
+from hpsearch.runtime.refit import refit
+from hpsearch.runtime.workload import workload_of
 from hpsearch.training.features.store import BLOCKS, FeatureEntry, FeatureStore
 from hpsearch.training.fine_tune import FineTune
 
@@ -49,7 +51,10 @@ def test_a_study_that_shares_features_equals_one_that_does_not(tmp_path: Path, m
     for part in ("evaluations", "predictions"):
         assert known_of(tmp_path / "plain")[part] == known_of(tmp_path / "cached")[part]
     monkeypatch.undo()
-    refits = [each.study.refit(result.best.config, 2) for each in (result, plain)]
+    refits = [
+        refit(workload_of(each.plan, each.record.numerics()), each.plan.complete(result.best.config), 2)
+        for each in (result, plain)
+    ]
     states = [each.model.state_dict() for each in refits]
     assert refits[0].train_loss == refits[1].train_loss
     assert all(torch.equal(tensor, states[1][name]) for name, tensor in states[0].items())

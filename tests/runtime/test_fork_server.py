@@ -330,7 +330,7 @@ def test_a_study_has_one_server_from_its_first_look_at_its_rows_to_its_next_run(
         )
         assert "sklearn" not in sys.modules and "torch" not in sys.modules
         result = study.run(trials=1, devices=2, progress=False)
-        study.refit(result.best.config, 1)
+        result.refit()
         study.run(trials=2, devices=2, progress=False)
         print(len(seen), len(set(map(tuple, seen))), len(seen[0]))
     """)

@@ -153,7 +153,7 @@ def test_two_workers_wait_for_each_other_rather_than_train_a_step_twice(tmp_path
 
 def test_what_is_adopted_is_said_and_takes_no_time(tmp_path, steps):
     result = run(study(tmp_path, "constant", 3, 1))
-    history = result.study.store().reload()
+    history = result.record.store.reload()
     longer, shorter = (next(t for t in history.trials.values() if t.config["epochs"] == epochs) for epochs in (3, 1))
     ends = [history.results[each.key] for each in shorter.runs]
     assert [[(end.outcome, end.point, end.log) for end in each] for each in ends] == [

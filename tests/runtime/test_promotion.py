@@ -165,7 +165,7 @@ def test_loaded_by_name_it_goes_on_alike(tmp_path, rule):
     run(study, 3)
     study.store().close()
     loaded = hp.load("toy", folder=tmp_path)
-    assert loaded.pruner == rule
+    assert loaded.plan.pruner == rule
     run(loaded, 5)
     assert len(loaded.store().history.finished()) == 5
 

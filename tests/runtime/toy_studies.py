@@ -87,8 +87,8 @@ def run(
         worker_process.can_fork = lambda _: False
     study = found_or_made(folder, task or {}, **settings)
     if hurry:
-        study.task = replace(study.task, pause=0.0)
-    study.checkpoint_every = checkpoint_every
+        study.plan.task = replace(study.task, pause=0.0)
+    study.plan.checkpoint_every = checkpoint_every
     if die is not None:
         (DEATHS | BIRTHS)[die[0]](_Countdown(die[1]))
     if stops:
@@ -236,7 +236,7 @@ def table(folder: Path, name: str = "toy") -> Any:
     """Return the result's table without its measurements."""
     result = hp.load(name, folder=folder).result
     frame = result.table().drop(columns=["seconds"])
-    result.study.store().close()
+    result.record.store.close()
     return frame
 
 

@@ -4,6 +4,7 @@ import transformers
 from tasks_samples import IMAGE, TEXT, config_of
 
 from hpsearch.errors import TaskError
+from hpsearch.plan.starting_point import literature_default
 from hpsearch.space import Float, Space
 from hpsearch.study import Study
 from hpsearch.tasks import TextClassification
@@ -89,4 +90,4 @@ def test_a_search_of_dropout_begins_at_the_models_own(tmp_path):
     assert task.complete({})["dropout"] is None
     space = Space(dropout=Float(0.0, 0.3), learning_rate=Float(1e-6, 1e-3, log=True))
     study = Study("dropout", task, space, folder=tmp_path)
-    assert study.default == {"dropout": 0.15, "learning_rate": 2e-5}
+    assert literature_default(study.plan) == {"dropout": 0.15, "learning_rate": 2e-5}

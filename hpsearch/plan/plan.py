@@ -1,0 +1,234 @@
+"""What a study searches: its arguments, checked, and what follows from them once its data are read."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpsearch.errors import MetricError
+from hpsearch.plan.arguments import check_name, check_settings, check_whole, named
+from hpsearch.plan.places import cache_folder
+from hpsearch.space import Space
+
+if TYPE_CHECKING:
+    from hpsearch.data import Folds
+    from hpsearch.metrics.metric import Metric
+    from hpsearch.policy.early_stopping import EarlyStopping
+    from hpsearch.policy.pruner import Pruner
+    from hpsearch.policy.samplers import Sampler
+    from hpsearch.tasks import Prepared, Task
+    from hpsearch.tasks.choices import ModelChoices
+    from hpsearch.tasks.frozen_layers import LayeredModel
+
+logger = logging.getLogger("hpsearch")
+
+
+@dataclass(eq=False)
+class Plan:
+    """What is searched, over which data, by which rules. `Study` says what each argument means.
+
+    Data and models are read when something that follows from them is first asked for.
+
+    Attributes:
+        folder: The study's own folder.
+        is_temporary: Whether that folder goes with whoever made it: rows are then prepared in it, and nobody is told
+            how to continue.
+        choices: The pretrained models that the space chooses among, or None.
+        cv_name: What `cv` is called; of a study that was loaded, what it was called when it was made.
+
+    Raises:
+        UsageError: An argument is not valid by itself; the message says which and what to do.
+    """
+
+    name: str
+    task: "Task"
+    space: Space
+    sampler: Any
+    cv: Any
+    metric: Any
+    metrics: tuple[Any, ...]
+    pruner: Any
+    early_stopping: "EarlyStopping | None"
+    evaluations_per_epoch: int
+    repeats: int
+    seed: int
+    folder: Path
+    storage: str | None
+    precision: str
+    deterministic: bool
+    checkpoint_every: float
+    checkpoint_bytes: int
+    feature_cache_bytes: int | None
+    is_temporary: bool = False
+    choices: "ModelChoices | None" = field(init=False)
+    cv_name: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        check_whole("evaluations_per_epoch", self.evaluations_per_epoch, 1)
+        check_whole("repeats", self.repeats, 1)
+        check_whole("seed", self.seed, 0)
+        check_whole("checkpoint_bytes", self.checkpoint_bytes, 0)
+        if self.feature_cache_bytes is not None:
+            check_whole("feature_cache_bytes", self.feature_cache_bytes, 0)
+        check_settings(self.precision, self.deterministic, self.checkpoint_every)
+        self.cv_name = named(self.cv)
+        self.choices = None
+        if self.task.choice is not None:
+            from hpsearch.tasks.choices import ModelChoices
+
+            self.choices = ModelChoices.of(self.task, self.space)
+
+    # ------------------------------------------------------------------ rows and models
+
+    @property
+    def cache(self) -> Path:
+        """Where rows and outputs of frozen layers are kept."""
+        return self.folder / "cache" if self.is_temporary else cache_folder()
+
+    @cached_property
+    def prepared(self) -> "Prepared":
+        """The encoded rows; read, audited and encoded when first asked for.
+
+        In a study that chooses among pretrained models, those of the default choice.
+        """
+        from hpsearch.tasks.frozen_layers import fitted_space
+
+        if self.choices is not None:
+            prepared = self.prepared_choices[self.choices.default]
+        else:
+            prepared = self.task.prepare(self.cache)
+        if self.space.is_shipped:
+            space = fitted_space(self.space, self.layered_models(prepared))
+            if space != self.space:
+                logger.warning("The space is fitted to the model's layers: %s.", self.space.difference(space))
+            self.space = space
+        return prepared
+
+    @cached_property
+    def prepared_choices(self) -> "Mapping[str, Prepared]":
+        """The encoded rows by choice of a pretrained model; empty where the space does not choose."""
+        return {} if self.choices is None else self.choices.prepare(self.task, self.cache)
+
+    def prepared_for(self, config: Mapping[str, Any]) -> "Prepared":
+        """Return the rows as they are encoded for a configuration's model."""
+        choice = self.task.model_choice(config)
+        return self.prepared if choice is None else self.prepared_choices[choice]
+
+    def layered_models(self, prepared: "Prepared") -> "list[LayeredModel]":
+        """Return the models of the study with the number of their layers; `prepared` is that of the task's own."""
+        from hpsearch.tasks.frozen_layers import LayeredModel
+
+        if self.choices is None:
+            return [LayeredModel(prepared.source, {}, prepared.layers)]
+        name = self.choices.name
+        return [LayeredModel(model, {name: model}, rows.layers) for model, rows in self.prepared_choices.items()]
+
+    def model_of(self, config: Mapping[str, Any] | None = None) -> str:
+        """Return what a configuration's pretrained model is read from: a folder, or a name on the hub.
+
+        Without a configuration, that of the default choice.
+        """
+        if self.choices is not None:
+            choice = self.choices.default if config is None else self.task.model_choice(config)
+            if choice is not None:
+                return self.choices.sources[choice]
+        return str(getattr(self.task, "model", "a model"))
+
+    def complete(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a configuration with every hyperparameter, as it is trained.
+
+        Where two choices of a model have the same content, it is trained as the first of them.
+        """
+        from hpsearch.tasks.choices import canonical_choices
+
+        whole = self.task.complete(config)
+        choice = self.task.model_choice(whole)
+        if self.choices is None or choice is None:
+            return whole
+        return {**whole, self.choices.name: canonical_choices(self.prepared_choices)[choice]}
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the audit of the data found; what concerns one of several models begins with its name."""
+        if self.choices is None:
+            return self.prepared.warnings
+        by_choice = {choice: prepared.warnings for choice, prepared in self.prepared_choices.items()}
+        shared = [text for text in self.prepared.warnings if all(text in texts for texts in by_choice.values())]
+        own = [f"{choice}: {text}" for choice, texts in by_choice.items() for text in texts if text not in shared]
+        return (*shared, *own)
+
+    # ------------------------------------------------------------------ folds and metrics
+
+    @cached_property
+    def folds(self) -> "Folds":
+        """The folds, made from `cv`; of a study that was loaded without its splitter, those kept with it."""
+        from hpsearch.data import Folds, make_folds, open_dataset
+
+        if isinstance(self.cv, Folds):
+            return self.cv
+        rows = open_dataset(self.prepared.folder)
+        return make_folds(
+            self.cv,
+            targets=rows["targets"],
+            kind=self.prepared.kind,
+            groups=rows.get("groups"),
+            seed=self.seed,
+            classes=self.prepared.classes,
+        )
+
+    @property
+    def test_shares(self) -> list[float]:
+        """By fold, held-out rows over all rows of the split."""
+        return [self.folds.test_share(index) for index in range(len(self.folds.pairs))]
+
+    @cached_property
+    def objective(self) -> "Metric":
+        """The objective, resolved for the task."""
+        return self._resolved_metric(self.metric)
+
+    @cached_property
+    def measured(self) -> "tuple[Metric, ...]":
+        """The objective and the further metrics, each once.
+
+        Raises:
+            MetricError: Two different ones have the same name.
+        """
+        from hpsearch.metrics.metric import metric_definition
+
+        measured = {self.objective.name: (self.metric, self.objective)}
+        for given in self.metrics:
+            metric = self._resolved_metric(given)
+            earlier, _ = measured.setdefault(metric.name, (given, metric))
+            pair = (earlier, given)
+            definitions = [source if isinstance(source, str) else metric_definition(source) for source in pair]
+            if definitions[0] != definitions[1]:
+                raise MetricError(
+                    f"Two different metrics are called {metric.name!r}, and could not be told apart in the table. "
+                    "Give one of the functions another name (its __name__)."
+                )
+        return tuple(metric for _, metric in measured.values())
+
+    def _resolved_metric(self, metric: Any) -> "Metric":
+        from hpsearch.metrics.metric import resolve_metric
+
+        return resolve_metric(metric, self.prepared.kind, self.prepared.classes)
+
+    # ------------------------------------------------------------------ rules
+
+    def resolved_sampler(self) -> "Sampler":
+        """Return what proposes configurations."""
+        from hpsearch.metrics.metric import metric_name
+        from hpsearch.policy.samplers import resolve_sampler
+
+        return resolve_sampler(self.sampler, self.space, metric_name(self.metric), self.seed)
+
+    def resolved_pruner(self) -> "Pruner":
+        """Return what stops unpromising trials early."""
+        from hpsearch.policy.pruning import resolve_pruner
+
+        pairs = self.folds.pairs
+        rows = min(len(train) for train, _ in pairs)
+        return resolve_pruner(self.pruner, self.space, self.objective.name, len(pairs) * self.repeats, rows)

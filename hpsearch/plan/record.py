@@ -1,0 +1,142 @@
+"""What is kept of a study: its database, and its description and folds in its folder."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from hpsearch.data.durable import writing
+from hpsearch.errors import NumericsError, StudyChangedError, StudyNotFoundError
+from hpsearch.plan.description import Description, difference
+from hpsearch.plan.keys import refit_digest, with_attention
+from hpsearch.plan.places import DATABASE_FILE, DESCRIPTION_FILE, FOLDS_FILE, lost_database
+from hpsearch.plan.plan import Plan
+
+if TYPE_CHECKING:
+    from hpsearch.records.store import Store
+    from hpsearch.training.numerics import Numerics
+
+
+class Record:
+    """Opens what is kept of a study, checks it against the plan, and keeps what is added to it."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._store: Store | None = None
+
+    @property
+    def url(self) -> str:
+        """The database's SQLAlchemy URL."""
+        from hpsearch.records.database import sqlite_url
+
+        return self._plan.storage or sqlite_url(self._plan.folder / DATABASE_FILE)
+
+    # ------------------------------------------------------------------ opening
+
+    @property
+    def store(self) -> "Store":
+        """The study's store, opened; its history can be read while another process runs the study.
+
+        Raises:
+            StudyNotFoundError: The study has not been run.
+        """
+        from hpsearch.records.store import Store
+
+        if self._store is None:
+            if not Store.exists(self.url, self._plan.name):
+                raise StudyNotFoundError(
+                    f"The study {self._plan.name!r} has not been run yet, so there is nothing to read in "
+                    f"{self._plan.folder}. Call study.run(...) first."
+                )
+            self._store = Store.open(self.url, self._plan.name)
+        return self._store
+
+    def open_or_create(self) -> "Store":
+        """Return the study's store; the plan has been checked, for this writes."""
+        from hpsearch.records.store import Store
+
+        plan = self._plan
+        if self._store is None and not Store.exists(self.url, plan.name):
+            if (plan.folder / DESCRIPTION_FILE).is_file():
+                raise lost_database(plan.name, plan.folder, plan.storage)
+            with writing(plan.folder, "folder="):
+                plan.folder.mkdir(parents=True, exist_ok=True)
+            plan.folds.write(plan.folder / FOLDS_FILE)
+            self._snapshot()
+            self._store = Store.create(self.url, plan.name, Description.of(plan).to_json())
+        return self.store
+
+    def _snapshot(self) -> None:
+        """Keep with the study what lies in memory only (a DataFrame), so that it can be loaded without its script."""
+        self._plan.task = self._plan.task.snapshot(self._plan.folder / "data")
+
+    # ------------------------------------------------------------------ the description
+
+    @property
+    def description(self) -> Description:
+        """What the study is, as it is stored."""
+        return Description.from_json(self.store.description)
+
+    def keep(self, description: Description) -> None:
+        """Store a description in the database and beside it as study.json."""
+        self.store.replace_description(description.to_json())
+        description.write(self._plan.folder / DESCRIPTION_FILE)
+
+    def settle(self, goal: Mapping[str, Any]) -> None:
+        """Check that the study is still the same, and keep its description and folds where a person can read them.
+
+        Args:
+            goal: Arguments of this run, for the next `resume`.
+        """
+        self.require_unchanged()
+        self._snapshot()
+        if not (self._plan.folder / FOLDS_FILE).exists():
+            self._plan.folds.write(self._plan.folder / FOLDS_FILE)
+        stored = self.description
+        self.keep(Description.of(self._plan, numerics=stored.numerics, goal=goal, test=stored.test))
+
+    def require_unchanged(self) -> None:
+        """Raise StudyChangedError where this is no longer the study that is stored under its name."""
+        changed = difference(self.description, Description.of(self._plan))
+        if changed:
+            raise StudyChangedError(
+                f"The study {self._plan.name!r} in {self._plan.folder} was made with other settings: {changed}. Give "
+                "this study another name, or continue with the settings it began with."
+            )
+
+    # ------------------------------------------------------------------ numerics and test scores
+
+    def numerics(self) -> "Numerics":
+        """Return the numerics that the study was run with.
+
+        Raises:
+            NumericsError: It has not been run.
+        """
+        from hpsearch.training.numerics import Numerics
+
+        stored = self.description.numerics
+        if stored is None:
+            raise NumericsError(f"The study {self._plan.name!r} has no numerics yet: run it first.")
+        return Numerics.from_dict(stored)
+
+    def keep_numerics(self, numerics: "Numerics") -> None:
+        """Keep the numerics that the study is run with from now on."""
+        self.keep(replace(self.description, numerics=numerics.to_dict()))
+
+    def numerics_for(self, config: Mapping[str, Any]) -> "Numerics":
+        """Return the numerics that a configuration was run with: the study's, with its own model's attention."""
+        return with_attention(self._plan, self.numerics(), self._plan.task.model_choice(config))
+
+    def refit_digest(self, config: Mapping[str, Any]) -> str:
+        """Return a digest of all that a refit of a configuration, and its test scores, depend on besides it."""
+        return refit_digest(self._plan, self.numerics(), config)
+
+    def keep_test_scores(self, key: str, scores: Mapping[str, float]) -> None:
+        """Keep a configuration's scores on the test rows with the study: they are not computed a second time."""
+        is_running = self.store.held  # a callback asks, in the process that runs the study
+        self.store.acquire()
+        try:
+            stored = self.description
+            self.keep(replace(stored, test={**(stored.test or {}), key: dict(scores)}))
+        finally:
+            if not is_running:
+                self.store.release()

@@ -1,0 +1,124 @@
+"""What figures and the report show of a study, put together from its plan, its record and what was judged."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpsearch.plan.description import Description
+from hpsearch.plan.plan import Plan
+from hpsearch.plan.record import Record
+from hpsearch.records import History
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from hpsearch.analysis import Confusion, Evidence
+    from hpsearch.report import Content
+
+
+def report_content(
+    plan: Plan,
+    record: Record,
+    history: History,
+    *,
+    evidence: "Evidence | None",
+    test_scores: Mapping[str, Mapping[str, float]] | None,
+    test_is_to_come: bool,
+    out_of_fold: "np.ndarray | None",
+) -> "Content":
+    """Return all that figures and the report show.
+
+    Args:
+        plan: What was searched.
+        record: What is kept of it.
+        history: Everything so far.
+        evidence: Whether the winner beats the default, where that can be told.
+        test_scores: The winner's and the default's scores on the test rows, by what they are called.
+        test_is_to_come: Whether there will be such scores once the study has ended.
+        out_of_fold: The winner's out-of-fold probabilities, shape (rows, classes); None without a winner.
+    """
+    from hpsearch.report import Content
+
+    description = record.description
+    return Content(
+        name=plan.name,
+        task=_task_text(plan),
+        facts=_facts(plan, description),
+        history=history,
+        objective=plan.objective.name,
+        metrics=tuple(metric.name for metric in plan.measured),
+        space=plan.space.to_json(),
+        test_shares=plan.test_shares,
+        evidence=evidence,
+        test_scores=test_scores,
+        test_is_to_come=test_is_to_come,
+        numerics=_numerics(plan, description),
+        fingerprints=_fingerprints(description),
+        logs=_logs(plan.folder),
+        ends=record.store.results(),
+        decisions=record.store.decisions(),
+        confusion=None if out_of_fold is None else _confusion(plan, out_of_fold),
+    )
+
+
+def _task_text(plan: Plan) -> str:
+    task, choices = type(plan.task).__name__, plan.choices
+    if choices is not None and len(choices.sources) > 1:
+        return f"{task} of one of {len(choices.sources)} pretrained models"
+    return f"{task} of {Path(plan.model_of()).name}"
+
+
+def _numerics(plan: Plan, description: Description) -> Mapping[str, Any]:
+    """Return the study's numerics, with the attention of each of its models where they differ in it."""
+    numerics = description.numerics or {}
+    attention = {choice: prepared.attention for choice, prepared in plan.prepared_choices.items()}
+    if not numerics or len(set(attention.values())) < 2:
+        return numerics
+    return {**numerics, "attention": ", ".join(f"{kernel} ({choice})" for choice, kernel in attention.items())}
+
+
+def _facts(plan: Plan, description: Description) -> Mapping[str, Any]:
+    facts = description.facts
+    return {
+        "training rows": facts["rows"],
+        "test rows": facts["test_rows"],
+        "classes": ", ".join(str(name) for name in facts["classes"]),
+        "folds": facts["folds"],
+        "repeats": description.repeats,
+        "sampler": description.sampler,
+        "pruner": description.pruner,
+        "seed": description.seed,
+        "warnings": "; ".join(plan.warnings) or "none",
+    }
+
+
+def _confusion(plan: Plan, out_of_fold: "np.ndarray") -> "Confusion | None":
+    """Return the winner's out-of-fold predictions by class; None with several labels a row."""
+    from hpsearch.analysis import confusion
+    from hpsearch.data import open_dataset
+
+    if plan.prepared.kind == "multilabel":
+        return None
+    targets = open_dataset(plan.prepared.folder)["targets"]
+    return confusion(targets, out_of_fold, [str(name) for name in plan.prepared.classes])
+
+
+def _logs(folder: Path) -> Mapping[int, str]:
+    """Return the log file of each failed trial, by its number, relative to the study's folder."""
+    logs: dict[int, str] = {}
+    for path in sorted((folder / "logs").glob("trial-*.log")):
+        logs.setdefault(int(path.name.split("-")[1]), f"logs/{path.name}")
+    return logs
+
+
+def _fingerprints(description: Description) -> dict[str, str]:
+    """Return what was hashed to its digest; of several pretrained models, each with the rows as it sees them."""
+    if description.models is None:
+        single = {"data": description.data, "test data": description.test_data or "none", "model": description.model}
+        return {**single, "folds": description.folds}
+    digests: dict[str, str] = {}
+    for choice, of_choice in description.models.items():
+        digests |= {f"model {choice}": str(of_choice["model"]), f"data for {choice}": str(of_choice["data"])}
+        if of_choice["test_data"] is not None:
+            digests[f"test data for {choice}"] = str(of_choice["test_data"])
+    return {**digests, "folds": description.folds}
