@@ -12,9 +12,9 @@ INLINE = "inline"
 
 WORKER_BYTES = 2 * 1024**3
 """Memory that a worker on a CPU is taken to need: torch and transformers, a model of some hundred million parameters
-with gradients and Adam's moments, and a batch. Who knows better says how many workers there shall be."""
+with gradients and Adam's moments, and a batch. Users who know better say how many workers they want."""
 
-MEMORY_KEPT = ":".join(
+KEEP_FREED_MEMORY = ":".join(
     (
         f"glibc.malloc.mmap_threshold={1024**3}",
         f"glibc.malloc.trim_threshold={64 * 1024**3}",
@@ -22,28 +22,25 @@ MEMORY_KEPT = ":".join(
         "glibc.malloc.hugetlb=1",
     )
 )
-"""What has glibc's allocator keep a worker's freed memory, in huge pages where the kernel has them on request.
+"""GLIBC_TUNABLES that keep a worker's freed memory with it, in huge pages where the kernel gives them on request.
 
-By default it gives every block of more than 32 MiB, and the end of its heap, back to the system, and a step of training
-takes and returns the gradient of an embedding each time: 14,000 page faults a step of a model of 23 million parameters
+By default glibc returns every block of more than 32 MiB, and the end of its heap, to the system. A training step takes
+and returns the gradient of an embedding each time: 14,000 page faults a step of a model of 23 million parameters
 (docs/decisions/throughput.md). Other C libraries read no such variable."""
 
-GPU_DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
-"""Files that Linux has beside a driver for NVIDIA's GPUs or AMD's, or, under WSL, for any that Windows has."""
-
 Devices = str | int | Sequence[str | int]
-"""What a user may say: "auto", "inline", "cpu", "cuda", "mps", "cuda:1", a number of workers, or a list of devices."""
+"""What a user may give: "auto", "inline", "cpu", "cuda", "mps", "cuda:1", a number of workers, or a list of devices."""
 
 
 @dataclass(frozen=True)
 class Inventory:
-    """What this machine has, as this process may use it.
+    """The devices of this machine, as far as this process may use them.
 
     Attributes:
         cuda: CUDA devices visible to this process.
         mps: Whether there is an Apple GPU.
         cores: CPU cores this process may run on.
-        memory: Bytes of memory that are free for workers, or None where that is not known.
+        memory: Bytes of memory that are free for workers, or None where nobody can tell.
     """
 
     cuda: int
@@ -53,7 +50,7 @@ class Inventory:
 
     @property
     def workers(self) -> int:
-        """Workers on the CPU where nobody says how many: one a core, as many as memory has room for, at least one."""
+        """Workers on the CPU by default: one a core, as many as memory has room for, at least one."""
         return self.cores if self.memory is None else max(1, min(self.cores, self.memory // WORKER_BYTES))
 
 
@@ -68,39 +65,28 @@ def inventory() -> Inventory:
     )
 
 
-def are_surely_cpus(devices: Devices) -> bool:
-    """Return whether workers will be on CPUs, as far as that can be told without torch, which takes a second to import.
-
-    False where that is open, where they are on no worker ("inline"), and of what is no device.
-    """
-    if isinstance(devices, str | int) and not isinstance(devices, bool):
-        may_be_cpus = devices == "auto" or (isinstance(devices, int) and devices > 0)
-        return devices == "cpu" or (may_be_cpus and not any(map(os.path.exists, GPU_DRIVERS)))
-    return isinstance(devices, list | tuple) and bool(devices) and all(each == "cpu" for each in devices)
-
-
-def slots(devices: Devices, found: Inventory) -> tuple[Slot, ...]:
+def slots(devices: Devices, machine: Inventory) -> tuple[Slot, ...]:
     """Return a slot for each worker.
 
-    A GPU gets one worker; on a CPU each core gets one, since two one-thread workers do more than one of two threads,
-    but where nobody says how many, no more than the memory has room for.
+    Each GPU gets one worker. On a CPU each core gets one, since two workers of one thread do more than one of two; by
+    default no more than the memory has room for.
 
     Raises:
-        UsageError: A device is not there, or the words are not understood.
+        UsageError: A device is not there, or `devices` is not understood.
     """
-    named = [f"cuda:{device}" if isinstance(device, int) else device for device in _listed(devices, found)]
+    named = [f"cuda:{device}" if isinstance(device, int) else device for device in _listed(devices, machine)]
     for name in named:
-        _check(name, devices, found)
+        _check(name, devices, machine)
     return tuple(Slot(index, (name,)) for index, name in enumerate(named))
 
 
-def _listed(devices: Devices, found: Inventory) -> Sequence[str | int]:
-    best = "cuda" if found.cuda else "mps" if found.mps else "cpu"
+def _listed(devices: Devices, machine: Inventory) -> Sequence[str | int]:
+    best = "cuda" if machine.cuda else "mps" if machine.mps else "cpu"
     if isinstance(devices, bool) or (isinstance(devices, int) and devices < 1):
         raise UsageError(f"devices={devices!r} is not a number of workers; give 1 or more, or 'auto'.")
     if isinstance(devices, int):
-        if best == "cuda" and devices > found.cuda:
-            raise UsageError(f"devices={devices} asks for {devices} GPUs, and this process sees {found.cuda}.")
+        if best == "cuda" and devices > machine.cuda:
+            raise UsageError(f"devices={devices} asks for {devices} GPUs, and this process sees {machine.cuda}.")
         return [best if best != "cuda" else index for index in range(devices)]
     if not isinstance(devices, str):
         if not isinstance(devices, Sequence):
@@ -114,38 +100,38 @@ def _listed(devices: Devices, found: Inventory) -> Sequence[str | int]:
     if devices == INLINE:
         return [0 if best == "cuda" else best]
     kind = best if devices == "auto" else devices
-    if kind == "cuda" and found.cuda:
-        return list(range(found.cuda))
-    return ["cpu"] * found.workers if kind == "cpu" else [kind]
+    if kind == "cuda" and machine.cuda:
+        return list(range(machine.cuda))
+    return ["cpu"] * machine.workers if kind == "cpu" else [kind]
 
 
-def _check(name: str, devices: Devices, found: Inventory) -> None:
+def _check(name: str, devices: Devices, machine: Inventory) -> None:
     kind, _, index = str(name).partition(":")
     if kind == "cpu" and not index:
         return
     if kind == "mps" and not index:
-        if found.mps:
+        if machine.mps:
             return
         raise UsageError(f"devices={devices!r} asks for an Apple GPU, and there is none here; try devices='auto'.")
     if kind == "cuda" and (index.isdigit() or not index):
-        if index and int(index) < found.cuda:
+        if index and int(index) < machine.cuda:
             return
         raise UsageError(
-            f"devices={devices!r} asks for {name}, and this process sees {found.cuda} CUDA device(s); "
+            f"devices={devices!r} asks for {name}, and this process sees {machine.cuda} CUDA device(s); "
             "check nvidia-smi and CUDA_VISIBLE_DEVICES, or use devices='auto'."
         )
-    known = ["auto", INLINE, "cpu", "cuda", "mps"]
+    choices = ["auto", INLINE, "cpu", "cuda", "mps"]
     raise UsageError(
-        f"devices={devices!r} is not understood.{nearest(str(name), known)} Say {', '.join(known)}, "
+        f"devices={devices!r} is not understood.{nearest(str(name), choices)} Say {', '.join(choices)}, "
         "'cuda:0', a number of workers, or a list of devices."
     )
 
 
 def worker_environment(slot: Slot, inherited: Mapping[str, str], threads: int) -> dict[str, str]:
-    """Return the environment variables that make a worker see its own devices only, before torch starts in it.
+    """Return the environment of a worker, which is set before torch starts in it: it sees its own devices only.
 
-    A device's number counts within what this process itself was given: under CUDA_VISIBLE_DEVICES=2,5 the device
-    cuda:1 is the machine's number 5. Numbers follow the PCI bus, as nvidia-smi's do, unless the user chose.
+    A device's number counts within the devices that this process sees: under CUDA_VISIBLE_DEVICES=2,5 the device cuda:1
+    is the machine's number 5. Numbers follow the PCI bus, as nvidia-smi's do, unless the user chose another order.
     """
     variables = {
         "OMP_NUM_THREADS": str(threads),
@@ -153,7 +139,7 @@ def worker_environment(slot: Slot, inherited: Mapping[str, str], threads: int) -
         "TOKENIZERS_PARALLELISM": "false",
         "TRANSFORMERS_VERBOSITY": "error",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-        "GLIBC_TUNABLES": inherited.get("GLIBC_TUNABLES", MEMORY_KEPT),
+        "GLIBC_TUNABLES": inherited.get("GLIBC_TUNABLES", KEEP_FREED_MEMORY),
         "CUBLAS_WORKSPACE_CONFIG": inherited.get("CUBLAS_WORKSPACE_CONFIG", ":4096:8"),
         "CUDA_DEVICE_ORDER": inherited.get("CUDA_DEVICE_ORDER", "PCI_BUS_ID"),
     }

@@ -144,11 +144,6 @@ class Stop:
     checkpoint: bool
 
 
-@dataclass(frozen=True)
-class Close:
-    """End the worker."""
-
-
 # From a worker to the coordinator.
 
 

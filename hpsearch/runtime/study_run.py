@@ -93,7 +93,7 @@ class StudyRun:
             for config in enqueued:
                 store.enqueue(config)
             # Only now: who made a mistake is told before any worker starts.
-            with open_pool(places, is_inline=devices == INLINE, imports=self._plan.task.imports) as pool:
+            with open_pool(places, is_inline=devices == INLINE) as pool:
                 self._coordinate(pool, sampler, pruner)
                 self._say_how_it_ended()
         finally:
@@ -221,9 +221,9 @@ def each_choice(plan: Plan, config: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 @contextlib.contextmanager
-def open_pool(places: Sequence[Slot], *, is_inline: bool, imports: Sequence[str] = ()) -> Iterator[Pool]:
-    """Yield a pool with these slots, whose workers import these modules as they start."""
-    pool: Pool = InlinePool(places[0]) if is_inline else LocalPool(places, imports=imports)
+def open_pool(places: Sequence[Slot], *, is_inline: bool) -> Iterator[Pool]:
+    """Yield a pool with these slots."""
+    pool: Pool = InlinePool(places[0]) if is_inline else LocalPool(places)
     try:
         yield pool
     finally:

@@ -93,11 +93,9 @@ class Task(ABC):
     Attributes:
         choice: Name of the hyperparameter that chooses one of several pretrained models, each of which has its rows
             prepared for itself (`choosing`); None where all configs share the one `Prepared` of `prepare`.
-        imports: Modules that loading the model takes long to import: workers do so as they start.
     """
 
     choice: ClassVar[str | None] = None
-    imports: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def prepare(self, cache: Path) -> Prepared:

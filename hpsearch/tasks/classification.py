@@ -62,7 +62,6 @@ class Classification(Task):
 
     auto_class: ClassVar[str]
     choice: ClassVar[str | None] = "model"
-    imports: ClassVar[tuple[str, ...]] = ("transformers.modeling_utils", "transformers.modeling_layers")
 
     def __post_init__(self) -> None:
         self._set("model", _model_of(self.model))

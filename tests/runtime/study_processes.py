@@ -17,8 +17,6 @@ from typing import Any
 
 import psutil
 
-from hpsearch.runtime.forking import WORKER_NAME
-
 
 class StudyProcess:
     """A forked process; `log` holds what it prints."""
@@ -47,7 +45,7 @@ class StudyProcess:
         self.wait()
 
     def started(self) -> list[psutil.Process]:
-        """Return whatever it has started: its workers, and what those are forked from."""
+        """Return whatever it has started: its workers, and what loky has beside them."""
         try:
             return psutil.Process(self.pid).children(recursive=True)
         except psutil.NoSuchProcess:
@@ -63,9 +61,7 @@ class StudyProcess:
 
 def is_worker(process: psutil.Process) -> bool:
     try:
-        return is_alive(process) and (
-            process.name() == WORKER_NAME or any("popen_loky_posix" in word for word in process.cmdline())
-        )
+        return is_alive(process) and any("popen_loky_posix" in word for word in process.cmdline())
     except psutil.NoSuchProcess:
         return False
 

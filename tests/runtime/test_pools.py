@@ -1,13 +1,16 @@
 """One contract, held by every pool; then what only processes of their own have to show."""
 
+import json
 import os
 import random
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client
 from pathlib import Path
@@ -23,9 +26,10 @@ from hpsearch.errors import HpsearchError, NumericsError, TaskError
 from hpsearch.metrics.metric import resolve_metric
 from hpsearch.policy.early_stopping import EarlyStopping
 from hpsearch.records import Outcome, Slot
+from hpsearch.runtime.devices import KEEP_FREED_MEMORY, worker_environment
 from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Probe
 from hpsearch.runtime.pools import InlinePool, LocalPool, Pool
-from hpsearch.runtime.pools.local import HEARTBEAT_SECONDS
+from hpsearch.runtime.worker_process import HEARTBEAT_SECONDS, WorkerProcess
 
 CPU = Slot(0, ("cpu",))
 DEATH_SECONDS = 5.0
@@ -44,13 +48,12 @@ def local() -> Iterator[LocalPool]:
     pool.close()
 
 
-@pytest.fixture(scope="module", params=["inline", "local", "local, nothing forked"])
+@pytest.fixture(scope="module", params=["inline", "local"])
 def pool(request: pytest.FixtureRequest) -> Iterator[Pool]:
     if request.param == "local":
         yield request.getfixturevalue("local")
         return
-    two = [CPU, Slot(1, ("cpu",))]
-    made: Pool = InlinePool(CPU) if request.param == "inline" else LocalPool(two, forks=False)
+    made = InlinePool(CPU)
     yield made
     made.close()
 
@@ -272,7 +275,7 @@ def test_a_killed_worker_is_lost_and_another_takes_its_place(local, tmp_path):
 def test_a_worker_that_makes_no_progress_is_ended(local, tmp_path, monkeypatch):
     study = ready(local, tmp_path, "hangs", trouble="hang", flag=str(tmp_path / "flag"))
     until(lambda: list(local.completed(0.2)) or len(local.idle()) == 2, 240, "workers not ready")
-    monkeypatch.setattr(local, "_hang_after", 6.0)
+    monkeypatch.setattr("hpsearch.runtime.pools.local.HANG_SECONDS", 6.0)
     local.submit(local.idle()[0], order_of(study, run_of("hangs")))
     events = finish(local)
     assert [event.result.outcome for event in events] == [Outcome.TIMED_OUT]
@@ -291,7 +294,7 @@ def test_a_long_evaluation_is_no_hang(local, tmp_path, monkeypatch):
     until(lambda: list(local.completed(0.2)) or len(local.idle()) == 2, 240, "workers not ready")
     train(local, order_of("quick metric", run_of("quick metric"), stop=1))  # importing counts for no progress
     order = order_of("slow metrics", run_of("slow metrics"), stop=1)
-    monkeypatch.setattr(local, "_hang_after", HEARTBEAT_SECONDS + 6.0)
+    monkeypatch.setattr("hpsearch.runtime.pools.local.HANG_SECONDS", HEARTBEAT_SECONDS + 6.0)
     events = train(local, order)
     assert [type(event) for event in events] == [Evaluated, Ended]
     assert events[-1].result.outcome is Outcome.OK
@@ -377,8 +380,7 @@ def _cannot_start(*_):
     raise SystemExit(1)
 
 
-@pytest.mark.parametrize("forks", [True, False])
-def test_closing_ends_workers_and_threads(forks):
+def test_closing_ends_workers_and_threads():
     def threads():
         return [thread for thread in threading.enumerate() if thread.name.startswith("hpsearch")]
 
@@ -386,7 +388,7 @@ def test_closing_ends_workers_and_threads(forks):
         return set(filter(is_worker, psutil.Process().children(recursive=True)))
 
     workers_before, threads_before = workers(), set(threads())
-    pool = LocalPool([CPU], forks=forks)
+    pool = LocalPool([CPU])
     until(lambda: len(workers() - workers_before) == 1, 60, "no worker")
     started = workers() - workers_before
     pool.close()
@@ -395,11 +397,51 @@ def test_closing_ends_workers_and_threads(forks):
     until(lambda: set(threads()) <= threads_before, DEATH_SECONDS, "a thread lives")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="cores are bound on Linux")
+def test_a_worker_begins_with_what_its_asker_has_now(tmp_path, monkeypatch, capfd):
+    """Variables, arguments, folder, path, cores and outputs; with random states of its own, and without Optuna."""
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.setenv("SAID_LATER", "yes")
+    monkeypatch.syspath_prepend(str(tmp_path / "elsewhere"))
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    monkeypatch.setattr(sys, "argv", ["script.py", "--an-argument"])
+
+    def look(number: int) -> None:
+        import hpsearch.runtime.worker  # noqa: F401
+
+        print("a word", flush=True)
+        answer = {
+            "environment": dict(os.environ),
+            "began": [sys.argv[1], sys.path[0], str(Path.cwd()), sorted(os.sched_getaffinity(0))],
+            "drawn": np.random.random(),
+            "optuna": "optuna" in sys.modules,
+        }
+        Path(f"partial-{number}").write_text(json.dumps(answer))
+        Path(f"partial-{number}").rename(f"answer-{number}")
+
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        workers = [WorkerProcess(partial(look, number), worker_environment(CPU, os.environ, 3)) for number in (0, 1)]
+    finally:
+        os.sched_setaffinity(0, cores)
+    until(lambda: all(worker.has_ended() for worker in workers), 120, "no worker has looked")
+    for worker in workers:
+        worker.end()
+    first, second = (json.loads(Path(f"answer-{number}").read_text()) for number in (0, 1))
+    assert first["began"] == ["--an-argument", str(tmp_path / "elsewhere"), str(Path.cwd()), [min(cores)]]
+    assert first["environment"]["SAID_LATER"] == "yes"
+    assert first["environment"]["OMP_NUM_THREADS"] == "3"
+    assert first["environment"]["GLIBC_TUNABLES"] == KEEP_FREED_MEMORY
+    assert first["drawn"] != second["drawn"]
+    assert not first["optuna"]
+    assert capfd.readouterr().out == "a word\na word\n"
+
+
 @pytest.mark.chaos
-@pytest.mark.parametrize("forks", [True, False])
 @pytest.mark.parametrize("moment", ["starting", "importing", "idle"])
-def test_no_process_outlives_a_pool_that_was_killed(launcher, moment, forks):
-    coordinator = launcher.launch("hold_pool", forks=forks)
+def test_no_process_outlives_a_pool_that_was_killed(launcher, moment):
+    coordinator = launcher.launch("hold_pool")
     until(coordinator.started, 60, coordinator.text)
     if moment == "importing":
         until(lambda: _uses_torch(coordinator.started()), 120, coordinator.text)
@@ -410,14 +452,13 @@ def test_no_process_outlives_a_pool_that_was_killed(launcher, moment, forks):
 
 
 @pytest.mark.chaos
-@pytest.mark.parametrize("forks", [True, False])
 @pytest.mark.parametrize("moment", ["training", "hanging with the interpreter's lock"])
-def test_no_worker_outlives_its_coordinator(launcher, tmp_path, moment, forks):
+def test_no_worker_outlives_its_coordinator(launcher, tmp_path, moment):
     flag = tmp_path / "flag"
     task = {"pause": 0.1} if moment == "training" else {"trouble": "clutch", "flag": str(flag)}
     environment = {"HPSEARCH_CACHE": str(tmp_path / "cache")}
     coordinator = launcher.launch(
-        "run", environment, folder=str(tmp_path), devices=1, task=task, trials=2, checkpoint_every=0.2, forks=forks
+        "run", environment, folder=str(tmp_path), devices=1, task=task, trials=2, checkpoint_every=0.2
     )
     under_way = flag.exists if moment != "training" else (tmp_path / "toy" / "checkpoints").exists
     until(under_way, 240, coordinator.text)
@@ -437,9 +478,8 @@ def _uses_torch(processes: list[psutil.Process]) -> bool:
 
 
 @pytest.mark.chaos
-@pytest.mark.parametrize("forks", [True, False])
-def test_what_ends_a_process_group_does_not_end_workers(launcher, forks):
-    coordinator = launcher.launch("interrupted_pool", forks=forks)
+def test_what_ends_a_process_group_does_not_end_workers(launcher):
+    coordinator = launcher.launch("interrupted_pool")
     until(lambda: "started" in coordinator.text(), 60, coordinator.text)
     until(lambda: _signal_group(coordinator) or "ready" in coordinator.text(), 240, coordinator.text)
     for _ in range(3):

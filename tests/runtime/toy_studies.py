@@ -70,7 +70,6 @@ def run(
     stops: bool = False,
     checkpoint_every: float = 300.0,
     hurry: bool = False,
-    forks: bool = True,
     **settings: Any,
 ) -> None:
     """Run a study to its end.
@@ -79,12 +78,7 @@ def run(
         die: Name of a moment (see `DEATHS` and `BIRTHS`), and at which of its comings this process kills itself.
         stops: Whether to pause after each evaluation that is new.
         hurry: Whether to train without the task's pauses, which decide no number.
-        forks: Whether workers are forked, as they are on a CPU, or started as on a GPU.
     """
-    if not forks:
-        from hpsearch.runtime.pools import worker_process
-
-        worker_process.can_fork = lambda _: False
     study = found_or_made(folder, task or {}, **settings)
     if hurry:
         study.plan.task = replace(study.task, pause=0.0)
@@ -278,20 +272,20 @@ def files_of(folder: Path, name: str = "toy") -> set[str]:
 # Pools without a study, in a process of their own.
 
 
-def hold_pool(forks: bool) -> None:
+def hold_pool() -> None:
     """Make a pool of one worker, and wait for ever."""
     import time
 
     from hpsearch.records import Slot
     from hpsearch.runtime.pools import LocalPool
 
-    pool = LocalPool([Slot(0, ("cpu",))], forks=forks)
+    pool = LocalPool([Slot(0, ("cpu",))])
     pool.environment()
     print("ready", flush=True)
     time.sleep(600)
 
 
-def interrupted_pool(forks: bool) -> None:
+def interrupted_pool() -> None:
     """Make a pool of one worker, be deaf to signals, train, and say whether the worker was one and the same."""
     import tempfile
 
@@ -302,7 +296,7 @@ def interrupted_pool(forks: bool) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
-    pool = LocalPool([Slot(0, ("cpu",))], forks=forks)
+    pool = LocalPool([Slot(0, ("cpu",))])
     generation = pool._generation
     print("started", flush=True)
     with tempfile.TemporaryDirectory() as cache:

@@ -20,10 +20,9 @@ import cloudpickle
 
 from hpsearch.errors import HpsearchError, TaskError
 from hpsearch.records import Outcome, Segment, SegmentResult, Slot
-from hpsearch.runtime.devices import worker_device
+from hpsearch.runtime.devices import worker_device, worker_environment
 from hpsearch.runtime.messages import (
     Checkpointed,
-    Close,
     Ended,
     Evaluated,
     Event,
@@ -37,10 +36,11 @@ from hpsearch.runtime.messages import (
     Train,
     Workload,
 )
-from hpsearch.runtime.pools.worker_process import WorkerProcess, started
-from hpsearch.runtime.processes import serve
+from hpsearch.runtime.worker_process import WorkerProcess, serve
 
-HEARTBEAT_SECONDS = 2.0
+THREADS = 1
+"""CPU threads a worker: two workers of one thread do more than one of two."""
+
 HANG_SECONDS = 1800.0
 """How long a busy worker may show no progress: neither a batch trained on or evaluated nor a metric begun or ended.
 
@@ -54,11 +54,20 @@ STARTS_LIMIT = 3
 
 
 @dataclass
-class _Process:
-    """A worker process as its pool sees it."""
+class _Worker:
+    """A worker as its pool sees it.
+
+    Attributes:
+        generation: A number that no other worker of this pool has, not even one that it replaces.
+        pid: Its process, once it is up.
+        awaited: Answers that it still owes.
+        point: The last evaluation point that it reported of its order.
+        progress: The count of its last heartbeat.
+        progressed: When that count last changed.
+    """
 
     slot: Slot
-    handle: WorkerProcess
+    process: WorkerProcess
     generation: int
     started: float
     connection: Connection | None = None
@@ -80,25 +89,9 @@ class LocalPool:
 
     Args:
         slots: One worker each.
-        threads: CPU threads a worker, set in its environment before torch starts.
-        hang_after: Seconds without progress (a batch, a metric) after which a busy worker counts as hung.
-        imports: Modules that workers import as they start, because they will need them.
-        forks: Whether workers are forked from a process that has imported everything, where that is safe.
     """
 
-    def __init__(
-        self,
-        slots: Sequence[Slot],
-        *,
-        threads: int = 1,
-        hang_after: float = HANG_SECONDS,
-        imports: Sequence[str] = (),
-        forks: bool = True,
-    ) -> None:
-        self._threads = threads
-        self._forks = forks
-        self._imports = tuple(imports)
-        self._hang_after = hang_after
+    def __init__(self, slots: Sequence[Slot]) -> None:
         self._authkey = secrets.token_bytes(32)
         self._closed = False
         # On Linux an abstract socket: it has no file, so a killed coordinator leaves none behind.
@@ -112,10 +105,10 @@ class LocalPool:
         self._probed: int | None = None
         self._generation = 0
         self._failed_starts: dict[int, int] = {}
-        self._processes: dict[int, _Process] = {}
+        self._workers: dict[int, _Worker] = {}
         try:
             for slot in slots:
-                self._processes[slot.index] = self._start(slot)
+                self._workers[slot.index] = self._start(slot)
         except BaseException:
             self.close()  # a worker that nobody ends would keep this process from ending
             raise
@@ -127,74 +120,73 @@ class LocalPool:
 
     def prepare(self, workload: Workload) -> None:
         self._workloads[workload.study] = workload
-        for process in self._processes.values():
-            if process.pid is not None:
-                self._tell_workload(process, workload)
-        while not any(process.is_ready for process in self._processes.values()):
+        for worker in self._workers.values():
+            if worker.pid is not None:
+                self._tell_workload(worker, workload)
+        while not any(worker.is_ready for worker in self._workers.values()):
             self._drain(0.2)
 
     def probe(self, order: Probe) -> int:
         self._probed = None
-        process = self._processes[next(iter(self.idle())).index]
-        process.awaited += 1
-        self._send(process, order)
+        worker = self._workers[next(iter(self.idle())).index]
+        worker.awaited += 1
+        self._send(worker, order)
         while self._probed is None:
             self._drain(0.2)
-            if self._probed is None and self._processes[process.slot.index] is not process:
+            if self._probed is None and self._workers[worker.slot.index] is not worker:
                 raise HpsearchError(
-                    f"The worker on {process.slot.devices[0]} was killed while it looked how many rows fit its memory. "
+                    f"The worker on {worker.slot.devices[0]} was killed while it looked how many rows fit its memory. "
                     "Give a smaller batch_size or a shorter max_length, or free the device."
                 )
         return self._probed
 
     def slots(self) -> Sequence[Slot]:
-        return [process.slot for process in list(self._processes.values())]
+        return [worker.slot for worker in list(self._workers.values())]
 
     def idle(self) -> Sequence[Slot]:
-        return [process.slot for process in self._processes.values() if process.is_ready and process.order is None]
+        return [worker.slot for worker in self._workers.values() if worker.is_ready and worker.order is None]
 
     def busy(self) -> bool:
-        return any(process.order is not None for process in self._processes.values())
+        return any(worker.order is not None for worker in self._workers.values())
 
     def processes(self) -> Mapping[int, int | None]:
         """Return the process id of each slot's worker, None while it starts."""
-        return {index: process.pid for index, process in self._processes.items()}
+        return {index: worker.pid for index, worker in self._workers.items()}
 
     def training(self) -> Sequence[tuple[Slot, Segment]]:
-        orders = [(process.slot, process.order) for process in list(self._processes.values())]
+        orders = [(worker.slot, worker.order) for worker in list(self._workers.values())]
         return [(slot, order.segment) for slot, order in orders if order is not None]
 
     def submit(self, slot: Slot, order: Train) -> None:
-        process = self._processes[slot.index]
-        process.order, process.is_stopping = order, False
-        process.point, process.progressed = order.segment.start, time.monotonic()
-        self._send(process, order)
+        worker = self._workers[slot.index]
+        worker.order, worker.is_stopping = order, False
+        worker.point, worker.progressed = order.segment.start, time.monotonic()
+        self._send(worker, order)
 
     def cancel(self, run: str) -> None:
-        for process in self._processes.values():
-            if process.order is not None and process.order.segment.run.key == run:
-                process.is_stopping = True
-                self._send(process, Stop(checkpoint=False))
+        for worker in self._workers.values():
+            if worker.order is not None and worker.order.segment.run.key == run:
+                worker.is_stopping = True
+                self._send(worker, Stop(checkpoint=False))
 
     def interrupt(self) -> None:
-        for process in self._processes.values():
-            if process.order is not None and not process.is_stopping:
-                process.is_stopping = True
-                self._send(process, Stop(checkpoint=True))
+        for worker in self._workers.values():
+            if worker.order is not None and not worker.is_stopping:
+                worker.is_stopping = True
+                self._send(worker, Stop(checkpoint=True))
 
     def completed(self, timeout: float) -> Iterator[Event]:
         yield from self._drain(timeout)
-        for process in list(self._processes.values()):
-            idle_for = time.monotonic() - process.progressed
-            if process.order is not None and idle_for > self._hang_after:
-                log = f"The worker made no progress for {self._hang_after:g} seconds and was ended."
-                yield from self._lose(process, Outcome.TIMED_OUT, log)
+        for worker in list(self._workers.values()):
+            idle_for = time.monotonic() - worker.progressed
+            if worker.order is not None and idle_for > HANG_SECONDS:
+                log = f"The worker made no progress for {HANG_SECONDS:g} seconds and was ended."
+                yield from self._lose(worker, Outcome.TIMED_OUT, log)
 
     def close(self) -> None:
         """End all workers at once; what they were training is lost up to its last checkpoint."""
-        for process in self._processes.values():
-            self._send(process, Close())
-            self._end(process)
+        for worker in self._workers.values():
+            self._end(worker)
         if not self._closed:
             self._closed = True
             with contextlib.suppress(OSError):
@@ -202,13 +194,11 @@ class LocalPool:
 
     # ---------------------------------------------------------------- processes
 
-    def _start(self, slot: Slot) -> _Process:
+    def _start(self, slot: Slot) -> _Worker:
         self._generation += 1
-        address, device = self._listener.address, worker_device(slot)
-        call = partial(serve, address, self._authkey, self._generation, device, HEARTBEAT_SECONDS, self._imports)
-        forks = self._forks and slot.index not in self._failed_starts  # what cannot be forked may still be started
-        handle = started(call, slot, self._imports, self._threads, forks=forks)
-        return _Process(slot, handle, self._generation, time.monotonic())
+        call = partial(serve, self._listener.address, self._authkey, self._generation, worker_device(slot))
+        process = WorkerProcess(call, worker_environment(slot, os.environ, THREADS))
+        return _Worker(slot, process, self._generation, time.monotonic())
 
     def _accept(self) -> None:
         """Take connections; runs in a thread of its own because accepting blocks."""
@@ -231,105 +221,104 @@ class LocalPool:
             connection.close()
 
     def _greet(self) -> None:
-        """Match connections that have come in with the processes they belong to."""
+        """Match connections that have come in with the workers they belong to."""
         while not self._greetings.empty():
             generation, connection = self._greetings.get()
-            for process in self._processes.values():
-                if process.generation == generation:
-                    process.connection = connection
+            for worker in self._workers.values():
+                if worker.generation == generation:
+                    worker.connection = connection
                     break
             else:
-                connection.close()  # of a process that was given up meanwhile
+                connection.close()  # of a worker that was given up meanwhile
 
-    def _end(self, process: _Process) -> None:
-        if process.connection is not None:
-            process.connection.close()
-        if process.pid is not None and not process.handle.has_ended():  # else the number may be another's by now
+    def _end(self, worker: _Worker) -> None:
+        if worker.connection is not None:
+            worker.connection.close()
+        if worker.pid is not None and not worker.process.has_ended():  # else the number may be another's by now
             with contextlib.suppress(OSError):
-                os.kill(process.pid, signal.SIGKILL if os.name == "posix" else signal.SIGTERM)
-        process.handle.end()
+                os.kill(worker.pid, signal.SIGKILL if os.name == "posix" else signal.SIGTERM)
+        worker.process.end()
 
-    def _lose(self, process: _Process, outcome: Outcome, log: str) -> Iterator[Event]:
+    def _lose(self, worker: _Worker, outcome: Outcome, log: str) -> Iterator[Event]:
         """Put a new worker in the place of one that is dead or hung, and say how its order ended."""
-        order, point, was_ready = process.order, process.point, process.pid is not None
-        self._end(process)
+        order, point, was_ready = worker.order, worker.point, worker.pid is not None
+        self._end(worker)
         if not was_ready:
-            failed = self._failed_starts[process.slot.index] = self._failed_starts.get(process.slot.index, 0) + 1
+            failed = self._failed_starts[worker.slot.index] = self._failed_starts.get(worker.slot.index, 0) + 1
             if failed >= STARTS_LIMIT:
                 raise HpsearchError(
-                    f"Worker processes on {process.slot.devices[0]} ended {failed} times before they were "
+                    f"Worker processes on {worker.slot.devices[0]} ended {failed} times before they were "
                     "ready. Run with devices='inline' to see the error, or `hpsearch doctor` to check the machine."
                 )
-        self._processes[process.slot.index] = self._start(process.slot)
+        self._workers[worker.slot.index] = self._start(worker.slot)
         if order is not None:
             yield Ended(order.study, SegmentResult(order.segment, outcome, point, log))
 
     # ---------------------------------------------------------------- messages
 
-    def _send(self, process: _Process, message: Any) -> None:
+    def _send(self, worker: _Worker, message: Any) -> None:
         """Send a message; a worker that is gone is noticed where its messages are read."""
-        if process.connection is not None:
+        if worker.connection is not None:
             content = _pickled(message)
             with contextlib.suppress(OSError):
-                process.connection.send_bytes(content)
+                worker.connection.send_bytes(content)
 
-    def _tell_workload(self, process: _Process, workload: Workload) -> None:
-        process.awaited += 1
-        packed = cloudpickle.dumps(workload, protocol=pickle.HIGHEST_PROTOCOL)
-        self._send(process, Prepare(workload.study, packed))
+    def _tell_workload(self, worker: _Worker, workload: Workload) -> None:
+        worker.awaited += 1
+        self._send(worker, Prepare(workload.study, _pickled(workload)))
 
     def _drain(self, timeout: float) -> list[Event]:
         """Read what has come in, waiting up to `timeout` seconds for the first message."""
         self._greet()
-        starting = any(process.connection is None for process in self._processes.values())
-        connected = {p.connection: p for p in self._processes.values() if p.connection is not None}
+        starting = any(worker.connection is None for worker in self._workers.values())
+        connected = {w.connection: w for w in self._workers.values() if w.connection is not None}
         events: list[Event] = []
         for ready in wait(list(connected), min(timeout, 0.05) if starting else timeout):
-            process = connected[ready]  # type: ignore[index]
+            worker = connected[ready]  # type: ignore[index]
             try:
-                while process.connection is not None and process.connection.poll():
-                    event = self._read(process, pickle.loads(process.connection.recv_bytes()))
+                while worker.connection is not None and worker.connection.poll():
+                    event = self._read(worker, pickle.loads(worker.connection.recv_bytes()))
                     if event is not None:
                         events.append(event)
             except (EOFError, OSError):
                 log = "The worker process ended without a word (killed, or out of memory?)."
-                events.extend(self._lose(process, Outcome.LOST, log))
+                events.extend(self._lose(worker, Outcome.LOST, log))
         self._give_up_slow_starts()
         return events
 
     def _give_up_slow_starts(self) -> None:
-        for process in list(self._processes.values()):
-            too_slow = process.pid is None and time.monotonic() - process.started > START_SECONDS
-            if too_slow or (process.connection is None and process.handle.has_ended()):
-                list(self._lose(process, Outcome.LOST, ""))
+        for worker in list(self._workers.values()):
+            too_slow = worker.pid is None and time.monotonic() - worker.started > START_SECONDS
+            if too_slow or (worker.connection is None and worker.process.has_ended()):
+                list(self._lose(worker, Outcome.LOST, ""))
 
-    def _read(self, process: _Process, message: Any) -> Event | None:
+    def _read(self, worker: _Worker, message: Any) -> Event | None:
         match message:
-            case Ready(pid, environment) if process.pid is None:
-                process.pid = pid
-                self._failed_starts.pop(process.slot.index, None)
+            case Ready(pid, environment) if worker.pid is None:
+                worker.pid = pid
+                self._failed_starts.pop(worker.slot.index, None)
                 if self._environment is None:
                     self._environment = environment
                 for workload in self._workloads.values():
-                    self._tell_workload(process, workload)
+                    self._tell_workload(worker, workload)
             case Ready():
-                process.awaited -= 1
+                worker.awaited -= 1
             case Probed(rows):
-                process.awaited -= 1
+                worker.awaited -= 1
                 self._probed = rows
             case Refused(study, error):
-                process.awaited -= 1
+                worker.awaited -= 1
                 if self._workloads.pop(study, None) is not None:  # else another worker has said so already
                     raise error
             case Heartbeat(progress):
-                if progress != process.progress:
-                    process.progress, process.progressed = progress, time.monotonic()
+                if progress != worker.progress:
+                    worker.progress, worker.progressed = progress, time.monotonic()
             case Evaluated() | Checkpointed() | Ended() as event:
-                process.progressed = time.monotonic()
+                worker.progressed = time.monotonic()
                 if isinstance(event, Evaluated):
-                    process.point = event.evaluation.point
+                    worker.point = event.evaluation.point
                 if isinstance(event, Ended):
-                    process.order = None
+                    worker.order = None
                 return event
         return None
 
