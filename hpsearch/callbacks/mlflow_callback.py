@@ -8,13 +8,13 @@ from hpsearch.callbacks.tracking import Tracking, required_package
 from hpsearch.callbacks.trial_record import StudyRecord, TrialRecord
 
 RUN_TAG, KIND_TAG = "hpsearch.id", "hpsearch.kind"
-"""MLflow numbers runs itself, so that ours are found again by a tag."""
+"""Tags by which we find our runs again: MLflow numbers runs itself."""
 
 STATUS = {"complete": "FINISHED", "pruned": "KILLED", "fail": "FAILED"}
 """State of a trial to MLflow's status of its run."""
 
 METRICS_A_BATCH, PARAMS_A_BATCH, PARAM_LENGTH = 1000, 100, 6000
-"""What MLflow takes at once."""
+"""The most that MLflow takes at once."""
 
 
 class MLflowCallback(Tracking):
@@ -22,7 +22,7 @@ class MLflowCallback(Tracking):
 
     A trial's run has its configuration as parameters, every metric by evaluation point for each fold and their mean,
     the final value, its interval and the value of each fold as metrics, and state, reason and origin as tags. A pruned
-    trial's run is KILLED, a failed one's FAILED. The study's run has the best trial when the study is run no longer.
+    trial's run is KILLED, a failed one's FAILED. The study's run gets the best trial when the study's run is over.
 
     Args:
         experiment: Name of the experiment, made if there is none.
@@ -58,16 +58,16 @@ class MLflowCallback(Tracking):
             "hpsearch.reason": record.reason,
             "mlflow.parentRunId": self._study_run(record.study_id, record.study),
         }
-        for earlier in self._found(record.id):
+        for earlier in self._runs_tagged(record.id):
             if earlier.info.status != "RUNNING":
                 return  # it was sent, and the file that said so is gone
-            client.delete_run(earlier.info.run_id)  # begun by a process that was killed
-        run = self._made(record.id, record.name, tags)
+            client.delete_run(earlier.info.run_id)  # of a process that was killed meanwhile
+        run = self._create_run(record.id, record.name, tags)
         self._write_params(run, record.config)
         curves = {
-            (name, each.point): value
-            for each in record.curves
-            for name, value in [("epoch", each.epoch), *each.values.items()]
+            (name, measured.point): value
+            for measured in record.curves
+            for name, value in [("epoch", measured.epoch), *measured.values.items()]
         }
         self._write_metrics(run, {**curves, **{(name, 0): value for name, value in _final(record).items()}})
         client.set_terminated(run, STATUS[record.state])
@@ -79,8 +79,7 @@ class MLflowCallback(Tracking):
             client.set_tag(run, f"hpsearch.trials.{state}", str(count))
         if record.best is not None:
             best = record.best
-            found = {f"best.{name}": value for name, value in _final(best).items()}
-            self._write_metrics(run, {(name, 0): value for name, value in found.items()})
+            self._write_metrics(run, {(f"best.{name}", 0): value for name, value in _final(best).items()})
             client.set_tag(run, "hpsearch.best.trial", str(best.number))
             client.set_tag(run, "hpsearch.best.config", json.dumps(dict(best.config), default=str))
         client.set_terminated(run)
@@ -89,25 +88,25 @@ class MLflowCallback(Tracking):
         """Return (client, experiment's id); the server is first asked in the thread that sends."""
         if self._opened is None:
             client = self._mlflow.MlflowClient(tracking_uri=self._uri)
-            found = client.get_experiment_by_name(self._experiment)
-            key = client.create_experiment(self._experiment) if found is None else found.experiment_id
+            existing = client.get_experiment_by_name(self._experiment)
+            key = client.create_experiment(self._experiment) if existing is None else existing.experiment_id
             self._opened = (client, key)
         return self._opened
 
-    def _found(self, key: str) -> Any:
+    def _runs_tagged(self, key: str) -> Any:
         client, experiment = self._open()
         return client.search_runs([experiment], filter_string=f"tags.`{RUN_TAG}` = '{key}'")
 
-    def _made(self, key: str, name: str, tags: dict[str, str]) -> str:
+    def _create_run(self, key: str, name: str, tags: dict[str, str]) -> str:
         client, experiment = self._open()
         run = client.create_run(experiment, run_name=name, tags={RUN_TAG: key, **tags})
         return str(run.info.run_id)
 
     def _study_run(self, key: str, study: str) -> str:
         """Return the id of the study's run, made if there is none."""
-        for earlier in self._found(key):
+        for earlier in self._runs_tagged(key):
             return str(earlier.info.run_id)
-        return self._made(key, study, {KIND_TAG: "study", "hpsearch.study": study})
+        return self._create_run(key, study, {KIND_TAG: "study", "hpsearch.study": study})
 
     def _write_params(self, run: str, config: Any) -> None:
         client, _ = self._open()
@@ -125,9 +124,9 @@ class MLflowCallback(Tracking):
 
 
 def _final(record: TrialRecord) -> dict[str, float]:
-    """Return what a trial came to, as far as it is numbers."""
-    found = {} if record.value is None else {"value": record.value}
-    found |= {f"value/{place}": value for place, value in enumerate(record.folds)}
+    """Return the numbers that a trial ended with."""
+    numbers = {} if record.value is None else {"value": record.value}
+    numbers |= {f"value/{fold}": value for fold, value in enumerate(record.folds)}
     if record.interval is not None:
-        found |= {"interval.low": record.interval[0], "interval.high": record.interval[1]}
-    return {**found, "seconds": record.seconds}
+        numbers |= {"interval.low": record.interval[0], "interval.high": record.interval[1]}
+    return {**numbers, "seconds": record.seconds}

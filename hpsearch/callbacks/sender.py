@@ -1,4 +1,4 @@
-"""Sends records to a service that may be slow or away, in a thread of its own, each once."""
+"""Sends each record once to a service that may be slow or away, from a thread of its own."""
 
 import contextlib
 import json
@@ -17,26 +17,26 @@ from hpsearch.errors import StoreError
 logger = logging.getLogger("hpsearch")
 
 RETRY_SECONDS = 300.0
-"""After a failure nothing is sent for so long, except at the end: each attempt may wait for minutes."""
+"""How long nothing is sent after a failure, except at the end: each attempt may take minutes."""
 
 PATIENCE_SECONDS = 60.0
-"""How long the end of a study waits for what has not been sent yet."""
+"""How long a study that ends waits for what is still to be sent."""
 
 FAILURES_IN_A_ROW = 2
-"""A record may be refused for what it says; when the next one fails, too, it is the service that is away."""
+"""The service may refuse one record for its content; when the next one fails, too, the service is away."""
 
 
 class Sender:
     """Sends a study's records in order, without holding up whoever offers them.
 
-    What was sent is kept in a file, so that a resumed study sends what is missing and nothing twice. What could not
-    be sent stays missing: it is tried again after a while, at the end, and when the study is run the next time.
+    A file lists what was sent, so that a resumed study sends what is missing and nothing twice. A record that could not
+    be sent is tried again after a while, at the end, and when the study runs the next time.
 
     Args:
         service: The service's name, for warnings.
         send: Sends one trial; it may raise anything.
-        finish: Sends how the study stands at the end; it may raise anything.
-        ledger: File that keeps the ids of what was sent.
+        finish: Sends the state of the study at the end; it may raise anything.
+        ledger: File with the ids of what was sent.
         clock: Seconds that only grow.
     """
 
@@ -59,7 +59,7 @@ class Sender:
         self._thread.start()
 
     def was_offered(self, number: int) -> bool:
-        """Return whether the trial of this number has been offered to this sender."""
+        """Return whether this sender has been offered the trial of this number."""
         return number in self._offered
 
     def offer(self, record: TrialRecord) -> None:
@@ -69,18 +69,18 @@ class Sender:
             self._queue.put(record)
 
     def finish(self, record: StudyRecord) -> None:
-        """Send how the study stands, wait a while for it all to be sent, and say what was not."""
+        """Send the state of the study, wait a while until all is sent, and warn of what was not."""
         self._queue.put(record)
         self._thread.join(PATIENCE_SECONDS)
         if self._thread.is_alive():
             logger.warning(
-                "%s has not taken all trials within %g seconds; what is missing is sent when the study is run again.",
+                "%s has not taken all trials within %g seconds; the rest is sent when the study runs again.",
                 self._service,
                 PATIENCE_SECONDS,
             )
         elif self._missing:
             logger.warning(
-                "%d trials were not sent to %s; they are when the study is run again.",
+                "%d trials were not sent to %s; they will be when the study runs again.",
                 len(self._missing),
                 self._service,
             )
@@ -117,8 +117,8 @@ class Sender:
             if not self._has_warned:
                 self._has_warned = True
                 logger.warning(
-                    "%s could not be told: %s: %s. The study goes on; it is tried again now and then, and when the "
-                    "study is run the next time.",
+                    "%s could not be reached: %s: %s. The study goes on. Sending is tried again from time to time, and "
+                    "when the study runs again.",
                     self._service,
                     type(error).__name__,
                     str(error).strip(),
@@ -127,7 +127,7 @@ class Sender:
         return True
 
     def _remember(self, key: str) -> None:
-        """Keep in mind what was sent; where the disk refuses, it is sent again the next time, under the same id."""
+        """Note what was sent; where the disk refuses, it is sent again the next time, under the same id."""
         self._sent.add(key)
         with contextlib.suppress(OSError, StoreError):
             self._ledger.parent.mkdir(parents=True, exist_ok=True)

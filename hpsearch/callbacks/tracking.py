@@ -4,25 +4,21 @@ import abc
 import importlib
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
 
 from hpsearch.callbacks.sender import Sender
-from hpsearch.callbacks.trial_record import StudyRecord, TrialRecord, study_record, trial_record
+from hpsearch.callbacks.trial_record import StudyRecord, TrackedStudy, TrialRecord, study_record, trial_record
 from hpsearch.errors import UsageError
 from hpsearch.records import Trial, digest
-
-if TYPE_CHECKING:
-    from hpsearch.study import Study
 
 
 class Tracking(abc.ABC):
     """A callback that shows a study's trials on a tracking service.
 
-    It never holds a study up and never ends one: what is sent goes through a thread of its own, and what a service
-    does not take now is sent later, at the latest when the study is run again from its script. (`hpsearch resume`
-    knows no callbacks.) Trials that ended while nobody was told, before a crash for instance, are sent then, too.
-    A study may be run over and over: a trial has one run there. Which were sent is kept in the study's folder, below
-    `callbacks`; without that file the service is asked.
+    It never holds a study up and never ends one. A thread of its own sends; what the service does not take now is sent
+    later, at the latest when the study's script runs again. (`hpsearch resume` knows no callbacks.) Trials that ended
+    unannounced, before a crash for instance, are sent then, too. However often a study runs, each trial has one run on
+    the service. A file below `callbacks` in the study's folder says which trials were sent; without it the service is
+    asked.
     """
 
     def __init__(self) -> None:
@@ -36,28 +32,28 @@ class Tracking(abc.ABC):
     @property
     @abc.abstractmethod
     def destination(self) -> str:
-        """Where on the service runs go: what was sent is kept by it."""
+        """Where on the service runs go; there is one file of what was sent for each."""
 
     @abc.abstractmethod
     def send(self, record: TrialRecord) -> None:
-        """Make a run of a trial, in a thread of its own. What it raises is a warning, and tried again."""
+        """Make a run of a trial; called in the sender's thread. An exception is a warning, and `send` is tried again."""
 
     @abc.abstractmethod
     def finish(self, record: StudyRecord) -> None:
-        """Show how the study stands when it is run no longer, as `send` does."""
+        """Show the state of the study when its run is over; called as `send` is."""
 
-    def __call__(self, study: "Study", trial: Trial) -> None:
+    def __call__(self, study: TrackedStudy, trial: Trial) -> None:
         """Send all ended trials that were not sent yet, this one among them."""
         self._offer(study)
 
-    def on_end(self, study: "Study") -> None:
-        """Send what is missing, and how the study stands."""
+    def on_end(self, study: TrackedStudy) -> None:
+        """Send what is missing, and the state of the study."""
         history = study.store().history
         if history.finished():
             self._offer(study).finish(study_record(study, history))
         self._senders.pop(study.folder, None)
 
-    def _offer(self, study: "Study") -> Sender:
+    def _offer(self, study: TrackedStudy) -> Sender:
         sender = self._senders.get(study.folder)
         if sender is None:
             name = f"{self.service.lower().replace('&', 'and')}-{digest(self.destination)[:8]}.json"

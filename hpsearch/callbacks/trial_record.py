@@ -1,26 +1,50 @@
-"""What a tracking service is told of a trial and of a study: plain values, all from the study's history."""
+"""What a tracking service gets to know of a trial and of a study: plain values, all from the study's history."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hpsearch.analysis import best_trial, summarize
 from hpsearch.records import Evaluation, History, Run, Trial, TrialState, digest
 from hpsearch.records.values import mean_value
 
 if TYPE_CHECKING:
-    from hpsearch.study import Study
+    from hpsearch.data import Folds
+    from hpsearch.metrics.metric import Metric
+    from hpsearch.records.store import Store
+
+
+class TrackedStudy(Protocol):
+    """What a callback reads of the study that calls it."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def seed(self) -> int: ...
+
+    @property
+    def folder(self) -> Path: ...
+
+    @property
+    def folds(self) -> "Folds": ...
+
+    @property
+    def objective(self) -> "Metric": ...
+
+    def store(self) -> "Store": ...
 
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """What was measured at one evaluation point.
+    """The measurements at one evaluation point.
 
     Attributes:
         point: The evaluation point, from 1.
         epoch: Passes over the training rows.
         values: `metric/fold_0`, ... and `metric/mean` to value; `train_loss` and `learning_rate` are among them. A mean
-            is over all folds that were begun, and is left out where one of them did not get so far.
+            is over all folds that have begun, and is left out where one of them has not come so far.
     """
 
     point: int
@@ -33,22 +57,23 @@ class TrialRecord:
     """One ended trial.
 
     Attributes:
-        id: 32 hexadecimal digits, the same however often the study is resumed, and wherever: of the study's name and
-            seed, the trial's number, and the key of its first run, which covers data, model, config and numerics.
+        id: 32 hexadecimal digits, which stay the same when the study is resumed, here or elsewhere: a digest of the
+            study's name and seed, the trial's number, and the key of its first run, which covers data, model, config
+            and numerics.
         study: The study's name.
-        study_id: The study's own id, made alike.
+        study_id: The study's own id, a digest alike.
         number: The trial's number.
         config: The whole configuration.
         state: Optuna's state in lower case: complete, pruned, fail.
         origin: Who proposed it: default, enqueued, sampler.
-        reason: Why it ended, in words, or empty.
+        reason: Why it ended, or empty.
         objective: Name of the objective.
         value: The cross-validated objective (or the partial mean of a pruned trial), or None.
         folds: The objective on each fold that was measured at the trial's point.
         interval: Corrected 95% interval of the mean, or None.
         metrics: Mean of every metric at the trial's point.
         seconds: Training and evaluation of all its runs.
-        curves: What was measured on the way, by evaluation point.
+        curves: The measurements on the way, by evaluation point.
     """
 
     id: str
@@ -74,7 +99,7 @@ class TrialRecord:
 
 @dataclass(frozen=True)
 class StudyRecord:
-    """How a study stands when it is run no longer.
+    """The state of a study when its run is over.
 
     Attributes:
         id: As `TrialRecord.study_id`.
@@ -91,8 +116,8 @@ class StudyRecord:
     best: TrialRecord | None
 
 
-def trial_record(study: "Study", history: History, trial: Trial) -> TrialRecord:
-    """Return what is told of an ended trial."""
+def trial_record(study: TrackedStudy, history: History, trial: Trial) -> TrialRecord:
+    """Return the record of an ended trial."""
     objective, folds = study.objective.name, study.folds
     shares = [folds.test_share(index) for index in range(len(folds.pairs))]
     summary = summarize(trial, history, objective, shares)
@@ -115,8 +140,8 @@ def trial_record(study: "Study", history: History, trial: Trial) -> TrialRecord:
     )
 
 
-def study_record(study: "Study", history: History) -> StudyRecord:
-    """Return what is told of a study."""
+def study_record(study: TrackedStudy, history: History) -> StudyRecord:
+    """Return the record of a study."""
     states = [trial.state.value for trial in history.trials.values()]
     best = best_trial(history)
     return StudyRecord(
@@ -128,7 +153,7 @@ def study_record(study: "Study", history: History) -> StudyRecord:
     )
 
 
-def _study_id(study: "Study", history: History) -> str:
+def _study_id(study: TrackedStudy, history: History) -> str:
     first = history.trials[min(history.trials)].runs[0].key
     return digest(["study", study.name, study.seed, first])
 
@@ -143,9 +168,9 @@ def _point(begun: Sequence[tuple[Run, Sequence[Evaluation]]], place: int) -> Cur
     reached = [(run, evaluations[place]) for run, evaluations in begun if place < len(evaluations)]
     measured = {_fold_name(run): _measured(evaluation) for run, evaluation in reached}
     names = list(next(iter(measured.values())))
-    values = {f"{name}/{fold}": found[name] for name in names for fold, found in measured.items()}
+    values = {f"{name}/{fold}": on_fold[name] for name in names for fold, on_fold in measured.items()}
     if len(reached) == len(begun):
-        values |= {f"{name}/mean": mean_value([found[name] for found in measured.values()]) for name in names}
+        values |= {f"{name}/mean": mean_value([on_fold[name] for on_fold in measured.values()]) for name in names}
     return CurvePoint(place + 1, reached[0][1].epoch, values)
 
 

@@ -16,14 +16,14 @@ class WandbCallback(Tracking):
 
     A trial's run has its configuration, every metric by epoch for each fold and their mean, and in its summary the
     final value, its folds, its interval, state and reason. Its tags are its state and who proposed it. All are
-    grouped under the study's name; a run of job type "study" has the best trial when the study is run no longer.
+    grouped under the study's name; a run of job type "study" gets the best trial when the study's run is over.
 
     Args:
         project: The project on W&B.
         **init: Further arguments of `wandb.init`, such as `entity`, `mode="offline"`, `dir`, `group` or `tags`.
 
     Raises:
-        UsageError: The package wandb is missing, nobody is logged in, or an argument is not the user's to give.
+        UsageError: The package wandb is missing, nobody is logged in, or an argument is one that we set ourselves.
     """
 
     def __init__(self, project: str, **init: Any) -> None:
@@ -48,33 +48,33 @@ class WandbCallback(Tracking):
         return f"{self._init.get('entity') or os.environ.get('WANDB_ENTITY', '')}/{self._project}"
 
     def send(self, record: TrialRecord) -> None:
-        run = self._begun(record.id, record.name, "trial", record.study, record.config, (record.state, record.origin))
+        run = self._begin(record.id, record.name, "trial", record.study, record.config, (record.state, record.origin))
         is_whole = False
         try:
             run.define_metric("*", step_metric="epoch")
-            for each in record.curves:
-                run.log({"epoch": each.epoch, **each.values}, step=each.point)
+            for measured in record.curves:
+                run.log({"epoch": measured.epoch, **measured.values}, step=measured.point)
             run.summary.update(_summary(record))
             is_whole = True
         finally:
             run.finish(exit_code=1 if record.state == "fail" or not is_whole else 0)
 
     def finish(self, record: StudyRecord) -> None:
-        run = self._begun(record.id, record.study, "study", record.study, {}, ())
+        run = self._begin(record.id, record.study, "study", record.study, {}, ())
         try:
             run.summary.update({f"trials.{state}": count for state, count in record.states.items()})
             if record.best is not None:
                 best = record.best
-                found = {**_summary(best), "trial": best.number, "config": dict(best.config)}
-                run.summary.update({f"best.{name}": value for name, value in found.items()})
+                summary = {**_summary(best), "trial": best.number, "config": dict(best.config)}
+                run.summary.update({f"best.{name}": value for name, value in summary.items()})
         finally:
             run.finish()
 
-    def _begun(self, key: str, name: str, job_type: str, study: str, config: Any, tags: tuple[str, ...]) -> Any:
+    def _begin(self, key: str, name: str, job_type: str, study: str, config: Any, tags: tuple[str, ...]) -> Any:
         """Begin a run, or go on with the one of this id."""
         quiet = {"silent": True, "console": "off", "x_disable_stats": True}  # the process's own output is not a trial's
-        given = {"group": study, **self._init, "tags": [*(self._init.get("tags") or ()), *tags]}
-        given["settings"] = {**quiet, **dict(given.get("settings") or {})}
+        arguments = {"group": study, **self._init, "tags": [*(self._init.get("tags") or ()), *tags]}
+        arguments["settings"] = {**quiet, **dict(arguments.get("settings") or {})}
         return self._wandb.init(
             project=self._project,
             id=key,
@@ -83,7 +83,7 @@ class WandbCallback(Tracking):
             config=dict(config),
             resume="allow",
             reinit="create_new",
-            **given,
+            **arguments,
         )
 
     def _log_in(self) -> None:
@@ -102,9 +102,9 @@ class WandbCallback(Tracking):
 
 
 def _summary(record: TrialRecord) -> dict[str, Any]:
-    """Return what a trial came to; its metrics at its point stand over what was logged last."""
-    found: dict[str, Any] = {f"{name}/mean": value for name, value in record.metrics.items()}
-    found |= {
+    """Return the values that a trial ended with; its metrics at its point replace those that were logged last."""
+    summary: dict[str, Any] = {f"{name}/mean": value for name, value in record.metrics.items()}
+    summary |= {
         "objective": record.objective,
         "value": record.value,
         "folds": list(record.folds),
@@ -113,5 +113,5 @@ def _summary(record: TrialRecord) -> dict[str, Any]:
         "seconds": record.seconds,
     }
     if record.interval is not None:
-        found |= {"interval.low": record.interval[0], "interval.high": record.interval[1]}
-    return found
+        summary |= {"interval.low": record.interval[0], "interval.high": record.interval[1]}
+    return summary

@@ -72,7 +72,7 @@ def test_a_run_that_a_killed_process_left_half_written_is_written_anew(tmp_path:
     made = run(study(tmp_path), 1)
     record = records(made)[0]
     callback = hp.MLflowCallback("toys", uri)
-    half = callback._made(record.id, record.name, {"hpsearch.kind": "trial"})
+    half = callback._create_run(record.id, record.name, {"hpsearch.kind": "trial"})
     callback.send(record)
     (found,) = runs(uri, "trial")
     assert found.info.run_id != half

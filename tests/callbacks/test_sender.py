@@ -87,7 +87,7 @@ def test_a_service_that_is_away_is_left_alone_for_a_while_and_asked_at_the_end(
     sender.finish(END)
     assert service.taken == [0, 1, 2, 3, "toy"]
     assert [r.levelno for r in caplog.records] == [logging.WARNING]
-    assert "The service could not be told: ConnectionError: nobody answers. The study goes on" in caplog.text
+    assert "The service could not be reached: ConnectionError: nobody answers. The study goes on" in caplog.text
 
 
 def test_it_is_asked_again_after_a_while(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_what_was_not_taken_is_sent_by_the_next_call(tmp_path: Path, caplog: pyt
         sender = service.sender(tmp_path)
         sender.offer(record(0))
         sender.finish(END)
-    assert "1 trials were not sent to The service; they are when the study is run again" in caplog.text
+    assert "1 trials were not sent to The service; they will be when the study runs again" in caplog.text
     assert there.taken == [0, "toy"]
 
 

@@ -68,7 +68,7 @@ def test_a_service_that_is_away_ends_nothing_and_is_told_the_next_time(
     made = run(study(tmp_path, away), 2)
     assert len(made.result.table()) == 2
     assert pages == []
-    assert caplog.text.count("could not be told") == 1
+    assert caplog.text.count("could not be reached") == 1
     assert "2 trials were not sent to Notebook" in caplog.text
     made.store().close()
     run(study(tmp_path, Notebook(pages)), 2)  # nothing is left to train
