@@ -200,7 +200,6 @@ def workers(bench: Bench) -> Check:
                 study="gpu-check", task=bench.task, prepared=bench.prepared, folds=((rows[::2], rows[1::2]),),
                 metrics=(resolve_metric("accuracy", "multiclass", bench.prepared.classes),), seed=0,
                 evaluations_per_epoch=2, early_stopping=None, numerics=bench.numerics, checkpoint_every=300.0,
-                cache=bench.prepared.folder.parent,
             )
         )  # fmt: skip
         until = time.monotonic() + 300

@@ -23,8 +23,8 @@ PARTS: Sequence[tuple[str, Sequence[tuple[str, str]]]] = (
     ("evaluation", (("training/prediction.py", ""), ("runtime/worker.py", "_evaluated"), ("fine_tune.py", "_measure"))),
     ("training", (("training/gradients.py", ""), ("fine_tune.py", "_train"), ("fine_tune.py", "_item"))),
     ("making runs ready", (("training/", ""), ("runtime/worker.py", "_segment"), ("runtime/worker.py", "_base"))),
-    ("preparing the study", (("runtime/worker.py", "prepare"), ("processes.py", "_prepared"))),
-    ("waiting for the coordinator", (("processes.py", ""), ("runtime/worker.py", ""))),
+    ("preparing the study", (("runtime/worker.py", "prepare"), ("worker_process.py", "_prepare"))),
+    ("waiting for the coordinator", (("worker_process.py", ""), ("runtime/worker.py", ""))),
 )
 """Part to (end of a file's path, or a part of it; function), the innermost meaning first. "" is any function."""
 

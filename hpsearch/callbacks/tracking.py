@@ -36,7 +36,7 @@ class Tracking(abc.ABC):
 
     @abc.abstractmethod
     def send(self, record: TrialRecord) -> None:
-        """Make a run of a trial; called in the sender's thread. An exception is a warning, and `send` is tried again."""
+        """Make a run of a trial; called in the sender's thread. An exception is a warning, and it is tried again."""
 
     @abc.abstractmethod
     def finish(self, record: StudyRecord) -> None:
