@@ -1,4 +1,4 @@
-"""The pool of one: trains in the calling process, so that a debugger sees everything."""
+"""The pool of one slot: it trains in the calling process, where a debugger sees everything."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ from hpsearch.training.numerics import detect_environment
 
 
 class InlinePool:
-    """Runs one order at a time in this process; each wait trains, up to the next thing worth reporting."""
+    """Runs one order at a time in this process; each wait trains, up to the next event."""
 
     def __init__(self, slot: Slot) -> None:
         self._slot = slot

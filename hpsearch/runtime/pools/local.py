@@ -42,15 +42,16 @@ THREADS = 1
 """CPU threads a worker: two workers of one thread do more than one of two."""
 
 HANG_SECONDS = 1800.0
-"""How long a busy worker may show no progress: neither a batch trained on or evaluated nor a metric begun or ended.
+"""How long a busy worker may show no progress: no batch trained on or evaluated, no metric begun or ended.
 
-It must be more than the slowest single metric takes, which is all that a worker cannot show progress within.
+It must be longer than the slowest single metric takes: within one, a worker can show no progress.
 """
 
 START_SECONDS = 600.0
-"""How long a worker may take to be up; one whose process ends before is noticed at once."""
+"""How long a worker may take to start; if its process ends first, that is noticed at once."""
 
 STARTS_LIMIT = 3
+"""How often in a row the worker of a slot may end before it is ready."""
 
 
 @dataclass
