@@ -1,4 +1,4 @@
-"""Studies found again: by name, in their folder or database, without the script that made them."""
+"""Load a study by name from its folder or database, without the script that made it."""
 
 import ast
 import json
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StoredStudy:
-    """A study as it is kept, read without its task, its data and its metrics: these need not be there any more.
+    """What is stored of a study, read without its task, data and metrics.
 
     Attributes:
         description: What it is.
         history: What has happened.
-        folder: Where it is kept.
+        folder: The study's folder.
         test_shares: By fold, held-out rows over all rows of the split; None where the folds are not in its folder.
     """
 
@@ -49,17 +49,17 @@ def load(
     sampler: Any = None,
     pruner: Any = None,
 ) -> Study:
-    """Return a study that was run before, in whatever state it is.
+    """Load a study that was run before, finished or not.
 
     Args:
         name: The study's name, or a path to its folder.
-        folder: Where studies are kept.
+        folder: The folder that holds the studies.
         storage: SQLAlchemy URL of the database, if it is not in the study's folder.
-        task: The task, where it was defined in a notebook or script and cannot be imported.
-        metric: The objective, where it is a function that cannot be imported.
-        metrics: All further metrics, where one of them cannot be imported.
-        sampler: Another sampler than before; to run further, a sampler object of Optuna's has to be given again.
-        pruner: Likewise the pruner.
+        task: The task, if it was defined in a notebook or script and cannot be imported.
+        metric: The objective, if it is a function that cannot be imported.
+        metrics: All further metrics, if one of them cannot be imported.
+        sampler: Another sampler than before. Give a sampler object again if you want to run more trials.
+        pruner: The same for the pruner.
 
     Raises:
         StudyNotFoundError: There is no such study.
@@ -95,14 +95,14 @@ def load(
     )
     study.plan.cv_name = description.cv
     if study.plan.choices is not None and description.models is not None:
-        sources = {choice: str(each["source"]) for choice, each in description.models.items()}
+        sources = {choice: str(model["source"]) for choice, model in description.models.items()}
         study.plan.choices = study.plan.choices.found_at(sources)
     study.plan.folder = place.resolve()  # where it is now, under whatever name its folder has
     return study
 
 
 def studies(folder: str | Path = "runs") -> list[Description]:
-    """Return the descriptions of the studies kept in a folder, by name.
+    """Return the descriptions of the studies in a folder, by name.
 
     Raises:
         StoreError: One of them cannot be read.
@@ -111,12 +111,12 @@ def studies(folder: str | Path = "runs") -> list[Description]:
 
 
 def study_folders(folder: str | Path = "runs") -> list[Path]:
-    """Return the folders of the studies kept in a folder, by name."""
+    """Return the folders of the studies in a folder, by name."""
     return sorted(place for place in Path(folder).glob("*") if _holds_study(place))
 
 
 def read(name: str | Path, *, folder: str | Path = "runs", storage: str | None = None) -> StoredStudy:
-    """Return what is kept of a study; its task need not be importable, nor its data be there.
+    """Read a study without its task or its data.
 
     Raises:
         StudyNotFoundError: There is no such study.
@@ -154,10 +154,10 @@ def _open(place: Path, storage: str | None) -> "Store":
 def _not_found(place: Path) -> StudyNotFoundError:
     if _holds_study(place):
         return lost_database(place.name, place, None)
-    known = [found.name for found in study_folders(place.parent)]
-    there = f" The studies there are {', '.join(known)}." if known else " There are no studies there."
+    names = [folder.name for folder in study_folders(place.parent)]
+    there = f" The studies there are {', '.join(names)}." if names else " There are no studies there."
     return StudyNotFoundError(
-        f"There is no study {place.name!r} in {place.parent}.{nearest(place.name, known)}{there} "
+        f"There is no study {place.name!r} in {place.parent}.{nearest(place.name, names)}{there} "
         "Use folder= (--folder) to look elsewhere, or storage= (--storage) for a database."
     )
 
@@ -201,7 +201,7 @@ def _metric(name: str, description: Description) -> Any:
     if path is None:
         raise UsageError(
             f"The study {description.name!r} measures {name!r}, a function that cannot be imported (it was defined in "
-            "a notebook or script). Run that script again, which goes on where the study stood, or pass the function: "
+            "a notebook or script). Run that script again, which continues the study, or pass the function: "
             "hp.load(name, metric=..., metrics=[...])."
         )
     try:
@@ -221,13 +221,13 @@ def _early_stopping(values: Any) -> Any:
 
 def _from_text(text: str) -> Any:
     """Return a sampler or pruner from its name; an object of Optuna's has to be made by the script again."""
-    found = re.fullmatch(RESTORED, text)
-    if not found or found["kind"] is None:
+    match = re.fullmatch(RESTORED, text)
+    if not match or match["kind"] is None:
         return text
     import hpsearch
 
-    pairs = (pair.split("=") for pair in found["values"].split(", ") if pair)
-    return getattr(hpsearch, found["kind"])(**{name: ast.literal_eval(value) for name, value in pairs})
+    pairs = (pair.split("=") for pair in match["values"].split(", ") if pair)
+    return getattr(hpsearch, match["kind"])(**{name: ast.literal_eval(value) for name, value in pairs})
 
 
 def _splitter(description: Description, place: Path) -> Any:
@@ -239,10 +239,10 @@ def _splitter(description: Description, place: Path) -> Any:
     holdout = re.fullmatch(r"Holdout\(test_size=([0-9.e-]+)\)", description.cv)
     if holdout:
         return Holdout(float(holdout[1]))
-    kept = place / FOLDS_FILE
-    if not kept.exists():
+    folds = place / FOLDS_FILE
+    if not folds.exists():
         raise UsageError(
-            f"The study was made with cv={description.cv}, and the folds that it made are not in {kept}. Run the "
-            "study's own script again; it goes on where it stood."
+            f"The study was made with cv={description.cv}, and the folds that it made are not in {folds}. Run the "
+            "study's own script again; that continues it."
         )
-    return Folds.read(kept)
+    return Folds.read(folds)

@@ -49,8 +49,8 @@ called with the study alone when the run has ended or paused."""
 class Study:
     """A search over the hyperparameters of one fine-tuning task.
 
-    Nothing is read or written before `run`. A study of the same name in the same folder is gone on with; if it was
-    made with another space, other data, other folds, metrics or seed, that is an error which names what changed.
+    Nothing is read or written before `run`. Running a study again under the same name continues it. If the space, the
+    data, the folds, a metric or the seed changed since, that is an error that names what changed.
 
     Args:
         name: The study's name; its folder is `folder/name`.
@@ -58,29 +58,31 @@ class Study:
         space: What is searched: a `Space`, the name of a shipped one ("bert"), or a path to a TOML file.
         sampler: "bayesian" (or "tpe": Tree-structured Parzen Estimator), "random", "grid" or `Grid(points=...)` (in an
             order shuffled by the seed), "gp" (Gaussian process), "cmaes" (CMA-ES over the numeric parameters), "qmc"
-            (scrambled Sobol' points), or a sampler object of Optuna's. With each of them a resumed study tries what it
-            would have tried; with an object of a class that is not Optuna's own it may not, and a warning says so.
+            (scrambled Sobol' points), or a sampler object of Optuna's. A resumed study tries what it would have tried
+            without the pause. With a sampler class that is not Optuna's own it may not, and a warning says so.
         cv: Number of folds, a `Holdout`, or a scikit-learn splitter.
         metric: The objective, greater is better: a scikit-learn scorer name or a callable.
-        metrics: Further metrics recorded beside it.
+        metrics: Further metrics to record.
         pruner: "racing", "asha", "hyperband", "median", "wilcoxon", "none", a `Racing`, a `SuccessiveHalving`, or a
             pruner object of Optuna's.
-        early_stopping: Epochs without improvement of the validation loss after which the first fold stops; an
-            `EarlyStopping`; or None.
-        evaluations_per_epoch: Evaluation points an epoch.
-        repeats: Seeds a fold is trained with.
+        early_stopping: The first fold stops after so many epochs without a better validation loss. Also an
+            `EarlyStopping`, or None.
+        evaluations_per_epoch: Evaluation points per epoch.
+        repeats: Seeds per fold.
         seed: Seed of the folds, of every run, and of the sampler.
         folder: Where studies are kept.
         storage: SQLAlchemy URL of the database; by default SQLite in the study's folder.
         precision: "auto", "fp32" or "bf16".
         deterministic: Whether a GPU must compute bitwise reproducibly, at some cost in speed. CPUs always do.
         checkpoint_every: Seconds of training that a crash may cost.
-        checkpoint_bytes: What the checkpoints may take on the disk.
-        feature_cache_bytes: What outputs of frozen layers may take in this machine's cache, which all studies share; 0
-            keeps none. By default 20 GiB or a tenth of the disk's free room, whichever is less. It changes no number.
-        callbacks: Called with the study and each ended trial, `WandbCallback` and `MLflowCallback` or functions of
-            yours. One with a method `on_end(study)` is told when the study has ended or paused, too. What a callback
-            raises is a warning, with its traceback in `logs/callbacks.log`, and ends nothing; `study.stop()` pauses.
+        checkpoint_bytes: Space that the checkpoints may take on disk, in bytes.
+        feature_cache_bytes: Space that outputs of frozen layers may take in this machine's cache, in bytes; 0 keeps
+            none. All studies share the cache. By default 20 GiB or a tenth of the free disk, whichever is less. It
+            changes no result.
+        callbacks: Called with the study and each ended trial: a `WandbCallback`, an `MLflowCallback`, or your own
+            functions. If it has a method `on_end(study)`, that is called when the run has ended or paused. An
+            exception in a callback becomes a warning, with its traceback in `logs/callbacks.log`; the study goes on.
+            `study.stop()` pauses the study.
 
     Raises:
         UsageError: An argument is not valid; the message says which and what to do.
@@ -168,13 +170,13 @@ class Study:
         devices: "Devices" = "auto",
         progress: bool | str = True,
     ) -> "Result":
-        """Search until the study has `trials` trials in all, or `timeout` has passed; return what is known then.
+        """Search until the study has `trials` trials in all, or `timeout` has passed.
 
-        Ctrl-C pauses every run with a checkpoint and returns; a second one ends at once. Either way `run` again, or
-        `hpsearch resume`, goes on.
+        Ctrl-C saves a checkpoint of every run and returns; a second Ctrl-C ends at once. Call `run` again, or
+        `hpsearch resume`, to continue.
 
         Args:
-            trials: Trials in total, those of earlier calls included. A grid may leave it out: then all its points.
+            trials: Trials in total, including those of earlier calls. A grid may leave it out and tries all its points.
             timeout: Seconds of this call, or text like "2h", "90m", "30s".
             devices: "auto", "inline", "cpu", "cuda", "cuda:0", a number of workers, or a list of devices.
             progress: What is shown meanwhile, on standard error. True: in a terminal a live panel, in a notebook one
@@ -183,8 +185,8 @@ class Study:
 
         Raises:
             UsageError: Something in the study, its task or its data is not valid.
-            LeaseHeldError: The study is being run by another process.
-            NumericsError: This machine does not compute what the study began with.
+            LeaseHeldError: Another process is running the study.
+            NumericsError: This machine cannot compute as the study began: another precision, CPU or GPU.
             StudyFailedError: The first trials all failed with the same exception.
         """
         from hpsearch.display.line import check_progress
@@ -212,7 +214,7 @@ class Study:
         return Result(self.plan, self.record)
 
     def stop(self) -> None:
-        """Pause the study that is being run, from a callback or another thread."""
+        """Pause the running study; call it from a callback or another thread."""
         if self._run is not None:
             self._run.stop()
 
@@ -220,11 +222,11 @@ class Study:
 
     @property
     def result(self) -> "Result":
-        """What is known of the study by now, whether it has ended or not.
+        """The result so far, whether the study has ended or not.
 
         Raises:
             StudyNotFoundError: It has not been run.
-            StudyChangedError: Its data, or what else decides its numbers, are not what they were when it was run.
+            StudyChangedError: Its data or settings changed since it was run.
         """
         from hpsearch.result.result import Result
 

@@ -51,12 +51,12 @@ def groups_of(groups: Any, rows: int) -> np.ndarray | None:
     """
     if groups is None:
         return None
-    found = np.asarray(groups)
-    if found.shape != (rows,):
+    array = np.asarray(groups)
+    if array.shape != (rows,):
         raise UsageError(
-            f"groups has shape {found.shape}, and X has {rows} rows: give one group a row, shape ({rows},)."
+            f"groups has shape {array.shape}, and X has {rows} rows: give one group a row, shape ({rows},)."
         )
-    return found
+    return array
 
 
 def seed_of(random_state: Any) -> int:

@@ -61,8 +61,8 @@ class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
         random_state: Seed of folds, runs and sampler, used as it is; None is 0, so that nothing here is random unless
             you ask. From a `numpy.random.RandomState` one is drawn at each `fit`.
         name: The study's name in `folder`.
-        folder: Where the study is kept, so that an interrupted `fit` goes on where it stood when called again with the
-            same data. None: in a temporary folder, which goes when the estimator does. A folder holds one study of a
+        folder: Where the study is kept, so that an interrupted `fit` continues when called again with the same
+            data. None: in a temporary folder, which goes when the estimator does. A folder holds one study of a
             name, on one set of rows: within `cross_val_score`, where every fold has others, leave it None; the second
             fold would be a StudyChangedError.
         task_options: Further arguments of the task: {"max_length": 128}, image_size, loss, head, ...
@@ -184,15 +184,15 @@ class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
                 raise UsageError(f"X={X!r} is one text: give a list of them, [{X!r}].")
             return text
         checks: dict[str, Any] = {"dtype": "numeric", "ensure_min_samples": 2 if reset else 1, "allow_nd": True}
-        found = validate_data(self, X, reset=reset, **checks)
-        if reset and found.ndim != 2:
+        checked = validate_data(self, X, reset=reset, **checks)
+        if reset and checked.ndim != 2:
             del self.n_features_in_  # the height of images, say, which others may not have
-        becomes_real = found.ndim <= 2 or found.dtype.kind == "f"  # a table of numbers, as scikit-learn has them
-        array: np.ndarray = np.ascontiguousarray(found, dtype=np.float32 if becomes_real else found.dtype)
+        becomes_real = checked.ndim <= 2 or checked.dtype.kind == "f"  # a table of numbers, as scikit-learn has them
+        array: np.ndarray = np.ascontiguousarray(checked, dtype=np.float32 if becomes_real else checked.dtype)
         return array
 
     def _keep(self, result: "Result") -> None:
-        """Keep what the search has found under scikit-learn's names."""
+        """Keep the result of the search under scikit-learn's names."""
         from hpsearch.estimator.results import Scorer, cv_results
 
         best = result.best
@@ -224,8 +224,8 @@ class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
     def predict(self, X: Any) -> np.ndarray:  # noqa: N803
         """Return the likeliest label of each row, shape (rows,)."""
         likeliest = self.predict_proba(X).argmax(axis=1)
-        found: np.ndarray = self.classes_[likeliest]
-        return found
+        labels: np.ndarray = self.classes_[likeliest]
+        return labels
 
     @available_if(_was_refit)
     def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803

@@ -44,17 +44,17 @@ class Inputs(ABC):
     """Arguments of the task that follow from X, y and groups."""
 
     def __post_init__(self) -> None:
-        known = [each.name for each in fields(self.task_class) if each.name not in self.set_here]
+        allowed = [argument.name for argument in fields(self.task_class) if argument.name not in self.set_here]
         for name in self.options:
             if name in self.set_here:
                 raise UsageError(
                     f"task_options has {name!r}, which follows from X, y, groups and model here. Leave it out; it may "
-                    f"have {', '.join(known)}."
+                    f"have {', '.join(allowed)}."
                 )
-            if name not in known:
+            if name not in allowed:
                 raise UsageError(
                     f"task_options has {name!r}, which {self.task_class.__name__} does not take."
-                    f"{nearest(str(name), known)} It takes {', '.join(known)}."
+                    f"{nearest(str(name), allowed)} It takes {', '.join(allowed)}."
                 )
 
     @abstractmethod
@@ -109,11 +109,11 @@ class Texts(Inputs):
             raise UsageError(f"X has shape {rows.shape}: give texts, shape (rows,), or pairs of them, shape (rows, 2).")
         if not len(rows):
             raise UsageError("X has no rows: give at least one text.")
-        given, known = (math.prod(shape) for shape in (rows.shape[1:], self.shape))
-        if given != known:
+        given, fitted = (math.prod(shape) for shape in (rows.shape[1:], self.shape))
+        if given != fitted:
             raise UsageError(
                 f"X has {given} texts a row, shape {rows.shape}, and the model was fitted on "
-                f"{'pairs of texts, shape (rows, 2)' if known == 2 else 'single texts, shape (rows,)'}. Give it those."
+                f"{'pairs of texts, shape (rows, 2)' if fitted == 2 else 'single texts, shape (rows,)'}. Give it those."
             )
         table = self._table(rows)
         check_texts(table, list(table.columns), "predicted")
@@ -179,8 +179,8 @@ class Numbers(Inputs):
 
     def check(self, rows: Any) -> None:
         if rows.ndim != 1 + len(self.shape):
-            known = ", ".join(["rows", *map(str, self.shape)])
-            raise UsageError(f"X has shape {rows.shape}, and the model was fitted on rows of shape ({known}).")
+            fitted = ", ".join(["rows", *map(str, self.shape)])
+            raise UsageError(f"X has shape {rows.shape}, and the model was fitted on rows of shape ({fitted}).")
 
     def arrays(
         self, encoder: Any, rows: Any, targets: np.ndarray, scratch: Path
@@ -192,12 +192,12 @@ class Numbers(Inputs):
 
     def _bound(self, rows: Any, targets: np.ndarray) -> Any:
         """Return what makes the model, told the shape of the data where it asks for it by name."""
-        known = {"n_features": int(np.prod(rows.shape[1:])), "n_classes": len(np.unique(targets))}
+        sizes = {"n_features": int(np.prod(rows.shape[1:])), "n_classes": len(np.unique(targets))}
         try:
             asked = inspect.signature(self.model).parameters
         except (TypeError, ValueError):  # CustomTask says what is wrong with it
             return self.model
-        bound = {name: known[name] for name in SHAPE_ARGUMENTS if name in asked}
+        bound = {name: sizes[name] for name in SHAPE_ARGUMENTS if name in asked}
         return functools.partial(self.model, **bound) if bound else self.model
 
 

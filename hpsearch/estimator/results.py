@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def cv_results(result: "Result") -> dict[str, Any]:
-    """Return column to array, a row a trial in the order of asking.
+    """Return column to array, one row per trial, in the order proposed.
 
     Columns are those of `GridSearchCV`: "params", "param_<name>" (masked where a configuration does not have it),
     "split<i>_test_score", "mean_test_score", "std_test_score", "rank_test_score", "mean_fit_time", "std_fit_time", and
@@ -32,7 +32,7 @@ def cv_results(result: "Result") -> dict[str, Any]:
         splits[row, : len(summary.folds)] = summary.folds
     values = [summary.value if done else None for summary, done in zip(summaries, complete, strict=True)]
     means = np.array([np.nan if value is None else value for value in values])
-    found: dict[str, Any] = {
+    columns: dict[str, Any] = {
         "trial": np.array([summary.number for summary in summaries]),
         "state": np.array([summary.state.value for summary in summaries]),
         "params": [dict(trial.params) for trial in trials],
@@ -40,26 +40,28 @@ def cv_results(result: "Result") -> dict[str, Any]:
     for name in result.plan.space.parameters:
         absent = [name not in trial.params for trial in trials]
         column = np.array([trial.params.get(name) for trial in trials], dtype=object)
-        found[f"param_{name}"] = np.ma.MaskedArray(column, mask=absent)
-    found.update({f"split{index}_test_score": splits[:, index] for index in range(runs)})
-    found["mean_test_score"] = means
+        columns[f"param_{name}"] = np.ma.MaskedArray(column, mask=absent)
+    columns.update({f"split{index}_test_score": splits[:, index] for index in range(runs)})
+    columns["mean_test_score"] = means
     deviations = np.array([np.std(summary.folds) if summary.folds else np.nan for summary in summaries])
-    found["std_test_score"] = np.where(complete, deviations, np.nan)
-    found["rank_test_score"] = _ranks(means)
+    columns["std_test_score"] = np.where(complete, deviations, np.nan)
+    columns["rank_test_score"] = _ranks(means)
     times = [_seconds(result, trial) for trial in trials]
-    found["mean_fit_time"] = np.array([np.mean(each) for each in times])
-    found["std_fit_time"] = np.array([np.std(each) for each in times])
-    found["epoch"] = np.array([np.nan if summary.epoch is None else summary.epoch for summary in summaries])
+    columns["mean_fit_time"] = np.array([np.mean(seconds) for seconds in times])
+    columns["std_fit_time"] = np.array([np.std(seconds) for seconds in times])
+    columns["epoch"] = np.array([np.nan if summary.epoch is None else summary.epoch for summary in summaries])
     for metric in result.plan.measured[1:]:
         measured = [summary.metrics.get(metric.name, np.nan) for summary in summaries]
-        found[f"mean_test_{metric.name}"] = np.where(complete, measured, np.nan)
-    return found
+        columns[f"mean_test_{metric.name}"] = np.where(complete, measured, np.nan)
+    return columns
 
 
 def _seconds(result: "Result", trial: "Trial") -> list[float]:
     """Return the seconds of each run of a trial that was begun, or one 0 where none was."""
     begun = [result.history.of(run.key) for run in trial.runs]
-    return [math.fsum(evaluation.seconds for evaluation in each) for each in begun if each] or [0.0]
+    return [math.fsum(evaluation.seconds for evaluation in evaluations) for evaluations in begun if evaluations] or [
+        0.0
+    ]
 
 
 def _ranks(means: np.ndarray) -> np.ndarray:

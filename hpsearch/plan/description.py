@@ -137,7 +137,7 @@ class Description:
     @property
     def task_code(self) -> Mapping[str, str | None]:
         """Import path of each argument of the task that is code of the user's, None for one that cannot be imported."""
-        return {name: each["code"] for name, each in _code(self.task).items()}
+        return {name: argument["code"] for name, argument in _code(self.task).items()}
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "metrics": list(self.metrics)}
@@ -193,7 +193,7 @@ def difference(stored: Description, given: Description) -> str:
     """Return in words what has changed between two descriptions of a study, or an empty text."""
     space = Space.from_json(stored.space).difference(Space.from_json(given.space))
     code = _changed_code(stored.task, given.task)
-    found = ([f"the space: {space}"] if space else []) + code
+    changes = ([f"the space: {space}"] if space else []) + code
     chooses = stored.models is not None or given.models is not None
     for name, words in CONTRACT.items():
         if (chooses and name in OF_A_CHOICE) or (code and name == "model"):  # the model's digest covers its code
@@ -201,22 +201,22 @@ def difference(stored: Description, given: Description) -> str:
         before, now = getattr(stored, name), getattr(given, name)
         if before != now:
             shown = "" if name in DIGESTS else f", which was {before!r} and is {now!r}"
-            found.append(words + shown)
-    return "; ".join([*found, *_changed_models(stored.models or {}, given.models or {})])
+            changes.append(words + shown)
+    return "; ".join([*changes, *_changed_models(stored.models or {}, given.models or {})])
 
 
 def _changed_models(stored: Mapping[str, Mapping[str, Any]], given: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Return what has changed of models that both studies choose among; other choices are another space."""
     both = [choice for choice in stored if choice in given]
-    found = []
+    changes = []
     for name in OF_A_CHOICE:
         changed = [choice for choice in both if stored[choice][name] != given[choice][name]]
         if changed and name != "model" and len(changed) == len(both):  # the rows themselves, whoever encodes them
-            found.append(CONTRACT[name])
+            changes.append(CONTRACT[name])
         elif changed:
             words = "the pretrained model" if name == "model" else "the encoding of rows for the model"
-            found += [f"{words} {choice!r} (its content differs)" for choice in changed]
-    return found
+            changes += [f"{words} {choice!r} (its content differs)" for choice in changed]
+    return changes
 
 
 def _models(plan: Plan) -> dict[str, dict[str, str | None]] | None:
@@ -247,7 +247,7 @@ def _differs(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
 def _code(task: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """Return the descriptions of a task's arguments that are code of the user's."""
     arguments = task.get("arguments", {}).items()
-    return {name: each for name, each in arguments if isinstance(each, Mapping) and "definition" in each}
+    return {name: value for name, value in arguments if isinstance(value, Mapping) and "definition" in value}
 
 
 def _callable_name(source: Any) -> str:

@@ -19,15 +19,15 @@ SEARCHED = "on the folds that each study chose its winner by, which favours the 
 
 
 def compare(results: "Sequence[Result]", *, against: str | None = None) -> "Comparison":
-    """Compare what several studies came to.
+    """Compare the winners of several studies.
 
     Args:
         results: Two or more results of different studies.
-        against: Name of the study that the others' winners are tested against; the first by default. "best" takes
-            the one with the highest value, which makes the question depend on the answer: its p-values lean.
+        against: Name of the study that the others are tested against; the first by default. "best" takes the one with
+            the highest value. Its p-values are then too small, because the question depends on the answer.
 
     Raises:
-        UsageError: There are fewer than two, one is no result, one is there twice, or `against` names none of them.
+        UsageError: Fewer than two are given, one is not a result, one is given twice, or `against` names none of them.
     """
     return Comparison(results, against=against)
 
@@ -77,9 +77,9 @@ class Comparison:
 
         Two judgements a study. On the test rows, where both have the same and both studies have ended: a paired
         bootstrap, after one training of each winner. This one is primary, for the test rows had no part in choosing
-        the winners. On the folds, where data and folds are the same: the corrected paired t test, which leans towards
+        the winners. On the folds, where data and folds are the same: the corrected paired t test, which favours
         the study that tried more. With more than two studies, the p-values on each ground are corrected by Holm's
-        procedure. Against a reference taken by `against="best"` they lean whatever the ground.
+        procedure. With `against="best"` they are too small on either ground.
         Where two cannot be compared, the judgement says why.
         """
         return tuple(self._content.judgements)
@@ -134,15 +134,15 @@ class Comparison:
 
         from hpsearch.analysis import corrected_for_several
 
-        found: list[Judgement] = []
+        judgements: list[Judgement] = []
         for ground in ("test rows", "folds"):
             asked = [self._judgement(name, ground) for name in self.results if name != self.reference]
             places = [index for index, judgement in enumerate(asked) if judgement.evidence is not None]
-            corrected = corrected_for_several([each for judgement in asked if (each := judgement.evidence) is not None])
+            corrected = corrected_for_several([it.evidence for it in asked if it.evidence is not None])
             for index, evidence in zip(places, corrected, strict=True):
                 asked[index] = replace(asked[index], evidence=evidence)
-            found += asked
-        return found
+            judgements += asked
+        return judgements
 
     def _judgement(self, name: str, ground: str) -> "Judgement":
         from hpsearch.report.comparison_content import Judgement
@@ -188,10 +188,10 @@ def _test_scores(result: "Result") -> Mapping[str, float]:
 
 def _why_not(study: "Result", reference: "Result", ground: str) -> str | None:
     """Return why two winners cannot be compared on a ground, in words, or None where they can."""
-    for each in (study, reference):
-        if not each.history.finished(TrialState.COMPLETE):
-            return f"no trial of {each.plan.name} is complete"
-    one, other = (each.record.description for each in (study, reference))
+    for result in (study, reference):
+        if not result.history.finished(TrialState.COMPLETE):
+            return f"no trial of {result.plan.name} is complete"
+    one, other = (result.record.description for result in (study, reference))
     if one.metric != other.metric:
         return f"the objectives differ ({one.metric} and {other.metric})"
     if one.definitions.get(one.metric) != other.definitions.get(one.metric):
@@ -200,11 +200,11 @@ def _why_not(study: "Result", reference: "Result", ground: str) -> str | None:
         if not _same_rows(study, reference, "train"):
             return "the training data differ"
         return "the folds differ" if one.folds != other.folds else None
-    for each in (study, reference):
-        if each.plan.prepared.test_rows == 0:
-            return f"{each.plan.name} has no test rows"
-        if not each.has_ended:
-            return f"{each.plan.name} has not ended, and test rows that a search is steered by are test rows no more"
+    for result in (study, reference):
+        if result.plan.prepared.test_rows == 0:
+            return f"{result.plan.name} has no test rows"
+        if not result.has_ended:
+            return f"{result.plan.name} has not ended, and a search must not be steered by its test rows"
     return None if _same_rows(study, reference, "test") else "the test rows differ"
 
 
@@ -218,16 +218,16 @@ def _same_rows(one: "Result", other: "Result", role: str) -> bool:
 
     from hpsearch.data import open_dataset
 
-    prepared = [each.plan.prepared for each in (one, other)]
+    prepared = [result.plan.prepared for result in (one, other)]
     if prepared[0].classes != prepared[1].classes or prepared[0].kind != prepared[1].kind:
         return False
-    digests = [each.data_digest if role == "train" else each.test_digest for each in prepared]
+    digests = [rows.data_digest if role == "train" else rows.test_digest for rows in prepared]
     if digests[0] == digests[1]:
         return True
-    contents = [each.content.get(role) for each in prepared]
+    contents = [rows.content.get(role) for rows in prepared]
     if contents[0] is None or contents[0] != contents[1]:
         return False
-    folders = [each.folder if role == "train" else each.test_folder for each in prepared]
+    folders = [rows.folder if role == "train" else rows.test_folder for rows in prepared]
     targets = [open_dataset(folder)["targets"] for folder in folders if folder is not None]
     return len(targets) == 2 and np.array_equal(targets[0], targets[1])
 
@@ -238,13 +238,13 @@ def _on_folds(study: "Result", reference: "Result") -> Any:
 
     from hpsearch.analysis import paired_folds
 
-    scores = [each.scores_by_fold() for each in (study, reference)]
+    scores = [result.scores_by_fold() for result in (study, reference)]
     common = [place for place in scores[0] if place in scores[1]]
     shares = [study.plan.folds.test_share(fold) for fold, _ in common]
-    found = paired_folds(
+    evidence = paired_folds(
         [scores[0][place] for place in common],
         [scores[1][place] for place in common],
         shares,
         folds=[fold for fold, _ in common],
     )
-    return replace(found, method=f"{found.method}; {SEARCHED}")
+    return replace(evidence, method=f"{evidence.method}; {SEARCHED}")

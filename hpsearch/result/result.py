@@ -1,4 +1,4 @@
-"""What a study came to: the best trial, tables, figures, a report, and a model to take away."""
+"""The result of a study: the best trial, tables, figures, a report, and a model to take away."""
 
 import contextlib
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Best:
-    """The trial with the highest cross-validated objective, ties to the first asked.
+    """The trial with the highest cross-validated objective; of equal ones, the first.
 
     Attributes:
         number: The trial's number.
@@ -50,7 +50,7 @@ class Best:
 
 
 class Result:
-    """A study's outcome as it was when this object was made. Nothing here changes the study's trials."""
+    """The result of a study at the time this object was made. Nothing here changes the study's trials."""
 
     def __init__(self, plan: Plan, record: Record) -> None:
         self.plan = plan
@@ -73,7 +73,7 @@ class Result:
         if trial is None:
             raise UsageError(
                 f"No trial of {self.plan.name!r} is complete yet ({len(self.history.trials)} were begun), so there is "
-                "no best one. Run the study further, or look at result.table() for why trials ended."
+                "no best one. Run more trials, or see in result.table() why trials ended."
             )
         return self._best(trial)
 
@@ -92,13 +92,13 @@ class Result:
         return summarize(self._trial(number), self.history, self._objective, self.plan.test_shares)
 
     def table(self) -> "pandas.DataFrame":
-        """Return a row a trial: state, value, spread, interval, configuration, metrics, reason."""
+        """Return one row per trial: state, value, spread, interval, configuration, metrics, reason."""
         from hpsearch.analysis import table
 
         return table(self.history, self._objective, self.plan.test_shares)
 
     def curves(self) -> "pandas.DataFrame":
-        """Return every evaluation of every metric in long form, a row a (trial, fold, repeat, point, metric)."""
+        """Return every evaluation of every metric in long form: one row per trial, fold, repeat, point and metric."""
         from hpsearch.analysis import curves
 
         return curves(self.history)
@@ -141,7 +141,7 @@ class Result:
 
         On the test rows, where the task has some: both configurations are trained once on all training rows and
         compared by a paired bootstrap over rows. Otherwise over the folds that chose the winner, corrected for
-        their overlap, which still leans towards it; the method says so.
+        their overlap. That still favours the winner, and the method says so.
 
         Returns:
             The evidence, or None where there is no complete default, or the default is the winner.
@@ -161,17 +161,17 @@ class Result:
 
     def refit(self, number: int | None = None) -> "Refit":
         """Train a complete trial's configuration (the best by default) on all training rows, up to its own point."""
-        trial = self._complete(number)
-        assert trial.point is not None
         from hpsearch.runtime.refit import refit
         from hpsearch.runtime.workload import workload_of
 
+        trial = self._complete(number)
+        assert trial.point is not None
         return refit(workload_of(self.plan, self.record.numerics()), self.plan.complete(trial.config), trial.point)
 
     def test_scores(self, number: int | None = None) -> Mapping[str, float]:
         """Return a trial's scores on the test rows, after a refit (the best trial's by default).
 
-        Each configuration is scored once: the scores are kept with the study and given again from there.
+        Each configuration is scored once; the scores are stored with the study.
 
         Raises:
             UsageError: The task has no test rows.
@@ -189,13 +189,13 @@ class Result:
             raise UsageError(f"The task of {self.plan.name!r} has no test rows: give it test=... to score a model.")
         key = digest([self.plan.complete(trial.config), trial.point, self.record.refit_digest(trial.config)])
         stored = self.record.description.test or {}
-        kept = self.plan.folder / "test" / f"{key}.npy"
-        if key in stored and kept.exists():
-            return stored[key], np.load(kept, allow_pickle=False)
+        outputs = self.plan.folder / "test" / f"{key}.npy"
+        if key in stored and outputs.exists():
+            return stored[key], np.load(outputs, allow_pickle=False)
         tested = model if model is not None else self.refit(trial.number).model
         workload = workload_of(self.plan, self.record.numerics())
         scores = score(workload, tested, self.plan.complete(trial.config))
-        _write_array(kept, scores.logits)
+        _write_array(outputs, scores.logits)
         with contextlib.suppress(LeaseHeldError):  # the study is being run: its coordinator alone writes to it
             self.record.keep_test_scores(key, dict(scores.metrics))
         return scores.metrics, scores.logits
@@ -257,8 +257,8 @@ class Result:
             The folder.
 
         Raises:
-            UsageError: The folder is there and not empty, or is none that may be replaced, or no trial is complete.
-            StoreError: The disk refuses.
+            UsageError: The folder exists and may not be replaced, or no trial is complete.
+            StoreError: The disk cannot be written.
         """
         from hpsearch.result.export import ExportFolder
         from hpsearch.result.model_card import write_card
@@ -285,9 +285,9 @@ class Result:
     def report(self, path: str | Path = "report.html") -> Path:
         """Write the report: one self-contained page that opens offline.
 
-        Where the task has test rows and the study has ended, winner and default are trained once on all training
-        rows and scored on them for it (kept with the study afterwards). Before, the page says so and shows the folds
-        only, for test rows that a search is steered by are test rows no more; `test_scores` and `evidence` answer.
+        If the task has test rows and the study has ended, winner and default are trained once on all training rows
+        and scored on the test rows; the scores are stored with the study. Before the end the page shows the folds
+        only, so that nobody steers the search by test rows; call `test_scores` or `evidence` if you must know.
         """
         from hpsearch.report import write_page
 
@@ -377,11 +377,11 @@ class Result:
     def _test_table(self) -> "Mapping[str, Mapping[str, float]] | None":
         if self.plan.prepared.test_rows == 0:
             return None
-        found = {"winner": self.test_scores()}
+        scores = {"winner": self.test_scores()}
         default = self.default
         if default is not None and default.state is TrialState.COMPLETE and default.number != self.best.number:
-            found["literature default"] = self.test_scores(default.number)
-        return found
+            scores["literature default"] = self.test_scores(default.number)
+        return scores
 
 
 def _write_array(path: Path, array: "np.ndarray") -> None:
