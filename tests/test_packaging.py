@@ -67,6 +67,16 @@ def test_the_wheel_has_every_source_and_the_marker_of_its_types(built: dict[str,
     assert {*sources, "hpsearch/py.typed"} <= set(names_of_the_wheel(built))
 
 
+def test_the_wheel_has_all_that_pages_are_made_of(built: dict[str, Path]) -> None:
+    report = ROOT / "hpsearch" / "report"
+    files = {str(path.relative_to(ROOT)) for path in report.rglob("*") if path.suffix in (".html", ".css", ".js")}
+    names = {Path(name).name for name in files}
+    assert {"document.html", "page.html", "comparison.html", "page.css", "page.js"} <= names
+    assert files <= set(names_of_the_wheel(built))
+    with tarfile.open(built["sdist"]) as sdist:
+        assert files <= {name.split("/", 1)[1] for name in sdist.getnames() if "/" in name}
+
+
 def test_the_wheel_names_its_licence_and_its_command(built: dict[str, Path]) -> None:
     with zipfile.ZipFile(built["wheel"]) as wheel:
         texts = {name.split("/", 1)[1]: name for name in wheel.namelist() if ".dist-info/" in name}

@@ -21,7 +21,7 @@ from hpsearch.analysis import (
     spans,
     summarize_all,
 )
-from hpsearch.records import LOSS, Decision, History, TrialState
+from hpsearch.records import LOSS, Decision, History, Origin, TrialState
 
 
 @dataclass(frozen=True)
@@ -75,13 +75,19 @@ class Content:
     def best(self) -> TrialSummary | None:
         """The best trial, or None where none is complete."""
         trial = best_trial(self.history)
-        return None if trial is None else self._summary(trial.number)
+        return None if trial is None else self.summary(trial.number)
 
     @cached_property
     def default(self) -> TrialSummary | None:
         """The trial of the literature default, in whatever state, or None."""
         trial = default_trial(self.history)
-        return None if trial is None else self._summary(trial.number)
+        return None if trial is None else self.summary(trial.number)
+
+    @property
+    def rival(self) -> TrialSummary | None:
+        """The literature default where another trial is the best, or None."""
+        is_other = self.best is not None and self.default is not None and self.default.number != self.best.number
+        return self.default if is_other else None
 
     @cached_property
     def all_metrics(self) -> tuple[str, ...]:
@@ -93,11 +99,10 @@ class Content:
     @cached_property
     def parameters(self) -> Mapping[str, Mapping[str, Any]]:
         """Searched hyperparameters: name to what the space says of it, or to nothing where there is no space."""
-        known = {parameter["name"]: parameter for parameter in self.space.get("parameters", ())}
-        if known:
-            return known
-        names = dict.fromkeys(name for trial in self.history.trials.values() for name in trial.params)
-        return {name: {} for name in names}
+        searched = {parameter["name"]: parameter for parameter in self.space.get("parameters", ())}
+        if searched:
+            return searched
+        return {name: {} for trial in self.history.trials.values() for name in trial.params}
 
     @cached_property
     def importance(self) -> Importance:
@@ -135,6 +140,18 @@ class Content:
         ]
         return f"trial {number}" + (f" ({', '.join(roles)})" if roles else "")
 
+    def roles(self, summary: TrialSummary) -> tuple[str, ...]:
+        """Return what sets a trial apart: that it is the best, the default, or was enqueued."""
+        is_best = self.best is not None and summary.number == self.best.number
+        origin = () if summary.origin is Origin.SAMPLER else (summary.origin.value,)
+        return ("best", *origin) if is_best else origin
+
+    def test_difference(self, metric: str) -> float | None:
+        """Return winner minus literature default on the test rows, or None where one of them was not scored."""
+        tested = self.test_scores or {}
+        winner, rival = (tested.get(side, {}).get(metric) for side in ("winner", "literature default"))
+        return None if winner is None or rival is None else winner - rival
+
     def leading(self, count: int) -> tuple[int, ...]:
         """Return the numbers of up to `count` trials worth a look: best, default, then the next best."""
         first = [summary.number for summary in (self.best, self.default) if summary is not None and summary.folds]
@@ -152,8 +169,13 @@ class Content:
             for name in self.parameters
             if len({repr(summary.config[name]) for summary in self.summaries if name in summary.config}) > 1
         ]
-        known = [name for name in self.importance.shares if name in varying]
-        return (*known, *(name for name in varying if name not in known))
+        ranked = [name for name in self.importance.shares if name in varying]
+        return (*ranked, *(name for name in varying if name not in ranked))
 
-    def _summary(self, number: int) -> TrialSummary:
-        return next(summary for summary in self.summaries if summary.number == number)
+    def summary(self, number: int) -> TrialSummary:
+        """Return one trial in numbers."""
+        return self._by_number[number]
+
+    @cached_property
+    def _by_number(self) -> Mapping[int, TrialSummary]:
+        return {summary.number: summary for summary in self.summaries}

@@ -1,18 +1,17 @@
-"""Contours: two hyperparameters at a time, the trials as points over a surface where they bear one."""
+"""Contours: two hyperparameters at a time, the trials as points over a surface where there are enough of them."""
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import Any
 
 import plotly.graph_objects as go
 
 from hpsearch.analysis import TrialSummary, surface
 from hpsearch.records import TrialState
 from hpsearch.report.content import Content
-from hpsearch.report.panels import COLORBAR, axes, lay_out
+from hpsearch.report.marks import Place
+from hpsearch.report.panels import COLORBAR, add_trials, axes, axis_of, describe_axes, lay_out
 from hpsearch.report.scales import ABSENT, Scale, scale_of
-from hpsearch.report.slices_figure import axis_of
-from hpsearch.report.theme import BEST, DEFAULT, GREY, Figure, empty_figure, hover_text
+from hpsearch.report.theme import Figure, empty_figure
 from hpsearch.report.wording import escaped
 
 SURFACE_COLORS = [[0.0, "#3B4CC0"], [0.5, "#C9C9C9"], [1.0, "#D55E00"]]
@@ -20,9 +19,9 @@ SURFACE_COLORS = [[0.0, "#3B4CC0"], [0.5, "#C9C9C9"], [1.0, "#D55E00"]]
 
 
 def contours_figure(content: Content, names: Sequence[str]) -> Figure:
-    """Draw a panel a pair of hyperparameters: complete trials coloured by value, over their smoothed mean.
+    """Draw a panel for each pair of hyperparameters: complete trials coloured by value, over their smoothed mean.
 
-    The surface is left out wherever fewer than two trials' weight lies near.
+    The surface is left out where fewer than two trials (weighted by distance) are near.
     """
     title = f"{escaped(content.objective)} over pairs of hyperparameters"
     complete = [s for s in content.summaries if s.state is TrialState.COMPLETE and s.value is not None]
@@ -39,30 +38,28 @@ def contours_figure(content: Content, names: Sequence[str]) -> Figure:
     figure = Figure()
     for index, pair in enumerate(pairs):
         one, other = (scales[name] for name in pair)
-        _add_surface(figure, index, _placed(complete, one, other), one, other)
-        _add_trials(figure, content, index, _placed(pruned, one, other), _placed(complete, one, other))
-        x, y = axes(index)
-        figure.update_layout({f"xaxis{x[1:]}": axis_of(one), f"yaxis{y[1:]}": axis_of(other)})
-        figure.update_layout({f"xaxis{x[1:]}": {"title": {"text": escaped(pair[0])}, "showgrid": False}})
-        figure.update_layout({f"yaxis{y[1:]}": {"showgrid": False}})
+        places = _placed(complete, one, other)
+        _add_surface(figure, index, places, one, other)
+        add_trials(figure, content, index, _placed(pruned, one, other), places, [place[0].value for place in places])
+        plain = {"showgrid": False}
+        x_axis = {**axis_of(one), **plain, "title": {"text": escaped(pair[0])}}
+        describe_axes(figure, index, x_axis, {**axis_of(other), **plain})
     lay_out(figure, [other for _, other in pairs], title, row_height=330, gap_x=84)
     values = sorted(s.value for s in complete if s.value is not None)
+    # A few failures at the bottom would leave one colour for all the rest.
+    low, high = values[len(values) // 10], values[-1]
     figure.update_layout(
         coloraxis={
             "colorscale": SURFACE_COLORS,
-            # A few failures at the bottom would leave one colour for all the rest.
-            "cmin": values[len(values) // 10],
-            "cmax": values[-1] if values[-1] > values[len(values) // 10] else values[-1] + 1e-9,
+            "cmin": low,
+            "cmax": high if high > low else high + 1e-9,
             "colorbar": {**COLORBAR, "title": {"text": escaped(content.objective), "side": "top"}, "nticks": 4},
         },
     )
     return figure
 
 
-Placed = tuple[TrialSummary, float, float]
-
-
-def _placed(summaries: Sequence[TrialSummary], one: Scale, other: Scale) -> list[Placed]:
+def _placed(summaries: Sequence[TrialSummary], one: Scale, other: Scale) -> list[Place]:
     """Return the trials that have both hyperparameters, with where they lie."""
     both = [
         (summary, one.position(summary.config[one.name]), other.position(summary.config[other.name]))
@@ -72,74 +69,30 @@ def _placed(summaries: Sequence[TrialSummary], one: Scale, other: Scale) -> list
     return [(summary, x, y) for summary, x, y in both if ABSENT not in (x, y)]
 
 
-def _add_surface(figure: Figure, index: int, placed: Sequence[Placed], one: Scale, other: Scale) -> None:
+def _add_surface(figure: Figure, index: int, places: Sequence[Place], one: Scale, other: Scale) -> None:
     columns, rows = (
         None if scale.positions is None else sorted(set(scale.positions.values())) for scale in (one, other)
     )
-    values = [summary.value or 0.0 for summary, _, _ in placed]
-    found = surface([x for _, x, _ in placed], [y for _, _, y in placed], values, columns, rows)
-    if found is None:
+    values = [summary.value or 0.0 for summary, _, _ in places]
+    smoothed = surface([x for _, x, _ in places], [y for _, _, y in places], values, columns, rows)
+    if smoothed is None:
         return
     x, y = axes(index)
-    shared: dict[str, Any] = {
-        "x": found.x,
-        "y": found.y,
-        "z": found.values,
-        "xaxis": x,
-        "yaxis": y,
-        "coloraxis": "coloraxis",
-        "opacity": 0.55,
-        "name": "smoothed mean",
-        "hovertemplate": "smoothed mean %{z:.4f}<extra></extra>",
-    }
-    # plotly's own contour trace never ends on some of these axes; cells show the same.
     gap = 0 if columns is None and rows is None else 2
-    figure.add_trace(go.Heatmap(**shared, hoverongaps=False, xgap=gap, ygap=gap))
-
-
-def _add_trials(
-    figure: Figure, content: Content, index: int, pruned: Sequence[Placed], complete: Sequence[Placed]
-) -> None:
-    x, y = axes(index)
-    groups: tuple[tuple[str, Sequence[Placed], dict[str, Any]], ...] = (
-        ("pruned", pruned, {"symbol": "triangle-down-open", "size": 6, "color": GREY}),
-        ("complete", complete, {"size": 8, "coloraxis": "coloraxis", "line": {"width": 1, "color": "#ffffff"}}),
+    # plotly's own contour trace never ends on some of these axes; cells show the same.
+    figure.add_trace(
+        go.Heatmap(
+            x=smoothed.x,
+            y=smoothed.y,
+            z=smoothed.values,
+            xaxis=x,
+            yaxis=y,
+            coloraxis="coloraxis",
+            opacity=0.55,
+            name="smoothed mean",
+            hovertemplate="smoothed mean %{z:.4f}<extra></extra>",
+            hoverongaps=False,
+            xgap=gap,
+            ygap=gap,
+        )
     )
-    for words, placed, marker in groups:
-        own = dict(marker)
-        if words == "complete":
-            own["color"] = [summary.value for summary, _, _ in placed]
-        figure.add_trace(
-            go.Scatter(
-                x=[at for _, at, _ in placed],
-                y=[at for _, _, at in placed],
-                xaxis=x,
-                yaxis=y,
-                mode="markers",
-                marker=own,
-                name=words,
-                legendgroup=words,
-                showlegend=index == 0 and bool(placed),
-                text=[
-                    hover_text(each, content.objective, content.label(each.number), content.parameters)
-                    for each, _, _ in placed
-                ],
-                hovertemplate="%{text}<extra></extra>",
-            )
-        )
-    for summary, words, color in ((content.default, "literature default", DEFAULT), (content.best, "best", BEST)):
-        spot = [(a, b) for each, a, b in complete if summary is not None and each.number == summary.number]
-        figure.add_trace(
-            go.Scatter(
-                x=[a for a, _ in spot],
-                y=[b for _, b in spot],
-                xaxis=x,
-                yaxis=y,
-                mode="markers",
-                marker={"symbol": "circle-open", "size": 15, "line": {"width": 3}, "color": color},
-                name=words,
-                legendgroup=words,
-                showlegend=index == 0 and bool(spot),
-                hoverinfo="skip",
-            )
-        )

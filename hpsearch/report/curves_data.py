@@ -1,4 +1,4 @@
-"""Everything measured of every trial, as small as page.js can draw curves and fill tables from it."""
+"""Everything measured of every trial, in the smallest form that page.js can draw curves and fill tables from."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,11 +8,11 @@ from hpsearch.records import LOSS, Evaluation, TrialState
 from hpsearch.records.values import mean_value
 from hpsearch.report.content import Content
 from hpsearch.report.document import rounded
-from hpsearch.report.theme import BEST, DEFAULT, OTHERS
+from hpsearch.report.theme import OTHERS, role_color
 from hpsearch.report.wording import ended, escaped
 
 MOST_NUMBERS = 150_000
-"""Numbers up to which a trial's folds are kept apart on the page, about a megabyte; of later trials, the means."""
+"""Numbers up to which the page keeps a trial's folds apart, about a megabyte; of later trials it has the means."""
 
 
 def curves_data(content: Content, first: Sequence[int], most: int = MOST_NUMBERS) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def curves_data(content: Content, first: Sequence[int], most: int = MOST_NUMBERS
     left = most
     by_number: dict[int, dict[str, Any]] = {}
     for number in content.leading(len(content.summaries)):
-        summary = content.summaries[_index(content, number)]
+        summary = content.summary(number)
         runs = _runs(content, summary)
         if not runs:
             continue
@@ -49,31 +49,25 @@ def curves_data(content: Content, first: Sequence[int], most: int = MOST_NUMBERS
     }
 
 
-def _index(content: Content, number: int) -> int:
-    return next(index for index, summary in enumerate(content.summaries) if summary.number == number)
-
-
 Runs = list[tuple[int, int, tuple[Evaluation, ...]]]
 
 
 def _runs(content: Content, summary: TrialSummary) -> Runs:
     """Return (fold, repeat, evaluations) of each run that has begun."""
     trial = content.history.trials[summary.number]
-    found = [(run.fold, run.repeat, content.history.of(run.key)) for run in trial.runs]
-    return sorted([each for each in found if each[2]], key=lambda each: each[:2])
+    runs = [(run.fold, run.repeat, content.history.of(run.key)) for run in trial.runs]
+    return sorted([run for run in runs if run[2]], key=lambda run: run[:2])
 
 
 def _trial(content: Content, summary: TrialSummary, runs: Runs, names: Sequence[str], *, apart: bool) -> dict[str, Any]:
     longest = max((evaluations for _, _, evaluations in runs), key=len)
-    is_best = content.best is not None and content.best.number == summary.number
-    is_default = content.default is not None and content.default.number == summary.number
     measured = [_run(fold, repeat, evaluations, names) for fold, repeat, evaluations in runs] if apart else []
     return {
         "number": summary.number,
         "label": content.label(summary.number),
         "state": ended(summary.state),
         "value": rounded(summary.value),
-        "color": BEST if is_best else DEFAULT if is_default else None,
+        "color": role_color(content, summary.number),
         "point": summary.point if summary.state is TrialState.COMPLETE else None,
         "epoch": rounded([evaluation.epoch for evaluation in longest]),
         "rate": rounded([evaluation.learning_rate for evaluation in longest]),
@@ -92,20 +86,19 @@ def _run(fold: int, repeat: int, evaluations: Sequence[Evaluation], names: Seque
 
 
 def _mean_run(runs: Runs, names: Sequence[str]) -> dict[str, Any]:
-    """Return the mean of the runs for as long as all that have begun have come."""
+    """Return the mean of the runs, up to the last point that all of them have reached."""
     points = list(zip(*(evaluations for _, _, evaluations in runs), strict=False))
     return {
         "fold": None,
         "of": len(runs),
-        "train": rounded([mean_value([each.train_loss for each in point]) for point in points]),
-        "seconds": rounded([mean_value([each.seconds for each in point]) for point in points]),
-        "metrics": [
-            [
-                rounded(mean_value([each.metrics[name] for each in point]))
-                if all(name in each.metrics for each in point)
-                else None
-                for point in points
-            ]
-            for name in names
-        ],
+        "train": rounded([mean_value([evaluation.train_loss for evaluation in point]) for point in points]),
+        "seconds": rounded([mean_value([evaluation.seconds for evaluation in point]) for point in points]),
+        "metrics": [[_mean_metric(point, name) for point in points] for name in names],
     }
+
+
+def _mean_metric(point: Sequence[Evaluation], name: str) -> Any:
+    """Return the mean of a metric, or None where one of the evaluations lacks it."""
+    values = [evaluation.metrics.get(name) for evaluation in point]
+    numbers = [value for value in values if value is not None]
+    return rounded(mean_value(numbers)) if len(numbers) == len(values) else None

@@ -1,6 +1,7 @@
-"""One HTML document that opens offline, with everything it needs inside it; what a page and a comparison share."""
+"""One HTML document that opens offline, with everything it needs inside it: templates filled by jinja2."""
 
 import base64
+import functools
 import hashlib
 import json
 import math
@@ -9,13 +10,15 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
 from hpsearch.data.durable import replaced_file, writing
 from hpsearch.errors import UsageError
 from hpsearch.provenance.packages import __version__
-from hpsearch.report.wording import escaped
+from hpsearch.report import wording
 
 DIGITS = 5
-"""Significant digits of the numbers in figures: one more than the page shows of any."""
+"""Significant digits of the numbers in figures: one more than the page ever shows."""
 
 
 def write_document(path: str | Path, text: str) -> Path:
@@ -27,7 +30,7 @@ def write_document(path: str | Path, text: str) -> Path:
     """
     target = Path(path)
     if target.is_dir():
-        raise UsageError(f"{target} is a folder; name the file the report is to be written to, such as report.html.")
+        raise UsageError(f"{target} is a folder; name the file to write the report to, such as report.html.")
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
     with replaced_file(target) as file:
@@ -35,44 +38,36 @@ def write_document(path: str | Path, text: str) -> Path:
     return target
 
 
-def document(title: str, body: str, data: Mapping[str, Any]) -> str:
-    """Return the page as text: `body` is HTML, `data` is what page.js draws.
+def document(template: str, data: Mapping[str, Any], **values: Any) -> str:
+    """Return a page as text.
 
-    The page asks no network for anything, which its content security policy also forbids it.
+    The page loads nothing from the network; its content security policy also forbids it.
+
+    Args:
+        template: Name of a file in `templates/`.
+        data: What page.js draws.
+        values: What the template lays out. All text in it is escaped.
     """
     from plotly.offline import get_plotlyjs
 
-    # A script that stands in the page ends at the first of these, wherever it is.
-    library = get_plotlyjs().replace("</script", "<\\/script")
-    program = _asset("page.js")
-    allowed = " ".join(_hash(script) for script in (library, program))
-    policy = f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:"
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{escaped(title)} – hpsearch</title>
-<link rel="icon" href="data:,">
-<style>{_asset("page.css")}</style>
-</head>
-<body>
-<main>
-{body}
-<footer>hpsearch {escaped(__version__)}</footer>
-</main>
-<script type="application/json" id="data">{_json(data)}</script>
-<script>{library}</script>
-<script>{program}</script>
-</body>
-</html>
-"""
+    # The browser ends a script at the first "</script", even inside a string.
+    scripts = [get_plotlyjs().replace("</script", "<\\/script"), _asset("page.js")]
+    return (
+        _templates()
+        .get_template(template)
+        .render(
+            values,
+            data=data,
+            scripts=scripts,
+            script_hashes=[_hash(script) for script in scripts],
+            style=_asset("page.css"),
+            version=__version__,
+        )
+    )
 
 
 def figures_data(figures: Mapping[str, Any]) -> dict[str, Any]:
-    """Return figures as page.js draws them: numbers rounded to what is seen, each text under the pointer once.
+    """Return figures as page.js draws them: numbers rounded to what is seen, each hover text once.
 
     Args:
         figures: The id of a figure's place on the page to the figure.
@@ -99,21 +94,34 @@ def rounded(value: Any) -> Any:
 
 def _plain(figure: Any, texts: dict[str, int]) -> dict[str, Any]:
     """Return a figure as JSON, without its title: on the page a heading stands above it."""
-    found: dict[str, Any] = json.loads(figure.to_json())
-    found["layout"].pop("title", None)
-    for trace in found["data"]:
+    plain: dict[str, Any] = json.loads(figure.to_json())
+    plain["layout"].pop("title", None)
+    for trace in plain["data"]:
         for name in ("x", "y", "z"):
             if isinstance(trace.get(name), list):
                 trace[name] = rounded(trace[name])
         if trace.get("type") == "scatter" and isinstance(trace.get("text"), list):
-            # Under the pointer a trial says the same in every figure: the text stands once, its number everywhere.
+            # A trial has the same hover text in every figure: the page holds it once, the figures its number.
             trace["text"] = {"shared": [texts.setdefault(text, len(texts)) for text in trace["text"]]}
-    return found
+    return plain
 
 
-def _json(value: Mapping[str, Any]) -> str:
-    """Return JSON that cannot end the script it stands in."""
-    return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+@functools.cache
+def _templates() -> Environment:
+    """Return the templates, with the words of `wording` as filters. A name that is missing is an error."""
+    environment = Environment(
+        loader=PackageLoader("hpsearch.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    filters = ("brief", "duration", "ended", "fact", "p_value", "score", "setting", "signed", "sort_key")
+    environment.filters |= {name: getattr(wording, name) for name in filters}
+    environment.globals["missing"] = wording.MISSING
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
+    return environment
 
 
 def _asset(name: str) -> str:
@@ -121,5 +129,5 @@ def _asset(name: str) -> str:
 
 
 def _hash(script: str) -> str:
-    """Return how a content security policy names an inline script that may run."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode('utf-8')).digest()).decode('ascii')}'"
+    """Return a script's hash as a content security policy names it."""
+    return base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")

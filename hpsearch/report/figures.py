@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from hpsearch.report.theme import Figure
 
 SHOWN_TRIALS = 6
-"""Learning curves drawn at first: as many as there are colours to tell apart."""
+"""Trials with a button among the learning curves: as many as there are colours to tell apart."""
 
 MOST_SLICES = 12
-"""Panels of the slices at first; the most important hyperparameters are among them."""
+"""Panels of the slices where no parameters are named; they show the most important hyperparameters."""
 
 CONTOURED = 3
-"""Hyperparameters whose pairs are drawn at first."""
+"""Hyperparameters whose pairs are drawn where none are named."""
 
 
 class Figures:
@@ -28,7 +28,7 @@ class Figures:
         self._content = content
 
     def history(self) -> Figure:
-        """Draw the value of every trial in the order of asking, with the best so far."""
+        """Draw the value of every trial in the order proposed, with the best so far."""
         from hpsearch.report.history_figure import history_figure
 
         return history_figure(self._content)
@@ -49,11 +49,11 @@ class Figures:
         """
         from hpsearch.report.learning_curves_figure import learning_curves_figure
 
-        known = self._content.history.trials
+        recorded = self._content.history.trials
         chosen = self._content.leading(SHOWN_TRIALS) if trials is None else tuple(trials)
-        unknown = [number for number in chosen if number not in known]
+        unknown = [number for number in chosen if number not in recorded]
         if unknown:
-            there = f"trials 0 to {max(known)}" if known else "none"
+            there = f"trials 0 to {max(recorded)}" if recorded else "none"
             raise UsageError(f"Study {self._content.name!r} has no trial {unknown[0]}; it has {there}.")
         measured = self._content.all_metrics
         name = self._content.objective if metric is None else metric
@@ -62,7 +62,7 @@ class Figures:
                 f"Study {self._content.name!r} did not measure {name!r}.{nearest(name, measured)} "
                 f"It measured {', '.join(measured)}."
             )
-        folds = {run.fold for trial in known.values() for run in trial.runs}
+        folds = {run.fold for trial in recorded.values() for run in trial.runs}
         if fold is not None and fold not in folds:
             raise UsageError(
                 f"Study {self._content.name!r} has no fold {fold}; it has folds 0 to {max(folds, default=0)}."
@@ -76,7 +76,7 @@ class Figures:
         return parallel_coordinates_figure(self._content)
 
     def slices(self, parameters: Sequence[str] | None = None) -> Figure:
-        """Draw each hyperparameter against the value, a panel each, coloured by the order of asking.
+        """Draw each hyperparameter against the value, one panel each, coloured by trial number.
 
         Args:
             parameters: Names of searched hyperparameters; None takes those that differ, the most important first.
@@ -89,7 +89,7 @@ class Figures:
         return slices_figure(self._content, self._chosen(parameters, self._content.ranked[:MOST_SLICES]))
 
     def contours(self, parameters: Sequence[str] | None = None) -> Figure:
-        """Draw pairs of hyperparameters, the trials as points over a surface where they bear one.
+        """Draw pairs of hyperparameters: the trials as points, over a surface where there are enough of them.
 
         Args:
             parameters: Names of two or more searched hyperparameters; None takes the three most important, or, where
@@ -111,13 +111,13 @@ class Figures:
         return importance_figure(self._content)
 
     def timeline(self) -> Figure:
-        """Draw when each run was trained, a row a trial, in wall-clock time."""
+        """Draw when each run was trained, one row per trial, in wall-clock time."""
         from hpsearch.report.timeline_figure import timeline_figure
 
         return timeline_figure(self._content)
 
     def winner_against_default(self) -> Figure:
-        """Draw every fold of the literature default and of the winner, a panel a metric."""
+        """Draw every fold of the literature default and of the winner, one panel per metric."""
         from hpsearch.report.pairs_figure import pairs_figure
 
         return pairs_figure(self._content)
@@ -131,11 +131,11 @@ class Figures:
     def _chosen(self, names: Sequence[str] | None, otherwise: Sequence[str]) -> tuple[str, ...]:
         if names is None:
             return tuple(otherwise)
-        known = list(self._content.parameters)
+        searched = list(self._content.parameters)
         for name in names:
-            if name not in known:
+            if name not in searched:
                 raise UsageError(
-                    f"Study {self._content.name!r} does not search {name!r}.{nearest(name, known)} "
-                    f"It searches {', '.join(known) or 'nothing'}."
+                    f"Study {self._content.name!r} does not search {name!r}.{nearest(name, searched)} "
+                    f"It searches {', '.join(searched) or 'nothing'}."
                 )
         return tuple(dict.fromkeys(names))

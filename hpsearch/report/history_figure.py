@@ -1,32 +1,22 @@
-"""The value of every trial in the order of asking, with the best so far."""
+"""The value of every trial in the order proposed, with the best so far."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
 from hpsearch.analysis import TrialSummary, best_so_far
 from hpsearch.records import TrialState
 from hpsearch.report.content import Content
-from hpsearch.report.theme import (
-    BEST,
-    BLUE,
-    DEFAULT,
-    GREY,
-    PURPLE,
-    TEMPLATE,
-    VERMILION,
-    Figure,
-    empty_figure,
-    hover_text,
-)
+from hpsearch.report.marks import CROSS, HOLLOW, error_bars, rings, trial_points
+from hpsearch.report.theme import BEST, BLUE, PURPLE, Figure, empty_figure, titled
 from hpsearch.report.wording import escaped
 
 LOOKS = {
     TrialState.COMPLETE: ("complete", {"symbol": "circle", "size": 8, "color": BLUE}),
-    TrialState.PRUNED: ("pruned (partial)", {"symbol": "triangle-down-open", "size": 8, "color": GREY}),
+    TrialState.PRUNED: ("pruned (partial)", HOLLOW),
     TrialState.RUNNING: ("running (so far)", {"symbol": "circle-open", "size": 8, "color": PURPLE}),
     TrialState.WAITING: ("waiting (so far)", {"symbol": "diamond-open", "size": 8, "color": PURPLE}),
-    TrialState.FAIL: ("failed (so far)", {"symbol": "x-thin", "size": 9, "line": {"width": 2, "color": VERMILION}}),
+    TrialState.FAIL: ("failed (so far)", CROSS),
 }
 
 
@@ -40,49 +30,39 @@ def history_figure(content: Content) -> Figure:
     ]
     if not begun:
         return empty_figure(title, "no trial has begun")
-    figure = Figure()
-    _add_best_so_far(figure, begun)
+    figure = Figure(_best_so_far(begun))
+    valued = [(summary, summary.number, summary.value) for summary in begun if summary.value is not None]
     for state, (name, marker) in LOOKS.items():
-        chosen = [summary for summary in begun if summary.state is state and summary.value is not None]
-        _add_markers(figure, content, chosen, name, marker)
-    valueless = [summary for summary in begun if summary.value is None and summary.state.is_finished]
-    _add_markers(
-        figure,
-        content,
-        valueless,
-        "no value",
-        {"symbol": "x-thin", "size": 9, "line": {"width": 2, "color": VERMILION}},
-        along_bottom=True,
-    )
+        places = [place for place in valued if place[0].state is state]
+        if places:
+            figure.add_trace(trial_points(content, places, marker, name))
+    valueless = [(s, s.number, 0.02) for s in begun if s.value is None and s.state.is_finished]
+    if valueless:
+        figure.add_trace(trial_points(content, valueless, CROSS, "no value", yaxis="y2"))
     _add_interval(figure, content)
-    for summary, name, color in ((content.default, "literature default", DEFAULT), (content.best, "best", BEST)):
-        if summary is not None and summary.value is not None:
-            ring = {"symbol": "circle-open", "size": 15 if name == "best" else 20, "line": {"width": 3}, "color": color}
-            _add_markers(figure, content, [summary], name, ring, hover=False)
-    figure.update_layout(
-        template=TEMPLATE,
-        title=title,
-        height=420,
+    figure.add_traces(list(rings(content, valued)))
+    return titled(
+        figure,
+        title,
+        420,
         xaxis={"title": {"text": "trial"}, "dtick": _tick_step(begun[-1].number), "tick0": 0},
         yaxis={"title": {"text": escaped(content.objective)}},
         # Its markers lie at the foot of the plot, whatever the values are.
         yaxis2={"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True},
     )
-    return figure
 
 
-def _add_best_so_far(figure: Figure, begun: Sequence[TrialSummary]) -> None:
-    line = list(zip([summary.number for summary in begun], best_so_far(begun), strict=True))
-    figure.add_trace(
-        go.Scatter(
-            x=[number for number, value in line if value is not None],
-            y=[value for _, value in line if value is not None],
-            mode="lines",
-            line={"shape": "hv", "width": 2, "color": BLUE},
-            opacity=0.55,
-            name="best so far",
-            hoverinfo="skip",
-        )
+def _best_so_far(begun: Sequence[TrialSummary]) -> go.Scatter:
+    line = zip([summary.number for summary in begun], best_so_far(begun), strict=True)
+    steps = [(number, value) for number, value in line if value is not None]
+    return go.Scatter(
+        x=[number for number, _ in steps],
+        y=[value for _, value in steps],
+        mode="lines",
+        line={"shape": "hv", "width": 2, "color": BLUE},
+        opacity=0.55,
+        name="best so far",
+        hoverinfo="skip",
     )
 
 
@@ -91,52 +71,15 @@ def _add_interval(figure: Figure, content: Content) -> None:
     best = content.best
     if best is None or best.interval is None or best.value is None:
         return
-    low, high = best.interval
     figure.add_trace(
         go.Scatter(
             x=[best.number],
             y=[best.value],
-            error_y={
-                "array": [high - best.value],
-                "arrayminus": [best.value - low],
-                "color": BEST,
-                "thickness": 2,
-                "width": 5,
-            },
+            error_y=error_bars(best.value, best.interval, BEST),
             mode="markers",
             marker={"symbol": "line-ns", "size": 10, "line": {"width": 2, "color": BEST}},
             name="95% interval",
             hoverinfo="skip",
-        )
-    )
-
-
-def _add_markers(
-    figure: Figure,
-    content: Content,
-    chosen: Sequence[TrialSummary],
-    name: str,
-    marker: Mapping[str, object],
-    *,
-    along_bottom: bool = False,
-    hover: bool = True,
-) -> None:
-    if not chosen:
-        return
-    figure.add_trace(
-        go.Scatter(
-            x=[summary.number for summary in chosen],
-            y=[0.02 if along_bottom else summary.value for summary in chosen],
-            yaxis="y2" if along_bottom else "y",
-            mode="markers",
-            marker=marker,
-            name=name,
-            text=[
-                hover_text(summary, content.objective, content.label(summary.number), content.parameters)
-                for summary in chosen
-            ],
-            hovertemplate="%{text}<extra></extra>" if hover else None,
-            hoverinfo=None if hover else "skip",
         )
     )
 

@@ -1,14 +1,26 @@
 """The report of a study: one HTML page that opens offline, with everything it needs inside it."""
 
 from pathlib import Path
+from typing import Any
 
+from hpsearch.records import LOSS, TrialState
+from hpsearch.report.alt_texts import alt_texts
 from hpsearch.report.content import Content
 from hpsearch.report.curves_data import curves_data
 from hpsearch.report.document import document, figures_data, write_document
-from hpsearch.report.figure_sections import contents, drawn, figure_sections, measured
-from hpsearch.report.figures import SHOWN_TRIALS
-from hpsearch.report.sections import about, configuration, details, header, outcome
-from hpsearch.report.trials_section import ended_badly, trials_table
+from hpsearch.report.figures import MOST_SLICES, SHOWN_TRIALS, Figures
+from hpsearch.report.tables import (
+    details,
+    epoch_heads,
+    score_rows,
+    search_range,
+    setting_rows,
+    study_facts,
+    trial_heads,
+)
+from hpsearch.report.theme import Figure, colored_trials
+
+STATES = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING, TrialState.WAITING)
 
 
 def write_page(path: str | Path, content: Content) -> Path:
@@ -30,20 +42,73 @@ def write_page(path: str | Path, content: Content) -> Path:
 
 def page(content: Content) -> str:
     """Return the page as text: the answer first, then why, then everything."""
-    figures = drawn(content)
-    shown = [*figures, *(["epochs"] if measured(content) else [])]
-    body = "\n".join(
-        [
-            header(content),
-            outcome(content),
-            contents(shown),
-            configuration(content),
-            figure_sections(content, figures),
-            trials_table(content),
-            ended_badly(content),
-            about(content),
-            details(content),
-        ]
+    figures = drawn_figures(content)
+    return document(
+        "page.html",
+        {**figures_data(figures), "curves": curves_data(content, content.leading(SHOWN_TRIALS))},
+        study=content,
+        state_counts=[(state, content.count(state)) for state in STATES if content.count(state)],
+        complete_trials=content.count(TrialState.COMPLETE),
+        study_facts=study_facts(content),
+        details=details(content),
+        search_ranges=[(name, search_range(parameter)) for name, parameter in content.parameters.items() if parameter],
+        trial_heads=trial_heads(content),
+        troubled_trials=[s for s in content.summaries if s.state is TrialState.FAIL or s.number in content.logs],
+        **_configurations(content),
+        **_figure_values(content, figures),
     )
-    data = figures_data(figures)
-    return document(content.name, body, {**data, "curves": curves_data(content, content.leading(SHOWN_TRIALS))})
+
+
+def drawn_figures(content: Content) -> dict[str, Figure]:
+    """Return the figures that this study has something for, by their place, in the order of the page."""
+    figures = Figures(content)
+    wanted = {
+        "pairs": (content.pairs, figures.winner_against_default),
+        "history": (True, figures.history),
+        "curves": (True, lambda: figures.learning_curves(trials=content.leading(1))),
+        "importance": (content.ranked, figures.importance),
+        "slices": (content.ranked, figures.slices),
+        "contours": (len(content.ranked) > 1 and content.best is not None, figures.contours),
+        "parallel": (content.parameters, figures.parallel_coordinates),
+        "confusion": (content.confusion is not None, figures.confusion),
+        "timeline": (content.spans, figures.timeline),
+    }
+    return {name: draw() for name, (has_something, draw) in wanted.items() if has_something}
+
+
+def _configurations(content: Content) -> dict[str, Any]:
+    """Return what stands side by side: the best configuration, the literature default, and the scores of both."""
+    roles = (("winner", content.best), ("literature default", content.rival))
+    shown = [(role, summary) for role, summary in roles if summary is not None]
+    return {
+        "columns": [f"{role}, trial\u00a0{summary.number}" for role, summary in shown],
+        "settings": setting_rows([summary.config for _, summary in shown]),
+        "score_heads": ["metric", *(f"{role}, folds" for role, _ in shown)]
+        + [f"{model}, test" for model in content.test_scores or {}],
+        "scores": score_rows(content, [summary for _, summary in shown]),
+    }
+
+
+def _figure_values(content: Content, figures: dict[str, Figure]) -> dict[str, Any]:
+    """Return what the sections of the figures show beside them: their words, menus and buttons."""
+    measured = [
+        (summary.number, content.label(summary.number)) for summary in content.summaries if summary.point is not None
+    ]
+    folds = sorted({run.fold for trial in content.history.trials.values() for run in trial.runs})
+    metrics = list(enumerate(content.all_metrics))
+    in_slices = content.ranked[:MOST_SLICES]
+    return {
+        "alt_texts": {name: alt_texts[name](content) for name in figures},
+        "measured": measured,
+        "first_trial": next(iter([*content.leading(1), *(number for number, _ in measured)]), None),
+        "first_curves": [
+            (summary.number, content.label(summary.number), color)
+            for summary, color in colored_trials(content, content.leading(SHOWN_TRIALS))
+        ],
+        "folds": [(fold, f"fold {fold + 1}") for fold in folds],
+        "drawn_metrics": [(index, name) for index, name in metrics if name != LOSS or name == content.objective],
+        "epoch_heads": epoch_heads(content),
+        "most_slices": MOST_SLICES,
+        "has_waiting_trials": content.count(TrialState.WAITING) > 0,
+        "has_conditional_slices": any(name not in s.config for s in content.summaries for name in in_slices),
+    }

@@ -1,10 +1,13 @@
-"""Small multiples: one panel a thing, laid out in as many columns as there is room for."""
+"""Small multiples: panels side by side, laid out in as many columns as there is room for."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hpsearch.report.theme import TEMPLATE, Figure
+from hpsearch.report.content import Content
+from hpsearch.report.marks import HOLLOW, Place, rings, trial_points
+from hpsearch.report.scales import Scale
+from hpsearch.report.theme import Figure, shortened, titled
 from hpsearch.report.wording import escaped
 
 ROW_HEIGHT = 250
@@ -32,6 +35,9 @@ COLORBAR = {
 }
 """Where the scale of colours lies: along the bottom, whatever the number of rows."""
 
+MOST_TICKS = 5
+TICK_LETTERS = 14
+
 WIDTH = 1000
 """Width that a figure is laid out for; the page lays it out again for the width that it has (page.js)."""
 
@@ -39,6 +45,41 @@ WIDTH = 1000
 def axes(index: int) -> tuple[str, str]:
     """Return the names of a panel's axes as a trace refers to them."""
     return ("x", "y") if index == 0 else (f"x{index + 1}", f"y{index + 1}")
+
+
+def describe_axes(figure: Figure, index: int, x: Mapping[str, Any], y: Mapping[str, Any]) -> None:
+    """Set properties of a panel's axes."""
+    xaxis, yaxis = axes(index)
+    figure.update_layout({f"xaxis{xaxis[1:]}": x, f"yaxis{yaxis[1:]}": y})
+
+
+def axis_of(scale: Scale) -> dict[str, Any]:
+    """Return an axis over the heights of a scale, 0 to 1, that is labelled with its values."""
+    room = 0.06 if scale.positions is None else 0.45 / max(1, len(scale.positions) - 1)
+    ticks = scale.ticks[:: max(1, -(-len(scale.ticks) // MOST_TICKS))] if scale.positions is None else scale.ticks
+    return {
+        "range": [-room, 1 + room],
+        "tickvals": [height for height, _ in ticks],
+        "ticktext": [escaped(shortened(text, TICK_LETTERS)) for _, text in ticks],
+        "zeroline": False,
+    }
+
+
+def add_trials(
+    figure: Figure,
+    content: Content,
+    index: int,
+    pruned: Sequence[Place],
+    complete: Sequence[Place],
+    colors: Sequence[float | None],
+) -> None:
+    """Add trials to a panel: pruned ones hollow, complete ones coloured by a number each, best and default ringed."""
+    x, y = axes(index)
+    shared = {"xaxis": x, "yaxis": y, "showlegend": index == 0}
+    marker = {"size": 8, "coloraxis": "coloraxis", "color": list(colors), "line": {"width": 1, "color": "#ffffff"}}
+    figure.add_trace(trial_points(content, pruned, {**HOLLOW, "size": 6}, "pruned", **shared))
+    figure.add_trace(trial_points(content, complete, marker, "complete", **shared))
+    figure.add_traces(list(rings(content, [*pruned, *complete], **shared)))
 
 
 def lay_out(
@@ -56,12 +97,8 @@ def lay_out(
     for index, text in enumerate(titles):
         x, y = axes(index)
         row, column = divmod(index, columns)
-        figure.update_layout(
-            {
-                f"xaxis{x[1:]}": {"domain": _part(column, columns, gap_x / WIDTH), "anchor": y},
-                f"yaxis{y[1:]}": {"domain": _part(rows - 1 - row, rows, GAP_Y / height), "anchor": x},
-            }
-        )
+        across, up = _part(column, columns, gap_x / WIDTH), _part(rows - 1 - row, rows, GAP_Y / height)
+        describe_axes(figure, index, {"domain": across, "anchor": y}, {"domain": up, "anchor": x})
         notes.append(
             {
                 "text": f"<b>{escaped(text)}</b>",
@@ -76,10 +113,10 @@ def lay_out(
                 "font": {"size": 13},
             }
         )
-    figure.update_layout(
-        template=TEMPLATE,
-        title=title,
-        height=height + TOP + BOTTOM,
+    titled(
+        figure,
+        title,
+        height + TOP + BOTTOM,
         margin={"t": TOP, "b": BOTTOM},
         # Above the panels' titles, and below the figure's own.
         legend={"yref": "container", "y": 1 - 40 / (height + TOP + BOTTOM), "yanchor": "top"},

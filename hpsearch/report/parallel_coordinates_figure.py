@@ -1,6 +1,6 @@
 """Parallel coordinates: every trial as a line through its hyperparameters to its value.
 
-Drawn with plain lines: plotly's own parallel coordinates have no hover, no gaps, and need WebGL.
+Drawn with plain lines: plotly's own parallel coordinates have no hover and no gaps, and need WebGL.
 """
 
 import re
@@ -12,20 +12,30 @@ from hpsearch.analysis import TrialSummary
 from hpsearch.records import TrialState
 from hpsearch.report.content import Content
 from hpsearch.report.scales import ABSENT, Scale, scale_of
-from hpsearch.report.theme import BEST, BLUE, DEFAULT, GREY, TEMPLATE, Figure, empty_figure, hover_text, shortened
+from hpsearch.report.theme import (
+    BLUE,
+    DEFAULT,
+    GREY,
+    Figure,
+    empty_figure,
+    hover_text,
+    role_color,
+    shortened,
+    titled,
+)
 from hpsearch.report.wording import escaped
 
 MOST_LINES = 500
-"""More lines than this are one grey mass, and slow to draw: the best are shown."""
+"""More lines than this are one grey mass, and slow to draw: only the best are shown."""
 
 TICK_LETTERS = 19
 NOT_USED = "not used"
 
 
 def parallel_coordinates_figure(content: Content) -> Figure:
-    """Draw a line a trial: complete ones to their value, the darker the better; pruned ones grey, without a value.
+    """Draw a line for each trial: complete ones to their value, the stronger the better; pruned ones grey, without one.
 
-    Where a hyperparameter does not exist in a trial, its line passes below that axis.
+    The line of a trial that does not use a hyperparameter passes below its axis.
     """
     title = f"Hyperparameters and {escaped(content.objective)}"
     complete = _ranked(content, TrialState.COMPLETE)[:MOST_LINES]
@@ -44,10 +54,10 @@ def parallel_coordinates_figure(content: Content) -> Figure:
         _add_line(figure, content, summary, names, scales, max(0, index - len(pruned) + 1) / max(1, len(complete)))
     lacks = any(name not in summary.config for name in names for summary in shown)
     _add_axes(figure, scales, lacks=lacks)
-    figure.update_layout(
-        template=TEMPLATE,
-        title=title + (f" (the best {MOST_LINES} trials)" if len(content.summaries) > MOST_LINES else ""),
-        height=460,
+    return titled(
+        figure,
+        title + (f" (the best {MOST_LINES} trials)" if len(content.summaries) > MOST_LINES else ""),
+        460,
         margin={"l": 28 + 7 * _longest(scales[0], lacks=lacks), "r": 40, "t": 96, "b": 12},
         dragmode="select",
         showlegend=False,
@@ -62,7 +72,6 @@ def parallel_coordinates_figure(content: Content) -> Figure:
         },
         yaxis={"visible": False, "range": [ABSENT - 0.05 if lacks else -0.06, 1.06], "fixedrange": True},
     )
-    return figure
 
 
 def _ranked(content: Content, state: TrialState) -> list[TrialSummary]:
@@ -86,10 +95,8 @@ def _add_line(
     if summary.state is TrialState.COMPLETE:
         values.append(summary.value)
     heights = [scale.position(value) for scale, value in zip(scales, values, strict=False)]
-    is_best = content.best is not None and summary.number == content.best.number
-    is_default = content.default is not None and summary.number == content.default.number
-    color = BEST if is_best else DEFAULT if is_default else BLUE if rank else GREY
-    text = hover_text(summary, content.objective, content.label(summary.number), content.parameters)
+    label, own_color = content.label(summary.number), role_color(content, summary.number)
+    color = own_color or (BLUE if rank else GREY)
     figure.add_trace(
         go.Scatter(
             x=list(range(len(heights))),
@@ -97,21 +104,17 @@ def _add_line(
             mode="lines+markers",
             line={
                 "color": color,
-                "width": 4 if is_best or is_default else 1 + rank,
-                "dash": _dash(is_best, is_default),
+                "width": 4 if own_color else 1 + rank,
+                "dash": "dash" if own_color == DEFAULT else "solid",
             },
-            marker={"color": color, "size": 7 if is_best or is_default else 5},
-            opacity=1.0 if is_best or is_default else 0.2 + 0.65 * rank if rank else 0.3,
-            name=escaped(content.label(summary.number)),
-            meta={"trial": content.label(summary.number)},
-            text=[text] * len(heights),
+            marker={"color": color, "size": 7 if own_color else 5},
+            opacity=1.0 if own_color else 0.2 + 0.65 * rank if rank else 0.3,
+            name=escaped(label),
+            meta={"trial": label},
+            text=[hover_text(content, summary)] * len(heights),
             hovertemplate="%{text}<extra></extra>",
         )
     )
-
-
-def _dash(is_best: bool, is_default: bool) -> str:
-    return "dash" if is_default and not is_best else "solid"
 
 
 def _add_axes(figure: Figure, scales: Sequence[Scale], *, lacks: bool) -> None:
@@ -149,7 +152,7 @@ def _add_axes(figure: Figure, scales: Sequence[Scale], *, lacks: bool) -> None:
 
 
 def _longest(scale: Scale, *, lacks: bool) -> int:
-    """Return the letters of an axis's longest tick, for which the first axis needs room at its left."""
+    """Return how many letters an axis's longest tick has: the first axis needs that much room at its left."""
     texts = [text for _, text in scale.ticks] + ([NOT_USED] if lacks else [])
     return min(TICK_LETTERS, max((len(text) for text in texts), default=0))
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hpsearch.report.wording import briefs
+from hpsearch.report.wording import briefs, is_number
 from hpsearch.report.wording import number as written
 
 ABSENT = -0.14
@@ -36,7 +36,7 @@ class Scale:
         """Return the height of a value, `ABSENT` for one that the axis has no place for (None, not a number)."""
         if self.positions is not None:
             return self.positions.get(_key(value), ABSENT)
-        if not _is_number(value) or (self.log and value <= 0):
+        if not _is_real_number(value) or (self.log and value <= 0):
             return ABSENT
         number = math.log10(value) if self.log else float(value)
         return 0.5 if self.high == self.low else (number - self.low) / (self.high - self.low)
@@ -52,7 +52,7 @@ def scale_of(name: str, observed: Iterable[Any], parameter: Mapping[str, Any] | 
     """
     parameter = parameter or {}
     values = [value for value in observed if value is not None]
-    if "choices" in parameter or not all(_is_number(value) for value in values):
+    if "choices" in parameter or not all(_is_real_number(value) for value in values):
         return _scale_of_choices(name, [*parameter.get("choices", ()), *values])
     numbers = [float(value) for value in values if math.isfinite(value)]
     numbers += [float(parameter[bound]) for bound in ("low", "high") if bound in parameter]
@@ -72,13 +72,13 @@ def scale_of(name: str, observed: Iterable[Any], parameter: Mapping[str, Any] | 
 def _scale_of_choices(name: str, choices: Iterable[Any]) -> Scale:
     """Return evenly spaced choices; numbers among them rise with the axis, the first of other choices is on top."""
     distinct = {_key(choice): choice for choice in choices}
-    if all(_is_number(choice) for choice in distinct.values()):
+    if all(_is_real_number(choice) for choice in distinct.values()):
         keys = sorted(distinct, key=lambda key: distinct[key])
     else:
         keys = list(reversed(distinct))
     heights = [0.5] if len(keys) == 1 else [index / (len(keys) - 1) for index in range(len(keys))]
     positions = dict(zip(keys, heights, strict=True))
-    texts = briefs(distinct[key] for key in keys)
+    texts = briefs([distinct[key] for key in keys])
     return Scale(name, tuple(zip(heights, texts, strict=True)), positions)
 
 
@@ -107,8 +107,8 @@ def _round_numbers(low: float, high: float, *, whole: bool) -> Sequence[float]:
 
 def _key(value: Any) -> str:
     """Return what tells choices apart: 1 and 1.0 are one, 1 and "1" and True are not."""
-    return f"number {float(value)!r}" if _is_number(value) else f"{type(value).__name__} {value!r}"
+    return f"number {float(value)!r}" if _is_real_number(value) else f"{type(value).__name__} {value!r}"
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and not math.isnan(value)
+def _is_real_number(value: Any) -> bool:
+    return is_number(value) and not math.isnan(value)

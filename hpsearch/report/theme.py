@@ -1,12 +1,13 @@
 """One look for all figures: colours that colour-blind readers tell apart, on light and dark pages alike."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 import plotly.graph_objects as go
 
 from hpsearch.analysis import TrialSummary
+from hpsearch.report.content import Content
 from hpsearch.report.wording import broken, ended, escaped, score, setting
 
 # Okabe and Ito (2008), Color Universal Design; without black and yellow, which a dark or a light page swallows.
@@ -26,6 +27,8 @@ CONFIG: Mapping[str, Any] = MappingProxyType(
     }
 )
 """plotly.js settings of every figure; without the first, plotly 7 offers to upload the chart to a server."""
+
+AXIS = {"gridcolor": "#E6E8EB", "zeroline": False, "linecolor": "#C9CDD2", "automargin": True}
 
 TEMPLATE = go.layout.Template(
     layout={
@@ -55,20 +58,8 @@ TEMPLATE = go.layout.Template(
             "yanchor": "bottom",
             "title": {"text": ""},
         },
-        "xaxis": {
-            "gridcolor": "#E6E8EB",
-            "zeroline": False,
-            "linecolor": "#C9CDD2",
-            "automargin": True,
-            "title": {"standoff": 10},
-        },
-        "yaxis": {
-            "gridcolor": "#E6E8EB",
-            "zeroline": False,
-            "linecolor": "#C9CDD2",
-            "automargin": True,
-            "title": {"standoff": 8},
-        },
+        "xaxis": {**AXIS, "title": {"standoff": 10}},
+        "yaxis": {**AXIS, "title": {"standoff": 8}},
     }
 )
 
@@ -77,7 +68,7 @@ class Figure(go.Figure):
     """A plotly figure that keeps hpsearch's settings wherever it is shown or written.
 
     plotly has no place for these settings in the figure itself, and changing its renderers would change the
-    user's other plots, so they are handed over each time. Settings given in the call come first.
+    user's other plots, so every call passes them on. Settings given in the call come first.
     """
 
     def show(self, *args: Any, **arguments: Any) -> Any:
@@ -110,33 +101,51 @@ def _configured(arguments: dict[str, Any]) -> dict[str, Any]:
     return {**arguments, "config": {**CONFIG, **(arguments.get("config") or {})}}
 
 
-def empty_figure(title: str, text: str) -> Figure:
-    """Return a figure that says why there is nothing to see."""
-    figure = Figure()
-    figure.update_layout(
-        template=TEMPLATE,
-        title=title,
-        height=240,
-        xaxis={"visible": False},
-        yaxis={"visible": False},
-        annotations=[{"text": text, "xref": "paper", "yref": "paper", "x": 0.5, "y": 0.5, "showarrow": False}],
-    )
+def titled(figure: Figure, title: str, height: int, **layout: Any) -> Figure:
+    """Return the figure in the common look, with a title and a height in pixels."""
+    figure.update_layout(template=TEMPLATE, title=title, height=height, **layout)
     return figure
 
 
-def hover_text(summary: TrialSummary, objective: str, label: str, parameters: Iterable[str]) -> str:
+def empty_figure(title: str, text: str) -> Figure:
+    """Return a figure that says why there is nothing to see."""
+    hidden = {"visible": False}
+    note = {"text": text, "xref": "paper", "yref": "paper", "x": 0.5, "y": 0.5, "showarrow": False}
+    return titled(Figure(), title, 240, xaxis=hidden, yaxis=hidden, annotations=[note])
+
+
+def hover_text(content: Content, summary: TrialSummary) -> str:
     """Return what is shown of a trial under the pointer: state, value, configuration, and why it ended."""
-    lines = [f"<b>{escaped(label)}</b>, {ended(summary.state)}"]
+    lines = [f"<b>{escaped(content.label(summary.number))}</b>, {ended(summary.state)}"]
     if summary.value is not None:
-        lines.append(f"{escaped(objective)} {score(summary.value)}" + _spread(summary))
+        lines.append(f"{escaped(content.objective)} {score(summary.value)}" + _spread(summary))
     lines += [
         f"{escaped(name)} = " + "<br>".join(map(escaped, broken(setting(summary.config[name]))))
-        for name in parameters
+        for name in content.parameters
         if name in summary.config
     ]
     if summary.reason:
         lines.append(f"<i>{escaped(shortened(summary.reason, 70))}</i>")
     return "<br>".join(lines)
+
+
+def role_color(content: Content, number: int) -> str | None:
+    """Return the colour of the best trial or of the literature default; None for any other trial."""
+    if content.best is not None and number == content.best.number:
+        return BEST
+    return DEFAULT if content.default is not None and number == content.default.number else None
+
+
+def colored_trials(content: Content, numbers: Sequence[int]) -> list[tuple[TrialSummary, str]]:
+    """Return the trials that have something to draw, each with its colour."""
+    others = [number for number in numbers if role_color(content, number) is None]
+    colors = {number: OTHERS[index % len(OTHERS)] for index, number in enumerate(others)}
+    trials = [content.summary(number) for number in numbers]
+    return [
+        (trial, role_color(content, trial.number) or colors[trial.number])
+        for trial in trials
+        if trial.point is not None
+    ]
 
 
 def shortened(text: str, length: int = 40) -> str:

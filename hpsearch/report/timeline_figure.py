@@ -1,15 +1,16 @@
-"""The timeline: when each run was trained, a row a trial, in wall-clock time."""
+"""The timeline: when each run was trained, one row per trial, in wall-clock time."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import plotly.graph_objects as go
 
-from hpsearch.analysis import Pause, Span, pauses, without_pauses
+from hpsearch.analysis import Span, pauses, without_pauses
 from hpsearch.records import Outcome, TrialState
 from hpsearch.report.content import Content
-from hpsearch.report.theme import BLUE, GREY, PURPLE, TEMPLATE, VERMILION, Figure, empty_figure
-from hpsearch.report.wording import duration, ended, escaped
+from hpsearch.report.marks import CROSS
+from hpsearch.report.theme import BLUE, GREY, PURPLE, VERMILION, Figure, empty_figure, titled
+from hpsearch.report.wording import duration, ended, escaped, fold_name
 
 COLORS = {
     TrialState.COMPLETE: BLUE,
@@ -19,110 +20,78 @@ COLORS = {
     TrialState.FAIL: VERMILION,
 }
 UNITS = ((1.0, "s"), (60.0, "min"), (3600.0, "h"), (86400.0, "days"))
-"""Seconds a unit; the largest that the whole fills three of is taken."""
+"""Units in seconds; the figure takes the largest that fits into the whole three times."""
 
 
 def timeline_figure(content: Content) -> Figure:
-    """Draw a bar a segment, from its beginning to its end; a trial that waited between segments has gaps.
+    """Draw a bar for each segment, from its beginning to its end; a trial that waited between segments has gaps.
 
     Long times in which nothing was trained (the study was paused) are cut out and marked.
     """
     title = "Timeline"
-    found = content.spans
-    if not found:
+    spans = content.spans
+    if not spans:
         return empty_figure(title, "no times are known of this study" if content.history.trials else "no trial yet")
-    cut = pauses(found)
-    origin = min(span.begin for span in found)
-    total = max(without_pauses(span.end, cut) for span in found) - origin
+    cut = pauses(spans)
+    origin = min(span.begin for span in spans)
+    total = max(without_pauses(span.end, cut) for span in spans) - origin
     seconds, unit = next(((size, name) for size, name in reversed(UNITS) if total >= 3 * size), UNITS[0])
+
+    def place(time: float) -> float:
+        return (without_pauses(time, cut) - origin) / seconds
+
     figure = Figure()
+    width = max(2.0, min(10.0, 320 / max(1, len(content.summaries))))
     for state, color in COLORS.items():
-        chosen = [span for span in found if content.history.trials[span.trial].state is state]
+        chosen = [span for span in spans if content.history.trials[span.trial].state is state]
         if chosen:
-            figure.add_trace(_bars(chosen, cut, origin, seconds, ended(state), color, len(content.summaries)))
-    _add_bad_ends(figure, found, cut, origin, seconds)
+            figure.add_trace(_bars(chosen, place, ended(state), {"width": width, "color": color}))
+    bad = [span for span in spans if span.outcome not in (Outcome.OK, Outcome.PAUSED)]
+    if bad:
+        figure.add_trace(_bad_ends(bad, place))
+    for pause in cut:
+        note = {"text": f"paused {duration(pause.seconds)}", "textangle": 90, "font": {"size": 11, "color": GREY}}
+        line = {"dash": "dot", "width": 1.5, "color": GREY}
+        figure.add_vline(place(pause.begin), line=line, annotation=note, annotation_position="top right")
     began = datetime.fromtimestamp(origin, UTC)
-    figure.update_layout(
-        template=TEMPLATE,
-        title=title,
-        height=440,
+    return titled(
+        figure,
+        title,
+        440,
         xaxis={"title": {"text": f"{unit} since {began:%Y-%m-%d %H:%M} UTC"}, "rangemode": "tozero"},
         yaxis={"title": {"text": "trial"}, "autorange": "reversed"},
-        shapes=[
-            {
-                "type": "line",
-                "xref": "x",
-                "yref": "paper",
-                "x0": (at := (without_pauses(pause.begin, cut) - origin) / seconds),
-                "x1": at,
-                "y0": 0,
-                "y1": 1,
-                "line": {"dash": "dot", "width": 1.5, "color": GREY},
-            }
-            for pause in cut
-        ],
-        annotations=[
-            {
-                "text": f"paused {duration(pause.seconds)}",
-                "xref": "x",
-                "yref": "paper",
-                "x": (without_pauses(pause.begin, cut) - origin) / seconds,
-                "y": 1,
-                "yanchor": "top",
-                "xanchor": "left",
-                "textangle": 90,
-                "showarrow": False,
-                "font": {"size": 11, "color": GREY},
-            }
-            for pause in cut
-        ],
     )
-    return figure
 
 
-def _bars(
-    chosen: Sequence[Span], cut: Sequence[Pause], origin: float, unit: float, name: str, color: str, trials: int
-) -> go.Scatter:
-    """Return segments as thick lines with gaps between; the middle of each is what the pointer finds."""
+def _bars(chosen: Sequence[Span], place: Callable[[float], float], name: str, line: dict[str, object]) -> go.Scatter:
+    """Return segments as thick lines with gaps between them; the pointer finds the middle of each."""
     x: list[float | None] = []
     y: list[int | None] = []
     text: list[str] = []
     for span in chosen:
-        begin, end = ((without_pauses(time, cut) - origin) / unit for time in (span.begin, span.end))
+        begin, end = place(span.begin), place(span.end)
         x += [begin, (begin + end) / 2, end, None]
         y += [span.trial, span.trial, span.trial, None]
-        repeat = f", repeat {span.repeat + 1}" if span.repeat else ""
-        words = (
-            f"trial {span.trial}, fold {span.fold + 1}{repeat}<br>points {span.start} to {span.stop}, "
-            f"{duration(span.end - span.begin)}, ended {escaped(span.outcome.value.replace('_', ' '))}"
-        )
-        text += [words, words, words, ""]
+        words = f"points {span.start} to {span.stop}, {duration(span.end - span.begin)}, ended {_outcome(span)}"
+        text += [f"{_run(span)}<br>{words}"] * 3 + [""]
+    return go.Scatter(x=x, y=y, mode="lines", line=line, name=name, text=text, hovertemplate="%{text}<extra></extra>")
+
+
+def _bad_ends(bad: Sequence[Span], place: Callable[[float], float]) -> go.Scatter:
     return go.Scatter(
-        x=x,
-        y=y,
-        mode="lines",
-        line={"width": max(2.0, min(10.0, 320 / max(1, trials))), "color": color},
-        name=name,
-        text=text,
+        x=[place(span.end) for span in bad],
+        y=[span.trial for span in bad],
+        mode="markers",
+        marker=CROSS,
+        name="did not end well",
+        text=[f"{_run(span)}: {_outcome(span)}" for span in bad],
         hovertemplate="%{text}<extra></extra>",
     )
 
 
-def _add_bad_ends(figure: Figure, found: Sequence[Span], cut: Sequence[Pause], origin: float, unit: float) -> None:
-    bad = [span for span in found if span.outcome not in (Outcome.OK, Outcome.PAUSED)]
-    if not bad:
-        return
-    figure.add_trace(
-        go.Scatter(
-            x=[(without_pauses(span.end, cut) - origin) / unit for span in bad],
-            y=[span.trial for span in bad],
-            mode="markers",
-            marker={"symbol": "x-thin", "size": 9, "line": {"width": 2, "color": VERMILION}},
-            name="did not end well",
-            text=[
-                f"trial {span.trial}, fold {span.fold + 1}: {escaped(span.outcome.value.replace('_', ' '))}"
-                for span in bad
-            ],
-            hovertemplate="%{text}<extra></extra>",
-        )
-    )
+def _run(span: Span) -> str:
+    return f"trial {span.trial}, {fold_name(span.fold, span.repeat)}"
+
+
+def _outcome(span: Span) -> str:
+    return escaped(span.outcome.value.replace("_", " "))

@@ -3,12 +3,12 @@
 import html
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 from hpsearch.records import TrialState
 
-MISSING = "–"  # an en dash is what an empty cell of a table is set as
+MISSING = "–"  # an en dash stands in an empty cell of a table
 
 
 def score(value: float | None) -> str:
@@ -21,9 +21,14 @@ def score(value: float | None) -> str:
     return text.replace("-", "−")
 
 
-def signed(value: float) -> str:
-    """Return a difference between scores with its sign."""
-    return f"+{score(value)}" if value > 0 else score(value)
+def signed(value: float | None) -> str:
+    """Return a difference between scores with its sign; a dash where there is none."""
+    return f"+{score(value)}" if value is not None and value > 0 else score(value)
+
+
+def p_value(value: float) -> str:
+    """Return a p-value to two digits, down to a thousandth."""
+    return "<\u00a00.001" if value < 0.001 else f"{value:.2g}"
 
 
 def setting(value: Any) -> str:
@@ -51,11 +56,34 @@ def brief(value: Any) -> str:
     return text
 
 
-def briefs(values: Iterable[Any]) -> list[str]:
-    """Return what `brief` gives of each, and the whole text of those that it would make look alike."""
-    given = list(values)
-    short = [brief(value) for value in given]
-    return [text if short.count(text) == 1 else setting(value) for text, value in zip(short, given, strict=True)]
+def briefs(values: Sequence[Any]) -> list[str]:
+    """Return what `brief` gives for every value, and the whole text of those that it would make look alike."""
+    short = [brief(value) for value in values]
+    return [text if short.count(text) == 1 else setting(value) for text, value in zip(short, values, strict=True)]
+
+
+def fact(value: Any) -> str:
+    """Return a fact of a study: large whole numbers with commas, lists spelled out."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}" if abs(value) >= 10_000 else str(value)
+    if isinstance(value, (list, tuple)):
+        return ", ".join(str(item) for item in value)
+    return setting(value)
+
+
+def sort_key(value: Any) -> str:
+    """Return what page.js sorts a cell by; nothing sorts last."""
+    return "" if value is None else repr(value) if is_number(value) else str(value)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a number; True and False are none here."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def fold_name(fold: int, repeat: int) -> str:
+    """Return what a run of a trial is called; people count from 1."""
+    return f"fold {fold + 1}" + (f", repeat {repeat + 1}" if repeat else "")
 
 
 def broken(text: str, length: int = 60) -> list[str]:
@@ -94,5 +122,5 @@ def memory(size: int) -> str:
 
 
 def escaped(value: Any) -> str:
-    """Return text that HTML, and plotly's small part of HTML, shows as it is."""
-    return html.escape(str(value), quote=True)
+    """Return text that plotly, which takes a little HTML in its texts, shows as it is; it needs no quotes escaped."""
+    return html.escape(str(value), quote=False)

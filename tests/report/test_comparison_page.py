@@ -16,7 +16,7 @@ from hpsearch.report.comparison_page import comparison_page
 class Words(HTMLParser):
     def __init__(self, text: str) -> None:
         super().__init__()
-        self.found: list[str] = []
+        self.texts: list[str] = []
         self._skips = False
         self.feed(text)
 
@@ -28,7 +28,7 @@ class Words(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if not self._skips and data.strip():
-            self.found.append(data.strip())
+            self.texts.append(data.strip())
 
 
 def compared() -> ComparisonContent:
@@ -45,21 +45,21 @@ def compared() -> ComparisonContent:
 
 
 def test_the_page_says_what_was_tested_and_what_could_not_be() -> None:
-    text = " ".join(Words(comparison_page(compared())).found)
-    assert "Is one of the winners better than that of one?" in text
+    text = " ".join(Words(comparison_page(compared())).texts)
+    assert "Does another study's winner beat that of one?" in text
     assert "<b>other : better, +0.0200 on the folds." in text
     assert "foreign : not comparable." in text
     assert "not comparable: other has no test rows" in text
     assert "+0.0100 to +0.0300" in text
     assert "corrected by Holm's procedure" in text
-    assert "Left out, for their objective is another: foreign" in text
+    assert "Left out, because they have another objective: foreign." in text
     assert "25 complete" in text
 
 
-def test_the_page_says_that_numbers_against_the_best_lean() -> None:
-    assert "lean." not in " ".join(Words(comparison_page(compared())).found)
-    text = " ".join(Words(comparison_page(replace(compared(), reference_is_best=True))).found)
-    assert "These numbers lean. one is the reference because its value is the highest" in text
+def test_the_page_warns_of_numbers_against_the_best() -> None:
+    assert "with care" not in " ".join(Words(comparison_page(compared())).texts)
+    text = " ".join(Words(comparison_page(replace(compared(), reference_is_best=True))).texts)
+    assert "Read these numbers with care. one is the reference because it scored highest" in text
     assert "the verdict on these is the answer" in text
 
 
@@ -105,5 +105,5 @@ def test_the_winners_curves_go_through_where_they_are_read() -> None:
 def test_studies_without_a_complete_trial_say_so() -> None:
     empty = [ComparedStudy(name, Content(name, "task", {}, History(), OBJECTIVE)) for name in ("a", "b")]
     content = ComparisonContent(empty, "a")
-    assert "none yet" in " ".join(Words(comparison_page(content)).found)
+    assert "none yet" in " ".join(Words(comparison_page(content)).texts)
     assert ComparisonFigures(content).winners().layout.annotations[0].text == "no trial is complete"

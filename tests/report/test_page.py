@@ -1,3 +1,4 @@
+import ast
 import json
 import re
 from html.parser import HTMLParser
@@ -93,19 +94,20 @@ def test_the_page_says_what_came_out() -> None:
     assert "25 complete" in text
     assert "1 failed" in text
     assert "0.7096" in text
-    assert "mean over 5 folds; 95% interval 0.6921 to 0.7272" in text
+    assert "Mean over 5 folds; 95% interval 0.6921 to 0.7272, corrected for the training rows that folds share." in text
     assert "Does the winner beat the literature default? Not distinguishable" in text
     assert "+0.0109" in text
     assert "favours the winner" in text
     assert "On the test rows: winner 0.7431, literature default 0.7190." in text
-    assert "come when the study has ended" not in text
+    assert "once the study has ended" not in text
+    assert "As the best of 25, this score is optimistic; trust the test score." in text
     assert "7.504e-5" in text
     assert "logs/trial-9-fold-0.log" in text
     assert "transformers" in text
     assert "9f9f9f" in text
 
 
-def test_a_row_a_trial_that_knows_what_to_sort_by() -> None:
+def test_the_table_has_a_row_for_every_trial_with_what_it_sorts_by() -> None:
     outline = Outline(page.page(realistic_content()))
     rows = [attributes for tag, attributes in outline.tags if tag == "tr" and "data-trial" in attributes]
     assert [row["data-trial"] for row in rows] == [str(number) for number in range(40)]
@@ -150,10 +152,10 @@ def test_every_metric_has_learning_curves_and_the_loss_has_its_own() -> None:
     run = best["runs"][2]
     assert (run["fold"], run["repeat"]) == (2, 0)
     for index, name in enumerate(curves["metrics"]):
-        assert run["metrics"][index] == pytest.approx([each.metrics[name] for each in recorded], rel=1e-4)
-    assert run["train"] == pytest.approx([each.train_loss for each in recorded], rel=1e-4)
-    assert best["epoch"] == [each.epoch for each in recorded]
-    assert best["rate"] == [each.learning_rate for each in recorded]
+        assert run["metrics"][index] == pytest.approx([evaluation.metrics[name] for evaluation in recorded], rel=1e-4)
+    assert run["train"] == pytest.approx([evaluation.train_loss for evaluation in recorded], rel=1e-4)
+    assert best["epoch"] == [evaluation.epoch for evaluation in recorded]
+    assert best["rate"] == [evaluation.learning_rate for evaluation in recorded]
     assert recorded[best["point"] - 1].epoch == content.best.epoch
     outline = Outline(page.page(content))
     assert "learning rate" in outline.words
@@ -161,7 +163,7 @@ def test_every_metric_has_learning_curves_and_the_loss_has_its_own() -> None:
     assert options[:5] == ["0", "1", "2", "3", "-1"]  # the loss has a plot of its own; last, the learning rate
 
 
-def test_what_is_measured_of_very_many_trials_is_kept_as_means() -> None:
+def test_the_page_holds_means_of_the_later_of_very_many_trials() -> None:
     content = realistic_content(trials=12)
     few = curves_data(content, content.leading(1), most=300)
     best = next(trial for trial in few["trials"] if "best" in trial["label"])
@@ -213,6 +215,8 @@ def test_text_cannot_become_markup() -> None:
     assert sum(tag == "script" for tag, _ in outline.tags) == sum(tag == "script" for tag, _ in harmless.tags) == 3
     assert not any(name.startswith("on") for _, attributes in outline.tags for name in attributes)
     assert "document.title='owned'" in outline.words
+    data = json.loads(outline.scripts[0])
+    assert EVIL in data["curves"]["metrics"]  # inside the data's script, where it ends nothing
 
 
 @pytest.mark.parametrize(
@@ -252,11 +256,11 @@ def study(*states: TrialState, origin: Origin = Origin.DEFAULT) -> Content:
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (study(), "The literature default was not among the trials"),
-        (study(TrialState.RUNNING), "The literature default (trial 0) is running, not complete."),
-        (study(TrialState.FAIL, TrialState.COMPLETE), "The literature default (trial 0) is failed, not complete."),
-        (study(TrialState.COMPLETE), "No trial has a higher value than the literature default itself."),
-        (study(TrialState.COMPLETE, origin=Origin.SAMPLER), "The literature default was not among the trials"),
+        (study(), "The literature default was not tried"),
+        (study(TrialState.RUNNING), "The literature default (trial 0) is not complete (its state: running)."),
+        (study(TrialState.FAIL, TrialState.COMPLETE), "The literature default (trial 0) is not complete (its state: failed)."),
+        (study(TrialState.COMPLETE), "No trial scored higher than the literature default itself."),
+        (study(TrialState.COMPLETE, origin=Origin.SAMPLER), "The literature default was not tried"),
     ],
 )
 def test_where_the_question_is_open_the_page_says_why(content: Content, why: str) -> None:
@@ -265,7 +269,7 @@ def test_where_the_question_is_open_the_page_says_why(content: Content, why: str
 
 def test_a_study_without_trials_has_a_page() -> None:
     text = words(study())
-    assert "No trial has been asked for yet." in text
+    assert "No trial has been proposed yet." in text
     assert "No trial is complete." in text
 
 
@@ -312,12 +316,45 @@ def test_a_page_has_the_figures_that_the_study_has_something_for(content: Conten
 
 
 def test_without_test_rows_the_page_speaks_of_none() -> None:
-    text = words(realistic_content(test_scores=None))
-    assert "on the test rows" not in text.lower().replace("rows of the test set", "")
+    text = words(realistic_content(test_scores=None)).lower()
+    assert "on the test rows" not in text.replace("rows of the test set", "")
+    assert "test score" not in text
+    assert "as the best of 25, this score is optimistic." in text
+
+
+def test_scores_to_come_are_announced() -> None:
+    text = words(realistic_content(trials=5, test_scores=None, test_is_to_come=True))
+    assert "Test scores appear once the study has ended" in text
+
+
+SOURCES = Path(page.__file__).parent
+
+
+def test_html_stands_in_templates_alone() -> None:
+    """plotly's texts have line breaks, bold and italic words; no other tag is in a string of Python."""
+    for path in SOURCES.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            text = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+            tags = set(re.findall(r"</?([a-z][a-z0-9]*)[ >]", text.replace('"</script"', "")))
+            assert tags <= {"b", "br", "extra", "i"}, f"{path.name}: {text}"
+
+
+def test_only_our_own_files_are_marked_safe() -> None:
+    marked = [
+        (path.name, line.strip())
+        for path in sorted((SOURCES / "templates").glob("*.html"))
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if re.search(r"\|\s*safe|autoescape", line)
+    ]
+    assert marked == [
+        ("document.html", "<style>{{ style | safe }}</style>"),
+        ("document.html", "<script>{{ script | safe }}</script>"),
+    ]
+    assert not [path.name for path in SOURCES.glob("*.py") if "Markup" in path.read_text(encoding="utf-8")]
 
 
 def test_one_fold_has_no_interval() -> None:
-    assert "on one fold; one fold gives no interval." in words(study(TrialState.COMPLETE))
+    assert "One fold, so there is no interval." in words(study(TrialState.COMPLETE))
 
 
 def test_the_page_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -199,7 +199,7 @@ def test_the_page_draws_the_curves_that_python_draws(report: "Chrome") -> None:
     """For any trial, metric and fold: the page draws them itself, from the numbers alone."""
     content = realistic_content()
     report.execute_script("document.querySelectorAll('.chip[aria-pressed=true]').forEach(chip => chip.click())")
-    pruned = next(each.number for each in content.summaries if each.state is TrialState.PRUNED and each.folds)
+    pruned = next(s.number for s in content.summaries if s.state is TrialState.PRUNED and s.folds)
     for number, metric, fold in ((37, "accuracy", None), (pruned, "f1_macro", None), (37, "f1_macro", 3)):
         choose(report, "metric", str(content.all_metrics.index(metric)))
         choose(report, "fold", "all" if fold is None else str(fold))
@@ -225,9 +225,9 @@ def test_the_table_by_epoch_follows_its_controls(report: "Chrome") -> None:
     choose(report, "epochs-fold", "2")
     recorded = content.history.of(content.history.trials[0].runs[2].key)
     rows = report.execute_script(cells)
-    assert [float(row[0]) for row in rows] == [each.epoch for each in recorded]
-    assert [float(row[1]) for row in rows] == pytest.approx([each.train_loss for each in recorded], abs=1e-3)
-    assert [float(row[3]) for row in rows] == pytest.approx([each.metrics["f1_macro"] for each in recorded], abs=1e-4)
+    assert [float(row[0]) for row in rows] == [evaluation.epoch for evaluation in recorded]
+    assert [float(row[1]) for row in rows] == pytest.approx([evaluation.train_loss for evaluation in recorded], abs=1e-3)
+    assert [float(row[3]) for row in rows] == pytest.approx([evaluation.metrics["f1_macro"] for evaluation in recorded], abs=1e-4)
     assert report.execute_script("return document.getElementById('epochs-note').textContent").endswith("one run.")
     report.execute_script("document.querySelectorAll('#epochs th button')[3].click()")
     values = [float(row[3]) for row in report.execute_script(cells)]

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from hpsearch.records import TrialState
-from hpsearch.report.wording import MISSING, duration, ended, escaped, memory, score, setting, signed
+from hpsearch.report.wording import MISSING, duration, ended, escaped, memory, p_value, score, setting, signed, sort_key
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,15 @@ def test_scores(value: float | None, text: str) -> None:
 
 def test_differences_have_a_sign() -> None:
     assert (signed(0.02), signed(-0.02), signed(0.0)) == ("+0.0200", "\u22120.0200", "0.0000")
+    assert signed(None) == MISSING
+
+
+def test_small_p_values_are_not_spelled_out() -> None:
+    assert (p_value(0.00099), p_value(0.001), p_value(0.41)) == ("<\u00a00.001", "0.001", "0.41")
+
+
+def test_numbers_sort_by_all_their_digits_and_nothing_sorts_last() -> None:
+    assert [sort_key(value) for value in (None, 2e-05, 3, True, "adamw")] == ["", "2e-05", "3", "True", "adamw"]
 
 
 @pytest.mark.parametrize(
@@ -60,5 +69,5 @@ def test_states_read_as_adjectives() -> None:
     assert [ended(state) for state in (TrialState.FAIL, TrialState.PRUNED)] == ["failed", "pruned"]
 
 
-def test_text_is_escaped() -> None:
-    assert escaped("<script>'\"&") == "&lt;script&gt;&#x27;&quot;&amp;"
+def test_text_in_figures_is_escaped_as_plotly_reads_it() -> None:
+    assert escaped("<script>'\"&") == "&lt;script&gt;'\"&amp;"
