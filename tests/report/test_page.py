@@ -153,9 +153,9 @@ def test_every_metric_has_learning_curves_and_the_loss_has_its_own() -> None:
     assert (run["fold"], run["repeat"]) == (2, 0)
     for index, name in enumerate(curves["metrics"]):
         assert run["metrics"][index] == pytest.approx([evaluation.metrics[name] for evaluation in recorded], rel=1e-4)
-    assert run["train"] == pytest.approx([evaluation.train_loss for evaluation in recorded], rel=1e-4)
-    assert best["epoch"] == [evaluation.epoch for evaluation in recorded]
-    assert best["rate"] == [evaluation.learning_rate for evaluation in recorded]
+    assert run["train"] == pytest.approx([e.train_loss for e in recorded], rel=1e-4)
+    assert best["epoch"] == [e.epoch for e in recorded]
+    assert best["rate"] == [e.learning_rate for e in recorded]
     assert recorded[best["point"] - 1].epoch == content.best.epoch
     outline = Outline(page.page(content))
     assert "learning rate" in outline.words
@@ -258,7 +258,10 @@ def study(*states: TrialState, origin: Origin = Origin.DEFAULT) -> Content:
     [
         (study(), "The literature default was not tried"),
         (study(TrialState.RUNNING), "The literature default (trial 0) is not complete (its state: running)."),
-        (study(TrialState.FAIL, TrialState.COMPLETE), "The literature default (trial 0) is not complete (its state: failed)."),
+        (
+            study(TrialState.FAIL, TrialState.COMPLETE),
+            "The literature default (trial 0) is not complete (its state: failed).",
+        ),
         (study(TrialState.COMPLETE), "No trial scored higher than the literature default itself."),
         (study(TrialState.COMPLETE, origin=Origin.SAMPLER), "The literature default was not tried"),
     ],

@@ -225,9 +225,9 @@ def test_the_table_by_epoch_follows_its_controls(report: "Chrome") -> None:
     choose(report, "epochs-fold", "2")
     recorded = content.history.of(content.history.trials[0].runs[2].key)
     rows = report.execute_script(cells)
-    assert [float(row[0]) for row in rows] == [evaluation.epoch for evaluation in recorded]
-    assert [float(row[1]) for row in rows] == pytest.approx([evaluation.train_loss for evaluation in recorded], abs=1e-3)
-    assert [float(row[3]) for row in rows] == pytest.approx([evaluation.metrics["f1_macro"] for evaluation in recorded], abs=1e-4)
+    assert [float(row[0]) for row in rows] == [e.epoch for e in recorded]
+    assert [float(row[1]) for row in rows] == pytest.approx([e.train_loss for e in recorded], abs=1e-3)
+    assert [float(row[3]) for row in rows] == pytest.approx([e.metrics["f1_macro"] for e in recorded], abs=1e-4)
     assert report.execute_script("return document.getElementById('epochs-note').textContent").endswith("one run.")
     report.execute_script("document.querySelectorAll('#epochs th button')[3].click()")
     values = [float(row[3]) for row in report.execute_script(cells)]
