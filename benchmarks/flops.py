@@ -2,18 +2,16 @@
 
 What is counted is distinct: of a frozen layer the forward pass of every row once, whatever trials, folds and epochs
 read it; of a trained layer every step's forward and backward pass; of an evaluation the forward pass of the trained
-layers; of trials that are equal but for their horizon, under a schedule that has none, the common steps once. Padding
-does not count, nor does what is computed a second time in the backward pass.
+layers. Padding does not count, nor does what is computed a second time in the backward pass.
 """
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from benchmarks.jobs import DECAY_RATIO, Config
+from benchmarks.jobs import Config
 
 
 @dataclass(frozen=True)
@@ -79,55 +77,18 @@ def distinct_work(
         sizes: The model's.
         lengths: Tokens of every row.
         folds: (training rows, held-out rows) of each fold.
-        configs: The configurations; those that differ only in `epochs` may share steps.
+        configs: The configurations.
     """
     deepest = max(int(config["freeze_layers"]) for config in configs)
     features = deepest * sizes.layer(lengths)
     training = evaluation = 0.0
     for train, held_out in folds:
-        for group in _by_horizon(configs):
-            layers = sizes.layers - int(group[0]["freeze_layers"])
+        for config in configs:
+            layers, epochs = sizes.layers - int(config["freeze_layers"]), int(config["epochs"])
             epoch = sizes.forward(lengths[train], layers) + sizes.backward(lengths[train], layers)
-            each = math.ceil(len(train) / int(group[0]["batch_size"]))
-            steps, evaluations = distinct_steps(group, each)
-            training += epoch * steps / each
-            evaluation += sizes.forward(lengths[held_out], layers) * evaluations
+            training += epoch * epochs
+            evaluation += sizes.forward(lengths[held_out], layers) * epochs
     return Work(features, training, evaluation)
-
-
-def distinct_steps(group: Sequence[Config], steps_per_epoch: int) -> tuple[int, int]:
-    """Return (steps, evaluations after an epoch) that configurations equal but for their epochs have in common, once.
-
-    Without a warmup a constant schedule has no horizon; warmup-stable-decay has none until it cools down.
-    """
-    horizons = sorted(int(config["epochs"]) for config in group)
-    schedule = group[0]["lr_scheduler_type"]
-    if schedule == "constant" and not group[0]["warmup_ratio"]:
-        return horizons[-1] * steps_per_epoch, horizons[-1]
-    if schedule == "warmup_stable_decay" and not group[0]["warmup_ratio"]:
-        totals = [horizon * steps_per_epoch for horizon in horizons]
-        cooldowns = [math.ceil(DECAY_RATIO * total) for total in totals]
-        trunk = max(total - cooldown for total, cooldown in zip(totals, cooldowns, strict=True))
-        on_trunk = {
-            epoch
-            for total, cooldown in zip(totals, cooldowns, strict=True)
-            for epoch in range(1, (total - cooldown) // steps_per_epoch + 1)
-        }
-        on_branches = sum(
-            total // steps_per_epoch - (total - cooldown) // steps_per_epoch
-            for total, cooldown in zip(totals, cooldowns, strict=True)
-        )
-        return trunk + sum(cooldowns), len(on_trunk) + on_branches
-    return sum(horizons) * steps_per_epoch, sum(horizons)
-
-
-def _by_horizon(configs: Sequence[Config]) -> list[list[Config]]:
-    """Return the configurations in groups that are equal but for their epochs; each of different epochs."""
-    groups: dict[tuple[Any, ...], dict[int, Config]] = {}
-    for config in configs:
-        key = tuple(sorted((name, str(value)) for name, value in config.items() if name != "epochs"))
-        groups.setdefault(key, {})[int(config["epochs"])] = config
-    return [list(group.values()) for group in groups.values()]
 
 
 def as_dict(work: Work) -> Mapping[str, float]:

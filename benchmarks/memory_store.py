@@ -3,7 +3,7 @@
 It says what the real one says, call for call; a test holds replays on both to the same numbers.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -49,9 +49,6 @@ class MemoryStore:
     def predictions(self, run: str, point: int) -> None:
         """Nothing: none are kept."""
 
-    def trim(self, runs: Iterable[Run], lent: Callable[[Run], int] | None = None) -> None:
-        """Nothing likewise."""
-
     def record_evaluation(self, evaluation: Evaluation, predictions: np.ndarray | None = None) -> History:
         self.history = self.history.with_evaluation(evaluation)
         return self.history
@@ -60,7 +57,7 @@ class MemoryStore:
         self.history = self.history.with_result(result)
         return self.history
 
-    def apply(self, decision: Decision, lent: Callable[[Run], int] | None = None) -> History:
+    def apply(self, decision: Decision) -> History:
         carries = decision.reports or decision.attributes or decision.stop is not None
         if decision.action is not Action.CONTINUE or carries:
             self.history = self.history.with_decision(decision)

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hpsearch.analysis.prefixes import adopted_epochs
 from hpsearch.analysis.significance import corrected_interval
 from hpsearch.metrics.metric import bounds
 from hpsearch.records import Evaluation, History, Origin, Run, Trial, TrialState
@@ -32,14 +31,11 @@ class TrialSummary:
             fold has been measured, with a single fold, or where the folds do not differ.
         metrics: Mean over `folds` of every metric recorded at `point`.
         std: Standard deviation of `folds` (k - 1 in the denominator), or None with fewer than two.
-        seconds: Training and evaluation of all its runs; a run that it shares with an equal trial counts in both, and
-            what a run took over from another with the same first steps took no time.
+        seconds: Training and evaluation of all its runs; a run that it shares with an equal trial counts in both.
         peak_memory_bytes: The most that any of its runs took.
         reason: Why it ended, in words, or None.
         ended_runs: How many of its runs, in their order, were trained to the end; 0 where it was pruned without a value
             (it diverged, or found no memory).
-        adopted_epochs: Passes over the rows, of all its runs, that were taken over from other runs that
-            begin with the same steps.
     """
 
     number: int
@@ -58,7 +54,6 @@ class TrialSummary:
     peak_memory_bytes: int
     reason: str | None
     ended_runs: int
-    adopted_epochs: float = 0.0
 
 
 def summarize(
@@ -103,7 +98,6 @@ def summarize(
         peak_memory_bytes=max((evaluation.peak_memory_bytes for evaluation in everything), default=0),
         reason=trial.reason,
         ended_runs=_ended_runs(trial, history),
-        adopted_epochs=math.fsum(adopted_epochs(history, run.key) for run in trial.runs),
     )
 
 

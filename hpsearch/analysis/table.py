@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pandas
 
 BEFORE = ("number", "state", "origin", "value", "std", "interval_low", "interval_high", "epoch")
-AFTER = ("folds", "adopted_epochs", "seconds", "reason")
+AFTER = ("folds", "seconds", "reason")
 
 
 def table(history: History, objective: str, test_shares: Sequence[float] | None = None) -> pandas.DataFrame:
@@ -20,8 +20,7 @@ def table(history: History, objective: str, test_shares: Sequence[float] | None 
 
     Columns are `number`, `state`, `origin`, `value`, `std`, `interval_low`, `interval_high`, `epoch`, then each
     hyperparameter by its name, then the mean of each metric by its name, then `folds` (how many were measured at
-    that epoch), `adopted_epochs` (passes over the rows that other trials' runs were trained for), `seconds` and
-    `reason`. A hyperparameter whose name is already a column is prefixed `config_`, a
+    that epoch), `seconds` and `reason`. A hyperparameter whose name is already a column is prefixed `config_`, a
     metric `metric_`. Where a hyperparameter does not exist in a trial its cell is missing.
 
     Args:
@@ -51,7 +50,6 @@ def table(history: History, objective: str, test_shares: Sequence[float] | None 
         column = f"metric_{name}" if name in taken else name
         columns[column] = _floats([summary.metrics.get(name) for summary in summaries])
     columns["folds"] = pandas.Series([len(summary.folds) for summary in summaries], dtype="int64")
-    columns["adopted_epochs"] = _floats([summary.adopted_epochs for summary in summaries])
     columns["seconds"] = _floats([summary.seconds for summary in summaries])
     columns["reason"] = [summary.reason for summary in summaries]
     return pandas.DataFrame(columns)

@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hpsearch.analysis.prefixes import trained_epochs
 from hpsearch.records import Action, Decision, History, Outcome, SegmentResult, TrialState
 
 End = tuple[float, SegmentResult]
@@ -39,7 +38,7 @@ class Compute:
     """What a study's training took, every run counted once however many trials share it.
 
     Attributes:
-        epochs: Passes over the training rows of one fold; what a run took over from another one is not among them.
+        epochs: Passes over the training rows of one fold.
         seconds: Training and evaluation, added up over workers.
         elapsed: Seconds by the clock in which something was trained; None where no times are known.
     """
@@ -59,7 +58,7 @@ def spans(ends: Sequence[End], history: History) -> tuple[Span, ...]:
     last: dict[str, float] = {}
     found = []
     for time, result in ends:
-        if result.segment.run.key not in owners or result.outcome is Outcome.ADOPTED:
+        if result.segment.run.key not in owners:
             continue
         number, run = owners[result.segment.run.key]
         start = result.segment.start
@@ -115,7 +114,7 @@ def compute(history: History, ends: Sequence[End] = ()) -> Compute:
     evaluations = [history.of(key) for key in runs if history.of(key)]
     found = spans(ends, history)
     return Compute(
-        epochs=math.fsum(trained_epochs(history, key) for key in runs),
+        epochs=math.fsum(points[-1].epoch for points in evaluations),
         seconds=math.fsum(evaluation.seconds for points in evaluations for evaluation in points),
         elapsed=_busy(found) if found else None,
     )
@@ -154,7 +153,7 @@ def _timed(
         before, after = reached.get(key, 0), min(result.point, len(points))
         if after > before:
             epochs = points[after - 1].epoch - (points[before - 1].epoch if before else 0.0)
-            events.append((time, 0, 0.0 if result.outcome is Outcome.ADOPTED else epochs, None))
+            events.append((time, 0, epochs, None))
             reached[key] = after
     complete = {trial.number: trial.value for trial in history.finished(TrialState.COMPLETE)}
     for time, decision in decisions:
@@ -170,5 +169,5 @@ def _one_by_one(history: History) -> list[tuple[float, float | None]]:
         new = {run.key for run in trial.runs if history.of(run.key)} - seen
         seen |= new
         value = trial.value if trial.state is TrialState.COMPLETE else None
-        steps.append((math.fsum(trained_epochs(history, key) for key in new), value))
+        steps.append((math.fsum(history.of(key)[-1].epoch for key in new), value))
     return steps

@@ -23,7 +23,7 @@ from optuna.trial import TrialState as OptunaState
 from hpsearch.errors import SpaceError
 from hpsearch.policy.axis import reports_at_end
 from hpsearch.policy.imputation import imputed
-from hpsearch.records import History, Outcome, SegmentResult, Trial, TrialState
+from hpsearch.records import History, Outcome, Trial, TrialState
 from hpsearch.space import Alternatives, Categorical, Float, Int, Space
 
 EPOCH = datetime.datetime(2000, 1, 1)
@@ -212,12 +212,7 @@ def has_stood(history: History, trial: Trial) -> bool:
     Such a trial may be under way again because it was promoted. A sampler that takes what runs for bad, as TPE does,
     would keep away from the best.
     """
-    return any(_has_ended(result) for run in trial.runs for result in history.results.get(run.key, ()))
-
-
-def _has_ended(result: SegmentResult) -> bool:
-    """Return whether a segment came to its end, trained or taken over from a run with the same first steps."""
-    return result.outcome is Outcome.OK or (result.outcome is Outcome.ADOPTED and result.point == result.segment.stop)
+    return any(outcome is Outcome.OK for run in trial.runs for outcome in history.outcomes(run))
 
 
 class Projection:

@@ -47,7 +47,6 @@ class CheckpointFolder:
         self.folder = folder
         self.budget_bytes = budget_bytes
         self._sizes = {path.name: _size(path) for path in self._entries() if _COMPLETE.fullmatch(path.name)}
-        self._places: dict[str, tuple[int, int]] = {}
 
     @property
     def bytes_used(self) -> int:
@@ -107,18 +106,6 @@ class CheckpointFolder:
                 logger.warning("%s: this checkpoint is damaged and taken as absent (%s)", path, error)
         return None
 
-    def place(self, run: str) -> tuple[int, int] | None:
-        """Return (evaluation point, optimizer step) of a run's checkpoint, None without one; its files are not read."""
-        for path, _ in self._of(run)[:1]:
-            if path.name not in self._places:
-                try:
-                    description = json.loads((path / DESCRIPTION).read_bytes())
-                    self._places[path.name] = int(description["point"]), int(description["step"])
-                except (OSError, ValueError, KeyError, TypeError):
-                    return None
-            return self._places[path.name]
-        return None
-
     def remove(self, run: str) -> bool:
         """Delete the checkpoint of a run; False where it has none."""
         paths = self._of(run)
@@ -152,7 +139,6 @@ class CheckpointFolder:
             shutil.rmtree(gone, ignore_errors=True)
             os.rename(path, gone)
         self._sizes.pop(path.name, None)
-        self._places.pop(path.name, None)
         if gone.is_dir():
             shutil.rmtree(gone, ignore_errors=True)
         else:

@@ -15,6 +15,12 @@ from hpsearch.records.types import Decision, Evaluation, Outcome, Segment, Segme
 
 ResultRows = Sequence[Row[Any]]
 
+ADOPTED = "adopted"
+"""An outcome in studies of earlier versions: the run took evaluations over from one with the same first steps.
+
+They are its own evaluations, equal to the last bit; the rest of such a segment, where one was left, was trained next.
+"""
+
 
 def read_history(engine: Engine, study: str, rows: OptunaRows) -> History:
     """Read everything so far.
@@ -55,7 +61,10 @@ def results_of(rows: ResultRows, trials: Mapping[int, Trial]) -> Iterator[tuple[
     runs = {(run.key, run.horizon): run for trial in trials.values() for run in trial.runs}
     for row in rows:
         segment = Segment(runs[row.run, row.horizon], row.start, row.stop)
-        yield row.time, SegmentResult(segment, Outcome(row.outcome), row.point, row.log)
+        if row.outcome == ADOPTED:
+            yield row.time, SegmentResult(segment, Outcome.OK if row.point == row.stop else Outcome.PAUSED, row.point)
+        else:
+            yield row.time, SegmentResult(segment, Outcome(row.outcome), row.point, row.log)
 
 
 def read_queue(engine: Engine, study: str) -> list[tuple[str, dict[str, Any]]]:

@@ -1,9 +1,9 @@
 """Which out-of-fold predictions are kept: the disk stays bounded, and what a trial's value rests on stays."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import numpy as np
-from sqlalchemy import Connection, and_, delete, insert, select
+from sqlalchemy import Connection, delete, insert, select
 
 from hpsearch.records import tables
 from hpsearch.records.history import History
@@ -52,25 +52,11 @@ def keep(connection: Connection, study: str, history: History, evaluation: Evalu
     connection.execute(insert(table).values(study=study, **row))
 
 
-def trim(
-    connection: Connection,
-    study: str,
-    history: History,
-    runs: Iterable[Run],
-    lent: Callable[[Run], int] | None = None,
-) -> None:
-    """Delete the predictions of `runs` that, by `history`, no trial wants any more.
-
-    Args:
-        connection: An open transaction.
-        study: The study's name.
-        history: Everything so far.
-        runs: Whose predictions are looked through.
-        lent: Up to which evaluation point other runs, with the same first steps, may still take over a run's.
-    """
+def trim(connection: Connection, study: str, history: History, runs: Iterable[Run]) -> None:
+    """Delete the predictions of `runs` that, by `history`, no trial wants any more."""
     table = tables.predictions
     for run in runs:
         wanted = wanted_points(history, run.key)
         if wanted is not None:
-            unwanted = and_(table.c.point.not_in(wanted), table.c.point > (0 if lent is None else lent(run)))
+            unwanted = table.c.point.not_in(wanted)
             connection.execute(delete(table).where(table.c.study == study, table.c.run == run.key, unwanted))

@@ -9,7 +9,7 @@ what follows from it for Optuna, which `acquire` makes up for.
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from types import MappingProxyType, TracebackType
@@ -27,7 +27,7 @@ from hpsearch.records.keys import digest
 from hpsearch.records.lease import FileLease, Lease, RowLease
 from hpsearch.records.optuna_rows import OptunaRows, RunRow
 from hpsearch.records.studies import OpenStudy, lock_path, make_study, open_study, study_names
-from hpsearch.records.types import Action, Decision, Evaluation, Origin, Run, SegmentResult, Trial, TrialState
+from hpsearch.records.types import Action, Decision, Evaluation, Origin, SegmentResult, Trial, TrialState
 
 logger = logging.getLogger("hpsearch")
 
@@ -306,15 +306,9 @@ class Store:
         self._history = self.history.with_result(replace(result, log=row["log"]))
         return self._history
 
-    def trim(self, runs: Iterable[Run], lent: Callable[[Run], int] | None = None) -> None:
-        """Drop the predictions of runs that nobody wants any more; `lent`: as in `apply`."""
-        with self._writing("dropping predictions") as connection:
-            retention.trim(connection, self.name, self.history, runs, lent)
-
-    def apply(self, decision: Decision, lent: Callable[[Run], int] | None = None) -> History:
+    def apply(self, decision: Decision) -> History:
         """Carry out a decision: write it and drop predictions that nobody wants any more, then tell Optuna.
 
-        `lent` says up to which evaluation point a run's predictions are kept for runs that begin with the same steps.
         A kill in between leaves the decision written, and the next `acquire` tells Optuna. A final decision on a
         trial that ended in that state changes nothing.
         """
@@ -336,7 +330,7 @@ class Store:
         with self._writing(f"recording a decision on trial {trial.number}") as connection:
             connection.execute(insert(tables.decisions).values(study=self.name, time=time.time(), **row))
             if state is not None:
-                retention.trim(connection, self.name, history, trial.runs, lent)
+                retention.trim(connection, self.name, history, trial.runs)
         self._history = history
         self._tell_optuna(decision)
         return history

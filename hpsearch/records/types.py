@@ -42,7 +42,6 @@ class Outcome(enum.Enum):
     TIMED_OUT = "timed_out"
     FAILED = "failed"
     LOST = "lost"
-    ADOPTED = "adopted"
 
     @property
     def is_bad_luck(self) -> bool:
@@ -58,7 +57,6 @@ class Action(enum.Enum):
     PRUNE = "prune"
     STOP_EARLY = "stop early"
     COMPLETE = "complete"
-    RETRY = "retry"
     FAIL = "fail"
 
 
@@ -174,8 +172,7 @@ class SegmentResult:
         segment: What was asked for.
         outcome: How it ended.
         point: The last evaluation point reached.
-        log: Text of the traceback or of the worker's end, for every outcome that is not OK or PAUSED. Of what was
-            ADOPTED, not trained, whose it is.
+        log: Text of the traceback or of the worker's end, for every outcome that is not OK or PAUSED.
     """
 
     segment: Segment

@@ -3,7 +3,6 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -17,17 +16,14 @@ from hpsearch.records import (
     Run,
     Segment,
     SegmentResult,
-    Slot,
     Trial,
     TrialState,
 )
 from hpsearch.records.checkpoints import CheckpointFolder
 from hpsearch.records.store import Store
-from hpsearch.runtime.adoption import adoption
-from hpsearch.runtime.kept import Kept
+from hpsearch.runtime.checkpoint_budget import CheckpointBudget
 from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Event, Train
 from hpsearch.runtime.pools import Pool
-from hpsearch.runtime.prefixes import Prefixes
 from hpsearch.runtime.scheduler import Scheduler
 
 logger = logging.getLogger("hpsearch")
@@ -57,8 +53,6 @@ class Coordinator:
         policy: Decides what becomes of the trials.
         checkpoints: The runs' last checkpoints.
         logs: Folder for what failed segments said.
-        prefixes: Which runs begin with the same steps, so that these are trained once; None looks no further than the
-            trials that there are.
         observers: Told of each change.
         deadline: When to pause, on `clock`.
         clock: Seconds that only grow.
@@ -74,7 +68,6 @@ class Coordinator:
         checkpoints: CheckpointFolder,
         *,
         logs: Path,
-        prefixes: Prefixes | None = None,
         observers: Sequence[Observer] = (),
         deadline: float | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -82,9 +75,8 @@ class Coordinator:
         self._store = store
         self._pool = pool
         self._ask = ask
-        self._prefixes = prefixes or Prefixes(checkpoints)
-        self._scheduler = Scheduler(self._add_trial, trials, policy.target, self._prefixes.waits)
-        self._kept = Kept(store, checkpoints, self._prefixes, self._scheduler, policy.objective)
+        self._scheduler = Scheduler(self._add_trial, trials, policy.target)
+        self._budget = CheckpointBudget(store, checkpoints, policy.objective)
         self._policy = policy
         self._checkpoints = checkpoints
         self._logs = logs
@@ -104,7 +96,7 @@ class Coordinator:
             self._take_up()
             while self._pool.busy() or self._scheduler.has_work(self._store.history):
                 for slot in self._pool.idle():
-                    segment = self._next_segment(slot)
+                    segment = self._scheduler.next_segment(self._store.history, slot)
                     if segment is None:
                         break
                     self._pool.submit(slot, self._order(segment))
@@ -114,7 +106,6 @@ class Coordinator:
                         self.settle(number)
                 self._look_at_the_clock()
             self._end_waiting()
-            self._kept.tidy()
         finally:
             if self._store.held:
                 self._put_down()
@@ -155,8 +146,8 @@ class Coordinator:
         history = self._store.history
         for trial in history.unfinished():
             self.settle(trial.number)
-        self._checkpoints.sweep(self._kept.needed())
-        self._kept.drop_until_fits(0)  # the budget may have been lowered
+        self._checkpoints.sweep({run.key for trial in self._store.history.unfinished() for run in trial.runs})
+        self._budget.drop_until_fits(0)  # the budget may have been lowered
 
     def _pause(self, decision: Decision) -> None:
         """Let a trial wait until it is promoted; to a sampler it is no longer under way."""
@@ -178,61 +169,20 @@ class Coordinator:
             self._store.set_state(trial.number, TrialState.WAITING)
         self._tell(None)
 
-    def _next_segment(self, slot: Slot) -> Segment | None:
-        """Return what a slot is to train next; what a run with the same first steps has measured is left out."""
-        while (segment := self._scheduler.next_segment(self._store.history, slot)) is not None:
-            self._begin(segment.run)
-            rest = self._adopt(segment)
-            if rest is not None:
-                return rest
-        return None
-
-    def _begin(self, run: Run) -> None:
-        for trial in self._store.history.unfinished():
-            if trial.state is TrialState.WAITING and run in trial.runs:
-                self._store.set_state(trial.number, TrialState.RUNNING)
-
-    def _adopt(self, segment: Segment) -> Segment | None:
-        """Record for a run what others have measured of the steps that they share, and return what is left to train.
-
-        Each evaluation is decided on as if it had been trained. It took no time: that is told of the run that it is of.
-        """
-        run, point = segment.run, segment.start
-        of: set[int] = set()
-        while point < segment.stop and self._goes_on(run, point):
-            adopted = adoption(self._store, self._prefixes, run, point + 1)
-            if adopted is None:
-                break
-            self._store.record_evaluation(adopted.evaluation, adopted.predictions)
-            point, of = point + 1, of | {adopted.trial}
-            self._tell(None)
-            for each in self._trials_of(run.key):
-                self.settle(each)
-        if not of:
-            return segment
-        is_over = point == segment.stop or not self._goes_on(run, point)
-        log = f"from trial{'s' if len(of) > 1 else ''} {', '.join(map(str, sorted(of)))}"
-        result = SegmentResult(replace(segment, stop=point) if is_over else segment, Outcome.ADOPTED, point, log)
-        if not is_over:
-            self._store.record_result(result)
-            return replace(segment, start=point)
-        for each in self._ended(result):
-            self.settle(each)
-        return None
-
     def _order(self, segment: Segment) -> Train:
         history, run = self._store.history, segment.run
-        saved, inherited = self._prefixes.checkpoint(history, run, segment.start)
-        goes_on, closing = self._goes_on(run, segment.stop), self._scheduler.is_closing(history)
+        for trial in history.unfinished():
+            if trial.state is TrialState.WAITING and run in trial.runs:
+                self._store.set_state(trial.number, TrialState.RUNNING)
+        checkpoint = self._checkpoints.read(run.key)
+        usable = checkpoint is not None and checkpoint.point <= segment.start
         return Train(
             study=self._store.name,
             segment=segment,
             previous=history.of(run.key),
             watched=self._scheduler.is_watched(history, run),
-            goes_on=goes_on,
-            checkpoint=None if saved is None else saved.files,
-            inherited=inherited,
-            leaves=self._prefixes.leave(history, segment, closing=closing, goes_on=goes_on),
+            goes_on=self._goes_on(run, segment.stop),
+            checkpoint=checkpoint.files if checkpoint is not None and usable else None,
         )
 
     def _record(self, event: Event) -> Sequence[int]:
@@ -245,37 +195,28 @@ class Coordinator:
                     self._store.record_evaluation(evaluation, logits)
                     self._tell(None)
                 return concerned
-            case Checkpointed(_, run, point, step, files, shared):
-                # One that is shared is kept though its trial may have ended with the point that it stands at.
-                name = self._prefixes.name(run, step) if shared else run
-                needed = self._checkpoints.bytes_needed(name, point, step, files)
-                if (shared or self._trials_of(run)) and self._kept.make_room(name, needed, lent=shared):
-                    self._checkpoints.write(name, point, step, files)
-                self._prefixes.withdraw(run, step)
+            case Checkpointed(_, run, point, step, files):
+                if self._trials_of(run):
+                    self._budget.write(run, point, step, files)
                 return ()
             case Ended(_, result):
+                run = result.segment.run
                 self._write_log(result)
-                return self._ended(result)
-
-    def _ended(self, result: SegmentResult) -> Sequence[int]:
-        """Record the end of a segment and return the numbers of the trials that it concerns."""
-        run = result.segment.run
-        self._store.record_result(result)
-        self._scheduler.ended(run)
-        if result.outcome in (Outcome.OK, Outcome.ADOPTED) and not self._goes_on(run, result.point):
-            self._kept.drop(run.key)
-        return self._trials_of(run.key)
+                self._store.record_result(result)
+                self._scheduler.ended(run)
+                if result.outcome is Outcome.OK and not self._goes_on(run, result.point):
+                    self._checkpoints.remove(run.key)
+                return self._trials_of(run.key)
 
     def _apply(self, decision: Decision) -> None:
-        self._store.apply(decision, self._kept.lent)
+        self._store.apply(decision)
         if decision.final_state is None:
             return
         trial = self._store.history.trials[decision.trial]
         for run in trial.runs:
             if not self._trials_of(run.key):  # no other unfinished trial shares it
                 self._pool.cancel(run.key)
-                self._kept.drop(run.key)
-        self._kept.tidy(trial.runs)
+                self._checkpoints.remove(run.key)
         self._tell(trial)
         if decision.action is Action.FAIL:
             self._end_if_all_fail_alike()

@@ -1,6 +1,6 @@
 """What the coordinator and its workers say to each other."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -123,8 +123,6 @@ class Train:
         goes_on: Whether the run may be trained further after this segment, and so has to leave a checkpoint.
         checkpoint: File name to bytes of the run's last checkpoint, or None to start anew. It may be older than
             the segment's start: what lies between is trained again, and measures the same.
-        inherited: Whether another run with the same first steps left that checkpoint.
-        leaves: Optimizer steps at which to leave a checkpoint for other runs with the same first steps.
     """
 
     study: str
@@ -133,8 +131,6 @@ class Train:
     watched: bool = False
     goes_on: bool = False
     checkpoint: Mapping[str, bytes] | None = field(default=None, repr=False)
-    inherited: bool = False
-    leaves: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -188,14 +184,13 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class Checkpointed:
-    """A run can go on from here: `files` is file name to bytes. `shared`: left for others with the same first steps."""
+    """A run can continue from here: `files` is file name to bytes."""
 
     study: str
     run: str
     point: int
     step: int
     files: Mapping[str, bytes] = field(repr=False)
-    shared: bool = False
 
 
 @dataclass(frozen=True)

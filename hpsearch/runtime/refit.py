@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from hpsearch.metrics.metric import Metric, probabilities
-from hpsearch.records import LOSS, digest
+from hpsearch.records import digest
 from hpsearch.runtime.messages import Workload
 from hpsearch.training.base_model import BaseModel
 from hpsearch.training.fine_tune import FineTune
-from hpsearch.training.learner import Learner
+from hpsearch.training.measurement import all_metrics, mean_loss
 from hpsearch.training.numerics import Numerics, honour, kept_flags
 from hpsearch.training.prediction import predict
 
@@ -94,19 +93,15 @@ def score(workload: Workload, model: torch.nn.Module, config: Mapping[str, Any])
         rows = np.arange(workload.prepared.test_rows)
         logits = predict(model, learner, rows, numerics, device)
         targets, weights = learner.targets(rows), learner.weights(rows)
-        return Scores(measure(workload, learner, logits, targets, weights), logits)
-
-
-def measure(
-    workload: Workload, learner: Learner, logits: np.ndarray, targets: torch.Tensor, weights: torch.Tensor | None
-) -> dict[str, float]:
-    """Return every metric of the study, and the mean loss, of the outputs for some rows."""
-    chances = probabilities(logits, workload.prepared.kind)
-    known = None if weights is None else weights.numpy()
-    metrics: tuple[Metric, ...] = workload.metrics
-    found = {metric.name: metric(targets.numpy(), chances, known) for metric in metrics}
-    losses = learner.losses(torch.from_numpy(logits), targets, 0.0).numpy().astype(np.float64)
-    return {**found, LOSS: float(np.average(losses, weights=known))}
+        metrics = all_metrics(
+            workload.metrics,
+            workload.prepared.kind,
+            logits,
+            targets.numpy(),
+            None if weights is None else weights.numpy(),
+            mean_loss(learner, logits, targets, weights),
+        )
+        return Scores(metrics, logits)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
 """Which segment is trained next."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Protocol
 
 from hpsearch.records import History, Run, Segment, Slot, Trial
@@ -11,13 +11,6 @@ class Target(Protocol):
 
     def __call__(self, history: History, trial: Trial, index: int, *, closing: bool) -> int:
         """Return an evaluation point of the trial's run number `index`; 0 where it has to wait."""
-
-
-class Waits(Protocol):
-    """Says whether a run should wait for what is being trained: `Prefixes.waits`."""
-
-    def __call__(self, history: History, segment: Segment, in_flight: Collection[Segment]) -> bool:
-        """Return whether one of the segments in flight is about to give this one steps that need no training then."""
 
 
 class Scheduler:
@@ -31,17 +24,13 @@ class Scheduler:
             when the sampler has nothing left.
         trials: How many trials the study shall have in all, or None for no limit.
         target: How far the runs of a trial may be trained for now.
-        waits: Whether a run should wait for one in flight that begins with the same steps; None: none ever does.
     """
 
-    def __init__(
-        self, ask: Callable[[], History | None], trials: int | None, target: Target, waits: Waits | None = None
-    ) -> None:
+    def __init__(self, ask: Callable[[], History | None], trials: int | None, target: Target) -> None:
         self._ask = ask
         self._trials = trials
         self._target = target
-        self._waits = waits
-        self._in_flight: dict[str, Segment] = {}
+        self._in_flight: set[str] = set()
         self._spent = False
         self._closed = False
 
@@ -52,8 +41,7 @@ class Scheduler:
     def next_segment(self, history: History, slot: Slot) -> Segment | None:
         """Return the next segment for `slot`, or None when all is in flight or done.
 
-        A new trial may have none: the runs of an equal one are in flight, or have been measured already; or one that
-        begins with the same steps is in flight.
+        A new trial may have none: the runs of an equal one are in flight, or have been measured already.
         """
         if self._closed:
             return None
@@ -66,12 +54,12 @@ class Scheduler:
             history = asked
             segment = self._waiting(history)
         if segment is not None:
-            self._in_flight[segment.run.key] = segment
+            self._in_flight.add(segment.run.key)
         return segment
 
     def ended(self, run: Run) -> None:
         """Take note that a segment of this run is over."""
-        self._in_flight.pop(run.key, None)
+        self._in_flight.discard(run.key)
 
     def close(self) -> None:
         """Hand out nothing more."""
@@ -112,7 +100,5 @@ class Scheduler:
                 continue
             target = self._target(history, trial, index, closing=closing)
             if history.point(run) < target:
-                segment = Segment(run, history.point(run), target)
-                if self._waits is None or not self._waits(history, segment, self._in_flight.values()):
-                    return segment
+                return Segment(run, history.point(run), target)
         return None

@@ -29,8 +29,6 @@ from hpsearch.runtime.coordinator import Coordinator
 from hpsearch.runtime.devices import INLINE, Devices, inventory, slots
 from hpsearch.runtime.messages import Probe
 from hpsearch.runtime.pools import InlinePool, LocalPool, Pool
-from hpsearch.runtime.prefixes import Prefixes
-from hpsearch.runtime.prospects import Prospects
 from hpsearch.runtime.telling import telling
 from hpsearch.runtime.workload import workload_of
 from hpsearch.training.numerics import Numerics, resolve_numerics
@@ -126,16 +124,11 @@ class StudyRun:
         default = literature_default(plan)
         asker = Asker(store, plan.space, sampler, run_keys(plan, numerics), plan.complete, default)
         checkpoints = CheckpointFolder(plan.folder / "checkpoints", plan.checkpoint_bytes)
-        prospects = Prospects(
-            plan.space, store.queued, default, plan.complete,
-            is_grid=sampler.is_finite, points=getattr(plan.sampler, "points", None),
-        )  # fmt: skip
-        prefixes = Prefixes(checkpoints, prospects.of, plan.task.base_key)
         logs = plan.folder / "logs"
         with telling(self._subject, self._callbacks, logs) as callbacks, self._display(pool) as displays:
             self._coordinator = Coordinator(
                 store, pool, asker.ask, self._trials, policy, checkpoints,
-                logs=logs, prefixes=prefixes, observers=[*displays, *callbacks], deadline=self._deadline,
+                logs=logs, observers=[*displays, *callbacks], deadline=self._deadline,
             )  # fmt: skip
             if self._was_stopped:  # while the models were being loaded
                 self._coordinator.stop()

@@ -14,14 +14,14 @@ import numpy as np
 import torch
 
 from hpsearch.errors import CheckpointError, TaskError
-from hpsearch.metrics.metric import probabilities
 from hpsearch.policy.axis import warmup_epochs
-from hpsearch.records import LOSS, Evaluation, Outcome, SegmentResult, run_seed
+from hpsearch.records import Evaluation, Outcome, SegmentResult, run_seed
 from hpsearch.runtime.counted_learner import CountedLearner
 from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Event, Probe, Stop, Train, Workload
 from hpsearch.training.base_model import BaseModel
 from hpsearch.training.divergence import Diverged
 from hpsearch.training.fine_tune import FineTune, Measurement
+from hpsearch.training.measurement import all_metrics
 from hpsearch.training.memory_probe import memory_trial
 from hpsearch.training.numerics import honour, probe_micro_batch
 
@@ -144,7 +144,6 @@ class Worker:
         warm = self._warm[order.study]
         fine_tune = self._fine_tune(warm, order)
         known = list(order.previous[: fine_tune.point])
-        leaves = set(order.leaves)
         saved, step = time.monotonic(), fine_tune.step
         written = _place(fine_tune)  # what there is a checkpoint of, if it is not the beginning
         for measurement in fine_tune.advance(order.segment.stop):
@@ -155,10 +154,6 @@ class Worker:
                 event = self._evaluated(warm, order, measurement)
                 known.append(event.evaluation)
                 yield event
-            if fine_tune.step in leaves:
-                leaves.remove(fine_tune.step)
-                yield self._checkpointed(order, fine_tune, shared=True)
-            if measurement is not None:
                 if order.watched and self._stops_early(warm, order, known):
                     break
                 if measurement.point >= order.segment.stop:
@@ -195,7 +190,7 @@ class Worker:
         )
         if order.checkpoint is not None:
             try:
-                fine_tune.restore(order.checkpoint, inherited=order.inherited)
+                fine_tune.restore(order.checkpoint)
             except CheckpointError as error:  # what it held is trained again, and measures the same
                 logger.warning("Run %s starts anew: %s", run.key, error)
         return fine_tune
@@ -211,19 +206,21 @@ class Worker:
         workload, run = warm.workload, order.segment.run
         assert measurement.logits is not None
         held_out = workload.folds[run.fold][1]
-        chances = probabilities(measurement.logits, workload.prepared.kind)
-        weights = None if warm.weights is None else warm.weights[held_out]
-        found = {}
-        for metric in workload.metrics:
-            self._moved()
-            found[metric.name] = metric(warm.targets[held_out], chances, weights)
-        self._moved()
+        metrics = all_metrics(
+            workload.metrics,
+            workload.prepared.kind,
+            measurement.logits,
+            warm.targets[held_out],
+            None if warm.weights is None else warm.weights[held_out],
+            measurement.validation_loss,
+            self._moved,
+        )
         evaluation = Evaluation(
             run=run.key,
             point=measurement.point,
             epoch=measurement.epoch,
             train_loss=measurement.train_loss,
-            metrics={**found, LOSS: measurement.validation_loss},
+            metrics=metrics,
             learning_rate=measurement.learning_rate,
             rows_seen=measurement.rows_seen,
             seconds=measurement.seconds,
@@ -234,9 +231,9 @@ class Worker:
     def _moved(self) -> None:
         self.progress += 1
 
-    def _checkpointed(self, order: Train, fine_tune: FineTune, shared: bool = False) -> Checkpointed:
+    def _checkpointed(self, order: Train, fine_tune: FineTune) -> Checkpointed:
         run = order.segment.run.key
-        return Checkpointed(order.study, run, fine_tune.point, fine_tune.step, fine_tune.checkpoint(), shared)
+        return Checkpointed(order.study, run, fine_tune.point, fine_tune.step, fine_tune.checkpoint())
 
     def _end(self, order: Train, outcome: Outcome, point: int, log: str = "") -> Ended:
         return Ended(order.study, SegmentResult(order.segment, outcome, point, log))

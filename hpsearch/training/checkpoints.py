@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from safetensors import SafetensorError
@@ -29,11 +29,11 @@ def dump(identity: str, tensors: Mapping[str, Tensor], facts: Mapping[str, Any])
     return {TENSORS: data, FACTS: json.dumps(described, sort_keys=True).encode("ascii")}
 
 
-def load(identity: str | Collection[str], files: Mapping[str, bytes]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def load(identity: str, files: Mapping[str, bytes]) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the tensors, on the CPU, and the facts that `dump` was given.
 
     Args:
-        identity: Digest of the run that it must belong to, or those of several, any of which will do.
+        identity: Digest of the run that it must belong to.
         files: File name to bytes.
 
     Raises:
@@ -47,9 +47,8 @@ def load(identity: str | Collection[str], files: Mapping[str, bytes]) -> tuple[d
         raise unusable(f"{FACTS} is not JSON ({error})") from error
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:
         raise unusable(f"{FACTS} is not of format {FORMAT}")
-    wanted = [identity] if isinstance(identity, str) else sorted(identity)
-    if facts.get("identity") not in wanted:
-        raise unusable(f"it belongs to run {facts.get('identity')!r} and not to {' or '.join(map(repr, wanted))}")
+    if facts.get("identity") != identity:
+        raise unusable(f"it belongs to run {facts.get('identity')!r} and not to {identity!r}")
     if facts.get("sha256") != hashlib.sha256(files[TENSORS]).hexdigest():
         raise unusable(f"{TENSORS} ({len(files[TENSORS])} bytes) is not what was written")
     try:

@@ -22,7 +22,7 @@ from hpsearch.training.freezing import freeze, frozen_layers
 from hpsearch.training.gradients import accumulate_gradients
 from hpsearch.training.hyperparameters import TrainingSettings
 from hpsearch.training.learner import Learner
-from hpsearch.training.measurement import Measurement
+from hpsearch.training.measurement import Measurement, mean_loss
 from hpsearch.training.memory import memory_errors, peak_memory_bytes, reset_peak_memory
 from hpsearch.training.numerics import Numerics
 from hpsearch.training.optimizers import make_optimizer
@@ -30,7 +30,6 @@ from hpsearch.training.prediction import predict
 from hpsearch.training.random_states import RandomStates, isolated, stream_seed
 from hpsearch.training.run_state import Position, RunState
 from hpsearch.training.schedules import learning_rate_factor
-from hpsearch.training.trunks import trunk_of
 
 __all__ = ["Diverged", "FineTune", "Measurement"]
 
@@ -52,7 +51,6 @@ class FineTune:
         model: The model as it stands.
         horizon: The last evaluation point, epochs * evaluations_per_epoch.
         steps_total: Optimizer steps of the whole run.
-        trunk_steps: How many of them are those of runs of other lengths, too (`hpsearch.training.trunks`).
     """
 
     def __init__(
@@ -98,9 +96,6 @@ class FineTune:
         self.steps_total = settings.epochs * self._steps_per_epoch
         self._warmup = settings.warmup(self.steps_total)
         self._identity = self._digest({**config, **asdict(settings)})
-        trunk = trunk_of(config, self._steps_per_epoch)
-        self.trunk_steps = 0 if trunk is None else trunk.steps
-        self._trunk_identity = None if trunk is None else self._digest(trunk.config)
         self._ordered: tuple[int, list[np.ndarray]] | None = None
 
         reset_peak_memory(self._device)
@@ -267,11 +262,10 @@ class FineTune:
         self._require_finite("norm of the weights", bool(norm.isfinite()))
         logits, validation_loss = None, math.nan
         if self._held_out_rows is not None:
-            logits = predict(
-                self.model, self._learner, self._held_out_rows, self._numerics, self._device, self._features
-            )
+            rows, learner = self._held_out_rows, self._learner
+            logits = predict(self.model, learner, rows, self._numerics, self._device, self._features)
             self._require_finite("output for held-out rows", bool(np.isfinite(logits).all()))
-            validation_loss = _mean_loss(self._learner, self._held_out_rows, logits)
+            validation_loss = mean_loss(learner, logits, learner.targets(rows), learner.weights(rows))
             self._require_finite("validation loss", math.isfinite(validation_loss))
         return Measurement(
             point=position.point + 1,
@@ -289,39 +283,29 @@ class FineTune:
         """Return the run as it stands after an item, file name to bytes: safetensors and JSON.
 
         Only what differs from the base is in it: trained parameters, changed buffers of what is not frozen, AdamW's
-        state, the random states, the position, and the training loss since the last evaluation point. One that stands
-        in the trunk is the trunk's: a run of another length can go on from it.
+        state, the random states, the position, and the training loss since the last evaluation point.
         """
         self._require_model()
-        shared = self._trunk_identity if self.step <= self.trunk_steps else None
-        return checkpoints.dump(shared or self._identity, self._state.tensors(), self._state.facts())
+        return checkpoints.dump(self._identity, self._state.tensors(), self._state.facts())
 
-    def restore(self, files: Mapping[str, bytes], *, inherited: bool = False) -> None:
-        """Go on from a checkpoint of this run or of its trunk, made by any process; nothing changes if it is unusable.
+    def restore(self, files: Mapping[str, bytes]) -> None:
+        """Continue from a checkpoint of this run, made by any process; nothing changes if it is unusable.
 
         Args:
             files: What `checkpoint` returned.
-            inherited: Whether another run made it: the time since its last evaluation point is then not this one's.
 
         Raises:
-            CheckpointError: It is damaged, or neither of this run nor of its trunk.
+            CheckpointError: It is damaged, or belongs to another run.
         """
         self._require_model()
-        own = [identity for identity in (self._identity, self._trunk_identity) if identity is not None]
-        tensors, facts = checkpoints.load(own, files)
+        tensors, facts = checkpoints.load(self._identity, files)
         self._state.check(tensors, facts)
-        found = Position.of(facts)
-        if facts["identity"] != self._identity and found.step > self.trunk_steps:
-            raise checkpoints.unusable(
-                f"it stands at step {found.step} of a longer run, and {self.trunk_steps} steps are shared with that"
-            )
-        latest = self.step_of(found.point + 1) if found.point < self.horizon else self.steps_total
-        possible = found.point <= self.horizon and self.step_of(found.point) <= found.step <= latest
-        if not possible or found.rows_seen != self._rows_seen(found.step):
-            raise checkpoints.unusable(f"{found} is no place in this run of {self.steps_total} steps")
+        place = Position.of(facts)
+        latest = self.step_of(place.point + 1) if place.point < self.horizon else self.steps_total
+        possible = place.point <= self.horizon and self.step_of(place.point) <= place.step <= latest
+        if not possible or place.rows_seen != self._rows_seen(place.step):
+            raise checkpoints.unusable(f"{place} is no place in this run of {self.steps_total} steps")
         self._state.load(tensors, facts)
-        if inherited:
-            self._state.position.seconds = 0.0
 
     def _require_finite(self, quantity: str, finite: bool) -> None:
         if not finite:
@@ -335,7 +319,7 @@ class FineTune:
             )
 
     def _digest(self, config: Mapping[str, Any]) -> str:
-        """Return what this run, or its trunk, is, for its checkpoints: all arguments that decide its numbers."""
+        """Return what this run is, for its checkpoints: all arguments that decide its numbers."""
         rows = [
             None if some is None else hashlib.sha256(some.tobytes()).hexdigest()
             for some in (self._train_rows, self._held_out_rows)
@@ -347,13 +331,3 @@ def _checked_rows(rows: np.ndarray, purpose: str) -> np.ndarray:
     if len(rows) == 0:
         raise DataError(f"A run has no rows to {purpose}; give it at least one.")
     return np.asarray(rows, dtype=np.int64)
-
-
-def _mean_loss(learner: Learner, rows: np.ndarray, logits: np.ndarray) -> float:
-    """Return the weighted mean loss of rows with these logits."""
-    losses = learner.losses(torch.from_numpy(logits), learner.targets(rows), 0.0).double()
-    weights = learner.weights(rows)
-    if weights is None:
-        return losses.mean().item()
-    total = weights.double().sum().item()
-    return (losses * weights).sum().item() / total if total else 0.0

@@ -1,8 +1,15 @@
-"""What a fine-tune reports at an evaluation point."""
+"""What is measured of a model: its mean loss and metrics on some rows, and what a fine-tune reports of a point."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import Tensor
+
+from hpsearch.metrics.metric import Metric, TargetKind, probabilities
+from hpsearch.records.types import LOSS
+from hpsearch.training.learner import Learner
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,3 +38,34 @@ class Measurement:
     rows_seen: int
     seconds: float
     peak_memory_bytes: int
+
+
+def mean_loss(learner: Learner, logits: np.ndarray, targets: Tensor, weights: Tensor | None) -> float:
+    """Return the weighted mean loss of rows with these logits, without label smoothing."""
+    losses = learner.losses(torch.from_numpy(logits), targets, 0.0).double()
+    if weights is None:
+        return losses.mean().item()
+    total = weights.double().sum().item()
+    return (losses * weights).sum().item() / total if total else 0.0
+
+
+def all_metrics(
+    metrics: Sequence[Metric],
+    kind: TargetKind,
+    logits: np.ndarray,
+    targets: np.ndarray,
+    weights: np.ndarray | None,
+    loss: float,
+    progressed: Callable[[], None] = lambda: None,
+) -> dict[str, float]:
+    """Return every metric of the rows' logits by name, and their mean loss as "loss".
+
+    `progressed` is called before each metric and after the last: a slow one is no standstill.
+    """
+    chances = probabilities(logits, kind)
+    values: dict[str, float] = {}
+    for metric in metrics:
+        progressed()
+        values[metric.name] = metric(targets, chances, weights)
+    progressed()
+    return {**values, LOSS: loss}

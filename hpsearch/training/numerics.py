@@ -178,6 +178,11 @@ def honour(numerics: Numerics, device: torch.device | str) -> None:
     _set_flags(numerics)
 
 
+def same_bits(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether two tensors have the same bits; unlike equal numbers, equal bits tell 0 from -0 and know NaN."""
+    return torch.equal(*(tensor.contiguous().reshape(-1).view(torch.uint8) for tensor in (one, other)))
+
+
 def _deterministic_workspace() -> bool:
     """Return whether cuBLAS will repeat itself, setting the variable where it is not yet too late."""
     if CUBLAS_WORKSPACE not in os.environ and not torch.cuda.is_initialized():

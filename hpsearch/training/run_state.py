@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from hpsearch.training.base_model import BaseModel
 from hpsearch.training.checkpoints import check_tensors, fact, prefixed, under, unusable
 from hpsearch.training.freezing import Freezing
+from hpsearch.training.numerics import same_bits
 from hpsearch.training.random_states import RandomStates
 
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
@@ -77,7 +78,7 @@ class RunState:
         changed = {
             name: buffer
             for name, buffer in self._buffers.items()
-            if not torch.equal(_bits(buffer.cpu()), _bits(self._pristine_buffers[name]))
+            if not same_bits(buffer.cpu(), self._pristine_buffers[name])
         }
         moments = {
             f"{moment}/{name}": self.optimizer.state[parameter][moment]
@@ -146,8 +147,3 @@ class RunState:
                 like = torch.empty_like(parameter, memory_format=torch.preserve_format)
                 state[moment] = like.copy_(moments[f"{moment}/{name}"])
             self.optimizer.state[parameter] = state
-
-
-def _bits(tensor: Tensor) -> Tensor:
-    """Return a tensor's bytes: equal bits, unlike equal numbers, tell 0 from -0 and know NaN."""
-    return tensor.contiguous().reshape(-1).view(torch.uint8)

@@ -36,19 +36,6 @@ def decay_steps(decay_ratio: float, steps_total: int, warmup: int) -> int:
     return max(0, min(math.ceil(decay_ratio * steps_total), steps_total - warmup))
 
 
-def trunk_steps(schedule: str, *, steps_total: int, warmup: int, decay_ratio: float) -> int:
-    """Return how many steps from the beginning are the same however long the run is, given a warmup counted in steps.
-
-    All of them under a constant schedule, those before the cooldown under `warmup_stable_decay`. Linear and cosine
-    decay know their end from the first step after the warmup: 0, and their warmup is not shared either.
-    """
-    if schedule == "constant":
-        return steps_total
-    if schedule == "warmup_stable_decay":
-        return steps_total - decay_steps(decay_ratio, steps_total, warmup)
-    return 0
-
-
 def learning_rate_factor(schedule: str, step: int, *, steps_total: int, warmup: int, decay_ratio: float) -> float:
     """Return what the highest learning rate is multiplied by in one optimizer step.
 

@@ -36,7 +36,7 @@ def test_a_row_a_trial_with_its_numbers() -> None:
     assert list(frame.columns) == [
         *("number", "state", "origin", "value", "std", "interval_low", "interval_high", "epoch"),
         *("optimizer", "layers", "momentum"),
-        *("f1_macro", "accuracy", "loss", "folds", "adopted_epochs", "seconds", "reason"),
+        *("f1_macro", "accuracy", "loss", "folds", "seconds", "reason"),
     ]
     assert frame["number"].tolist() == [0, 1, 2]
     assert frame["state"].tolist() == ["complete", "pruned", "fail"]

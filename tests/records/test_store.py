@@ -15,7 +15,7 @@ from records_samples import (
     prune,
     train,
 )
-from sqlalchemy import MetaData, create_engine, select, update
+from sqlalchemy import MetaData, create_engine, insert, select, update
 
 from hpsearch.errors import LeaseHeldError, LeaseLostError
 from hpsearch.records import Action, Decision, Origin, Outcome, Run, Segment, SegmentResult, TrialState, tables
@@ -140,12 +140,38 @@ def test_a_complete_trial_has_a_value(store: Store, url: str, value: float | Non
     assert rows(url) == before
 
 
+def test_what_an_earlier_version_took_over_from_other_runs_is_read_as_measured(store: Store, url: str) -> None:
+    """Runs with the same first steps once took evaluations over: all of a segment, or its beginning."""
+    trial = add_trial(store, 0)
+    train(store, trial)
+    whole, beginning, _ = (run.key for run in trial.runs)
+    expected, evaluations = dict(store.history.results), store.history.evaluations
+    store.close()
+    table = tables.results
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(update(table).where(table.c.run == whole).values(outcome="adopted", log="from trial 3"))
+        connection.execute(
+            insert(table).values(
+                study="emotion", run=beginning, horizon=POINTS, start=0, stop=POINTS, point=2, outcome="adopted",
+                log="from trials 3, 4", time=0.0,
+            )
+        )  # fmt: skip
+    engine.dispose()
+    with Store.open(url, "emotion") as again:
+        assert again.history.evaluations == evaluations
+        assert again.history.results[whole] == expected[whole]
+        partly = SegmentResult(Segment(trial.runs[1], 0, POINTS), Outcome.PAUSED, 2)
+        assert again.history.results[beginning] == (*expected[beginning], partly)
+        assert len(again.results()) == 4
+
+
 def test_going_on_is_written_only_where_it_says_something(store: Store) -> None:
     add_trial(store, 0)
     store.apply(Decision(0, Action.CONTINUE, "goes on"))
     store.apply(Decision(0, Action.CONTINUE, "goes on", stop=5))
-    store.apply(Decision(0, Action.RETRY, "the worker was lost"))
-    assert [decision.action for _, decision in store.decisions()] == [Action.CONTINUE, Action.RETRY]
+    store.apply(Decision(0, Action.PAUSE, "waits for a promotion"))
+    assert [decision.action for _, decision in store.decisions()] == [Action.CONTINUE, Action.PAUSE]
     assert store.reload().trials[0].stop == 5
 
 

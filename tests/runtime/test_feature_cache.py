@@ -27,15 +27,6 @@ def study(folder: Path, model: Path, space: hp.Space = SPACE, **settings: Any) -
     return toy_study(folder, task, space=space, cv=2, **settings)
 
 
-def of_length(epochs: Any) -> hp.Space:
-    """Return a space of one frozen layer and a schedule whose runs share their trunk."""
-    first = 3 if isinstance(epochs, hp.Categorical) else epochs
-    return hp.Space(
-        freeze_layers=1, batch_size=8, learning_rate=3e-3, epochs=epochs, warmup_steps=2,
-        lr_scheduler_type="warmup_stable_decay", default={"epochs": first},
-    )  # fmt: skip
-
-
 def test_a_study_that_shares_features_equals_one_that_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two trials in two folds; two workers fill the same entries at once."""
     model = save_text_model(tmp_path / "model")
@@ -59,29 +50,6 @@ def test_a_study_that_shares_features_equals_one_that_does_not(tmp_path: Path, m
     assert refits[0].train_loss == refits[1].train_loss
     assert all(torch.equal(tensor, states[1][name]) for name, tensor in states[0].items())
     assert "forward" not in {name for module in refits[0].model.modules() for name in vars(module)}
-
-
-def test_shared_features_and_shared_prefixes_together_are_lone_runs_with_neither(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = save_text_model(tmp_path / "model")
-    steps: list[int] = []
-    real = FineTune._train
-    monkeypatch.setattr(FineTune, "_train", lambda run: (steps.append(run.step), real(run)))
-    study(tmp_path / "shared", model, of_length(hp.Categorical([1, 2, 3]))).run(devices="inline", progress=False)
-    assert FeatureStore(cache_folder() / "features", 0).entries()
-    shared, known = len(steps), known_of(tmp_path / "shared")
-    monkeypatch.setattr(FeatureStore, "find", lambda *_: pytest.fail("a study without a cache reads no other's"))
-    lone: dict[str, dict[Any, Any]] = {"evaluations": {}, "predictions": {}}
-    for epochs in (1, 2, 3):
-        folder = tmp_path / str(epochs)
-        study(folder, model, of_length(epochs), feature_cache_bytes=0).run(devices="inline", progress=False)
-        for part, found in lone.items():
-            found.update(known_of(folder)[part])
-    assert len(known["evaluations"]) == 6
-    assert known["evaluations"] == lone["evaluations"]
-    assert known["predictions"] == lone["predictions"]
-    assert shared < len(steps) - shared  # what the lone runs took
 
 
 @pytest.mark.parametrize("trained", [False, True], ids=["new", "from a checkpoint"])

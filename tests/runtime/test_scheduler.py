@@ -114,23 +114,3 @@ def test_only_a_first_run_without_a_stop_is_watched(stop, watched):
     scheduler = Scheduler(Asked(), 1, POLICY.target)
     assert scheduler.is_watched(history, history.trials[0].runs[0]) is watched
     assert not scheduler.is_watched(history, history.trials[0].runs[1])
-
-
-def test_a_run_waits_for_one_in_flight_only_as_long_as_that_is():
-    waits = lambda history, segment, in_flight: any(other.run.key[0] == "0" for other in in_flight)  # noqa: E731
-    history = begun(trial(0), trial(1))
-    scheduler = Scheduler(Asked(), 2, POLICY.target, waits)
-    first = scheduler.next_segment(history, SLOT)
-    assert first.run.key == "0-0"
-    assert scheduler.next_segment(history, SLOT) is None
-    assert not scheduler.has_work(history)
-    scheduler.ended(first.run)
-    history = history.with_trial(replace(history.trials[0], state=TrialState.FAIL))
-    assert scheduler.next_segment(history, SLOT).run.key == "1-0"
-
-
-def test_who_waits_does_not_keep_a_slot_from_other_work():
-    waits = lambda history, segment, in_flight: segment.run.key == "1-0" and bool(in_flight)  # noqa: E731
-    asked = Asked(trial(2), history=begun(trial(0), trial(1)))
-    scheduler = Scheduler(asked, 3, POLICY.target, waits)
-    assert [scheduler.next_segment(asked.history, SLOT).run.key for _ in range(2)] == ["0-0", "2-0"]
