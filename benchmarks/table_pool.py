@@ -102,7 +102,7 @@ class TablePool:
         work.began, work.due = self.now, self.now + (0.0 if is_over else self._seconds(order, work.point))
         yield self._evaluated(order, work.point)
         if is_over:
-            if order.goes_on:
+            if order.leaves_checkpoint:
                 yield self._checkpointed(work)
             del self._work[index]
             yield Ended(order.study, SegmentResult(segment, Outcome.OK, work.point))

@@ -1,4 +1,4 @@
-"""How a trial comes to be: a configuration is chosen, checked, completed, keyed and stored in one transaction."""
+"""How a new trial is made: a configuration is chosen, completed, keyed and stored in one transaction."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from hpsearch.space import Space
 
 
 class Asker:
-    """Asks for trials: the literature default first, then what was enqueued, then what the sampler proposes."""
+    """Makes new trials: the literature default first, then what was enqueued, then what the sampler proposes."""
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class Asker:
         self._default = default
 
     def ask(self) -> Trial | None:
-        """Store and return a new trial, or None when there is nothing left to try."""
+        """Store and return a new trial, or None when nothing is left to try."""
         config, origin = self._next()
         if config is None:
             return None

@@ -60,8 +60,8 @@ class CheckpointBudget:
         self._dropped += 1
         logger.log(
             logging.WARNING if self._dropped == 1 else logging.DEBUG,
-            "The checkpoint of run %s was dropped to stay within the byte budget (checkpoint_bytes); more may "
-            "be: a run that goes on without its own starts anew, which takes time and changes no number.",
+            "The checkpoint of run %s was dropped to stay within the byte budget (checkpoint_bytes), and others may "
+            "follow. A run that continues without one starts again from its beginning: that changes no number.",
             run,
         )
 

@@ -29,30 +29,30 @@ from hpsearch.runtime.scheduler import Scheduler
 logger = logging.getLogger("hpsearch")
 
 WAIT_SECONDS = 0.5
-"""How long the loop waits for news before it looks at the clock."""
+"""How long the loop waits for messages before it looks at the clock."""
 
 FIRST_TRIALS = 3
-"""When the first so many trials all fail with one and the same exception, and none ended otherwise, the study ends."""
+"""When this many trials have failed with the same exception and none ended otherwise, the study ends."""
 
 
 class Observer(Protocol):
     """Something that is told of each change, after it is durable: the progress line, a user's callback."""
 
     def observe(self, history: History, trial: Trial | None) -> None:
-        """Take note. `trial` is the one that has just ended, if one has."""
+        """Take note of a change. `trial` is the one that has just ended, or None."""
 
 
 class Coordinator:
-    """Runs one study's trials on a pool until they are done, the time is up, or it is stopped.
+    """Runs one study's trials on a pool until they are done, time is up, or it is stopped.
 
     Args:
         store: The study's store, its lease held.
         pool: Where segments are trained, ready for the study.
         ask: Adds a new trial to the store and returns it, or None when the sampler has nothing left.
-        trials: How many trials the study shall have in all, or None for no limit.
+        trials: How many trials the study is to have in total, or None for no limit.
         policy: Decides what becomes of the trials.
         checkpoints: The runs' last checkpoints.
-        logs: Folder for what failed segments said.
+        logs: Folder for the logs of failed segments.
         observers: Told of each change.
         deadline: When to pause, on `clock`.
         clock: Seconds that only grow.
@@ -93,33 +93,33 @@ class Coordinator:
             LeaseLostError: Another coordinator has taken the study over.
         """
         try:
-            self._take_up()
+            self._recover()
             while self._pool.busy() or self._scheduler.has_work(self._store.history):
                 for slot in self._pool.idle():
                     segment = self._scheduler.next_segment(self._store.history, slot)
                     if segment is None:
                         break
                     self._pool.submit(slot, self._order(segment))
-                    self._tell(None)  # the first evaluation may be minutes away
+                    self._notify(None)  # the first evaluation may take minutes
                 for event in self._pool.completed(WAIT_SECONDS):
                     for number in self._record(event):  # durable before anyone decides on it
                         self.settle(number)
-                self._look_at_the_clock()
-            self._end_waiting()
+                self._check_time()
+            self._end_waiting_trials()
         finally:
             if self._store.held:
-                self._put_down()
+                self._mark_waiting()
         return self._store.history
 
     def stop(self) -> None:
-        """Pause every run with a checkpoint and leave the loop, at its next turn; `resume` goes on from there.
+        """Make the loop pause every run with a checkpoint at its next turn, and end; `resume` continues from there.
 
-        It may be called from a signal's handler or another thread, so it does no more than leave word.
+        Signal handlers and other threads call this, so it only sets a flag.
         """
         self._stopping = True
 
     def settle(self, number: int) -> None:
-        """Decide on a trial, and carry the decision out, until it waits for new measurements."""
+        """Decide on a trial and carry the decisions out, until nothing more can be decided without new measurements."""
         while True:
             history = self._store.history
             decision = self._policy.decide(history, number, closing=self._scheduler.is_closing(history))
@@ -141,8 +141,8 @@ class Coordinator:
         self.settle(trial.number)
         return self._store.history
 
-    def _take_up(self) -> None:
-        """Go on where an earlier coordinator stood: decide what it recorded and did not decide."""
+    def _recover(self) -> None:
+        """Continue where an earlier coordinator left off: decide on what it recorded, and drop stray checkpoints."""
         history = self._store.history
         for trial in history.unfinished():
             self.settle(trial.number)
@@ -150,13 +150,13 @@ class Coordinator:
         self._budget.drop_until_fits(0)  # the budget may have been lowered
 
     def _pause(self, decision: Decision) -> None:
-        """Let a trial wait until it is promoted; to a sampler it is no longer under way."""
+        """Let a trial wait for a promotion; for samplers it is no longer running."""
         self._store.apply(decision)
         self._store.set_state(decision.trial, TrialState.WAITING)
-        self._tell(None)
+        self._notify(None)
 
-    def _end_waiting(self) -> None:
-        """End the trials that wait for a promotion, once all is done that was to be done: none can come any more."""
+    def _end_waiting_trials(self) -> None:
+        """End the trials that wait for a promotion, once everything is trained: no promotion can come any more."""
         if self._scheduler.is_closed:
             return
         for trial in self._store.history.unfinished():
@@ -164,10 +164,10 @@ class Coordinator:
             if decision is not None:
                 self._apply(decision)
 
-    def _put_down(self) -> None:
+    def _mark_waiting(self) -> None:
         for trial in self._store.history.unfinished():
             self._store.set_state(trial.number, TrialState.WAITING)
-        self._tell(None)
+        self._notify(None)
 
     def _order(self, segment: Segment) -> Train:
         history, run = self._store.history, segment.run
@@ -181,20 +181,20 @@ class Coordinator:
             segment=segment,
             previous=history.of(run.key),
             watched=self._scheduler.is_watched(history, run),
-            goes_on=self._goes_on(run, segment.stop),
+            leaves_checkpoint=self._may_continue(run, segment.stop),
             checkpoint=checkpoint.files if checkpoint is not None and usable else None,
         )
 
     def _record(self, event: Event) -> Sequence[int]:
         """Make an event durable and return the numbers of the trials that it concerns."""
-        self._store.renew()  # files know no lease: a coordinator that slept through a takeover must find out before
+        self._store.renew()  # no lease protects files: a coordinator that slept through a takeover must notice first
         match event:
             case Evaluated(_, evaluation, logits):
-                concerned = self._trials_of(evaluation.run)
-                if concerned:  # what a worker measured after its trial had ended would depend on its speed
+                numbers = self._trials_of(evaluation.run)
+                if numbers:  # whether a worker measures more after its trial has ended depends on its speed
                     self._store.record_evaluation(evaluation, logits)
-                    self._tell(None)
-                return concerned
+                    self._notify(None)
+                return numbers
             case Checkpointed(_, run, point, step, files):
                 if self._trials_of(run):
                     self._budget.write(run, point, step, files)
@@ -204,7 +204,7 @@ class Coordinator:
                 self._write_log(result)
                 self._store.record_result(result)
                 self._scheduler.ended(run)
-                if result.outcome is Outcome.OK and not self._goes_on(run, result.point):
+                if result.outcome is Outcome.OK and not self._may_continue(run, result.point):
                     self._checkpoints.remove(run.key)
                 return self._trials_of(run.key)
 
@@ -217,19 +217,19 @@ class Coordinator:
             if not self._trials_of(run.key):  # no other unfinished trial shares it
                 self._pool.cancel(run.key)
                 self._checkpoints.remove(run.key)
-        self._tell(trial)
+        self._notify(trial)
         if decision.action is Action.FAIL:
             self._end_if_all_fail_alike()
 
-    def _goes_on(self, run: Run, point: int) -> bool:
-        """Return whether a run may be trained further than to an evaluation point, by now or after a promotion."""
+    def _may_continue(self, run: Run, point: int) -> bool:
+        """Return whether a run may be trained beyond an evaluation point, now or after a promotion."""
         trials = [self._store.history.trials[number] for number in self._trials_of(run.key)]
         return any(point < (trial.stop if trial.stop is not None else run.horizon) for trial in trials)
 
     def _trials_of(self, run: str) -> Sequence[int]:
         return [t.number for t in self._store.history.unfinished() if any(r.key == run for r in t.runs)]
 
-    def _look_at_the_clock(self) -> None:
+    def _check_time(self) -> None:
         self._store.renew()
         if self._deadline is not None and self._clock() >= self._deadline:
             self.stop()
@@ -238,7 +238,7 @@ class Coordinator:
             self._pool.interrupt()
 
     def _write_log(self, result: SegmentResult) -> None:
-        """Keep what a failed segment said, under a name that the report and the error can give."""
+        """Write the log of a failed segment, under the name that the warning and the report give."""
         if result.outcome in (Outcome.OK, Outcome.PAUSED) or not result.log:
             return
         self._logs.mkdir(parents=True, exist_ok=True)
@@ -250,10 +250,10 @@ class Coordinator:
             logger.warning("Trial %d: %s on fold %d; see logs/%s", number, result.outcome.value, run.fold, name)
 
     def _end_if_all_fail_alike(self) -> None:
-        """End a study in which nothing but one and the same exception ever came out.
+        """End a study whose first trials all failed with the same exception.
 
-        A trial that was completed or pruned shows that the study can be trained: from then on failures are their
-        trials' own, in this process and after a resume.
+        A completed or pruned trial shows that the study can be trained. From then on, also after a resume, a failure
+        concerns only its own trial.
         """
         history = self._store.history
         ended = history.finished()
@@ -263,10 +263,10 @@ class Coordinator:
         if all(logs) and len({log.splitlines()[-1] for log in logs}) == 1:
             raise StudyFailedError(
                 f"The first {FIRST_TRIALS} trials all failed with the same exception, so the study was ended. "
-                f"Mend its cause and run the study again under a new name.\n\n{logs[-1]}"
+                f"Fix the cause and run the study again under a new name.\n\n{logs[-1]}"
             )
 
-    def _tell(self, trial: Trial | None) -> None:
+    def _notify(self, trial: Trial | None) -> None:
         for observer in self._observers:
             observer.observe(self._store.history, trial)
 

@@ -1,4 +1,4 @@
-"""A learner that says whenever it is asked for outputs: how a worker shows that a long evaluation goes on."""
+"""A learner that reports every batch: so a worker shows that a long evaluation makes progress."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class CountedLearner:
     """Another learner, with a call before each batch that goes through the model, in training and in evaluation.
 
     Attributes:
-        learner: What it passes everything on to.
+        learner: Does all the work.
         called: Called without arguments before each batch; it must not raise.
     """
 

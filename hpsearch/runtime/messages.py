@@ -1,4 +1,4 @@
-"""What the coordinator and its workers say to each other."""
+"""The messages between the coordinator and its workers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,23 +19,23 @@ from hpsearch.training.numerics import Numerics
 
 @dataclass(frozen=True)
 class Workload:
-    """All that a worker must know of a study, sent once.
+    """All that a worker must know of a study; sent once.
 
     Attributes:
-        study: Its name, by which orders refer to it.
+        study: The study's name, which orders refer to.
         task: What is fine-tuned.
-        prepared: Where the encoded rows are; of a study that chooses among models, those of the default choice.
+        prepared: Where the encoded rows are; in a study that chooses among models, those of the default choice.
         folds: (training rows, held-out rows) for each fold.
         metrics: What is measured at each evaluation point, the objective first.
         seed: The study's seed.
         evaluations_per_epoch: Evaluation points an epoch.
         early_stopping: The rule that ends a trial's first run, or None.
         numerics: What the worker must honour.
-        checkpoint_every: Seconds between checkpoints of a run under way.
-        choices: The encoded rows by choice of model, where the study has such a choice.
-        example: A completed config of the study, whose base model the workers load before the first order.
-        features: Where this machine's workers share the outputs of frozen layers, and within how many bytes; None to
-            compute them for each batch.
+        checkpoint_every: Seconds between checkpoints during a run.
+        choices: The encoded rows by choice of model, where the study chooses among models.
+        example: A completed config of the study; workers load its base model before the first order.
+        features: Where this machine's workers share the outputs of frozen layers, and within how many bytes; with
+            None they are computed for each batch.
     """
 
     study: str
@@ -53,14 +53,14 @@ class Workload:
     features: FeatureStore | None = None
 
     def prepared_for(self, config: Mapping[str, Any]) -> Prepared:
-        """Return the rows as they are encoded for a completed config's model."""
+        """Return the rows, encoded for a completed config's model."""
         choice = self.task.model_choice(config)
         return self.prepared if choice is None else self.choices[choice]
 
     def learner_for(self, config: Mapping[str, Any], split: Split = "train") -> Learner:
-        """Return the learner that trains a completed config, and all others of its base key.
+        """Return the learner that trains a completed config, and all others with the same base key.
 
-        A task that tells no configs apart is asked without one.
+        A task without base keys has one learner for all configs.
         """
         prepared = self.prepared_for(config)
         if not self.task.base_key(config):
@@ -68,8 +68,10 @@ class Workload:
         return self.task.learner(prepared, split, config)
 
     def feature_cache(self, config: Mapping[str, Any]) -> FeatureCache | None:
-        """Return where the training rows' features of a completed config's model are found, None where they are not
-        to be: a budget of nothing reads nothing that other studies have left, either."""
+        """Return the feature cache for a completed config's model.
+
+        None without a cache; with a budget of 0 bytes not even what other studies cached is read.
+        """
         if self.features is None or not self.features.budget:
             return None
         prepared = self.prepared_for(config)
@@ -84,8 +86,8 @@ class Workload:
 class Prepare:
     """Get ready for a study's orders.
 
-    The workload is pickled apart, so that one which cannot be unpickled (code of a module that is not found there) is
-    answered by `Refused`.
+    The workload is pickled on its own, so that a worker which cannot unpickle it (because it lacks a module) can answer
+    `Refused`.
 
     Attributes:
         study: Name of the study.
@@ -98,11 +100,11 @@ class Prepare:
 
 @dataclass(frozen=True)
 class Probe:
-    """Find out how many rows fit the device at once.
+    """Find out how many rows fit on the device at once.
 
     Attributes:
         study: Name of the study.
-        config: A whole training config that needs as much memory as any.
+        config: A whole training config that needs as much memory as any other.
         rows: The largest effective batch.
     """
 
@@ -119,17 +121,17 @@ class Train:
         study: Name of the study.
         segment: What to train.
         previous: The run's evaluations so far, points 1, 2, 3, ...
-        watched: Whether the early-stopping rule ends this run (the first of a trial).
-        goes_on: Whether the run may be trained further after this segment, and so has to leave a checkpoint.
-        checkpoint: File name to bytes of the run's last checkpoint, or None to start anew. It may be older than
-            the segment's start: what lies between is trained again, and measures the same.
+        watched: Whether the early-stopping rule may end this run (the first of a trial).
+        leaves_checkpoint: Whether the run leaves a checkpoint at the end of the segment, for it may continue later.
+        checkpoint: File name to bytes of the run's last checkpoint, or None to start from the beginning. It may be
+            older than the segment's start: what lies between is trained again, and measures the same.
     """
 
     study: str
     segment: Segment
     previous: tuple[Evaluation, ...] = ()
     watched: bool = False
-    goes_on: bool = False
+    leaves_checkpoint: bool = False
     checkpoint: Mapping[str, bytes] | None = field(default=None, repr=False)
 
 
@@ -145,7 +147,7 @@ class Stop:
 
 @dataclass(frozen=True)
 class Ready:
-    """A worker is up. `environment` is what numerics are resolved from."""
+    """A worker has started. Numerics are resolved from `environment`."""
 
     process: int
     environment: Mapping[str, Any]
@@ -153,14 +155,14 @@ class Ready:
 
 @dataclass(frozen=True)
 class Probed:
-    """The answer to `Probe`: so many rows fit."""
+    """The answer to `Probe`: this many rows fit."""
 
     rows: int
 
 
 @dataclass(frozen=True)
 class Refused:
-    """A worker cannot take a study on; `error` says why."""
+    """A worker cannot train for a study; `error` says why."""
 
     study: str
     error: HpsearchError
@@ -168,14 +170,14 @@ class Refused:
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """A worker lives. `progress` counts what it did, in training and evaluation: one whose count stands still hangs."""
+    """A worker is alive. `progress` counts its work in training and evaluation; where it stands still the worker hangs."""
 
     progress: int
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """An evaluation point was reached. `logits`: held-out rows by outputs, float32."""
+    """A run reached an evaluation point. `logits`: held-out rows by outputs, float32."""
 
     study: str
     evaluation: Evaluation
@@ -195,7 +197,7 @@ class Checkpointed:
 
 @dataclass(frozen=True)
 class Ended:
-    """A segment is over."""
+    """A segment has ended."""
 
     study: str
     result: SegmentResult

@@ -1,4 +1,4 @@
-"""The refit: one training of a chosen configuration on all training rows, and its scores on rows never searched."""
+"""The refit: the chosen configuration, trained on all training rows, and its scores on the test rows."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -19,10 +19,10 @@ from hpsearch.training.prediction import predict
 
 @dataclass(frozen=True)
 class Scores:
-    """What a refit scores on the test rows.
+    """A refit's scores on the test rows.
 
     Attributes:
-        metrics: Metric name to value, greater is better; "loss" is the mean loss, smaller is better.
+        metrics: Metric name to value (greater is better), and "loss", the mean loss (smaller is better).
         logits: The model's outputs, test rows by outputs, float32.
     """
 
@@ -37,7 +37,7 @@ class Refit:
     Attributes:
         config: The whole training config.
         point: The evaluation point at which it stopped; its schedule keeps the horizon of `config["epochs"]`.
-        epochs: The same in passes over the rows.
+        epochs: The same, in passes over the rows.
         train_loss: Mean training loss since the last evaluation point.
         model: The model, on the device it was trained on.
     """
@@ -52,10 +52,10 @@ class Refit:
 def refit(workload: Workload, config: Mapping[str, Any], point: int) -> Refit:
     """Train `config` on all training rows up to evaluation point `point`, in this process.
 
-    The seed follows from the study's alone, so that a refit made again is the same.
+    Its seed follows from the study's seed alone, so a repeated refit is the same.
 
     Raises:
-        NumericsError: This machine cannot compute what the study's numerics say.
+        NumericsError: This machine cannot honour the study's numerics.
     """
     device = torch.device(workload.numerics.device_type)
     with honoured(workload.numerics, device):
@@ -81,10 +81,13 @@ def refit(workload: Workload, config: Mapping[str, Any], point: int) -> Refit:
 def score(workload: Workload, model: torch.nn.Module, config: Mapping[str, Any]) -> Scores:
     """Score a model on the task's test rows with the study's metrics, in float32 whatever it was trained in.
 
-    `config` is the completed one that the model was trained with: it says how the rows are encoded for it.
+    With an exported model `from_pretrained` and `pipeline` compute in float32 by default. In bf16 some rows would get
+    another class than from these, and the model card another score (0.7287 for 0.7283 on 1,421 tweets).
 
-    That is what `from_pretrained` and `pipeline` compute in by default with an exported model: bf16 would give some
-    rows another class than they do, and the model card another score (0.7287 for 0.7283 on 1,421 tweets).
+    Args:
+        workload: The study's.
+        model: The trained model.
+        config: The completed config that it was trained with, which says how the rows are encoded.
     """
     numerics = replace(workload.numerics, precision="fp32")
     device = torch.device(workload.numerics.device_type)
@@ -106,7 +109,7 @@ def score(workload: Workload, model: torch.nn.Module, config: Mapping[str, Any])
 
 @contextlib.contextmanager
 def honoured(numerics: Numerics, device: torch.device) -> Iterator[None]:
-    """Honour a study's numerics in this process for a while, and leave it as it was."""
+    """Set this process to a study's numerics for a while, and back again afterwards."""
     with kept_flags():
         honour(numerics, device)
         yield

@@ -7,22 +7,22 @@ from hpsearch.records import History, Run, Segment, Slot, Trial
 
 
 class Target(Protocol):
-    """Says how far a run may be trained for now: `Policy.target`."""
+    """How far a run may be trained for now: `Policy.target`."""
 
     def __call__(self, history: History, trial: Trial, index: int, *, closing: bool) -> int:
-        """Return an evaluation point of the trial's run number `index`; 0 where it has to wait."""
+        """Return the evaluation point that the trial's run `index` may be trained to; 0 where it has to wait."""
 
 
 class Scheduler:
-    """Hands out segments: those of the oldest unfinished trial first, and a new trial only when none can go on.
+    """Hands out segments: those of the oldest unfinished trial first, and a new trial only when none can continue.
 
-    Finishing what was begun, and what was promoted, keeps few trials open at a time, so that a sampler sees as many
-    results as there can be when it is asked.
+    Trials that have begun, or were promoted, come first. So few are open at a time, and a sampler that is asked for the
+    next one sees as many results as possible.
 
     Args:
-        ask: Adds a new trial, decides what can be decided of it already, and returns the History that has it; None
-            when the sampler has nothing left.
-        trials: How many trials the study shall have in all, or None for no limit.
+        ask: Adds a new trial, decides what can already be decided, and returns the History with it; None when the
+            sampler has nothing left.
+        trials: How many trials the study is to have in total, or None for no limit.
         target: How far the runs of a trial may be trained for now.
     """
 
@@ -39,9 +39,9 @@ class Scheduler:
         return not self._closed and (self._waiting(history) is not None or self._may_ask(history))
 
     def next_segment(self, history: History, slot: Slot) -> Segment | None:
-        """Return the next segment for `slot`, or None when all is in flight or done.
+        """Return the next segment for `slot`, or None when everything is in flight or done.
 
-        A new trial may have none: the runs of an equal one are in flight, or have been measured already.
+        A new trial may have no segment to train: an equal trial shares its runs, and they are in flight or measured.
         """
         if self._closed:
             return None
@@ -58,11 +58,11 @@ class Scheduler:
         return segment
 
     def ended(self, run: Run) -> None:
-        """Take note that a segment of this run is over."""
+        """Note that a segment of this run has ended."""
         self._in_flight.discard(run.key)
 
     def close(self) -> None:
-        """Hand out nothing more."""
+        """Stop handing out segments."""
         self._closed = True
 
     @property
@@ -70,11 +70,11 @@ class Scheduler:
         return self._closed
 
     def is_watched(self, history: History, run: Run) -> bool:
-        """Return whether the run is the first of an unfinished trial: the one that early stopping watches."""
+        """Return whether early stopping watches the run: the first one of a trial that has no stop point yet."""
         return any(trial.runs[0].key == run.key and trial.stop is None for trial in history.unfinished())
 
     def is_closing(self, history: History) -> bool:
-        """Return whether no further trials are coming."""
+        """Return whether no more trials will be added."""
         return not self._may_ask(history)
 
     def is_in_flight(self, trial: Trial) -> bool:
@@ -92,7 +92,7 @@ class Scheduler:
         return None
 
     def _next_of(self, history: History, trial: Trial) -> Segment | None:
-        """Return the trial's next segment that nobody trains yet: the later folds wait for the first one's stop."""
+        """Return the trial's next segment that is not in flight; later folds wait until the first has its stop point."""
         closing = self.is_closing(history)
         runs = trial.runs if trial.stop is not None else trial.runs[:1]
         for index, run in enumerate(runs):

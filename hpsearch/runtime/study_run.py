@@ -25,11 +25,11 @@ from hpsearch.policy.samplers import Sampler, what_is_not_kept
 from hpsearch.records import Slot, Trial
 from hpsearch.records.checkpoints import CheckpointFolder
 from hpsearch.runtime.asking import Asker
+from hpsearch.runtime.callback_guard import guarded_callbacks
 from hpsearch.runtime.coordinator import Coordinator
 from hpsearch.runtime.devices import INLINE, Devices, inventory, slots
 from hpsearch.runtime.messages import Probe
 from hpsearch.runtime.pools import InlinePool, LocalPool, Pool
-from hpsearch.runtime.telling import telling
 from hpsearch.runtime.workload import workload_of
 from hpsearch.training.numerics import Numerics, resolve_numerics
 
@@ -125,7 +125,7 @@ class StudyRun:
         asker = Asker(store, plan.space, sampler, run_keys(plan, numerics), plan.complete, default)
         checkpoints = CheckpointFolder(plan.folder / "checkpoints", plan.checkpoint_bytes)
         logs = plan.folder / "logs"
-        with telling(self._subject, self._callbacks, logs) as callbacks, self._display(pool) as displays:
+        with guarded_callbacks(self._subject, self._callbacks, logs) as callbacks, self._display(pool) as displays:
             self._coordinator = Coordinator(
                 store, pool, asker.ask, self._trials, policy, checkpoints,
                 logs=logs, observers=[*displays, *callbacks], deadline=self._deadline,

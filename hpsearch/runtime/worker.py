@@ -1,6 +1,6 @@
-"""The worker: one long-lived place where segments are trained, warm from one to the next.
+"""The worker: trains segments on one device and stays warm from one to the next.
 
-It never sees the database. What it is told comes as messages, what it finds goes back as messages.
+It never sees the database. Orders come as messages, and what it measures goes back as messages.
 """
 
 import logging
@@ -27,14 +27,13 @@ from hpsearch.training.numerics import honour, probe_micro_batch
 
 logger = logging.getLogger("hpsearch")
 
-
 BASES_KEPT = {"cpu": 2}
-"""How many base models of a study a worker keeps, the last used, by the type of its device; one on any other."""
+"""How many base models of a study a worker keeps, by the type of its device; one on any other."""
 
 
 @dataclass
 class _Warm:
-    """What a worker keeps of a study between segments: rows for good, base models by key, the last used last."""
+    """What a worker keeps of a study between segments; `bases` are base models by key, the last used last."""
 
     workload: Workload
     targets: np.ndarray
@@ -47,8 +46,8 @@ class Worker:
 
     Attributes:
         steps: Optimizer steps since the start.
-        progress: Batches trained on or evaluated, optimizer steps and metrics begun and ended since the start, for the
-            heartbeat: while it moves the worker does not hang.
+        progress: Counts batches, optimizer steps and metrics, for the heartbeat: while it grows the worker does not
+            hang.
     """
 
     def __init__(self, device: str) -> None:
@@ -58,17 +57,17 @@ class Worker:
         self._warm: dict[str, _Warm] = {}
 
     def prepare(self, workload: Workload) -> None:
-        """Open a study's rows and take on its numerics.
+        """Open a study's rows and set this process to its numerics.
 
         Raises:
-            NumericsError: This process cannot compute what the study promises.
+            NumericsError: This process cannot honour them.
         """
         honour(workload.numerics, self.device)
         warm = self._warm.get(workload.study)
         if warm is not None:
             self._warm[workload.study] = replace(warm, workload=workload)
             return
-        base = self._loaded(workload, workload.example)
+        base = self._load(workload, workload.example)
         rows = np.arange(workload.prepared.rows)
         weights = base.learner.weights(rows)
         self._warm[workload.study] = _Warm(
@@ -78,32 +77,32 @@ class Worker:
             {workload.task.base_key(workload.example): base},
         )
 
-    def _loaded(self, workload: Workload, config: Mapping[str, Any]) -> BaseModel:
-        learner = CountedLearner(workload.learner_for(config), self._moved)
+    def _load(self, workload: Workload, config: Mapping[str, Any]) -> BaseModel:
+        learner = CountedLearner(workload.learner_for(config), self._count_progress)
         return BaseModel(learner, self.device, workload.feature_cache(config))
 
     def _base(self, warm: _Warm, config: Mapping[str, Any]) -> BaseModel:
-        """Return the base model of a config, loaded where it is not held; the ones longest unused make room first.
+        """Return the base model of a config; one that is not loaded yet takes the place of the longest unused.
 
-        Every run starts from a reset base, so its numbers depend neither on which others are held nor on how often
-        this one was loaded.
+        Every run starts from a reset base, so its numbers depend neither on which others are loaded nor on how often
+        this one was.
         """
         key = warm.workload.task.base_key(config)
-        held = warm.bases.pop(key, None)
-        if held is None:
+        base = warm.bases.pop(key, None)
+        if base is None:
             while len(warm.bases) >= BASES_KEPT.get(self.device.type, 1):
                 del warm.bases[next(iter(warm.bases))]
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
-            held = self._loaded(warm.workload, config)
-        warm.bases[key] = held
-        return held
+            base = self._load(warm.workload, config)
+        warm.bases[key] = base
+        return base
 
     def probe(self, order: Probe) -> int:
-        """Return how many rows of the longest fit the device at once, at most `order.rows`.
+        """Return how many of the longest rows fit on the device at once, at most `order.rows`.
 
         Raises:
-            TaskError: Not even one does.
+            TaskError: Not even one fits.
         """
         warm = self._warm[order.study]
         try:
@@ -116,18 +115,18 @@ class Worker:
                 "model, a shorter max_length or image_size, or more frozen layers."
             ) from error
 
-    def train(self, order: Train, told: Callable[[], Stop | None]) -> Iterator[Event | None]:
-        """Train one segment, yielding what is found on the way and, last of all, how it ended.
+    def train(self, order: Train, stop_order: Callable[[], Stop | None]) -> Iterator[Event | None]:
+        """Train one segment; yield evaluations and checkpoints on the way, and at last how it ended.
 
-        None comes after each step that found nothing: whoever waits in this process can look at the clock.
+        After every step without an event it yields None, so that an inline pool can look at the clock.
 
         Args:
             order: What to train.
-            told: Asked after every optimizer step whether to stop.
+            stop_order: Called after every optimizer step; returns the order to stop, if there is one.
         """
         point = order.segment.start
         try:
-            for event in self._segment(order, told):
+            for event in self._segment(order, stop_order):
                 if isinstance(event, Evaluated):
                     point = max(point, event.evaluation.point)
                 yield event
@@ -137,39 +136,39 @@ class Worker:
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
             yield self._end(order, Outcome.OUT_OF_MEMORY, point, traceback.format_exc())
-        except Exception:  # the worker's edge: whatever a model, a metric or a user's code raises ends only its trial
+        except Exception:  # whatever a model, a metric or a user's code raises ends only its trial
             yield self._end(order, Outcome.FAILED, point, traceback.format_exc())
 
-    def _segment(self, order: Train, told: Callable[[], Stop | None]) -> Iterator[Event | None]:
+    def _segment(self, order: Train, stop_order: Callable[[], Stop | None]) -> Iterator[Event | None]:
         warm = self._warm[order.study]
         fine_tune = self._fine_tune(warm, order)
-        known = list(order.previous[: fine_tune.point])
-        saved, step = time.monotonic(), fine_tune.step
-        written = _place(fine_tune)  # what there is a checkpoint of, if it is not the beginning
+        evaluations = list(order.previous[: fine_tune.point])
+        saved_at, step = time.monotonic(), fine_tune.step
+        saved = _place(fine_tune)  # where the last checkpoint stands, or the beginning
         for measurement in fine_tune.advance(order.segment.stop):
             self.steps += fine_tune.step - step
             step = fine_tune.step
-            self._moved()
+            self._count_progress()
             if measurement is not None:
                 event = self._evaluated(warm, order, measurement)
-                known.append(event.evaluation)
+                evaluations.append(event.evaluation)
                 yield event
-                if order.watched and self._stops_early(warm, order, known):
+                if order.watched and self._stops_early(warm, order, evaluations):
                     break
                 if measurement.point >= order.segment.stop:
-                    if order.goes_on:
+                    if order.leaves_checkpoint:
                         yield self._checkpointed(order, fine_tune)
                     break
-            stop = told()
+            stop = stop_order()
             if stop is not None:
-                if stop.checkpoint and _place(fine_tune) != written:
+                if stop.checkpoint and _place(fine_tune) != saved:
                     yield self._checkpointed(order, fine_tune)
                 yield self._end(order, Outcome.PAUSED, fine_tune.point)
                 return
-            due = time.monotonic() - saved >= warm.workload.checkpoint_every
-            if due and _place(fine_tune) != written:
+            due = time.monotonic() - saved_at >= warm.workload.checkpoint_every
+            if due and _place(fine_tune) != saved:
                 yield self._checkpointed(order, fine_tune)
-                saved, written = time.monotonic(), _place(fine_tune)
+                saved_at, saved = time.monotonic(), _place(fine_tune)
             yield None
         yield self._end(order, Outcome.OK, fine_tune.point)
 
@@ -191,16 +190,16 @@ class Worker:
         if order.checkpoint is not None:
             try:
                 fine_tune.restore(order.checkpoint)
-            except CheckpointError as error:  # what it held is trained again, and measures the same
-                logger.warning("Run %s starts anew: %s", run.key, error)
+            except CheckpointError as error:  # the run is trained again, and measures the same
+                logger.warning("Run %s starts again from its beginning: %s", run.key, error)
         return fine_tune
 
-    def _stops_early(self, warm: _Warm, order: Train, known: list[Evaluation]) -> bool:
+    def _stops_early(self, warm: _Warm, order: Train, evaluations: list[Evaluation]) -> bool:
         rule, warmup = warm.workload.early_stopping, warmup_epochs(order.segment.run)
         if rule is None:
             return False
         objective = warm.workload.metrics[0].name
-        return rule.stop_point(known, objective, warmup, warm.workload.evaluations_per_epoch) is not None
+        return rule.stop_point(evaluations, objective, warmup, warm.workload.evaluations_per_epoch) is not None
 
     def _evaluated(self, warm: _Warm, order: Train, measurement: Measurement) -> Evaluated:
         workload, run = warm.workload, order.segment.run
@@ -213,7 +212,7 @@ class Worker:
             warm.targets[held_out],
             None if warm.weights is None else warm.weights[held_out],
             measurement.validation_loss,
-            self._moved,
+            self._count_progress,
         )
         evaluation = Evaluation(
             run=run.key,
@@ -228,7 +227,7 @@ class Worker:
         )
         return Evaluated(order.study, evaluation, measurement.logits)
 
-    def _moved(self) -> None:
+    def _count_progress(self) -> None:
         self.progress += 1
 
     def _checkpointed(self, order: Train, fine_tune: FineTune) -> Checkpointed:

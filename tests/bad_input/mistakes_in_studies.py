@@ -310,7 +310,7 @@ GOING_ON = [
 IN_TRAINING = [
     Mistake(
         "training that fails in each of the first three trials",
-        ("The first 3 trials all failed with the same exception", "Mend its cause", "the toy is broken"),
+        ("The first 3 trials all failed with the same exception", "Fix the cause", "the toy is broken"),
         StudyFailedError,
         task=_FAILING,
         call="study.run(trials=5, devices='inline', progress=False)",

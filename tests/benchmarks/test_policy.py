@@ -132,7 +132,7 @@ def test_workers_take_turns_in_the_order_of_simulated_time(table: GridTable) -> 
 def test_a_run_that_goes_on_from_its_checkpoint_is_trained_once_and_without_one_anew(table: GridTable) -> None:
     pool = TablePool(table, 1)
     slot = pool.slots()[0]
-    pool.submit(slot, order(table, 1, stop=2, goes_on=True))
+    pool.submit(slot, order(table, 1, stop=2, leaves_checkpoint=True))
     events = finished(pool)
     assert [type(event) for event in events] == [Evaluated, Evaluated, Checkpointed, Ended]
     pool.submit(slot, order(table, 1, start=2, checkpoint=events[2].files))

@@ -63,7 +63,7 @@ def test_what_was_recorded_and_not_decided_is_decided_on_taking_up(tmp_path, mon
 
 def test_observers_see_a_trial_run_before_it_is_measured_and_wait_after_a_pause(tmp_path, monkeypatch):
     seen = []
-    real = Coordinator._tell
+    real = Coordinator._notify
 
     def tell(coordinator, trial):
         history = coordinator._store.history
@@ -71,7 +71,7 @@ def test_observers_see_a_trial_run_before_it_is_measured_and_wait_after_a_pause(
         coordinator.stop()
         real(coordinator, trial)
 
-    monkeypatch.setattr(Coordinator, "_tell", tell)
+    monkeypatch.setattr(Coordinator, "_notify", tell)
     run(toy_study(tmp_path, {"pause": 0.01}), 2)
     assert seen[0] == ([TrialState.RUNNING], 0)
     assert seen[-1][0] == [TrialState.WAITING]
@@ -155,9 +155,9 @@ def test_checkpoints_stay_within_their_budget_and_change_nothing(tmp_path, caplo
         told(coordinator, trial)
 
     sizes: list[int] = []
-    told = Coordinator._tell
+    told = Coordinator._notify
     run(toy_study(tmp_path / "undisturbed"), 2)
-    monkeypatch.setattr(Coordinator, "_tell", weigh)
+    monkeypatch.setattr(Coordinator, "_notify", weigh)
     study = toy_study(tmp_path / "tight", checkpoint_every=0.0, checkpoint_bytes=budget)
     with caplog.at_level(logging.WARNING, "hpsearch"):
         run(study, 2)

@@ -191,8 +191,8 @@ def _stop_at_each_evaluation(study: Study) -> None:
         if count > known[0]:
             coordinator.stop()
 
-    _around(Coordinator, "_take_up", None, lambda coordinator: observe(coordinator, None))
-    _around(Coordinator, "_tell", observe, None)
+    _around(Coordinator, "_recover", None, lambda coordinator: observe(coordinator, None))
+    _around(Coordinator, "_notify", observe, None)
 
 
 # What is known of a study.

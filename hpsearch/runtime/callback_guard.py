@@ -1,4 +1,4 @@
-"""The edge to the callbacks of a user: told of each ended trial and of the end, and never the end of the study."""
+"""Calls a user's callbacks at each ended trial and at the end; their exceptions are logged and never end the study."""
 
 import logging
 import traceback
@@ -12,18 +12,17 @@ from hpsearch.records import History, Trial
 logger = logging.getLogger("hpsearch")
 
 LOG_FILE = "callbacks.log"
-"""Where the tracebacks of callbacks go, in the study's folder of logs."""
+"""File for the tracebacks of callbacks, in the study's folder of logs."""
 
 
-class Telling:
-    """Tells a callback of each ended trial, after it is durable.
+class GuardedCallback:
+    """Calls a callback for each ended trial, once the trial is durable.
 
-    An exception of the callback's ends neither the study nor the callback: the trials are what hours were spent on,
-    and a later trial may well go through. The first one is a warning with its last line; the tracebacks of all of
-    them are kept with the study.
+    An exception in the callback ends neither the study nor the calls: hours went into the trials, and the next call may
+    succeed. The first exception is logged as a warning with its last line; all tracebacks are written to the log.
 
     Args:
-        study: Handed to the callback.
+        study: Passed to the callback.
         callback: Called with the study and the trial; its `on_end`, if it has one, with the study.
         logs: The study's folder of logs.
     """
@@ -33,12 +32,12 @@ class Telling:
         self._failures = 0
 
     def observe(self, history: History, trial: Trial | None) -> None:
-        """Tell it of `trial`, if one has ended."""
+        """Call it with `trial`, if one has ended."""
         if trial is not None:
             self._safely(f"trial {trial.number}", lambda: self._callback(self._study, trial))
 
     def end(self) -> None:
-        """Tell it that the study is run no longer, ended or paused."""
+        """Call its `on_end`: the study has ended or paused."""
         on_end = getattr(self._callback, "on_end", None)
         if on_end is not None:
             self._safely("the end", lambda: on_end(self._study))
@@ -55,13 +54,13 @@ class Telling:
             call()
         except Exception as error:
             self._failures += 1
-            with suppress(OSError):  # a full disk is found by the study's own writing
+            with suppress(OSError):  # the study's own writes report a full disk
                 self._logs.mkdir(parents=True, exist_ok=True)
                 with (self._logs / LOG_FILE).open("a", encoding="utf-8") as log:
                     log.write(f"{self._name} at {subject}\n{traceback.format_exc().rstrip()}\n")
             if self._failures == 1:
                 logger.warning(
-                    "%s raised %s: %s at %s. The study goes on and calls it again; its traceback is in logs/%s.",
+                    "%s raised %s: %s at %s. The study continues and will call it again; the traceback is in logs/%s.",
                     self._name,
                     type(error).__name__,
                     error,
@@ -71,12 +70,14 @@ class Telling:
 
 
 @contextmanager
-def telling(study: Any, callbacks: Sequence[Callable[[Any, Trial], None]], logs: Path) -> Iterator[Sequence[Telling]]:
-    """Yield an observer a callback, and tell each of the end afterwards, whether the study ended, paused or failed.
+def guarded_callbacks(
+    study: Any, callbacks: Sequence[Callable[[Any, Trial], None]], logs: Path
+) -> Iterator[Sequence[GuardedCallback]]:
+    """Yield an observer for each callback, and call its `on_end` afterwards: the study ended, paused or failed.
 
-    Only where the user will not wait (a second Ctrl-C) nobody is told.
+    After a second Ctrl-C the user does not want to wait, so `on_end` is not called.
     """
-    observers = [Telling(study, callback, logs) for callback in callbacks]
+    observers = [GuardedCallback(study, callback, logs) for callback in callbacks]
     try:
         yield observers
     except Exception:

@@ -1,4 +1,4 @@
-"""The edge to users' callbacks: what they raise is kept and said, and ends nothing."""
+"""Exceptions of users' callbacks are logged and end nothing."""
 
 import logging
 from pathlib import Path
@@ -9,11 +9,11 @@ from samples import trial
 from toy_studies import toy_study
 
 from hpsearch.records import History
-from hpsearch.runtime.telling import telling
+from hpsearch.runtime.callback_guard import guarded_callbacks
 
 
 def tell(callback: Any, folder: Path, count: int = 3) -> None:
-    with telling("the study", [callback], folder) as (observer,):
+    with guarded_callbacks("the study", [callback], folder) as (observer,):
         for number in range(count):
             observer.observe(History(), trial(number))
             observer.observe(History(), None)  # an evaluation is nothing that a callback is told of
@@ -30,8 +30,8 @@ def test_a_callback_that_raises_is_called_again(tmp_path: Path, caplog: pytest.L
     assert heard == [("the study", 0), ("the study", 1), ("the study", 2)]
     first, last = [record.getMessage() for record in caplog.records]
     assert first == (
-        "The callback draw raised KeyError: 'column 0' at trial 0. The study goes on and calls it again; its traceback "
-        "is in logs/callbacks.log."
+        "The callback draw raised KeyError: 'column 0' at trial 0. The study continues and will call it again; the "
+        "traceback is in logs/callbacks.log."
     )
     assert last == "The callback draw failed 3 times; see logs/callbacks.log."
     log = (tmp_path / "callbacks.log").read_text()
@@ -51,10 +51,10 @@ def test_on_end_is_told_once_whether_the_study_ended_or_failed(tmp_path: Path) -
     callback = Callback()
     tell(callback, tmp_path)
     assert callback.ends == 1
-    with pytest.raises(ValueError, match="the study"), telling("it", [callback], tmp_path):
+    with pytest.raises(ValueError, match="the study"), guarded_callbacks("it", [callback], tmp_path):
         raise ValueError("the study")
     assert callback.ends == 2
-    with pytest.raises(KeyboardInterrupt), telling("it", [callback], tmp_path):
+    with pytest.raises(KeyboardInterrupt), guarded_callbacks("it", [callback], tmp_path):
         raise KeyboardInterrupt
     assert callback.ends == 2  # the user does not want to wait
 
