@@ -1,8 +1,8 @@
-"""Checkpoints on disk: a folder a checkpoint, renamed into place, within a budget of bytes. No pickle.
+"""Checkpoints on disk: one folder each, renamed into place, within a budget of bytes. No pickle.
 
-`<run key>.<n>/` holds the files of one checkpoint and `checkpoint.json`, which says what they are and how long each
-is. A newer one gets the next n, and appears by one rename once every byte of it is on the disk; only then is the older
-one removed. So a kill at any moment leaves the older or the newer. What ends in `.partial` is nobody's.
+`<run key>.<n>/` holds the files of one checkpoint and `checkpoint.json`, which lists them with their lengths. A newer
+one gets the next n, and appears by one rename once every byte of it is on the disk; only then is the older one removed.
+So a kill at any moment leaves the older or the newer. Folders that end in `.partial` are leftovers.
 """
 
 import json
@@ -27,7 +27,7 @@ logger = logging.getLogger("hpsearch")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where a run stood: after `step` optimizer steps, having passed evaluation point `point`."""
+    """A run's state after `step` optimizer steps, having passed evaluation point `point`."""
 
     point: int
     step: int
@@ -38,9 +38,8 @@ class CheckpointFolder:
     """The last checkpoint of each run. One process at a time may use a folder: the one that holds the study's lease.
 
     Args:
-        folder: Where they lie; made when first needed.
-        budget_bytes: What they should fit into. Nothing is dropped by itself: ask `over_budget` before a write, and
-            `remove`.
+        folder: Where they are; made when first needed.
+        budget_bytes: How many bytes they may take. The caller enforces it, with `over_budget` and `remove`.
     """
 
     def __init__(self, folder: Path, budget_bytes: int) -> None:
@@ -71,7 +70,7 @@ class CheckpointFolder:
         return {_run_of(name) for name in self._sizes}
 
     def write(self, run: str, point: int, step: int, files: Mapping[str, bytes]) -> None:
-        """Make a checkpoint durable, then drop the older one of the run.
+        """Make a checkpoint durable, then remove the run's older one.
 
         Raises StoreError where the disk refuses; the older one is then still there.
         """
@@ -98,23 +97,23 @@ class CheckpointFolder:
             self._discard(path)
 
     def read(self, run: str) -> Checkpoint | None:
-        """Return the newest checkpoint of a run that is whole, or None. A damaged one is logged and passed over."""
+        """Return a run's newest intact checkpoint, or None. A damaged one is logged and skipped."""
         for path, _ in self._of(run):
             try:
                 return _read_folder(path, run)
             except (OSError, ValueError, KeyError, TypeError) as error:
-                logger.warning("%s: this checkpoint is damaged and taken as absent (%s)", path, error)
+                logger.warning("%s: this checkpoint is damaged and not used (%s)", path, error)
         return None
 
     def remove(self, run: str) -> bool:
-        """Delete the checkpoint of a run; False where it has none."""
+        """Delete a run's checkpoint; False where it has none."""
         paths = self._of(run)
         for path, _ in reversed(paths):  # the oldest first: a kill in between must not bring an older one back
             self._discard(path)
         return bool(paths)
 
     def sweep(self, keep: Collection[str]) -> list[str]:
-        """Delete what a kill left half written, and the checkpoints of runs not in `keep`; return their names."""
+        """Delete half-written checkpoints and those of runs not in `keep`; return their names."""
         newest = {run: path for run in keep for path, _ in self._of(run)[:1]}
         dropped = []
         for path in self._entries():
@@ -127,12 +126,12 @@ class CheckpointFolder:
         return sorted(self.folder.iterdir()) if self.folder.is_dir() else []
 
     def _of(self, run: str) -> list[tuple[Path, int]]:
-        """Return the checkpoints of a run, newest first: one, or two where a kill came before the older one went."""
-        found = [(self.folder / name, int(name.rpartition(".")[2])) for name in self._sizes if _run_of(name) == run]
-        return sorted(found, key=lambda each: each[1], reverse=True)
+        """Return the checkpoints of a run, newest first: one, or two after a kill before the older one was removed."""
+        paths = [(self.folder / name, int(name.rpartition(".")[2])) for name in self._sizes if _run_of(name) == run]
+        return sorted(paths, key=lambda numbered: numbered[1], reverse=True)
 
     def _discard(self, path: Path) -> None:
-        """Make a checkpoint vanish in one step, then free its bytes."""
+        """Remove a checkpoint by one rename, then free its bytes."""
         gone = path
         if path.suffix != _PARTIAL and path.is_dir():
             gone = path.with_name(path.name + _PARTIAL)
@@ -170,7 +169,7 @@ def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Wait until the names in `folder` are on the disk. Windows has no such call, and orders renames by itself."""
+    """Wait until the names in `folder` are on the disk. Windows has no such call; it keeps renames in order itself."""
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)
         try:

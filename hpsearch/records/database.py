@@ -1,4 +1,4 @@
-"""Opening the one database of a study: URLs, drivers, durability, and errors that say what to do."""
+"""Opening a study's database: URLs, drivers, durability, and errors that say what to do."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def sqlite_url(path: Path) -> str:
 
 
 def sqlite_path(url: URL) -> Path | None:
-    """Return where the database of `url` lies, or None where it is not a SQLite file."""
+    """Return the path of the database at `url`, or None where it is not a SQLite file."""
     return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
 
 
@@ -80,13 +80,13 @@ def engine_arguments(url: URL) -> dict[str, Any]:
 
 
 def make_durable(engine: Engine, synchronous: Literal["FULL", "NORMAL"] = "FULL") -> None:
-    """Set what every connection that `engine` opens from now on waits for; servers decide for themselves.
+    """Set whether commits of `engine`'s SQLite connections wait for the disk; servers decide for themselves.
 
     Args:
-        engine: The engine; what it has open is closed.
+        engine: The engine; its open connections are closed.
         synchronous: In SQLite's write-ahead mode a kill loses no committed transaction either way. With "FULL" a
-            power cut does not either: each commit waits for the disk. With "NORMAL" it waits for the next commit of
-            somebody who does, which takes it along, for the log is one file written in order.
+            power cut loses none either: each commit waits for the disk. With "NORMAL" a commit is safe from the next
+            "FULL" one on, for both are in one log, written in order.
     """
 
     def set_on(connection: sqlite3.Connection, _record: object) -> None:
@@ -149,15 +149,15 @@ def database_errors(url: URL, doing: str) -> Iterator[None]:
 _REMEDIES = {
     "file is not a database": (
         "Something else has been written in its place, or storage= names the wrong file. Put a copy of the database "
-        "back, or move the study's folder away and start anew."
+        "back, or move the study's folder away and start again."
     ),
-    "malformed": "The file is damaged. Put a copy of it back, or move the study's folder away and start anew.",
+    "malformed": "The file is damaged. Put a copy of it back, or move the study's folder away and start again.",
     "locked": (
         "What was recorded before is safe. Close the other program that has it open (a database browser, a backup), "
         "then resume the study."
     ),
     "readonly database": (
-        "This process may not write to it. Have its rights changed, or copy the study's folder to where you may write."
+        "This process may not write to it. Change its permissions, or copy the study's folder to where you may write."
     ),
 }
 """Words of SQLite to what can be done about them."""

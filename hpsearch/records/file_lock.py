@@ -1,4 +1,4 @@
-"""A lock that the operating system holds for as long as a process lives, and names its holder."""
+"""A lock that the operating system holds as long as a process lives, and whose file names the holder."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""Everything that has happened in a study so far, as one immutable value: what every policy reads."""
+"""Everything that has happened in a study so far, as one immutable value that every policy reads."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -16,7 +16,7 @@ _UNFINISHED = tuple(state for state in TrialState if not state.is_finished)
 
 
 def _with(mapping: Mapping[Key, Value], key: Key, value: Value) -> Mapping[Key, Value]:
-    """Return `mapping` with one entry more; a shallow copy of a thousand entries takes ten microseconds."""
+    """Return `mapping` with one more entry; a shallow copy of a thousand entries takes ten microseconds."""
     grown = mapping.copy() if isinstance(mapping, MappingProxyType) else dict(mapping)
     grown[key] = value
     return MappingProxyType(grown)
@@ -49,13 +49,13 @@ class History:
         return replace(self, trials=_with(self.trials, trial.number, trial))
 
     def with_evaluation(self, evaluation: Evaluation) -> "History":
-        """Append an evaluation; one that is already known is left as it was, for a repeated run repeats itself."""
-        known = self.of(evaluation.run)
-        if evaluation.point <= len(known):
+        """Append an evaluation; one of a point that has one already changes nothing, for a repeated run is the same."""
+        earlier = self.of(evaluation.run)
+        if evaluation.point <= len(earlier):
             return self
-        if evaluation.point != len(known) + 1:
-            raise ValueError(f"run {evaluation.run}: point {evaluation.point} after point {len(known)}")
-        return replace(self, evaluations=_with(self.evaluations, evaluation.run, (*known, evaluation)))
+        if evaluation.point != len(earlier) + 1:
+            raise ValueError(f"run {evaluation.run}: point {evaluation.point} after point {len(earlier)}")
+        return replace(self, evaluations=_with(self.evaluations, evaluation.run, (*earlier, evaluation)))
 
     def with_result(self, result: SegmentResult) -> "History":
         key = result.segment.run.key

@@ -1,9 +1,9 @@
 """The lease: at most one coordinator writes to a study, and one that lost it can write nothing more.
 
-Two ways to hold it. On SQLite an OS file lock: the kernel holds it as long as the process lives, stopped ones too,
-and lets go at its death. On a server a row, taken over by compare-and-swap once it has expired on the server's clock
-(Gray and Cheriton 1989). In both ways each acquisition draws a fencing token, and each write checks it in its own
-transaction, so a writer that slept through its lease's end is refused.
+There are two kinds. On SQLite it is a file lock: the operating system holds it as long as the process lives, even
+stopped, and releases it when the process dies. On a server it is a row, taken over by compare-and-swap once it has
+expired on the server's clock (Gray and Cheriton 1989). Both draw a fencing token at each acquisition, and every write
+checks it in its own transaction. So a writer that slept through the end of its lease is refused.
 """
 
 import json
@@ -41,10 +41,10 @@ class Lease(Protocol):
         """Take the lease. Raises LeaseHeldError while another coordinator holds it."""
 
     def renew(self) -> None:
-        """Say that this coordinator lives; cheap enough for every turn of a loop. Raises LeaseLostError."""
+        """Show that this coordinator is alive; cheap enough for every turn of a loop. Raises LeaseLostError."""
 
     def release(self) -> None:
-        """Give the lease back; nothing happens where it is not held."""
+        """Release the lease; nothing happens where it is not held."""
 
     def fence(self, connection: Connection) -> None:
         """Check the token, and hold it until the transaction of `connection` ends. Raises LeaseLostError."""
@@ -81,7 +81,7 @@ def held_error(study: str, owner: str, remedy: str) -> LeaseHeldError:
 
 
 class TokenRow:
-    """The row of a study in the lease table: its fencing token, and what this process knows of it."""
+    """A study's row in the lease table, with its fencing token, and the token that this process has drawn."""
 
     def __init__(self, engine: Engine, study: str, clock: ColumnElement[float] | None = None) -> None:
         self.engine = engine
@@ -123,7 +123,7 @@ class TokenRow:
     def change(self, connection: Connection, **values: Any) -> None:
         """Write `values` where the token is still ours, which locks the row until the transaction ends.
 
-        Raises LeaseLostError where it is not; from then on this process knows, and asks no more.
+        Raises LeaseLostError where it is not.
         """
         ours = and_(self._row, tables.lease.c.token == self._our_token())
         values = values or {"token": tables.lease.c.token}

@@ -34,18 +34,18 @@ _TO_OPTUNA = {state: optuna.trial.TrialState[state.name] for state in TrialState
 _FROM_OPTUNA = {theirs: ours for ours, theirs in _TO_OPTUNA.items()}
 
 RunRow = tuple[str, int, int, int] | tuple[str, int, int, int, int]
-"""A run as a trial's row names it: (key, fold, repeat, horizon), and its optimizer steps an epoch where known."""
+"""A run as a trial's row has it: (key, fold, repeat, horizon) and, in newer studies, its optimizer steps an epoch."""
 
 
 def open_storage(url: URL, *, is_checked: bool = False) -> RDBStorage:
     """Return Optuna's storage on `url`, its tables made where they are missing.
 
-    `is_checked` says that this process has just found its tables to be of this Optuna's version, which takes Optuna as
-    long as all else here: it reads all its migrations.
+    `is_checked` says that this process has just checked the version of its tables; Optuna reads all its migrations for
+    that, which takes as long as everything else here.
 
-    On SQLite its commits do not wait for the disk, of which a trial makes a dozen: ours do, and take them along. What a
-    power cut may lose is what came last: a new trial of which nothing was recorded, or words of a decision that
-    `Store.acquire` finds in our tables and says again.
+    On SQLite its commits do not wait for the disk (a trial makes a dozen). Ours do, and take them along. A power cut may
+    lose the last ones: a new trial of which nothing was recorded, or what follows from a decision, which
+    `Store.acquire` finds in our tables and writes again.
     """
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -60,7 +60,7 @@ def open_storage(url: URL, *, is_checked: bool = False) -> RDBStorage:
 
 
 def _plain(value: Any) -> Any:
-    """Return `value` as it comes back from JSON, so that what is in memory equals what is read on resuming."""
+    """Return `value` as it comes back from JSON, so that what is in memory equals what is read after a restart."""
     return json.loads(json.dumps(finite(value)))
 
 
@@ -69,7 +69,7 @@ def is_ours(frozen: FrozenTrial) -> bool:
 
 
 def trial_of(frozen: FrozenTrial) -> Trial:
-    """Rebuild a trial from Optuna's row; what our decisions say of it comes on top."""
+    """Rebuild a trial from Optuna's row; our decisions on it are applied by the caller."""
     training_config = frozen.system_attrs[TRAINING_CONFIG]
     state = _FROM_OPTUNA[frozen.state]
     return Trial(
@@ -88,7 +88,7 @@ def trial_of(frozen: FrozenTrial) -> Trial:
 
 
 class OptunaRows:
-    """One study in Optuna's tables. Who holds the lease is the caller's care.
+    """One study in Optuna's tables; the caller checks the lease.
 
     Args:
         storage: Optuna's storage, not cached.
@@ -152,14 +152,14 @@ class OptunaRows:
         return self._learn(self.storage.get_trial(trial_id))
 
     def report(self, decisions: Iterable[Decision]) -> None:
-        """Write the intermediate values of `decisions` that Optuna does not have yet; the last one of a step holds."""
-        wanted = {(each.trial, step): float(value) for each in decisions for step, value in each.reports}
-        for (number, step), value in wanted.items():
-            known = self._reports[number]
-            if self._states[number].is_finished or (step in known and repr(known[step]) == repr(value)):
+        """Write the intermediate values that Optuna does not have yet; of several for one step, the last."""
+        reports = {(decision.trial, step): float(value) for decision in decisions for step, value in decision.reports}
+        for (number, step), value in reports.items():
+            written = self._reports[number]
+            if self._states[number].is_finished or (step in written and repr(written[step]) == repr(value)):
                 continue
             self.storage.set_trial_intermediate_value(self._ids[number], step, value)
-            known[step] = value
+            written[step] = value
 
     def describe(self, decision: Decision) -> None:
         """Write the user attributes of `decision` that Optuna does not have yet."""
@@ -170,11 +170,11 @@ class OptunaRows:
             attributes[PARTIAL_MEAN] = decision.value
         if self._states[decision.trial].is_finished:
             return
-        known = self._attributes[decision.trial]
+        written = self._attributes[decision.trial]
         for name, value in _plain(attributes).items():
-            if name not in known or known[name] != value:
+            if name not in written or written[name] != value:
                 self.storage.set_trial_user_attr(self._ids[decision.trial], name, value)
-                known[name] = value
+                written[name] = value
 
     def finish(self, decision: Decision) -> None:
         """Tell Optuna how a trial ended; nothing happens where it has ended already.

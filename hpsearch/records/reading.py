@@ -1,4 +1,4 @@
-"""Reading a study back from its database: the history, and what is too large or too old to be part of it."""
+"""Reads a study back from its database: the history, and what is too large to be part of it."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ They are its own evaluations, equal to the last bit; the rest of such a segment,
 def read_history(engine: Engine, study: str, rows: OptunaRows) -> History:
     """Read everything so far.
 
-    Trials are read last: another process may be writing, and whatever was read before then has its trial.
+    Trials are read last: another process may be writing, and so whatever was read before has its trial.
     """
     evaluations = _read_evaluations(engine, study)
     result_rows = read_result_rows(engine, study)
@@ -77,12 +77,12 @@ def read_description(engine: Engine, study: str) -> dict[str, Any]:
     table = tables.studies
     with engine.connect() as connection:
         text = connection.execute(select(table.c.description).where(table.c.study == study)).scalar_one()
-    found: dict[str, Any] = json.loads(text)
-    return found
+    description: dict[str, Any] = json.loads(text)
+    return description
 
 
 def read_predictions(engine: Engine, study: str, run: str, point: int) -> np.ndarray | None:
-    """Return the float32 outputs of the held-out rows, shape (rows, outputs), or None where they are not kept."""
+    """Return the float32 outputs of the held-out rows, shape (rows, outputs), or None where they were dropped."""
     table = tables.predictions
     query = select(table).where(table.c.study == study, table.c.run == run, table.c.point == point)
     with engine.connect() as connection:

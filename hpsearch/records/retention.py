@@ -1,4 +1,4 @@
-"""Which out-of-fold predictions are kept: the disk stays bounded, and what a trial's value rests on stays."""
+"""Which out-of-fold predictions are kept: those that a trial's value rests on, so that the database stays small."""
 
 from collections.abc import Iterable
 
@@ -10,11 +10,11 @@ from hpsearch.records.history import History
 from hpsearch.records.types import Evaluation, Run, Trial, TrialState
 
 
-def wanted_points(history: History, run: str) -> set[int] | None:
-    """Return the evaluation points of `run` whose predictions a trial still wants, or None where all may be wanted.
+def needed_points(history: History, run: str) -> set[int] | None:
+    """Return the evaluation points of `run` whose predictions a trial still needs, or None where all may be needed.
 
-    Equal configs share runs, so every trial with this run has its say: one that goes on wants all, a complete one the
-    point that its value was read at, a pruned one the last point it reached, a failed one nothing.
+    Equal configs share runs, so every trial with this run counts: an unfinished one needs all points, a complete one
+    the point that its value was read at, a pruned one the last point that it reached, a failed one none.
     """
     points: set[int] = set()
     for trial in history.trials.values():
@@ -22,11 +22,11 @@ def wanted_points(history: History, run: str) -> set[int] | None:
             if shared.key == run:
                 if not trial.state.is_finished:
                     return None
-                points |= _wanted_by(trial, shared, history)
+                points |= _needed_by(trial, shared, history)
     return points
 
 
-def _wanted_by(trial: Trial, run: Run, history: History) -> set[int]:
+def _needed_by(trial: Trial, run: Run, history: History) -> set[int]:
     if trial.state is TrialState.COMPLETE:
         return {trial.point} if trial.point is not None else set(range(1, run.horizon + 1))
     if trial.state is TrialState.PRUNED:
@@ -35,28 +35,28 @@ def _wanted_by(trial: Trial, run: Run, history: History) -> set[int]:
 
 
 def keep(connection: Connection, study: str, history: History, evaluation: Evaluation, outputs: np.ndarray) -> None:
-    """Write the predictions of an evaluation, unless they are there already or nobody wants them.
+    """Write the predictions of an evaluation, unless they are there already or no trial needs them.
 
-    Where a run is trained again after its predictions were trimmed (for another trial that shares it), the ones that
-    are missing come back.
+    Where a run is trained again for another trial that shares it, after its predictions were trimmed, the missing ones
+    come back.
     """
     table = tables.predictions
     if evaluation.point <= len(history.of(evaluation.run)):
-        wanted = wanted_points(history, evaluation.run)
-        if wanted is not None and evaluation.point not in wanted:
+        needed = needed_points(history, evaluation.run)
+        if needed is not None and evaluation.point not in needed:
             return
-        here = (table.c.study == study, table.c.run == evaluation.run, table.c.point == evaluation.point)
-        if connection.execute(select(table.c.point).where(*here)).first() is not None:
+        same = (table.c.study == study, table.c.run == evaluation.run, table.c.point == evaluation.point)
+        if connection.execute(select(table.c.point).where(*same)).first() is not None:
             return
     row = tables.predictions_row(evaluation.run, evaluation.point, outputs)
     connection.execute(insert(table).values(study=study, **row))
 
 
 def trim(connection: Connection, study: str, history: History, runs: Iterable[Run]) -> None:
-    """Delete the predictions of `runs` that, by `history`, no trial wants any more."""
+    """Delete the predictions of `runs` that no trial of `history` needs any more."""
     table = tables.predictions
     for run in runs:
-        wanted = wanted_points(history, run.key)
-        if wanted is not None:
-            unwanted = table.c.point.not_in(wanted)
-            connection.execute(delete(table).where(table.c.study == study, table.c.run == run.key, unwanted))
+        needed = needed_points(history, run.key)
+        if needed is not None:
+            obsolete = table.c.point.not_in(needed)
+            connection.execute(delete(table).where(table.c.study == study, table.c.run == run.key, obsolete))

@@ -1,9 +1,9 @@
 """The store: everything that happened in one study, durable before anyone decides on it.
 
 One database holds Optuna's own tables, with the trials, and ours beside them (tables.py). The coordinator is the only
-writer and holds the lease; every writing method checks it in its own transaction. Kill the process between any two
-instructions: a trial is one transaction, an evaluation with its predictions is one, and a decision is written before
-what follows from it for Optuna, which `acquire` makes up for.
+writer and holds the lease; every writing method checks it in its own transaction. The process may be killed at any
+moment: a trial is one transaction, an evaluation with its predictions is one, and a decision is written before Optuna
+is told of it, which `acquire` makes up for.
 """
 
 import json
@@ -35,8 +35,8 @@ logger = logging.getLogger("hpsearch")
 class Store:
     """One study in its database. Make one with `Store.create` or `Store.open`; reading needs no lease.
 
-    Whatever the database itself refuses is a StoreError; a writing method raises LeaseLostError where the lease is
-    not, or no longer, this process's, and then nothing is written.
+    Where the database refuses something, a StoreError is raised. A writing method raises LeaseLostError, and writes
+    nothing, where this process does not or no longer hold the lease.
 
     Attributes:
         url: The database, as an SQLAlchemy URL object.
@@ -60,7 +60,7 @@ class Store:
 
     @classmethod
     def create(cls, url: str, name: str, description: Mapping[str, Any]) -> Self:
-        """Make a new study. Raises StoreError where it exists already or its database cannot be made."""
+        """Make a new study. Raises StoreError where it exists already or the database cannot be made."""
         make_study(url, name, description)
         return cls(open_study(url, name, is_new=True), name)
 
@@ -71,16 +71,16 @@ class Store:
 
     @classmethod
     def exists(cls, url: str, name: str) -> bool:
-        """Whether there is such a study; nothing is made."""
+        """Whether there is such a study; the database is not made."""
         return name in study_names(url)
 
     @classmethod
     def names(cls, url: str) -> list[str]:
-        """Return the names of the studies in a database, oldest first; none where there is no database yet."""
+        """Return the names of the studies in a database, oldest first; empty where there is no database yet."""
         return study_names(url)
 
     def close(self) -> None:
-        """Give the lease back and close the connections."""
+        """Release the lease and close the connections."""
         try:
             self.release()
         finally:
@@ -104,7 +104,7 @@ class Store:
         return self._lease.held
 
     def acquire(self) -> None:
-        """Become the only writer: read everything anew, and finish what a killed coordinator left half told.
+        """Become the only writer: read everything again, and tell Optuna what a killed coordinator did not.
 
         Raises LeaseHeldError while another coordinator lives.
         """
@@ -120,18 +120,18 @@ class Store:
             raise
 
     def renew(self) -> None:
-        """Say that this coordinator lives; call it on every turn of the loop."""
+        """Show that this coordinator is alive; call it on every turn of the loop."""
         with database_errors(self.url, "renewing the study's lease"):
             self._lease.renew()
 
     def release(self) -> None:
-        """Give the lease back; nothing happens where it is not held."""
+        """Release the lease; nothing happens where it is not held."""
         with database_errors(self.url, "giving back the study's lease"):
             self._lease.release()
 
     @contextmanager
     def _writing(self, doing: str) -> Iterator[Connection]:
-        """Open a transaction that holds our fencing token: it commits as ours or not at all."""
+        """Open a transaction that checks our fencing token: it commits under our lease or not at all."""
         with database_errors(self.url, doing), self._engine.begin() as connection:
             self._lease.fence(connection)
             yield connection
@@ -150,7 +150,7 @@ class Store:
 
     @property
     def history(self) -> History:
-        """Everything so far; read once, then kept up with what is recorded here."""
+        """Everything so far; read once, then updated by what is recorded here."""
         return self._history if self._history is not None else self.reload()
 
     def reload(self) -> History:
@@ -163,7 +163,7 @@ class Store:
         return self._history
 
     def predictions(self, run: str, point: int) -> np.ndarray | None:
-        """Return the float32 outputs of the held-out rows, shape (rows, outputs), or None where they are not kept."""
+        """Return the float32 outputs of the held-out rows, shape (rows, outputs), or None where they were dropped."""
         with database_errors(self.url, "reading predictions"):
             return reading.read_predictions(self._engine, self.name, run, point)
 
@@ -180,7 +180,7 @@ class Store:
         return list(reading.results_of(rows, history.trials))
 
     def queued(self) -> list[dict[str, Any]]:
-        """Return the enqueued configurations that no trial (but a sampler's) has taken yet, in order."""
+        """Return the enqueued configurations that no trial has taken yet, in order; a sampler's trial takes none."""
         if self._history is None:
             self.reload()
         with database_errors(self.url, "reading the queue"):
@@ -202,7 +202,7 @@ class Store:
         self._description = MappingProxyType(json.loads(text))
 
     def enqueue(self, config: Mapping[str, Any]) -> bool:
-        """Ask for `config`, the whole of it, to be tried; False where it was asked for before.
+        """Enqueue a whole configuration to be tried; False where it was enqueued before.
 
         Without the lease it is taken for a moment. Raises LeaseHeldError while another coordinator lives.
         """
@@ -220,8 +220,8 @@ class Store:
         name = digest(json.loads(text))
         table = tables.queue
         with self._writing("enqueueing a configuration") as connection:
-            known = select(table.c.id).where(table.c.study == self.name, table.c.digest == name)
-            if connection.execute(known).first() is not None:
+            same = select(table.c.id).where(table.c.study == self.name, table.c.digest == name)
+            if connection.execute(same).first() is not None:
                 return False
             connection.execute(insert(table).values(study=self.name, digest=name, config=text, time=time.time()))
         return True
@@ -241,9 +241,9 @@ class Store:
             config: The configuration: searched, conditional and fixed hyperparameters.
             params: The searched part of it.
             distributions: Optuna's distribution of each of `params`.
-            training_config: The whole training config that all the runs share.
-            runs: (key, fold, repeat, horizon) of each run, in the order of training.
-            origin: Who proposed it. What was enqueued is taken as soon as the trial is written.
+            training_config: The whole training config that all its runs share.
+            runs: Each run, in the order of training.
+            origin: Who proposed it. An enqueued configuration is taken as soon as the trial is written.
         """
         history = self.history
         with self._optuna_writing("adding a trial") as rows:
@@ -255,21 +255,21 @@ class Store:
 
     def set_state(self, trial: int, state: TrialState) -> History:
         """Move an unfinished trial between WAITING (paused at a clean stop) and RUNNING."""
-        known = self.history.trials[trial]
-        if state.is_finished or known.state.is_finished:
-            raise ValueError(f"trial {trial} cannot go from {known.state.value} to {state.value} without a decision")
+        before = self.history.trials[trial]
+        if state.is_finished or before.state.is_finished:
+            raise ValueError(f"trial {trial} cannot go from {before.state.value} to {state.value} without a decision")
         with self._optuna_writing(f"setting trial {trial} to {state.value}") as rows:
             rows.set_state(trial, state)
-        self._history = self.history.with_trial(replace(known, state=state))
+        self._history = self.history.with_trial(replace(before, state=state))
         return self._history
 
     def record_evaluation(self, evaluation: Evaluation, predictions: np.ndarray | None = None) -> History:
         """Write an evaluation and the outputs of the held-out rows, shape (rows, outputs), in one transaction.
 
-        The first of a point is kept. One that is repeated (after a crash) and differs is logged and counted.
+        The first evaluation of a point stays. A repeated one (after a crash) that differs is logged and counted.
         """
         row = tables.evaluation_row(evaluation)
-        evaluation = tables.evaluation_of(row)  # in memory as it will be read on resuming
+        evaluation = tables.evaluation_of(row)  # in memory as it will be read after a restart
         before, after = self.history, self.history.with_evaluation(evaluation)
         with self._writing(f"recording an evaluation of run {evaluation.run}") as connection:
             if after is not before:
@@ -285,7 +285,7 @@ class Store:
         if not tables.same_numbers(repeated, first):
             self.mismatches += 1
             logger.warning(
-                "run %s gave other numbers at point %d than before; the first are kept. A run must depend on its key "
+                "run %s gave other numbers at point %d than before; the first ones stay. A run must depend on its key "
                 "alone: compare versions and devices (`hpsearch doctor`). First: %s. Now: %s",
                 first.run,
                 first.point,
@@ -297,8 +297,8 @@ class Store:
         """Write the end of a segment of a run of one of our trials."""
         run = result.segment.run
         youngest_first = reversed(list(self.history.trials.values()))
-        known = (each for trial in youngest_first for each in trial.runs)
-        if not any(each.key == run.key and each.horizon == run.horizon for each in known):
+        runs = (own for trial in youngest_first for own in trial.runs)
+        if not any(own.key == run.key and own.horizon == run.horizon for own in runs):
             raise ValueError(f"run {run.key} to point {run.horizon} belongs to no trial of study {self.name!r}")
         row = tables.result_row(result)
         with self._writing(f"recording the end of a segment of run {run.key}") as connection:
@@ -307,10 +307,10 @@ class Store:
         return self._history
 
     def apply(self, decision: Decision) -> History:
-        """Carry out a decision: write it and drop predictions that nobody wants any more, then tell Optuna.
+        """Carry out a decision: write it, drop predictions that no trial needs any more, then tell Optuna.
 
-        A kill in between leaves the decision written, and the next `acquire` tells Optuna. A final decision on a
-        trial that ended in that state changes nothing.
+        After a kill in between, the next `acquire` tells Optuna. A final decision on a trial that has ended in that
+        state changes nothing.
         """
         trial = self.history.trials[decision.trial]
         state = decision.final_state
@@ -336,7 +336,7 @@ class Store:
         return history
 
     def _tell_optuna(self, *decisions: Decision) -> None:
-        """Write into Optuna's tables what follows from `decisions`, where it is not there yet."""
+        """Write what follows from `decisions` into Optuna's tables, where it is not there yet."""
         with self._optuna_writing("telling Optuna what was decided") as rows:
             rows.report(decisions)
             for decision in decisions:

@@ -1,4 +1,4 @@
-"""Which studies a database holds: listing, making, opening."""
+"""The studies of a database: listing, making and opening them."""
 
 import json
 import time
@@ -35,7 +35,7 @@ class OpenStudy:
 
 
 def study_names(url: str) -> list[str]:
-    """Return the names of the studies in a database, oldest first; none where there is no database yet."""
+    """Return the names of the studies in a database, oldest first; empty where there is no database yet."""
     parsed = parse_url(url)
     with _engine(parsed) as engine, database_errors(parsed, "listing its studies"):
         if not _has_studies(parsed, engine):
@@ -45,7 +45,7 @@ def study_names(url: str) -> list[str]:
 
 
 def make_study(url: str, name: str, description: Mapping[str, Any]) -> None:
-    """Make a study; its row is written last, so that a kill in between leaves nothing that looks like a study.
+    """Make a study. Its row is written last, so that a kill leaves nothing that looks like a study.
 
     Raises StoreError where it exists already or its database cannot be made.
     """
@@ -71,7 +71,7 @@ def make_study(url: str, name: str, description: Mapping[str, Any]) -> None:
 
 
 def open_study(url: str, name: str, *, is_new: bool = False) -> OpenStudy:
-    """Open a study; `is_new` says that it was made a moment ago.
+    """Open a study; `is_new` says that this process has just made it.
 
     Raises StudyNotFoundError where there is none, StoreError where it cannot be read.
     """
@@ -81,9 +81,9 @@ def open_study(url: str, name: str, *, is_new: bool = False) -> OpenStudy:
         row = _study_row(engine, name) if _has_studies(parsed, engine) else None
         if row is None:
             engine.dispose()
-            known = study_names(url)
-            listed = f" Known here: {', '.join(known[:10])}." if known else ""
-            raise StudyNotFoundError(f"{shown(parsed)} has no study {name!r}.{nearest(name, known)}{listed}")
+            names = study_names(url)
+            listed = f" Known here: {', '.join(names[:10])}." if names else ""
+            raise StudyNotFoundError(f"{shown(parsed)} has no study {name!r}.{nearest(name, names)}{listed}")
         if row.layout > tables.LAYOUT:
             engine.dispose()
             raise StoreError(
@@ -95,7 +95,7 @@ def open_study(url: str, name: str, *, is_new: bool = False) -> OpenStudy:
 
 
 def lock_path(database: Path, study: str) -> Path:
-    """Return the lock file of a study: beside its database, one a study, for several may share a database."""
+    """Return a study's lock file: beside its database, one for each study, for several may share a database."""
     name = quote(study, safe=" ")
     short = name if len(name) <= 100 else f"{name[:60]}-{digest(study)}"
     return database.with_name(f"{database.name}.{short}.lock")
@@ -137,7 +137,7 @@ def _making(url: URL, name: str) -> Iterator[None]:
 
 
 def _make_optuna_study(url: URL, storage: RDBStorage, name: str) -> None:
-    """Make Optuna's study, or take one that another tool made under this name, if it can be ours."""
+    """Make Optuna's study, or use one that another tool made under this name, if it maximizes one value."""
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:

@@ -1,9 +1,10 @@
-"""Our tables, which stand beside Optuna's in the same database, and how records become rows of them and back.
+"""Our tables, beside Optuna's in the same database, and how records become rows of them and back.
 
-Every table is prefixed `hpsearch_` and keyed by the study's name, so that several studies may share a database.
+The name of every table begins with `hpsearch_`. The study's name is part of every key, so several studies may share a
+database.
 
-    studies       one row a study: its description (JSON), the version of this layout
-    lease         one row a study: who may write, and the fencing token that every write checks
+    studies       one row per study: its description (JSON), the version of this layout
+    lease         one row per study: who may write, and the fencing token that every write checks
     evaluations   (study, run, point): what was measured; written once, never changed
     predictions   (study, run, point): float32 outputs of the held-out rows; trimmed when a trial ends
     results       the ends of segments, in order
@@ -38,18 +39,18 @@ from sqlalchemy.schema import SchemaItem
 from hpsearch.records.types import Action, Decision, Evaluation, SegmentResult
 
 LAYOUT = 1
-"""Version of these tables; a study that a later version wrote is refused rather than misread."""
+"""Version of these tables; a study that a later version wrote is refused."""
 
 NAME_LENGTH = 255
-"""Longest name of a study: what fits into a MySQL key beside a run's key."""
+"""Longest name of a study: what fits into a MySQL key together with a run's key."""
 
 _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 class ExactFloat(TypeDecorator[float]):
-    """A float kept as the shortest text that reads back to the same bits.
+    """A float stored as the shortest text that reads back to the same bits.
 
-    SQLite turns NaN into NULL and MySQL refuses NaN and infinities, and a diverging run yields just these.
+    SQLite turns NaN into NULL, and MySQL refuses NaN and infinities; a diverging run yields just these.
     """
 
     impl = String(32)
@@ -167,7 +168,7 @@ def finite(value: Any) -> Any:
 
 
 def _number(value: float | str) -> float:
-    """Undo `finite` where a number is known to be meant."""
+    """Undo `finite` for a value that is a number."""
     return _NOT_FINITE[value] if isinstance(value, str) else value
 
 
@@ -204,7 +205,7 @@ def evaluation_of(row: Row[Any] | Mapping[str, Any]) -> Evaluation:
 def same_numbers(one: Evaluation, other: Evaluation) -> bool:
     """Whether two evaluations agree in everything but measurements; unlike with `==`, NaN agrees with NaN."""
     measured = ("seconds", "peak_memory_bytes")
-    rows = [{key: value for key, value in evaluation_row(each).items() if key not in measured} for each in (one, other)]
+    rows = [{key: value for key, value in evaluation_row(it).items() if key not in measured} for it in (one, other)]
     for row in rows:
         row["metrics"] = json.loads(row["metrics"])
         row["train_loss"] = repr(row["train_loss"])

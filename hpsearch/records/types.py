@@ -1,4 +1,4 @@
-"""What happened in a study, as frozen records. They check themselves when made, and nothing mutates them."""
+"""What happened in a study, as frozen records that check themselves when made."""
 
 import enum
 import math
@@ -45,7 +45,7 @@ class Outcome(enum.Enum):
 
     @property
     def is_bad_luck(self) -> bool:
-        """Whether the config, not the machine, is to blame: such a trial is pruned and never retried."""
+        """Whether the config is to blame and not the machine: such a trial is pruned and never tried again."""
         return self in (Outcome.DIVERGED, Outcome.OUT_OF_MEMORY)
 
 
@@ -70,7 +70,7 @@ class Run:
         fold: Index of the held-out fold, from 0.
         repeat: Index of the seed, from 0.
         horizon: The last evaluation point, `epochs * evaluations_per_epoch`.
-        steps_per_epoch: Optimizer steps an epoch on this fold; 0 where that was not written down.
+        steps_per_epoch: Optimizer steps an epoch on this fold; 0 in studies of versions that did not record it.
     """
 
     key: str
@@ -98,7 +98,7 @@ class Trial:
         runs: Its runs in the order of training: fold 0, fold 1, ... of repeat 0, then of repeat 1, ...
         value: The cross-validated objective, when COMPLETE; the partial mean when PRUNED.
         point: The evaluation point that `value` was read at, common to all folds.
-        stop: The evaluation point that the first fold stopped at, once known.
+        stop: The evaluation point that the first fold stopped at; None before that.
         reason: Why it ended, in words.
     """
 
@@ -172,7 +172,7 @@ class SegmentResult:
         segment: What was asked for.
         outcome: How it ended.
         point: The last evaluation point reached.
-        log: Text of the traceback or of the worker's end, for every outcome that is not OK or PAUSED.
+        log: The traceback, or how the worker ended, for every outcome but OK and PAUSED.
     """
 
     segment: Segment

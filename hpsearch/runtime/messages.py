@@ -170,7 +170,7 @@ class Refused:
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """A worker is alive. `progress` counts its work in training and evaluation; where it stands still the worker hangs."""
+    """A worker is alive. `progress` counts its work in training and evaluation; where it stands still, it hangs."""
 
     progress: int
 

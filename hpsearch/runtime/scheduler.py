@@ -92,7 +92,7 @@ class Scheduler:
         return None
 
     def _next_of(self, history: History, trial: Trial) -> Segment | None:
-        """Return the trial's next segment that is not in flight; later folds wait until the first has its stop point."""
+        """Return a trial's next segment that is not in flight; later folds wait until the first has its stop point."""
         closing = self.is_closing(history)
         runs = trial.runs if trial.stop is not None else trial.runs[:1]
         for index, run in enumerate(runs):

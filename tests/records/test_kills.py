@@ -80,7 +80,7 @@ def check(store: Store, url: str) -> None:
             assert frozen.user_attrs["reason"] == trial.reason == "trained to the end"
         for run in trial.runs:
             evaluations = store.history.of(run.key)
-            wanted = retention.wanted_points(store.history, run.key)
+            wanted = retention.needed_points(store.history, run.key)
             for evaluation in evaluations:
                 assert evaluation == evaluation_of(run.key, evaluation.point)
                 found = store.predictions(run.key, evaluation.point)

@@ -12,7 +12,7 @@ from records_samples import (
 )
 
 from hpsearch.records import Action, Decision, History, Origin, Run, Trial, TrialState
-from hpsearch.records.retention import wanted_points
+from hpsearch.records.retention import needed_points
 from hpsearch.records.store import Store
 
 RUN = Run("a" * 32, {}, 0, 0, POINTS)
@@ -41,8 +41,8 @@ def test_every_trial_that_shares_a_run_has_its_say(trials: list[Trial], wanted: 
     history = History.of_trials(trials)
     for point in range(1, 6):
         history = history.with_evaluation(evaluation_of(RUN.key, point))
-    assert wanted_points(history, RUN.key) == wanted
-    assert wanted_points(history, "another") == set()
+    assert needed_points(history, RUN.key) == wanted
+    assert needed_points(history, "another") == set()
 
 
 def kept(store: Store, trial: Trial) -> list[set[int]]:
