@@ -43,8 +43,8 @@ def open_storage(url: URL, *, is_checked: bool = False) -> RDBStorage:
     `is_checked` says that this process has just checked the version of its tables; Optuna reads all its migrations for
     that, which takes as long as everything else here.
 
-    On SQLite its commits do not wait for the disk (a trial makes a dozen). Ours do, and take them along. A power cut may
-    lose the last ones: a new trial of which nothing was recorded, or what follows from a decision, which
+    On SQLite its commits, a dozen for each trial, do not wait for the disk. Ours do, and take them along. A power cut
+    may lose the last ones: a new trial of which nothing was recorded, or what follows from a decision, which
     `Store.acquire` finds in our tables and writes again.
     """
     verbosity = optuna.logging.get_verbosity()
