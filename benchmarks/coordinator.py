@@ -193,7 +193,7 @@ def segments(folder: Path, given: Setting, sampler: str, pruner: str, count: int
         pool.has_asked = True
         return asker.ask()
 
-    policy = Policy(OBJECTIVE, EVALUATIONS_PER_EPOCH, None, resolve_pruner(pruner, given.space, OBJECTIVE, FOLDS))
+    policy = Policy(OBJECTIVE, EVALUATIONS_PER_EPOCH, None, resolve_pruner(pruner, given.space, OBJECTIVE))
     terminal = io.StringIO()
     terminal.isatty = lambda: True  # type: ignore[method-assign]  # the progress line at its busiest
     line = ProgressLine(STUDY, OBJECTIVE, None, EVALUATIONS_PER_EPOCH, stream=terminal)

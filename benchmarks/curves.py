@@ -36,7 +36,7 @@ from hpsearch.records import Evaluation, History, Origin, Run, Trial, TrialState
 from hpsearch.records.values import best_common_point
 
 WITHOUT_IMPUTATION = "gp without imputation"
-SAMPLERS = ("random", "qmc", "bayesian", "cmaes", "gp", WITHOUT_IMPUTATION)
+SAMPLERS = ("random", "qmc", "bayesian", "gp", WITHOUT_IMPUTATION)
 OBJECTIVES = ("f1_macro", "neg_log_loss")
 DEFAULT = {"learning_rate": 1.25e-4, "batch_size": 64, "epochs": 30, "weight_decay": 0.001, "freeze_layers": 0}
 """What the task recommends, the first trial of every study (see search_spaces/image-transfer.toml)."""
@@ -114,7 +114,7 @@ class Replay:
     def __init__(self, table: Table, sampler: Sampler, pruner: str) -> None:
         self._table = table
         self._sampler = sampler
-        self._policy = Policy(table.objective, 1, None, resolve_pruner(pruner, table.space, table.objective, None))
+        self._policy = Policy(table.objective, 1, None, resolve_pruner(pruner, table.space, table.objective))
         self._history = History()
         self._tried: set[int] = set()
         self.best: list[float] = []

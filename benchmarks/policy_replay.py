@@ -155,9 +155,10 @@ class Ours:
         pool = TablePool(table, workers)
         objective = table.objective
         sampler = OnGrid(self._sampler(table, seed), table, seed)
-        pruner = resolve_pruner(self.pruner, table.space, objective, table.folds, table.rows)
+        pruner = resolve_pruner(self.pruner, table.space, objective)
         rules = Rules(objective, table.evaluations_per_epoch, None, pruner)
-        keys = RunKeys(0, table.name, "recorded", {}, table.folds, 1, table.evaluations_per_epoch)
+        rows = (table.rows,) * table.folds
+        keys = RunKeys(0, table.name, "recorded", {}, table.folds, 1, table.evaluations_per_epoch, rows)
         default = None if table.default is None else table.space.config(table.proposal(table.default))
         with _opened(table.name, self.in_memory) as (store, folder), _quietly():
             asker = Asker(store, table.space, sampler, keys, table.config, default)

@@ -20,6 +20,7 @@ _HOMES = {
     "TextClassification": "hpsearch.tasks",
     "ImageClassification": "hpsearch.tasks",
     "EarlyStopping": "hpsearch.policy.early_stopping",
+    "Pruner": "hpsearch.policy.pruner",
     "Racing": "hpsearch.policy.racing",
     "SuccessiveHalving": "hpsearch.policy.successive_halving",
     "FineTuneSearchCV": "hpsearch.estimator.estimator",
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from hpsearch.loading import load as load
     from hpsearch.loading import studies as studies
     from hpsearch.policy.early_stopping import EarlyStopping as EarlyStopping
+    from hpsearch.policy.pruner import Pruner as Pruner
     from hpsearch.policy.racing import Racing as Racing
     from hpsearch.policy.successive_halving import SuccessiveHalving as SuccessiveHalving
     from hpsearch.result.comparison import compare as compare

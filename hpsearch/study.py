@@ -15,14 +15,11 @@ from hpsearch.plan.arguments import (
     early_stopping_of,
     parse_duration,
 )
-from hpsearch.plan.checks import (
-    check_pruner,
-    check_sampler,
-    check_space,
-)
+from hpsearch.plan.checks import check_space
 from hpsearch.plan.plan import Plan
 from hpsearch.plan.record import Record
 from hpsearch.plan.starting_point import literature_default
+from hpsearch.policy.names import check_pruner, check_sampler
 from hpsearch.records import Trial
 from hpsearch.space import Space
 
@@ -57,14 +54,14 @@ class Study:
         task: What is fine-tuned, on which data.
         space: What is searched: a `Space`, the name of a shipped one ("bert"), or a path to a TOML file.
         sampler: "bayesian" (or "tpe": Tree-structured Parzen Estimator), "random", "grid" or `Grid(points=...)` (in an
-            order shuffled by the seed), "gp" (Gaussian process), "cmaes" (CMA-ES over the numeric parameters), "qmc"
-            (scrambled Sobol' points), or a sampler object of Optuna's. A resumed study tries what it would have tried
-            without the pause. With a sampler class that is not Optuna's own it may not, and a warning says so.
+            order shuffled by the seed), "gp" (Gaussian process), "qmc" (scrambled Sobol' points), or a
+            sampler object of Optuna's. A resumed study tries what it would have tried without the pause. With a sampler
+            class that is not Optuna's own it may not, and a warning says so.
         cv: Number of folds, a `Holdout`, or a scikit-learn splitter.
         metric: The objective, greater is better: a scikit-learn scorer name or a callable.
         metrics: Further metrics to record.
-        pruner: "racing", "asha", "hyperband", "median", "wilcoxon", "none", a `Racing`, a `SuccessiveHalving`, or a
-            pruner object of Optuna's.
+        pruner: "racing", "asha", "hyperband", "median", "wilcoxon", "none", a `Racing`, a `SuccessiveHalving`, a
+            rule of your own derived from `Pruner`, or an object of one of Optuna's pruners that remember nothing.
         early_stopping: The first fold stops after so many epochs without a better validation loss. Also an
             `EarlyStopping`, or None.
         evaluations_per_epoch: Evaluation points per epoch.
@@ -139,8 +136,8 @@ class Study:
             feature_cache_bytes=feature_cache_bytes,
         )
         check_space(self.plan)
-        check_sampler(self.plan)
-        check_pruner(self.plan)
+        check_sampler(sampler, self.plan.space)
+        check_pruner(pruner)
         self.record = Record(self.plan)
         self.callbacks = tuple(callbacks)
         self.enqueued: list[dict[str, Any]] = []

@@ -12,6 +12,8 @@ from toy_task import ToyTask
 import hpsearch as hp
 from hpsearch.errors import StoreError, StudyChangedError, StudyNotFoundError, UsageError
 from hpsearch.loading import read, study_folders
+from hpsearch.records.database import sqlite_url
+from hpsearch.records.store import Store
 
 SPACE = hp.Space(
     default={"learning_rate": 0.01, "epochs": 2},
@@ -154,6 +156,18 @@ def test_a_pruner_object_is_given_again(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="<MedianPruner>"):
         run(found, 2)
     assert len(run(hp.load("toy", folder=tmp_path, pruner="none"), 2).history.trials) == 2
+
+
+def test_a_study_made_with_a_former_sampler_can_be_read_and_goes_on_with_another(tmp_path: Path) -> None:
+    run(made(tmp_path), 1)
+    with Store.open(sqlite_url(tmp_path / "toy" / "study.db"), "toy") as store:
+        store.acquire()
+        store.replace_description({**store.description, "sampler": "cmaes"})
+    found = hp.load("toy", folder=tmp_path)
+    assert len(found.result.history.trials) == 1
+    with pytest.raises(UsageError, match=r"'cmaes' was removed.*hp\.load\(\.\.\., sampler='gp'\)"):
+        run(found, 2)
+    assert len(run(hp.load("toy", folder=tmp_path, sampler="random"), 2).history.trials) == 2
 
 
 def test_a_study_of_names_alone_does_not_need_its_script(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ PUBLIC = [
     "ImageClassification",
     "Int",
     "MLflowCallback",
+    "Pruner",
     "Racing",
     "Result",
     "Space",
@@ -56,6 +57,7 @@ METHODS = {
     "Study": {"enqueue", "run", "stop", "result", "optuna", "store", "url", "prepared", "folds", "default"},
     "Result": {"best", "default", "table", "curves", "evidence", "test_scores", "out_of_fold", "refit", "export",
                "figures", "report", "text", "summary"},
+    "Pruner": {"reason_to_prune", "limit", "reason_to_wait"},
     "Space": {"load", "parameters", "fixed", "default", "validate", "contains", "config", "grid", "digest"},
 }  # fmt: skip
 """What a user calls; further names are for the framework's own floors."""

@@ -116,7 +116,10 @@ def named(value: Any) -> str:
         return "none"
     if type(value).__repr__ is object.__repr__:
         return f"<{type(value).__name__}>"  # an address in memory would say nothing
-    return value if isinstance(value, str) else repr(value)
+    if isinstance(value, str):
+        return value
+    text = repr(value)
+    return text if set(text) & set("<(") else f"<{text}>"  # or it would be taken for a name
 
 
 def parse_duration(text: float | str | None) -> float | None:

@@ -6,8 +6,8 @@ from typing import Any
 from hpsearch.errors import SpaceError, TaskError, UsageError
 from hpsearch.plan.arguments import check_travels
 from hpsearch.plan.plan import Plan
-from hpsearch.policy.names import PRUNERS, SAMPLERS, is_said_of_an_object, unknown
-from hpsearch.space import Grid, Space, alternatives_of
+from hpsearch.policy.names import check_runs
+from hpsearch.space import Space, alternatives_of
 
 
 def check_space(plan: Plan) -> None:
@@ -52,7 +52,8 @@ def check_models(plan: Plan, enqueued: Iterable[Mapping[str, Any]]) -> None:
     from hpsearch.tasks.frozen_layers import check_frozen_layers
 
     models = plan.layered_models(plan.prepared)  # which fits a shipped space to them, so it comes first
-    _ = plan.objective, plan.measured, plan.folds
+    _ = plan.objective, plan.measured
+    check_runs(plan.pruner, len(plan.folds.pairs) * plan.repeats)
     check_dropout(plan)
     check_frozen_layers(plan.space, models)
     for config in enqueued:
@@ -60,12 +61,9 @@ def check_models(plan: Plan, enqueued: Iterable[Mapping[str, Any]]) -> None:
 
 
 def check_rules(plan: Plan) -> None:
-    """Find a sampler or a pruner object that cannot work here, before the data are read."""
-    from hpsearch.metrics.metric import metric_name
-    from hpsearch.policy.pruning import resolve_pruner
-
+    """Find a sampler or a pruner that cannot work here, before the data are read."""
     plan.resolved_sampler()
-    resolve_pruner(plan.pruner, plan.space, metric_name(plan.metric), None)
+    plan.resolved_pruner()
 
 
 def check_metrics_travel(plan: Plan) -> None:
@@ -87,38 +85,3 @@ def check_dropout(plan: Plan) -> None:
             f"The space has dropout up to {max(numbers)}, and the model has no dropout anywhere. Leave dropout "
             "out of the space."
         )
-
-
-def check_sampler(plan: Plan) -> None:
-    """Find what is no sampler, or a grid without end, before anything is read; Optuna's objects when it is run.
-
-    A study that was loaded has in the place of an object what it said of itself.
-    """
-    if isinstance(plan.sampler, str):
-        if plan.sampler not in SAMPLERS and not is_said_of_an_object(plan.sampler):
-            raise unknown("sampler", plan.sampler)
-    elif not isinstance(plan.sampler, Grid):
-        from optuna.samplers import BaseSampler
-
-        if not isinstance(plan.sampler, BaseSampler):
-            raise unknown("sampler", plan.sampler)
-    if plan.sampler == "grid" or isinstance(plan.sampler, Grid):
-        plan.space.grid(plan.sampler.points if isinstance(plan.sampler, Grid) else None)
-
-
-def check_pruner(plan: Plan) -> None:
-    """Find what is no pruner before anything is read; objects are looked at when the study is run.
-
-    A study that was loaded has in the place of an object what it said of itself.
-    """
-    if isinstance(plan.pruner, str):
-        if plan.pruner not in PRUNERS and not is_said_of_an_object(plan.pruner):
-            raise unknown("pruner", plan.pruner)
-    elif plan.pruner is not None:
-        from optuna.pruners import BasePruner
-
-        from hpsearch.policy.racing import Racing
-        from hpsearch.policy.successive_halving import SuccessiveHalving
-
-        if not isinstance(plan.pruner, BasePruner | Racing | SuccessiveHalving):
-            raise unknown("pruner", plan.pruner)

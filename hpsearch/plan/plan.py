@@ -227,8 +227,7 @@ class Plan:
 
     def resolved_pruner(self) -> "Pruner":
         """Return what stops unpromising trials early."""
+        from hpsearch.metrics.metric import metric_name
         from hpsearch.policy.pruning import resolve_pruner
 
-        pairs = self.folds.pairs
-        rows = min(len(train) for train, _ in pairs)
-        return resolve_pruner(self.pruner, self.space, self.objective.name, len(pairs) * self.repeats, rows)
+        return resolve_pruner(self.pruner, self.space, metric_name(self.metric))

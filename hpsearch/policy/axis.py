@@ -5,9 +5,9 @@ epochs, step 4 its end, step 5 a quarter of the second fold, and so on. A trial 
 meet at every step, which a count of epochs would not give.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 
-from hpsearch.policy.values import running_best
 from hpsearch.records import Evaluation, History, Run, Trial, TrialState
 
 RUNGS_PER_RUN = 4
@@ -113,3 +113,9 @@ def steps_reached(history: History, trial: Trial, objective: str) -> Iterator[tu
         if trial.stop is None or len(evaluations) < trial.stop:
             return
         ended.append(running_best(evaluations, objective))
+
+
+def running_best(evaluations: Sequence[Evaluation], objective: str) -> float:
+    """Return the best objective among the evaluations, minus infinity where none is a number."""
+    values = (evaluation.metrics[objective] for evaluation in evaluations)
+    return max((value for value in values if math.isfinite(value)), default=-math.inf)

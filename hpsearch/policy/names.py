@@ -1,36 +1,100 @@
-"""The samplers and pruners known by name, and what is said of others: here, for what makes them imports Optuna."""
+"""Samplers and pruners by name, and what is said of anything else: as far as can be told without Optuna."""
 
 from hpsearch.errors import UsageError, nearest
+from hpsearch.policy.pruner import Pruner
+from hpsearch.policy.racing import Racing
+from hpsearch.policy.successive_halving import SuccessiveHalving
+from hpsearch.space import Grid, Space
 
-SAMPLERS = ("bayesian", "tpe", "random", "grid", "gp", "cmaes", "qmc")
-"""The samplers known by name; `hpsearch.policy.samplers` makes them."""
+SAMPLERS = ("bayesian", "tpe", "random", "grid", "gp", "qmc")
+"""The samplers that have a name; `hpsearch.policy.samplers` makes them."""
 
 PRUNERS = ("racing", "asha", "hyperband", "median", "wilcoxon", "none")
-"""The pruners known by name; `hpsearch.policy.pruning` makes them."""
+"""The pruners that have a name; `hpsearch.policy.pruning` makes them."""
+
+FORMER_SAMPLERS = ("cmaes",)
+"""Samplers of earlier versions: studies made with them can be read, but go on with another sampler only."""
+
+LEAST_FOLDS = 4
+"""Folds below which a signed-rank test can never reach the threshold of 0.1: its smallest p is 2^-n."""
 
 _KINDS = {
     "sampler": (SAMPLERS, "nor hp.Grid(points=...) or a sampler object of Optuna's"),
-    "pruner": (PRUNERS, "nor hp.Racing(...), hp.SuccessiveHalving(...) or a pruner object of Optuna's"),
+    "pruner": (
+        PRUNERS,
+        "nor hp.Racing(...), hp.SuccessiveHalving(...), a pruner of your own derived from hp.Pruner, or a pruner "
+        "object of Optuna's",
+    ),
 }
 
 
-def is_said_of_an_object(text: str) -> bool:
-    """Whether a text is what a study's description has in the place of a sampler or pruner that was an object."""
+def check_sampler(sampler: object, space: Space) -> None:
+    """Raise an error for what is no sampler, and for a grid without end.
+
+    A loaded study has a text in the place of an object that was not stored, or the name of a former sampler. That is
+    enough to read it; `hpsearch.policy.samplers.resolve_sampler` refuses to run it.
+
+    Raises:
+        UsageError: It is no sampler.
+        SpaceError: A grid over a continuous range without points.
+    """
+    if isinstance(sampler, str):
+        if sampler not in (*SAMPLERS, *FORMER_SAMPLERS) and not describes_object(sampler):
+            raise unknown("sampler", sampler)
+    elif not isinstance(sampler, Grid):
+        from optuna.samplers import BaseSampler
+
+        if not isinstance(sampler, BaseSampler):
+            raise unknown("sampler", sampler)
+    if sampler == "grid" or isinstance(sampler, Grid):
+        space.grid(sampler.points if isinstance(sampler, Grid) else None)
+
+
+def check_pruner(pruner: object) -> None:
+    """Raise UsageError for what is no pruner; a loaded study may have a text in the place of an object, as above."""
+    if isinstance(pruner, str):
+        if pruner not in PRUNERS and not describes_object(pruner):
+            raise unknown("pruner", pruner)
+    elif pruner is not None and not isinstance(pruner, Pruner | Racing | SuccessiveHalving):
+        from optuna.pruners import BasePruner
+
+        if not isinstance(pruner, BasePruner):
+            raise unknown("pruner", pruner)
+
+
+def check_runs(pruner: object, runs: int) -> None:
+    """Raise UsageError where a pruner could never save anything with so few runs a trial (folds times repeats)."""
+    if pruner == "wilcoxon" and runs <= LEAST_FOLDS:
+        raise UsageError(
+            f"pruner='wilcoxon' can save nothing with {runs} folds: its smallest p value from n folds is 2^-n, and "
+            f"{LEAST_FOLDS} folds are needed to fall below 0.1. Use cv={LEAST_FOLDS + 1} or more (or repeats=), or "
+            "another pruner such as 'asha' or 'median'."
+        )
+
+
+def describes_object(text: str) -> bool:
+    """Return whether a text is what a study's description has in the place of an object."""
     return bool(set(text) & set("<("))
 
 
 def unknown(kind: str, given: object) -> UsageError:
-    """Return the error for a sampler or pruner that is none.
+    """Return the error for a sampler or pruner that cannot be used.
 
     Args:
         kind: "sampler" or "pruner".
-        given: What was given; of an object that was not kept with its study, what the study says of it.
+        given: What was given; of an object that was not stored with its study, what the study says of it.
     """
-    if isinstance(given, str) and is_said_of_an_object(given):
+    if isinstance(given, str) and describes_object(given):
         return UsageError(
             f"The {kind} of this study was an object, {given}, which is not kept with it. Give it again, "
             f"hp.load(..., {kind}=...), or run the script that made it."
         )
+    if kind == "sampler" and given in FORMER_SAMPLERS:
+        return UsageError(
+            f"sampler={given!r} was removed: it found no better configurations than random search. Use sampler='gp' "
+            "instead. A study that was made with it can be read as before, and goes on with "
+            "hp.load(..., sampler='gp').run(...)."
+        )
     names, objects = _KINDS[kind]
-    meant = nearest(given, names) if isinstance(given, str) else ""
-    return UsageError(f"{kind}={given!r} is not one of {', '.join(map(repr, names))}, {objects}.{meant}")
+    hint = nearest(given, names) if isinstance(given, str) else ""
+    return UsageError(f"{kind}={given!r} is not one of {', '.join(map(repr, names))}, {objects}.{hint}")

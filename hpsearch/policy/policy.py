@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from hpsearch.errors import UsageError
 from hpsearch.policy.axis import first_judged_step, furthest_point, reports, rung, warmup_epochs
 from hpsearch.policy.early_stopping import EarlyStopping
 from hpsearch.policy.pruner import Pruner
-from hpsearch.policy.values import complete_value
 from hpsearch.records import Action, Decision, History, Origin, Outcome, Run, SegmentResult, Trial, TrialState
+from hpsearch.records.values import best_common_point, objective_curve
 
 LOST_LIMIT = 3
 """Dead workers or hangs in a row, none of which got the run further, after which its trial fails."""
@@ -76,12 +77,12 @@ class Policy:
         end = trial.stop if trial.stop is not None else trial.runs[index].horizon
         if trial.stop is None and index > 0:
             return 0
-        limit = self.pruner.limit(history, trial, closing=closing)
+        limit = self._limit(history, trial, closing=closing)
         return end if limit is None else min(end, furthest_point(index, end, limit))
 
     def give_up(self, history: History, trial: Trial) -> Decision | None:
         """Return the end of a trial that waits for a promotion when none can come any more, None for any other."""
-        limit = self.pruner.limit(history, trial, closing=True)
+        limit = self._limit(history, trial, closing=True)
         if limit is None:
             return None
         return self._pruned(history, trial, self.pruner.reason_to_wait(history, trial, limit))
@@ -102,6 +103,18 @@ class Policy:
             history.of(run.key), self.objective, warmup_epochs(run), self.evaluations_per_epoch
         )
 
+    def _limit(self, history: History, trial: Trial, *, closing: bool) -> int | None:
+        """Return the step that the pruner lets a trial go to; the literature default goes to its end in any case."""
+        if trial.origin is Origin.DEFAULT:
+            return None
+        limit = self.pruner.limit(history, trial, closing=closing)
+        if limit is None or type(limit) is int:
+            return limit
+        raise UsageError(
+            f"{type(self.pruner).__name__}.limit gave {limit!r}, a {type(limit).__name__}: give a step of the pruners' "
+            "axis, a whole number, or None where the trial may go to its end."
+        )
+
     def _prune_or_pause(self, history: History, trial: Trial, closing: bool) -> Decision | None:
         return self._prune(history, trial) or self._pause(history, trial, closing)
 
@@ -109,7 +122,7 @@ class Policy:
         """Let a running trial wait once all of its runs are where the pruner lets them go for now."""
         if trial.state is not TrialState.RUNNING:
             return None
-        limit = self.pruner.limit(history, trial, closing=closing)
+        limit = self._limit(history, trial, closing=closing)
         if limit is None:
             return None
         for index, run in enumerate(trial.runs):
@@ -133,6 +146,11 @@ class Policy:
         reason = self.pruner.reason_to_prune(history, trial)
         if reason is None:
             return None
+        if not isinstance(reason, str):
+            raise UsageError(
+                f"{type(self.pruner).__name__}.reason_to_prune gave {reason!r}, a {type(reason).__name__}: give the "
+                "reason in words, or None where the trial goes on."
+            )
         return self._pruned(history, trial, reason)
 
     def _at_rung(self, history: History, trial: Trial) -> bool:
@@ -172,7 +190,8 @@ class Policy:
         return None
 
     def _complete(self, history: History, trial: Trial, stop: int) -> Decision:
-        point, value = complete_value(history, trial, self.objective, stop)
+        curves = [objective_curve(history, run, self.objective) for run in trial.runs]
+        point, value = best_common_point(curves, stop)  # the epoch is chosen once, for all folds together
         if not math.isfinite(value):
             return Decision(trial.number, Action.FAIL, f"{self.objective} was never a number", stop=stop)
         return Decision(

@@ -30,7 +30,7 @@ EPOCH = datetime.datetime(2000, 1, 1)
 """The time every projected trial carries: a proposal depends on what happened, not on when."""
 
 STUDY_NAME = "hpsearch"
-"""The name of every projected study: Hyperband assigns brackets by it, so it must not change on the way."""
+"""The name of every projected study."""
 
 QMC_COUNTER = "qmc:"
 """How the attribute begins in which Optuna's QMCSampler counts its points, one attribute a search space."""
@@ -100,19 +100,14 @@ class ProjectedStorage(BaseStorage):
     """An Optuna storage over a list of trials that exists for one question and is then forgotten.
 
     Optuna's own in-memory storage numbers trials itself and copies each one; this one keeps the numbers of
-    History and hands out the trials as they are. An attribute is written into a copy, as there: successive halving
-    counts on it that what it has handed out does not change.
+    History and hands out the trials as they are. An attribute is written into a copy, for the trial itself is handed
+    out again for the next question.
     """
 
-    def __init__(self, trials: Sequence[FrozenTrial], name: str = STUDY_NAME) -> None:
-        self._trials = {trial._trial_id: trial for trial in trials}
-        self.name = name
-        self.user_attributes: dict[str, Any] = {}
-        self.system_attributes = StudyAttributes(1 + max(self._trials, default=-1))
-
-    def put(self, trial: FrozenTrial) -> None:
-        """Add a trial, as it is and not as a copy."""
-        self._trials[trial._trial_id] = trial
+    def __init__(self, trials: Sequence[FrozenTrial]) -> None:
+        self._trials = {trial.number: trial for trial in trials}
+        self._user_attributes: dict[str, Any] = {}
+        self._system_attributes = StudyAttributes(1 + max(self._trials, default=-1))
 
     def create_new_study(self, directions: Sequence[StudyDirection], study_name: str | None = None) -> int:
         return 0
@@ -121,32 +116,32 @@ class ProjectedStorage(BaseStorage):
         self._trials.clear()
 
     def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
-        self.user_attributes[key] = value
+        self._user_attributes[key] = value
 
     def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
-        self.system_attributes[key] = value
+        self._system_attributes[key] = value
 
     def get_study_id_from_name(self, study_name: str) -> int:
         return 0
 
     def get_study_name_from_id(self, study_id: int) -> str:
-        return self.name
+        return STUDY_NAME
 
     def get_study_directions(self, study_id: int) -> list[StudyDirection]:
         return [StudyDirection.MAXIMIZE]
 
     def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
-        return self.user_attributes
+        return self._user_attributes
 
     def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
-        return self.system_attributes
+        return self._system_attributes
 
     def get_all_studies(self) -> list[Any]:
         return []
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
         number = 1 + max(self._trials, default=-1)
-        self.put(_frozen(number, OptunaState.RUNNING, {}, {}, {}))
+        self._trials[number] = _frozen(number, OptunaState.RUNNING, {}, {}, {})
         return number
 
     def set_trial_param(
@@ -167,12 +162,12 @@ class ProjectedStorage(BaseStorage):
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
         trial = copy.copy(self._trials[trial_id])
         trial.user_attrs = {**trial.user_attrs, key: value}
-        self.put(trial)
+        self._trials[trial_id] = trial
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
         trial = copy.copy(self._trials[trial_id])
         trial.system_attrs = {**trial.system_attrs, key: value}
-        self.put(trial)
+        self._trials[trial_id] = trial
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         return self._trials[trial_id]
@@ -221,7 +216,6 @@ class Projection:
     Args:
         space: What is searched.
         objective: Name of the objective among the metrics.
-        name: Name of the projected studies.
         steps: What a trial has reported, as (step, value) pairs, given (history, trial, objective).
     """
 
@@ -229,12 +223,10 @@ class Projection:
         self,
         space: Space,
         objective: str,
-        name: str = STUDY_NAME,
         steps: Callable[[History, Trial, str], Iterable[tuple[int, float]]] = reports_at_end,
     ) -> None:
         self._space = space
         self._objective = objective
-        self._name = name
         self._reports = steps
         self._finished: dict[int, FrozenTrial] = {}
 
@@ -249,8 +241,8 @@ class Projection:
             imputes: Whether waiting and pruned trials shall be complete, at imputed values.
         """
         trials = self.trials(history)
-        storage = ProjectedStorage(imputed(trials) if imputes else trials, self._name)
-        return optuna.Study(study_name=self._name, storage=storage, sampler=sampler)
+        storage = ProjectedStorage(imputed(trials) if imputes else trials)
+        return optuna.Study(study_name=STUDY_NAME, storage=storage, sampler=sampler)
 
     def trials(self, history: History) -> list[FrozenTrial]:
         """Return every trial as a sampler sees it, in the order of their numbers."""

@@ -1,26 +1,46 @@
-"""The seam of the pruners."""
+"""The public seam of the pruners: when a trial ends early, and how far it may go before it has to wait."""
 
 from hpsearch.records import History, Trial
 
 
 class Pruner:
-    """When a trial is given up, and how far it may go before it has to wait for a promotion.
+    """A pruning rule. Derive from it for a rule of your own, and give an object of it: `Study(pruner=Floor(0.3))`.
 
-    Both are pure functions of History. A pruner that only ends trials leaves `limit` as it is, one that only lets them
-    wait `reason_to_prune`.
+        class Floor(hp.Pruner):
+            def __init__(self, least: float) -> None:
+                self.least = least
+
+            def reason_to_prune(self, history, trial):
+                first_fold = history.of(trial.runs[0].key)  # its evaluations so far
+                best = max((evaluation.metrics["f1_macro"] for evaluation in first_fold), default=1.0)
+                return f"f1_macro {best:.3f} is below {self.least}" if best < self.least else None
+
+    Each method must decide from `history` alone, and say the same when it is asked again. Then a study that was stopped
+    and resumed goes on as if it had never stopped. Keep settings in the object, and nothing of what it was asked.
+
+    `history.trials` maps numbers to trials. A trial has a `config`, a `state`, and a run a fold in `trial.runs`;
+    `history.of(run.key)` gives the evaluations of a run, each with `metrics` by name. Pruners count in steps: step 1 is
+    a quarter of the first fold, step 4 its end, step 5 a quarter of the second fold, and so on.
+    `hpsearch.policy.axis.reports(history, trial, "f1_macro")` gives the steps that a trial has reached, with its mean
+    over folds there. Nothing is asked about the literature default, which always trains to its end.
     """
 
     def reason_to_prune(self, history: History, trial: Trial) -> str | None:
-        """Return why the trial should end now, in words, or None when it should go on."""
+        """Return why the trial should end now, in words, or None when it should go on.
+
+        Asked whenever a trial has reached a step, except during the warmup of its learning rate.
+        """
         return None
 
     def limit(self, history: History, trial: Trial, *, closing: bool) -> int | None:
-        """Return the step of the axis that the trial may go to for now, or None when it may go to its end.
+        """Return the step that the trial may go to for now, or None when it may go to its end.
+
+        There it waits, with a checkpoint, until a later answer lets it go further.
 
         Args:
             history: Everything so far.
             trial: An unfinished trial of it.
-            closing: Whether no further trials are coming, so that nobody else can reach a rung.
+            closing: Whether no further trials are coming, so that nobody else can reach a step.
         """
         return None
 

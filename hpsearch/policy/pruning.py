@@ -1,55 +1,20 @@
-"""When to give a trial up: pure functions of History."""
+"""Which pruner a study is judged by: by name, by its settings, an object of Optuna's, or the user's own."""
 
 import warnings
 
 import optuna
+from optuna.pruners import BasePruner
 
+from hpsearch.errors import UsageError
 from hpsearch.policy.axis import RUNGS_PER_RUN
 from hpsearch.policy.names import unknown
 from hpsearch.policy.projection import Projection
 from hpsearch.policy.pruner import Pruner
 from hpsearch.policy.racing import Racing, RacingPruner
-from hpsearch.policy.replay import Replay
 from hpsearch.policy.successive_halving import PromotingHalving, SuccessiveHalving
 from hpsearch.policy.wilcoxon import FoldWilcoxon
 from hpsearch.records import History, Trial
 from hpsearch.space import Space
-
-
-class NoPruning(Pruner):
-    """Every trial trains every fold to its end."""
-
-
-class OptunaPruning(Pruner):
-    """Any of Optuna's pruners, asked on the axis of `hpsearch.policy.axis`: quarters of a trial's own runs.
-
-    What a pruner remembers from question to question is worked out from History by `hpsearch.policy.replay`, so that
-    a resumed study decides as if nothing had been.
-
-    Raises:
-        UsageError: The pruner cannot be replayed.
-    """
-
-    def __init__(self, pruner: optuna.pruners.BasePruner, space: Space, objective: str, name: str) -> None:
-        self._projection = Projection(space, objective)
-        self._replay = Replay(pruner, self._projection)
-        self._name = name
-
-    def reason_to_prune(self, history: History, trial: Trial) -> str | None:
-        frozen = self._projection.reporting(history, trial)
-        if not frozen.intermediate_values:
-            return None
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            if not self._replay.prunes(history, trial):
-                return None
-        step = max(frozen.intermediate_values)
-        run, quarter = divmod(step - 1, RUNGS_PER_RUN)
-        return (
-            f"{self._name}: partial value {frozen.intermediate_values[step]:.4g} after "
-            f"{quarter + 1}/{RUNGS_PER_RUN} of run {run + 1} of {len(trial.runs)}"
-        )
-
 
 MEDIAN_STARTUP_TRIALS = 4
 """Complete trials that the median pruner wants to see first; the literature default is one of them."""
@@ -60,13 +25,57 @@ MEDIAN_FIRST_STEP = 2
 Optuna calls it warmup steps and prunes where `step < n_warmup_steps` is false, so the warmup of 1 would judge step 1.
 """
 
+_MEMORYLESS = (
+    optuna.pruners.MedianPruner,
+    optuna.pruners.NopPruner,
+    optuna.pruners.PercentilePruner,
+    optuna.pruners.ThresholdPruner,
+    optuna.pruners.WilcoxonPruner,
+)
+"""Optuna's pruners whose answer depends on the values and states of trials alone."""
+
+_INSTEAD = {
+    optuna.pruners.SuccessiveHalvingPruner: "pruner='asha' or hp.SuccessiveHalving(...)",
+    optuna.pruners.HyperbandPruner: "pruner='hyperband' or hp.SuccessiveHalving(brackets=None)",
+}
+"""Optuna's pruners that write into the trials which rung these have reached, and what does the same here."""
+
+
+class NoPruning(Pruner):
+    """Every trial trains every fold to its end."""
+
+
+class OptunaPruning(Pruner):
+    """One of Optuna's memoryless pruners, asked on the axis of `hpsearch.policy.axis`: quarters of a trial's own runs.
+
+    Raises:
+        UsageError: The pruner remembers what it was asked.
+    """
+
+    def __init__(self, pruner: BasePruner, space: Space, objective: str, name: str) -> None:
+        _require_memoryless(pruner)
+        self._pruner = pruner
+        self._projection = Projection(space, objective)
+        self._name = name
+
+    def reason_to_prune(self, history: History, trial: Trial) -> str | None:
+        frozen = self._projection.reporting(history, trial)
+        if not frozen.intermediate_values:
+            return None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            if not self._pruner.prune(self._projection.study(history), frozen):
+                return None
+        step = max(frozen.intermediate_values)
+        run, quarter = divmod(step - 1, RUNGS_PER_RUN)
+        return (
+            f"{self._name}: partial value {frozen.intermediate_values[step]:.4g} after "
+            f"{quarter + 1}/{RUNGS_PER_RUN} of run {run + 1} of {len(trial.runs)}"
+        )
+
 
 def resolve_pruner(
-    pruner: str | optuna.pruners.BasePruner | Racing | SuccessiveHalving | None,
-    space: Space,
-    objective: str,
-    runs: int | None,
-    rows: int | None = None,
+    pruner: str | BasePruner | Pruner | Racing | SuccessiveHalving | None, space: Space, objective: str
 ) -> Pruner:
     """Return the pruner that a study was asked for.
 
@@ -76,35 +85,55 @@ def resolve_pruner(
     (`hpsearch.policy.wilcoxon`).
 
     Args:
-        pruner: A name, a `Racing`, a `SuccessiveHalving`, a pruner object of Optuna's, or None.
+        pruner: A name, a `Racing`, a `SuccessiveHalving`, a pruner of the user's own or of Optuna's, or None.
         space: What is searched.
         objective: Name of the objective among the metrics.
-        runs: Runs of a trial, folds times repeats; None where that is not known yet.
-        rows: Training rows of a fold; None where that is not known yet.
 
     Raises:
-        UsageError: The name is unknown, a pruner object cannot be replayed, or so few runs leave it nothing to do.
+        UsageError: There is no such pruner, or a pruner object of Optuna's remembers what it was asked.
     """
-    if isinstance(pruner, optuna.pruners.BasePruner):
+    if isinstance(pruner, Pruner):
+        return pruner
+    if isinstance(pruner, BasePruner):
         return OptunaPruning(pruner, space, objective, type(pruner).__name__)
     if isinstance(pruner, Racing):
-        return RacingPruner(pruner, objective, rows)
+        return RacingPruner(pruner, objective)
     if isinstance(pruner, SuccessiveHalving):
         return PromotingHalving(pruner, objective, "successive halving")
     match pruner:
         case None | "none":
             return NoPruning()
         case "racing":
-            return RacingPruner(Racing(), objective, rows)
+            return RacingPruner(Racing(), objective)
         case "asha":
             return PromotingHalving(SuccessiveHalving(), objective, "asha")
         case "hyperband":
             return PromotingHalving(SuccessiveHalving(brackets=None), objective, "hyperband")
         case "wilcoxon":
-            return FoldWilcoxon(space, objective, runs)
+            return FoldWilcoxon(space, objective)
         case "median":
             median = optuna.pruners.MedianPruner(
                 n_startup_trials=MEDIAN_STARTUP_TRIALS, n_warmup_steps=MEDIAN_FIRST_STEP
             )
             return OptunaPruning(median, space, objective, "median")
     raise unknown("pruner", pruner)
+
+
+def _require_memoryless(pruner: BasePruner) -> None:
+    """Refuse a pruner that remembers what it was asked: a resumed study has the results of trials, and nothing else."""
+    kind = type(pruner)
+    if kind is optuna.pruners.PatientPruner:
+        if pruner._wrapped_pruner is not None:
+            _require_memoryless(pruner._wrapped_pruner)
+    elif kind in _INSTEAD:
+        raise UsageError(
+            f"Optuna's {kind.__name__} writes into the trials which rung they have reached, and a resumed study would "
+            f"lack that, so it cannot be used here. Use {_INSTEAD[kind]}, which decide from the results alone and "
+            "promote trials from their checkpoints."
+        )
+    elif kind not in _MEMORYLESS:
+        raise UsageError(
+            f"The pruner {kind.__name__} is not one of Optuna's own that are known to decide from the results of "
+            "trials alone. What it remembers would be lost when the study is resumed, so it cannot be used here. "
+            "Derive it from hp.Pruner instead, whose methods are given all results so far."
+        )

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 
 from hpsearch.errors import UsageError
-from hpsearch.policy.axis import RUNGS_PER_RUN, first_judged_step
+from hpsearch.policy.axis import RUNGS_PER_RUN, first_judged_step, running_best
 from hpsearch.policy.promotion import Facts, Group, PromotingPruner, Rung, steps_of
-from hpsearch.policy.values import running_best
 from hpsearch.records import History, Origin, Run, Trial, TrialState
 
 MINIMUM_STEPS = 20
@@ -128,13 +127,11 @@ class RacingPruner(PromotingPruner):
     Args:
         rule: Its settings.
         objective: Name of the objective among the metrics.
-        rows: Training rows of a fold, which tell how many optimizer steps a rung has; None where they are not known.
     """
 
-    def __init__(self, rule: Racing, objective: str, rows: int | None = None) -> None:
+    def __init__(self, rule: Racing, objective: str) -> None:
         super().__init__(objective, "racing", rule.reduction_factor)
         self._rule = rule
-        self._rows = rows
         self._best_of: tuple[Facts, _Best | None] | None = None
         self._first_judged: dict[str, int] = {}
         self._folds_of: dict[int, tuple[tuple[int, ...], tuple[float, ...]]] = {}
@@ -151,12 +148,12 @@ class RacingPruner(PromotingPruner):
 
     def _worked_out_first_judged(self, trial: Trial) -> int:
         earliest, run = first_judged_step(trial), trial.runs[0]
-        if self._rows is None:
+        if not run.steps_per_epoch:
             return earliest
-        epochs, batch_size = int(run.config.get("epochs", 1)), int(run.config.get("batch_size", 1))
+        epochs = int(run.config.get("epochs", 1))
         for step in range(earliest, RUNGS_PER_RUN + 1):
             passes = -(-step * run.horizon // RUNGS_PER_RUN) / run.horizon * epochs
-            if passes >= MINIMUM_SHARE and passes * math.ceil(self._rows / batch_size) >= MINIMUM_STEPS:
+            if passes >= MINIMUM_SHARE and passes * run.steps_per_epoch >= MINIMUM_STEPS:
                 return step
         return RUNGS_PER_RUN + 1
 

@@ -8,7 +8,6 @@ from optuna.samplers import BaseSampler
 
 from hpsearch.errors import UsageError, nearest
 from hpsearch.policy.alternatives_sampler import AlternativesSampler
-from hpsearch.policy.cma_es_sampler import CmaEsSampler
 from hpsearch.policy.grid_sampler import GridSampler
 from hpsearch.policy.names import unknown
 from hpsearch.policy.optuna_sampler import (
@@ -63,7 +62,6 @@ _NAMED: Mapping[str, Callable[[Space, str, int], Sampler]] = {
     "random": _random,
     "grid": _grid,
     "gp": _gaussian_process,
-    "cmaes": CmaEsSampler,
     "qmc": _quasi_random,
 }
 """The names of `hpsearch.policy.names` to what makes a sampler of the space, the objective's name and the seed."""
@@ -151,10 +149,9 @@ def _refuse_lost_state(sampler: BaseSampler) -> None:
 
 _BAYESIAN = "sampler='bayesian' or sampler='gp', which learn from the values alone"
 _GRID = "sampler='grid' or hp.Grid(points=...), which try every point once and then end"
-_CMA_ES = "sampler='cmaes', the same algorithm, worked out anew from the trials"
 
 _REFUSED: tuple[tuple[type[BaseSampler], str, str], ...] = (
-    (optuna.samplers.CmaEsSampler, "pickles its optimizer into the trials, and no pickle is read here", _CMA_ES),
+    (optuna.samplers.CmaEsSampler, "pickles its optimizer into the trials, and no pickle is read here", _BAYESIAN),
     (optuna.samplers.NSGAIISampler, "marks the trials with their generation, which only its own study has", _BAYESIAN),
     (optuna.samplers.NSGAIIISampler, "marks the trials with their generation, which only its own study has", _BAYESIAN),
     (optuna.samplers.GridSampler, "marks the trials with their point, which only its own study has", _GRID),

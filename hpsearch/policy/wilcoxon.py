@@ -10,18 +10,15 @@ from collections.abc import Iterator
 
 import optuna
 
-from hpsearch.errors import UsageError
+from hpsearch.policy.axis import running_best
+from hpsearch.policy.names import LEAST_FOLDS
 from hpsearch.policy.projection import Projection
 from hpsearch.policy.pruner import Pruner
-from hpsearch.policy.values import running_best
 from hpsearch.records import History, Trial
 from hpsearch.space import Space
 
 P_THRESHOLD = 0.1
 """Optuna's own default."""
-
-LEAST_PAIRS = 4
-"""Folds below which the test can never reach the threshold: its smallest p is 2^-n."""
 
 
 class FoldWilcoxon(Pruner):
@@ -32,19 +29,9 @@ class FoldWilcoxon(Pruner):
     Args:
         space: What is searched.
         objective: Name of the objective among the metrics.
-        runs: Runs of a trial, folds times repeats; None where that is not known yet.
-
-    Raises:
-        UsageError: A trial has so few runs that nothing could ever be saved.
     """
 
-    def __init__(self, space: Space, objective: str, runs: int | None) -> None:
-        if runs is not None and runs <= LEAST_PAIRS:
-            raise UsageError(
-                f"pruner='wilcoxon' can save nothing with {runs} folds: its smallest p value from n folds is 2^-n, and "
-                f"{LEAST_PAIRS} folds are needed to fall below {P_THRESHOLD}. Use cv={LEAST_PAIRS + 1} or more (or "
-                "repeats=), or another pruner such as 'asha' or 'median'."
-            )
+    def __init__(self, space: Space, objective: str) -> None:
         self._objective = objective
         self._projection = Projection(space, objective, steps=self._folds)
         with warnings.catch_warnings():
@@ -54,7 +41,7 @@ class FoldWilcoxon(Pruner):
     def reason_to_prune(self, history: History, trial: Trial) -> str | None:
         frozen = self._projection.reporting(history, trial)
         scores = list(frozen.intermediate_values.values())
-        if len(scores) < LEAST_PAIRS or len(scores) == len(trial.runs):
+        if len(scores) < LEAST_FOLDS or len(scores) == len(trial.runs):
             return None
         if not self._pruner.prune(self._projection.study(history), frozen):
             return None

@@ -49,6 +49,13 @@ SETTINGS = [
     _setting("a list of samplers", 'sampler=["random"]', "sampler=['random'] is not one of"),
     _setting("a function in place of a sampler", "sampler=print", "sampler=<built-in function print> is not one of"),
     _setting("a pruner that does not exist: `medain`", 'pruner="medain"', "'medain'", "'median'"),
+    _setting("a sampler of an earlier version", 'sampler="cmaes"', "sampler='cmaes' was removed", "Use sampler='gp'"),
+    _setting(
+        "a pruner object of Optuna's that remembers what it was asked",
+        'pruner=__import__("optuna").pruners.HyperbandPruner()',
+        "Optuna's HyperbandPruner writes into the trials",
+        "pruner='hyperband'",
+    ),
     _setting(
         "a pruner's class in place of a pruner",
         'pruner=__import__("optuna").pruners.MedianPruner',

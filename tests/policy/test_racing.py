@@ -17,8 +17,8 @@ from hpsearch.space import Float, Space
 NO_COMPARISON = {"margin": None, "spread": False}
 
 
-def judge(rows: int | None = None, **rule) -> RacingPruner:
-    return RacingPruner(Racing(**rule), "f1", rows)
+def judge(**rule) -> RacingPruner:
+    return RacingPruner(Racing(**rule), "f1")
 
 
 def complete(history: History, number: int, folds: list[float], *, early: float = 0.5) -> History:
@@ -119,7 +119,8 @@ def test_equal_scores_are_ranked_by_loss():
 def test_nothing_is_decided_before_twenty_steps(rows, batch_size, first):
     """Two epochs of rows / batch_size steps each: a quarter is half an epoch."""
     asked = trial(1, {"batch_size": batch_size}, horizon=HORIZON)
-    assert judge(rows).limit(History.of_trials([asked]), asked, closing=False) == first
+    asked = replace(asked, runs=tuple(replace(run, steps_per_epoch=rows // batch_size) for run in asked.runs))
+    assert judge().limit(History.of_trials([asked]), asked, closing=False) == first
 
 
 def test_nothing_is_decided_during_the_warmup():
@@ -201,13 +202,13 @@ def test_what_is_kept_from_question_to_question_changes_no_answer():
 
 
 def test_by_name():
-    found = resolve_pruner("racing", Space(learning_rate=Float(0.1, 1.0)), "f1", FOLDS, 320)
+    found = resolve_pruner("racing", Space(learning_rate=Float(0.1, 1.0)), "f1")
     assert isinstance(found, RacingPruner)
     history = raced([0.1], [0.3])
     reason = found.reason_to_wait(history, history.trials[1], 1)
     assert reason == (
         "racing: behind trial 13 after step 1 of 12 by more than 2 standard errors of the difference (0.06532)"
     )
-    by_rank = resolve_pruner(Racing(margin=None), Space(learning_rate=Float(0.1, 1.0)), "f1", FOLDS, 320)
+    by_rank = resolve_pruner(Racing(margin=None), Space(learning_rate=Float(0.1, 1.0)), "f1")
     reason = by_rank.reason_to_wait(history, history.trials[1], 1)
     assert reason == "racing: place 6 of 6 after step 1 of 12, where 1 of 2 goes on"

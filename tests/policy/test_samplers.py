@@ -11,7 +11,7 @@ from sampled_histories import score as best_in_the_middle
 
 import hpsearch as hp
 from hpsearch.errors import SpaceError, UsageError
-from hpsearch.policy.names import SAMPLERS
+from hpsearch.policy.names import SAMPLERS, check_sampler
 from hpsearch.policy.samplers import resolve_sampler, what_is_not_kept
 from hpsearch.records import History, TrialState
 
@@ -39,7 +39,7 @@ def searched(sampler: Any, count: int) -> History:
     return history
 
 
-@pytest.mark.parametrize(("name", "count", "late"), [("bayesian", 60, 20), ("cmaes", 90, 20)])
+@pytest.mark.parametrize(("name", "count", "late"), [("bayesian", 60, 20)])
 def test_it_learns(name: str, count: int, late: int) -> None:
     history = searched(resolve_sampler(name, PLAIN, "f1", 3), count)
     scores = [score(each.params) for each in history.trials.values()]
@@ -99,12 +99,12 @@ def test_the_points_of_a_quasi_random_object_are_those_of_plain_optuna(qmc_type:
 @pytest.mark.parametrize(
     ("sampler", "instead"),
     [
-        (lambda: optuna.samplers.CmaEsSampler(), "sampler='cmaes'"),
+        (lambda: optuna.samplers.CmaEsSampler(), "sampler='gp'"),
         (lambda: optuna.samplers.NSGAIISampler(), "sampler='gp'"),
         (lambda: optuna.samplers.NSGAIIISampler(), "sampler='bayesian'"),
         (lambda: optuna.samplers.GridSampler({"learning_rate": [1e-3]}), "hp.Grid"),
         (lambda: optuna.samplers.BruteForceSampler(), "sampler='grid'"),
-        (lambda: optuna.samplers.PartialFixedSampler({}, optuna.samplers.CmaEsSampler()), "sampler='cmaes'"),
+        (lambda: optuna.samplers.PartialFixedSampler({}, optuna.samplers.CmaEsSampler()), "sampler='gp'"),
         (lambda: optuna.samplers.QMCSampler(independent_sampler=optuna.samplers.NSGAIISampler()), "sampler='gp'"),
     ],
 )
@@ -170,12 +170,18 @@ def test_names_grids_and_optunas_own_are_kept_whole(sampler: Any) -> None:
 def test_an_unknown_name_is_answered_with_the_nearest_and_with_all() -> None:
     with pytest.raises(UsageError, match="Did you mean 'bayesian'") as caught:
         resolve_sampler("baysian", PLAIN, "f1", 0)
-    assert "'bayesian', 'tpe', 'random', 'grid', 'gp', 'cmaes', 'qmc', nor hp.Grid(points=...)" in str(caught.value)
+    assert "'bayesian', 'tpe', 'random', 'grid', 'gp', 'qmc', nor hp.Grid(points=...)" in str(caught.value)
 
 
 def test_a_grid_over_a_range_needs_points() -> None:
     with pytest.raises(SpaceError, match="learning_rate"):
         resolve_sampler("grid", PLAIN, "f1", 0)
+
+
+def test_a_sampler_of_an_earlier_version_may_stand_in_a_study_but_cannot_be_run() -> None:
+    check_sampler("cmaes", PLAIN)
+    with pytest.raises(UsageError, match=r"'cmaes' was removed.* Use sampler='gp' .*hp\.load\(\.\.\., sampler='gp'\)"):
+        resolve_sampler("cmaes", PLAIN, "f1", 0)
 
 
 GRID = hp.Space(batch_size=hp.Categorical([8, 16]), epochs=hp.Int(1, 3))

@@ -197,7 +197,7 @@ def test_bad_luck_still_ends_a_trial():
 
 @pytest.mark.parametrize("name", ["asha", "hyperband"])
 def test_by_name(name):
-    found = resolve_pruner(name, Space(learning_rate=Float(0.1, 1.0)), "f1", FOLDS)
+    found = resolve_pruner(name, Space(learning_rate=Float(0.1, 1.0)), "f1")
     assert isinstance(found, PromotingHalving)
     history = at_half([0.5, 0.9, 0.7])
     assert found.reason_to_wait(history, history.trials[1], 2).startswith(f"{name}: ")

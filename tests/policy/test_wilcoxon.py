@@ -4,6 +4,7 @@ import pytest
 from samples import measured, stopped, trial
 
 from hpsearch.errors import UsageError
+from hpsearch.policy.names import check_runs
 from hpsearch.policy.policy import Policy
 from hpsearch.policy.pruning import resolve_pruner
 from hpsearch.policy.wilcoxon import FoldWilcoxon
@@ -15,7 +16,7 @@ FOLDS = 5
 
 
 def judge() -> FoldWilcoxon:
-    return FoldWilcoxon(SPACE, "f1", FOLDS)
+    return FoldWilcoxon(SPACE, "f1")
 
 
 def folds_of(history: History, number: int, scores: list[float]) -> History:
@@ -70,5 +71,7 @@ def test_the_policy_asks_when_a_fold_is_done(best):
 @pytest.mark.parametrize("runs", [1, 3, 4])
 def test_too_few_folds_are_refused_with_the_reason(runs):
     with pytest.raises(UsageError, match=rf"can save nothing with {runs} folds.*cv=5 or more"):
-        resolve_pruner("wilcoxon", SPACE, "f1", runs)
-    assert isinstance(resolve_pruner("wilcoxon", SPACE, "f1", 5), FoldWilcoxon)
+        check_runs("wilcoxon", runs)
+    check_runs("wilcoxon", 5)
+    check_runs("median", runs)
+    assert isinstance(resolve_pruner("wilcoxon", SPACE, "f1"), FoldWilcoxon)

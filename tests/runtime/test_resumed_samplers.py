@@ -23,10 +23,10 @@ SPACE = hp.Space(
     warmup_ratio=0.1,
 )
 TRIALS = 13
-"""Of the first ten or so, a Gaussian process learns; four numbers make blocks of seven for CMA-ES."""
+"""Of the first ten or so, a Gaussian process learns."""
 
 SAMPLERS: Mapping[str, Callable[[], Any]] = {
-    **{name: (lambda name=name: name) for name in ("random", "bayesian", "gp", "cmaes", "qmc")},
+    **{name: (lambda name=name: name) for name in ("random", "bayesian", "gp", "qmc")},
     "grid": lambda: hp.Grid(points=3),
     "TPE object": lambda: optuna.samplers.TPESampler(n_startup_trials=3, multivariate=True),
     "QMC object": lambda: optuna.samplers.QMCSampler(seed=1, scramble=True),
@@ -80,7 +80,7 @@ class Recording:
 
 
 @pytest.mark.extended
-@pytest.mark.parametrize("name", ["bayesian", "cmaes", "gp"])
+@pytest.mark.parametrize("name", ["bayesian", "gp"])
 def test_two_workers_try_what_a_new_sampler_would_propose_of_what_was_known_then(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,133 @@
+"""What every pruner keeps to, whoever made it."""
+
+import statistics
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import optuna
+import pytest
+from simulated import Simulated, limits, outcome
+
+import hpsearch as hp
+from hpsearch.errors import UsageError
+from hpsearch.policy.axis import reports
+from hpsearch.policy.names import PRUNERS, check_pruner
+from hpsearch.policy.policy import Policy
+from hpsearch.policy.pruning import resolve_pruner
+from hpsearch.records import History, Origin, Trial, TrialState
+
+pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+
+SPACE = hp.Space(learning_rate=hp.Float(1e-5, 1.0))
+
+
+class Floor(hp.Pruner):
+    """A user's own: ends trials below a floor, and lets the upper half of what has passed a step go on from there."""
+
+    def __init__(self, least: float) -> None:
+        self.least = least
+
+    def reason_to_prune(self, history: History, trial: Trial) -> str | None:
+        first_fold = history.of(trial.runs[0].key)
+        best = max((evaluation.metrics["f1"] for evaluation in first_fold), default=1.0)
+        return f"f1 {best:.3f} is below {self.least}" if best < self.least else None
+
+    def limit(self, history: History, trial: Trial, *, closing: bool) -> int | None:
+        shown = [dict(reports(history, other, "f1")).get(4) for other in history.trials.values()]
+        own = dict(reports(history, trial, "f1")).get(4)
+        return 4 if own is None or own < statistics.median(value for value in shown if value is not None) else None
+
+
+OBJECTS: Mapping[str, Callable[[], Any]] = {
+    "Racing object": lambda: hp.Racing(reduction_factor=3, forgiving=True),
+    "SuccessiveHalving object": lambda: hp.SuccessiveHalving(brackets=2),
+    "Optuna's median": lambda: optuna.pruners.MedianPruner(n_startup_trials=3, n_warmup_steps=2),
+    "the user's own": lambda: Floor(0.3),
+}
+EVERY: Mapping[str, Callable[[], Any]] = {**{name: (lambda name=name: name) for name in PRUNERS}, **OBJECTS}
+
+
+def made(name: str) -> hp.Pruner:
+    return resolve_pruner(EVERY[name](), SPACE, "f1")
+
+
+def answers(pruner: hp.Pruner, history: History) -> list[Any]:
+    asked = [trial for trial in history.unfinished() if trial.origin is not Origin.DEFAULT]
+    ends: list[Any] = [pruner.reason_to_prune(history, trial) for trial in asked]
+    goes = [limits(history, pruner, closing=closing) for closing in (False, True)]
+    waiting = ((trial, pruner.limit(history, trial, closing=False)) for trial in asked)
+    return ends + goes + [pruner.reason_to_wait(history, trial, limit) for trial, limit in waiting if limit is not None]
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_it_is_accepted_and_resolved(name: str) -> None:
+    check_pruner(EVERY[name]())
+    assert isinstance(made(name), hp.Pruner)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_pruner_made_anew_answers_as_the_one_that_was_there_all_along(name: str) -> None:
+    """That is what resuming is: what a pruner keeps from question to question changes no answer."""
+    study = Simulated(made(name), 10, 3, seed=2)
+    for history in study.steps():
+        assert answers(study.policy.pruner, history) == answers(made(name), history)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_pruner_is_asked_about_another_past_than_the_one_it_saw(name: str) -> None:
+    warm = made(name)
+    for seed in (3, 4, 3):
+        *_, history = Simulated(made(name), 8, 2, seed=seed).steps()
+        assert answers(warm, history) == answers(made(name), history)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_trial_ends_and_the_literature_default_on_all_folds(name: str) -> None:
+    history = Simulated(made(name), 14, 3, seed=0).run()
+    assert all(trial.state.is_finished for trial in history.trials.values())
+    assert history.trials[0].origin is Origin.DEFAULT
+    assert history.trials[0].state is TrialState.COMPLETE
+    assert len(history.finished(TrialState.COMPLETE)) > 1
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_with_one_worker_the_same_study_comes_out_again(name: str) -> None:
+    assert outcome(Simulated(made(name), 14, 1, seed=0).run()) == outcome(Simulated(made(name), 14, 1, seed=5).run())
+
+
+def test_a_pruner_of_the_users_own_ends_trials_and_lets_them_wait() -> None:
+    history = Simulated(made("the user's own"), 20, 2, seed=0).run()
+    pruned = history.finished(TrialState.PRUNED)
+    assert any(str(trial.reason).startswith("f1 0.") for trial in pruned)
+    assert any(trial.reason == "not promoted after step 4" for trial in pruned)
+
+
+class Mistaken(hp.Pruner):
+    """Answers as Optuna's pruners do."""
+
+    def __init__(self, reason: Any = None, limit: Any = None) -> None:
+        self.answers = reason, limit
+
+    def reason_to_prune(self, history: History, trial: Trial) -> Any:
+        return self.answers[0]
+
+    def limit(self, history: History, trial: Trial, *, closing: bool) -> Any:
+        return self.answers[1]
+
+
+@pytest.mark.parametrize(
+    ("answers", "message"),
+    [
+        ({"reason": False}, r"Mistaken\.reason_to_prune gave False, a bool: give the reason in words, or None"),
+        ({"limit": 2.5}, r"Mistaken\.limit gave 2\.5, a float: give a step"),
+        ({"limit": True}, r"Mistaken\.limit gave True, a bool: give a step"),
+    ],
+)
+def test_an_answer_of_another_kind_is_an_error_that_names_the_method(answers: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        Simulated(Mistaken(**answers), 3, 1, seed=0).run()
+
+
+def test_a_rule_that_is_no_pruner_is_told_of_the_class_to_derive_from() -> None:
+    with pytest.raises(UsageError, match=r"a pruner of your own derived from hp\.Pruner"):
+        check_pruner(Policy)

@@ -1,0 +1,300 @@
+"""What hpsearch uses of other packages that these do not promise: each is still there, and what to do when it goes.
+
+Such a name may change in any release. When a test here fails after an upgrade, its message says which module uses the
+name, and what to do instead. A use that is not listed here fails, too.
+"""
+
+import ast
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hpsearch
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning"),
+    pytest.mark.filterwarnings("ignore:.*constraints_func:FutureWarning"),
+]
+
+PACKAGE = Path(hpsearch.__file__).parent
+
+
+@dataclass(frozen=True)
+class Private:
+    """Names of another package that are not public.
+
+    Attributes:
+        package: The package, as it is installed.
+        uses: Module to the names that it uses.
+        is_there: Whether the names are there and mean what is relied on.
+        otherwise: What to do when they are not.
+    """
+
+    package: str
+    uses: Mapping[str, tuple[str, ...]]
+    is_there: Callable[[], bool]
+    otherwise: str
+
+
+def _scorers_tell_their_function() -> bool:
+    from sklearn.metrics import fbeta_score, get_scorer, make_scorer
+
+    made: Any = make_scorer(fbeta_score, greater_is_better=False, beta=2.0)
+    told = made._score_func is fbeta_score and made._kwargs == {"beta": 2.0} and made._sign == -1
+    return told and made._response_method == "predict" and get_scorer("f1_macro")._kwargs["average"] == "macro"
+
+
+def _scorers_of_regression_are_told_apart() -> bool:
+    from sklearn.metrics import get_scorer
+
+    modules = [get_scorer(name)._score_func.__module__ for name in ("r2", "rand_score", "f1_macro")]
+    others = ("sklearn.metrics._regression", "sklearn.metrics.cluster")
+    return [module.startswith(others) for module in modules] == [True, True, False]
+
+
+def _random_states_are_found_in_samplers() -> bool:
+    import optuna
+    from optuna.samplers._lazy_random_state import LazyRandomState
+
+    for kind in (optuna.samplers.RandomSampler, optuna.samplers.TPESampler, optuna.samplers.GPSampler):
+        states = [value for value in vars(kind(seed=1)).values() if isinstance(value, LazyRandomState)]
+        if not states or states[0]._rng is None or not hasattr(states[0], "rng"):
+            return False
+    return LazyRandomState()._rng is None
+
+
+def _a_partial_sampler_tells_what_it_fixes() -> bool:
+    import optuna
+
+    sampler: Any = optuna.samplers.PartialFixedSampler({"x": 1}, optuna.samplers.RandomSampler())
+    return bool(sampler._fixed_params == {"x": 1})
+
+
+def _samplers_tell_their_constraints() -> bool:
+    import optuna
+
+    def constraints(_: Any) -> list[float]:
+        return [0.0]
+
+    samplers = [optuna.samplers.TPESampler, optuna.samplers.GPSampler]
+    return all(kind(constraints_func=constraints)._constraints_func is constraints for kind in samplers)
+
+
+def _points_of_a_sequence_are_counted_as_we_count_them() -> bool:
+    import optuna
+
+    sampler: Any = optuna.samplers.QMCSampler(seed=1, scramble=True)
+    storage = optuna.storages.InMemoryStorage()
+    study = optuna.create_study(storage=storage, sampler=sampler)
+    for _ in range(3):
+        trial = study.ask()
+        trial.suggest_float("x", 0.0, 1.0)
+        study.tell(trial, 0.0)
+    parameters = list(inspect.signature(optuna.samplers.QMCSampler._find_sample_id).parameters)
+    counted = {key: value for key, value in storage.get_study_system_attrs(0).items() if key.startswith("qmc:")}
+    return sampler._seed == 1 and parameters == ["self", "study", "search_space"] and list(counted.values()) == [1]
+
+
+def _a_patient_pruner_tells_whom_it_asks() -> bool:
+    import optuna
+
+    inner = optuna.pruners.NopPruner()
+    return optuna.pruners.PatientPruner(inner, patience=1)._wrapped_pruner is inner
+
+
+def _trials_have_ids_of_their_own() -> bool:
+    import optuna
+
+    study = optuna.create_study()
+    study.ask()
+    return bool(study.get_trials()[0]._trial_id == 0)
+
+
+def _models_tell_their_attention() -> bool:
+    from transformers import BertConfig, BertModel
+
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+    return bool(BertModel(BertConfig(vocab_size=8, **sizes)).config._attn_implementation in ("sdpa", "eager"))
+
+
+def _parameters_that_were_drawn_are_marked() -> bool:
+    import transformers
+
+    folder = Path(inspect.getfile(transformers)).parent
+    return "_is_hf_initialized" in (folder / "modeling_utils.py").read_text(encoding="utf-8")
+
+
+def _the_compiler_has_its_switch() -> bool:
+    import torch
+
+    source = inspect.getsource(torch.use_deterministic_algorithms)
+    return "torch._inductor" in source or "inductor_config" in source
+
+
+def _figures_draw_themselves_in_notebooks() -> bool:
+    import plotly.graph_objects as go
+
+    return hasattr(go.Figure, "_repr_mimebundle_") and hasattr(go.Figure, "_repr_html_")
+
+
+LISTED = {
+    "scorers": Private(
+        "scikit-learn",
+        {
+            "metrics/metric.py": ("_score_func", "_kwargs", "_sign", "_response_method"),
+            "metrics/confusion.py": ("_score_func", "_kwargs", "_sign", "_response_method"),
+        },
+        _scorers_tell_their_function,
+        "In confusion.py let `confusion_metric` return None: the bootstrap then calls the metric for each resample, "
+        "slower and with equal numbers. In metric.py take names and settings from `repr(scorer)`.",
+    ),
+    "kinds of scorers": Private(
+        "scikit-learn",
+        {"metrics/metric.py": ("_score_func", "sklearn.metrics._regression")},
+        _scorers_of_regression_are_told_apart,
+        "Write the names of the classification scorers out in `_classification_names` (scikit-learn's documentation "
+        "lists them by kind).",
+    ),
+    "random states": Private(
+        "optuna",
+        {"policy/optuna_sampler.py": ("_lazy_random_state", "_rng")},
+        _random_states_are_found_in_samplers,
+        "In `reseeding`, find the new place of the random states. Until then refuse sampler objects in "
+        "`samplers.py`: the named samplers are made with a seed and need none of this.",
+    ),
+    "fixed parameters": Private(
+        "optuna",
+        {"policy/samplers.py": ("_fixed_params",)},
+        _a_partial_sampler_tells_what_it_fixes,
+        "Drop `_check_fixed`: a fixed value outside the space is then found at the first proposal only.",
+    ),
+    "constraints": Private(
+        "optuna",
+        {"policy/samplers.py": ("_constraints_func",)},
+        _samplers_tell_their_constraints,
+        "`constraints_func` is deprecated. Once it is gone, drop the check in `_refuse_lost_state`.",
+    ),
+    "quasi-random points": Private(
+        "optuna",
+        {"policy/optuna_sampler.py": ("_seed", "_find_sample_id")},
+        _points_of_a_sequence_are_counted_as_we_count_them,
+        "Draw the points of `QuasiRandomSampler` from `scipy.stats.qmc.Sobol` with `fast_forward`, and refuse "
+        "QMCSampler objects. `StudyAttributes` in projection.py counts points under the key 'qmc:', too.",
+    ),
+    "patient pruners": Private(
+        "optuna",
+        {"policy/pruning.py": ("_wrapped_pruner",)},
+        _a_patient_pruner_tells_whom_it_asks,
+        "Refuse PatientPruner in `_require_memoryless`, unless another way shows which pruner it asks.",
+    ),
+    "trial ids": Private(
+        "optuna",
+        {"records/optuna_rows.py": ("_trial_id",)},
+        _trials_have_ids_of_their_own,
+        "Ask the storage: `get_trial_id_from_study_id_trial_number`, a query a trial.",
+    ),
+    "attention": Private(
+        "transformers",
+        {"tasks/pretrained.py": ("_attn_implementation",)},
+        _models_tell_their_attention,
+        "In `attention_of`, use what the config offers instead. The name is part of the numerics and of the run keys, "
+        "so it must stay the same for a study to be continued.",
+    ),
+    "drawn parameters": Private(
+        "transformers",
+        {"tasks/heads.py": ("_is_hf_initialized",)},
+        _parameters_that_were_drawn_are_marked,
+        "In heads.py, find how transformers marks parameters that need no drawing; without a mark a head is drawn "
+        "twice, and scores change.",
+    ),
+    "compiler": Private(
+        "torch",
+        {"training/numerics.py": ("torch._inductor.config",)},
+        _the_compiler_has_its_switch,
+        "In `_set_deterministic`, call `torch.use_deterministic_algorithms` alone: the same numbers, a second more at "
+        "the start of each worker.",
+    ),
+    "notebooks": Private(
+        "plotly",
+        {"report/theme.py": ("_repr_mimebundle_",)},
+        _figures_draw_themselves_in_notebooks,
+        "Drop the method in theme.py: figures then show in notebooks with plotly's own settings.",
+    ),
+}
+
+PUBLIC_OR_UNUSED = {
+    "_asdict": "a named tuple's, public",
+    "_fields": "a named tuple's, public",
+    "_exit": "os._exit is public",
+    "_abc_": "a prefix of attributes that are left out of a digest; none is read",
+    "_name_or_path": "a key that is left out of a digest; none is read",
+}
+"""Names with an underscore that are public, or not used."""
+
+
+@pytest.mark.parametrize("name", LISTED)
+def test_what_is_used_of_another_package_is_still_there(name: str) -> None:
+    private = LISTED[name]
+    try:
+        is_there = private.is_there()
+    except (AttributeError, ImportError, TypeError) as error:
+        is_there, reason = False, f" ({error})"
+    else:
+        reason = ""
+    used = "; ".join(f"hpsearch/{module} uses {', '.join(names)}" for module, names in private.uses.items())
+    assert is_there, (
+        f"{private.package} {version(private.package)} has changed what it does not promise{reason}: {used}. "
+        f"{private.otherwise}"
+    )
+
+
+def test_the_list_is_whole() -> None:
+    """Every name with an underscore that is not defined in hpsearch is listed above, and what is listed is used."""
+    listed: dict[str, set[str]] = {}
+    for private in LISTED.values():
+        for module, names in private.uses.items():
+            listed.setdefault(module, set()).update(names)
+    trees = {str(path.relative_to(PACKAGE)): ast.parse(path.read_text("utf-8")) for path in PACKAGE.rglob("*.py")}
+    own = {name for tree in trees.values() for name in _defined(tree)} | set(PUBLIC_OR_UNUSED)
+    for module, tree in trees.items():
+        used = set(_private_names(tree))
+        unlisted = used - own - listed.get(module, set())
+        assert not unlisted, f"hpsearch/{module} uses {sorted(unlisted)} of another package: list it above"
+        unused = listed.pop(module, set()) - used
+        assert not unused, f"hpsearch/{module} no longer uses {sorted(unused)}: take it off the list"
+    assert not listed, f"these modules are gone: {sorted(listed)}"
+
+
+def _private_names(tree: ast.AST) -> Iterator[str]:
+    """Yield the names with an underscore that a module reads of other objects, defines, imports, or has as a text."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            names = [] if ast.unparse(node.value) in ("self", "cls") else [node.attr]
+        elif isinstance(node, ast.FunctionDef):
+            names = [node.name]  # it may take the place of another package's
+        elif isinstance(node, ast.ImportFrom):
+            names = str(node.module).split(".")
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            names = [node.value] if "._" in node.value and " " not in node.value else []
+        elif isinstance(node, ast.Call | ast.Assign):
+            values = node.args[1:] if isinstance(node, ast.Call) else [node.value]
+            names = [str(value.value) for value in values if isinstance(value, ast.Constant)]
+        else:
+            continue
+        yield from (name for name in names if re.fullmatch(r"_[a-z]\w*|[a-z]+(\.\w+)*\._\w+(\.\w+)*", name))
+
+
+def _defined(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.attr
