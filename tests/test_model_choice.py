@@ -69,7 +69,7 @@ def space_of(place: Path, **more: Any) -> hp.Space:
     bert, distilbert = str(place / "bert"), str(place / "distilbert")
     return hp.Space(
         model=hp.Categorical([bert, distilbert]),
-        freeze_layers=[hp.Int(0, 3).when(model=bert), hp.Int(0, 2).when(model=distilbert)],
+        freeze_layers=hp.Float(0.0, 1.0),
         learning_rate=RATE,
         **{**FIXED, **more},
     )
@@ -94,7 +94,7 @@ def enqueued(place: Path, study: Study) -> Study:
     """Return a study that is to try each model at a rate it learns at, with fewer and with all of its layers."""
     for name, layers in LAYERS.items():
         for frozen in (1, layers):
-            study.enqueue({"model": str(place / name), "freeze_layers": frozen, "learning_rate": 0.02})
+            study.enqueue({"model": str(place / name), "freeze_layers": frozen / layers, "learning_rate": 0.02})
     return study
 
 
@@ -119,9 +119,10 @@ def test_both_models_are_trained_with_layers_of_their_own(result: hp.Result) -> 
     trials = result.history.trials.values()
     assert {trial.state for trial in trials} == {TrialState.COMPLETE}
     for name, layers in LAYERS.items():
-        frozen = {result.history.trials[number].config["freeze_layers"] for number in of_model(result, name)}
-        assert len(frozen) > 1
-        assert max(frozen) <= layers
+        configs = [result.history.trials[number].config for number in of_model(result, name)]
+        frozen = {result.plan.complete(config)["freeze_layers"] for config in configs}
+        assert {type(config["freeze_layers"]) for config in configs} == {float}  # a trial keeps what was searched
+        assert {1, layers} <= frozen <= set(range(layers + 1))
 
 
 def test_the_default_is_the_tasks_own_model_else_the_first(place: Path, result: hp.Result, tmp_path: Path) -> None:
@@ -137,10 +138,9 @@ def test_the_default_is_the_tasks_own_model_else_the_first(place: Path, result: 
     assert len(stranger.plan.prepared_choices) == 2
 
 
-def test_optuna_keeps_one_name_with_the_range_of_the_alternative(result: hp.Result) -> None:
+def test_optuna_keeps_the_share(result: hp.Result) -> None:
     for trial in result.record.store.optuna_study().get_trials(deepcopy=False):
-        name = Path(trial.params["model"]).name
-        assert trial.distributions["freeze_layers"].high == LAYERS[name]
+        assert (trial.distributions["freeze_layers"].low, trial.distributions["freeze_layers"].high) == (0.0, 1.0)
         assert set(trial.params) == {"model", "freeze_layers", "learning_rate"}
 
 
@@ -151,12 +151,16 @@ def test_optuna_keeps_one_name_with_the_range_of_the_alternative(result: hp.Resu
 def test_a_run_is_that_of_a_study_with_the_model_alone(
     place: Path, result: hp.Result, tmp_path: Path, name: str
 ) -> None:
-    """The same key, and the same bits, whichever model its worker held before."""
+    """The same key, and the same bits, whichever model its worker held before, whether layers are a share or not."""
     alone = study_of(place, tmp_path, hp.Space(freeze_layers=hp.Int(0, LAYERS[name]), learning_rate=RATE, **FIXED),
                      task=task_of(place, name))  # fmt: skip
     numbers = of_model(result, name)
     for number in numbers:
-        alone.enqueue({k: v for k, v in result.history.trials[number].params.items() if k != "model"})
+        params, whole = (
+            result.history.trials[number].params,
+            result.plan.complete(result.history.trials[number].config),
+        )
+        alone.enqueue({"freeze_layers": whole["freeze_layers"], "learning_rate": params["learning_rate"]})
     found = run(alone, len(numbers) + 1)
     by_key = {key: rest for number in found.history.trials for key, *rest in measured(found, number)}
     for number in numbers:
@@ -174,6 +178,24 @@ def test_a_model_under_two_names_has_one_run(place: Path, tmp_path: Path) -> Non
     assert [trial.config["model"] for trial in history.trials.values()] == names
     assert history.trials[0].runs == history.trials[1].runs
     assert len(history.evaluations) == 2  # one a fold
+
+
+def test_a_share_and_the_number_of_layers_it_stands_for_share_their_runs(place: Path, tmp_path: Path) -> None:
+    """2 of 3 layers, written in both ways; 1.0 is all layers, and 1 one of them."""
+    choices = [0.7, 2, 1.0, 3]
+    space = hp.Space(freeze_layers=hp.Categorical(choices), learning_rate=0.01, **FIXED)
+    study = study_of(place, tmp_path, space)
+    for choice in choices:
+        study.enqueue({"freeze_layers": choice})
+    trials = {repr(trial.config["freeze_layers"]): trial for trial in run(study, 4).history.trials.values()}
+    assert trials["0.7"].runs == trials["2"].runs
+    assert trials["1.0"].runs == trials["3"].runs
+    assert len(study.result.history.evaluations) == 4  # two runs, one a fold each
+    stored = [trial.params["freeze_layers"] for trial in study.optuna.get_trials(deepcopy=False)]
+    assert sorted(map(repr, stored)) == sorted(map(repr, choices))
+    assert study.plan.complete({"freeze_layers": 1})["freeze_layers"] == 1
+    loaded = hp.load("choice", folder=tmp_path)
+    assert {repr(trial.config["freeze_layers"]) for trial in loaded.result.history.trials.values()} == set(trials)
 
 
 def test_equal_tokenizers_share_their_rows(place: Path, tmp_path: Path) -> None:
@@ -250,7 +272,7 @@ def test_the_memory_is_probed_for_each_model_at_the_largest_batch(place: Path, t
 
 
 def test_a_fixed_model_is_the_only_one(place: Path, result: hp.Result, tmp_path: Path) -> None:
-    space = hp.Space(model=str(place / "distilbert"), freeze_layers=hp.Int(0, 2), learning_rate=RATE, **FIXED)
+    space = hp.Space(model=str(place / "distilbert"), freeze_layers=hp.Float(0, 1), learning_rate=RATE, **FIXED)
     study = study_of(place, tmp_path, space)
     trial = result.history.trials[of_model(result, "distilbert")[0]]
     keys = run_keys(study.plan, result.record.numerics()).runs(study.plan.complete(trial.config))
@@ -302,7 +324,7 @@ def test_table_figures_and_report_show_the_model(result: hp.Result, tmp_path: Pa
     assert {"bert", "distilbert"} <= set(ticks)
     page = result.report(tmp_path / "report.html").read_text()
     assert "one of 2 pretrained models" in page
-    assert "0 to 2, when model is" in page
+    assert "0 to 1" in page
 
 
 # ---------------------------------------------------------------- found again
@@ -380,26 +402,35 @@ def test_more_frozen_layers_than_a_chosen_model_has_are_refused(
     study = study_of(place, tmp_path, hp.Space(model=model, freeze_layers=freeze_layers, learning_rate=RATE))
     with pytest.raises(SpaceError, match=r"asks for 3 layers, and '.*distilbert' has 2 that can be frozen") as error:
         run(study, 1)
-    assert f"hp.Int(0, 2).when(model={str(place / 'distilbert')!r})" in str(error.value)
+    assert "hp.Int(0, 2), or give a share of the layers" in str(error.value)
     assert not (tmp_path / "choice").exists()
 
 
 def test_more_frozen_layers_than_the_only_model_has_are_refused(place: Path, tmp_path: Path) -> None:
     study = study_of(place, tmp_path, hp.Space(freeze_layers=hp.Int(0, 6), learning_rate=RATE))
-    with pytest.raises(SpaceError, match=r"asks for 6 layers, and '.*bert' has 3 .* freeze_layers=hp\.Int\(0, 3\)\."):
+    with pytest.raises(SpaceError, match=r"asks for 6 layers, and '.*bert' has 3 .* freeze_layers=hp\.Int\(0, 3\), or"):
         run(study, 1)
 
 
-def test_a_shipped_space_is_fitted_to_the_model(place: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_shipped_space_takes_a_share_of_any_models_layers(
+    place: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     study = study_of(place, tmp_path, hp.Space.load("bert"))
     assert study.plan.prepared.layers == 3
-    fitted = study.space.parameters["freeze_layers"]
-    assert (fitted.edges(), fitted.grid_values()) == ((0, 3), (0, 3))  # type: ignore[union-attr]
-    assert (
-        "fitted to the model's layers: freeze_layers was Int(0, 6, grid=[0, 3, 6]) and is now Int(0, 3" in caplog.text
-    )
+    assert study.space == hp.Space.load("bert")
+    assert "fitted" not in caplog.text
+    assert study.plan.complete({**dict(study.default or {}), "freeze_layers": 0.5})["freeze_layers"] == 1
+
+
+def test_a_shipped_space_freezes_nothing_of_a_model_from_scratch(
+    place: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    study = study_of(place, tmp_path, hp.Space.load("bert"), task=task_of(place, pretrained=False))
+    assert study.plan.prepared.layers == 0
+    assert study.space.fixed["freeze_layers"] == 0
+    assert "fitted to the model's layers: freeze_layers was Float(0.0, 0.5, step=0.125" in caplog.text
     assert study.space.sources["freeze_layers"].startswith("Lee et al.")
-    again = study_of(place, tmp_path, hp.Space.load("bert"))
+    again = study_of(place, tmp_path, hp.Space.load("bert"), task=task_of(place, pretrained=False))
     _ = again.plan.prepared
     assert again.space == study.space
 
@@ -415,7 +446,7 @@ def test_images_are_prepared_for_each_model(tmp_path: Path, monkeypatch: pytest.
     task = hp.ImageClassification(vit, train=image_arrays(16), test=image_arrays(8, seed=1), image_size=16)
     space = hp.Space(
         model=hp.Categorical([vit, resnet]),
-        freeze_layers=[hp.Int(0, 3).when(model=vit), hp.Int(0, 2).when(model=resnet)],
+        freeze_layers=hp.Categorical([0, 0.5, 1.0]),
         learning_rate=RATE,
         **FIXED,
     )

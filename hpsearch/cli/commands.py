@@ -291,7 +291,7 @@ def spaces(
     """List the shipped search spaces, or print one with the source of each number."""
     with _errors():
         from hpsearch.space import Space, list_spaces
-        from hpsearch.space.wording import list_text
+        from hpsearch.space.shipped import list_text
 
         typer.echo(list_text(list_spaces()) if name is None else str(Space.load(name)))
 

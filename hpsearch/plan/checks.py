@@ -7,7 +7,7 @@ from hpsearch.errors import SpaceError, TaskError, UsageError
 from hpsearch.plan.arguments import check_travels
 from hpsearch.plan.plan import Plan
 from hpsearch.policy.names import check_runs
-from hpsearch.space import Space, alternatives_of
+from hpsearch.space import Space
 
 
 def check_space(plan: Plan) -> None:
@@ -34,9 +34,8 @@ def _check_warmup(space: Space) -> None:
     if ratio is None:
         both = in_steps and bool(space.fixed.get("warmup_ratio"))
     else:
-        apart = all(
-            any(condition.name == "warmup_steps" and set(condition.values) == {None} for condition in each.conditions)
-            for each in alternatives_of(ratio)
+        apart = any(
+            condition.name == "warmup_steps" and set(condition.values) == {None} for condition in ratio.conditions
         )
         both = in_steps and not apart
     if both:

@@ -140,11 +140,13 @@ class Plan:
     def complete(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return a configuration with every hyperparameter, as it is trained.
 
-        Where two choices of a model have the same content, it is trained as the first of them.
+        Where two choices of a model have the same content, it is trained as the first of them; a share of the layers to
+        freeze is a number of layers of the configuration's model.
         """
         from hpsearch.tasks.choices import canonical_choices
+        from hpsearch.tasks.frozen_layers import with_whole_layers
 
-        whole = self.task.complete(config)
+        whole = with_whole_layers(self.task.complete(config), self.task, self.prepared_for)
         choice = self.task.model_choice(whole)
         if self.choices is None or choice is None:
             return whole

@@ -45,10 +45,9 @@ def _recommended(plan: Plan) -> Mapping[str, Any]:
 def example_config(plan: Plan) -> dict[str, Any]:
     """Return a training config of the space, of the default choice of a model: what workers warm up with."""
     values: dict[str, Any] = {}
-    for name in plan.space.parameters:
-        parameter = plan.space.alternative(name, values)
+    for name, parameter in plan.space.parameters.items():
         if plan.choices is not None and plan.choices.name == name:
             values[name] = plan.choices.default
-        elif parameter is not None:
+        elif plan.space.is_active(name, values):
             values[name] = parameter.edges()[0]
     return plan.complete({**values, **plan.space.fixed})

@@ -24,7 +24,7 @@ from hpsearch.errors import SpaceError
 from hpsearch.policy.axis import reports_at_end
 from hpsearch.policy.imputation import imputed
 from hpsearch.records import History, Outcome, Trial, TrialState
-from hpsearch.space import Alternatives, Categorical, Float, Int, Space
+from hpsearch.space import Categorical, Float, Int, Space
 
 EPOCH = datetime.datetime(2000, 1, 1)
 """The time every projected trial carries: a proposal depends on what happened, not on when."""
@@ -36,8 +36,8 @@ QMC_COUNTER = "qmc:"
 """How the attribute begins in which Optuna's QMCSampler counts its points, one attribute a search space."""
 
 
-def distribution(parameter: Float | Int | Categorical | Alternatives) -> BaseDistribution:
-    """Return Optuna's distribution for a parameter of ours; samplers see each of several alternatives alone."""
+def distribution(parameter: Float | Int | Categorical) -> BaseDistribution:
+    """Return Optuna's distribution for a parameter of ours."""
     match parameter:
         case Float():
             return FloatDistribution(parameter.low, parameter.high, log=parameter.log, step=parameter.step)
@@ -54,18 +54,11 @@ def distributions(space: Space, params: Mapping[str, Any]) -> dict[str, BaseDist
     A value outside its own range (an enqueued or default configuration may lie off the grid of a step) gets the
     range widened to hold it, because Optuna refuses to store it otherwise.
     """
-    found = {}
-    for name, searched in space.parameters.items():
-        if name in params:
-            found[name] = _holding(distribution(_alternative(space, searched, name, params)), params[name])
-    return found
-
-
-def _alternative(space: Space, searched: Any, name: str, params: Mapping[str, Any]) -> Any:
-    """Return the parameter that a value is of: of several alternatives, the one that exists beside the others."""
-    if not isinstance(searched, Alternatives):
-        return searched
-    return searched.kept(space.alternative(name, params) or searched.alternatives[0])
+    return {
+        name: _holding(distribution(parameter), params[name])
+        for name, parameter in space.parameters.items()
+        if name in params
+    }
 
 
 def _holding(plain: BaseDistribution, value: Any) -> BaseDistribution:

@@ -7,7 +7,6 @@ import optuna
 from optuna.samplers import BaseSampler
 
 from hpsearch.errors import UsageError, nearest
-from hpsearch.policy.alternatives_sampler import AlternativesSampler
 from hpsearch.policy.grid_sampler import GridSampler
 from hpsearch.policy.names import unknown
 from hpsearch.policy.optuna_sampler import (
@@ -19,7 +18,7 @@ from hpsearch.policy.optuna_sampler import (
     within,
 )
 from hpsearch.records import History
-from hpsearch.space import Alternatives, Grid, Space
+from hpsearch.space import Grid, Space
 
 
 class Sampler(Protocol):
@@ -80,9 +79,13 @@ def resolve_sampler(sampler: str | Grid | BaseSampler, space: Space, objective: 
     """
     if isinstance(sampler, BaseSampler):
         _check_object(sampler, space)
-    if any(isinstance(searched, Alternatives) for searched in space.parameters.values()):
-        return AlternativesSampler(space, lambda separate: _resolved(sampler, separate, objective, seed))
-    return _resolved(sampler, space, objective, seed)
+        make = reseeding(sampler, seed) if is_replayable(sampler) else lambda _: sampler
+        return OptunaSampler(space, objective, seed, make, imputes=learns_from_values(sampler))
+    if isinstance(sampler, Grid):
+        return GridSampler(space, sampler.points, seed)
+    if not isinstance(sampler, str) or sampler not in _NAMED:
+        raise unknown("sampler", sampler)
+    return _NAMED[sampler](space, objective, seed)
 
 
 def what_is_not_kept(sampler: str | Grid | BaseSampler) -> str | None:
@@ -96,19 +99,8 @@ def what_is_not_kept(sampler: str | Grid | BaseSampler) -> str | None:
     )
 
 
-def _resolved(sampler: str | Grid | BaseSampler, space: Space, objective: str, seed: int) -> Sampler:
-    if isinstance(sampler, BaseSampler):
-        make = reseeding(sampler, seed) if is_replayable(sampler) else lambda _: sampler
-        return OptunaSampler(space, objective, seed, make, imputes=learns_from_values(sampler))
-    if isinstance(sampler, Grid):
-        return GridSampler(space, sampler.points, seed)
-    if not isinstance(sampler, str) or sampler not in _NAMED:
-        raise unknown("sampler", sampler)
-    return _NAMED[sampler](space, objective, seed)
-
-
 def _check_object(sampler: BaseSampler, space: Space) -> None:
-    """Refuse a sampler object that cannot work here; `space` is the whole one, whose names the user knows."""
+    """Refuse a sampler object that cannot work here."""
     for each in within(sampler):
         _refuse_lost_state(each)
         if isinstance(each, optuna.samplers.PartialFixedSampler):
@@ -121,12 +113,6 @@ def _check_fixed(fixed: Mapping[str, Any], space: Space) -> None:
             raise UsageError(
                 f"PartialFixedSampler fixes {name!r}, which is not searched.{nearest(name, space.parameters)} The "
                 f"space searches {', '.join(space.parameters)}."
-            )
-        if isinstance(space.parameters[name], Alternatives):
-            raise UsageError(
-                f"PartialFixedSampler fixes {name} at {value!r}, and the space searches several ranges under that "
-                f"name, each in trials of its own: {space.parameters[name]!r}. Fix it in the space instead: "
-                f"hp.Space({name}={value!r}, ...)."
             )
         if not space.parameters[name].contains(value):
             raise UsageError(

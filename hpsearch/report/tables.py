@@ -94,8 +94,6 @@ def flat(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 def search_range(parameter: Mapping[str, Any]) -> str:
     """Return in words what the space says of a hyperparameter."""
-    if "alternatives" in parameter:
-        return "; ".join(search_range(alternative) for alternative in parameter["alternatives"])
     if "choices" in parameter:
         text = ", ".join(setting(choice) for choice in parameter["choices"])
     elif "low" in parameter:

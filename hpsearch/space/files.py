@@ -35,22 +35,22 @@
     when = { lr_scheduler_type = "warmup_stable_decay" }    # exists only there; a list means any of its values
 
 Only `[parameters]` is needed. The keys of a parameter are listed in `tables.py`. TOML has no null: leave out what is to
-be None. Alternatives under one name are tables under `[[parameters.NAME]]`, in two square brackets, each with a `when`.
+be None.
 """
 
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
 from hpsearch.errors import SpaceError, nearest
-from hpsearch.space.alternatives import Searched
 from hpsearch.space.conditions import Scalar
 from hpsearch.space.notes import Notes
-from hpsearch.space.space import Space
-from hpsearch.space.tables import read_parameter, read_searched
+from hpsearch.space.parameters import Parameter
+from hpsearch.space.tables import read_parameter
 
 _KEYS = ("title", "task", "source", "default", "parameters")
 _NOTES = ("source", "checked")
@@ -60,16 +60,38 @@ KINDS = ("text", "image")
 """What a space may be for, as its file says it."""
 
 
-def list_spaces() -> dict[str, Space]:
-    """Return hpsearch's own search spaces by name, in alphabetical order."""
-    return {name: read_space(name) for name in sorted(_shipped())}
+SEVERAL_RANGES = (
+    "a hyperparameter has one range. To freeze as much of models of different depth, give a share of the layers "
+    "(freeze_layers from 0.0 to 1.0); for other ranges that belong to a model, make a study for each and compare them "
+    "with hp.compare."
+)
+"""What to do instead of several ranges under one name."""
 
 
-def read_space(source: str | Path) -> Space:
-    """Return the space of a TOML file: one of hpsearch's own by its name, or any by its path, which ends in `.toml`.
+@dataclass(frozen=True)
+class SpaceFile:
+    """What a TOML file says of a space.
+
+    Attributes:
+        where: What the file is called in messages.
+        parameters: Name to parameter, or to fixed value.
+        default: The literature's values, or None.
+        notes: What it says to its reader.
+        is_shipped: Whether it is one of hpsearch's own.
+    """
+
+    where: str
+    parameters: Mapping[str, Parameter | Scalar]
+    default: Mapping[str, Any] | None
+    notes: Notes
+    is_shipped: bool
+
+
+def read_file(source: str | Path) -> SpaceFile:
+    """Return what a TOML file says: one of hpsearch's own by its name, or any by its path, which ends in `.toml`.
 
     Raises:
-        SpaceError: There is no such file, or it does not describe a space; the message names the file and the key.
+        SpaceError: There is no such file, or a table in it is wrong; the message names the file and the key.
     """
     if not isinstance(source, str | Path):
         raise SpaceError(
@@ -77,19 +99,17 @@ def read_space(source: str | Path) -> Space:
             "name of a shipped space such as 'bert', or the path of a TOML file."
         )
     if isinstance(source, Path) or source.endswith(".toml"):
-        return _parse(Path(source), str(source))
-    shipped = _shipped()
+        return _parse(Path(source), str(source), is_shipped=False)
+    shipped = shipped_files()
     if source not in shipped:
         raise SpaceError(
             f"There is no search space {source!r}.{nearest(source, shipped)} hpsearch has "
             f"{', '.join(sorted(shipped))}; a file of your own is named by its path, which ends in .toml."
         )
-    space = _parse(shipped[source], f"search_spaces/{source}.toml")
-    space.is_shipped = True
-    return space
+    return _parse(shipped[source], f"search_spaces/{source}.toml", is_shipped=True)
 
 
-def _shipped() -> Mapping[str, Traversable]:
+def shipped_files() -> Mapping[str, Traversable]:
     """Return name to file: inside the package in a wheel, beside it in a checkout, an sdist and an editable install."""
     folders: tuple[Traversable, ...] = (
         files("hpsearch").joinpath("search_spaces"),
@@ -97,13 +117,13 @@ def _shipped() -> Mapping[str, Traversable]:
     )
     for folder in folders:
         if folder.is_dir():
-            found = [file for file in folder.iterdir() if file.name.endswith(".toml")]
-            if found:
-                return {file.name.removesuffix(".toml"): file for file in found}
+            tables = [file for file in folder.iterdir() if file.name.endswith(".toml")]
+            if tables:
+                return {file.name.removesuffix(".toml"): file for file in tables}
     raise SpaceError("hpsearch's own search spaces are missing from this installation; install hpsearch again.")
 
 
-def _parse(file: Traversable, where: str) -> Space:
+def _parse(file: Traversable, where: str, *, is_shipped: bool) -> SpaceFile:
     try:
         document = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
@@ -116,26 +136,12 @@ def _parse(file: Traversable, where: str) -> Space:
     tables = _table(document.get("parameters"), where, "parameters")
     default = _table(document["default"], where, "default") if "default" in document else None
     parameters = {name: _parameter(table, f"{where}: parameters.{name}") for name, table in tables.items()}
-    notes = Notes(
-        title=_text(document.get("title", file.name.removesuffix(".toml")), f"{where}: title"),
-        task=_kind(document.get("task"), where),
-        source=_text(document.get("source", ""), f"{where}: source"),
-        sources={name: text for name, table in tables.items() if (text := _sources(name, table, where))},
-        checked={name: all(found) for name, table in tables.items() if (found := _checked(name, table, where))},
-    )
-    try:
-        space = Space(default=default, **parameters)
-    except SpaceError as error:
-        raise SpaceError(f"{where}: {error}") from None
-    return space.documented(notes)
+    return SpaceFile(where, parameters, default, _notes(document, file.name, where), is_shipped)
 
 
-def _parameter(table: Any, where: str) -> Searched | Scalar:
-    if _is_tables(table):
-        try:
-            return read_searched([{key: value for key, value in each.items() if key not in _NOTES} for each in table])
-        except SpaceError as error:
-            raise SpaceError(f"{where}: {error}") from None
+def _parameter(table: Any, where: str) -> Parameter | Scalar:
+    if isinstance(table, list) and table and all(isinstance(item, Mapping) for item in table):
+        raise SpaceError(f"{where} has {len(table)} tables in double brackets, and {SEVERAL_RANGES}")
     if not isinstance(table, Mapping):
         fixed: Scalar = table  # Space checks it, as it checks any fixed value
         return fixed
@@ -145,22 +151,23 @@ def _parameter(table: Any, where: str) -> Searched | Scalar:
         raise SpaceError(f"{where}: {error}") from None
 
 
-def _is_tables(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(each, Mapping) for each in value)
-
-
-def _sources(name: str, table: Any, where: str) -> str:
-    """Return where a table's numbers come from, or those of each of several alternatives."""
-    tables = table if _is_tables(table) else [table]
-    texts = [each["source"] for each in tables if isinstance(each, Mapping) and "source" in each]
-    return " ".join(dict.fromkeys(_text(text, f"{where}: parameters.{name}.source") for text in texts))
-
-
-def _checked(name: str, table: Any, where: str) -> list[bool]:
-    """Return whether a table's numbers were checked, or those of each of several alternatives."""
-    tables = table if _is_tables(table) else [table]
-    found = [each["checked"] for each in tables if isinstance(each, Mapping) and "checked" in each]
-    return [_truth(value, f"{where}: parameters.{name}.checked") for value in found]
+def _notes(document: Mapping[str, Any], file_name: str, where: str) -> Notes:
+    tables = {name: table for name, table in document["parameters"].items() if isinstance(table, Mapping)}
+    return Notes(
+        title=_text(document.get("title", file_name.removesuffix(".toml")), f"{where}: title"),
+        task=_kind(document.get("task"), where),
+        source=_text(document.get("source", ""), f"{where}: source"),
+        sources={
+            name: _text(table["source"], f"{where}: parameters.{name}.source")
+            for name, table in tables.items()
+            if table.get("source", "") != ""
+        },
+        checked={
+            name: _truth(table["checked"], f"{where}: parameters.{name}.checked")
+            for name, table in tables.items()
+            if "checked" in table
+        },
+    )
 
 
 def _table(value: Any, where: str, key: str) -> Mapping[str, Any]:

@@ -1,16 +1,13 @@
 """The grid: every combination of the parameters' values, once."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 from hpsearch.errors import SpaceError
 from hpsearch.space.conditions import Scalar
 from hpsearch.space.parameters import Parameter
-
-if TYPE_CHECKING:
-    from hpsearch.space.space import Space
 
 LARGEST_GRID = 1_000_000
 """A grid with more points than this is taken for an oversight: nobody trains a million models."""
@@ -41,11 +38,18 @@ def check_points(points: int | None) -> None:
         raise SpaceError(f"A grid takes a whole number of points from 2 on of every range, not {points!r}.")
 
 
-def enumerate_grid(space: "Space", points: int | None) -> Iterator[dict[str, Scalar]]:
-    """Return the points of the grid of a space without alternatives, each once; see `Space.grid`."""
+def enumerate_grid(
+    parameters: Mapping[str, Parameter], exists: Callable[[str, Mapping[str, Any]], bool], points: int | None
+) -> Iterator[dict[str, Scalar]]:
+    """Return the points of a grid, each once; see `Space.grid`.
+
+    Args:
+        parameters: What is searched, parents before what depends on them.
+        exists: Whether a parameter exists where those before it have some values.
+        points: See `Grid`.
+    """
     check_points(points)
     values: dict[str, tuple[Scalar, ...]] = {}
-    parameters = {name: parameter for name, parameter in space.parameters.items() if isinstance(parameter, Parameter)}
     for name, parameter in parameters.items():
         try:
             values[name] = parameter.grid_values(points)
@@ -58,19 +62,22 @@ def enumerate_grid(space: "Space", points: int | None) -> Iterator[dict[str, Sca
             f"The grid has {least:,} points or more ({sizes}); give the parameters shorter grids, "
             'choose hp.Grid(points=...), or another sampler than "grid".'
         )
-    return _combinations(space, values, tuple(values), {})
+    return _combinations(values, exists, tuple(values), {})
 
 
 def _combinations(
-    space: "Space", values: Mapping[str, tuple[Scalar, ...]], names: tuple[str, ...], chosen: dict[str, Scalar]
+    values: Mapping[str, tuple[Scalar, ...]],
+    exists: Callable[[str, Mapping[str, Any]], bool],
+    names: tuple[str, ...],
+    chosen: dict[str, Scalar],
 ) -> Iterator[dict[str, Scalar]]:
     """Yield every way to go on from `chosen` with the parameters `names`, the last one varying fastest."""
     if not names:
         yield dict(chosen)
         return
     name, *rest = names
-    if not space.is_active(name, chosen):
-        yield from _combinations(space, values, tuple(rest), chosen)
+    if not exists(name, chosen):
+        yield from _combinations(values, exists, tuple(rest), chosen)
         return
     for value in values[name]:
-        yield from _combinations(space, values, tuple(rest), {**chosen, name: value})
+        yield from _combinations(values, exists, tuple(rest), {**chosen, name: value})

@@ -2,18 +2,21 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import textwrap
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from hpsearch.errors import SpaceError, nearest
-from hpsearch.space.alternatives import Alternatives, Searched, alternatives_of, is_alternatives
 from hpsearch.space.conditions import Condition, Scalar, same, scalar
+from hpsearch.space.files import SEVERAL_RANGES, read_file
 from hpsearch.space.grid import enumerate_grid
 from hpsearch.space.notes import Notes
 from hpsearch.space.parameters import Parameter
-from hpsearch.space.tables import read_searched, write_searched
+from hpsearch.space.shares import FREEZE_LAYERS, check_same_kind, check_told_apart, read_value
+from hpsearch.space.tables import read_parameter, write_parameter
+from hpsearch.space.wording import LEGEND, WIDTH, range_text, source_lines
 
 LONGEST_LINE = 100
 """Characters that `repr` puts on one line."""
@@ -23,13 +26,11 @@ class Space:
     """A search space. It is immutable; two are equal when they are searched alike.
 
     `Space(learning_rate=Float(1e-6, 1e-3, log=True), epochs=Int(1, 4), warmup_ratio=0.1)`: a plain value is fixed.
-    A list of parameters, each with a `when`, is several alternatives under one name, of which at most one exists.
 
     Args:
         default: Values of the searched parameters that the literature would take: the first trial of a study, and
             what its winner is measured against. It must lie in the space.
-        parameters: Name of the hyperparameter to a `Float`, `Int` or `Categorical`, to a list of them, or to a fixed
-            value.
+        parameters: Name of the hyperparameter to a `Float`, `Int` or `Categorical`, or to a fixed value.
 
     Attributes:
         parameters: The searched ones by name, in the order given, but parents before what depends on them.
@@ -53,17 +54,16 @@ class Space:
         /,
         *,
         default: Mapping[str, Any] | None = None,
-        **parameters: Searched | Sequence[Parameter] | Scalar,
+        **parameters: Parameter | Scalar,
     ) -> None:
         self._fixed: dict[str, Scalar] = {}
-        searched: dict[str, Searched] = {}
+        searched: dict[str, Parameter] = {}
         for name, value in parameters.items():
             if not name.isidentifier():
                 raise SpaceError(f"{name!r} cannot name a hyperparameter; use letters, digits and underscores.")
-            if isinstance(value, Parameter | Alternatives):
+            if isinstance(value, Parameter):
+                check_told_apart(name, value)
                 searched[name] = value
-            elif is_alternatives(value):
-                searched[name] = _alternatives(name, value, parameters)
             else:
                 self._fixed[name] = _fixed(name, value)
         _check_conditions(searched, self._fixed)
@@ -74,9 +74,13 @@ class Space:
     @classmethod
     def load(cls, source: str | Path) -> "Space":
         """Return the space of a TOML file: one of hpsearch's own by name (see `list_spaces`), or any by its path."""
-        from hpsearch.space.files import read_space  # files.py makes spaces, so it cannot be imported before this class
-
-        return read_space(source)
+        file = read_file(source)
+        try:
+            space = cls(default=file.default, **file.parameters)
+        except SpaceError as error:
+            raise SpaceError(f"{file.where}: {error}") from None
+        space.notes, space.is_shipped = file.notes, file.is_shipped
+        return space
 
     def documented(self, notes: Notes) -> "Space":
         """Return the same space with notes for its reader; they are no part of equality and digest."""
@@ -85,7 +89,7 @@ class Space:
         return space
 
     @property
-    def parameters(self) -> Mapping[str, Searched]:
+    def parameters(self) -> Mapping[str, Parameter]:
         return MappingProxyType(self._parameters)
 
     @property
@@ -115,35 +119,23 @@ class Space:
         """
         if name in self._fixed:
             return True
-        return self.alternative(name, values) is not None
-
-    def alternative(self, name: str, values: Mapping[str, Any]) -> Parameter | None:
-        """Return what a searched hyperparameter is where the others have `values`; None where it does not exist."""
-        for parameter in alternatives_of(self._parameters[name]):
-            if all(self._holds(condition, values) for condition in parameter.conditions):
-                return parameter
-        return None
-
-    def reachable(self, name: str, values: Mapping[str, Any]) -> tuple[Parameter, ...]:
-        """Return what a searched hyperparameter may be where some others have `values`, whatever the rest have."""
-        return tuple(
-            parameter
-            for parameter in alternatives_of(self._parameters[name])
-            if all(self._may_hold(condition, values) for condition in parameter.conditions)
-        )
-
-    def _may_hold(self, condition: Condition, values: Mapping[str, Any]) -> bool:
-        known = {**self._fixed, **values}
-        if condition.name in known:
-            return condition.holds(known[condition.name])
-        parents = self.reachable(condition.name, values)
-        return any(parent.contains(value) for parent in parents for value in condition.values)
+        return all(self._holds(condition, values) for condition in self._parameters[name].conditions)
 
     def _holds(self, condition: Condition, values: Mapping[str, Any]) -> bool:
         if condition.name in self._fixed:
             return condition.holds(self._fixed[condition.name])
-        known = condition.name in values and self.is_active(condition.name, values)
-        return known and condition.holds(values[condition.name])
+        exists = condition.name in values and self.is_active(condition.name, values)
+        return exists and condition.holds(values[condition.name])
+
+    def may_exist(self, name: str, values: Mapping[str, Any]) -> bool:
+        """Return whether a searched hyperparameter can exist where some others have `values`."""
+        return all(self._may_hold(condition, values) for condition in self._parameters[name].conditions)
+
+    def _may_hold(self, condition: Condition, values: Mapping[str, Any]) -> bool:
+        given = {**self._fixed, **values}
+        if condition.name in given:
+            return condition.holds(given[condition.name])
+        return self.may_exist(condition.name, values)
 
     def active(self, values: Mapping[str, Any]) -> tuple[str, ...]:
         """Return the names of the searched parameters that exist where they have `values`, parents first."""
@@ -164,28 +156,38 @@ class Space:
             raise SpaceError(f"{source}: {config!r} is not a dict of hyperparameters.")
         for name, value in config.items():
             if name not in self._parameters and name not in self._fixed:
-                known = (*self._parameters, *self._fixed)
+                names = (*self._parameters, *self._fixed)
                 raise SpaceError(
-                    f"{source}: {name!r} is not in the space.{nearest(str(name), known)} It has {', '.join(known)}."
+                    f"{source}: {name!r} is not in the space.{nearest(str(name), names)} It has {', '.join(names)}."
                 )
-            if name in self._fixed and not same(value, self._fixed[name]):
-                raise SpaceError(
-                    f"{source}: {name} is {value!r}, but the space fixes it at {self._fixed[name]!r}; "
-                    "leave it out, or search over both."
-                )
+            if name in self._fixed:
+                self._check_fixed(name, value, source)
         params: dict[str, Scalar] = {}
-        for name, searched in self._parameters.items():
-            parameter = self.alternative(name, params)
-            if parameter is not None and name not in config:
+        for name, parameter in self._parameters.items():
+            exists = self.is_active(name, params)
+            if exists and name not in config:
                 raise SpaceError(f"{source}: {name} is missing; give it a value of {parameter!r}.")
-            if parameter is None and name in config:
-                raise SpaceError(f"{source}: {name} exists only where {_where(searched)}; leave it out.")
-            if parameter is not None:
+            if not exists and name in config:
+                where = " and ".join(map(str, parameter.conditions))
+                raise SpaceError(f"{source}: {name} exists only where {where}; leave it out.")
+            if exists:
                 try:
-                    params[name] = parameter.read(config[name])
+                    params[name] = read_value(name, parameter, config[name])
                 except SpaceError as error:
                     raise SpaceError(f"{source}: {name}: {error}") from None
         return params
+
+    def _check_fixed(self, name: str, value: Any, source: str) -> None:
+        if not same(value, self._fixed[name]):
+            raise SpaceError(
+                f"{source}: {name} is {value!r}, but the space fixes it at {self._fixed[name]!r}; "
+                "leave it out, or search over both."
+            )
+        if name == FREEZE_LAYERS:
+            try:
+                check_same_kind(value, self._fixed[name])
+            except SpaceError as error:
+                raise SpaceError(f"{source}: {name}: {error}") from None
 
     def contains(self, config: Mapping[str, Any]) -> bool:
         """Return whether `config` is a configuration of this space; see `validate`."""
@@ -208,25 +210,30 @@ class Space:
             SpaceError: At once, not while iterating: a `Float` has neither `grid` nor `step` and `points` is None, or
                 the grid is absurdly large.
         """
-        from hpsearch.space.separation import Separation  # it makes spaces, so it cannot be imported before this class
-
-        if not any(isinstance(searched, Alternatives) for searched in self._parameters.values()):
-            return enumerate_grid(self, points)
-        apart = Separation(self)
-        return (apart.joined(point) for point in enumerate_grid(apart.space, points))
+        return enumerate_grid(self._parameters, self.is_active, points)
 
     def to_json(self) -> dict[str, Any]:
         """Return the space as plain values that `from_json` reads; parameters in a list, for their order counts."""
-        searched = [{"name": name} | write_searched(parameter) for name, parameter in self._parameters.items()]
+        searched = [{"name": name} | write_parameter(parameter) for name, parameter in self._parameters.items()]
         default = None if self._default is None else dict(self._default)
-        found: dict[str, Any] = {"parameters": searched, "fixed": dict(self._fixed), "default": default}
-        return found | self.notes.to_json()
+        written: dict[str, Any] = {"parameters": searched, "fixed": dict(self._fixed), "default": default}
+        return written | self.notes.to_json()
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Space":
-        """Return the space that `to_json` wrote."""
+        """Return the space that `to_json` wrote.
+
+        Raises:
+            SpaceError: It has several ranges under one name, as hpsearch 0.1.0 could write them.
+        """
+        for table in value["parameters"]:
+            if "alternatives" in table:
+                raise SpaceError(
+                    f"The stored space has several ranges under the name {table['name']!r}, which hpsearch 0.1.0 reads "
+                    "and later versions do not. Install hpsearch 0.1.0 to read the study, or start a new one."
+                )
         searched = {
-            table["name"]: read_searched({key: item for key, item in table.items() if key != "name"})
+            table["name"]: read_parameter({key: item for key, item in table.items() if key != "name"})
             for table in value["parameters"]
         }
         space = cls(default=value["default"], **searched, **value["fixed"])
@@ -261,7 +268,7 @@ class Space:
     def _written(self, name: str) -> str:
         """Return text that is equal where two spaces treat the name alike."""
         if name in self._parameters:
-            return _canonical(write_searched(self._parameters[name]))
+            return _canonical(write_parameter(self._parameters[name]))
         return _canonical([self._fixed[name]] if name in self._fixed else None)
 
     def __eq__(self, other: object) -> bool:
@@ -283,9 +290,26 @@ class Space:
 
     def __str__(self) -> str:
         """Return the space as a person reads it: what is searched, the default, and where each number is from."""
-        from hpsearch.space.wording import space_text  # wording.py reads spaces, so it cannot be imported before them
+        lines = [self.title, *textwrap.wrap(self.source, WIDTH, break_on_hyphens=False)] if self.title else []
+        lines += [self.summary(), ""]
+        default = self._default or {}
+        for name, parameter in self._parameters.items():
+            at = f"; default {default[name]!r}" if name in default else ""
+            lines += [f"{name}: {range_text(parameter)}{at}", *source_lines(self.notes, name)]
+        for name, value in self._fixed.items():
+            lines += [f"{name}: fixed at {value!r}", *source_lines(self.notes, name)]
+        if any(self.notes.checked.values()):
+            lines += ["", *textwrap.wrap(LEGEND, WIDTH)]
+        return "\n".join(lines)
 
-        return space_text(self)
+    def summary(self) -> str:
+        """Return how much is searched, in a line."""
+        task = f"for {self.notes.task}: " if self.notes.task else ""
+        try:
+            size = f"a grid of {sum(1 for _ in self.grid()):,}"
+        except SpaceError:
+            size = "no grid without hp.Grid(points=...)"
+        return f"{task}{len(self._parameters)} searched, {len(self._fixed)} fixed, {size}"
 
 
 def _canonical(value: Any) -> str:
@@ -294,6 +318,8 @@ def _canonical(value: Any) -> str:
 
 def _fixed(name: str, value: Any) -> Scalar:
     if isinstance(value, (list, tuple, range, set, frozenset)):
+        if any(isinstance(item, Parameter) for item in value):
+            raise SpaceError(f"{name}={value!r}: {SEVERAL_RANGES}")
         raise SpaceError(
             f"{name}={value!r} is not a fixed value, which is one value; to search over these, write "
             f"{name}=hp.Categorical({list(value)!r})."
@@ -304,59 +330,32 @@ def _fixed(name: str, value: Any) -> Scalar:
         raise SpaceError(f"{name}: {error}") from None
 
 
-def _alternatives(name: str, value: Any, known: Iterable[str]) -> Searched:
-    for parameter in value:
-        for condition in getattr(parameter, "conditions", ()):
-            _check_known(name, condition, known)  # before they are compared: a misspelt name tells nothing apart
-    try:
-        return value[0] if len(value) == 1 else Alternatives(value)
-    except SpaceError as error:
-        raise SpaceError(f"{name}: {error}") from None
-
-
-def _where(searched: Searched) -> str:
-    return ", or ".join(" and ".join(map(str, each.conditions)) for each in alternatives_of(searched))
-
-
-def _conditions(searched: Searched) -> list[Condition]:
-    return [condition for parameter in alternatives_of(searched) for condition in parameter.conditions]
-
-
-def _check_known(name: str, condition: Condition, known: Iterable[str]) -> None:
-    if condition.name not in known:
-        guess = nearest(condition.name, [other for other in known if other != name])
-        raise SpaceError(
-            f"{name} exists only where {condition}, but the space has no {condition.name!r}.{guess} "
-            "Add it, searched or fixed."
-        )
-
-
-def _check_conditions(searched: Mapping[str, Searched], fixed: Mapping[str, Scalar]) -> None:
+def _check_conditions(searched: Mapping[str, Parameter], fixed: Mapping[str, Scalar]) -> None:
     for name, parameter in searched.items():
-        for condition in _conditions(parameter):
+        for condition in parameter.conditions:
             if condition.name == name:
                 raise SpaceError(f"{name} exists only where {condition}: a parameter cannot depend on itself.")
-            _check_known(name, condition, (*searched, *fixed))
-            if isinstance(searched.get(condition.name), Alternatives):
+            if condition.name not in searched and condition.name not in fixed:
+                guess = nearest(condition.name, [other for other in (*searched, *fixed) if other != name])
                 raise SpaceError(
-                    f"{name} exists only where {condition}, and {condition.name} is one of several alternatives, which "
-                    "nothing can depend on; name in its when() what they depend on."
+                    f"{name} exists only where {condition}, but the space has no {condition.name!r}.{guess} "
+                    "Add it, searched or fixed."
                 )
             if condition.name in searched:
                 for value in condition.values:
                     try:
-                        searched[condition.name].read(value)
+                        read_value(condition.name, searched[condition.name], value)
                     except SpaceError as error:
                         raise SpaceError(f"{name} exists only where {condition}, which never is: {error}") from None
 
 
-def _parents_first(searched: Mapping[str, Searched], fixed: Mapping[str, Scalar]) -> dict[str, Searched]:
+def _parents_first(searched: Mapping[str, Parameter], fixed: Mapping[str, Scalar]) -> dict[str, Parameter]:
     """Return the parameters in the order given, but each after all that its conditions name."""
-    ordered: dict[str, Searched] = {}
+    ordered: dict[str, Parameter] = {}
     waiting = dict(searched)
     while waiting:
         for name, parameter in waiting.items():
-            if all(condition.name in ordered or condition.name in fixed for condition in _conditions(parameter)):
+            if all(condition.name in ordered or condition.name in fixed for condition in parameter.conditions):
                 ordered[name] = waiting.pop(name)
                 break
         else:

@@ -11,16 +11,13 @@ A table is what follows `[parameters.NAME]` in a TOML file:
     choices  a list: what there is to choose from           categorical
     when     a table: hyperparameter = value or [values]    any
 
-A fixed value is either a plain value instead of a table, or a table with the one key `value`. Alternatives are a list
-of tables (in TOML, `[[parameters.NAME]]` above each). As JSON they are one table, with the list under the key
-`alternatives` beside the type and the bounds or choices of all of them together, for whoever draws an axis.
+A fixed value is either a plain value instead of a table, or a table with the one key `value`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from hpsearch.errors import SpaceError, nearest
-from hpsearch.space.alternatives import Alternatives, Searched
 from hpsearch.space.conditions import Scalar, scalar
 from hpsearch.space.parameters import Categorical, Parameter
 from hpsearch.space.ranges import Float, Int
@@ -47,37 +44,6 @@ def write_parameter(parameter: Parameter) -> dict[str, Any]:
                 key: list(value) if isinstance(value, tuple) else value for key, value in table.items()
             }
     raise SpaceError(f"{parameter!r} is neither hp.Float, hp.Int nor hp.Categorical, so it cannot be written down.")
-
-
-def write_searched(searched: Searched) -> dict[str, Any]:
-    """Return what a space says of a searched hyperparameter as one table."""
-    if not isinstance(searched, Alternatives):
-        return write_parameter(searched)
-    tables = [write_parameter(parameter) for parameter in searched.alternatives]
-    whole: dict[str, Any] = {"type": tables[0]["type"]}
-    if "choices" in tables[0]:
-        whole["choices"] = list(searched.edges())
-    else:
-        whole |= {"low": min(table["low"] for table in tables), "high": max(table["high"] for table in tables)}
-        whole |= {"log": True} if tables[0].get("log") else {}
-    return whole | {"alternatives": tables}
-
-
-def read_searched(table: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Searched | Scalar:
-    """Return what a table, or a list of tables of alternatives, describes.
-
-    Raises:
-        SpaceError: See `read_parameter`.
-    """
-    tables = table.get("alternatives") if isinstance(table, Mapping) else table
-    if tables is None:
-        assert isinstance(table, Mapping)
-        return read_parameter(table)
-    found = [read_parameter(each) for each in tables]
-    parameters = [each for each in found if isinstance(each, Parameter)]
-    if not parameters or len(parameters) < len(found):
-        raise SpaceError("One of the alternatives is a fixed value; give each a type and a when, or write one table.")
-    return parameters[0] if len(parameters) == 1 else Alternatives(parameters)
 
 
 def read_parameter(table: Mapping[str, Any]) -> Parameter | Scalar:

@@ -47,7 +47,7 @@ class Prepared:
         attention: The attention kernel that the model computes with, by transformers' name, for the numerics.
         source: What the pretrained model is read from: a folder, or a name on the hub. Empty where the task knows.
         layers: How many layers `freeze_layers` can keep as pretrained; 0 where none can be kept, not even by "all";
-            None where that is not known.
+            None where that is not known, or differs between configs.
         has_dropout: Whether the model has a dropout that can be set.
         content: By role ("train", "test") the digest of all that is read of the rows, whatever encodes them; empty
             where nothing does.
@@ -132,6 +132,15 @@ class Task(ABC):
     def model_choice(self, config: Mapping[str, Any]) -> str | None:
         """Return which pretrained model a config chooses, and so whose `Prepared` it needs; None for the task's own."""
         return None if self.choice is None else config.get(self.choice)
+
+    def freezable_layers(self, prepared: Prepared, config: Mapping[str, Any]) -> int | None:
+        """Return how many layers of a config's model `freeze_layers` can keep as pretrained; None if not known.
+
+        Args:
+            prepared: The rows, as they were prepared for the config's model.
+            config: A completed config.
+        """
+        return prepared.layers
 
     def choosing(self, model: str) -> Self:
         """Return this task with another pretrained model for its only one: what a config with that choice trains.

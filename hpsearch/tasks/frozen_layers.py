@@ -1,15 +1,13 @@
-"""Whether a space freezes no more layers than its models have: found before anything is trained."""
+"""Frozen layers before any training: a share becomes a number of layers, and a number that is too large an error."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from hpsearch.errors import SpaceError
-from hpsearch.space import Alternatives, Categorical, Int, Parameter, Scalar, Space, alternatives_of
-from hpsearch.space.tables import write_searched
-from hpsearch.training.hyperparameters import ALL_LAYERS
-
-NAME = "freeze_layers"
+from hpsearch.errors import SpaceError, TaskError
+from hpsearch.space import Scalar, Space
+from hpsearch.space.shares import FREEZE_LAYERS
+from hpsearch.tasks.base import Prepared, Task
 
 
 @dataclass(frozen=True)
@@ -27,6 +25,41 @@ class LayeredModel:
     layers: int | None
 
 
+def with_whole_layers(
+    config: Mapping[str, Any], task: Task, prepared_for: Callable[[Mapping[str, Any]], Prepared]
+) -> dict[str, Any]:
+    """Return a completed config whose `freeze_layers` is a number of layers of its model where it was a share of them.
+
+    The number is rounded down: 0.5 of 7 layers are 3. So a share and the number that it stands for are one run.
+
+    Args:
+        config: A completed config.
+        task: What it is a config of.
+        prepared_for: Returns the rows as they were prepared for a config's model.
+
+    Raises:
+        TaskError: How many layers the model has is not known.
+    """
+    share = config.get(FREEZE_LAYERS)
+    if not isinstance(share, float):
+        return dict(config)
+    layers = task.freezable_layers(prepared_for(config), config)
+    if layers is None:
+        raise TaskError(
+            f"freeze_layers={share!r} is a share of the layers, and {type(task).__name__} does not say how many layers "
+            "its model has. Give a number of layers: 0, 1, 2, ..."
+        )
+    return {**config, FREEZE_LAYERS: whole_layers(share, layers)}
+
+
+def whole_layers(share: float, layers: int) -> int:
+    """Return how many layers a share of them is, rounded down.
+
+    What is missing by the rounding of floats does not count: 1 / 3 of 6 are 2, 0.29 of 100 are 29.
+    """
+    return int(share * layers + 1e-9)
+
+
 def check_frozen_layers(space: Space, models: Sequence[LayeredModel]) -> None:
     """Check that every value of `freeze_layers` fits every model that it may meet.
 
@@ -34,84 +67,47 @@ def check_frozen_layers(space: Space, models: Sequence[LayeredModel]) -> None:
         SpaceError: One asks for more layers than a model has; the message names both and what to write instead.
     """
     for model in models:
-        if model.layers is None:
-            continue
-        for found, values in _met(space, model):
-            too_many = [value for value in values if not _fits(value, model.layers)]
+        if model.layers is not None:
+            too_many = [value for value in _values(space, model) if not _fits(value, model.layers)]
             if too_many:
-                raise SpaceError(_refusal(found, too_many[-1], model, model.layers))
+                raise SpaceError(_refusal(space, too_many[-1], model, model.layers))
 
 
 def fitted_space(space: Space, models: Sequence[LayeredModel]) -> Space:
-    """Return a space whose `freeze_layers` goes no further than the models that it may meet; the same if it does not.
-
-    A range ends at the last of its values that every such model has layers for, its grid likewise, with the number of
-    layers itself in the place of what is cut off; where only 0 is left it is fixed.
-    """
-    if NAME not in space.parameters:
+    """Return a shipped space with `freeze_layers` fixed at 0 where a model has no layers that can be frozen."""
+    bare = [model for model in models if model.layers == 0]
+    if FREEZE_LAYERS not in space.parameters or all(_fits(value, 0) for each in bare for value in _values(space, each)):
         return space
-    searched = space.parameters[NAME]
-    cut = [_cut(parameter, _limit(space, parameter, models)) for parameter in alternatives_of(searched)]
-    if cut == list(alternatives_of(searched)):
-        return space
-    whole = space.to_json()
-    tables = [table for table in whole["parameters"] if table["name"] != NAME]
-    default = whole["default"]
-    kept = [parameter for parameter in cut if isinstance(parameter, Parameter)]
-    if len(kept) < len(cut):  # 0 alone is left, of a space of ours that has no alternatives
-        fixed = {**whole["fixed"], NAME: 0}
-        default = default and {name: value for name, value in default.items() if name != NAME}
-        return Space.from_json({**whole, "parameters": tables, "fixed": fixed, "default": default})
-    fitted = kept[0] if len(kept) == 1 else Alternatives(kept)
-    if default is not None and NAME in default and not fitted.contains(default[NAME]):
-        default = {**default, NAME: fitted.edges()[-1]}
-    whole["default"], table = default, write_searched(fitted)
-    position = list(space.parameters).index(NAME)
-    return Space.from_json({**whole, "parameters": [*tables[:position], {"name": NAME, **table}, *tables[position:]]})
+    parameters = {name: parameter for name, parameter in space.parameters.items() if name != FREEZE_LAYERS}
+    default = space.default and {name: value for name, value in space.default.items() if name != FREEZE_LAYERS}
+    fitted = Space(default=default, **parameters, **space.fixed, freeze_layers=0)
+    return fitted.documented(space.notes)
 
 
-def _met(space: Space, model: LayeredModel) -> list[tuple[Any, Sequence[Scalar]]]:
-    """Return what a space says of `freeze_layers` beside a model, and the values at its edges."""
-    if NAME in space.fixed:
-        return [(space.fixed[NAME], [space.fixed[NAME]])]
-    if NAME not in space.parameters:
-        return []
-    return [(parameter, parameter.edges()) for parameter in space.reachable(NAME, model.given)]
+def _values(space: Space, model: LayeredModel) -> Sequence[Scalar]:
+    """Return the fixed value of `freeze_layers`, or the ends of its range where it can exist for a model."""
+    if FREEZE_LAYERS in space.fixed:
+        return (space.fixed[FREEZE_LAYERS],)
+    if FREEZE_LAYERS not in space.parameters or not space.may_exist(FREEZE_LAYERS, model.given):
+        return ()
+    return space.parameters[FREEZE_LAYERS].edges()
 
 
 def _fits(value: Scalar, layers: int) -> bool:
-    if value == ALL_LAYERS:
-        return layers > 0
-    return not isinstance(value, int | float) or value <= layers
+    if layers == 0:
+        return value == 0
+    return not isinstance(value, int) or value <= layers
 
 
-def _refusal(found: Any, value: Scalar, model: LayeredModel, layers: int) -> str:
+def _refusal(space: Space, value: Scalar, model: LayeredModel, layers: int) -> str:
+    given = space.parameters.get(FREEZE_LAYERS, space.fixed.get(FREEZE_LAYERS))
     if layers == 0:
         return (
-            f"The space has freeze_layers={found!r}, and of {model.name!r} no layer can be frozen: nothing of it is "
+            f"The space has freeze_layers={given!r}, and of {model.name!r} no layer can be frozen: nothing of it is "
             "pretrained, or it has no list of layers. Leave freeze_layers out for it, or fix it at 0."
         )
-    when = "".join(f".when({name}={given!r})" for name, given in model.given.items())
-    several = f", one of a list [...] with an alternative for each {next(iter(model.given))}" if model.given else ""
     return (
-        f"The space has freeze_layers={found!r}, which asks for {value} layers, and {model.name!r} has {layers} that "
-        f"can be frozen. Write freeze_layers=hp.Int(0, {layers}){when}{several}."
+        f"The space has freeze_layers={given!r}, which asks for {value} layers, and {model.name!r} has {layers} that "
+        f"can be frozen. Write freeze_layers=hp.Int(0, {layers}), or give a share of the layers, which fits every "
+        "model: hp.Float(0.0, 1.0)."
     )
-
-
-def _limit(space: Space, parameter: Parameter, models: Sequence[LayeredModel]) -> int | None:
-    met = [model.layers for model in models if parameter in space.reachable(NAME, model.given)]
-    return min((layers for layers in met if layers is not None), default=None)
-
-
-def _cut(parameter: Parameter, limit: int | None) -> Parameter | int:
-    if limit is None or all(_fits(value, limit) for value in parameter.edges()):
-        return parameter
-    if isinstance(parameter, Categorical):
-        choices = [choice for choice in parameter.choices if _fits(choice, limit)]
-        return replace(parameter, choices=choices) if choices != [0] and choices else 0
-    if not isinstance(parameter, Int) or parameter.low > limit or limit == 0:
-        return 0
-    high = parameter.low + (limit - parameter.low) // parameter.step * parameter.step
-    grid = parameter.grid and tuple(dict.fromkeys([*(value for value in parameter.grid if value <= high), high]))
-    return replace(parameter, high=high, grid=grid)

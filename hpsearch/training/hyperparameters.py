@@ -95,16 +95,19 @@ class ChoiceCheck:
         raise _not_allowed(self.name, value, "one of " + ", ".join(repr(choice) for choice in self.choices))
 
 
-def check_freeze_layers(value: Any) -> int | str:
-    """Check for a number of layers, or "all"; whether the model has so many layers is known only with the model."""
+def check_freeze_layers(value: Any) -> int | float | str:
+    """Check for a number of layers (1 is one), a share of the layers (1.0 is all), or "all".
+
+    Whether the model has so many layers is known only with the model.
+    """
     if value == ALL_LAYERS:
         return ALL_LAYERS
-    try:
-        layers = IntegerCheck("freeze_layers", 0)(value)
-    except TaskError:
-        raise _not_allowed("freeze_layers", value, f"a whole number from 0, or {ALL_LAYERS!r}") from None
-    assert layers is not None  # the check is not an optional one
-    return layers
+    if isinstance(value, Integral) and not isinstance(value, bool) and value >= 0:
+        return int(value)
+    if isinstance(value, Real) and not isinstance(value, Integral) and 0.0 <= value <= 1.0:
+        return float(value)
+    allowed = f"a number of layers (0, 1, 2, ...), a share of them (from 0.0 to 1.0), or {ALL_LAYERS!r}"
+    raise _not_allowed("freeze_layers", value, allowed)
 
 
 def _not_allowed(name: str, value: Any, allowed: str) -> TaskError:
@@ -161,7 +164,8 @@ TRAINING_HYPERPARAMETERS: Mapping[str, Hyperparameter] = MappingProxyType(
         "freeze_layers": Hyperparameter(
             0,
             check_freeze_layers,
-            'Layers kept as pretrained: 0 none, n the embeddings and the first n, "all" everything but the new head.',
+            "Layers kept as pretrained, with the embeddings: 0 none, n the first n, 0.5 the first half (rounded down), "
+            '1.0 all layers, "all" everything but the new head.',
         ),
         "dropout": Hyperparameter(
             None,
@@ -197,10 +201,17 @@ class TrainingSettings:
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> "TrainingSettings":
-        """Read the training hyperparameters out of `config`, defaults filled in; `TaskError` for one out of range."""
-        return cls(
-            **{name: known.check(config.get(name, known.default)) for name, known in TRAINING_HYPERPARAMETERS.items()}
-        )
+        """Read the training hyperparameters out of `config`, defaults filled in.
+
+        Raises:
+            TaskError: One is out of range, or `freeze_layers` is still a share: training counts layers.
+        """
+        values = {
+            name: known.check(config.get(name, known.default)) for name, known in TRAINING_HYPERPARAMETERS.items()
+        }
+        if isinstance(values["freeze_layers"], float):
+            raise _not_allowed("freeze_layers", values["freeze_layers"], "a number of layers here, not a share")
+        return cls(**values)
 
     def warmup(self, steps_total: int) -> int:
         """Return the number of steps of the warmup in a run of `steps_total`: `warmup_steps`, where that is given."""

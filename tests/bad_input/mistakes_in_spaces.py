@@ -179,6 +179,24 @@ HYPERPARAMETERS = [
         space="hp.Space(learning_rate=hp.Float(1e-4, 1e-2), epochs=1, freeze_layers=hp.Int(0, 99))",
     ),
     Mistake(
+        "several ranges under one name",
+        ("freeze_layers", "has one range", "share of the layers", "hp.compare"),
+        SpaceError,
+        space="hp.Space(learning_rate=0.1, freeze_layers=[hp.Int(0, 6), hp.Int(0, 12)])",
+    ),
+    Mistake(
+        "a share of the layers above 1",
+        ("freeze_layers", "1.5", "from 0.0 to 1.0"),
+        SpaceError,
+        space="hp.Space(learning_rate=0.1, freeze_layers=hp.Float(0.0, 1.5))",
+    ),
+    Mistake(
+        "one layer beside shares of the layers",
+        ("freeze_layers", "1 is one layer", "Give only shares"),
+        SpaceError,
+        space="hp.Space(learning_rate=0.1, freeze_layers=hp.Categorical([1, 0.5]))",
+    ),
+    Mistake(
         "a dropout for a model that has none",
         ("dropout", "Leave dropout out of the space"),
         TaskError,

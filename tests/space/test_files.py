@@ -93,6 +93,11 @@ def test_only_parameters_are_needed(tmp_path: Path) -> None:
         ("[parameters.a]\ntype = 'int'\nlow = 2\nhigh = 1", r"own.toml: parameters.a: Int\(2, 1\): low is above high"),
         ("[parameters.a]\ntype = 'int'\nlow = 2", "own.toml: parameters.a: type = 'int' needs the key 'high'"),
         ("[parameters.a]\nlow = 2", "own.toml: parameters.a: There is neither 'type'"),
+        (
+            "[[parameters.a]]\ntype = 'int'\nlow = 1\nhigh = 2\n[[parameters.a]]\ntype = 'int'\nlow = 1\nhigh = 3",
+            "own.toml: parameters.a has 2 tables in double brackets, and a hyperparameter has one range. .*"
+            "freeze_layers from 0.0 to 1.0.*a study for each and compare them with hp.compare",
+        ),
         ("[parameters]\na = [1, 2]", r"own.toml: a=\[1, 2\] is not a fixed value.*hp.Categorical\(\[1, 2\]\)"),
         ("[parameters]\na = 2020-01-01", "own.toml: a: .*is a date"),
         ("[parameters]\na = nan", "own.toml: a: nan cannot be written"),

@@ -1,4 +1,5 @@
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -61,3 +62,7 @@ def test_every_choice_is_read_as_it_is(parameter: Categorical) -> None:
     assert [repr(parameter.read(choice)) for choice in parameter.choices] == [
         repr(choice) for choice in parameter.choices
     ]
+
+
+def test_a_choice_may_be_a_path() -> None:
+    assert Categorical([Path("models") / "bert"]).choices == (str(Path("models") / "bert"),)

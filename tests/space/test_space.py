@@ -241,3 +241,19 @@ def test_repr_is_the_call_that_makes_it() -> None:
     assert repr(titled) == "Space(  # Its title\n    a=Int(1, 2),\n)"
     assert eval(repr(titled), names) == titled
     assert repr(Space(a=Int(1, 2))) == "Space(a=Int(1, 2))"
+
+
+def test_what_may_exist_beside_some_values() -> None:
+    space = Space(
+        kind=Categorical(["plain", "deep"]),
+        model=Categorical(["small", "large", "other"]),
+        depth=Int(1, 9).when(kind="deep"),
+        x=Int(0, 1).when(depth=3),
+        freeze_layers=Int(0, 12).when(model=["small", "large"]),
+        head="new",
+        y=Int(0, 1).when(head="old"),
+    )
+    assert [space.may_exist("freeze_layers", {"model": model}) for model in ("large", "other")] == [True, False]
+    assert space.may_exist("freeze_layers", {})
+    assert [space.may_exist("x", {"kind": kind}) for kind in ("plain", "deep")] == [False, True]
+    assert not space.may_exist("y", {})

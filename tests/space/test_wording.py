@@ -1,6 +1,7 @@
 from hpsearch.space import Categorical, Float, Int, Space
 from hpsearch.space.notes import Notes
-from hpsearch.space.wording import WIDTH, list_text, space_text, summary
+from hpsearch.space.shipped import list_text
+from hpsearch.space.wording import WIDTH
 
 SPACE = Space(
     learning_rate=Float(1e-5, 1e-3, log=True, grid=[1e-4, 1e-5]),
@@ -20,7 +21,7 @@ SPACE = Space(
 
 
 def test_a_space_is_read_as_text() -> None:
-    lines = space_text(SPACE).splitlines()
+    lines = str(SPACE).splitlines()
     assert lines[:3] == ["A title", "A paper", "for text: 3 searched, 1 fixed, a grid of 8"]
     assert lines[4] == "learning_rate: 1e-05 to 0.001, logarithmic; grid 1e-05, 0.0001; default 2e-05"
     assert lines[5] == "    [checked] Its section 3."
@@ -28,11 +29,10 @@ def test_a_space_is_read_as_text() -> None:
     assert lines[7] == "momentum: 0.0 to 1.0, steps of 0.5; only where optimizer='sgd'"
     assert lines[8:10] == ["epochs: fixed at 3", "    [from memory, in part or all] Its section 4."]
     assert lines[11].startswith("[checked]: every number was compared")
-    assert str(SPACE) == space_text(SPACE)
 
 
 def test_a_space_without_notes_has_none_of_their_lines() -> None:
-    assert space_text(Space(a=Int(1, 3), b=True)).splitlines() == [
+    assert str(Space(a=Int(1, 3), b=True)).splitlines() == [
         "1 searched, 1 fixed, a grid of 3",
         "",
         "a: 1 to 3",
@@ -53,4 +53,4 @@ def test_a_list_has_title_size_and_default_of_each() -> None:
 
 
 def test_what_cannot_be_a_grid_is_said_to_be_none() -> None:
-    assert summary(Space(rate=Float(0, 1))) == "1 searched, 0 fixed, no grid without hp.Grid(points=...)"
+    assert Space(rate=Float(0, 1)).summary() == "1 searched, 0 fixed, no grid without hp.Grid(points=...)"

@@ -162,6 +162,16 @@ class CustomTask(Task):
         """Return a digest of the arguments that a config makes the model with."""
         return self._factory.key(config)
 
+    def freezable_layers(self, prepared: Prepared, config: Mapping[str, Any]) -> int:
+        """Return how many layers the model of a config has; where its arguments decide that, the model is made."""
+        if prepared.layers is not None:
+            return prepared.layers
+        from hpsearch.training.random_states import isolated
+
+        learner = self.learner(prepared, "train", config)
+        with isolated(0):
+            return len(learner.layers(learner.load_model())) - 1
+
     # ------------------------------------------------------------------ rows
 
     def prepare(self, cache: Path) -> Prepared:

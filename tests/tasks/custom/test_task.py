@@ -31,6 +31,7 @@ import hpsearch as hp
 from hpsearch.data import open_dataset
 from hpsearch.errors import DataError, TaskError
 from hpsearch.tasks import Task
+from hpsearch.tasks.frozen_layers import with_whole_layers
 from hpsearch.training.base_model import BaseModel
 from hpsearch.training.fine_tune import FineTune
 from hpsearch.training.numerics import detect_environment, resolve_numerics
@@ -581,6 +582,16 @@ def test_what_cannot_be_learned_is_said_in_one_paragraph(name, tmp_path):
 def test_what_is_pretrained_must_be_named_before_it_can_be_frozen():
     with pytest.raises(TaskError, match=r"names nothing pretrained.*head='classifier'"):
         hp.CustomTask(Images, train=images()).complete({"freeze_layers": 1})
+
+
+def test_a_share_of_the_layers_is_of_the_depth_that_a_config_asks_for(tmp_path):
+    task = hp.CustomTask(Images, train=images(), head="head")
+    prepared = task.prepare(tmp_path)
+    for depth in (1, 2, 4):
+        config = with_whole_layers(task.complete({"depth": depth, "freeze_layers": 0.5}), task, lambda _: prepared)
+        learner = task.learner(prepared, "train", config)
+        assert config["freeze_layers"] == (len(learner.layers(learner.load_model())) - 1) // 2
+    assert config["freeze_layers"] > 1
 
 
 def test_what_misleads_is_said(tmp_path):
