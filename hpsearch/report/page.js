@@ -8,13 +8,13 @@
   const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const places = Object.keys(data.figures).map(byId);
 
-  /* ---- figures: how they lie on the page */
+  /* ---- figures: their place on the page */
 
-  /* Room above a figure for its legend; figures without one need less. */
+  /* Room above a figure for its legend; figures without a legend need less. */
   const TOP = { history: 62, parallel: 64, importance: 44, timeline: 44, curves: 24, confusion: 34 };
   const TOP_NARROW = { history: 84, parallel: 52, importance: 56, timeline: 62, curves: 24, confusion: 16 };
 
-  /* Small multiples in as many columns as there is room for, and the height that this takes. */
+  /* Small multiples in as many columns as fit, and the height they take. */
   function panels(place, layout) {
     const { panels: count, rowHeight, gapX, gapY } = layout.meta;
     const top = narrow.matches ? 92 : 66, bottom = layout.coloraxis ? 92 : 44;
@@ -67,7 +67,7 @@
 
   const restyleAll = () => places.forEach((place) => Plotly.relayout(place, look(place)));
 
-  /* Texts under the pointer stand once in the page, and figures have their numbers. */
+  /* The page holds each hover text once; figures have their numbers. */
   function expanded(trace) {
     if (trace.text && trace.text.shared) trace.text = trace.text.shared.map((index) => data.texts[index]);
     return trace;
@@ -75,7 +75,7 @@
 
   function draw(place) {
     const figure = data.figures[place.id], { layout } = figure;
-    /* A size in the layout would stay when the window changes: figures fill their boxes, whose heights the style says. */
+    /* A size in the layout would stay when the window changes: figures fill their boxes, whose heights the style sheet sets. */
     if (!figure.data.length) place.style.height = "200px";
     else if (place.dataset.fits) place.style.height = `${layout.height - 48}px`;
     delete layout.height;
@@ -95,15 +95,15 @@
     heads.forEach((head, column) => head.querySelector("button").addEventListener("click", () => {
       const numeric = head.dataset.kind === "number";
       const before = head.getAttribute("aria-sort");
-      /* numbers are mostly sought from the top, words from A */
+      /* numbers start from the highest, words from A */
       const descending = before ? before === "ascending" : numeric && column > 0;
       heads.forEach((other) => other.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", descending ? "descending" : "ascending");
       const value = (row) => row.cells[column].dataset.sort;
       const compare = (a, b) => (numeric ? Number(value(a)) - Number(value(b)) : value(a).localeCompare(value(b)));
       const rows = [...table.tBodies[0].rows];
-      const known = rows.filter((row) => value(row) !== "").sort((a, b) => (descending ? compare(b, a) : compare(a, b)));
-      table.tBodies[0].append(...known, ...rows.filter((row) => value(row) === ""));
+      const filled = rows.filter((row) => value(row) !== "").sort((a, b) => (descending ? compare(b, a) : compare(a, b)));
+      table.tBodies[0].append(...filled, ...rows.filter((row) => value(row) === ""));
     }));
   }
 
@@ -114,7 +114,7 @@
   const trialOf = (number) => curves.trials.find((trial) => trial.number === Number(number));
   const series = (trial, run, metric) => (metric === RATE ? trial.rate.slice(0, run.train.length) : run.metrics[metric]);
 
-  /* Mean over runs for as long as all of them have come; a gap where one of them has none. */
+  /* Mean over runs, up to the last point that all of them reached; a gap where one of them has no value. */
   function mean(runs, of) {
     const columns = runs.map(of), length = Math.min(...columns.map((column) => column.length));
     return Array.from({ length }, (_, index) => {
@@ -230,8 +230,8 @@
       table.querySelectorAll("th").forEach((head) => head.removeAttribute("aria-sort"));
       const count = runs.length && runs[0].fold === null ? runs[0].of : runs.length;
       note.textContent = runs.length
-        ? `${trial.label}, ${trial.state}; ${count > 1 ? `mean of ${count} runs, as far as all of them came` : "one run"}.`
-        : `${trial.label}, ${trial.state}; this fold was not ${trial.runs[0].fold === null ? "kept apart on this page" : "begun"}.`;
+        ? `${trial.label}, ${trial.state}; ${count > 1 ? `mean of ${count} runs, up to the last point that all of them reached` : "one run"}.`
+        : `${trial.label}, ${trial.state}; ${trial.runs[0].fold === null ? "this page has only the mean of its folds" : "this fold has not begun"}.`;
       if (!runs.length) return;
       const train = mean(runs, (run) => run.train), seconds = mean(runs, (run) => run.seconds);
       const values = curves.metrics.map((_, index) => mean(runs, (run) => run.metrics[index]));
@@ -266,7 +266,7 @@
     figure.on("plotly_deselect", () => keep(() => true));
   }
 
-  /* ---- all of it, a figure a frame, so that the page answers meanwhile */
+  /* ---- everything, one figure per frame, so that the page stays responsive */
 
   const frame = () => new Promise((resolve) => setTimeout(resolve, 0));
 

@@ -71,7 +71,7 @@ def study_facts(content: Content) -> list[tuple[str, Any]]:
     facts = dict(content.facts)
     if content.history.trials:
         taken = compute(content.history, content.ends)
-        facts |= {"epochs trained, of one fold": f"{taken.epochs:.4g}", "training time": duration(taken.seconds)}
+        facts |= {"epochs of one fold": f"{taken.epochs:.4g}", "training time": duration(taken.seconds)}
         facts |= {} if taken.elapsed is None else {"elapsed time": duration(taken.elapsed)}
     return flat(facts)
 
