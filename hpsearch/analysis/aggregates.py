@@ -1,4 +1,4 @@
-"""What a trial came to, over its folds."""
+"""The result of a trial, over its folds."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -67,9 +67,8 @@ def summarize(
         objective: Name of the objective among the metrics.
         test_shares: By fold, held-out rows over all rows of the split; None leaves the interval out.
 
-    The interval says how far the mean would move on other rows, cut off where no score can lie. It does not know
-    that this trial was chosen among many, nor that its epoch was: for the winner of a search the mean itself leans
-    upwards.
+    The interval says how far the mean would move on other rows, cut off where no score can lie. It does not know that
+    this trial was chosen among many, nor that its epoch was: the mean of a search's winner is itself optimistic.
     """
     point, value = _point_and_value(trial, history, objective)
     measured = () if point is None else tuple(run for run in trial.runs if history.point(run) >= point)
@@ -78,8 +77,8 @@ def summarize(
     interval = None
     if test_shares is not None and len(folds) == len(trial.runs):
         shares = [test_shares[run.fold] for run in measured]
-        found = corrected_interval(folds, shares, folds=[run.fold for run in measured])
-        interval = _possible(found, folds, objective)
+        interval = corrected_interval(folds, shares, folds=[run.fold for run in measured])
+        interval = _possible(interval, folds, objective)
     everything = [evaluation for run in trial.runs for evaluation in history.of(run.key)]
     return TrialSummary(
         number=trial.number,

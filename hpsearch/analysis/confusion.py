@@ -1,4 +1,4 @@
-"""Which class is taken for which."""
+"""The confusion matrix: which class is taken for which."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ class Confusion:
 
     Attributes:
         classes: The classes' names, in the order of the codes.
-        counts: A tuple a true class, a count a predicted class.
+        counts: One tuple per true class, with one count per predicted class.
     """
 
     classes: tuple[str, ...]
@@ -41,15 +41,15 @@ def confusion(targets: np.ndarray, probabilities: np.ndarray, classes: Sequence[
 
     Args:
         targets: Codes of the classes, shape (rows,).
-        probabilities: Shape (rows, classes); rows that are not numbers (no fold held them out) are left out.
+        probabilities: Shape (rows, classes); rows of NaN, which no fold held out, are left out.
         classes: Names in the order of the codes.
 
     Returns:
         The counts, or None where no row was predicted.
     """
-    known = np.isfinite(probabilities).all(axis=1)
-    if not known.any():
+    predicted = np.isfinite(probabilities).all(axis=1)
+    if not predicted.any():
         return None
     counts = np.zeros((len(classes), len(classes)), dtype=int)
-    np.add.at(counts, (targets[known], probabilities[known].argmax(axis=1)), 1)
+    np.add.at(counts, (targets[predicted], probabilities[predicted].argmax(axis=1)), 1)
     return Confusion(tuple(classes), tuple(tuple(row) for row in counts.tolist()))

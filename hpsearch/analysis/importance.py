@@ -1,4 +1,4 @@
-"""Which hyperparameters decided who came out on top: PED-ANOVA, held against what chance alone would give."""
+"""Which hyperparameters set the top trials apart: PED-ANOVA, compared with what chance alone would give."""
 
 import math
 import warnings
@@ -17,30 +17,30 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 LEAST_TRIALS = 20
-"""Judged trials below which no importance is stated: a handful of top trials looks like a pattern by chance."""
+"""Fewest judged trials for which importance is stated: a handful of top trials looks like a pattern by chance."""
 
 LEAST_RANKED = 10
-"""Trials among them that must be complete or pruned after a whole fold, for the top ones to be chosen from."""
+"""Fewest trials among them that are complete or were pruned after a whole fold: the top ones are chosen from these."""
 
 TOP_TRIALS = 5
-"""The best trials that a density is estimated from, at the least; Optuna advises the same."""
+"""Fewest top trials to estimate a density from; Optuna advises the same."""
 
 TOP_SHARE = 0.1
-"""Share of the trials that counts as the top, where that many are `TOP_TRIALS` or more (Watanabe et al. 2023)."""
+"""Share of the trials that counts as the top, unless that is fewer than `TOP_TRIALS` (Watanabe et al. 2023)."""
 
 SHUFFLES = 60
-"""Orders of the values drawn at random, of which the 95th percentile of a parameter's importance is taken."""
+"""Random orders of the values; chance is the 95th percentile of a parameter's importance over them."""
 
 
 @dataclass(frozen=True)
 class Importance:
-    """How much each hyperparameter tells top trials from the others.
+    """How well each hyperparameter tells top trials from the others.
 
     Attributes:
         shares: Name to its share of the whole, the most important first; they add up to one, or are all zero.
-        chance: Name to the share that values dealt out at random exceed in one of twenty times.
-        present: Name to the judged trials that have it: fewer than `trials` for a conditional one.
-        trials: Judged trials that it rests on.
+        chance: Name to the share that shuffled values exceed once in twenty times.
+        present: Name to how many judged trials have it: fewer than `trials` for a conditional one.
+        trials: How many trials were judged.
         why_not: Why nothing is stated, in words; None where there are shares.
     """
 
@@ -51,7 +51,7 @@ class Importance:
     why_not: str | None = None
 
     def stands_out(self, name: str) -> bool:
-        """Whether a hyperparameter's share is more than chance gives in nineteen of twenty times."""
+        """Whether a hyperparameter's share is larger than what chance gives nineteen times out of twenty."""
         return self.shares[name] > self.chance[name]
 
 
@@ -65,22 +65,22 @@ def importance(
     """Return the importance of the searched hyperparameters over the trials that were judged.
 
     PED-ANOVA (Watanabe, Bansal, Hutter 2023, IJCAI) compares the density of a hyperparameter among the top trials
-    with that among all; Optuna's conditional form of it lets one that does not exist in some trials count by how
-    often the top trials have it. The same is done for values shuffled among the trials, to show what chance gives.
+    with that among all. In Optuna's conditional form, a hyperparameter that only some trials have counts by how often
+    the top trials have it. The same is computed for values shuffled among the trials, to show what chance gives.
 
-    Judged is what is complete or pruned. Without the pruned ones, what a pruner finds out at once (a learning rate that
-    cannot work) would look unimportant, as every complete trial has it right.
+    Complete and pruned trials are judged. Without the pruned ones, what a pruner notices at once (a learning rate that
+    cannot work) would look unimportant, because every complete trial has it right.
 
-    The top ones are the complete ones by value; where there are too few of these, for a halving pruner leaves few, also
-    those that were pruned after a whole fold: below every complete one, by the folds that they lasted and then by their
-    partial value. A partial mean is thus never held against that of more folds, and who lasted longer had been better
-    where the others ended. What was pruned in its first fold, or diverged, is none of the top.
+    The top trials are the complete ones with the highest values. A halving pruner leaves few of these, so trials that
+    were pruned after a whole fold rank below them: by the number of folds they finished, then by their partial value.
+    So a partial mean is never compared with a mean over more folds, and a trial that lasted longer was better where
+    the others ended. A trial that diverged, or was pruned in its first fold, is never among the top.
 
     Args:
-        summaries: The trials, in any state; those that failed or are not finished are left out.
+        summaries: The trials, in any state; those that failed or have not finished are left out.
         parameters: Name to what the space's JSON says of it (`type`, `low`, `high`, `log`, `choices`).
-        shuffles: How many shuffles.
-        seed: Of the shuffles.
+        shuffles: How often the values are shuffled.
+        seed: Seed of the shuffles.
     """
     judged = [summary for summary in summaries if summary.state is TrialState.PRUNED or _is_complete(summary)]
     lasting = sum(map(_is_ranked, judged))
@@ -89,12 +89,12 @@ def importance(
     why_not = _why_not(judged, names)
     if why_not is not None:
         return Importance({}, {}, present, len(judged), why_not)
-    found, drawn = _divergences(judged, lasting, names, parameters, shuffles, seed)
-    total = math.fsum(found.values())
+    observed, shuffled = _divergences(judged, lasting, names, parameters, shuffles, seed)
+    total = math.fsum(observed.values())
     scale = 1 / total if total > 0 else 0.0
-    ranked = sorted(names, key=lambda name: (-found[name], names.index(name)))
-    chance = {name: scale * float(np.quantile([each[name] for each in drawn], 0.95)) for name in ranked}
-    return Importance({name: scale * found[name] for name in ranked}, chance, present, len(judged))
+    ranked = sorted(names, key=lambda name: (-observed[name], names.index(name)))
+    chance = {name: scale * float(np.quantile([divergence[name] for divergence in shuffled], 0.95)) for name in ranked}
+    return Importance({name: scale * observed[name] for name in ranked}, chance, present, len(judged))
 
 
 def _is_complete(summary: TrialSummary) -> bool:
@@ -108,7 +108,7 @@ def _is_ranked(summary: TrialSummary) -> bool:
 
 
 def _standing(summary: TrialSummary) -> tuple[bool, int, float]:
-    """Return what ranked trials are ordered by, the best highest."""
+    """Return the key that orders ranked trials, the best highest."""
     complete = _is_complete(summary)
     return complete, 0 if complete else summary.ended_runs, summary.value or 0.0
 
@@ -153,26 +153,26 @@ def _divergences(
     generator = np.random.default_rng(seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Optuna warns of a `target`, and of conditions that one trial fulfils
-        found = evaluator.evaluate(study, params=list(names))
-        drawn = []
+        observed = evaluator.evaluate(study, params=list(names))
+        shuffled = []
         for _ in range(shuffles):
-            target = _Dealt(-generator.permutation(values))  # of a target, Optuna takes the lowest for the best
-            drawn.append(evaluator.evaluate(study, params=list(names), target=target))
-    return found, drawn
+            target = _Shuffled(-generator.permutation(values))  # Optuna takes the lowest value of a target as the best
+            shuffled.append(evaluator.evaluate(study, params=list(names), target=target))
+    return observed, shuffled
 
 
 def _values(judged: Sequence[TrialSummary]) -> np.ndarray:
-    """Return a number a trial in the order of their standing, of which PED-ANOVA takes no more than the order."""
-    lasted = sorted({_standing(each) for each in judged if _is_ranked(each) and not _is_complete(each)}, reverse=True)
-    lowest = min((float(each.value or 0.0) for each in judged if _is_complete(each)), default=0.0)
+    """Return a number for each trial, ordered by their standing; PED-ANOVA uses the order alone."""
+    lasted = sorted({_standing(s) for s in judged if _is_ranked(s) and not _is_complete(s)}, reverse=True)
+    lowest = min((float(s.value or 0.0) for s in judged if _is_complete(s)), default=0.0)
     below = {standing: lowest - 1.0 - place for place, standing in enumerate(lasted)}
     none = lowest - 1.0 - len(lasted)
-    return np.array([each.value if _is_complete(each) else below.get(_standing(each), none) for each in judged])
+    return np.array([s.value if _is_complete(s) else below.get(_standing(s), none) for s in judged])
 
 
 @dataclass(frozen=True)
-class _Dealt:
-    """The values as they were dealt out, a trial's number its place."""
+class _Shuffled:
+    """Shuffled values; a trial's number is its place among them."""
 
     values: np.ndarray
 
@@ -186,7 +186,7 @@ def _optuna_study(
     names: Sequence[str],
     parameters: Mapping[str, Mapping[str, Any]],
 ) -> "optuna.Study":
-    """Return an in-memory Optuna study of the judged trials, numbered as they come."""
+    """Return an in-memory Optuna study of the judged trials, numbered in their order."""
     import optuna
 
     distributions = {
@@ -212,7 +212,7 @@ def _optuna_study(
 
 
 def _distribution(parameter: Mapping[str, Any], observed: Sequence[Any]) -> "BaseDistribution":
-    """Return Optuna's distribution that holds all observed values, those outside the space's bounds as well."""
+    """Return an Optuna distribution that holds all observed values, including those outside the space's bounds."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in observed)
@@ -236,5 +236,5 @@ def _plain(distribution: "BaseDistribution", value: Any) -> Any:
 
 
 def _named(value: Any) -> str:
-    """Return a choice as text: 1 and True are two choices, and equal as numbers."""
+    """Return a choice as text, because 1 and True are two choices but equal numbers."""
     return f"{type(value).__name__} {value!r}"

@@ -9,7 +9,7 @@ from hpsearch.analysis.significance import Evidence
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:
     """Return p-values adjusted by Holm's step-down procedure (Holm 1979), in the order given.
 
-    Each may be held to the level by itself: the chance of any false alarm among all is then at most that level.
+    Each may then be compared with the level on its own: the chance of any false alarm is at most that level.
 
     Raises:
         ValueError: One is not between 0 and 1.
@@ -25,18 +25,18 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
     return tuple(adjusted)
 
 
-def corrected_for_several(found: Sequence[Evidence]) -> tuple[Evidence, ...]:
-    """Return evidence whose p-values and verdicts are corrected by Holm for how many questions were asked.
+def corrected_for_several(answers: Sequence[Evidence]) -> tuple[Evidence, ...]:
+    """Return evidence whose p-values and verdicts are corrected by Holm for the number of questions asked.
 
-    Questions without a p-value could not have given a false alarm, and are not counted. The intervals are left as
-    they are, each of its comparison alone. A single question is left as it is.
+    Questions without a p-value could not have given a false alarm, so they are not counted. Intervals stay as they
+    are, each for its own comparison, and so does a single question.
     """
-    asked = [index for index, evidence in enumerate(found) if evidence.p_value is not None]
+    asked = [index for index, evidence in enumerate(answers) if evidence.p_value is not None]
     if len(asked) < 2:
-        return tuple(found)
-    corrected = list(found)
-    for index, p_value in zip(asked, holm([found[index].p_value or 0.0 for index in asked]), strict=True):
-        evidence = found[index]
+        return tuple(answers)
+    corrected = list(answers)
+    for index, p_value in zip(asked, holm([answers[index].p_value or 0.0 for index in asked]), strict=True):
+        evidence = answers[index]
         is_held = p_value > 1 - evidence.level
         corrected[index] = replace(
             evidence,

@@ -12,9 +12,9 @@ class PairedScores:
     """One metric of two trials on the folds that both were measured on, each trial read at its own point.
 
     Attributes:
-        metric: Its name; greater is better, but for the loss.
+        metric: Its name; greater is better, except for the loss.
         places: (fold, repeat) of each score.
-        winner, rival: The scores, shape as `places`.
+        winner, rival: The scores, one for each of `places`.
     """
 
     metric: str
@@ -35,15 +35,15 @@ class PairedScores:
 
 
 def paired_scores(history: History, winner: Trial, rival: Trial, metrics: Sequence[str]) -> tuple[PairedScores, ...]:
-    """Return the scores of two trials by metric; metrics that one of them lacks on a fold are left out."""
+    """Return the scores of two trials by metric, without metrics that one of them lacks on a fold."""
     one, other = _measured(winner, history), _measured(rival, history)
     places = tuple(place for place in one if place in other)
-    found = []
+    pairs = []
     for metric in metrics:
         if places and all(metric in by_place[place] for by_place in (one, other) for place in places):
             scores = [tuple(by_place[place][metric] for place in places) for by_place in (one, other)]
-            found.append(PairedScores(metric, places, scores[0], scores[1]))
-    return tuple(found)
+            pairs.append(PairedScores(metric, places, scores[0], scores[1]))
+    return tuple(pairs)
 
 
 def _measured(trial: Trial, history: History) -> dict[tuple[int, int], dict[str, float]]:

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from hpsearch.analysis.aggregates import best_trial, default_trial
+from hpsearch.analysis.pairing import paired_scores
 from hpsearch.analysis.significance import Evidence, paired_folds
-from hpsearch.records import History, Trial, TrialState
+from hpsearch.records import History, TrialState
 
-SEARCHED = "on the folds that the search itself chose by, which favours the winner"
+SEARCHED = "on the folds that the search itself used to choose, which favours the winner"
 
 
 def winner_against_default(
@@ -15,8 +16,8 @@ def winner_against_default(
 ) -> Evidence | None:
     """Compare the best trial with the literature default over their folds, each at its own common point.
 
-    These folds chose the winner, so the difference leans towards it; the method says so. Rows that the search
-    never saw (`paired_bootstrap`) answer the question without that lean, and go before this where there are any.
+    These folds chose the winner, so the difference favours it; the method says so. Rows that the search never saw
+    (`paired_bootstrap`) answer the question fairly, and come first where there are any.
 
     Args:
         history: Everything so far.
@@ -30,25 +31,10 @@ def winner_against_default(
     winner, rival = best_trial(history), default_trial(history)
     if winner is None or rival is None or rival.state is not TrialState.COMPLETE or winner.number == rival.number:
         return None
-    scores, rival_scores = _by_fold(winner, history, objective), _by_fold(rival, history, objective)
-    common = [place for place in scores if place in rival_scores]
-    if not common:
+    pairs = paired_scores(history, winner, rival, [objective])
+    if not pairs:
         return None
-    evidence = paired_folds(
-        [scores[place] for place in common],
-        [rival_scores[place] for place in common],
-        [test_shares[fold] for fold, _ in common],
-        level,
-        folds=[fold for fold, _ in common],
-    )
+    folds = [fold for fold, _ in pairs[0].places]
+    shares = [test_shares[fold] for fold in folds]
+    evidence = paired_folds(pairs[0].winner, pairs[0].rival, shares, level, folds=folds)
     return replace(evidence, method=f"{evidence.method}; {SEARCHED}")
-
-
-def _by_fold(trial: Trial, history: History, objective: str) -> dict[tuple[int, int], float]:
-    """Return (fold, repeat) to the objective at the trial's common point."""
-    point = trial.point or 0
-    return {
-        (run.fold, run.repeat): history.of(run.key)[point - 1].metrics[objective]
-        for run in trial.runs
-        if 0 < point <= history.point(run)
-    }

@@ -7,16 +7,16 @@ from typing import Literal
 
 import numpy as np
 
-from hpsearch.analysis.resampling import difference, differences, drawn_units, draws
+from hpsearch.analysis.resampling import PairedPredictions, drawn_units, draws
 from hpsearch.records.values import mean_value
 
 Verdict = Literal["better", "not distinguishable", "worse"]
 
 RESAMPLES = 2_000
-"""Resamples of the bootstrap: the ends of a 95% percentile interval then rest on some 50 resamples each."""
+"""Resamples of the bootstrap: each end of a 95% percentile interval then rests on some 50 resamples."""
 
 USABLE_SHARE = 0.9
-"""Share of the resamples on which the metric must be a number for the interval to be stated."""
+"""Share of the resamples on which the metric must be a number; below it, no interval is stated."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Evidence:
         difference: Winner minus rival, in units of the metric; greater is better.
         interval: The ends of its two-sided interval, or None where no spread can be estimated.
         p_value: Two-sided, or None where no spread can be estimated.
-        verdict: In words; "not distinguishable" wherever the interval reaches zero, or there is none.
-        method: How it was computed and on what, in words, for the reader of a report.
+        verdict: In words; "not distinguishable" if the interval includes zero, or there is none.
+        method: In words, how and on what it was computed, for the reader of a report.
         level: Coverage of the interval.
     """
 
@@ -68,7 +68,7 @@ def corrected_interval(
 ) -> tuple[float, float] | None:
     """Return the two-sided interval of a cross-validated mean, Student t with k - 1 degrees of freedom for k folds.
 
-    Repeats are other seeds on the same folds: they are no further folds, so each fold's are averaged first.
+    Repeats are other seeds on the same folds, not further folds, so each fold's repeats are averaged first.
 
     Args:
         scores: One score a fold (and repeat), shape (n,).
@@ -106,11 +106,11 @@ def paired_folds(
         winner: Score of the winner on each fold (and repeat), shape (n,).
         rival: Score of the rival on the same folds (and repeats) in the same order, shape (n,).
         test_shares: As in `variance_factor`, one a score, shape (n,).
-        level: Coverage of the interval; the verdict is held to the same level.
+        level: Coverage of the interval, and the level of the verdict.
         folds: As in `corrected_interval`: the repeats of a fold are averaged first.
 
     Raises:
-        ValueError: They do not have one length, or it is zero.
+        ValueError: Their lengths differ or are zero.
     """
     if not len(winner) == len(rival) == len(test_shares) or not winner:
         raise ValueError(f"{len(winner)} and {len(rival)} scores with {len(test_shares)} test shares do not pair up")
@@ -120,9 +120,7 @@ def paired_folds(
     interval, estimate = corrected_interval(differences, test_shares, level), _mean_and_error(differences, test_shares)
     if interval is None or estimate is None:
         why = "one fold" if len(differences) == 1 else "differences without a spread"
-        return Evidence(
-            mean, None, None, "not distinguishable", f"no test: {why}, so no variance can be estimated", level
-        )
+        return _undecided(mean, f"no test: {why}, so no variance can be estimated", level)
     from scipy.special import stdtr
 
     statistic = estimate[0] / estimate[1]
@@ -145,9 +143,9 @@ def paired_bootstrap(
 ) -> Evidence:
     """Compare two sets of predictions on the same rows, by resampling rows (percentile interval).
 
-    Both models are scored on the same resample, so what is hard about a row weighs on both (Efron and
-    Tibshirani 1993, chapter 13, for the percentile interval). Rows that belong together are drawn together, group by
-    group (Davison and Hinkley 1997, section 3.8): taken one by one they would count as more evidence than they are.
+    Both models are scored on the same resample, so a hard row counts against both (Efron and Tibshirani 1993,
+    chapter 13, for the percentile interval). Rows that belong together are drawn together, group by group (Davison and
+    Hinkley 1997, section 3.8): drawn one by one, they would count as more evidence than they are.
 
     Args:
         metric: `metric(targets, predictions)`, greater is better; called with `sample_weight=` where there is one.
@@ -157,10 +155,10 @@ def paired_bootstrap(
         sample_weight: Shape (n,), or None.
         groups: Codes of the groups that rows belong to, shape (n,), or None where every row stands alone.
         resamples: How many times n rows, or all groups, are drawn with replacement.
-        seed: Of the drawing.
-        level: Coverage of the interval; the verdict is held to the same level.
+        seed: Seed of the drawing.
+        level: Coverage of the interval, and the level of the verdict.
 
-    A resample on which the metric cannot be computed (a class without a row) is left out, and said so.
+    A resample on which the metric cannot be computed (a class has no row) is left out; the method says so.
 
     Raises:
         ValueError: The arrays differ in length or are empty.
@@ -169,22 +167,19 @@ def paired_bootstrap(
     if rows == 0 or len(winner) != rows or len(rival) != rows:
         raise ValueError(f"{rows} targets with {len(winner)} and {len(rival)} predictions do not pair up")
 
-    observed = difference(metric, targets, winner, rival, sample_weight, np.arange(rows))
+    predictions = PairedPredictions(metric, targets, winner, rival, sample_weight)
+    observed = predictions.difference(np.arange(rows))
     units = drawn_units(rows, groups)
     if len(units) < 2:
-        return Evidence(observed, None, None, "not distinguishable", "no test: all test rows are of one group", level)
-    drawn = differences(
-        metric, targets, winner, rival, sample_weight, draws(units, resamples, np.random.default_rng(seed))
-    )
+        return _undecided(observed, "no test: all test rows are of one group", level)
+    drawn = predictions.differences(draws(units, resamples, np.random.default_rng(seed)))
     usable = drawn[np.isfinite(drawn)]
     of = "" if groups is None else f" in {len(units):,} groups"
     method = f"paired bootstrap over {rows:,} test rows{of}, {resamples:,} resamples"
     if len(usable) < resamples:
         method += f", {resamples - len(usable):,} of them left out, as the metric was not a number there"
     if len(usable) < USABLE_SHARE * resamples:
-        return Evidence(
-            observed, None, None, "not distinguishable", f"{method}; too few are left for an interval", level
-        )
+        return _undecided(observed, f"{method}; too few are left for an interval", level)
     low, high = np.quantile(usable, [0.5 - level / 2, 0.5 + level / 2])
     below, above = int(np.sum(usable <= 0)), int(np.sum(usable >= 0))
     p_value = min(1.0, 2 * (1 + min(below, above)) / (1 + len(usable)))
@@ -195,7 +190,7 @@ def paired_bootstrap(
 def _averaged(
     scores: Sequence[float], test_shares: Sequence[float], folds: Sequence[Hashable] | None
 ) -> tuple[Sequence[float], Sequence[float]]:
-    """Return one score and one test share a fold, in the order in which the folds first appear."""
+    """Return one score and one test share per fold, in the order in which the folds first appear."""
     if folds is None:
         return scores, test_shares
     if not len(scores) == len(test_shares) == len(folds):
@@ -215,10 +210,14 @@ def _mean_and_error(scores: Sequence[float], test_shares: Sequence[float]) -> tu
         return None
     mean = math.fsum(scores) / len(scores)
     deviation = math.sqrt(math.fsum((score - mean) ** 2 for score in scores) / (len(scores) - 1))
-    # Equal scores can differ in the last bits: a spread of rounding errors would make any difference certain.
+    # Equal scores can differ in the last bits: a spread of mere rounding errors would make any difference certain.
     if deviation <= 1e-12 * max(1.0, *(abs(score) for score in scores)):
         return None
     return mean, deviation * math.sqrt(variance_factor(test_shares))
+
+
+def _undecided(difference: float, method: str, level: float) -> Evidence:
+    return Evidence(difference, None, None, "not distinguishable", method, level)
 
 
 def _verdict(interval: tuple[float, float]) -> Verdict:

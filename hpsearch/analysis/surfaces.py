@@ -1,4 +1,4 @@
-"""A smooth surface through scattered values, only where there are values to bear it."""
+"""A smooth surface through scattered values, only where there are enough of them."""
 
 import math
 from collections.abc import Sequence
@@ -10,10 +10,10 @@ STEPS = 48
 """Points of the grid in each direction."""
 
 LEAST_WEIGHT = 2.0
-"""Values that must lie about a point, each counted by how near it is, for the surface to be stated there."""
+"""Values near a point, weighted by distance, that the surface needs there."""
 
 LEAST_POINTS = 8
-"""Values without which there is no surface at all."""
+"""Fewest values for which there is a surface at all."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Surface:
 
     Attributes:
         x, y: Positions of the columns and of the rows, from 0 to 1.
-        values: A tuple a row; None where too few values lie about a point.
+        values: One tuple per row; None where too few values are near.
     """
 
     x: tuple[float, ...]
@@ -31,7 +31,7 @@ class Surface:
 
 
 def bandwidth(points: int) -> float:
-    """Return the kernel's width for so many points spread over the unit square (Scott 1992: n to the -1/6)."""
+    """Return the kernel's width for a number of points over the unit square (Scott 1992: n to the -1/6)."""
     return math.sqrt(1 / 12) * points ** (-1 / 6)
 
 
@@ -50,7 +50,7 @@ def surface(
         columns, rows: Positions of choices, which are not smoothed over; None for a grid over the whole range.
 
     Returns:
-        The surface, or None with fewer than `LEAST_POINTS` values, or where they bear no point of the grid.
+        The surface, or None with fewer than `LEAST_POINTS` values, or where too few are near any point of the grid.
 
     Raises:
         ValueError: They do not have one length.
@@ -65,10 +65,10 @@ def surface(
     near_y = _nearness(grid_y, np.asarray(y, dtype=float), width, choices=rows is not None)
     weights = near_y @ near_x.T  # (rows, columns): the sum over values of both kernels
     totals = (near_y * np.asarray(values, dtype=float)) @ near_x.T
-    borne = weights >= LEAST_WEIGHT
-    if not borne.any():
+    has_enough = weights >= LEAST_WEIGHT
+    if not has_enough.any():
         return None
-    means = np.where(borne, totals / np.where(borne, weights, 1.0), np.nan)
+    means = np.where(has_enough, totals / np.where(has_enough, weights, 1.0), np.nan)
     return Surface(
         tuple(grid_x.tolist()),
         tuple(grid_y.tolist()),
@@ -77,7 +77,7 @@ def surface(
 
 
 def _nearness(grid: np.ndarray, positions: np.ndarray, width: float, *, choices: bool) -> np.ndarray:
-    """Return the kernel between grid and values, shape (grid, n): 1 at no distance; choices know only equal or not."""
+    """Return the kernel between grid and values, shape (grid, n): 1 at no distance; a choice is equal or not."""
     distance = np.abs(grid[:, None] - positions[None, :])
     if choices:
         return np.asarray(distance < 1e-9, dtype=float)

@@ -1,4 +1,4 @@
-"""A study as pandas reads it: a row a trial, and the curves in long form."""
+"""A study as pandas reads it: one row per trial, and the curves in long form."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ AFTER = ("folds", "seconds", "reason")
 
 
 def table(history: History, objective: str, test_shares: Sequence[float] | None = None) -> pandas.DataFrame:
-    """Return a row a trial, by number: what it was, what it came to, and why it ended.
+    """Return one row per trial, by number: what it was, its result, and why it ended.
 
-    Columns are `number`, `state`, `origin`, `value`, `std`, `interval_low`, `interval_high`, `epoch`, then each
-    hyperparameter by its name, then the mean of each metric by its name, then `folds` (how many were measured at
+    Columns are `number`, `state`, `origin`, `value`, `std`, `interval_low`, `interval_high`, `epoch`, then every
+    hyperparameter by its name, then the mean of every metric by its name, then `folds` (how many were measured at
     that epoch), `seconds` and `reason`. A hyperparameter whose name is already a column is prefixed `config_`, a
     metric `metric_`. Where a hyperparameter does not exist in a trial its cell is missing.
 
@@ -56,7 +56,7 @@ def table(history: History, objective: str, test_shares: Sequence[float] | None 
 
 
 def curves(history: History) -> pandas.DataFrame:
-    """Return every evaluation of every metric, long form: a row a (trial, fold, repeat, point, metric).
+    """Return every evaluation of every metric in long form: one row per (trial, fold, repeat, point, metric).
 
     Columns are `trial`, `fold`, `repeat`, `point`, `epoch`, `metric`, `value`, `train_loss` and `learning_rate`.
     A run that two trials share appears under both.
@@ -85,17 +85,17 @@ def curves(history: History) -> pandas.DataFrame:
 
 
 def mean_curves(curves: pandas.DataFrame) -> pandas.DataFrame:
-    """Return the mean curves of each trial over its runs: a row a (trial, point, metric), epochs rising.
+    """Return the mean curves of each trial over its runs: one row per (trial, point, metric), epochs rising.
 
-    A point counts only where every run of the trial that has begun reached it: a mean that loses a fold on the
-    way would jump for no reason but that.
+    A point counts only if every run of the trial that has begun reached it: otherwise the mean would jump where it
+    loses a fold.
 
     Args:
         curves: As `curves` returns them, or some of its rows.
 
     Returns:
         Columns `trial`, `point`, `epoch`, `metric`, `value`, `train_loss` and `runs` (how many it is the mean of).
-        A mean over something that is not a number is not a number.
+        A mean over values of which one is NaN is NaN.
     """
     by_run = curves.groupby(["trial", "fold", "repeat"])["point"].max()
     reached = by_run.groupby("trial").min().rename("reached")
@@ -128,7 +128,7 @@ def _floats(values: Sequence[float | None]) -> pandas.Series:
 
 
 def _column(values: Sequence[Any]) -> pandas.Series:
-    """Return a column of a hyperparameter; whole numbers stay whole where some are missing."""
+    """Return a column of a hyperparameter; whole numbers stay whole when some are missing."""
     import pandas
 
     present = [value for value in values if value is not None]

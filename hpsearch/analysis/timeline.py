@@ -1,4 +1,4 @@
-"""When what was trained, from the ends of segments and the seconds of their evaluations; and what it took in all."""
+"""When each run was trained, from the ends of segments and the seconds of their evaluations, and what it all took."""
 
 import math
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hpsearch.records import Action, Decision, History, Outcome, SegmentResult, TrialState
 
 End = tuple[float, SegmentResult]
-"""(seconds since 1970, end of a segment), as the store gives them."""
+"""(seconds since 1970, end of a segment), as the store returns them."""
 
 
 @dataclass(frozen=True)
@@ -15,11 +15,11 @@ class Span:
     """One segment in time.
 
     Attributes:
-        trial: Number of the first trial that the run is of.
+        trial: Number of the first trial that the run belongs to.
         fold, repeat: Which of its runs.
-        begin, end: Seconds since 1970. The end is recorded; the beginning is the end less the seconds that were
-            measured, so loading and waiting for a worker lie before it.
-        start, stop: The evaluation points that it led from and to.
+        begin, end: Seconds since 1970. The end is recorded; the beginning is the end minus the measured seconds, so
+            loading and waiting for a worker come before it.
+        start, stop: The evaluation points it went from and to.
         outcome: How it ended.
     """
 
@@ -35,12 +35,12 @@ class Span:
 
 @dataclass(frozen=True)
 class Compute:
-    """What a study's training took, every run counted once however many trials share it.
+    """What a study's training took; a run that several trials share counts once.
 
     Attributes:
         epochs: Passes over the training rows of one fold.
         seconds: Training and evaluation, added up over workers.
-        elapsed: Seconds by the clock in which something was trained; None where no times are known.
+        elapsed: Wall-clock seconds in which something was trained; None where no times are known.
     """
 
     epochs: float
@@ -51,12 +51,12 @@ class Compute:
 def spans(ends: Sequence[End], history: History) -> tuple[Span, ...]:
     """Return the segments of a history in time, by their beginning.
 
-    A segment never begins before the one before it of the same run has ended: one that is repeated after a crash
-    records no new seconds for what was recorded before.
+    A segment never begins before the previous one of the same run has ended: after a crash, a repeated segment records
+    no new seconds for evaluations that were recorded before.
     """
     owners = {run.key: (trial.number, run) for trial in reversed(list(history.trials.values())) for run in trial.runs}
     last: dict[str, float] = {}
-    found = []
+    segments = []
     for time, result in ends:
         if result.segment.run.key not in owners:
             continue
@@ -64,9 +64,9 @@ def spans(ends: Sequence[End], history: History) -> tuple[Span, ...]:
         start = result.segment.start
         measured = math.fsum(evaluation.seconds for evaluation in history.of(run.key)[start : result.point])
         begin = max(time - measured, last.get(run.key, -math.inf))
-        found.append(Span(number, run.fold, run.repeat, min(begin, time), time, start, result.point, result.outcome))
+        segments.append(Span(number, run.fold, run.repeat, min(begin, time), time, start, result.point, result.outcome))
         last[run.key] = time
-    return tuple(sorted(found, key=lambda span: (span.begin, span.trial, span.fold)))
+    return tuple(sorted(segments, key=lambda span: (span.begin, span.trial, span.fold)))
 
 
 @dataclass(frozen=True)
@@ -77,32 +77,32 @@ class Pause:
     seconds: float
 
 
-def pauses(found: Sequence[Span], share: float = 0.2, least: float = 60.0) -> tuple[Pause, ...]:
-    """Return the times in which nothing was trained that are too long to be drawn to scale.
+def pauses(segments: Sequence[Span], share: float = 0.2, least: float = 60.0) -> tuple[Pause, ...]:
+    """Return the times without training that are too long to be drawn to scale.
 
     Args:
-        found: The segments.
-        share: Of the time in which something was trained; a shorter gap stays.
-        least: Seconds; a shorter gap stays.
+        segments: The segments.
+        share: A gap shorter than this share of the time with training stays.
+        least: A gap shorter than these seconds stays.
     """
     gaps, reached = [], None
-    for span in sorted(found, key=lambda span: span.begin):
+    for span in sorted(segments, key=lambda span: span.begin):
         if reached is not None and span.begin > reached:
             gaps.append(Pause(reached, span.begin - reached))
         reached = span.end if reached is None else max(reached, span.end)
-    limit = max(least, share * _busy(found))
+    limit = max(least, share * _busy(segments))
     return tuple(gap for gap in gaps if gap.seconds > limit)
 
 
-def without_pauses(time: float, found: Sequence[Pause]) -> float:
-    """Return a time, in seconds since 1970, less the pauses that lie before it."""
-    return time - math.fsum(min(pause.seconds, time - pause.begin) for pause in found if pause.begin < time)
+def without_pauses(time: float, pauses: Sequence[Pause]) -> float:
+    """Return a time, in seconds since 1970, minus the pauses before it."""
+    return time - math.fsum(min(pause.seconds, time - pause.begin) for pause in pauses if pause.begin < time)
 
 
-def _busy(found: Sequence[Span]) -> float:
-    """Return the seconds by the clock in which at least one segment was trained."""
+def _busy(segments: Sequence[Span]) -> float:
+    """Return the wall-clock seconds in which at least one segment was trained."""
     total, reached = 0.0, -math.inf
-    for span in sorted(found, key=lambda span: span.begin):
+    for span in sorted(segments, key=lambda span: span.begin):
         total += max(0.0, span.end - max(span.begin, reached))
         reached = max(reached, span.end)
     return total
@@ -112,40 +112,40 @@ def compute(history: History, ends: Sequence[End] = ()) -> Compute:
     """Return what the training of a history took."""
     runs = {run.key for trial in history.trials.values() for run in trial.runs}
     evaluations = [history.of(key) for key in runs if history.of(key)]
-    found = spans(ends, history)
+    segments = spans(ends, history)
     return Compute(
         epochs=math.fsum(points[-1].epoch for points in evaluations),
         seconds=math.fsum(evaluation.seconds for points in evaluations for evaluation in points),
-        elapsed=_busy(found) if found else None,
+        elapsed=_busy(segments) if segments else None,
     )
 
 
 def best_by_compute(
     history: History, ends: Sequence[End], decisions: Sequence[tuple[float, Decision]]
 ) -> tuple[tuple[float, float], ...]:
-    """Return (epochs of a fold trained so far, best value of a complete trial so far), a step a new best.
+    """Return (epochs of one fold trained so far, best value of a complete trial so far), one step per new best.
 
-    What happened is put in order by the clock. Without times, trials count as if they had come one after the other.
+    Events are ordered by the clock. Without times, trials count as if they had run one after another.
 
     Args:
         history: Everything so far.
-        ends: As the store gives them; empty where they are not known.
-        decisions: As the store gives them.
+        ends: As the store returns them; empty where they are not known.
+        decisions: As the store returns them.
     """
     steps = _timed(history, ends, decisions) if ends and decisions else _one_by_one(history)
-    found: list[tuple[float, float]] = []
+    best: list[tuple[float, float]] = []
     total = 0.0
     for epochs, value in steps:
         total += epochs
-        if value is not None and (not found or value > found[-1][1]):
-            found.append((total, value))
-    return tuple(found)
+        if value is not None and (not best or value > best[-1][1]):
+            best.append((total, value))
+    return tuple(best)
 
 
 def _timed(
     history: History, ends: Sequence[End], decisions: Sequence[tuple[float, Decision]]
 ) -> list[tuple[float, float | None]]:
-    """Return (epochs more, value of a trial that is now complete) in the order of the clock."""
+    """Return (further epochs, value of a trial that is now complete) in the order of the clock."""
     events: list[tuple[float, int, float, float | None]] = []
     reached: dict[str, int] = {}
     for time, result in ends:

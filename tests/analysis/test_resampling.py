@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from hpsearch.analysis.resampling import DRAWS_TOGETHER, differences, drawn_units, draws
+from hpsearch.analysis.resampling import DRAWS_TOGETHER, PairedPredictions, drawn_units, draws
 from hpsearch.metrics.confusion import confusion_metric
 from hpsearch.metrics.metric import Metric, resolve_metric
 
@@ -29,12 +29,14 @@ def test_counts_give_what_row_by_row_gives(name: str, weighted: bool) -> None:
     def by_rows(truth: np.ndarray, chances: np.ndarray, sample_weight: np.ndarray | None = None) -> float:
         return metric(truth, chances, sample_weight)
 
-    found = [
-        differences(each, targets, winner, rival, weights, draws(np.arange(60), 30, np.random.default_rng(2)))
-        for each in (metric, by_rows)
-    ]
-    np.testing.assert_allclose(found[0], found[1], rtol=0, atol=1e-12)
-    assert found[0].std() > 0
+    counted, one_by_one = (
+        PairedPredictions(scored, targets, winner, rival, weights).differences(
+            draws(np.arange(60), 30, np.random.default_rng(2))
+        )
+        for scored in (metric, by_rows)
+    )
+    np.testing.assert_allclose(counted, one_by_one, rtol=0, atol=1e-12)
+    assert counted.std() > 0
 
 
 def test_more_draws_than_are_held_at_once_are_all_counted() -> None:
@@ -42,8 +44,8 @@ def test_more_draws_than_are_held_at_once_are_all_counted() -> None:
     targets, winner, rival = predictions(40, seed=3)
     resamples = 2 * DRAWS_TOGETHER + 7
     chosen = list(draws(np.arange(40), resamples, np.random.default_rng(5)))
-    found = differences(metric, targets, winner, rival, None, iter(chosen))
-    right = [each.argmax(axis=1) == targets for each in (winner, rival)]
+    found = PairedPredictions(metric, targets, winner, rival).differences(iter(chosen))
+    right = [chances.argmax(axis=1) == targets for chances in (winner, rival)]
     np.testing.assert_allclose(found, [right[0][rows].mean() - right[1][rows].mean() for rows in chosen], atol=1e-12)
 
 
@@ -52,14 +54,16 @@ def test_rows_that_weigh_nothing_count_as_scikit_learn_has_it() -> None:
     metric = resolve_metric("f1_macro", "multiclass", CLASSES)
     targets, chances = np.array([0, 0, 1, 2]), np.eye(3)[[0, 0, 1, 1]]
     weights = np.array([1.0, 1.0, 1.0, 0.0])
-    found = differences(metric, targets, chances, chances[::-1], weights, iter([np.arange(4)]))
+    predictions = PairedPredictions(metric, targets, chances, chances[::-1], weights)
+    found = predictions.differences(iter([np.arange(4)]))
     assert found[0] == pytest.approx(metric(targets, chances, weights) - metric(targets, chances[::-1], weights))
 
 
 def test_a_draw_on_which_the_metric_is_none_is_nan() -> None:
     metric = Metric("roc_auc", "binary", (0, 1))
     targets, chances = np.array([0, 1]), np.array([[0.8, 0.2], [0.1, 0.9]])
-    found = differences(metric, targets, chances, chances, None, iter([np.array([0, 1]), np.array([0, 0])]))
+    predictions = PairedPredictions(metric, targets, chances, chances)
+    found = predictions.differences(iter([np.array([0, 1]), np.array([0, 0])]))
     assert found[0] == 0.0
     assert np.isnan(found[1])
 
