@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hpsearch.report.comparison_figures import ComparisonFigures
     from hpsearch.result.result import Result
 
-SEARCHED = "on the folds that each study chose its winner by, which favours the study that tried more"
+SEARCHED = "on the folds that each study used to choose its winner, which favours the study that tried more"
 
 
 def compare(results: "Sequence[Result]", *, against: str | None = None) -> "Comparison":
@@ -41,12 +41,12 @@ class Comparison:
         self._is_best = against == "best" and "best" not in self.results
 
     def table(self) -> "pandas.DataFrame":
-        """Return a row a study: its winner, the winner's scores, trials by state, and what it took.
+        """Return one row per study: its winner, the winner's scores, trials by state, and what it took.
 
         Columns: `study`, `objective`, `trial`, `value`, `interval_low`, `interval_high`, `test_<metric>` of the winner
-        (where there are test rows and the study has ended; the first time this trains the winner once), `trials` and
-        a column a state, `epochs` (passes over one fold's training rows), `seconds` of training over all workers,
-        `elapsed_seconds` by the clock in which something was trained.
+        (where there are test rows and the study has ended; the first call trains the winner once), `trials` and one
+        column per state, `epochs` (passes over one fold's training rows), `seconds` of training over all workers,
+        `elapsed_seconds` of wall-clock time in which something was trained.
         """
         import pandas
 
@@ -75,9 +75,9 @@ class Comparison:
     def evidence(self) -> "tuple[Judgement, ...]":
         """Return what can be said of each other study's winner against the reference's.
 
-        Two judgements a study. On the test rows, where both have the same and both studies have ended: a paired
-        bootstrap, after one training of each winner. This one is primary, for the test rows had no part in choosing
-        the winners. On the folds, where data and folds are the same: the corrected paired t test, which favours
+        Two judgements per study. On the test rows, if both studies have the same ones and have ended: a paired
+        bootstrap, after one training of each winner. This one is primary, because the test rows had no part in
+        choosing the winners. On the folds, if data and folds are the same: the corrected paired t test, which favours
         the study that tried more. With more than two studies, the p-values on each ground are corrected by Holm's
         procedure. With `against="best"` they are too small on either ground.
         Where two cannot be compared, the judgement says why.

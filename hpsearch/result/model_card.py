@@ -85,8 +85,8 @@ def _page(plan: Plan, trial: "TrialSummary", facts: Mapping[str, Any], *, trials
         "## Scores",
         _scores(facts),
         f"Cross-validated over {len(validated['folds'])} run(s){_interval(validated)}. The cross-validated score of "
-        "the winner of a search leans upwards, because it was chosen by it; the test score does not. Greater is "
-        "better, but for the loss.",
+        "a search's winner is optimistic, because the winner was chosen by it; the test score is not. Higher is "
+        "better, except for the loss.",
         "## Configuration",
         "\n".join(["| hyperparameter | value |", "|---|---|", *config]),
         "## Data and numerics",

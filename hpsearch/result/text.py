@@ -1,4 +1,4 @@
-"""What a study came to, as a terminal shows it: a row a trial, then the best one."""
+"""The outcome of a study as a terminal shows it: one row per trial, then the best one."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,12 +13,12 @@ def outcome_text(history: History, objective: str, test_shares: Sequence[float] 
         history: Everything so far.
         objective: Name of the objective among the metrics.
         test_shares: By fold, held-out rows over all rows of the split; None leaves the interval out.
-        searched: Names of the searched hyperparameters; the fixed ones are shown of the best trial only.
+        searched: Names of the searched hyperparameters; fixed ones are shown for the best trial only.
     """
     from hpsearch.analysis import best_trial, summarize, summarize_all
 
     if not history.trials:
-        return "No trial has been begun."
+        return "No trial has started yet."
     names = list(searched)
     rows = [["trial", "state", objective, "std", "folds", *names, "why it ended"]]
     for summary in summarize_all(history, objective):

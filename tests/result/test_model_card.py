@@ -78,7 +78,7 @@ def test_the_page_shows_it_to_a_person(exported: tuple[hp.Result, Path]) -> None
     assert f"| learning_rate | {result.best.config['learning_rate']} |" in body
     assert "test (30 rows)" in body
     assert result.plan.prepared.data_digest in body
-    assert "leans upwards" in body
+    assert "winner is optimistic" in body
     assert str(folder.parent) not in page, "a card travels; the paths of the machine that wrote it do not"
 
 
