@@ -1,6 +1,6 @@
 """A real study of a hundred small trials and its report, to look at: python tests/report/hundred_trials.py FOLDER.
 
-A second and third study over the same folds make a comparison. It takes some minutes; what is there is gone on with.
+A second and third study over the same folds make a comparison. It takes some minutes; running it again continues it.
 """
 
 import sys

@@ -1,8 +1,8 @@
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import pytest
 from report_samples import OBJECTIVE, realistic_content
+from test_page import Outline
 
 from hpsearch.analysis import Evidence
 from hpsearch.errors import UsageError
@@ -11,24 +11,6 @@ from hpsearch.report import Content
 from hpsearch.report.comparison_content import ComparedStudy, ComparisonContent, Judgement
 from hpsearch.report.comparison_figures import ComparisonFigures
 from hpsearch.report.comparison_page import comparison_page
-
-
-class Words(HTMLParser):
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.texts: list[str] = []
-        self._skips = False
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: object) -> None:
-        self._skips = tag in ("script", "style")
-
-    def handle_endtag(self, tag: str) -> None:
-        self._skips = False
-
-    def handle_data(self, data: str) -> None:
-        if not self._skips and data.strip():
-            self.texts.append(data.strip())
 
 
 def compared() -> ComparisonContent:
@@ -45,7 +27,7 @@ def compared() -> ComparisonContent:
 
 
 def test_the_page_says_what_was_tested_and_what_could_not_be() -> None:
-    text = " ".join(Words(comparison_page(compared())).texts)
+    text = Outline(comparison_page(compared())).words
     assert "Does another study's winner beat that of one?" in text
     assert "<b>other : better, +0.0200 on the folds." in text
     assert "foreign : not comparable." in text
@@ -57,8 +39,8 @@ def test_the_page_says_what_was_tested_and_what_could_not_be() -> None:
 
 
 def test_the_page_warns_of_numbers_against_the_best() -> None:
-    assert "with care" not in " ".join(Words(comparison_page(compared())).texts)
-    text = " ".join(Words(comparison_page(replace(compared(), reference_is_best=True))).texts)
+    assert "with care" not in Outline(comparison_page(compared())).words
+    text = Outline(comparison_page(replace(compared(), reference_is_best=True))).words
     assert "Read these numbers with care. one is the reference because it scored highest" in text
     assert "the verdict on these is the answer" in text
 
@@ -105,5 +87,5 @@ def test_the_winners_curves_go_through_where_they_are_read() -> None:
 def test_studies_without_a_complete_trial_say_so() -> None:
     empty = [ComparedStudy(name, Content(name, "task", {}, History(), OBJECTIVE)) for name in ("a", "b")]
     content = ComparisonContent(empty, "a")
-    assert "none yet" in " ".join(Words(comparison_page(content)).texts)
+    assert "none yet" in Outline(comparison_page(content)).words
     assert ComparisonFigures(content).winners().layout.annotations[0].text == "no trial is complete"
