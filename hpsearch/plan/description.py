@@ -152,7 +152,7 @@ class Description:
         if values.get("format") != FORMAT:
             raise StudyChangedError(
                 f"The study was written in format {values.get('format')!r} and this hpsearch reads format {FORMAT}. "
-                "Install the version of hpsearch that wrote it (see its study.json), or start a new plan."
+                "Install the version of hpsearch that wrote it (see its study.json), or start a new study."
             )
         return replace(cls(**values), metrics=tuple(values["metrics"]))
 

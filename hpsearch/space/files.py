@@ -61,9 +61,8 @@ KINDS = ("text", "image")
 
 
 SEVERAL_RANGES = (
-    "a hyperparameter has one range. To freeze as much of models of different depth, give a share of the layers "
-    "(freeze_layers from 0.0 to 1.0); for other ranges that belong to a model, make a study for each and compare them "
-    "with hp.compare."
+    "a hyperparameter has one range. For models of different depth, give a share of the layers: freeze_layers from 0.0 "
+    "to 1.0. For other ranges that belong to one model, make a study for each and compare them with hp.compare."
 )
 """What to do instead of several ranges under one name."""
 
