@@ -3,7 +3,7 @@
 A real database is filled through the real store with finished trials of three folds. Then the real coordinator, asker,
 policy, scheduler and store go on with it, over a pool that trains nothing and answers at once. What is measured is the
 wall time between one segment's end and the next one's that was not spent in the pool: asking, ordering, recording
-evaluations with their predictions, deciding, telling Optuna, the progress line.
+evaluations with their predictions, deciding, telling Optuna, the plain lines.
 
     python -m benchmarks coordinator [--trials 1000] [--segments 90]
 
@@ -26,7 +26,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measurements import machine, spread, write_measurements
-from hpsearch.display.line import ProgressLine
+from hpsearch.display.plain import PlainLines
+from hpsearch.display.standing import Watch
 from hpsearch.policy.policy import Policy
 from hpsearch.policy.pruning import NoPruning, resolve_pruner
 from hpsearch.policy.samplers import resolve_sampler
@@ -194,12 +195,10 @@ def segments(folder: Path, given: Setting, sampler: str, pruner: str, count: int
         return asker.ask()
 
     policy = Policy(OBJECTIVE, EVALUATIONS_PER_EPOCH, None, resolve_pruner(pruner, given.space, OBJECTIVE))
-    terminal = io.StringIO()
-    terminal.isatty = lambda: True  # type: ignore[method-assign]  # the progress line at its busiest
-    line = ProgressLine(STUDY, OBJECTIVE, None, EVALUATIONS_PER_EPOCH, stream=terminal)
+    lines = PlainLines(Watch(STUDY, folder, OBJECTIVE, None, EVALUATIONS_PER_EPOCH), io.StringIO())
     coordinator = Coordinator(
         store, pool, ask, None, policy, CheckpointFolder(folder / "checkpoints", 2**30),  # type: ignore[arg-type]
-        logs=folder / "logs", observers=[line],
+        logs=folder / "logs", observers=[lines],
     )  # fmt: skip
     pool.on_end = lambda: coordinator.stop() if len(pool.seconds) > count else None
     pool.started = Clocks.now()

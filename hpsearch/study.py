@@ -178,7 +178,7 @@ class Study:
             devices: "auto", "inline", "cpu", "cuda", "cuda:0", a number of workers, or a list of devices.
             progress: What is shown meanwhile, on standard error. True: in a terminal a live panel, in a notebook one
                 output that is kept up to date, elsewhere a line as each trial ends. "plain": those lines anywhere.
-                "line": in a terminal a single line. False: nothing.
+                False: nothing.
 
         Raises:
             UsageError: Something in the study, its task or its data is not valid.
@@ -186,7 +186,7 @@ class Study:
             NumericsError: This machine cannot compute as the study began: another precision, CPU or GPU.
             StudyFailedError: The first trials all failed with the same exception.
         """
-        from hpsearch.display.line import check_progress
+        from hpsearch.display.display import check_progress
         from hpsearch.result.result import Result
         from hpsearch.runtime.study_run import StudyRun
 

@@ -28,8 +28,8 @@ class Finding:
 
 
 def examine() -> Sequence[Finding]:
-    """Look at everything, and start one worker process for real."""
-    return [_python(), *_versions(), *_devices(), _memory(), _disk(), _cache(), _database(), _worker()]
+    """Look at everything; this really starts a worker process."""
+    return [_python(), *_versions(), _devices(), _memory(), _disk(), _cache(), _database(), _worker()]
 
 
 def _python() -> Finding:
@@ -37,24 +37,24 @@ def _python() -> Finding:
 
 
 def _versions() -> list[Finding]:
-    found = []
+    findings = []
     for package in PACKAGES:
         try:
-            found.append(Finding(package, importlib.metadata.version(package)))
+            findings.append(Finding(package, importlib.metadata.version(package)))
         except importlib.metadata.PackageNotFoundError:
-            found.append(Finding(package, f"not installed; pip install {package}", is_good=False))
-    return found
+            findings.append(Finding(package, f"not installed; pip install {package}", is_good=False))
+    return findings
 
 
-def _devices() -> list[Finding]:
+def _devices() -> Finding:
     import torch
 
     from hpsearch.runtime.devices import inventory
 
-    found = inventory()
-    names = [torch.cuda.get_device_name(index) for index in range(found.cuda)]
-    devices = ", ".join(names) or ("Apple GPU" if found.mps else "no GPU; trials run on the CPU")
-    return [Finding("devices", f"{devices}; {found.cores} core(s)")]
+    machine = inventory()
+    names = [torch.cuda.get_device_name(index) for index in range(machine.cuda)]
+    devices = ", ".join(names) or ("Apple GPU" if machine.mps else "no GPU; trials run on the CPU")
+    return Finding("devices", f"{devices}; {machine.cores} core(s)")
 
 
 def _memory() -> Finding:
@@ -69,7 +69,7 @@ def _disk() -> Finding:
     free = shutil.disk_usage(Path.cwd()).free
     text = f"{free / 2**30:.1f} GiB free here"
     if free < LEAST_DISK_BYTES:
-        return Finding("disk", f"{text}; checkpoints and the database may not find room", is_good=False)
+        return Finding("disk", f"{text}; checkpoints and the database may not fit", is_good=False)
     return Finding("disk", text)
 
 
@@ -114,4 +114,4 @@ def _worker() -> Finding:
         pool.close()
     assert process != os.getpid()
     precision = "bf16" if environment.get("bf16") else "fp32"
-    return Finding("worker", f"a process on {environment.get('device_model', 'this machine')} starts; {precision}")
+    return Finding("worker", f"a process starts on {environment.get('device_model', 'this machine')}; {precision}")

@@ -1,28 +1,34 @@
-"""What the displays of a study have in common: when they are drawn, and where warnings go meanwhile."""
+"""Which display a study gets, and what all displays have in common."""
 
-import contextlib
 import logging
-import threading
+import os
+import sys
 from collections.abc import Callable
-from typing import Protocol, TextIO
+from typing import Protocol
 
+from hpsearch.display.plain import PlainLines
+from hpsearch.display.standing import Watch
+from hpsearch.errors import UsageError, nearest
 from hpsearch.records import History, Trial
+
+PLAIN = "plain"
+"""What `progress` may be besides True and False."""
 
 logger = logging.getLogger("hpsearch")
 
 
 class Display(Protocol):
-    """Shows how a study stands while it is run."""
+    """Shows how a study stands while it runs."""
 
     def observe(self, history: History, trial: Trial | None) -> None:
-        """Take note of what has become of the study; `trial` is the one that has just ended, if one has."""
+        """Take note of a change; `trial` is the one that has just ended, if one has."""
 
     def close(self) -> None:
-        """Leave what is to be read afterwards; nothing is shown any more."""
+        """Show nothing more, and leave what is worth reading afterwards."""
 
 
 class Guarded:
-    """A display whose mistakes end no study: after the first one it shows nothing more, and a warning says why."""
+    """A display whose errors end no study: after the first one it shows nothing more, and a warning says why."""
 
     def __init__(self, display: Display) -> None:
         self._display = display
@@ -40,65 +46,47 @@ class Guarded:
             call()
         except Exception:
             self._is_broken = True
-            logger.warning("The display of the study failed, and shows nothing more; the study goes on.", exc_info=True)
+            logger.warning("The study's display failed and shows nothing more. The study continues.", exc_info=True)
 
 
-def write_at_once(stream: TextIO, text: str) -> None:
-    """Write a text to a stream, or nothing where it leads nowhere any more: that is no reason to end a study.
+def chosen_display(progress: bool | str, watch: Watch) -> Display | None:
+    """Return the display that fits where this process writes to, or None where nothing is to be shown.
 
-    It goes past the stream's buffer, where what a closed terminal refuses would stay: Python tries it once more as it
-    ends, and then exits with status 120.
+    Args:
+        progress: True for the best that fits, "plain" for a line per ended trial, False for nothing.
+        watch: What knows how the study stands.
+
+    Raises:
+        UsageError: It is none of these.
     """
-    encoding = stream.encoding or "utf-8"
-    data = text.encode(encoding, "replace")
-    raw = getattr(getattr(stream, "buffer", None), "raw", None)
-    with contextlib.suppress(OSError, ValueError):  # closed
-        stream.flush()
-        if raw is None:
-            stream.write(data.decode(encoding))
-            stream.flush()
-            return
-        while data and (written := raw.write(data)):
-            data = data[written:]
+    check_progress(progress)
+    if progress is False:
+        return None
+    can_redraw = sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown") and not os.environ.get("CI")
+    if progress == PLAIN or not (can_redraw or is_in_notebook()):
+        return PlainLines(watch)
+    from hpsearch.display.live import LiveDisplay, NotebookOutput, TerminalPanel
+
+    return LiveDisplay(watch, NotebookOutput() if is_in_notebook() else TerminalPanel(sys.stderr))
 
 
-class Repeated:
-    """Calls something at once and then every so many seconds, in a thread that no program waits for."""
+def check_progress(progress: bool | str) -> None:
+    """Check that there is such a display.
 
-    def __init__(self, call: Callable[[], None], seconds: float) -> None:
-        self._call, self._seconds = call, seconds
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._repeat, name="hpsearch-display", daemon=True)
-
-    def begin(self) -> None:
-        if self._thread.ident is None:
-            self._thread.start()
-
-    def end(self) -> None:
-        """Return once it is called no more."""
-        self._over.set()
-        if self._thread.ident is not None:
-            self._thread.join()
-
-    def _repeat(self) -> None:
-        while not self._over.is_set():
-            self._call()
-            self._over.wait(self._seconds)
+    Raises:
+        UsageError: There is none.
+    """
+    if not isinstance(progress, bool) and progress != PLAIN:
+        raise UsageError(
+            f"progress={progress!r} is not understood.{nearest(str(progress), [PLAIN])} Say True for the display that "
+            "fits where the study runs, 'plain' for a line per ended trial, or False for nothing."
+        )
 
 
-class Warnings(logging.Handler):
-    """Hands the warnings of hpsearch to a display, where the program has not set up logging itself."""
+def is_in_notebook() -> bool:
+    """Return whether this process is the kernel of a notebook."""
+    if "IPython" not in sys.modules:
+        return False
+    from IPython import get_ipython
 
-    def __init__(self, show: Callable[[str], None]) -> None:
-        super().__init__(logging.WARNING)
-        self._show = show
-
-    def listen(self) -> None:
-        if not logging.getLogger("hpsearch").hasHandlers():
-            logging.getLogger("hpsearch").addHandler(self)
-
-    def leave(self) -> None:
-        logging.getLogger("hpsearch").removeHandler(self)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._show(record.getMessage())
+    return getattr(get_ipython(), "kernel", None) is not None

@@ -1,21 +1,22 @@
 """How a study stands: what a person waiting for it wants to know, as values that every display draws from."""
 
 import math
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hpsearch.analysis import summarize
 from hpsearch.display.pace import Pace
+from hpsearch.plan.places import shown_folder
 from hpsearch.records import History, Run, Segment, Slot, Trial, TrialState
 
 
 @dataclass(frozen=True)
 class Tally:
-    """How many trials there are in each state, and the best of the complete ones, ties to the first asked."""
+    """How many trials there are in each state, and the best of the complete ones, ties to the first proposed."""
 
     running: int
     waiting: int
@@ -29,7 +30,7 @@ class Tally:
         return self.complete + self.pruned + self.failed
 
     @property
-    def under_way(self) -> int:
+    def unfinished(self) -> int:
         return self.running + self.waiting
 
     @classmethod
@@ -46,18 +47,6 @@ class Tally:
         )
 
 
-class Tallies:
-    """The tally of the history last seen, made anew only when a trial has changed."""
-
-    def __init__(self) -> None:
-        self._last: tuple[Mapping[int, Trial], Tally] | None = None
-
-    def of(self, history: History) -> Tally:
-        if self._last is None or self._last[0] is not history.trials:
-            self._last = (history.trials, Tally.of(history))
-        return self._last[1]
-
-
 @dataclass(frozen=True)
 class Best:
     """The best trial so far: its cross-validated objective with the corrected 95% interval, and what was searched."""
@@ -69,7 +58,7 @@ class Best:
 
 
 @dataclass(frozen=True)
-class UnderWay:
+class RunningFold:
     """One fold that is being trained.
 
     Attributes:
@@ -103,12 +92,12 @@ class Standing:
         name: The study's name.
         folder: Its folder, as it is shown.
         objective: Name of the objective.
-        trials: How many trials there shall be, or None.
+        trials: How many trials there will be, or None.
         tally: The trials by state.
         best: The best so far, or None while none is complete.
-        under_way: What is being trained, by trial and fold.
+        folds: What is being trained, by trial and fold.
         devices: Device to workers on it.
-        elapsed: Seconds since the study was gone on with.
+        elapsed: Seconds since this call began.
         left: Seconds until the last trial has ended, or None while that cannot be said.
         pauses_in: Seconds until the time is up, or None without a timeout.
         is_pausing: Whether it has been asked to pause.
@@ -120,7 +109,7 @@ class Standing:
     trials: int | None
     tally: Tally
     best: Best | None
-    under_way: tuple[UnderWay, ...]
+    folds: Sequence[RunningFold]
     devices: Mapping[str, int]
     elapsed: float
     left: float | None
@@ -129,14 +118,14 @@ class Standing:
 
 
 class Watch:
-    """Follows a study; what it has seen can be asked for from another thread at any time.
+    """Follows a study. One thread may tell it of changes while another one asks.
 
     Args:
         name: The study's name.
         folder: Its folder.
         objective: Name of the objective.
-        trials: How many trials there shall be, or None.
-        evaluations_per_epoch: Evaluation points an epoch.
+        trials: How many trials there will be, or None.
+        evaluations_per_epoch: Evaluation points per epoch.
         test_shares: By fold, held-out rows over all rows, for the interval; None leaves it out.
         slots: Every worker's place.
         training: Returns what is being trained now, and where (`Pool.training`).
@@ -160,49 +149,44 @@ class Watch:
         is_pausing: Callable[[], bool] = bool,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._name, self._folder, self._objective = name, _shown(folder), objective
+        self._name, self._folder, self._objective = name, str(shown_folder(folder)), objective
         self._trials, self._evaluations_per_epoch, self._test_shares = trials, evaluations_per_epoch, test_shares
-        self._devices = {device: [slot.devices[0] for slot in slots].count(device) for device in _devices(slots)}
-        self._training, self._deadline, self.is_pausing, self._clock = training, deadline, is_pausing, clock
-        self._tallies, self._pace = Tallies(), Pace(clock)
-        self._history = History()
+        self._devices = Counter(slot.devices[0] for slot in slots)
+        self._training, self._deadline, self._is_pausing, self._clock = training, deadline, is_pausing, clock
+        self._pace = Pace(clock)
+        self._history: History | None = None
         self._best: Best | None = None
         self._began: dict[tuple[int, str], float] = {}
         self._measured: dict[str, tuple[int, float]] = {}
-        self._asking = threading.Lock()
 
     def observe(self, history: History, trial: Trial | None) -> None:
-        """Take note of what has become of the study; what takes time is left to whoever asks."""
-        if trial is None or trial.state is not TrialState.COMPLETE:
-            self._history = history
-            return
-        with self._asking:
-            self._history = history
-            self._best_of(history)
+        """Take note of a change; what takes time is left to whoever asks. `trial` has just ended, if one has."""
+        if self._history is None:
+            tally = Tally.of(history)
+            self._pace.begin(tally.ended - (trial is not None), tally.unfinished)
+        self._history = history
 
     def standing(self) -> Standing:
         """Return how the study stands now."""
-        with self._asking:
-            history, now = self._history, self._clock()
-            tally = self._tallies.of(history)
-            return Standing(
-                name=self._name,
-                folder=self._folder,
-                objective=self._objective,
-                trials=self._trials,
-                tally=tally,
-                best=self._best_of(history),
-                under_way=tuple(sorted(self._under_way(history, now), key=lambda each: (each.trial, each.fold))),
-                devices=self._devices,
-                elapsed=self._pace.elapsed(),
-                left=self._pace.left(tally.ended, tally.under_way, self._trials),
-                pauses_in=None if self._deadline is None else max(0.0, self._deadline - now),
-                is_pausing=self.is_pausing(),
-            )
+        history, now = self._history or History(), self._clock()
+        tally = Tally.of(history)
+        return Standing(
+            name=self._name,
+            folder=self._folder,
+            objective=self._objective,
+            trials=self._trials,
+            tally=tally,
+            best=self._best_of(history, tally.best),
+            folds=sorted(self._running_folds(history, now), key=lambda fold: (fold.trial, fold.fold)),
+            devices=self._devices,
+            elapsed=self._pace.elapsed(),
+            left=self._pace.left(tally.ended, tally.unfinished, self._trials),
+            pauses_in=None if self._deadline is None else max(0.0, self._deadline - now),
+            is_pausing=self._is_pausing(),
+        )
 
-    def _best_of(self, history: History) -> Best | None:
+    def _best_of(self, history: History, trial: Trial | None) -> Best | None:
         """Return the best trial with its interval, which is worked out once."""
-        trial = self._tallies.of(history).best
         if trial is None or trial.value is None or not math.isfinite(trial.value):
             return None
         if self._best is None or self._best.number != trial.number:
@@ -211,30 +195,30 @@ class Watch:
             self._best = Best(trial.number, trial.value, interval, params)
         return self._best
 
-    def _under_way(self, history: History, now: float) -> Iterator[UnderWay]:
+    def _running_folds(self, history: History, now: float) -> Iterator[RunningFold]:
         training = self._training()
-        self._began = {
-            (slot.index, segment.run.key): self._began.get((slot.index, segment.run.key), now)
-            for slot, segment in training
-        }
+        places = [(slot.index, segment.run.key) for slot, segment in training]
+        self._began = {place: self._began.get(place, now) for place in places}
         self._measured = {segment.run.key: self._last_measured(history, segment.run, now) for _, segment in training}
-        unfinished = history.unfinished() if training else ()
+        unfinished = history.unfinished()
         for slot, segment in training:
             run = segment.run
-            trial = next((each for each in unfinished if any(other.key == run.key for other in each.runs)), None)
-            if trial is None:  # it has been decided, and its worker is about to leave off
+            place = _place_among(unfinished, run)
+            if place is None:  # its trial has been decided, and its worker is about to stop
                 continue
+            trial, fold = place
             evaluations = history.of(run.key)
             last = evaluations[-1] if evaluations else None
-            yield UnderWay(
+            device = slot.devices[0]
+            yield RunningFold(
                 trial=trial.number,
-                fold=1 + next(place for place, other in enumerate(trial.runs) if other.key == run.key),
+                fold=1 + fold,
                 folds=len(trial.runs),
                 epoch=len(evaluations) / self._evaluations_per_epoch,
                 epochs=segment.stop / self._evaluations_per_epoch,
                 loss=None if last is None else last.loss,
                 value=None if last is None else last.metrics.get(self._objective),
-                device=self._place(slot),
+                device=f"{device} #{slot.index}" if self._devices[device] > 1 else device,
                 elapsed=now - self._began[slot.index, run.key],
                 left=self._time_left(history, segment, now),
             )
@@ -242,8 +226,8 @@ class Watch:
     def _last_measured(self, history: History, run: Run, now: float) -> tuple[int, float]:
         """Return a run's last evaluation point, and when it was first seen."""
         point = history.point(run)
-        known = self._measured.get(run.key)
-        return known if known is not None and known[0] == point else (point, now)
+        seen_point, seen = self._measured.get(run.key, (None, now))
+        return (point, seen) if seen_point == point else (point, now)
 
     def _time_left(self, history: History, segment: Segment, now: float) -> float | None:
         evaluations = history.of(segment.run.key)
@@ -253,16 +237,8 @@ class Watch:
         since = now - self._measured[segment.run.key][1]
         return max(0.0, math.fsum(seconds) / len(seconds) * (segment.stop - len(evaluations)) - since)
 
-    def _place(self, slot: Slot) -> str:
-        device = slot.devices[0]
-        return f"{device} #{slot.index}" if self._devices.get(device, 1) > 1 else device
 
-
-def _devices(slots: Sequence[Slot]) -> Sequence[str]:
-    return list(dict.fromkeys(slot.devices[0] for slot in slots))
-
-
-def _shown(folder: Path) -> str:
-    """Return a folder relative to where the user is, if it lies below."""
-    here = Path.cwd()
-    return str(folder.relative_to(here) if folder.is_relative_to(here) else folder)
+def _place_among(trials: Iterable[Trial], run: Run) -> tuple[Trial, int] | None:
+    """Return the first trial that has this run, and which of its runs it is, from 0."""
+    places = ((trial, fold) for trial in trials for fold, own in enumerate(trial.runs) if own.key == run.key)
+    return next(places, None)

@@ -1,18 +1,13 @@
-"""How a standing is put into words and cells, the same in a terminal and in a notebook."""
+"""How a standing is put into words, the same in every display."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hpsearch.display.standing import Best, Standing, Tally, UnderWay
-
-COLUMNS = ("trial", "fold", "epoch", "", "loss", "objective", "device", "time", "left")
-"""Heads of the columns of what is under way; the nameless one is the bar, the objective's goes by its own name."""
-
-BAR_WIDTH = 8
+from hpsearch.display.standing import Best, Standing, Tally
 
 
 def counts_text(tally: Tally, trials: int | None) -> str:
-    """Return how many trials have ended, and how the others stand; what there is none of is left out."""
+    """Return how many trials have ended, and how the others stand; a count of none is left out."""
     parts = [f"{tally.ended}/{trials} trials" if trials else f"{tally.ended} trials"]
     states = {
         "done": tally.complete,
@@ -27,8 +22,8 @@ def counts_text(tally: Tally, trials: int | None) -> str:
 
 def best_text(best: Best, objective: str) -> str:
     """Return the objective of the best trial, with its interval where there is one."""
-    between = "" if best.interval is None else f", 95% interval {best.interval[0]:.4f} to {best.interval[1]:.4f}"
-    return f"{objective} {best.value:.4f}{between} (trial {best.number})"
+    interval = "" if best.interval is None else f", 95% interval {best.interval[0]:.4f} to {best.interval[1]:.4f}"
+    return f"{objective} {best.value:.4f}{interval} (trial {best.number})"
 
 
 def params_text(params: Mapping[str, Any]) -> str:
@@ -36,50 +31,27 @@ def params_text(params: Mapping[str, Any]) -> str:
 
 
 def time_text(standing: Standing) -> str:
-    """Return how long the study has been gone on with, and how long it still takes."""
-    parts = [f"{duration(standing.elapsed)} so far"]
-    if standing.is_pausing:
-        return f"{parts[0]}, pausing: each run ends its step and is saved (Ctrl-C again ends at once)"
+    """Return how long this call has run, and how long it still takes."""
+    text = f"{duration(standing.elapsed)} so far"
     left, pauses_in = standing.left, standing.pauses_in
+    if standing.is_pausing:
+        return f"{text}, pausing: every run finishes its step and is saved (Ctrl-C again ends at once)"
     if pauses_in is not None and (left is None or pauses_in < left):
-        parts.append(f"pauses in {duration(pauses_in)}")
-    elif left is not None:
-        parts.append(f"about {duration(left)} left")
-    return ", ".join(parts)
+        return f"{text}, pauses in {duration(pauses_in)}"
+    return text if left is None else f"{text}, about {duration(left)} left"
 
 
 def devices_text(devices: Mapping[str, int]) -> str:
     return ", ".join(device if count == 1 else f"{count} x {device}" for device, count in devices.items())
 
 
-def cells(each: UnderWay) -> Sequence[str]:
-    """Return the cells of what is under way, as `COLUMNS` names them; the bar's is empty, for each display draws it."""
-    return (
-        str(each.trial),
-        f"{each.fold}/{each.folds}",
-        f"{each.epoch:g}/{each.epochs:g}",
-        "",
-        "" if each.loss is None else f"{each.loss:.4f}",
-        "" if each.value is None else f"{each.value:.4f}",
-        each.device,
-        duration(each.elapsed),
-        "" if each.left is None else duration(each.left),
-    )
-
-
-def share_done(each: UnderWay) -> float:
-    """Return how far it is, from 0 to 1."""
-    return min(1.0, each.epoch / each.epochs)
-
-
 def summary_lines(standing: Standing) -> Sequence[str]:
-    """Return what stays to be read when the study is no longer run: how it stands, and the best."""
+    """Return what stays to be read when the study no longer runs: how it stands, and the best."""
     counts = counts_text(standing.tally, standing.trials)
     lines = [f"{standing.name}: {counts}, in {duration(standing.elapsed)}"]
     if standing.best is not None:
-        best = standing.best
-        params = params_text(best.params)
-        lines.append(f"best {best_text(best, standing.objective)}{': ' if params else ''}{params}")
+        params = params_text(standing.best.params)
+        lines.append(f"best {best_text(standing.best, standing.objective)}{': ' if params else ''}{params}")
     return lines
 
 

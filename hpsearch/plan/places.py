@@ -17,6 +17,12 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hpsearch"
 
 
+def shown_folder(folder: Path) -> Path:
+    """Return a folder as people are shown it: relative to the working folder, if it lies below."""
+    here = Path.cwd()
+    return folder.relative_to(here) if folder.is_relative_to(here) else folder
+
+
 def lost_database(name: str, folder: Path, storage: str | None) -> StudyNotFoundError:
     """Return the error for a study's folder without its database."""
     where = f"in {storage_shown(storage)}" if storage is not None else f"in {folder / DATABASE_FILE}"

@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from hpsearch.display.display import Display, Guarded
-from hpsearch.display.line import ProgressLine, chosen_display, how_to_resume
+from hpsearch.display.display import Display, Guarded, chosen_display
 from hpsearch.display.standing import Watch
 from hpsearch.errors import UsageError
 from hpsearch.plan.checks import check_metrics_travel, check_models, check_rules
 from hpsearch.plan.keys import run_keys
 from hpsearch.plan.plan import Plan
 from hpsearch.plan.record import Record
+from hpsearch.plan.resuming import how_to_resume
 from hpsearch.plan.starting_point import literature_default
 from hpsearch.policy.policy import Policy
 from hpsearch.policy.pruner import Pruner
@@ -141,12 +141,12 @@ class StudyRun:
     def _display(self, pool: Pool) -> Iterator[Sequence[Display]]:
         """Yield what shows how the study stands, if anything does."""
         plan = self._plan
-        about = plan.name, plan.objective.name, self._trials, plan.evaluations_per_epoch
         watch = Watch(
-            plan.name, plan.folder, *about[1:], test_shares=plan.test_shares,
+            plan.name, plan.folder, plan.objective.name, self._trials, plan.evaluations_per_epoch,
+            test_shares=plan.test_shares,
             slots=pool.slots(), training=pool.training, deadline=self._deadline, is_pausing=self.interruption.is_set,
         )  # fmt: skip
-        chosen = chosen_display(self._progress, watch, lambda in_place: ProgressLine(*about, in_place=in_place))
+        chosen = chosen_display(self._progress, watch)
         displays = [] if chosen is None else [Guarded(chosen)]
         try:
             yield displays

@@ -24,7 +24,7 @@ a call, a file or the data is a `UsageError`, and so a `ValueError` too.
 
 On the command line the paragraph goes to standard error, after `hpsearch: ` and, where making the study fails,
 the study file and its line; nothing goes to standard output. There is no traceback but that of your own task,
-where it failed in each of the first three trials. An error that was not foreseen is one paragraph too; with
+where it failed in each of the first three trials. An unexpected error is one paragraph too; with
 `HPSEARCH_TRACEBACK=1` in the environment it comes with its traceback.
 
 ## Exit codes

@@ -48,7 +48,7 @@ COMMANDS = [
         "a study file that raises",
         "rows = {}\n\nrows['text']\n",
         "study.py, line 3: KeyError: 'text'",
-        "Mend the file",
+        "Fix the file",
         process=True,
     ),
     _file("a study file that is no Python", "\x00\x01\n", "study.py", "null bytes", quotes=True),
@@ -56,7 +56,7 @@ COMMANDS = [
         "a study file with an import that fails",
         "import hpsearhc\n",
         "line 1: ModuleNotFoundError",
-        "Mend the file",
+        "Fix the file",
         quotes=True,
     ),
     _command(

@@ -9,7 +9,7 @@ from errors_page import PAGE, page, row
 from mistake import PREFIX, Answer, Mistake, in_a_process, made, paragraph, said
 
 from hpsearch import errors
-from hpsearch.cli.commands import EXIT_CODES
+from hpsearch.cli.errors import EXIT_CODES
 from hpsearch.errors import HpsearchError, StudyFailedError
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -207,7 +207,7 @@ def test_resume_goes_on_to_the_number_of_trials_that_was_asked_for(ran: str) -> 
 
 
 def test_progress_is_shown_as_asked(place: Path) -> None:
-    for trials, how, lines in ((1, "none", 0), (2, "plain", 1), (3, "line", 1), (4, "auto", 1)):  # without a terminal
+    for trials, how, lines in ((1, "none", 0), (2, "plain", 1), (3, "auto", 1)):  # without a terminal
         code, _, shown = hpsearch("run", "toy_study.py", "--trials", trials, "--devices", "inline", "--progress", how)
         assert code == 0
         assert shown.count("toy: trial ") == lines
@@ -216,6 +216,9 @@ def test_progress_is_shown_as_asked(place: Path) -> None:
     code, message = error("run", "toy_study.py", "--trials", 6, "--progress", "plan")
     assert code == 2
     assert "--progress 'plan' is not understood. Did you mean 'plain'?" in message
+    code, message = error("run", "toy_study.py", "--trials", 6, "--progress", "line")
+    assert code == 2
+    assert "--progress 'line' is not understood. Did you mean 'plain'?" in message
 
 
 def test_list_and_show_need_neither_the_task_nor_its_data(
@@ -457,7 +460,7 @@ def test_ctrl_c_pauses_and_the_command_that_it_prints_goes_on(running: "subproce
     assert "Traceback" not in errors
     assert output.splitlines()[0].startswith("trial")
     assert "running" not in output
-    (command,) = re.findall(r"^Paused\. Go on with: (.+)$", errors, re.MULTILINE)
+    (command,) = re.findall(r"^Paused\. Continue with: (.+)$", errors, re.MULTILINE)
     trials = len(re.findall(r"^\d+ ", output, re.MULTILINE))
     done = subprocess.run(
         ["bash", "-c", f"cd / && {command} --trials {trials + 1} --devices inline"],
@@ -487,5 +490,5 @@ def test_a_timeout_pauses_and_says_how_to_go_on(place: Path) -> None:
     code, output, errors = hpsearch("run", "toy_study.py", "--trials", 500, "--timeout", "3", "--devices", "inline")
     assert code == 0
     assert time.monotonic() - started < 60
-    assert "Go on with:" in errors
+    assert "Continue with:" in errors
     assert "running" not in output

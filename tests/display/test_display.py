@@ -1,6 +1,13 @@
 import logging
+import time
+from pathlib import Path
 
-from hpsearch.display.display import Guarded
+import pytest
+
+from hpsearch.display.display import Guarded, check_progress
+from hpsearch.display.live import LiveDisplay
+from hpsearch.display.standing import Watch
+from hpsearch.errors import UsageError
 from hpsearch.records import History
 
 
@@ -25,6 +32,35 @@ def test_a_display_that_fails_ends_nothing_and_is_asked_no_more(caplog):
         display.close()
     assert broken.calls == 1
     assert [record.getMessage() for record in caplog.records] == [
-        "The display of the study failed, and shows nothing more; the study goes on."
+        "The study's display failed and shows nothing more. The study continues."
     ] * 2
     assert "no such colour" in caplog.text
+
+
+def test_an_error_in_the_drawing_thread_ends_nothing_either(caplog):
+    class Torn:
+        seconds = 0.0
+
+        def show(self, drawing):
+            raise ValueError("no such colour")
+
+        def close(self, text):
+            self.left = text.plain
+
+    torn = Torn()
+    display = Guarded(LiveDisplay(Watch("toy", Path("toy"), "f1", 3, 1), torn))
+    limit = time.monotonic() + 20
+    with caplog.at_level(logging.WARNING, "hpsearch"):
+        while not caplog.records and time.monotonic() < limit:
+            display.observe(History(), None)
+        display.observe(History(), None)
+        display.close()
+    assert len(caplog.records) == 1
+    assert "no such colour" in caplog.text
+    assert torn.left.startswith("toy: 0/3 trials")
+
+
+@pytest.mark.parametrize("progress", ["line", "plane", "auto", 1, None])
+def test_a_display_that_there_is_not_is_refused_with_those_that_there_are(progress):
+    with pytest.raises(UsageError, match=r"progress=.* is not understood.*Say True .*, 'plain' for .*, or False"):
+        check_progress(progress)

@@ -7,7 +7,7 @@ import pytest
 from samples import measured, stopped, trial
 
 from hpsearch.analysis import summarize
-from hpsearch.display.standing import Tallies, Tally, Watch
+from hpsearch.display.standing import Tally, Watch
 from hpsearch.records import Action, Decision, History, Segment, Slot, TrialState
 
 SHARES = [1 / 3, 1 / 3, 1 / 3]
@@ -46,14 +46,6 @@ def test_every_state_is_counted() -> None:
     assert tally.best.number == 0  # a pruned trial's value is no rival
 
 
-def test_an_evaluation_does_not_count_a_thousand_trials_again() -> None:
-    history = complete(History(), 0, 0.1, 0.2, 0.3)
-    tallies = Tallies()
-    first = tallies.of(history)
-    assert tallies.of(measured(history, 0, 0, [0.5])) is first
-    assert tallies.of(history.with_trial(trial(1))) is not first
-
-
 def test_the_best_has_the_corrected_interval_that_the_report_shows() -> None:
     seen = watch()
     history = complete(complete(History(), 0, 0.1, 0.2, 0.3), 1, 0.5, 0.6, 0.8)
@@ -84,13 +76,13 @@ def test_what_is_under_way_is_said_with_its_device_and_its_time() -> None:
     standing = seen.standing()
     assert standing.folder == str(Path("runs/emotion"))
     assert standing.devices == {"cpu": 2, "cuda:0": 1}
-    second, third = standing.under_way
+    second, third = standing.folds
     assert (second.trial, second.fold, second.folds, second.device) == (5, 2, 3, "cpu #1")
     assert (second.epoch, second.epochs, second.loss, second.value) == (1.0, 2.0, 1.2, 0.3)
     assert (second.elapsed, second.left) == (20.0, pytest.approx(2 * 30.0 - 20.0))
     assert (third.fold, third.device, third.loss, third.value, third.left) == (3, "cuda:0", None, None, None)
     training.clear()
-    assert seen.standing().under_way == ()
+    assert seen.standing().folds == []
 
 
 def test_a_run_that_two_trials_share_is_shown_once_and_one_whose_trial_has_ended_not_at_all() -> None:
@@ -99,11 +91,11 @@ def test_a_run_that_two_trials_share_is_shown_once_and_one_whose_trial_has_ended
     slot = Slot(0, ("cpu",))
     seen = watch(slots=[slot], training=lambda: [(slot, Segment(first.runs[0], 0, 4))])
     seen.observe(history, None)
-    assert [each.trial for each in seen.standing().under_way] == [0]
+    assert [fold.trial for fold in seen.standing().folds] == [0]
     for number in (0, 1):
         history = history.with_decision(Decision(number, Action.PRUNE, "", value=0.1))
     seen.observe(history, history.trials[1])
-    assert seen.standing().under_way == ()
+    assert seen.standing().folds == []
 
 
 def test_a_deadline_and_a_pause_are_known() -> None:

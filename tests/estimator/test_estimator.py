@@ -147,7 +147,7 @@ def test_ctrl_c_ends_fit_and_with_a_folder_the_next_one_goes_on(iris, tmp_path, 
         stopped.predict(iris[0])
     with pytest.raises(KeyboardInterrupt, match=r"fit again to go on"):
         search(folder=tmp_path, **settings).fit(*iris)
-    assert "Paused. Go on by running the same script" in capsys.readouterr().err
+    assert "Paused. Continue by running the same script" in capsys.readouterr().err
     monkeypatch.delenv("INTERRUPT")
     gone_on = search(folder=tmp_path, **settings).fit(*iris)
     assert gone_on.cv_results_["params"] == search(**settings).fit(*iris).cv_results_["params"]

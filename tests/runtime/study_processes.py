@@ -153,7 +153,7 @@ IMPORTED = (
     "hpsearch.runtime.asking",
     "hpsearch.runtime.coordinator",
     "hpsearch.runtime.pools",
-    "hpsearch.display.line",
+    "hpsearch.display.live",
 )
 """What a study imports as it runs; a forked process has it by then."""
 

@@ -10,8 +10,8 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from hpsearch.display.standing import Best, Standing, Tally, UnderWay
-from hpsearch.display.terminal import panel_lines
+from hpsearch.display.panel import StandingPanel
+from hpsearch.display.standing import Best, RunningFold, Standing, Tally
 
 pyte = pytest.importorskip("pyte", reason="pyte, a terminal in memory, is not installed")
 pytest.importorskip("pty", reason="this system has no pseudo-terminals")
@@ -19,7 +19,7 @@ pytest.importorskip("pty", reason="this system has no pseudo-terminals")
 from pseudo_terminal import PseudoTerminal  # noqa: E402
 from study_processes import Launcher, until  # noqa: E402
 
-UNDER_WAY = UnderWay(12, 2, 5, 1.5, 3.0, 0.41231, 0.81234, "cuda:0", 130.0, 125.0)
+FOLD = RunningFold(12, 2, 5, 1.5, 3.0, 0.41231, 0.81234, "cuda:0", 130.0, 125.0)
 STANDING = Standing(
     name="emotion",
     folder="runs/emotion",
@@ -27,7 +27,7 @@ STANDING = Standing(
     trials=50,
     tally=Tally(2, 1, 7, 4, 1, None),
     best=Best(7, 0.83121, (0.80111, 0.86131), {"learning_rate": 4.1e-5, "batch_size": 16, "note": "[bold]a\nb"}),
-    under_way=tuple(dataclasses.replace(UNDER_WAY, trial=12 + number) for number in range(4)),
+    folds=tuple(dataclasses.replace(FOLD, trial=12 + number) for number in range(4)),
     devices={"cuda:0": 1, "cuda:1": 1},
     elapsed=2460.0,
     left=7500.0,
@@ -38,8 +38,10 @@ STANDING = Standing(
 
 def lines(columns: int, rows: int, standing: Standing = STANDING, encoding: str = "utf-8") -> list[str]:
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
-    console = Console(file=stream, force_terminal=True, no_color=True, color_system=None, _environ={})
-    return list(panel_lines(standing, console, columns, rows))
+    console = Console(file=stream, force_terminal=True, no_color=True, color_system=None, width=columns, height=rows)
+    with console.capture() as capture:
+        console.print(StandingPanel(standing))
+    return capture.get().rstrip("\n").split("\n")
 
 
 def test_the_panel_says_how_the_study_stands() -> None:
@@ -50,7 +52,7 @@ def test_the_panel_says_how_the_study_stands() -> None:
         "│      learning_rate=4.1e-05 batch_size=16 note=[bold]a b                     │",
         "│ trial  fold  epoch              loss  f1_macro  device   time   left        │",
         *(
-            f"│    {number}   2/5  1.5/3  ━━━━────  0.4123    0.8123  cuda:0  2 min  2 min        │"
+            f"│    {number}   2/5  1.5/3  ━━━━      0.4123    0.8123  cuda:0  2 min  2 min        │"
             for number in (12, 13, 14, 15)
         ),
         "│ 41 min so far, about 2.1 h left; on cuda:0, cuda:1                          │",
@@ -61,8 +63,8 @@ def test_the_panel_says_how_the_study_stands() -> None:
 @pytest.mark.parametrize("columns", [200, 80, 60, 40, 25, 20, 8])
 @pytest.mark.parametrize("rows", [50, 24, 10, 7, 5, 3, 2])
 def test_it_is_never_wider_or_higher_than_the_terminal(columns: int, rows: int) -> None:
-    many = dataclasses.replace(STANDING, name="情感" * 30, under_way=STANDING.under_way * 20)
-    for standing in (STANDING, many, dataclasses.replace(STANDING, best=None, under_way=())):
+    many = dataclasses.replace(STANDING, name="情感" * 30, folds=STANDING.folds * 20)
+    for standing in (STANDING, many, dataclasses.replace(STANDING, best=None, folds=())):
         found = lines(columns, rows, standing)
         assert 0 < len(found) < max(rows, 2)
         assert max(cell_len(line) for line in found) < columns
@@ -84,12 +86,12 @@ def test_a_narrow_and_low_terminal_gets_what_matters_most() -> None:
 
 
 def test_what_is_not_known_is_left_blank() -> None:
-    young = dataclasses.replace(UNDER_WAY, epoch=0.0, loss=None, value=None, left=None)
-    found = lines(80, 24, dataclasses.replace(STANDING, best=None, left=None, under_way=(young,)))
+    young = dataclasses.replace(FOLD, epoch=0.0, loss=None, value=None, left=None)
+    found = lines(80, 24, dataclasses.replace(STANDING, best=None, left=None, folds=(young,)))
     assert "best" not in "".join(found)
     assert "41 min so far; on" in "".join(found)
     (row,) = [line for line in found if " 2/5 " in line]
-    assert row.strip("│").split() == ["12", "2/5", "0/3", "────────", "cuda:0", "2", "min"]
+    assert row.strip("│").split() == ["12", "2/5", "0/3", "cuda:0", "2", "min"]
 
 
 def test_the_time_to_a_pause_goes_before_a_later_end() -> None:
@@ -185,7 +187,7 @@ def test_ctrl_c_pauses_and_leaves_a_clean_terminal(terminal: Terminals) -> None:
     assert_clean(shown)
     text = shown.lines()
     assert any(line.startswith("toy: ") and "1 waiting" in line for line in text)
-    assert any(line.startswith("Paused. Go on with") for line in text)
+    assert any(line.startswith("Paused. Continue with") for line in text)
     assert text[-2:] == ["after True", "gone on True"]
 
 
@@ -260,14 +262,13 @@ def test_without_colours_there_are_none(terminal: Terminals) -> None:
     assert not [number for number in range(30, 50) if f"[{number}m".encode() in shown.bytes]
 
 
-@pytest.mark.parametrize("progress, panels", [("True", True), ("'plain'", False), ("'line'", False), ("False", False)])
+@pytest.mark.parametrize("progress, panels", [("True", True), ("'plain'", False), ("False", False)])
 def test_a_user_may_choose(terminal: Terminals, progress: str, panels: bool) -> None:
     shown = terminal(STUDY + f"study.run(trials=1, devices='inline', progress={progress})", 120)
     assert shown.end() == 0
     assert ("╭".encode() in shown.bytes) == panels
     text = "\n".join(shown.lines())
     assert ("trial 0 complete" in text) == (progress == "'plain'")
-    assert ("toy: 1/1 trials, best" in text) == (progress == "'line'")
     assert ("toy" in text) == (progress != "False")
 
 

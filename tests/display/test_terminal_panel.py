@@ -1,14 +1,16 @@
-"""The region of a terminal that is drawn in place: seen through a terminal in memory."""
+"""The panel at the end of a terminal, and what is printed above it: seen through a terminal in memory."""
 
 import io
 import logging
+import os
 import sys
 import threading
 from collections.abc import Sequence
 
 import pytest
+from rich.text import Text
 
-from hpsearch.display.terminal_region import TerminalRegion
+from hpsearch.display.live import TerminalPanel
 
 pyte = pytest.importorskip("pyte", reason="pyte, a terminal in memory, is not installed")
 
@@ -35,63 +37,71 @@ class Terminal(io.StringIO):
 
 
 @pytest.fixture
-def terminal() -> Terminal:
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    monkeypatch.setenv("TERM", "xterm")
+    has_size(monkeypatch, 20, 6)
     return Terminal()
 
 
-def test_lines_are_drawn_over_the_last_ones(terminal: Terminal) -> None:
-    region = TerminalRegion(terminal)
+def has_size(monkeypatch: pytest.MonkeyPatch, columns: int, rows: int) -> None:
+    for name in ("COLUMNS", "LINES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "get_terminal_size", lambda descriptor=0: os.terminal_size((columns, rows)))
+
+
+def test_what_is_shown_takes_the_place_of_what_was(terminal: Terminal) -> None:
+    panel = TerminalPanel(terminal)
     terminal.write("before\n")
-    region.draw(["one", "two and more", "three"])
+    panel.show(Text("one\ntwo and more\nthree"))
     assert terminal.lines == ["before", "one", "two and more", "three", "", ""]
-    region.draw(["uno", "dos"])
+    panel.show(Text("uno\ndos"))
     assert terminal.lines == ["before", "uno", "dos", "", "", ""]
-    assert (terminal.screen.cursor.y, terminal.screen.cursor.x) == (1, 0)
-    region.close("the end")
+    panel.close(Text("the end"))
     assert terminal.lines == ["before", "the end", "", "", "", ""]
+    assert (terminal.screen.cursor.y, terminal.screen.cursor.x) == (2, 0)
 
 
-def test_what_is_printed_above_stays_and_scrolls(terminal: Terminal) -> None:
-    region = TerminalRegion(terminal)
+def test_what_is_printed_above_stays_and_scrolls(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", terminal)
+    panel = TerminalPanel(terminal)
     for number in range(8):
-        region.draw([f"frame {number}", "end"])
-        region.above(f"said {number}")
+        panel.show(Text(f"frame {number}\nend"))
+        print(f"said {number}", file=sys.stderr)
     assert terminal.lines == ["said 4", "said 5", "said 6", "said 7", "frame 7", "end"]
-    region.close()
-    assert terminal.lines == ["said 4", "said 5", "said 6", "said 7", "", ""]
+    panel.close(Text("the end"))
+    assert terminal.lines == ["said 5", "said 6", "said 7", "the end", "", ""]
 
 
-def test_a_region_as_high_as_the_terminal_does_not_scroll(terminal: Terminal) -> None:
-    region = TerminalRegion(terminal)
+def test_a_panel_as_high_as_the_terminal_does_not_scroll(terminal: Terminal) -> None:
+    panel = TerminalPanel(terminal)
     for _ in range(3):
-        region.draw([str(number) for number in range(6)])
+        panel.show(Text("\n".join(str(number) for number in range(6))))
     assert terminal.lines == ["0", "1", "2", "3", "4", "5"]
 
 
-def test_lines_that_a_narrower_terminal_has_wrapped_are_erased(terminal: Terminal) -> None:
-    region = TerminalRegion(terminal)
-    region.draw(["a" * 19, "b" * 19])
-    terminal.screen.reset()  # as a terminal of ten columns shows it, with the cursor still where the region begins
-    terminal.screen.resize(6, 10)
-    terminal.screen.set_mode(pyte.modes.LNM)
-    pyte.Stream(terminal.screen).feed("aaaaaaaaaaaaaaaaaaa\nbbbbbbbbbbbbbbbbbbb\x1b[H")
-    region.draw(["aaaa", "bbbb"])
-    assert terminal.lines == ["aaaa", "bbbb", "", "", "", ""]
+def test_a_print_draws_it_anew_for_the_size_that_the_terminal_has_by_then(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", terminal)
+    panel = TerminalPanel(terminal)
+    panel.show(Text("c" * 19, no_wrap=True, overflow="ellipsis"))
+    assert terminal.lines[0] == "c" * 19
+    has_size(monkeypatch, 10, 6)
+    print("said", file=sys.stderr)
+    assert terminal.lines == ["said", "c" * 9 + "…", "", "", "", ""]
+    panel.close(Text())
 
 
-def test_lines_made_for_another_size_are_not_drawn(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
-    region = TerminalRegion(terminal)
-    monkeypatch.setenv("COLUMNS", "20")
-    size = region.size()
-    region.draw(["a" * 19, "b" * 19], size)
-    assert terminal.lines[:2] == ["a" * 19, "b" * 19]
-    monkeypatch.setenv("COLUMNS", "10")
-    region.draw(["c" * 19], size)
-    assert terminal.lines[0] == "a" * 19
-    region.above("said")
-    assert terminal.lines == ["said", "", "", "", "", ""]
-    region.draw(["dddd"], region.size())
-    assert terminal.lines[:2] == ["said", "dddd"]
+@pytest.mark.parametrize("text", ["a line that is longer than the terminal", "[bold] [/x] :smile: 1.5 'a'"])
+def test_what_is_printed_is_passed_on_letter_by_letter(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setattr(sys, "stderr", terminal)
+    panel = TerminalPanel(terminal)
+    print(text, file=sys.stderr)
+    print(text, file=sys.stderr, end="", flush=True)
+    panel.close(Text())
+    assert terminal.getvalue().count(text) == 2
 
 
 def test_what_the_program_prints_goes_above_and_is_its_own_again_afterwards(
@@ -100,16 +110,15 @@ def test_what_the_program_prints_goes_above_and_is_its_own_again_afterwards(
     monkeypatch.setattr(sys, "stdout", terminal)
     handler = logging.StreamHandler(terminal)
     monkeypatch.setattr(logging.getLogger(), "handlers", [handler])
-    region = TerminalRegion(terminal)
-    region.redirect()
-    region.draw(["frame"])
+    panel = TerminalPanel(terminal)
+    panel.show(Text("frame"))
     print("half a ", end="")
     assert terminal.lines[0] == "frame"
     print("line")
     logging.getLogger().warning("logged")
     sys.stdout.write("10%\r50%\r99%\nrest")
     assert terminal.lines[:4] == ["half a line", "logged", "99%", "frame"]
-    region.close()
+    panel.close(Text())
     assert terminal.lines[:4] == ["half a line", "logged", "99%", "rest"]
     assert sys.stdout is terminal
     assert handler.stream is terminal
@@ -118,24 +127,26 @@ def test_what_the_program_prints_goes_above_and_is_its_own_again_afterwards(
 def test_a_stream_that_leads_elsewhere_is_left_alone(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     elsewhere = io.StringIO()
     monkeypatch.setattr(sys, "stdout", elsewhere)
-    region = TerminalRegion(terminal)
-    region.redirect()
+    panel = TerminalPanel(terminal)
     print("to a file")
-    region.close()
+    panel.close(Text())
     assert elsewhere.getvalue() == "to a file\n"
     assert "file" not in terminal.getvalue()
 
 
 @pytest.mark.parametrize("error", [BrokenPipeError, ValueError("I/O operation on closed file")])
-def test_a_terminal_that_is_gone_raises_nothing(terminal: Terminal, error: Exception) -> None:
+def test_a_terminal_that_is_gone_raises_nothing(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     def write(text: str) -> int:
         raise error
 
     terminal.write = write  # type: ignore[method-assign]
-    region = TerminalRegion(terminal)
-    region.draw(["frame"])
-    region.above("text")
-    region.close("end")
+    monkeypatch.setattr(sys, "stderr", terminal)
+    panel = TerminalPanel(terminal)
+    panel.show(Text("frame"))
+    print("text", file=sys.stderr)
+    panel.close(Text("end"))
 
 
 def test_letters_that_the_terminal_does_not_know_are_replaced() -> None:
@@ -145,15 +156,16 @@ def test_letters_that_the_terminal_does_not_know_are_replaced() -> None:
 
     binary = io.BytesIO()
     stream = Old(binary, encoding="ascii")
-    TerminalRegion(stream).draw(["größe"])
+    panel = TerminalPanel(stream)
+    panel.show(Text("größe"))
+    panel.close(Text())
     assert b"gr??e" in binary.getvalue()
 
 
 def test_once_closed_it_draws_no_more(terminal: Terminal) -> None:
-    region = TerminalRegion(terminal)
-    region.close("end")
-    region.draw(["late"])
-    region.close("again")
+    panel = TerminalPanel(terminal)
+    panel.close(Text("end"))
+    panel.show(Text("late"))
     assert [line for line in terminal.lines if line] == ["end"]
 
 
@@ -165,8 +177,7 @@ def test_it_closes_while_others_print(monkeypatch: pytest.MonkeyPatch, through: 
         monkeypatch.setattr(sys, "stdout", terminal)
         handler = logging.StreamHandler(terminal)
         logging.getLogger().addHandler(handler)
-        region = TerminalRegion(terminal)
-        region.redirect()
+        panel = TerminalPanel(terminal)
 
         def chatter(over: threading.Event = over, log: bool = through == "a logger") -> None:
             out = sys.stdout
@@ -176,7 +187,7 @@ def test_it_closes_while_others_print(monkeypatch: pytest.MonkeyPatch, through: 
         threads = [threading.Thread(target=chatter, daemon=True) for _ in range(2)]
         for thread in threads:
             thread.start()
-        closing = threading.Thread(target=region.close, args=("the end",), daemon=True)
+        closing = threading.Thread(target=panel.close, args=(Text("the end"),), daemon=True)
         closing.start()
         closing.join(20)
         is_closed = not closing.is_alive()

@@ -1,0 +1,48 @@
+"""What a shell gets to see of an error: one paragraph and an exit code."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+import typer
+
+from hpsearch.errors import HpsearchError, LeaseHeldError, UsageError
+
+EXIT_CODES = {UsageError: 2, LeaseHeldError: 3}
+"""Exit codes by kind of error; every other error of ours is 1, and a pause by Ctrl-C or SIGTERM is 130."""
+
+SHOW_TRACEBACK = "HPSEARCH_TRACEBACK"
+"""Environment variable that lets an error that is not one of ours through, with its traceback."""
+
+
+@contextlib.contextmanager
+def reported_errors() -> Iterator[None]:
+    """Say what went wrong in one paragraph, without a traceback, and end with its exit code."""
+    try:
+        yield
+    except HpsearchError as error:
+        typer.echo(f"hpsearch: {error}", err=True)
+        code = next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), 1)
+        raise typer.Exit(code) from error
+    except (typer.Exit, typer.Abort):
+        raise
+    except KeyboardInterrupt:
+        typer.echo("hpsearch: interrupted. Everything recorded is safe; run the same command to continue.", err=True)
+        raise typer.Exit(130) from None
+    except Exception as error:
+        if os.environ.get(SHOW_TRACEBACK):
+            raise
+        typer.echo(f"hpsearch: {_unexpected(error)}", err=True)
+        raise typer.Exit(1) from error
+
+
+def _unexpected(error: Exception) -> str:
+    """Return one paragraph about an error that is not one of ours: what the system refused, or a defect."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}. Check that it exists, and that this process may use it."
+    reason = " ".join(str(error).split())
+    return (
+        f"{type(error).__name__}: {reason}. This error was not expected: it is a defect of hpsearch or of your code. "
+        f"Everything recorded is safe. Run the same command with {SHOW_TRACEBACK}=1 in the environment to see where "
+        "it came from."
+    )

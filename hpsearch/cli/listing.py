@@ -1,0 +1,53 @@
+"""`list` and `show`: what is stored of studies, as text."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from hpsearch.errors import HpsearchError
+
+
+def list_rows(folder: Path, storage: str | None) -> Iterator[list[str]]:
+    """Yield a row per study; for one that cannot be read, the row says why."""
+    from hpsearch.analysis import best_trial
+    from hpsearch.loading import read, study_folders
+
+    if storage is None:
+        names: list[str] = [str(place) for place in study_folders(folder)]
+    else:
+        from hpsearch.records.store import Store
+
+        names = Store.names(storage)
+    for name in names:
+        try:
+            stored = read(name, folder=folder, storage=storage)
+        except HpsearchError as error:
+            yield [Path(name).name, "", "", str(error)]
+            continue
+        trials = stored.history.trials.values()
+        states = Counter(trial.state.value for trial in trials)
+        best = best_trial(stored.history)
+        value = "" if best is None else f"{stored.description.metric} {best.value:.4f} (trial {best.number})"
+        counts = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+        yield [stored.description.name, str(len(trials)), value, counts]
+
+
+def show_text(name: str, folder: Path, storage: str | None) -> str:
+    """Return a study's facts, its trials, the best of them, and where the logs of failed ones are."""
+    from hpsearch.loading import read
+    from hpsearch.result.text import outcome_text
+    from hpsearch.space import Space
+
+    stored = read(name, folder=folder, storage=storage)
+    description, facts = stored.description, stored.description.facts
+    task = str(description.task["task"]).partition(":")[2]
+    searched = Space.from_json(description.space).parameters
+    lines = [
+        f"{description.name}: {task} on {facts['rows']} rows, {len(facts['classes'])} classes, {facts['folds']} "
+        f"fold(s); sampler {description.sampler}, pruner {description.pruner}, seed {description.seed}",
+        outcome_text(stored.history, description.metric, stored.test_shares, searched),
+    ]
+    logs = sorted((stored.folder / "logs").glob("*.log"))
+    if logs:
+        lines.append(f"logs: {', '.join(str(log) for log in logs)}")
+    return "\n".join(lines)

@@ -1,0 +1,150 @@
+"""A display that is kept up to date in one place: a panel in a terminal, an output in a notebook. Drawn by rich."""
+
+import logging
+import sys
+import threading
+from typing import Any, Protocol, TextIO, cast
+
+from rich.console import Console, RenderableType
+from rich.file_proxy import FileProxy
+from rich.live import Live
+from rich.text import Text
+
+from hpsearch.display.panel import StandingPanel
+from hpsearch.display.standing import Watch
+from hpsearch.display.stream import SteadyStream
+from hpsearch.display.wording import summary_lines
+from hpsearch.records import History, Trial
+
+
+class Place(Protocol):
+    """Somewhere to draw again and again."""
+
+    seconds: float
+    """How often it is drawn."""
+
+    def show(self, drawing: RenderableType) -> None:
+        """Show this instead of what was shown before."""
+
+    def close(self, text: Text) -> None:
+        """Leave this text instead, for good."""
+
+
+class LiveDisplay:
+    """Draws how a study stands from a thread of its own, so that an event costs no more than a note of it."""
+
+    def __init__(self, watch: Watch, place: Place) -> None:
+        self._watch, self._place = watch, place
+        self._error: Exception | None = None
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._draw, name="hpsearch-display", daemon=True)
+
+    def observe(self, history: History, trial: Trial | None) -> None:
+        """Take note of a change; raise what has kept the thread from drawing."""
+        self._watch.observe(history, trial)
+        if self._thread.ident is None:
+            self._thread.start()
+        if self._error is not None:
+            raise self._error
+
+    def close(self) -> None:
+        """Leave a short summary."""
+        self._is_over.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+        self._place.close(Text("\n".join(summary_lines(self._watch.standing()))))
+
+    def _draw(self) -> None:
+        try:
+            while not self._is_over.is_set():
+                self._place.show(StandingPanel(self._watch.standing()))
+                self._is_over.wait(self._place.seconds)
+        except Exception as error:  # noqa: BLE001 (`observe` raises it)
+            self._error = error
+
+
+class NotebookOutput:
+    """One output of the cell. What it shows last is what the saved notebook has."""
+
+    seconds = 1.0  # each drawing travels to the browser
+
+    def __init__(self) -> None:
+        from IPython.display import display
+
+        self._handle = display(Text(), display_id=True)
+
+    def show(self, drawing: RenderableType) -> None:
+        self._handle.update(drawing)
+
+    def close(self, text: Text) -> None:
+        self._handle.update(text)
+
+
+class TerminalPanel:
+    """The last lines of a terminal. What this process prints or logs to the same terminal appears above them."""
+
+    seconds = 0.5
+
+    def __init__(self, stream: TextIO) -> None:
+        self._console = _TerminalConsole(stream)
+        terminals = [each for each in (sys.stdout, sys.stderr) if _is_terminal(each)]
+        self._handlers = [(handler, handler.stream) for handler in _stream_handlers() if handler.stream in terminals]
+        self._live = Live(
+            console=self._console,
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=sys.stdout in terminals,
+            redirect_stderr=sys.stderr in terminals,
+        )
+        self._live.start()
+        for handler, stream in self._handlers:
+            handler.setStream(cast(TextIO, FileProxy(self._console, stream)))
+
+    def show(self, drawing: RenderableType) -> None:
+        self._live.update(drawing, refresh=True)
+
+    def close(self, text: Text) -> None:
+        for (
+            handler,
+            stream,
+        ) in self._handlers:  # first: a thread that logs holds its lock and waits for Live's
+            handler.setStream(stream)
+        for proxy in (sys.stdout, sys.stderr):
+            if isinstance(proxy, FileProxy):
+                proxy.flush()  # a line without its end
+        self._live.stop()
+        self._console.print(text)
+
+
+class _TerminalConsole(Console):
+    """Prints what it is given letter by letter, survives its terminal, and leaves the cursor visible.
+
+    A process that is killed could not make a hidden cursor visible again.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(
+            file=cast(TextIO, SteadyStream(stream)),
+            force_terminal=True,
+            force_jupyter=False,
+            soft_wrap=True,
+            markup=False,
+            emoji=False,
+            highlight=False,
+        )
+
+    def show_cursor(self, show: bool = True) -> bool:
+        return False
+
+
+def _is_terminal(stream: Any) -> bool:
+    try:
+        return bool(stream is not None and stream.isatty())
+    except ValueError:  # it has been closed
+        return False
+
+
+def _stream_handlers() -> list["logging.StreamHandler[Any]"]:
+    """Return the program's own logging handlers that may write over the panel."""
+    handlers = [*logging.getLogger().handlers, *logging.getLogger("hpsearch").handlers]
+    return [handler for handler in handlers if isinstance(handler, logging.StreamHandler)]
