@@ -97,8 +97,8 @@ class TerminalPanel:
             redirect_stderr=sys.stderr in terminals,
         )
         self._live.start()
-        for handler, stream in self._handlers:
-            handler.setStream(cast(TextIO, FileProxy(self._console, stream)))
+        for handler, through in self._handlers:
+            handler.setStream(cast(TextIO, FileProxy(self._console, through)))
 
     def show(self, drawing: RenderableType) -> None:
         self._live.update(drawing, refresh=True)
