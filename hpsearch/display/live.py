@@ -101,7 +101,8 @@ class TerminalPanel:
             handler.setStream(cast(TextIO, FileProxy(self._console, through)))
 
     def show(self, drawing: RenderableType) -> None:
-        self._live.update(drawing, refresh=True)
+        with self._console:
+            self._live.update(drawing, refresh=True)
 
     def close(self, text: Text) -> None:
         for (
@@ -112,17 +113,20 @@ class TerminalPanel:
         for proxy in (sys.stdout, sys.stderr):
             if isinstance(proxy, FileProxy):
                 proxy.flush()  # a line without its end
-        self._live.stop()
-        self._console.print(text)
+        with self._console:
+            self._live.stop()
+            self._console.print(text)
 
 
 class _TerminalConsole(Console):
     """Prints what it is given letter by letter, survives its terminal, and leaves the cursor visible.
 
-    A process that is killed could not make a hidden cursor visible again.
+    A process that is killed could not make a hidden cursor visible again. One thread prints at a time: `Live` goes up
+    by the lines it drew last, and that is wrong where another thread has drawn fewer or more of them meanwhile.
     """
 
     def __init__(self, stream: TextIO) -> None:
+        self._turn = threading.RLock()
         super().__init__(
             file=cast(TextIO, SteadyStream(stream)),
             force_terminal=True,
@@ -132,6 +136,17 @@ class _TerminalConsole(Console):
             emoji=False,
             highlight=False,
         )
+
+    def __enter__(self) -> "_TerminalConsole":
+        self._turn.acquire()
+        super().__enter__()
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        try:
+            super().__exit__(*exception)
+        finally:
+            self._turn.release()
 
     def show_cursor(self, show: bool = True) -> bool:
         return False

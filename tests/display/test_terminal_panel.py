@@ -169,6 +169,31 @@ def test_once_closed_it_draws_no_more(terminal: Terminal) -> None:
     assert [line for line in terminal.lines if line] == ["end"]
 
 
+def test_a_drawing_waits_while_another_thread_prints(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each goes up by the height of the last drawing, which must not become another one meanwhile."""
+    monkeypatch.setattr(sys, "stderr", terminal)
+    panel = TerminalPanel(terminal)
+    higher = threading.Thread(target=panel.show, args=(Text("one\ntwo\nthree"),), daemon=True)
+
+    class Interrupted:
+        is_printed = False
+
+        def __rich__(self) -> Text:
+            if self.is_printed and higher.ident is None:
+                higher.start()
+                higher.join(0.5)
+            return Text("one")
+
+    drawing = Interrupted()
+    panel.show(drawing)
+    drawing.is_printed = True
+    print("said", file=sys.stderr)
+    higher.join(20)
+    assert terminal.lines == ["said", "one", "two", "three", "", ""]
+    panel.close(Text())
+    assert terminal.lines == ["said", "", "", "", "", ""]
+
+
 @pytest.mark.parametrize("through", ["stdout", "a logger"])
 def test_it_closes_while_others_print(monkeypatch: pytest.MonkeyPatch, through: str) -> None:
     """Threads of W&B and MLflow print just then: who waits for whose lock must not depend on who was first."""
