@@ -17,7 +17,7 @@ from hpsearch.training import checkpoints
 from hpsearch.training.base_model import BaseModel
 from hpsearch.training.batches import epoch_batches, steps_per_epoch
 from hpsearch.training.divergence import Diverged
-from hpsearch.training.features.frozen_features import FrozenFeatures
+from hpsearch.training.features.frozen_features import FrozenFeatures, FrozenPart
 from hpsearch.training.freezing import freeze, frozen_layers
 from hpsearch.training.gradients import accumulate_gradients
 from hpsearch.training.hyperparameters import TrainingSettings
@@ -32,10 +32,6 @@ from hpsearch.training.run_state import Position, RunState
 from hpsearch.training.schedules import learning_rate_factor
 
 __all__ = ["Diverged", "FineTune", "Measurement"]
-
-_OVER = object()
-"""Given by `next` where there is nothing more."""
-
 
 class FineTune:
     """One training of one config on one set of rows, from its beginning or from a checkpoint.
@@ -110,7 +106,7 @@ class FineTune:
             numerics.padding_multiple if self._frozen_layers else numerics.training_padding_multiple
         )
         self._features: FrozenFeatures | None = None
-        self._are_features_known = False
+        self._are_features_prepared = False
         random = RandomStates(stream_seed(seed, "training"), self._device)
         self._state = RunState(base, self._freezing, make_optimizer(self.model, settings), random)
         self._freezing.train(self.model)
@@ -153,7 +149,7 @@ class FineTune:
 
     def _items(self, stop: int) -> Iterator[Measurement | None]:
         if self.point < stop:
-            yield from self._found_features()
+            yield from self._prepared_features()
         while self.point < stop:
             yield self._item()
 
@@ -174,32 +170,26 @@ class FineTune:
         position.point, position.seconds = measured.point, 0.0
         return measured
 
-    def _found_features(self) -> Iterator[None]:
-        """Find out, before the first step, whether the outputs of the frozen layers can be read, and compute them."""
-        if self._are_features_known or self._base.features is None or self._learner is not self._base.learner:
+    def _prepared_features(self) -> Iterator[None]:
+        """Compute the outputs of the frozen layers, before the first step, where they can be read."""
+        cache = self._base.features
+        if self._are_features_prepared or cache is None or self._learner is not self._base.learner:
             return
         self._freezing.train(self.model)
-        finding = self._base.features.features(
-            self.model,
-            self._learner,
-            self._frozen_layers,
-            head=self._base.head,
-            numerics=self._numerics,
-            device=self._device,
-        )
-
-        def found() -> Iterator[None]:
-            self._features = yield from finding
-
-        blocks = found()
-        while not self._are_features_known:
+        part = FrozenPart(self.model, self._learner, self._frozen_layers, self._numerics, self._device)
+        blocks = cache.features(part, self._base.head)
+        while True:
             self._require_model()
             started = time.perf_counter()
-            with memory_errors():
-                self._are_features_known = next(blocks, _OVER) is _OVER
-            self._state.position.seconds += time.perf_counter() - started
-            if not self._are_features_known:
-                yield None
+            try:
+                with memory_errors():
+                    next(blocks)
+            except StopIteration as end:
+                self._features, self._are_features_prepared = end.value, True
+                return
+            finally:
+                self._state.position.seconds += time.perf_counter() - started
+            yield None
 
     def _train(self) -> None:
         """Do one optimizer step; nothing in it waits for the device."""

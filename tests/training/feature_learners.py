@@ -1,6 +1,6 @@
 """Learners whose frozen layers cannot be left out, each for a reason of its own, and runs with and without a cache."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from training_learners import CPU, HELD_OUT_ROWS, Encoder, TextLearner, fine_tun
 
 from hpsearch.training.base_model import BaseModel
 from hpsearch.training.features.cache import FeatureCache
-from hpsearch.training.features.store import FeatureStore
+from hpsearch.training.features.store import VALUES, FeatureStore
 from hpsearch.training.fine_tune import FineTune
 from hpsearch.training.numerics import Numerics
 
@@ -111,7 +111,7 @@ NOT_EXACT: Mapping[str, tuple[TextLearner, str]] = {
     "silent": (TextLearner(), "its inputs are not the same whenever a row comes up"),
     "dropout between layers": (BuiltLearner(_DropsBetween), "random numbers are drawn below its last frozen layer"),
     "layer dropout": (BuiltLearner(_DropsLayers), "random numbers are drawn below its last frozen layer"),
-    "shared layers": (BuiltLearner(_SharesLayers), "outputs of its frozen layers are read beyond the next layer"),
+    "shared layers": (BuiltLearner(_SharesLayers), "more than the output of its last frozen layer is read above it"),
     "padding": (BuiltLearner(_ReadsPadding), "padding included"),
     "a new layer": (NewLayerLearner(Stacked), "'layers.0.inner.weight' in its frozen layers is drawn anew"),
 }
@@ -128,10 +128,13 @@ def cached(
     learner: Any,
     features: FeatureStore,
     identity: Sequence[str] = ("a model", "rows"),
-    clock: Callable[[], float] = lambda: 0.0,
 ) -> BaseModel:
-    """Return a base model with a cache, in which reading pays, however slow it is, unless a clock says otherwise."""
-    return BaseModel(learner, CPU, FeatureCache(features, identity, clock))
+    return BaseModel(learner, CPU, FeatureCache(features, identity))
+
+
+def states_of(features: FeatureStore, digest: str, blocks: int) -> list[int]:
+    """Return the states of an entry's blocks, as they are on the disk."""
+    return list((features.folder / digest / VALUES).read_bytes()[-blocks:])
 
 
 def run_of(

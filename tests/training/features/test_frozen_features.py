@@ -1,6 +1,5 @@
 """Runs whose frozen layers are read from the cache equal runs that compute them, bit for bit."""
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +21,7 @@ from training_learners import (
 )
 
 from hpsearch.training.base_model import BaseModel
+from hpsearch.training.features.store import FeatureEntry
 from hpsearch.training.fine_tune import FineTune
 
 FREEZE = ({"freeze_layers": 1}, {"freeze_layers": 2}, {"freeze_layers": "all"})
@@ -75,38 +75,21 @@ def test_frozen_layers_are_not_run_once_their_outputs_are_known(tmp_path: Path) 
     assert frozen and "forward" not in vars(model.layers[0])
 
 
-def test_another_worker_finds_what_is_there(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "hpsearch")
+def test_another_worker_reads_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     learner = BuiltLearner(Stacked)
     measured(run_of(learner, cached(learner, store(tmp_path)), {"freeze_layers": 1}))
-    assert caplog.text.count("were computed here") == 1
-    notes = next(store(tmp_path).folder.glob("*/notes.jsonl"))
-    with notes.open("a") as file:
-        file.write("[[true, [6, ")  # a kill
+    monkeypatch.setattr(FeatureEntry, "write", lambda *_: pytest.fail("nothing is missing"))
     base = cached(learner, store(tmp_path))
+    first = measured(run_of(learner, base, {"freeze_layers": 1}))
     model: Any = base.model
     run = run_of(learner, base, {"freeze_layers": 1})
-    first = measured(run, 1)  # the stack is tried
     with calls_of(model.layers[0]) as frozen:
-        rest = measured(run)
-    assert not frozen and caplog.text.count("were computed here") == 1
+        second = measured(run)
+    assert not frozen
     plain = run_of(learner, BaseModel(learner, CPU), {"freeze_layers": 1})
-    assert_same_measurements(measured(plain), first + rest)
-
-
-def test_a_deeper_layer_is_filled_from_one_below(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "hpsearch")
-    learner = FixedTextLearner()
-    base = cached(learner, store(tmp_path / "one"))
-    for layers in (1, 2):
-        measured(run_of(learner, base, {"freeze_layers": layers}), 1)
-    assert caplog.text.count("from those of fewer layers") == 1
-    measured(run_of(learner, cached(learner, store(tmp_path / "other")), {"freeze_layers": 2}), 1)
-    deep = [
-        max(store(tmp_path / name).folder.iterdir(), key=lambda each: each.stat().st_mtime) for name in ("one", "other")
-    ]
-    assert deep[0].name == deep[1].name
-    assert (deep[0] / "values.bin").read_bytes() == (deep[1] / "values.bin").read_bytes()
+    expected = measured(plain)
+    assert_same_measurements(expected, first)
+    assert_same_measurements(expected, second)
 
 
 @pytest.mark.parametrize(("saved", "gone_on"), [(True, False), (False, True)])
@@ -170,9 +153,8 @@ def test_a_dropout_of_zero_is_tried_apart(tmp_path: Path, caplog: pytest.LogCapt
     assert caplog.text.count("random numbers") == 1
 
 
-def test_a_size_at_which_the_features_differ_is_computed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_shape_at_which_the_features_differ_is_computed(tmp_path: Path) -> None:
     """As if the kernels of fewer rows had other last bits: a layer that computes so is caught by the first batch."""
-    caplog.set_level(logging.INFO, "hpsearch")
 
     class Uneven(Stacked):
         def between(self, hidden: torch.Tensor) -> torch.Tensor:
@@ -182,7 +164,8 @@ def test_a_size_at_which_the_features_differ_is_computed(tmp_path: Path, caplog:
     run = run_of(learner, cached(learner, store(tmp_path)), {"freeze_layers": 1})
     assert_equal_runs(run_of(learner, BaseModel(learner, CPU), {"freeze_layers": 1}), run)
     assert run._features is not None
-    assert "Batches of 4 rows" in caplog.text and "Batches of 6 rows" not in caplog.text
+    read = {(shape[0], recording is not None) for (_, shape, _), recording in run._features._recordings.items()}
+    assert read == {(4, False), (6, True), (16, True)}
 
 
 def test_what_does_not_fit_is_computed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -192,34 +175,6 @@ def test_what_does_not_fit_is_computed(tmp_path: Path, caplog: pytest.LogCapture
         assert len(measured(run)) == 4 and run._features is None
     assert [record.message for record in caplog.records if "feature_cache_bytes allows 0.0" in record.message]
     assert not store(tmp_path).entries()
-
-
-@pytest.mark.parametrize(
-    ("computing", "reads", "pays"),
-    [
-        (2.0, (1.0, 1.0), True),
-        (2.0, (3.0, 3.0), False),
-        (2.0, (9.0, 1.0), True),  # disturbed once
-        (2.0, (1.0, 9.0), True),
-        (1e-3, (1e-2, 1e-2), True),  # too little for the clock to tell
-        (1e-3, (1e-1, 1e-1), False),
-    ],
-)
-def test_features_are_kept_where_reading_beats_computing(
-    tmp_path: Path, computing: float, reads: tuple[float, float], pays: bool, caplog: pytest.LogCaptureFixture
-) -> None:
-    """On a made-up clock: what computing a block takes, and reading it twice."""
-    caplog.set_level(logging.INFO, "hpsearch")
-    times = iter(np.cumsum([0.0, *[computing, 0.0, reads[0], 0.0, reads[1], 0.0] * 50]).tolist())
-    learner = FixedTextLearner()
-    base = cached(learner, store(tmp_path), clock=lambda: next(times))
-    run = run_of(learner, base, {"freeze_layers": 1})
-    assert_equal_runs(run_of(learner, BaseModel(learner, CPU), {"freeze_layers": 1}), run)
-    again = run_of(learner, base, {"freeze_layers": 1})
-    measured(again, 1)
-    assert ((run._features is not None), (again._features is not None)) == (pays, pays)
-    assert len(store(tmp_path).entries()) == pays
-    assert caplog.text.count("they are not kept") == (not pays)
 
 
 def test_a_disk_that_refuses_costs_the_cache_and_not_the_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
