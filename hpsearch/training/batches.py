@@ -81,6 +81,11 @@ def evaluation_batches(lengths: np.ndarray, padding_multiple: int, largest: int 
     return batches
 
 
+def filled_up(rows: np.ndarray) -> np.ndarray:
+    """Return the rows of an evaluation batch up to the next multiple of `ROWS_MULTIPLE`, the last one repeated."""
+    return np.pad(rows, (0, -len(rows) % ROWS_MULTIPLE), mode="edge")
+
+
 def rows_without_graph(micro_batch: int | None) -> int | None:
     """Return how many rows fit at once in evaluation, where this many fit in training; None for any number."""
     return None if micro_batch is None else MICRO_BATCHES_WITHOUT_GRAPH * micro_batch

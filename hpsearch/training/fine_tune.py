@@ -17,7 +17,8 @@ from hpsearch.training import checkpoints
 from hpsearch.training.base_model import BaseModel
 from hpsearch.training.batches import epoch_batches, steps_per_epoch
 from hpsearch.training.divergence import Diverged
-from hpsearch.training.features.frozen_features import FrozenFeatures, FrozenPart
+from hpsearch.training.features.cache import FrozenFeatures
+from hpsearch.training.features.frozen_part import FrozenPart
 from hpsearch.training.freezing import freeze, frozen_layers
 from hpsearch.training.gradients import accumulate_gradients
 from hpsearch.training.hyperparameters import TrainingSettings
@@ -32,6 +33,7 @@ from hpsearch.training.run_state import Position, RunState
 from hpsearch.training.schedules import learning_rate_factor
 
 __all__ = ["Diverged", "FineTune", "Measurement"]
+
 
 class FineTune:
     """One training of one config on one set of rows, from its beginning or from a checkpoint.
@@ -176,7 +178,7 @@ class FineTune:
         if self._are_features_prepared or cache is None or self._learner is not self._base.learner:
             return
         self._freezing.train(self.model)
-        part = FrozenPart(self.model, self._learner, self._frozen_layers, self._numerics, self._device)
+        part = FrozenPart(self.model, self._learner, self._frozen_layers, self._freezing, self._numerics, self._device)
         blocks = cache.features(part, self._base.head)
         while True:
             self._require_model()

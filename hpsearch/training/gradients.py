@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hpsearch.training.features.frozen_features import FrozenFeatures
+from hpsearch.training.features.cache import FrozenFeatures
 from hpsearch.training.learner import Learner
 from hpsearch.training.numerics import Numerics
 from hpsearch.training.transfer import batch_to_device, to_device

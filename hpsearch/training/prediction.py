@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from hpsearch.errors import DataError
-from hpsearch.training.batches import ROWS_MULTIPLE, evaluation_batches, rows_without_graph
-from hpsearch.training.features.frozen_features import FrozenFeatures
+from hpsearch.training.batches import evaluation_batches, filled_up, rows_without_graph
+from hpsearch.training.features.cache import FrozenFeatures
 from hpsearch.training.learner import Learner
 from hpsearch.training.numerics import Numerics
 from hpsearch.training.random_states import isolated
@@ -37,7 +37,7 @@ def predict(
     parts = []
     with isolated(0, device), numerics.autocast():
         for positions in batches:
-            filled = np.pad(rows[positions], (0, -len(positions) % ROWS_MULTIPLE), mode="edge")
+            filled = filled_up(rows[positions])
             batch = batch_to_device(learner.batch(filled, numerics.padding_multiple), device)
             logits = learner.logits(model, batch) if features is None else features.logits(filled, batch)
             parts.append(logits[: len(positions)].float())

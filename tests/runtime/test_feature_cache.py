@@ -16,7 +16,7 @@ from hpsearch.plan.places import cache_folder
 from hpsearch.records import TrialState
 from hpsearch.runtime.refit import refit
 from hpsearch.runtime.workload import workload_of
-from hpsearch.training.features.store import BLOCKS, FeatureEntry, FeatureStore
+from hpsearch.training.features.store import DONE, NEW, VALUES, FeatureEntry, FeatureStore
 from hpsearch.training.fine_tune import FineTune
 
 SPACE = hp.Space(freeze_layers=hp.Categorical([1, "all"]), batch_size=8, learning_rate=3e-3, epochs=2, warmup_ratio=0.1)
@@ -35,9 +35,8 @@ def test_a_study_that_shares_features_equals_one_that_does_not(tmp_path: Path, m
     entries = FeatureStore(folder, 0).entries()
     assert len(entries) == 2
     for digest in entries:
-        content = (folder / digest / BLOCKS).read_bytes()
-        assert set(content[len(content) // 2 :]) == {1}  # all blocks are done
-    monkeypatch.setattr(FeatureStore, "find", lambda *_: pytest.fail("a study without a cache reads no other's"))
+        assert states_of(folder / digest, 1) == [DONE]
+    monkeypatch.setattr(FeatureStore, "entry", lambda *_: pytest.fail("a study without a cache reads no other's"))
     plain = study(tmp_path / "plain", model, feature_cache_bytes=0).run(devices="inline", progress=False)
     for part in ("evaluations", "predictions"):
         assert known_of(tmp_path / "plain")[part] == known_of(tmp_path / "cached")[part]
@@ -78,13 +77,10 @@ def test_a_pause_while_features_are_computed_keeps_those_that_are(trained: bool,
     study = started("paused")
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(FeatureEntry, "write", stopping(study, FeatureEntry.write))
-        # Reading pays, however slow it is.
-        patched.setattr("hpsearch.training.features.filling._seconds_to_read", lambda *_: 0.0)
         patched.setattr("hpsearch.runtime.coordinator.WAIT_SECONDS", 0.0)  # told at once, however short a block is
         run(study)
     (entry,) = FeatureStore(folder, 0).entries()
-    done = (folder / entry / BLOCKS).read_bytes()
-    assert sum(done[len(done) // 2 :]) == 2 < len(done) // 2  # the one under way when it was told was the last
+    assert states_of(folder / entry, 3) == [DONE, DONE, NEW]  # the one under way when it was told was the last
     assert study.store().history.trials[0].state is TrialState.WAITING
     after = {path: path.read_bytes() for path in (study.folder / "checkpoints").rglob("*") if path.is_file()}
     assert after == before  # nothing was trained, so there is nothing to write
@@ -92,6 +88,11 @@ def test_a_pause_while_features_are_computed_keeps_those_that_are(trained: bool,
     run(started("paused"))
     for part in ("evaluations", "predictions"):
         assert known_of(tmp_path / "paused")[part] == known_of(tmp_path / "straight")[part]
+
+
+def states_of(entry: Path, blocks: int) -> list[int]:
+    """Return the states of an entry's blocks, as they are on the disk."""
+    return list((entry / VALUES).read_bytes()[-blocks:])
 
 
 def stopping(study: hp.Study, real: Callable[..., Any]) -> Callable[..., Any]:

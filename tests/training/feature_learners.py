@@ -12,7 +12,7 @@ from training_learners import CPU, HELD_OUT_ROWS, Encoder, TextLearner, fine_tun
 
 from hpsearch.training.base_model import BaseModel
 from hpsearch.training.features.cache import FeatureCache
-from hpsearch.training.features.store import VALUES, FeatureStore
+from hpsearch.training.features.store import FeatureStore
 from hpsearch.training.fine_tune import FineTune
 from hpsearch.training.numerics import Numerics
 
@@ -130,11 +130,6 @@ def cached(
     identity: Sequence[str] = ("a model", "rows"),
 ) -> BaseModel:
     return BaseModel(learner, CPU, FeatureCache(features, identity))
-
-
-def states_of(features: FeatureStore, digest: str, blocks: int) -> list[int]:
-    """Return the states of an entry's blocks, as they are on the disk."""
-    return list((features.folder / digest / VALUES).read_bytes()[-blocks:])
 
 
 def run_of(

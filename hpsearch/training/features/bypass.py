@@ -6,10 +6,10 @@ NaN in the shape of theirs. Everything else (masks, positions, trained layers, h
 arithmetic, so logits without NaN show that nothing but the boundary was read.
 """
 
-from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -28,12 +28,14 @@ class Recording:
     """What frozen modules return for batches of one shape.
 
     Attributes:
-        calls: Each call's module and output, in order, with NaN for every number.
+        modules: The module of each call, in order.
+        outputs: What it returned, with NaN for every number.
         shape: Shape of the boundary.
         stride: How the boundary lies in memory.
     """
 
-    calls: Sequence[tuple[nn.Module, Any]]
+    modules: list[nn.Module]
+    outputs: list[Any]
     shape: torch.Size
     stride: tuple[int, ...]
 
@@ -42,73 +44,62 @@ class Recording:
         """Bypass the frozen modules for one forward pass."""
         if boundary.stride() != self.stride:
             boundary = boundary.new_empty_strided(self.shape, self.stride).copy_(boundary)
-        outputs: dict[nn.Module, list[Any]] = {}
-        for module, output in self.calls:
-            outputs.setdefault(module, []).append(output)
-        known, last = [boundary], outputs[self.calls[-1][0]]
-        last[-1] = _mapped(last[-1], lambda unknown: known.pop() if known else unknown)
-        replaced = {module: vars(module)["forward"] for module in outputs if "forward" in vars(module)}
+        known = [boundary]
+        last = _mapped(self.outputs[-1], lambda unknown: known.pop() if known else unknown)
+        outputs: dict[nn.Module, list[Any]] = {module: [] for module in self.modules}
+        for module, output in zip(self.modules, [*self.outputs[:-1], last], strict=True):
+            outputs[module].append(output)
         try:
             for module, returned in outputs.items():
-                vars(module)["forward"] = lambda *_, remaining=iter(returned), **__: next(remaining)
+                vars(module)["forward"] = partial(_next, iter(returned))
             yield
         finally:
             for module in outputs:
                 vars(module).pop("forward", None)
-            for module, forward in replaced.items():
-                vars(module)["forward"] = forward
-
-
-def find_calls(modules: Collection[nn.Module], forward: Callable[[], object]) -> list[nn.Module]:
-    """Return the calls of frozen modules in a forward pass, in order.
-
-    Modules without weights that are called more than once are left out: trained layers may share an activation.
-    """
-    calls: list[nn.Module] = []
-    with _hooked(modules, lambda module, _inputs, _output: calls.append(module)):
-        forward()
-    times = Counter(calls)
-    return [module for module in calls if times[module] == 1 or next(module.parameters(), None) is not None]
 
 
 def record(
-    calls: Sequence[nn.Module], forward: Callable[[], object], device: torch.device
+    modules: Sequence[nn.Module], forward: Callable[[], object], device: torch.device, *, whole: bool = False
 ) -> tuple[Recording, Tensor]:
-    """Run a forward pass up to the last of the calls of frozen modules; return what they returned, and the boundary.
+    """Run a forward pass and return what frozen modules returned, and the boundary.
+
+    The pass ends after the calls of these modules, which it makes in this order; a `whole` one goes on to its end, and
+    may call the modules in any order, and several times.
 
     Raises:
-        NotKeptError: The calls are others, random numbers are drawn below, or something returned cannot be replaced.
+        NotKeptError: It makes other calls, draws random numbers below the boundary, or returns what cannot be replaced.
     """
-    recorded: list[tuple[nn.Module, Any]] = []
-    boundary: list[Tensor] = []
+    called: list[nn.Module] = []
+    outputs: list[Any] = []
+    tensors: list[Tensor] = []
+    states = before = current_states(device)
 
     def remember(module: nn.Module, _inputs: object, output: object) -> None:
-        recorded.append((module, _mapped(output, _unknown)))
-        if len(recorded) == len(calls):
-            _mapped(output, boundary.append)
+        nonlocal states
+        states = current_states(device)
+        called.append(module)
+        outputs.append(_mapped(output, _unknown))
+        tensors.clear()
+        _mapped(output, lambda tensor: tensors.append(tensor.detach().clone()))  # layers above may compute in place
+        if len(called) == len(modules) and not whole:
             raise _BoundaryReached
 
-    before = current_states(device)
+    handles = [module.register_forward_hook(remember) for module in set(modules)]
     try:
-        with _hooked(set(calls), remember):
+        with suppress(_BoundaryReached):
             forward()
-    except _BoundaryReached:
-        pass
-    if not boundary or [module for module, _ in recorded] != list(calls):
-        raise NotKeptError("which of its frozen layers are called, and return a tensor, depends on the batch")
-    if current_states(device) != before:
-        raise NotKeptError("random numbers are drawn below its last frozen layer")
-    return Recording(recorded, boundary[0].shape, boundary[0].stride()), boundary[0].detach()
-
-
-@contextmanager
-def _hooked(modules: Collection[nn.Module], hook: Callable[..., None]) -> Iterator[None]:
-    handles = [module.register_forward_hook(hook) for module in modules]
-    try:
-        yield
     finally:
         for handle in handles:
             handle.remove()
+    if not tensors or not (whole or called == modules):
+        raise NotKeptError("which of its frozen layers are called, and return a tensor, depends on the batch")
+    if states != before:
+        raise NotKeptError("random numbers are drawn below its last frozen layer")
+    return Recording(called, outputs, tensors[0].shape, tensors[0].stride()), tensors[0]
+
+
+def _next(outputs: Iterator[Any], *_inputs: object, **_named: object) -> Any:
+    return next(outputs)
 
 
 def _unknown(tensor: Tensor) -> Tensor:
@@ -119,17 +110,11 @@ def _unknown(tensor: Tensor) -> Tensor:
 
 
 def _mapped(output: Any, change: Callable[[Tensor], Any]) -> Any:
-    """Return a module's output, a structure of tuples, lists and dicts, with its tensors changed."""
+    """Return a module's output with its tensors changed."""
     if isinstance(output, Tensor):
         return change(output)
+    if type(output) in (tuple, list):
+        return type(output)([_mapped(item, change) for item in output])
     if output is None or isinstance(output, bool | int | float | str):
         return output
-    try:
-        if isinstance(output, dict):
-            return type(output)(**{name: _mapped(item, change) for name, item in output.items()})
-        if isinstance(output, tuple | list):
-            items = [_mapped(item, change) for item in output]
-            return type(output)(*items) if hasattr(output, "_fields") else type(output)(items)
-    except TypeError:  # it is not made of its items alone
-        pass
     raise NotKeptError(f"a frozen layer returns a {type(output).__name__}")

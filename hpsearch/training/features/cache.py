@@ -1,12 +1,13 @@
 """Outputs of frozen layers, computed once for all runs, folds, epochs and workers of a machine.
 
-A run computes the same numbers with them as without, bit for bit. Whether a model's frozen layers can be bypassed is
-tried once, before anything is kept; what is read is compared for each shape of a batch (`frozen_features`). Models whose
-frozen layers cannot be bypassed compute them for each batch, and a warning says why.
+A run computes the same numbers with them as without, bit for bit. Which kernels compute, and so the last bits, depends
+on the shape of a batch and on whether it has padding, not on its numbers. So the first batch of each shape is computed
+as well and compared; where it differs, batches of this shape are always computed. Models whose frozen layers cannot be
+bypassed compute all batches, and a warning says why.
 """
 
 import logging
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from hpsearch.records.keys import digest
+from hpsearch.training.batches import evaluation_batches, filled_up, rows_without_graph
 from hpsearch.training.features import NotKeptError
-from hpsearch.training.features.bypass import find_calls, record
-from hpsearch.training.features.frozen_features import FrozenFeatures, FrozenPart
-from hpsearch.training.features.store import FeatureStore
-from hpsearch.training.random_states import current_states, isolated
+from hpsearch.training.features.bypass import Recording, record
+from hpsearch.training.features.frozen_part import FrozenPart
+from hpsearch.training.features.store import FeatureEntry, FeatureStore
+from hpsearch.training.random_states import isolated
 from hpsearch.training.transfer import to_device
 
 logger = logging.getLogger("hpsearch")
@@ -26,70 +28,42 @@ logger = logging.getLogger("hpsearch")
 FORMAT = 2
 """Part of every entry's digest. Raise it when entries are filled or laid out in another way."""
 
-TRIED_ROWS = 8
-"""Rows of the batch that a bypass is tried on."""
+Shape = tuple[int, tuple[tuple[int, ...], ...], bool]
+"""Rows of a batch, the shape of each input behind the rows, and whether it is without padding."""
 
 
 class FeatureCache:
     """Gives the runs of one base model the features of their frozen layers."""
 
     def __init__(self, store: FeatureStore, identity: Sequence[Any]) -> None:
-        """Take a store for one model and one set of rows.
-
-        Args:
-            store: Where features are, shared by all studies and workers of a machine.
-            identity: All that features depend on besides the numerics and the frozen layers: the digests of the model
-                and of the rows, as JSON takes them.
-        """
+        """Take a machine's store, and digests of the model and the rows (as JSON takes them)."""
         self._store, self._identity = store, list(identity)
-        self._tried: dict[str, FrozenFeatures | str] = {}
-        self._warned: set[str] = set()
+        self._tried: dict[str, FrozenFeatures | None] = {}
 
-    def features(self, part: FrozenPart, head: Collection[str]) -> Generator[None, None, FrozenFeatures | None]:
+    def features(self, part: FrozenPart, head: Collection[str]) -> Generator[None, None, "FrozenFeatures | None"]:
         """Compute what is missing of the features, a block an item; return them, or None where they are not kept.
 
-        Random states, modes and buffers are the same before and after each item. Whoever leaves between two items
-        loses nothing that was computed.
-
-        Args:
-            part: The frozen part of a run, its model in train mode.
-            head: Names of the parameters that are drawn for each run.
+        Random states, modes and buffers are the same before and after each item, and whoever leaves between two items
+        loses nothing that was computed. `head` names the parameters that are drawn for each run.
         """
-        if len(part.layers) < 2:
-            return None
-        try:
-            features = self._features(part, head)
-            entry = self._store.entry(self._key(part), part.lengths, features.vector_bytes, features.blocks)
-            yield from features.fill(entry)
-            return features
-        except NotKeptError as error:
-            reason = str(error)
-        except OSError as error:
-            reason = f"its files cannot be used ({error})"
-        warning = f"The outputs of {len(part.layers) - 1} frozen layers are computed for each batch, not kept: {reason}."
-        if warning not in self._warned:
-            self._warned.add(warning)
-            logger.warning("%s", warning)
-        return None
-
-    def _features(self, part: FrozenPart, head: Collection[str]) -> FrozenFeatures:
-        """Return the features of these layers: tried once for each setting of the model."""
-        trained = [name for name, parameter in part.model.named_parameters() if parameter.requires_grad]
-        key = digest([self._key(part), trained, repr(_settings(part.model))])
-        if key not in self._tried:
-            try:
-                self._tried[key] = _tried(part, head)
-            except NotKeptError as error:
-                self._tried[key] = str(error)
-        tried = self._tried[key]
-        if isinstance(tried, str):
-            raise NotKeptError(tried)
-        return tried
-
-    def _key(self, part: FrozenPart) -> str:
         names = {module: name for name, module in part.model.named_modules()}
         paths = [[names[module] for module in layer] for layer in part.layers]
-        return digest([FORMAT, self._identity, paths, part.numerics.to_dict()])
+        key = digest([FORMAT, self._identity, paths, part.numerics.to_dict()])
+        trained = [name for name, parameter in part.model.named_parameters() if parameter.requires_grad]
+        setting = digest([key, trained, repr(_settings(part.model))])
+        if len(part.layers) < 2 or (setting in self._tried and self._tried[setting] is None):
+            return None
+        try:
+            features = self._tried.get(setting) or FrozenFeatures(part, *part.try_bypass(head))
+            self._tried[setting] = features
+            entry = self._store.entry(key, part.lengths, features.vector_bytes, features.blocks)
+            yield from features.fill(entry)
+        except (NotKeptError, OSError) as error:
+            self._tried[setting] = features = None
+            reason = str(error) if isinstance(error, NotKeptError) else f"its files cannot be used ({error})"
+            count = len(part.layers) - 1
+            logger.warning("The outputs of %d frozen layers are computed for each batch, not kept: %s.", count, reason)
+        return features
 
 
 def _settings(model: nn.Module) -> list[Any]:
@@ -102,68 +76,74 @@ def _settings(model: nn.Module) -> list[Any]:
     ]
 
 
-def _tried(part: FrozenPart, head: Collection[str]) -> FrozenFeatures:
-    """Bypass the frozen layers in a batch of rows of many lengths.
+class FrozenFeatures:
+    """The features of frozen layers that can be bypassed, to be read once `fill` has ended.
 
-    What is computed before the first layer may be read above, too (a table of relative positions). So where not
-    everything can be bypassed, the embeddings run.
-
-    Raises:
-        NotKeptError: Something changes.
+    Attributes:
+        vector_bytes: Bytes of a vector.
+        blocks: The rows that are computed together: the batches that all rows would be evaluated in.
     """
-    if not getattr(part.learner, "inputs_are_fixed", False):
-        raise NotKeptError("its inputs are not the same whenever a row comes up")
-    frozen = {id(parameter) for layer in part.layers for module in layer for parameter in module.parameters()}
-    for name, parameter in part.model.named_parameters():
-        if name in head and id(parameter) in frozen:
-            raise NotKeptError(f"{name!r} in its frozen layers is drawn anew for every run")
-    order = np.argsort(part.lengths, kind="stable")
-    count = min(TRIED_ROWS, part.numerics.micro_batch or TRIED_ROWS)
-    rows = order[np.linspace(0, len(order) - 1, count).round().astype(np.int64)]
-    for bypassed in (part.layers, part.layers[1:]):
-        try:
-            with part.undisturbed():
-                return _exact_features(part, {module for layer in bypassed for module in layer}, rows)
-        except NotKeptError as error:
-            reason = error
-    raise reason
 
+    def __init__(self, part: FrozenPart, calls: Sequence[nn.Module], vectors: Tensor) -> None:
+        """Take the calls of frozen modules in a forward pass, and the vectors of any batch."""
+        self._part, self._calls = part, calls
+        self._vector_shape, self._dtype = vectors.shape[2:], vectors.dtype
+        self.vector_bytes = self._vector_shape.numel() * self._dtype.itemsize
+        multiple, largest = part.numerics.padding_multiple, rows_without_graph(part.numerics.micro_batch)
+        self.blocks = evaluation_batches(part.lengths, multiple, largest)
+        self._computed_in: dict[int, Shape] = {}
+        for block in self.blocks:  # the longest row first
+            shape = self._shape(filled_up(block), part.learner.batch(block[:1], multiple))
+            self._computed_in.update(dict.fromkeys(block.tolist(), shape))
+        self._recordings: dict[tuple[bool, Shape, frozenset[Shape]], Recording | None] = {}
+        self._entry: FeatureEntry
 
-def _exact_features(part: FrozenPart, modules: Collection[nn.Module], rows: np.ndarray) -> FrozenFeatures:
-    """Bypass frozen modules in one batch, in train and in eval mode; NotKeptError where anything changes."""
-    batch, targets = part.batch(rows), to_device(part.learner.targets(rows), part.device)
-    with torch.no_grad():
-        calls = find_calls(modules, lambda: part.logits(batch))
-        if not calls or all(calls[-1] is not module for layer in part.layers[1:] for module in layer):
-            raise NotKeptError("its frozen layers are not called after its embeddings")
-        recording, boundary = record(calls, lambda: part.logits(batch), part.device)
-    if len(boundary) != len(rows):
-        raise NotKeptError("its last frozen layer does not return a row for each of the batch")
-    features = part.without_padding(boundary, rows)
-
-    def outcome(trained: Sequence[nn.Parameter]) -> tuple[list[Tensor | None], tuple[Any, ...]]:
-        """Return logits and gradients, and the random states after them."""
-        with isolated(1, part.device), torch.set_grad_enabled(bool(trained)):
-            logits = part.logits(batch)
-            loss = part.learner.losses(logits.float(), targets, 0.0).sum()
-            gradients = torch.autograd.grad(loss, trained, allow_unused=True) if trained else ()
-            return [logits.detach(), *gradients], current_states(part.device)
-
-    for trained in ([parameter for parameter in part.model.parameters() if parameter.requires_grad], []):
-        if not trained:
+    def fill(self, entry: FeatureEntry) -> Iterator[None]:
+        """Compute what is missing of an entry, a block an item, and read from it henceforth."""
+        part = self._part
+        for block in entry.missing():
+            rows = self.blocks[block]
             part.model.eval()
-        computed, states = outcome(trained)
+            with torch.no_grad():
+                _, vectors = self._computed(filled_up(rows), part.batch(filled_up(rows)))
+            part.freezing.train(part.model)
+            entry.write(block, [row[:length] for row, length in zip(vectors, part.lengths[rows], strict=False)])
+            yield
+        self._entry = entry
+
+    def logits(self, rows: np.ndarray, batch: Mapping[str, Tensor]) -> Tensor:
+        """Return the model's outputs for a batch, bitwise those of computing the frozen layers."""
+        part, shape = self._part, self._shape(rows, batch)
+        case = part.model.training, shape, frozenset(self._computed_in[row] for row in rows.tolist())
+        if case not in self._recordings:
+            self._recordings[case] = self._compared(rows, batch)
+        recording = self._recordings[case]
+        if recording is None:
+            return part.logits(batch)
+        width = recording.shape.numel() // (len(rows) * self._vector_shape.numel())
+        features = self._entry.read(rows, width).view(self._dtype).view(recording.shape)
+        with recording.bypass(to_device(features, part.device)):
+            return part.logits(batch)
+
+    def _shape(self, rows: np.ndarray, batch: Mapping[str, Tensor]) -> Shape:
+        """Return the shape of a batch of rows, from its inputs or those of its longest row."""
+        inputs = tuple(tuple(tensor.shape[1:]) for tensor in batch.values())
+        shortest, longest = int(self._part.lengths[rows].min()), int(self._part.lengths[rows].max())
+        return len(rows), inputs, shortest == longest and any(shape[:1] == (longest,) for shape in inputs)
+
+    def _compared(self, rows: np.ndarray, batch: Mapping[str, Tensor]) -> Recording | None:
+        """Compute the frozen layers of a batch; return their recording if the features equal it in every bit."""
         try:
-            with recording.bypass(features.clone()):  # what comes above may compute in place
-                read, states_after_reading = outcome(trained)
-        except torch.OutOfMemoryError:
-            raise
-        except (RuntimeError, ValueError, TypeError, StopIteration) as error:  # a model may check what it is given
-            raise NotKeptError(f"its forward pass fails without them ({error})") from error
-        if states != states_after_reading or not all(map(_are_equal, computed, read)):
-            raise NotKeptError("more than the output of its last frozen layer is read above it, padding included")
-    return FrozenFeatures(part, calls, boundary)
+            recording, computed = self._computed(rows, batch)
+        except NotKeptError:
+            return None
+        read = self._entry.read(rows, computed.shape[1])
+        return recording if torch.equal(read.view(-1), computed.view(-1).view(torch.uint8)) else None
 
-
-def _are_equal(one: Tensor | None, other: Tensor | None) -> bool:
-    return one is other if one is None or other is None else torch.equal(one, other)
+    def _computed(self, rows: np.ndarray, batch: Mapping[str, Tensor]) -> tuple[Recording, Tensor]:
+        with isolated(0, self._part.device):
+            recording, boundary = record(self._calls, lambda: self._part.logits(batch), self._part.device)
+        vectors = self._part.vectors(boundary, rows).cpu()
+        if (vectors.shape[2:], vectors.dtype) != (self._vector_shape, self._dtype):
+            raise NotKeptError("the shape of its last frozen layer's output depends on the batch")
+        return recording, vectors

@@ -8,7 +8,6 @@ progress, and the next process continues. A file of zeros is an entry of which n
 import contextlib
 import os
 import shutil
-import time
 import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -27,29 +26,15 @@ NEW, BEGUN, DONE = 0, 1, 2
 
 
 class FeatureEntry:
-    """The features of all rows of one dataset, as far as they are computed; usable even after its eviction.
-
-    Attributes:
-        states: The state of each block.
-    """
+    """The features of all rows of one dataset, as far as they are computed; usable even after its eviction."""
 
     def __init__(self, path: Path, counts: np.ndarray, vector_bytes: int, blocks: Sequence[np.ndarray]) -> None:
-        """Open the file of an entry, and make it where there is none.
-
-        Args:
-            path: The file.
-            counts: Vectors of each row, int64, shape (rows,).
-            vector_bytes: Bytes of a vector.
-            blocks: The rows that are computed together, each as indices; every row is in one.
-
-        Raises:
-            OSError: The disk refuses it.
-        """
+        """Open an entry's file, made where there is none, of `counts` vectors a row, computed in `blocks` of rows."""
         self._blocks, self._vector_bytes = blocks, vector_bytes
         self._ends = np.cumsum(counts)
         self._values_bytes = int(self._ends[-1]) * vector_bytes
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
+        path.touch()  # the time of its last use
         # Written through a file, not the map: a full disk is then an error, and no signal that ends the process.
         self._file = path.open("r+b")
         weakref.finalize(self, self._file.close)
@@ -64,8 +49,6 @@ class FeatureEntry:
         content = np.memmap(path, np.uint8, mode="r", shape=(size,))
         self._values = content[: self._values_bytes].reshape(-1, vector_bytes)
         self.states = content[self._values_bytes :]
-        now = time.time_ns()  # finer than the clock of the file system
-        os.utime(path, ns=(now, now))
 
     def missing(self) -> Iterator[int]:
         """Yield the blocks to compute until all are done.
@@ -121,15 +104,8 @@ class FeatureStore:
             store.budget = min(DEFAULT_BYTES, room // 10)
         return store
 
-    def entry(
-        self, digest: str, counts: np.ndarray, vector_bytes: int, blocks: Sequence[np.ndarray]
-    ) -> FeatureEntry:
-        """Return the entry of this digest, made where there is none; the other arguments are those of `FeatureEntry`.
-
-        Raises:
-            NotKeptError: It does not fit the budget.
-            OSError: The disk refuses it.
-        """
+    def entry(self, digest: str, counts: np.ndarray, vector_bytes: int, blocks: Sequence[np.ndarray]) -> FeatureEntry:
+        """Return the entry of this digest, made where there is none; NotKeptError where the budget is too small."""
         path = self.folder / digest / VALUES
         if not path.exists():
             needed = int(counts.sum()) * vector_bytes + len(blocks)
@@ -140,10 +116,6 @@ class FeatureStore:
         entry = FeatureEntry(path, counts, vector_bytes, blocks)
         self._evict_until(self.budget)  # two processes may have made room for one entry each, at once
         return entry
-
-    def remove(self, digest: str) -> None:
-        """Remove an entry if it is there; on Windows, unless a process holds it open."""
-        shutil.rmtree(self.folder / digest, ignore_errors=True)
 
     def entries(self) -> dict[str, int]:
         """Return the digest and the bytes of each entry, the one unused for longest first."""
@@ -159,5 +131,5 @@ class FeatureStore:
         for digest in list(entries):
             if sum(entries.values()) <= budget:
                 return
-            self.remove(digest)
+            shutil.rmtree(self.folder / digest, ignore_errors=True)  # on Windows, unless a process holds it open
             del entries[digest]
