@@ -10,11 +10,11 @@ from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TypeAlias
+from itertools import takewhile
 
-from hpsearch.policy.axis import RUNGS_PER_RUN, first_judged_step, reports_at_end, steps_reached
+from hpsearch.policy.axis import RUNGS_PER_RUN, first_judged_step, reports_at_end, running_best, steps_reached
 from hpsearch.policy.pruner import Pruner
-from hpsearch.records import Evaluation, History, Origin, Trial, TrialState
+from hpsearch.records import Evaluation, History, Origin, Run, Trial, TrialState
 
 
 @dataclass(frozen=True)
@@ -41,18 +41,23 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Shown:
-    """What a trial has shown, and what that was read from.
+class Progress:
+    """How far a trial has come, and what that was read from.
 
     Attributes:
+        first: The first step at which it may have to wait.
         steps: Step to (value, minus validation loss): where values are equal, as those of models that predict one class
             for every row are, the loss tells who has learnt more.
+        folds: The best score of each of its whole runs, in their order up to the first that is not whole.
     """
 
+    first: int
+    runs: tuple[Run, ...]
     evaluations: tuple[tuple[Evaluation, ...], ...]
     stop: int | None
     state: TrialState
     steps: Mapping[int, tuple[float, float]]
+    folds: tuple[float, ...]
 
     @cached_property
     def last_step(self) -> int:
@@ -65,12 +70,6 @@ class Shown:
 
     def is_beyond(self, rung: int) -> bool:
         return self.last_step > min((step for step in self.steps if step >= rung), default=self.last_step)
-
-
-Facts: TypeAlias = tuple[
-    tuple[int, TrialState | None, float | None, int | None, Mapping[int, tuple[float, float]]], ...
-]
-"""Of each trial its number, its state if it has ended, its value, its stop, and what it has shown at which step."""
 
 
 @dataclass(frozen=True)
@@ -97,9 +96,9 @@ class PromotingPruner(Pruner):
         self._objective = objective
         self._name = name
         self._reduction_factor = reduction_factor
-        self._shown: dict[int, Shown] = {}
-        self._known: tuple[History, Facts] | None = None
-        self._standings: tuple[Facts, dict[bool, Standing]] | None = None
+        self._history: History | None = None  # the last one that was asked about, with what was worked out of it
+        self._progress: dict[int, Progress] = {}
+        self._standings: dict[bool, Standing] = {}
 
     @abstractmethod
     def rungs(self, trial: Trial) -> tuple[int, ...]:
@@ -118,20 +117,11 @@ class PromotingPruner(Pruner):
         return first_judged_step(trial)
 
     def limit(self, history: History, trial: Trial, *, closing: bool) -> int | None:
-        """Return the step that the trial may go to for now, or None when it may go to its end.
-
-        Args:
-            history: Everything so far.
-            trial: An unfinished trial of it.
-            closing: Whether no further trials are coming.
-        """
         if trial.origin is Origin.DEFAULT:
             return None
-        standing = self._standing(history, closing)
-        for rung in self.rungs(trial):
-            if (trial.number, rung) not in standing.passes and rung >= self.first_judged(trial):
-                return rung
-        return None
+        passes = self._standing(history, closing).passes
+        first = self._progress[trial.number].first
+        return next((rung for rung in self.rungs(trial) if rung >= first and (trial.number, rung) not in passes), None)
 
     def reason_to_wait(self, history: History, trial: Trial, limit: int) -> str:
         place = self._standing(history, closing=False).places.get((trial.number, limit))
@@ -141,34 +131,22 @@ class PromotingPruner(Pruner):
         return f"{self._name}: place {place[0]} of {place[1]} {where}, where 1 of {self._reduction_factor} goes on"
 
     def _standing(self, history: History, closing: bool) -> Standing:
-        """Return who may go on; worked out once for the same facts."""
-        facts = self.facts(history)
-        if self._standings is None or self._standings[0] is not facts:
-            self._standings = (facts, {})
-        known = self._standings[1]
-        if closing not in known:
+        """Return who may go on; worked out once for each History."""
+        self.look_at(history)
+        if closing not in self._standings:
             passes: set[tuple[int, int]] = set()
             places: dict[tuple[int, int], tuple[int, int]] = {}
             for group in self.groups(history.trials.values()):
                 self._judge(history, group, closing, passes, places)
-            known[closing] = Standing(frozenset(passes), places)
-        return known[closing]
+            self._standings[closing] = Standing(frozenset(passes), places)
+        return self._standings[closing]
 
-    def facts(self, history: History) -> "Facts":
-        """Return what all else follows from, one and the same object as long as it is the same.
-
-        Most of what is recorded, evaluations between two steps and ends of segments, changes nothing of it.
-        """
-        if self._known is None or self._known[0] is not history:
-            now = tuple(
-                [
-                    (trial.number, trial.state if trial.state.is_finished else None, trial.value, trial.stop,
-                     self.shown(history, trial).steps)
-                    for trial in history.trials.values()
-                ]
-            )  # fmt: skip
-            self._known = (history, self._known[1] if self._known is not None and self._known[1] == now else now)
-        return self._known[1]
+    def look_at(self, history: History) -> None:
+        """Read from a new History how far each trial has come, and forget what was worked out of the last one."""
+        if self._history is not history:
+            self._history, self._standings = history, {}
+            for trial in history.trials.values():
+                self._progress[trial.number] = self._read(history, trial)
 
     def _judge(
         self,
@@ -189,11 +167,11 @@ class PromotingPruner(Pruner):
             came: list[tuple[tuple[float, float], Trial]] = []
             free: list[Trial] = []
             for trial in climbing:
-                shown = self.shown(history, trial).at(step)
-                if step < self.first_judged(trial):
+                progress = self._progress[trial.number]
+                if step < progress.first:
                     free.append(trial)
-                elif shown is not None:
-                    came.append((shown, trial))
+                elif (value := progress.at(step)) is not None:
+                    came.append((value, trial))
                 elif not trial.state.is_finished:
                     all_came = False
                 elif trial.state is TrialState.PRUNED and trial.value is None:
@@ -201,13 +179,8 @@ class PromotingPruner(Pruner):
             rung = _ranked(step, came, all_came)
             going = self.promoted(history, rung)
             passes.update((trial.number, step) for trial in going)
-            places.update(
-                {
-                    (trial.number, step): (at, len(rung.ranked))
-                    for at, some in enumerate(rung.ranked, 1)
-                    for trial in some
-                }
-            )
+            for place, equals in enumerate(rung.ranked, 1):
+                places.update({(trial.number, step): (place, len(rung.ranked)) for trial in equals})
             climbing = [*free, *going]
 
     def going_by_rank(self, history: History, rung: Rung, count: int) -> list[Trial]:
@@ -217,35 +190,35 @@ class PromotingPruner(Pruner):
         """
         going: list[Trial] = []
         for equals in rung.ranked:
-            is_beyond = any(self.shown(history, trial).is_beyond(rung.step) for trial in equals)
+            is_beyond = any(self.progress(history, trial).is_beyond(rung.step) for trial in equals)
             is_able = is_beyond or any(not trial.state.is_finished for trial in equals)
             if is_beyond or (is_able and count > 0):
                 going += equals
             count -= is_able and not all(map(_ended_badly, equals))
         return going
 
-    def shown(self, history: History, trial: Trial) -> Shown:
-        """Return what a trial has shown; that of one that has not moved since the last time is kept."""
-        known = self._shown.get(trial.number)
-        if known is not None and self._known is not None and self._known[0] is history:
-            return known  # all were looked at for the facts
+    def progress(self, history: History, trial: Trial) -> Progress:
+        """Return how far a trial has come."""
+        self.look_at(history)
+        return self._progress[trial.number]
+
+    def _read(self, history: History, trial: Trial) -> Progress:
+        """Read how far a trial has come; of one that has not moved since the last time, that still holds."""
+        last = self._progress.get(trial.number)
         evaluations = tuple([history.of(run.key) for run in trial.runs])
-        if (
-            known is None
-            or known.stop != trial.stop
-            or known.state is not trial.state
-            or not all(map(operator.is_, known.evaluations, evaluations))
-            or len(known.evaluations) != len(evaluations)
-        ):
-            steps: Mapping[int, tuple[float, float]] = {
-                step: (value, -at.loss) for step, value, at in steps_reached(history, trial, self._objective)
-            }
-            if trial.state.is_finished:  # an equal trial may take its runs further
-                steps = {step: steps[step] for step, _ in reports_at_end(history, trial, self._objective)}
-            if known is not None and known.steps == steps:
-                steps = known.steps  # the same object is compared at once
-            known = self._shown[trial.number] = Shown(evaluations, trial.stop, trial.state, steps)
-        return known
+        if last is not None and last.runs is not trial.runs:
+            last = None
+        is_same = last is not None and last.stop == trial.stop and last.state is trial.state
+        if last is not None and is_same and all(map(operator.is_, last.evaluations, evaluations)):
+            return last
+        steps = {step: (value, -at.loss) for step, value, at in steps_reached(history, trial, self._objective)}
+        if trial.state.is_finished:  # an equal trial may take its runs further
+            steps = {step: steps[step] for step, _ in reports_at_end(history, trial, self._objective)}
+        stop = trial.stop
+        whole = () if stop is None else takewhile(lambda measured: len(measured) >= stop, evaluations)
+        folds = tuple([running_best(measured[:stop], self._objective) for measured in whole])
+        first = self.first_judged(trial) if last is None else last.first
+        return Progress(first, trial.runs, evaluations, stop, trial.state, steps, folds)
 
 
 def steps_of(trial: Trial) -> int:
@@ -259,7 +232,7 @@ def _ended_badly(trial: Trial) -> bool:
 
 
 def _ranked(step: int, came: list[tuple[tuple[float, float], Trial]], all_came: bool) -> Rung:
-    came.sort(key=lambda each: (-each[0][0], -each[0][1], each[1].number))
+    came.sort(key=lambda pair: (-pair[0][0], -pair[0][1], pair[1].number))
     equals: dict[str, list[Trial]] = {}
     values: dict[str, tuple[float, float]] = {}
     for value, trial in came:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 
 from hpsearch.errors import UsageError
-from hpsearch.policy.axis import RUNGS_PER_RUN, first_judged_step, running_best
-from hpsearch.policy.promotion import Facts, Group, PromotingPruner, Rung, steps_of
-from hpsearch.records import History, Origin, Run, Trial, TrialState
+from hpsearch.policy.axis import RUNGS_PER_RUN, first_judged_step
+from hpsearch.policy.promotion import Group, PromotingPruner, Rung, steps_of
+from hpsearch.records import History, Origin, Trial, TrialState
 
 MINIMUM_STEPS = 20
 """Optimizer steps before which nothing is decided: before that a curve shows its learning rate's warmup at most."""
@@ -132,21 +132,13 @@ class RacingPruner(PromotingPruner):
     def __init__(self, rule: Racing, objective: str) -> None:
         super().__init__(objective, "racing", rule.reduction_factor)
         self._rule = rule
-        self._best_of: tuple[Facts, _Best | None] | None = None
-        self._first_judged: dict[str, int] = {}
-        self._folds_of: dict[int, tuple[tuple[int, ...], tuple[float, ...]]] = {}
+        self._best_of: tuple[History, _Best | None] | None = None
 
     def rungs(self, trial: Trial) -> tuple[int, ...]:
         return doubling_rungs(steps_of(trial), partial=self._rule.partial)
 
     def first_judged(self, trial: Trial) -> int:
         """Return the first step at which a trial may have to wait: after warmup, 20 steps and a tenth of a fold."""
-        key = trial.runs[0].key  # which holds the whole config
-        if key not in self._first_judged:
-            self._first_judged[key] = self._worked_out_first_judged(trial)
-        return self._first_judged[key]
-
-    def _worked_out_first_judged(self, trial: Trial) -> int:
         earliest, run = first_judged_step(trial), trial.runs[0]
         if not run.steps_per_epoch:
             return earliest
@@ -185,7 +177,7 @@ class RacingPruner(PromotingPruner):
             trial
             for trial in going
             if trial in last_hope
-            or self.shown(history, trial).is_beyond(rung.step)
+            or self.progress(history, trial).is_beyond(rung.step)
             or not self._is_behind(history, trial, rung.step, best.trial, margin)
         ]
 
@@ -205,7 +197,7 @@ class RacingPruner(PromotingPruner):
         best = None if self._rule.synchronous or not self._rule.forgiving else self._best(history)
         if best is None or best.only_default or trial.stop is None:
             return None
-        whole = self._folds(history, trial)
+        whole = self.progress(history, trial).folds
         if not whole or len(whole) == len(trial.runs) or fmean(whole) >= min(best.folds):
             return None
         return (
@@ -215,7 +207,7 @@ class RacingPruner(PromotingPruner):
 
     def _is_behind(self, history: History, trial: Trial, step: int, best: Trial, margin: float) -> bool:
         """Return whether a trial is behind the best, on what both have been trained on, by more than the margin."""
-        theirs, ours = self.shown(history, best).at(step), self.shown(history, trial).at(step)
+        theirs, ours = self.progress(history, best).at(step), self.progress(history, trial).at(step)
         return theirs is not None and ours is not None and ours[0] < theirs[0] - margin
 
     def _margin(self, step: int, best: _Best) -> float:
@@ -236,33 +228,17 @@ class RacingPruner(PromotingPruner):
         return stdev(values) <= best.error / math.sqrt(max(1, rung.step // RUNGS_PER_RUN))
 
     def _best(self, history: History) -> _Best | None:
-        """Return the best complete trial, and the folds' sampling error; worked out once for the same facts."""
-        facts = self.facts(history)
-        if self._best_of is None or self._best_of[0] is not facts:
-            complete = history.finished(TrialState.COMPLETE)
-            found = None
-            if complete:
-                best = max(complete, key=lambda each: (-math.inf if each.value is None else each.value, -each.number))
-                scores = [self._folds(history, trial) for trial in history.trials.values() if trial.stop is not None]
-                error = sampling_error([each for each in scores if len(each) >= 2])
-                only_default = all(trial.origin is Origin.DEFAULT for trial in complete)
-                found = _Best(best, self._folds(history, best), error, only_default)
-            self._best_of = (facts, found)
+        """Return the best complete trial, and the folds' sampling error; worked out once for each History."""
+        if self._best_of is None or self._best_of[0] is not history:
+            self._best_of = (history, self._found_best(history))
         return self._best_of[1]
 
-    def _folds(self, history: History, trial: Trial) -> tuple[float, ...]:
-        """Return the scores of a trial's whole runs, in their order up to the first that is not: the best of each."""
-        points = tuple([min(history.point(run), trial.stop or 0) for run in trial.runs])
-        known = self._folds_of.get(trial.number)
-        if known is None or known[0] != points:
-            whole: list[float] = []
-            for run in trial.runs:
-                if trial.stop is None or history.point(run) < trial.stop:
-                    break
-                whole.append(_score(history, run, trial.stop, self._objective))
-            known = self._folds_of[trial.number] = (points, tuple(whole))
-        return known[1]
-
-
-def _score(history: History, run: Run, stop: int, objective: str) -> float:
-    return running_best(history.of(run.key)[:stop], objective)
+    def _found_best(self, history: History) -> _Best | None:
+        complete = history.finished(TrialState.COMPLETE)
+        if not complete:
+            return None
+        best = max(complete, key=lambda trial: (-math.inf if trial.value is None else trial.value, -trial.number))
+        scores = [self.progress(history, trial).folds for trial in history.trials.values()]
+        error = sampling_error([folds for folds in scores if len(folds) >= 2])
+        only_default = all(trial.origin is Origin.DEFAULT for trial in complete)
+        return _Best(best, self.progress(history, best).folds, error, only_default)
