@@ -62,7 +62,9 @@ def audit(
         elif rows is not None:
             check_texts(rows, texts, role)
     if texts or isinstance(train, ImageRows):
-        warnings += _duplicates(train, test, texts, targets)
+        what = "images" if isinstance(train, ImageRows) else "texts"
+        tested = [] if test is None else _contents(test, texts)
+        warnings += copies(what, _contents(train, texts), tested, targets)
     return warnings
 
 
@@ -230,28 +232,32 @@ def _audit_groups_and_weights(train: Any, test: Any, group: str | None, sample_w
     return warnings
 
 
-def _duplicates(train: Any, test: Any, texts: Sequence[str], targets: np.ndarray) -> list[str]:
-    what = "images" if isinstance(train, ImageRows) else "texts"
-    contents = _contents(train, texts)
-    labels: dict[Any, set[Any]] = {}
-    for content, target in zip(contents, targets.tolist(), strict=True):
+def copies(what: str, train: Sequence[Any], test: Sequence[Any], targets: np.ndarray) -> list[str]:
+    """Return a warning where training rows repeat each other, and one where test rows repeat them.
+
+    Args:
+        what: What a row consists of: "texts", "images", "inputs".
+        train: What each training row holds, or a digest of it.
+        test: Likewise of the test rows; none where there are no test rows.
+        targets: The targets of the training rows.
+    """
+    labels: dict[Any, set[str]] = {}
+    for content, target in zip(train, targets.tolist(), strict=True):
         labels.setdefault(content, set()).add(str(target))
     warnings = []
-    repeated = len(contents) - len(labels)
+    repeated = len(train) - len(labels)
     if repeated:
-        contradicting = sum(len(found) > 1 for found in labels.values())
+        contradicting = sum(len(targets_of_one) > 1 for targets_of_one in labels.values())
         detail = f", and {contradicting} of the repeated ones bear different labels" if contradicting else ""
         warnings.append(
-            f"{repeated} of {len(contents)} training rows repeat the {what} of another row{detail}: copies on both "
+            f"{repeated} of {len(train)} training rows repeat the {what} of another row{detail}: copies on both "
             "sides of a fold flatter its score. Remove them, or give copies one group."
         )
-    if test is not None:
-        found = _contents(test, texts)
-        shared = sum(content in labels for content in found)
-        if shared:
-            warnings.append(
-                f"{shared} of {len(found)} test rows have {what} that are training rows too: test scores will flatter."
-            )
+    shared = sum(content in labels for content in test)
+    if shared:
+        warnings.append(
+            f"{shared} of {len(test)} test rows have {what} that are training rows too: test scores will flatter."
+        )
     return warnings
 
 

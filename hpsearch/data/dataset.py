@@ -67,15 +67,6 @@ class RaggedRows:
         positions = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
         return RaggedRows(np.asarray(self.values)[positions], offsets)
 
-    def padded(self, width: int, fill: Any = 0) -> np.ndarray:
-        """Return the rows as one array of shape (rows, width), filled up on the right."""
-        lengths = self.lengths
-        if len(lengths) and lengths.max() > width:
-            raise ValueError(f"a row of {lengths.max()} elements does not fit a width of {width}")
-        filled = np.full((len(self), width), fill, dtype=self.values.dtype)
-        filled[np.arange(width) < lengths[:, None]] = self.values
-        return filled
-
     def to_arrays(self, name: str) -> dict[str, np.ndarray]:
         """Return the two arrays that a dataset keeps these rows in; `Dataset.ragged(name)` reads them back."""
         return {f"{name}_values": self.values, f"{name}_offsets": self.offsets}

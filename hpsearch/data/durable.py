@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+import psutil
 
 from hpsearch.errors import StoreError
 
@@ -102,7 +103,7 @@ def partial_path(target: Path) -> Path:
     prefix = f".{target.name}.{socket.gethostname()}."
     for entry in target.parent.glob(f"{glob.escape(prefix)}*.partial"):
         process = entry.name.removeprefix(prefix).split(".")[0]
-        if os.name == "posix" and process.isdigit() and not _is_alive(int(process)):
+        if process.isdigit() and not psutil.pid_exists(int(process)):
             _remove(entry)
     return target.with_name(f"{prefix}{os.getpid()}.{uuid.uuid4().hex[:8]}.partial")
 
@@ -139,12 +140,3 @@ def _remove(entry: Path) -> None:
         shutil.rmtree(entry, ignore_errors=True)
     else:
         entry.unlink(missing_ok=True)
-
-
-def _is_alive(process: int) -> bool:
-    with contextlib.suppress(PermissionError):
-        try:
-            os.kill(process, 0)
-        except ProcessLookupError:
-            return False
-    return True

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from hpsearch.data.audit import classes_without_test_rows, rare_classes
+from hpsearch.data.audit import classes_without_test_rows, copies, rare_classes
 from hpsearch.data.example_rows import called
 from hpsearch.data.examples import Examples, Field
 from hpsearch.data.labels import LabelEncoding
@@ -35,7 +35,7 @@ def audit_examples(encoding: LabelEncoding, train: Examples, test: Examples | No
     if test is not None:
         _require_alike(train, test)
         warnings += classes_without_test_rows(encoding, encoding.encode(test.named_targets, "test"))
-    return warnings + _copies(train, test, targets)
+    return warnings + copies("inputs", _contents(train), [] if test is None else _contents(test), targets)
 
 
 def _require_finite(name: str, field: Field, role: str) -> None:
@@ -94,30 +94,12 @@ def _one_of_each(encoding: LabelEncoding, targets: np.ndarray) -> list[str]:
     ]
 
 
-def _copies(train: Examples, test: Examples | None, targets: np.ndarray) -> list[str]:
-    labels: dict[bytes, set[str]] = {}
-    for content, target in zip(_contents(train), targets.tolist(), strict=True):
-        labels.setdefault(content, set()).add(str(target))
-    rows, warnings = len(targets), []
-    if len(labels) < rows:
-        contradicting = sum(len(found) > 1 for found in labels.values())
-        detail = f", and {contradicting} of the repeated ones bear different labels" if contradicting else ""
-        warnings.append(
-            f"{rows - len(labels)} of {rows} training rows repeat the inputs of another row{detail}: copies on both "
-            "sides of a fold flatter its score. Remove them, or give copies one group."
-        )
-    shared = 0 if test is None else sum(content in labels for content in _contents(test))
-    if test is not None and shared:
-        warnings.append(
-            f"{shared} of {len(test.targets)} test rows have inputs that are training rows too: test scores will "
-            "flatter."
-        )
-    return warnings
-
-
-def _contents(examples: Examples) -> Iterator[bytes]:
+def _contents(examples: Examples) -> list[bytes]:
+    """Return a digest of each row's inputs."""
+    contents = []
     for row in range(len(examples.targets)):
-        found = hashlib.sha256()
+        content = hashlib.sha256()
         for field in examples.fields.values():
-            found.update(np.ascontiguousarray(field.row(row)).tobytes())
-        yield found.digest()
+            content.update(np.ascontiguousarray(field.row(row)).tobytes())
+        contents.append(content.digest())
+    return contents

@@ -8,6 +8,7 @@ from typing import IO, Any
 import numpy as np
 
 from hpsearch.data.examples import SINGLE, Field
+from hpsearch.data.wording import no_rows, shortened
 from hpsearch.errors import DataError
 
 USER_ERRORS = (
@@ -117,8 +118,9 @@ def numbers(value: Any, name: str, role: str, row: int | None = None) -> np.ndar
     if array.dtype.kind not in "biufc":
         where = "" if row is None else f" in row {row}"
         raise DataError(
-            f"{called(name)} of the {role} data is {_shortened(value)}{where}, a {type(value).__name__}: numbers are "
-            "needed. Give arrays or tensors of numbers; texts and files have to be read and encoded by the dataset."
+            f"{called(name)} of the {role} data is {shortened(repr(value))}{where}, a {type(value).__name__}: "
+            "numbers are needed. Give arrays or tensors of numbers; texts and files have to be read and encoded by the "
+            "dataset."
         )
     if array.dtype.kind == "c":
         return array.astype(np.complex64, copy=False)
@@ -148,13 +150,8 @@ def _varying_axis(shapes: Sequence[tuple[int, ...]], name: str, role: str) -> in
 
 def require_rows(rows: int, role: str) -> None:
     if rows == 0:
-        raise DataError(f"the {role} data has no rows. Check the dataset, and any filter applied before.")
+        raise no_rows(role)
 
 
 def called(name: str) -> str:
     return "the input" if name == SINGLE else f"input {name!r}"
-
-
-def _shortened(value: Any, limit: int = 60) -> str:
-    text = " ".join(repr(value).split())
-    return text if len(text) <= limit else f"{text[:limit]}..."

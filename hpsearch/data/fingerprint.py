@@ -25,13 +25,8 @@ def fingerprint_table(table: "pd.DataFrame", columns: Sequence[str] | None = Non
     return _digest_of_parts([(str(name), _column_digest(table[name])) for name in names])
 
 
-def fingerprint_files(files: Iterable[str | Path] | Mapping[str, str | Path]) -> str:
-    """Return the digest of the contents of files in their order; of a mapping, also of its keys, in sorted order.
-
-    Paths and times do not count.
-    """
-    if isinstance(files, Mapping):
-        return _digest_of_parts([(name, file_digest(files[name])) for name in sorted(files)])
+def fingerprint_files(files: Iterable[str | Path]) -> str:
+    """Return the digest of the contents of files in their order; paths and times do not count."""
     return _digest_of_parts([("", file_digest(path)) for path in files])
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpsearch.data.wording import listed, row_list
+from hpsearch.data.wording import listed, no_rows, row_list
 from hpsearch.errors import DataError, nearest
 from hpsearch.metrics.metric import TargetKind
 
@@ -51,12 +51,6 @@ class LabelEncoding:
             )
         return np.array([codes[str(label)] for label in labels], dtype=np.int64)
 
-    def decode(self, codes: np.ndarray) -> list[Any]:
-        """Return the labels of class codes, or for each row of indicators the tuple of its labels."""
-        if self.kind == "multilabel":
-            return [tuple(name for name, on in zip(self.classes, row, strict=True) if on) for row in codes]
-        return [self.classes[code] for code in codes]
-
     def to_json(self) -> dict[str, Any]:
         return {"kind": self.kind, "classes": list(self.classes)}
 
@@ -99,7 +93,7 @@ def _plain_labels(values: Any, role: str) -> list[Any]:
 
     series = pd.Series(values).reset_index(drop=True)
     if series.empty:
-        raise DataError(f"the {role} data has no rows. Check the file, and any filter applied before.")
+        raise no_rows(role)
     missing = np.flatnonzero(series.isna().to_numpy())
     if missing.size:
         raise DataError(
@@ -185,7 +179,7 @@ def _indicators(columns: Mapping[str, np.ndarray], role: str) -> np.ndarray:
 
 def _check_label_columns(names: Sequence[str], indicators: np.ndarray, role: str) -> None:
     if len(indicators) == 0:
-        raise DataError(f"the {role} data has no rows. Check the file, and any filter applied before.")
+        raise no_rows(role)
     if len(names) < 2:
         raise DataError(
             f"a multilabel task needs two or more label columns; there is {listed(names) or 'none'}. "

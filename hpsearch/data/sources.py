@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.data.wording import listed
+from hpsearch.data.wording import listed, no_rows
 from hpsearch.errors import DataError, nearest
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def read_table(source: "str | Path | pd.DataFrame", role: str = "train") -> "pd.
     if repeated:
         raise _repeated(repeated, role, name)
     if table.empty:
-        raise DataError(f"the {role} {name} has no rows. Check the file, and any filter applied before.")
+        raise no_rows(role, name)
     return table
 
 

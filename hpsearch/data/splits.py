@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from hpsearch.data.folds import Folds, Holdout
-from hpsearch.data.wording import counted, listed
+from hpsearch.data.wording import counted, listed, shortened
 from hpsearch.errors import DataError
 from hpsearch.metrics.metric import TargetKind
 
@@ -233,15 +233,10 @@ def _pair(pair: Any, fold: int, origin: str) -> tuple[np.ndarray, np.ndarray]:
     whole = [side.ndim == 1 and (side.dtype.kind in "iu" or side.size == 0) for side in sides]
     if len(sides) != 2 or not all(whole):
         raise DataError(
-            f"fold {fold} of {origin} is {_shortened(repr(pair))}: a splitter gives for each fold a pair of arrays of "
+            f"fold {fold} of {origin} is {shortened(repr(pair))}: a splitter gives for each fold a pair of arrays of "
             "row numbers, (training rows, held-out rows). Correct the splitter."
         )
     return sides[0].astype(np.int64), sides[1].astype(np.int64)
-
-
-def _shortened(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= 60 else f"{line[:57]}..."
 
 
 def _check_enough(cv: Any, rows: _Rows) -> None:

@@ -1,7 +1,9 @@
-"""How errors about data name many things: the first few, and how many more there are."""
+"""What errors about data have in common: how they name many rows and things, and data without rows."""
 
 from collections.abc import Iterable
 from typing import Any
+
+from hpsearch.errors import DataError
 
 
 def listed(items: Iterable[Any], shown: int = 5) -> str:
@@ -20,3 +22,14 @@ def row_list(rows: Iterable[int]) -> str:
     """Return the first few row numbers; rows are counted from 0, a header line not among them."""
     numbers = [int(row) for row in rows]
     return f"row{'' if len(numbers) == 1 else 's'} {listed(numbers)} (counted from 0)"
+
+
+def shortened(text: str, length: int = 60) -> str:
+    """Return a text on one line, cut off after so many characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= length else f"{line[:length]}..."
+
+
+def no_rows(role: str, source: str = "data") -> DataError:
+    """Return the error for data without rows."""
+    return DataError(f"the {role} {source} has no rows. Check the file or dataset, and any filter applied before.")

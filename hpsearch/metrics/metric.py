@@ -17,7 +17,6 @@ from typing import Any, Literal
 import numpy as np
 
 from hpsearch.errors import MetricError, nearest
-from hpsearch.provenance.definitions import code_definition
 
 TargetKind = Literal["binary", "multiclass", "multilabel"]
 
@@ -207,14 +206,6 @@ def metric_name(metric: str | Callable[..., Any]) -> str:
     return "function" if name == "<lambda>" else str(name)
 
 
-def metric_definition(metric: Callable[..., Any]) -> str:
-    """Return a digest of what a callable metric computes: its code, default arguments, what it closes over and uses.
-
-    See `hpsearch.provenance.definitions.code_definition`.
-    """
-    return code_definition(metric)
-
-
 def resolve_metric(metric: str | Callable[..., Any], kind: TargetKind, classes: Sequence[Any]) -> Metric:
     """Return the metric for a task of this kind, having test-run it on a small synthetic example of that kind.
 
@@ -247,13 +238,9 @@ def resolve_metric(metric: str | Callable[..., Any], kind: TargetKind, classes: 
     return _test_run(Metric(name, kind, tuple(classes), metric))
 
 
-def applicable_metrics(kind: TargetKind, classes: Sequence[Any]) -> tuple[str, ...]:
-    """Return the names of the scikit-learn scorers that can be computed for a task of this kind, sorted."""
-    return _applicable(kind, len(classes))
-
-
 @cache
-def _applicable(kind: TargetKind, classes: int) -> tuple[str, ...]:
+def applicable_metrics(kind: TargetKind, classes: int) -> tuple[str, ...]:
+    """Return the names of the scikit-learn scorers that can be computed for a task of this kind, sorted."""
     codes = tuple(range(classes))
     return tuple(name for name in _classification_names() if _refusal(Metric(name, kind, codes)) is None)
 
@@ -265,14 +252,14 @@ def _check_name(name: str, kind: TargetKind, classes: Sequence[Any]) -> None:
     if name not in get_scorer_names():
         raise MetricError(
             f"there is no metric called {name!r}.{nearest(name, _classification_names())} "
-            f"Those that fit a {kind} task: {', '.join(applicable_metrics(kind, classes))}."
+            f"Those that fit a {kind} task: {', '.join(applicable_metrics(kind, len(classes)))}."
         )
     if name in _classification_names():
         reason = _refusal(Metric(name, kind, tuple(classes)))
     else:
         reason = "it scores a regression or a clustering, not a classification"
     if reason is not None:
-        fitting = applicable_metrics(kind, classes)
+        fitting = applicable_metrics(kind, len(classes))
         preferred = [f"{name}_{ending}" for ending in ("macro", "ovr", "weighted") if f"{name}_{ending}" in fitting]
         stem = name.removesuffix("_samples") + "_macro"
         preferred += [stem] if stem in fitting else []

@@ -11,7 +11,7 @@ from hpsearch.data.durable import replaced_file, writing
 from hpsearch.errors import StudyChangedError
 from hpsearch.plan.arguments import named
 from hpsearch.plan.plan import Plan
-from hpsearch.provenance.definitions import SCRIPTS, import_path
+from hpsearch.provenance.definitions import SCRIPTS, code_definition, import_path
 from hpsearch.provenance.packages import __version__
 from hpsearch.space import Space
 
@@ -84,8 +84,6 @@ class Description:
         test: Mapping[str, Any] | None = None,
     ) -> "Description":
         """Describe a study as it is now; reads its data when that has not been done."""
-        from hpsearch.metrics.metric import metric_definition
-
         prepared = plan.prepared
         sources = [plan.metric, *plan.metrics]
         return cls(
@@ -108,7 +106,7 @@ class Description:
             test_data=prepared.test_digest,
             model=prepared.model_digest,
             folds=plan.folds.digest,
-            definitions={_callable_name(source): metric_definition(source) for source in sources if callable(source)},
+            definitions={_callable_name(source): code_definition(source) for source in sources if callable(source)},
             checkpoint_every=plan.checkpoint_every,
             checkpoint_bytes=plan.checkpoint_bytes,
             facts={

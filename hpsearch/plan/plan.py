@@ -198,14 +198,14 @@ class Plan:
         Raises:
             MetricError: Two different ones have the same name.
         """
-        from hpsearch.metrics.metric import metric_definition
+        from hpsearch.provenance.definitions import code_definition
 
         measured = {self.objective.name: (self.metric, self.objective)}
         for given in self.metrics:
             metric = self._resolved_metric(given)
             earlier, _ = measured.setdefault(metric.name, (given, metric))
             pair = (earlier, given)
-            definitions = [source if isinstance(source, str) else metric_definition(source) for source in pair]
+            definitions = [source if isinstance(source, str) else code_definition(source) for source in pair]
             if definitions[0] != definitions[1]:
                 raise MetricError(
                     f"Two different metrics are called {metric.name!r}, and could not be told apart in the table. "

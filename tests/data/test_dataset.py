@@ -36,9 +36,6 @@ def test_ragged_rows_give_back_what_they_were_made_of(drawn):
     taken = ragged.take(chosen)
     assert [row.tolist() for row in taken] == [rows[row] for row in chosen]
     assert taken.values.dtype == np.int32
-    width = max((len(rows[row]) for row in chosen), default=0) + 2
-    padded = taken.padded(width, fill=-7)
-    assert padded.tolist() == [rows[row] + [-7] * (width - len(rows[row])) for row in chosen]
 
 
 def test_ragged_rows_check_themselves():
@@ -50,8 +47,6 @@ def test_ragged_rows_check_themselves():
     assert rows[-1].tolist() == []
     with pytest.raises(IndexError):
         rows[2]
-    with pytest.raises(ValueError, match="3 elements does not fit a width of 2"):
-        rows.padded(2)
 
 
 def test_a_dataset_is_mapped_not_read(tmp_path):

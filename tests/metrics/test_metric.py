@@ -13,12 +13,12 @@ from hpsearch.metrics.metric import (
     Metric,
     applicable_metrics,
     bounds,
-    metric_definition,
     metric_name,
     predictions,
     probabilities,
     resolve_metric,
 )
+from hpsearch.provenance.definitions import code_definition
 
 BINARY = ("ham", "spam")
 THREE = ("a", "b", "c")
@@ -110,7 +110,7 @@ def test_a_name_gives_what_scikit_learn_gives(kind, classes, name, expected):
 @pytest.mark.parametrize(("kind", "classes"), [("binary", BINARY), ("multiclass", THREE), ("multilabel", THREE)])
 def test_every_scorer_name_works_or_is_refused_when_resolved(kind, classes):
     targets, found = outputs(kind)
-    working = applicable_metrics(kind, classes)
+    working = applicable_metrics(kind, len(classes))
     for name in get_scorer_names():
         if name in working:
             assert np.isfinite(resolve_metric(name, kind, classes)(targets, found)), name
@@ -122,7 +122,7 @@ def test_every_scorer_name_works_or_is_refused_when_resolved(kind, classes):
 
 def test_a_better_model_has_a_greater_value_in_every_metric():
     targets = np.arange(30) % 3
-    for name in applicable_metrics("multiclass", THREE):
+    for name in applicable_metrics("multiclass", len(THREE)):
         metric = resolve_metric(name, "multiclass", THREE)
         right = np.eye(3)[targets] * 0.7 + 0.1
         wrong = np.eye(3)[(targets + 1 + np.arange(30) % 2) % 3] * 0.7 + 0.1
@@ -364,11 +364,11 @@ def test_a_definition_is_code_defaults_and_closure():
     def closing_over(factor):
         return lambda y_true, y_pred: factor
 
-    assert metric_definition(made(1)) == metric_definition(made(1, "# a comment\n    return factor * 0.5"))
-    assert metric_definition(made(1)) != metric_definition(made(1, "return factor * 0.25"))
-    assert metric_definition(closing_over(1)) == metric_definition(closing_over(1))
-    assert metric_definition(closing_over(1)) != metric_definition(closing_over(2))
+    assert code_definition(made(1)) == code_definition(made(1, "# a comment\n    return factor * 0.5"))
+    assert code_definition(made(1)) != code_definition(made(1, "return factor * 0.25"))
+    assert code_definition(closing_over(1)) == code_definition(closing_over(1))
+    assert code_definition(closing_over(1)) != code_definition(closing_over(2))
     beta = [functools.partial(reference.fbeta_score, beta=beta) for beta in (1, 1, 2)]
-    assert metric_definition(beta[0]) == metric_definition(beta[1]) != metric_definition(beta[2])
+    assert code_definition(beta[0]) == code_definition(beta[1]) != code_definition(beta[2])
     scorers = [make_scorer(reference.fbeta_score, beta=beta) for beta in (1, 1, 2)]
-    assert metric_definition(scorers[0]) == metric_definition(scorers[1]) != metric_definition(scorers[2])
+    assert code_definition(scorers[0]) == code_definition(scorers[1]) != code_definition(scorers[2])
