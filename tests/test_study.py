@@ -68,7 +68,7 @@ def test_a_grid_without_trials_tries_every_point_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sampler", ["random", "bayesian", optuna.samplers.RandomSampler(seed=1)])
 def test_a_sampler_that_never_ends_needs_an_end(tmp_path: Path, sampler: Any) -> None:
-    with pytest.raises(UsageError, match=r"never ends by itself: give trials= .* or timeout="):
+    with pytest.raises(UsageError, match=r"never ends by itself. Give trials= .* or timeout="):
         run(toy_study(tmp_path, sampler=sampler))
     assert not (tmp_path / "toy").exists()
 

@@ -13,8 +13,8 @@ from hpsearch.space import Space
 def check_space(plan: Plan) -> None:
     """Find unknown hyperparameters and impossible fixed values before anything is read."""
     names = set(plan.space.parameters) | set(plan.space.fixed)
-    known = plan.task.hyperparameters()
-    unknown = sorted(names - set(known))
+    hyperparameters = plan.task.hyperparameters()
+    unknown = sorted(names - set(hyperparameters))
     if unknown:
         plan.task.complete({unknown[0]: None})
     plan.task.complete(dict(plan.space.fixed))
@@ -22,7 +22,7 @@ def check_space(plan: Plan) -> None:
     for name, parameter in plan.space.parameters.items():
         for edge in parameter.edges():
             try:
-                known[name].check(edge)
+                hyperparameters[name].check(edge)
             except UsageError as error:
                 raise SpaceError(f"The space's {name} reaches a value that no run can have. {error}") from error
 
@@ -57,12 +57,6 @@ def check_models(plan: Plan, enqueued: Iterable[Mapping[str, Any]]) -> None:
     check_frozen_layers(plan.space, models)
     for config in enqueued:
         plan.space.validate(config, "the enqueued configuration")
-
-
-def check_rules(plan: Plan) -> None:
-    """Find a sampler or a pruner that cannot work here, before the data are read."""
-    plan.resolved_sampler()
-    plan.resolved_pruner()
 
 
 def check_metrics_travel(plan: Plan) -> None:

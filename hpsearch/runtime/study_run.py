@@ -13,7 +13,7 @@ from typing import Any
 from hpsearch.display.display import Display, Guarded, chosen_display
 from hpsearch.display.standing import Watch
 from hpsearch.errors import UsageError
-from hpsearch.plan.checks import check_metrics_travel, check_models, check_rules
+from hpsearch.plan.checks import check_metrics_travel, check_models
 from hpsearch.plan.keys import run_keys
 from hpsearch.plan.plan import Plan
 from hpsearch.plan.record import Record
@@ -98,16 +98,15 @@ class StudyRun:
             store.release()
 
     def _rules(self, enqueued: Sequence[Mapping[str, Any]], *, is_inline: bool) -> tuple[Sampler, Pruner]:
-        """Return sampler and pruner, with all that can be wrong before a worker starts found."""
-        check_rules(self._plan)
+        """Return sampler and pruner, once everything is checked that can be checked before a worker starts."""
         if not is_inline:
             check_metrics_travel(self._plan)
         check_models(self._plan, enqueued)
         sampler = self._plan.resolved_sampler()
         if self._trials is None and self._deadline is None and not sampler.is_finite:
             raise UsageError(
-                f"The sampler {self._plan.sampler!r} never ends by itself: give trials= (--trials) for how many trials "
-                "there shall be in all, or timeout= (--timeout), for instance study.run(trials=50)."
+                f"The sampler {self._plan.sampler!r} never ends by itself. Give trials= (--trials), the number of trials "
+                "in all, or timeout= (--timeout), for instance study.run(trials=50)."
             )
         return sampler, self._plan.resolved_pruner()
 
