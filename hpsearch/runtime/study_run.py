@@ -105,8 +105,8 @@ class StudyRun:
         sampler = self._plan.resolved_sampler()
         if self._trials is None and self._deadline is None and not sampler.is_finite:
             raise UsageError(
-                f"The sampler {self._plan.sampler!r} never ends by itself. Give trials= (--trials), the number of trials "
-                "in all, or timeout= (--timeout), for instance study.run(trials=50)."
+                f"The sampler {self._plan.sampler!r} never ends by itself. Give trials= (--trials), the number of "
+                "trials in all, or timeout= (--timeout), for instance study.run(trials=50)."
             )
         return sampler, self._plan.resolved_pruner()
 
