@@ -6,7 +6,7 @@ from hpsearch.analysis import TrialSummary, best_so_far, compute
 from hpsearch.records import TrialState
 from hpsearch.report.content import Content
 from hpsearch.report.figures import CONTOURED
-from hpsearch.report.wording import duration, score, setting, signed
+from hpsearch.report.wording import duration, number, score, setting, signed
 
 
 def history_text(content: Content) -> str:
@@ -19,9 +19,9 @@ def history_text(content: Content) -> str:
     ]
     if not line or content.best is None:
         return f"{text} None is complete."
-    number, value = line[0]
+    first, value = line[0]
     return (
-        f"{text} The best complete value rises from {score(value)} at trial {number} to {score(content.best.value)} at "
+        f"{text} The best complete value rises from {score(value)} at trial {first} to {score(content.best.value)} at "
         f"trial {content.best.number}."
     )
 
@@ -33,7 +33,7 @@ def curves_text(content: Content) -> str:
         return f"{content.objective} and loss by epoch; no trial is complete. The table below has the numbers."
     return (
         f"{content.objective} and loss by epoch of chosen trials. The best, trial {best.number}, is read at epoch "
-        f"{setting(best.epoch)} with {score(best.value)}. The table below has the numbers."
+        f"{number(best.epoch or 0.0)} with {score(best.value)}. The table below has the numbers."
     )
 
 

@@ -117,7 +117,7 @@ def _templates() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    filters = ("brief", "duration", "ended", "fact", "p_value", "score", "setting", "signed", "sort_key")
+    filters = ("brief", "duration", "ended", "fact", "number", "p_value", "score", "setting", "signed", "sort_key")
     environment.filters |= {name: getattr(wording, name) for name in filters}
     environment.globals["missing"] = wording.MISSING
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}

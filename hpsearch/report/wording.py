@@ -32,11 +32,14 @@ def p_value(value: float) -> str:
 
 
 def setting(value: Any) -> str:
-    """Return the value of a hyperparameter: floats to four digits, everything else as it is."""
+    """Return the value of a hyperparameter: floats to four digits, everything else as it is.
+
+    1.0 stays 1.0: as a share it is all of something, and 1 is one.
+    """
     if value is None:
         return "none"
     if isinstance(value, float):
-        return number(value)
+        return "1.0" if value == 1 else number(value)
     return str(value)
 
 

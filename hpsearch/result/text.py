@@ -48,4 +48,6 @@ def _number(value: float | None) -> str:
 
 
 def _cell(value: Any) -> str:
-    return "" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
+    """Return a setting in brief; 1.0 stays 1.0, which as a share is all of something."""
+    is_rounded = isinstance(value, float) and value != 1
+    return "" if value is None else f"{value:.3g}" if is_rounded else str(value)

@@ -41,6 +41,8 @@ def test_numbers_sort_by_all_their_digits_and_nothing_sorts_last() -> None:
         (0.00036459, "3.646e-4"),
         (0.001, "0.001"),
         (0.01, "0.01"),
+        (1.0, "1.0"),
+        (1, "1"),
         (0.0, "0"),
         (3, "3"),
         (1e6, "1e6"),
