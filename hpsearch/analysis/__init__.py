@@ -1,4 +1,4 @@
-"""What it means, in numbers only: pure functions of History. pandas and SciPy load when first used."""
+"""What the results mean, in numbers: pure functions of History. pandas and SciPy load when first used."""
 
 from hpsearch.analysis.aggregates import (
     TrialSummary,
@@ -10,23 +10,15 @@ from hpsearch.analysis.aggregates import (
 )
 from hpsearch.analysis.confusion import Confusion, confusion
 from hpsearch.analysis.importance import Importance, importance
-from hpsearch.analysis.multiplicity import corrected_for_several, holm
+from hpsearch.analysis.multiplicity import corrected_for_several
 from hpsearch.analysis.pairing import PairedScores, paired_scores
 from hpsearch.analysis.question import winner_against_default
-from hpsearch.analysis.significance import (
-    Evidence,
-    Verdict,
-    corrected_interval,
-    paired_bootstrap,
-    paired_folds,
-    variance_factor,
-)
-from hpsearch.analysis.surfaces import Surface, surface
-from hpsearch.analysis.table import config_names, curves, mean_curves, metric_names, table
+from hpsearch.analysis.significance import Evidence, paired_bootstrap, paired_folds
+from hpsearch.analysis.surfaces import surface
+from hpsearch.analysis.table import curves, mean_curves, metric_names, table
 from hpsearch.analysis.timeline import (
     Compute,
     End,
-    Pause,
     Span,
     best_by_compute,
     compute,
@@ -42,22 +34,16 @@ __all__ = [
     "Evidence",
     "Importance",
     "PairedScores",
-    "Pause",
     "Span",
-    "Surface",
     "TrialSummary",
-    "Verdict",
     "best_by_compute",
     "best_so_far",
     "best_trial",
     "compute",
-    "config_names",
     "confusion",
     "corrected_for_several",
-    "corrected_interval",
     "curves",
     "default_trial",
-    "holm",
     "importance",
     "mean_curves",
     "metric_names",
@@ -70,7 +56,6 @@ __all__ = [
     "summarize_all",
     "surface",
     "table",
-    "variance_factor",
     "winner_against_default",
     "without_pauses",
 ]

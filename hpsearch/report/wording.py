@@ -45,10 +45,11 @@ def setting(value: Any) -> str:
 
 def number(value: float) -> str:
     """Return a number to four digits, with an exponent below a thousandth: 0.01, 3.646e-4, 16."""
-    if 0 < abs(value) < 1e-3:
-        mantissa, _, power = f"{value:.3e}".partition("e")
-        return f"{mantissa.rstrip('0').rstrip('.')}e{int(power)}"
-    return exponent(f"{value:.4g}")
+    is_small = 0 < abs(value) < 1e-3
+    mantissa, _, power = (f"{value:.3e}" if is_small else f"{value:.4g}").partition("e")
+    if is_small:
+        mantissa = mantissa.rstrip("0").rstrip(".")
+    return f"{mantissa}e{int(power)}" if power else mantissa
 
 
 def brief(value: Any) -> str:
@@ -94,14 +95,6 @@ def broken(text: str, length: int = 60) -> list[str]:
     return [text[at : at + length] for at in range(0, len(text), length)] or [""]
 
 
-def exponent(text: str) -> str:
-    """Return a number's text with the exponent's zeros and plus sign left out: 4.1e-05 is 4.1e-5."""
-    if "e" not in text:
-        return text
-    mantissa, power = text.split("e")
-    return f"{mantissa}e{int(power)}"
-
-
 def ended(state: TrialState) -> str:
     """Return a trial's state as an adjective; Optuna's word for a failed trial is a verb."""
     return "failed" if state is TrialState.FAIL else state.value
@@ -117,11 +110,6 @@ def duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest} s"
     return f"{minutes // 60} h {minutes % 60} min"
-
-
-def memory(size: int) -> str:
-    """Return bytes as MiB or GiB."""
-    return f"{size / 2**30:.2f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
 
 
 def escaped(value: Any) -> str:

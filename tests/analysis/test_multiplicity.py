@@ -1,6 +1,7 @@
 import pytest
 
-from hpsearch.analysis import Evidence, corrected_for_several, holm
+from hpsearch.analysis import Evidence, corrected_for_several
+from hpsearch.analysis.multiplicity import holm
 
 
 @pytest.mark.parametrize(

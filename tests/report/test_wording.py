@@ -3,7 +3,7 @@ import math
 import pytest
 
 from hpsearch.records import TrialState
-from hpsearch.report.wording import MISSING, duration, ended, escaped, memory, p_value, score, setting, signed, sort_key
+from hpsearch.report.wording import MISSING, duration, ended, escaped, p_value, score, setting, signed, sort_key
 
 
 @pytest.mark.parametrize(
@@ -61,10 +61,6 @@ def test_settings(value: object, text: str) -> None:
 )
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
-
-
-def test_memory() -> None:
-    assert (memory(700 * 2**20), memory(3 * 2**30)) == ("700 MiB", "3.00 GiB")
 
 
 def test_states_read_as_adjectives() -> None:

@@ -333,7 +333,7 @@ def test_a_report_scores_on_the_test_rows_only_when_the_study_has_ended(tmp_path
     study = toy_study(tmp_path, callbacks=[lambda study, trial: study.stop() if trial.number == 1 else None])
     early = study.run(trials=4, devices="inline", progress=False)
     assert not early.has_ended
-    assert "Scores on the test rows come when the study has ended" in early.report(tmp_path / "early.html").read_text()
+    assert "Test scores appear once the study has ended" in early.report(tmp_path / "early.html").read_text()
     content = early.content(with_test=True)
     assert content.test_scores is None
     assert content.evidence is None or "folds that the search itself" in content.evidence.method
@@ -342,7 +342,7 @@ def test_a_report_scores_on_the_test_rows_only_when_the_study_has_ended(tmp_path
     ended = toy_study(tmp_path).run(trials=4, devices="inline", progress=False)
     assert ended.has_ended
     page = ended.report(tmp_path / "ended.html").read_text()
-    assert "Scores on the test rows come when" not in page
+    assert "Test scores appear once" not in page
     assert "On the test rows: winner" in page
 
 
