@@ -99,7 +99,8 @@ def test_the_reference_may_be_named_or_the_best(results: list[hp.Result], tmp_pa
     assert {each.study for each in comparison.evidence()} == {"grid/toy"}
     best = max(results[:2], key=lambda result: result.best.value)
     assert hp.compare(results[:2], against="best").reference == f"{best.plan.folder.parent.name}/toy"
-    assert "Read these numbers with care" in hp.compare(results[:2], against="best").report(tmp_path / "best.html").read_text()
+    page = hp.compare(results[:2], against="best").report(tmp_path / "best.html").read_text()
+    assert "Read these numbers with care" in page
     assert "Read these numbers with care" not in comparison.report(tmp_path / "named.html").read_text()
     with pytest.raises(UsageError, match=r"'rndom/toy' is none of the studies. Did you mean 'random/toy'"):
         hp.compare(results[:2], against="rndom/toy")
