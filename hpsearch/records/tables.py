@@ -189,17 +189,9 @@ def evaluation_row(evaluation: Evaluation) -> dict[str, Any]:
 
 def evaluation_of(row: Row[Any] | Mapping[str, Any]) -> Evaluation:
     columns = dict(row) if isinstance(row, Mapping) else row._asdict()
-    return Evaluation(
-        run=columns["run"],
-        point=columns["point"],
-        epoch=columns["epoch"],
-        train_loss=columns["train_loss"],
-        metrics={name: _number(value) for name, value in json.loads(columns["metrics"]).items()},
-        learning_rate=columns["learning_rate"],
-        rows_seen=columns["rows_seen"],
-        seconds=columns["seconds"],
-        peak_memory_bytes=columns["peak_memory_bytes"],
-    )
+    columns.pop("study", None)
+    metrics = {name: _number(value) for name, value in json.loads(columns["metrics"]).items()}
+    return Evaluation(**{**columns, "metrics": metrics})
 
 
 def same_numbers(one: Evaluation, other: Evaluation) -> bool:

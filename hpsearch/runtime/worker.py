@@ -8,19 +8,20 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from hpsearch.errors import CheckpointError, TaskError
 from hpsearch.policy.axis import warmup_epochs
 from hpsearch.records import Evaluation, Outcome, SegmentResult, run_seed
-from hpsearch.runtime.counted_learner import CountedLearner
 from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Event, Probe, Stop, Train, Workload
 from hpsearch.training.base_model import BaseModel
 from hpsearch.training.divergence import Diverged
 from hpsearch.training.fine_tune import FineTune, Measurement
+from hpsearch.training.learner import Learner
 from hpsearch.training.measurement import all_metrics
 from hpsearch.training.memory_probe import memory_trial
 from hpsearch.training.numerics import honour, probe_micro_batch
@@ -29,6 +30,23 @@ logger = logging.getLogger("hpsearch")
 
 BASES_KEPT = {"cpu": 2}
 """How many base models of a study a worker keeps, by the type of its device; one on any other."""
+
+
+class CountedLearner:
+    """Another learner, with a call before each batch that goes through the model, in training and in evaluation.
+
+    So a worker shows that a long evaluation makes progress. `called` must not raise.
+    """
+
+    def __init__(self, learner: Learner, called: Callable[[], None]) -> None:
+        self._learner, self._called = learner, called
+
+    def logits(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+        self._called()
+        return self._learner.logits(model, batch)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._learner, name)
 
 
 @dataclass
@@ -79,7 +97,7 @@ class Worker:
 
     def _load(self, workload: Workload, config: Mapping[str, Any]) -> BaseModel:
         learner = CountedLearner(workload.learner_for(config), self._count_progress)
-        return BaseModel(learner, self.device, workload.feature_cache(config))
+        return BaseModel(cast(Learner, learner), self.device, workload.feature_cache(config))
 
     def _base(self, warm: _Warm, config: Mapping[str, Any]) -> BaseModel:
         """Return the base model of a config; one that is not loaded yet takes the place of the longest unused.

@@ -1,10 +1,12 @@
 """The worker's own answers; what it trains is tested by the pools and the exactness tests."""
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from orders import workload
@@ -14,6 +16,8 @@ from hpsearch.errors import TaskError
 from hpsearch.records import Slot
 from hpsearch.runtime.messages import Probe
 from hpsearch.runtime.pools import InlinePool
+from hpsearch.runtime.worker import CountedLearner
+from hpsearch.training.learner import Learner
 
 
 class Hungry(ToyLearner):
@@ -30,6 +34,36 @@ class HungryTask(ToyTask):
     def learner(self, prepared: Any, split: str = "train") -> Hungry:
         plain = super().learner(prepared, split)
         return Hungry(self, plain._inputs, plain._targets)
+
+
+def test_a_counted_learner_counts_the_batches_that_go_through_the_model(tmp_path: Path) -> None:
+    task, calls = ToyTask(), []
+    plain = task.learner(task.prepare(tmp_path))
+    counted = CountedLearner(plain, lambda: calls.append(1))
+    rows = np.arange(6)
+    model = counted.load_model().eval()
+    counted.configure(model, {"dropout": 0.3})
+    assert model.dropout.p == 0.3
+    counted.initialize_head(model)
+    assert counted.layers(model) == plain.layers(model)
+    assert (counted.lengths == plain.lengths).all()
+    assert counted.weights(rows) is None
+    batch, targets = counted.batch(rows, 16), counted.targets(rows)
+    assert calls == []
+    logits = counted.logits(model, batch)
+    assert calls == [1]
+    assert torch.equal(logits, plain.logits(model, plain.batch(rows, 16)))
+    assert torch.equal(counted.losses(logits, targets, 0.1), plain.losses(logits, targets, 0.1))
+
+
+def test_a_counted_learner_passes_every_method_on(tmp_path: Path) -> None:
+    task = ToyTask()
+    plain = task.learner(task.prepare(tmp_path))
+    counted = CountedLearner(plain, lambda: None)
+    names = {name for name, _ in inspect.getmembers(Learner) if not name.startswith("_")} - {"logits", "lengths"}
+    assert len(names) == 9
+    absent = object()
+    assert all(getattr(counted, name, absent) == getattr(plain, name, absent) for name in names)
 
 
 def test_a_model_that_fits_no_memory_at_all_is_said_before_any_trial(tmp_path: Path) -> None:
