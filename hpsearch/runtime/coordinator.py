@@ -165,6 +165,7 @@ class Coordinator:
                 self._apply(decision)
 
     def _mark_waiting(self) -> None:
+        """On leaving, let no unfinished trial look as if it were running."""
         for trial in self._store.history.unfinished():
             self._store.set_state(trial.number, TrialState.WAITING)
         self._notify(None)
@@ -195,9 +196,9 @@ class Coordinator:
                     self._store.record_evaluation(evaluation, logits)
                     self._notify(None)
                 return numbers
-            case Checkpointed(_, run, point, step, files):
-                if self._trials_of(run):
-                    self._budget.write(run, point, step, files)
+            case Checkpointed(_, key, point, step, files):
+                if self._trials_of(key):
+                    self._budget.write(key, point, step, files)
                 return ()
             case Ended(_, result):
                 run = result.segment.run
