@@ -97,7 +97,7 @@ def straight(case: Case, launcher: Launcher, place: Path, arguments: dict[str, A
     assert process.wait() == 0, process.text()
     (known,) = {trial["state"].name for trial in known_of(folder)["trials"].values()}
     assert known == "COMPLETE"
-    assert hp.load("toy", folder=folder).stored_numerics().precision == case.precision
+    assert hp.load("toy", folder=folder).record.numerics().precision == case.precision
     return folder
 
 
