@@ -3,7 +3,7 @@
 import logging
 import sys
 import threading
-from typing import Any, Protocol, TextIO, cast
+from typing import Any, TextIO, cast
 
 from rich.console import Console, RenderableType
 from rich.file_proxy import FileProxy
@@ -17,23 +17,10 @@ from hpsearch.display.wording import summary_lines
 from hpsearch.records import History, Trial
 
 
-class Place(Protocol):
-    """Somewhere to draw again and again."""
-
-    seconds: float
-    """How often it is drawn."""
-
-    def show(self, drawing: RenderableType) -> None:
-        """Show this instead of what was shown before."""
-
-    def close(self, text: Text) -> None:
-        """Leave this text instead, for good."""
-
-
 class LiveDisplay:
     """Draws how a study stands from a thread of its own, so that an event costs no more than a note of it."""
 
-    def __init__(self, watch: Watch, place: Place) -> None:
+    def __init__(self, watch: Watch, place: "NotebookOutput | TerminalPanel") -> None:
         self._watch, self._place = watch, place
         self._error: Exception | None = None
         self._is_over = threading.Event()
@@ -87,7 +74,7 @@ class TerminalPanel:
 
     def __init__(self, stream: TextIO) -> None:
         self._console = _TerminalConsole(stream)
-        terminals = [each for each in (sys.stdout, sys.stderr) if _is_terminal(each)]
+        terminals = [output for output in (sys.stdout, sys.stderr) if _is_terminal(output)]
         self._handlers = [(handler, handler.stream) for handler in _stream_handlers() if handler.stream in terminals]
         self._live = Live(
             console=self._console,
@@ -105,10 +92,8 @@ class TerminalPanel:
             self._live.update(drawing, refresh=True)
 
     def close(self, text: Text) -> None:
-        for (
-            handler,
-            stream,
-        ) in self._handlers:  # first: a thread that logs holds its lock and waits for Live's
+        # Handlers first, before the console is held: a thread that logs holds its handler and waits for the console.
+        for handler, stream in self._handlers:
             handler.setStream(stream)
         for proxy in (sys.stdout, sys.stderr):
             if isinstance(proxy, FileProxy):

@@ -117,10 +117,11 @@ class Standing:
     is_pausing: bool
 
 
+@dataclass
 class Watch:
     """Follows a study. One thread may tell it of changes while another one asks.
 
-    Args:
+    Attributes:
         name: The study's name.
         folder: Its folder.
         objective: Name of the objective.
@@ -134,26 +135,21 @@ class Watch:
         clock: Seconds that only grow.
     """
 
-    def __init__(
-        self,
-        name: str,
-        folder: Path,
-        objective: str,
-        trials: int | None,
-        evaluations_per_epoch: int,
-        *,
-        test_shares: Sequence[float] | None = None,
-        slots: Sequence[Slot] = (),
-        training: Callable[[], Sequence[tuple[Slot, Segment]]] = tuple,
-        deadline: float | None = None,
-        is_pausing: Callable[[], bool] = bool,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._name, self._folder, self._objective = name, str(shown_folder(folder)), objective
-        self._trials, self._evaluations_per_epoch, self._test_shares = trials, evaluations_per_epoch, test_shares
-        self._devices = Counter(slot.devices[0] for slot in slots)
-        self._training, self._deadline, self._is_pausing, self._clock = training, deadline, is_pausing, clock
-        self._pace = Pace(clock)
+    name: str
+    folder: Path
+    objective: str
+    trials: int | None
+    evaluations_per_epoch: int
+    test_shares: Sequence[float] | None = None
+    slots: Sequence[Slot] = ()
+    training: Callable[[], Sequence[tuple[Slot, Segment]]] = tuple
+    deadline: float | None = None
+    is_pausing: Callable[[], bool] = bool
+    clock: Callable[[], float] = time.monotonic
+
+    def __post_init__(self) -> None:
+        self._devices = Counter(slot.devices[0] for slot in self.slots)
+        self._pace = Pace(self.clock)
         self._history: History | None = None
         self._best: Best | None = None
         self._began: dict[tuple[int, str], float] = {}
@@ -168,21 +164,21 @@ class Watch:
 
     def standing(self) -> Standing:
         """Return how the study stands now."""
-        history, now = self._history or History(), self._clock()
+        history, now = self._history or History(), self.clock()
         tally = Tally.of(history)
         return Standing(
-            name=self._name,
-            folder=self._folder,
-            objective=self._objective,
-            trials=self._trials,
+            name=self.name,
+            folder=str(shown_folder(self.folder)),
+            objective=self.objective,
+            trials=self.trials,
             tally=tally,
             best=self._best_of(history, tally.best),
             folds=sorted(self._running_folds(history, now), key=lambda fold: (fold.trial, fold.fold)),
             devices=self._devices,
             elapsed=self._pace.elapsed(),
-            left=self._pace.left(tally.ended, tally.unfinished, self._trials),
-            pauses_in=None if self._deadline is None else max(0.0, self._deadline - now),
-            is_pausing=self._is_pausing(),
+            left=self._pace.left(tally.ended, tally.unfinished, self.trials),
+            pauses_in=None if self.deadline is None else max(0.0, self.deadline - now),
+            is_pausing=self.is_pausing(),
         )
 
     def _best_of(self, history: History, trial: Trial | None) -> Best | None:
@@ -190,13 +186,13 @@ class Watch:
         if trial is None or trial.value is None or not math.isfinite(trial.value):
             return None
         if self._best is None or self._best.number != trial.number:
-            interval = summarize(trial, history, self._objective, self._test_shares).interval
+            interval = summarize(trial, history, self.objective, self.test_shares).interval
             params = {name: trial.config[name] for name in trial.params}
             self._best = Best(trial.number, trial.value, interval, params)
         return self._best
 
     def _running_folds(self, history: History, now: float) -> Iterator[RunningFold]:
-        training = self._training()
+        training = self.training()
         places = [(slot.index, segment.run.key) for slot, segment in training]
         self._began = {place: self._began.get(place, now) for place in places}
         self._measured = {segment.run.key: self._last_measured(history, segment.run, now) for _, segment in training}
@@ -214,10 +210,10 @@ class Watch:
                 trial=trial.number,
                 fold=1 + fold,
                 folds=len(trial.runs),
-                epoch=len(evaluations) / self._evaluations_per_epoch,
-                epochs=segment.stop / self._evaluations_per_epoch,
+                epoch=len(evaluations) / self.evaluations_per_epoch,
+                epochs=segment.stop / self.evaluations_per_epoch,
                 loss=None if last is None else last.loss,
-                value=None if last is None else last.metrics.get(self._objective),
+                value=None if last is None else last.metrics.get(self.objective),
                 device=f"{device} #{slot.index}" if self._devices[device] > 1 else device,
                 elapsed=now - self._began[slot.index, run.key],
                 left=self._time_left(history, segment, now),
