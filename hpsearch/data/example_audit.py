@@ -70,9 +70,9 @@ def _require_alike(train: Examples, test: Examples) -> None:
         )
     for name, field in train.fields.items():
         other = test.fields[name]
-        shapes = [each.row(0).shape for each in (field, other)]
+        shapes = [rows.row(0).shape for rows in (field, other)]
         differing = [axis for axis, sizes in enumerate(zip(*shapes, strict=False)) if sizes[0] != sizes[1]]
-        may_differ = {each.axis for each in (field, other) if each.offsets is not None}
+        may_differ = {rows.axis for rows in (field, other) if rows.offsets is not None}
         if len(shapes[0]) != len(shapes[1]) or len(may_differ) > 1 or set(differing) - may_differ:
             raise DataError(
                 f"{called(name)} has rows of shape {shapes[0]} in the train data and of shape {shapes[1]} in the test "

@@ -27,16 +27,16 @@ def examples_of(inputs: Any, targets: Any, role: str) -> Examples:
     named = inputs if isinstance(inputs, Mapping) else {SINGLE: inputs}
     if not named:
         raise DataError(f"the {role} inputs are an empty mapping: give at least one array by its name.")
-    fields = {_checked_name(name, role): field_of(name, each, role) for name, each in named.items()}
-    found, labels = _targets(targets, role)
-    counts = {**{called(name): len(each) for name, each in fields.items()}, "the targets": len(found)}
+    fields = {_checked_name(name, role): field_of(name, rows, role) for name, rows in named.items()}
+    array, labels = _targets(targets, role)
+    counts = {**{called(name): len(field) for name, field in fields.items()}, "the targets": len(array)}
     if len(set(counts.values())) > 1:
         shown = ", ".join(f"{name} {count}" for name, count in counts.items())
         raise DataError(
             f"the {role} data does not belong together: numbers of rows are {shown}. Give one target a row."
         )
-    require_rows(len(found), role)
-    return Examples(fields, found, labels)
+    require_rows(len(array), role)
+    return Examples(fields, array, labels)
 
 
 def read_dataset(dataset: Any, role: str, scratch: Path | None = None) -> Examples:
@@ -65,8 +65,8 @@ def read_dataset(dataset: Any, role: str, scratch: Path | None = None) -> Exampl
         targets = _written(dataset, rows, writers, role)
         fields = {name: writer.field() for name, writer in writers.items()}
     _require_same_again(dataset, fields, role)
-    found, labels = _targets(targets, role)
-    return Examples(fields, found, labels)
+    array, labels = _targets(targets, role)
+    return Examples(fields, array, labels)
 
 
 def _written(dataset: Any, rows: int, writers: Mapping[str, FieldWriter], role: str) -> list[Any]:
@@ -100,14 +100,14 @@ def _item(dataset: Any, row: int, role: str) -> tuple[dict[str, np.ndarray], Any
         )
     inputs, target = item
     named = inputs if isinstance(inputs, Mapping) else {SINGLE: inputs}
-    return {_checked_name(name, role): numbers(each, name, role, row) for name, each in named.items()}, plain(target)
+    return {_checked_name(name, role): numbers(value, name, role, row) for name, value in named.items()}, plain(target)
 
 
 def _targets(value: Any, role: str) -> tuple[np.ndarray, tuple[str, ...] | None]:
     """Return targets as an array of (rows,) or (rows, labels), and the names of columns that have any."""
     labels = tuple(str(name) for name in value.columns) if hasattr(value, "columns") else None
     if isinstance(value, list | tuple):
-        value = [plain(each) for each in value]
+        value = [plain(target) for target in value]
     try:
         array = np.asarray(plain(value.to_numpy() if hasattr(value, "to_numpy") else value))
     except ValueError as error:
@@ -142,7 +142,7 @@ def _without_objects(array: np.ndarray, role: str) -> np.ndarray:
     """Return an array that can be written without pickle."""
     if not array.dtype.hasobject:
         return array
-    kinds = sorted({type(each).__name__ for each in array.flat})
+    kinds = sorted({type(target).__name__ for target in array.flat})
     if len(kinds) > 1 or kinds[0] not in ("str", "int", "bool", "float"):
         raise DataError(
             f"the {role} targets are of the types {listed(kinds)}: give text, whole numbers or booleans, all of one "

@@ -85,7 +85,7 @@ def field_of(name: str, value: Any, role: str) -> Field:
         if array.ndim == 0:
             raise DataError(f"{called(name)} of the {role} data is {value!r}: give an array with a row an example.")
         return Field(array)
-    rows = [numbers(each, name, role, row) for row, each in enumerate(value)]
+    rows = [numbers(given, name, role, row) for row, given in enumerate(value)]
     require_rows(len(rows), role)
     dtypes = {row.dtype: number for number, row in reversed(list(enumerate(rows)))}
     if len(dtypes) > 1:

@@ -84,13 +84,13 @@ class Examples:
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return the arrays of the inputs under the names that a prepared dataset keeps them by."""
-        arrays = {f"input_{name}": each.elements for name, each in self.fields.items()}
-        ragged = {name: each.offsets for name, each in self.fields.items() if each.offsets is not None}
+        arrays = {f"input_{name}": field.elements for name, field in self.fields.items()}
+        ragged = {name: field.offsets for name, field in self.fields.items() if field.offsets is not None}
         return arrays | {f"offsets_{name}": offsets for name, offsets in ragged.items()}
 
     def axes(self) -> dict[str, int]:
         """Return which dimension of each input's rows differs in length, for `fields_of`."""
-        return {name: each.axis for name, each in self.fields.items()}
+        return {name: field.axis for name, field in self.fields.items()}
 
     @property
     def fingerprint(self) -> str:

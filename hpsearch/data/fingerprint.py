@@ -41,11 +41,11 @@ def fingerprint_arrays(arrays: Mapping[str, np.ndarray | None]) -> str:
 
 def file_digest(path: str | Path) -> str:
     """Return 64 hexadecimal digits of the SHA-256 of a file's content."""
-    found = hashlib.sha256()
+    content = hashlib.sha256()
     with Path(path).open("rb") as file:
         while chunk := file.read(_CHUNK_BYTES):
-            found.update(chunk)
-    return found.hexdigest()
+            content.update(chunk)
+    return content.hexdigest()
 
 
 def _digest_of_parts(parts: Sequence[tuple[str, str]]) -> str:
@@ -77,23 +77,23 @@ def _number_digest(values: np.ndarray) -> str:
 def _array_digest(array: np.ndarray) -> str:
     if array.dtype.kind in "OUST":
         return hashlib.sha256(f"{array.shape}{_values_digest(array.ravel().tolist())}".encode("ascii")).hexdigest()
-    found = hashlib.sha256(f"{array.dtype.newbyteorder('<').str}{array.shape}".encode("ascii"))
+    content = hashlib.sha256(f"{array.dtype.newbyteorder('<').str}{array.shape}".encode("ascii"))
     # A chunk of rows at a time: the array may be memory-mapped and larger than memory.
     rows = np.atleast_1d(array)
     step = max(1, _CHUNK_BYTES // max(1, rows[:1].nbytes))
     for start in range(0, len(rows), step):
         chunk = rows[start : start + step]
-        found.update(np.ascontiguousarray(chunk.astype(chunk.dtype.newbyteorder("<"), copy=False)).tobytes())
-    return found.hexdigest()
+        content.update(np.ascontiguousarray(chunk.astype(chunk.dtype.newbyteorder("<"), copy=False)).tobytes())
+    return content.hexdigest()
 
 
 def _values_digest(values: Iterable[Any]) -> str:
     """Return the digest of Python values, each with its type, so that 1, "1" and True differ."""
-    found = hashlib.sha256()
+    content = hashlib.sha256()
     for value in values:
-        tag, content = _tagged(value)
-        found.update(tag + struct.pack("<Q", len(content)) + content)
-    return found.hexdigest()
+        tag, encoded = _tagged(value)
+        content.update(tag + struct.pack("<Q", len(encoded)) + encoded)
+    return content.hexdigest()
 
 
 def _tagged(value: Any) -> tuple[bytes, bytes]:

@@ -124,12 +124,12 @@ def read_images(
 
 def require_columns(table: "pd.DataFrame", columns: Sequence[str], role: str) -> None:
     """Raise DataError, naming the nearest column there is, unless the table has all these columns."""
-    known = [str(name) for name in table.columns]
+    present = [str(name) for name in table.columns]
     for column in columns:
-        if column not in known:
+        if column not in present:
             raise DataError(
-                f"the {role} data has no column {column!r}.{nearest(str(column), known)} "
-                f"Its columns: {listed(known, 20)}.{separator_hint(known)}"
+                f"the {role} data has no column {column!r}.{nearest(str(column), present)} "
+                f"Its columns: {listed(present, 20)}.{separator_hint(present)}"
             )
 
 
@@ -151,15 +151,15 @@ def _from_folder(folder: Path, role: str) -> ImageRows:
         )
     paths: list[Path] = []
     labels: list[str] = []
-    for each in classes:
-        found = sorted(path for path in each.rglob("*") if _is_image(path.relative_to(folder)) and path.is_file())
-        if not found:
+    for of_class in classes:
+        files = sorted(path for path in of_class.rglob("*") if _is_image(path.relative_to(folder)) and path.is_file())
+        if not files:
             raise DataError(
-                f"the class folder {each.name!r} of the {role} data holds no image ({', '.join(IMAGE_SUFFIXES)}). "
+                f"the class folder {of_class.name!r} of the {role} data holds no image ({', '.join(IMAGE_SUFFIXES)}). "
                 "Remove the folder, or put its images there."
             )
-        paths += found
-        labels += [each.name] * len(found)
+        paths += files
+        labels += [of_class.name] * len(files)
     return ImageRows(np.array(labels, dtype=object), paths=tuple(paths), role=role)
 
 

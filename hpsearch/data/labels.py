@@ -133,14 +133,14 @@ def _label_columns(values: Any, names: Sequence[Any] | None, role: str) -> dict[
     """Return the 0/1 columns by name; the columns of a plain array are called "0", "1", ... unless named."""
     if hasattr(values, "columns"):
         table: pd.DataFrame = values
-        known = [str(name) for name in table.columns]
+        present = [str(name) for name in table.columns]
         for name in names or ():
-            if name not in known:
+            if name not in present:
                 raise DataError(
-                    f"the {role} data has no label column {name!r}.{nearest(name, known)} "
-                    f"Its columns: {listed(known, 20)}."
+                    f"the {role} data has no label column {name!r}.{nearest(name, present)} "
+                    f"Its columns: {listed(present, 20)}."
                 )
-        columns = {name: table.iloc[:, position].to_numpy() for position, name in enumerate(known)}
+        columns = {name: table.iloc[:, position].to_numpy() for position, name in enumerate(present)}
         return {name: columns[name] for name in names} if names is not None else columns
     array = np.asarray(values)
     if names is not None and (array.ndim != 2 or array.shape[1] != len(names)):

@@ -70,12 +70,13 @@ def refuse_address(source: str | Path, role: str) -> None:
 
 def separator_hint(columns: Sequence[str]) -> str:
     """Return what to do where the one column of a table looks like a header split at another separator, or nothing."""
-    found = [separator for separator in (";", "\t", "|", ",") if len(columns) == 1 and separator in columns[0]]
-    if not found:
+    separators = [separator for separator in (";", "\t", "|", ",") if len(columns) == 1 and separator in columns[0]]
+    if not separators:
         return ""
+    likely = repr(separators[0])
     return (
-        f" The file seems to be separated by {found[0]!r}: read it with pandas.read_csv(path, sep={found[0]!r}) and "
-        "give the DataFrame, or save it as its ending says."
+        f" The file seems to be separated by {likely}: read it with pandas.read_csv(path, sep={likely}) and give the "
+        "DataFrame, or save it as its ending says."
     )
 
 

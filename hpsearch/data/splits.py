@@ -215,7 +215,7 @@ def _run(splitter: Any, rows: _Rows, strata: np.ndarray) -> Pairs:
         with warnings.catch_warnings():
             # A class in fewer rows than folds, or groups that a splitter does not read: checked here, as errors.
             warnings.simplefilter("ignore", UserWarning)
-            found = tuple(splitter.split(placeholder, strata, rows.groups))
+            pairs = tuple(splitter.split(placeholder, strata, rows.groups))
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
         remedy = "Choose fewer folds or another splitter."
         if rows.groups is None and "groups" in str(error):
@@ -224,7 +224,7 @@ def _run(splitter: Any, rows: _Rows, strata: np.ndarray) -> Pairs:
             remedy = "Choose another test_size, or leave out the rarest classes."
         reason = " ".join(str(error).split()).rstrip(".")
         raise DataError(f"{type(splitter).__name__} cannot split {len(rows)} rows: {reason}. {remedy}") from error
-    return tuple(_pair(pair, fold, type(splitter).__name__) for fold, pair in enumerate(found))
+    return tuple(_pair(pair, fold, type(splitter).__name__) for fold, pair in enumerate(pairs))
 
 
 def _pair(pair: Any, fold: int, origin: str) -> tuple[np.ndarray, np.ndarray]:

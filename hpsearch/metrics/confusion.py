@@ -60,12 +60,12 @@ def confusion_metric(metric: Any) -> ConfusionMetric | None:
             return None
         if not (is_binary or is_average):
             return None
-        found: Counted = partial(_averaged, share=share, average=average)
+        counted: Counted = partial(_averaged, share=share, average=average)
     elif function in _WHOLE and not settings and average == "binary":
-        found = _WHOLE[function]
+        counted = _WHOLE[function]
     else:
         return None
-    return ConfusionMetric(found if sign > 0 else lambda counts: -found(counts), len(metric.classes))
+    return ConfusionMetric(counted if sign > 0 else lambda counts: -counted(counts), len(metric.classes))
 
 
 def _definition(metric: Metric) -> tuple[str, dict[str, Any], int]:
@@ -140,7 +140,7 @@ def _matthews(counts: np.ndarray) -> np.ndarray:
 def _kappa(counts: np.ndarray) -> np.ndarray:
     """Return the agreement of Cohen 1960; NaN where both sides are of one class, the same."""
     expected = counts.sum(axis=1)[:, :, None] * counts.sum(axis=2)[:, None, :] / counts.sum(axis=(1, 2))[:, None, None]
-    apart = [each.sum(axis=(1, 2)) - np.trace(each, axis1=1, axis2=2) for each in (counts, expected)]
+    apart = [cells.sum(axis=(1, 2)) - np.trace(cells, axis1=1, axis2=2) for cells in (counts, expected)]
     return np.asarray(1.0 - apart[0] / apart[1])
 
 

@@ -298,8 +298,8 @@ def _refusal(metric: Metric) -> str | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", UserWarning)
-            known = None if metric.kind == "multilabel" else labels
-            metric._finite(_score(scorer, classifier, targets, None, known, quiet=False))
+            told = None if metric.kind == "multilabel" else labels
+            metric._finite(_score(scorer, classifier, targets, None, told, quiet=False))
     except (*_COMPUTATION_ERRORS, UserWarning) as error:
         return str(error)
     return None

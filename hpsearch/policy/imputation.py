@@ -1,15 +1,15 @@
-"""What a sampler that learns from values is told of trials that were not trained to their end.
+"""The values that samplers are given for trials that were not trained to their end.
 
-A Gaussian process and an evolution strategy learn from values alone, and a Parzen estimator, left to itself, puts every
-pruned trial behind every complete one, so that the better half of what waits looks bad. Left out, the pruned trials,
-half of a study or more and all of its bad half, would leave the model without the regions that the pruner has found to
-be bad, and it would go on proposing them. Told at their partial value, a trial pruned early would look worse than one
-pruned late for having been pruned early. So a pruned or waiting trial is told at the value that it would have if it
-gained from its last step on what complete trials gained from that step on: the median, which one late bloomer does not
-move. It never passes the best complete trial, for an extrapolation must not become the incumbent that improvements are
-counted from. A trial that diverged or ran out of memory has the worst value that there is (the floor padding of
-Wakabayashi et al. 2022, npj Computational Materials 8): bad enough to keep away, and no outlier that would flatten
-everything else.
+A Gaussian process learns from complete trials alone, and a Parzen estimator puts every pruned trial behind every
+complete one, so that the better half of the waiting trials looks bad. Without the pruned trials, half of a study or
+more and nearly all of its bad half, a model would keep proposing regions that the pruner has found to be bad. With
+their partial values, a trial that was pruned early would look worse than one pruned late for that alone.
+
+So a pruned or waiting trial gets the value that it would have if it gained as much as complete trials gained from its
+last step on: their median gain, which one late bloomer does not move. It never exceeds the best complete trial, for an
+extrapolation must not become the incumbent that improvements are counted from. A trial that diverged or ran out of
+memory gets the worst value of all (the floor padding of Wakabayashi et al. 2022, npj Computational Materials 8): bad
+enough to keep away, and no outlier that would flatten everything else.
 """
 
 import copy
@@ -31,13 +31,13 @@ def imputed_values(trials: Iterable[FrozenTrial]) -> dict[int, float]:
     A trial in flight has no value, nor has one that failed. Where no trial has a value or a partial one, there is no
     worst one either, and those that diverged have none.
     """
-    known = list(trials)
-    complete = [trial for trial in known if trial.state is OptunaState.COMPLETE and trial.value is not None]
+    trials = list(trials)
+    complete = [trial for trial in trials if trial.state is OptunaState.COMPLETE and trial.value is not None]
     values = {trial.number: float(trial.value) for trial in complete if trial.value is not None}
     best = max(values.values(), default=math.inf)
     gains: dict[int, float] = {}
     crashed = []
-    for trial in known:
+    for trial in trials:
         if trial.state is not OptunaState.PRUNED:
             continue
         if not trial.intermediate_values:
@@ -53,7 +53,7 @@ def imputed_values(trials: Iterable[FrozenTrial]) -> dict[int, float]:
 
 
 def imputed(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """Return the trials for a sampler that reads only complete ones: those that have a value are complete at it."""
+    """Return the trials, each that has a value, measured or imputed, as a complete one."""
     values = imputed_values(trials)
     return [
         _completed(trial, values[trial.number])
@@ -75,11 +75,11 @@ def _median_gain(complete: Sequence[FrozenTrial], step: int) -> float:
 
 def _partial(steps: Mapping[int, float], step: int) -> float | None:
     """Return the value at a step, or at the last before it: a trial that stopped early jumps over some."""
-    reached = [each for each in steps if each <= step]
+    reached = [earlier for earlier in steps if earlier <= step]
     return steps[max(reached)] if reached else None
 
 
 def _completed(trial: FrozenTrial, value: float) -> FrozenTrial:
-    told = copy.copy(trial)
-    told.state, told.values = OptunaState.COMPLETE, [value]
-    return told
+    complete = copy.copy(trial)
+    complete.state, complete.values = OptunaState.COMPLETE, [value]
+    return complete

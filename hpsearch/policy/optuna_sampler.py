@@ -153,7 +153,7 @@ def is_replayable(sampler: BaseSampler) -> bool:
 
     Optuna's own keep nothing from proposal to proposal but random states and caches. A class of the user's may.
     """
-    return all(type(each).__module__.startswith("optuna.samplers") for each in within(sampler))
+    return all(type(asked).__module__.startswith("optuna.samplers") for asked in within(sampler))
 
 
 def learns_from_values(sampler: BaseSampler) -> bool:
@@ -163,11 +163,11 @@ def learns_from_values(sampler: BaseSampler) -> bool:
     one and those pruned late before those pruned early, whatever their values: where most trials wait at a low rung,
     its good tenth is then whatever happened to complete.
     """
-    return any(isinstance(each, optuna.samplers.GPSampler | optuna.samplers.TPESampler) for each in within(sampler))
+    return any(isinstance(asked, optuna.samplers.GPSampler | optuna.samplers.TPESampler) for asked in within(sampler))
 
 
 def _computes_with_torch(sampler: BaseSampler) -> bool:
-    return any(isinstance(each, optuna.samplers.GPSampler) for each in within(sampler))
+    return any(isinstance(asked, optuna.samplers.GPSampler) for asked in within(sampler))
 
 
 def reseeding(sampler: BaseSampler, study_seed: int) -> Callable[[int], BaseSampler]:
@@ -178,14 +178,14 @@ def reseeding(sampler: BaseSampler, study_seed: int) -> Callable[[int], BaseSamp
     quasi-random sampler's scramble is left as it is; one without a seed gets the study's.
     """
     pristine = copy.deepcopy(sampler)
-    for each in within(pristine):
-        if isinstance(each, optuna.samplers.QMCSampler) and each._seed > LARGEST_GIVEN_SEED:
-            each._seed = ask_seed(study_seed, SCRAMBLE)
+    for asked in within(pristine):
+        if isinstance(asked, optuna.samplers.QMCSampler) and asked._seed > LARGEST_GIVEN_SEED:
+            asked._seed = ask_seed(study_seed, SCRAMBLE)
 
     def make(seed: int) -> BaseSampler:
         made = copy.deepcopy(pristine)
-        for each in within(made):
-            for state in vars(each).values():
+        for asked in within(made):
+            for state in vars(asked).values():
                 if isinstance(state, LazyRandomState):
                     own = state._rng  # before `rng` is looked at, which makes one where there is none
                     state.rng.seed(_mixed(seed, own))

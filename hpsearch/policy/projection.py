@@ -1,10 +1,10 @@
 """What an Optuna sampler or pruner is shown: an in-memory study made from History, never the database.
 
-Trials that are waiting or were pruned, and those under way again after a rung or a fold, appear as PRUNED at their
-last step with their partial mean; those on their first segment as RUNNING; so neither a waiting nor a promoted trial
-is frozen by its first value, and a resumed study asks what it would have asked. Diverged and out-of-memory trials are
-PRUNED without a report. A sampler that learns from values (a Parzen estimator, a Gaussian process) is shown all of
-these as COMPLETE, at the value that `hpsearch.policy.imputation` gives them.
+Waiting and pruned trials are PRUNED at their last step, with their partial mean. So are trials that were promoted and
+are under way again; trials on their first segment are RUNNING. So no trial is frozen at its first value, and a resumed
+study asks what it would have asked. Diverged and out-of-memory trials are PRUNED without a report. For a sampler that
+learns from values (a Parzen estimator, a Gaussian process) all of these are COMPLETE, at the value that
+`hpsearch.policy.imputation` gives them.
 """
 
 import copy
@@ -239,17 +239,14 @@ class Projection:
 
     def trials(self, history: History) -> list[FrozenTrial]:
         """Return every trial as a sampler sees it, in the order of their numbers."""
-        known = self._finished
-        return [known.get(number) or self.trial(history, trial) for number, trial in history.trials.items()]
+        return [self.trial(history, trial) for trial in history.trials.values()]
 
     def reporting(self, history: History, trial: Trial) -> FrozenTrial:
         """Return a trial as a pruner sees it that is asked about it: running, with every step that it has reached.
 
         So it is shown whether it runs or waits: after a restart the same is decided as before.
         """
-        found = distributions(self._space, trial.params)
-        params = {name: trial.params[name] for name in found}
-        return _frozen(trial.number, OptunaState.RUNNING, params, found, self._steps(history, trial))
+        return self._shown(trial, OptunaState.RUNNING, self._steps(history, trial))
 
     def trial(self, history: History, trial: Trial) -> FrozenTrial:
         """Return one trial as a sampler sees it, or a pruner that is asked about another."""
@@ -261,21 +258,26 @@ class Projection:
         return frozen
 
     def _project(self, history: History, trial: Trial) -> FrozenTrial:
-        found = distributions(self._space, trial.params)
-        params = {name: trial.params[name] for name in found}
         steps = self._steps(history, trial)
         begun = bool(steps) and (trial.state is TrialState.WAITING or has_stood(history, trial))
         match trial.state:
             case TrialState.COMPLETE if trial.value is not None and math.isfinite(trial.value):
-                return _frozen(trial.number, OptunaState.COMPLETE, params, found, steps, trial.value)
+                return self._shown(trial, OptunaState.COMPLETE, steps, trial.value)
             case TrialState.RUNNING | TrialState.WAITING if not begun:
-                return _frozen(trial.number, OptunaState.RUNNING, params, found, steps)  # nothing to judge it by yet
+                return self._shown(trial, OptunaState.RUNNING, steps)  # nothing to judge it by yet
             case TrialState.PRUNED if trial.value is None:
-                return _frozen(trial.number, OptunaState.PRUNED, params, found, {})
+                return self._shown(trial, OptunaState.PRUNED, {})
             case TrialState.PRUNED | TrialState.WAITING | TrialState.RUNNING:
                 last = dict(list(steps.items())[-1:])
-                return _frozen(trial.number, OptunaState.PRUNED, params, found, last)
-        return _frozen(trial.number, OptunaState.FAIL, params, found, {})
+                return self._shown(trial, OptunaState.PRUNED, last)
+        return self._shown(trial, OptunaState.FAIL, {})
+
+    def _shown(
+        self, trial: Trial, state: OptunaState, steps: Mapping[int, float], value: float | None = None
+    ) -> FrozenTrial:
+        kinds = distributions(self._space, trial.params)
+        params = {name: trial.params[name] for name in kinds}
+        return _frozen(trial.number, state, params, kinds, steps, value)
 
     def _steps(self, history: History, trial: Trial) -> dict[int, float]:
         pairs = self._reports(history, trial, self._objective)

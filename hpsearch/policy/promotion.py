@@ -1,7 +1,7 @@
-"""Promotion: trials run to a rung and wait there, the best go on from their checkpoints, and who waits may still do so.
+"""Promotion: trials run to a rung and wait there; the best go on from their checkpoints, and the others still may.
 
-What `hpsearch.policy.successive_halving` and `hpsearch.policy.racing` have in common. Asynchronous promotion is that of
-Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning", algorithm 2.
+This is what `hpsearch.policy.successive_halving` and `hpsearch.policy.racing` have in common. Asynchronous promotion is
+that of Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning", algorithm 2.
 """
 
 import math
@@ -23,8 +23,8 @@ class Group:
 
     Attributes:
         rungs: Their rungs, lowest first, without the end.
-        size: Trials that the group shall have in the end; None where it grows without end.
-        trials: Those that it has.
+        size: How many trials it will have; None where it grows without end.
+        trials: Those that it has by now.
     """
 
     rungs: tuple[int, ...]
@@ -34,7 +34,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Standing:
-    """Who may go on past which rung, and where each stands there, from 1, among how many."""
+    """Which trials may go past which rung, as (trial, step), and their places there: (place from 1, of how many)."""
 
     passes: frozenset[tuple[int, int]]
     places: Mapping[tuple[int, int], tuple[int, int]]
@@ -74,13 +74,13 @@ class Progress:
 
 @dataclass(frozen=True)
 class Rung:
-    """Who came to a rung, the best first, equal configurations together.
+    """The trials that came to a rung, the best first, equal configurations together.
 
     Attributes:
         step: The step.
         ranked: The trials that came, those of equal configurations as one.
         values: What each of `ranked` has shown.
-        all_came: Whether nobody else can come.
+        all_came: Whether no other trial can come.
     """
 
     step: int
@@ -106,11 +106,11 @@ class PromotingPruner(Pruner):
 
     @abstractmethod
     def groups(self, trials: Iterable[Trial]) -> Iterable[Group]:
-        """Return who is compared with whom."""
+        """Return which trials are compared with each other."""
 
     @abstractmethod
     def promoted(self, history: History, rung: Rung) -> list[Trial]:
-        """Return who goes on past a rung."""
+        """Return the trials that go on past a rung."""
 
     def first_judged(self, trial: Trial) -> int:
         """Return the first step at which a trial may have to wait."""
@@ -131,7 +131,7 @@ class PromotingPruner(Pruner):
         return f"{self._name}: place {place[0]} of {place[1]} {where}, where 1 of {self._reduction_factor} goes on"
 
     def _standing(self, history: History, closing: bool) -> Standing:
-        """Return who may go on; worked out once for each History."""
+        """Return which trials may go on; worked out once for each History."""
         self.look_at(history)
         if closing not in self._standings:
             passes: set[tuple[int, int]] = set()
@@ -156,9 +156,9 @@ class PromotingPruner(Pruner):
         passes: set[tuple[int, int]],
         places: dict[tuple[int, int], tuple[int, int]],
     ) -> None:
-        """Add who of a group goes past each of its rungs, from the lowest upwards.
+        """Add which trials of a group go past each of its rungs, from the lowest upwards.
 
-        The literature default goes on in any case, and takes nobody's place. Equal configurations, which share their
+        The literature default always goes on, and takes no other trial's place. Equal configurations, which share their
         runs, take one place together.
         """
         climbing = [trial for trial in group.trials if trial.origin is not Origin.DEFAULT]
@@ -184,9 +184,9 @@ class PromotingPruner(Pruner):
             climbing = [*free, *going]
 
     def going_by_rank(self, history: History, rung: Rung, count: int) -> list[Trial]:
-        """Return the `count` best of a rung that still can go on, and who is further already.
+        """Return the `count` best of a rung that still can go on, and those that are further already.
 
-        One that went on and then failed or diverged takes no place: otherwise nobody would be left at the end.
+        One that went on and then failed or diverged takes no place: otherwise none might be left at the end.
         """
         going: list[Trial] = []
         for equals in rung.ranked:

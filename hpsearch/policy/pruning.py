@@ -122,7 +122,7 @@ def resolve_pruner(
 def _require_memoryless(pruner: BasePruner) -> None:
     """Refuse a pruner that remembers what it was asked: a resumed study has the results of trials, and nothing else."""
     kind = type(pruner)
-    if kind is optuna.pruners.PatientPruner:
+    if isinstance(pruner, optuna.pruners.PatientPruner) and kind is optuna.pruners.PatientPruner:
         if pruner._wrapped_pruner is not None:
             _require_memoryless(pruner._wrapped_pruner)
     elif kind in _INSTEAD:

@@ -1,9 +1,9 @@
-"""Racing over folds and epochs: every trial begins small, and compute goes where the decision is open.
+"""Racing over folds and epochs: every trial starts small, and compute goes where the decision is open.
 
-The ladder is that of successive halving (Li et al. 2020, algorithm 2: who waits may still be promoted), over quarters
-of a trial's own first fold, then whole folds. What is added are comparisons with the best trial so far that use what is
-common to all trials: folds, seeds and the order of rows. So a difference on one fold is a difference of paired
-measurements, as in a race (Maron and Moore 1994, "Hoeffding races"), whose sampling error the study itself shows.
+The ladder is that of successive halving (Li et al. 2020, algorithm 2: a waiting trial may still be promoted), over
+quarters of a trial's own first fold, then whole folds. Racing adds comparisons with the best trial so far. All trials
+share folds, seeds and the order of rows, so a difference on one fold is a difference of paired measurements, as in a
+race (Maron and Moore 1994, "Hoeffding races"), and the study itself shows its sampling error.
 """
 
 import math
@@ -17,10 +17,10 @@ from hpsearch.policy.promotion import Group, PromotingPruner, Rung, steps_of
 from hpsearch.records import History, Origin, Trial, TrialState
 
 MINIMUM_STEPS = 20
-"""Optimizer steps before which nothing is decided: before that a curve shows its learning rate's warmup at most."""
+"""Optimizer steps before the first decision: until then a curve shows little but the learning rate's warmup."""
 
 MINIMUM_SHARE = 0.1
-"""Share of a fold's rows before which nothing is decided."""
+"""Share of a fold's rows before the first decision."""
 
 LEAST_FOR_SPREAD = 4
 """Trials at a rung before its spread is compared with its sampling error."""
@@ -31,35 +31,35 @@ LEAST_FOR_ERROR = 3
 
 @dataclass(frozen=True)
 class Racing:
-    """The default rules by which trials go on, wait or end.
+    """The default pruner: which trials go on, wait or end.
 
     Rungs double: a quarter of the first fold's epochs, half of them, the first fold, two folds, four folds, ..., all.
     At each rung a trial waits, with its checkpoint, until it is among the best 1/eta of those that came there; the best
-    of a rung never waits for others to come. Two comparisons narrow and widen that, a third can be asked for:
+    of a rung goes on at once. Two comparisons narrow and widen that, and you can ask for a third:
 
-    - Nobody goes on who is behind the best complete trial, at the same rung and on the same folds, by more than
+    - A trial waits when it is behind the best complete trial, at the same rung and on the same folds, by more than
       `margin` standard errors of that difference.
-    - A rung whose spread is within its sampling error tells nothing apart: everybody goes on.
+    - When the spread of a rung is within its sampling error, the rung tells nothing apart, and every trial goes on.
     - With `forgiving`, a trial ends for good once its mean over whole folds is below the worst fold of the best
       complete trial (Bergman, Purucker and Hutter 2024, "Don't waste your time: early stopping cross-validation"). That
       does not compare fold by fold: where folds differ in difficulty, a hard first fold ends trials that are better.
 
-    The standard error follows from what trial and fold together leave unexplained of the folds' scores (the residual of
-    a two-way layout); until three trials have two folds, nobody is held back for being behind. Nothing is decided
-    before the learning rate's warmup, 20 optimizer steps and a tenth of a fold are over. Equal scores, as those of
-    models that predict one class for every row, are ranked by validation loss. The literature default is trained to its
-    end in any case. When no more trials are coming, the best of each rung goes on, so that a study ends with a searched
-    trial on all folds.
+    The standard error comes from what trial and fold together leave unexplained of the folds' scores (the residual of
+    a two-way layout). Until three trials have two folds, no trial is held back for being behind. Nothing is decided
+    during the learning rate's warmup, the first 20 optimizer steps and the first tenth of a fold. Equal scores, as of
+    models that predict one class for every row, are ranked by validation loss. The literature default always trains to
+    its end. When no more trials are coming, the best of each rung goes on, so that a study ends with a searched trial
+    on all folds.
 
     Attributes:
         reduction_factor: eta: one of so many goes on to the next rung.
-        margin: Standard errors by which a trial may be behind; None: no comparison with the best trial at a rung.
+        margin: Standard errors by which a trial may be behind. None: trials are not compared with the best one.
         partial: Whether there are rungs within the first fold.
-        spread: Whether a rung that tells nothing apart lets everybody go on.
-        forgiving: Whether a trial ends below the worst fold of the best.
-        synchronous: Decide in cohorts by trial number, a rung when all of a cohort have come there, by rank alone:
-            what is compared with the best trial so far depends on which worker was faster. The whole study is then the
-            same on any number of workers, with a sampler that does not learn.
+        spread: Whether every trial goes on at a rung that tells nothing apart.
+        forgiving: Whether a trial ends below the worst fold of the best one.
+        synchronous: Decide in cohorts by trial number, a rung once the whole cohort has come there, by rank alone: the
+            comparison with the best trial so far depends on which worker was faster. The whole study is then the same
+            on any number of workers, with a sampler that does not learn.
 
     Raises:
         UsageError: A value is out of range.

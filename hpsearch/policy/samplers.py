@@ -1,4 +1,4 @@
-"""What to try next: proposals as pure functions of History."""
+"""Which sampler proposes: by name, a grid, or an object of Optuna's. Proposals are pure functions of History."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -101,10 +101,10 @@ def what_is_not_kept(sampler: str | Grid | BaseSampler) -> str | None:
 
 def _check_object(sampler: BaseSampler, space: Space) -> None:
     """Refuse a sampler object that cannot work here."""
-    for each in within(sampler):
-        _refuse_lost_state(each)
-        if isinstance(each, optuna.samplers.PartialFixedSampler):
-            _check_fixed(each._fixed_params, space)
+    for asked in within(sampler):
+        _refuse_lost_state(asked)
+        if isinstance(asked, optuna.samplers.PartialFixedSampler):
+            _check_fixed(asked._fixed_params, space)
 
 
 def _check_fixed(fixed: Mapping[str, Any], space: Space) -> None:

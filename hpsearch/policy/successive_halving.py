@@ -1,8 +1,8 @@
-"""Successive halving with promotion from checkpoints: who waits at a rung, and who goes on.
+"""Successive halving with promotion from checkpoints: which trials wait at a rung, and which go on.
 
-A trial runs to a rung and waits there; the best 1/eta of a rung go on from their checkpoints, and whoever is not among
-them yet may still be, as the rung fills (Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning",
-algorithm 2). Brackets that begin at different rungs hedge against curves that cross (Li et al. 2018, "Hyperband").
+A trial runs to a rung and waits there. The best 1/eta of a rung go on from their checkpoints; the others may still go
+on later, as the rung fills (Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning", algorithm 2).
+Brackets that begin at different rungs hedge against curves that cross (Li et al. 2018, "Hyperband").
 """
 
 import math
@@ -24,17 +24,17 @@ class SuccessiveHalving:
 
     Rungs are steps of the pruners' axis, quarters of a trial's own runs: all of it, 1/eta of it, 1/eta^2, ..., none
     below half of the first fold. With three folds and eta 3 these are half of the first fold, the first fold, and all
-    folds. When no further trial is coming, the best of each rung goes on even where fewer than eta have reached it, so
-    that a study ends with a searched trial on all folds; who still waits then is pruned. The literature default is
-    trained to its end in any case, and takes nobody's place.
+    folds. When no more trials are coming, the best of each rung goes on even where fewer than eta have reached it, so
+    that a study ends with a searched trial on all folds. Trials that still wait then are pruned. The literature default
+    always trains to its end, and takes no other trial's place.
 
     Attributes:
         reduction_factor: eta: one of so many goes on to the next rung.
-        brackets: Trials are dealt to so many brackets, each beginning a rung higher than the one before; None: to as
-            many as there are rungs.
-        synchronous: Decide in cohorts of eta^k trials by number, each rung when all of the cohort have come there or
-            ended. What is promoted then does not depend on which worker was faster; workers wait for no one, for they
-            begin the next cohort meanwhile.
+        brackets: Trials are dealt to so many brackets, each beginning a rung higher than the one before. None: as many
+            as there are rungs.
+        synchronous: Decide in cohorts of eta^k trials by number, each rung once the whole cohort has come there or
+            ended. Promotions then do not depend on which worker was faster, and no worker idles: it begins the next
+            cohort meanwhile.
 
     Raises:
         UsageError: A number is out of range.

@@ -1,4 +1,4 @@
-"""Giving up a trial whose folds are significantly worse than the best trial's, fold by fold.
+"""Pruning a trial whose folds are significantly worse than the best trial's, fold by fold.
 
 Folds, seeds and data order are common to all configurations, so scores are paired by fold; a signed-rank test over the
 folds trained so far (Wilcoxon 1945) asks whether this trial is worse than the best complete one.

@@ -43,10 +43,10 @@ def import_path(value: Any) -> str | None:
     module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
     if not module or not name or module in SCRIPTS or "<" in name:
         return None
-    found: Any = sys.modules.get(module)
+    named: Any = sys.modules.get(module)
     for part in name.split("."):
-        found = getattr(found, part, None)
-    return f"{module}:{name}" if found is value else None
+        named = getattr(named, part, None)
+    return f"{module}:{name}" if named is value else None
 
 
 def imported(path: str) -> Any:
@@ -57,10 +57,10 @@ def imported(path: str) -> Any:
         AttributeError: The module has nothing of that name.
     """
     module, _, name = path.partition(":")
-    found: Any = importlib.import_module(module)
+    named: Any = importlib.import_module(module)
     for part in name.split("."):
-        found = getattr(found, part)
-    return found
+        named = getattr(named, part)
+    return named
 
 
 def is_installed(module: str) -> bool:
@@ -87,7 +87,7 @@ class _Walk:
 
     def __init__(self) -> None:
         self._met: dict[int, int] = {}
-        self._kept: list[Any] = []  # an id is an object's own only while the object lives
+        self._alive: list[Any] = []  # an id is an object's own only while the object lives
 
     def of(self, value: Any) -> Any:
         if isinstance(value, _PLAIN):
@@ -99,16 +99,16 @@ class _Walk:
         if id(value) in self._met:
             return f"met {self._met[id(value)]}"
         self._met[id(value)] = len(self._met)
-        self._kept.append(value)
+        self._alive.append(value)
         return self._new(value)
 
     def _new(self, value: Any) -> Any:
         if isinstance(value, list | tuple):
-            return [type(value).__name__, *(self.of(each) for each in value)]
+            return [type(value).__name__, *(self.of(item) for item in value)]
         if isinstance(value, set | frozenset):
-            return sorted(json.dumps(self.of(each), sort_keys=True) for each in value)
+            return sorted(json.dumps(self.of(item), sort_keys=True) for item in value)
         if isinstance(value, Mapping):
-            return [[self.of(key), self.of(each)] for key, each in value.items()]
+            return [[self.of(key), self.of(item)] for key, item in value.items()]
         if isinstance(value, functools.partial):
             return [self.of(value.func), self.of(value.args), self.of(value.keywords)]
         if isinstance(value, types.MethodType):
@@ -137,16 +137,16 @@ class _Walk:
     def _used(self, function: types.FunctionType) -> Any:
         """Return what the names in a function's code mean: of the user's own modules the parts that are named."""
         names = sorted(set(_names(function.__code__)))
-        found = {}
+        meanings = {}
         for name in names:
             if name not in function.__globals__:
                 continue
             meant = function.__globals__[name]
-            found[name] = self.of(meant)
+            meanings[name] = self.of(meant)
             if isinstance(meant, types.ModuleType) and not is_installed(meant.__name__):
                 parts = [part for part in names if hasattr(meant, part)]
-                found |= {f"{name}.{part}": self.of(getattr(meant, part)) for part in parts}
-        return found
+                meanings |= {f"{name}.{part}": self.of(getattr(meant, part)) for part in parts}
+        return meanings
 
     def _class(self, kind: type) -> Any:
         if is_installed(kind.__module__):
@@ -177,7 +177,7 @@ class _Walk:
         if wrapped is not None:
             return self.of(wrapped)
         if callable(value) and isinstance(getattr(value, "__dict__", None), dict):
-            return [self._class_of(value), {name: self.of(each) for name, each in sorted(vars(value).items())}]
+            return [self._class_of(value), {name: self.of(item) for name, item in sorted(vars(value).items())}]
         if type(value).__repr__ is object.__repr__:
             return [self._class_of(value), sorted(getattr(value, "__dict__", {}))]
         return _ADDRESS.sub("", repr(value))
