@@ -27,23 +27,20 @@ def trial_points(
         mode="markers",
         marker=marker,
         name=name,
-        legendgroup=name,
         text=[hover_text(content, summary) for summary, _, _ in places],
         hovertemplate="%{text}<extra></extra>",
         **trace,
     )
 
 
-def rings(content: Content, places: Sequence[Place], **trace: Any) -> Iterator[go.Scatter]:
+def rings(content: Content, places: Sequence[Place]) -> Iterator[go.Scatter]:
     """Yield a ring around the literature default and one around the best, where they are among the places."""
     roles = ((content.default, "literature default", DEFAULT, 19), (content.best, "best", BEST, 14))
     for role, name, color, size in roles:
         for summary, x, y in places:
             if role is not None and summary.number == role.number:
                 marker = ring(color, size)
-                yield go.Scatter(
-                    x=[x], y=[y], mode="markers", marker=marker, name=name, legendgroup=name, hoverinfo="skip", **trace
-                )
+                yield go.Scatter(x=[x], y=[y], mode="markers", marker=marker, name=name, hoverinfo="skip")
 
 
 def ring(color: str, size: int = 13) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from hpsearch.analysis import PairedScores
 from hpsearch.records.values import mean_value
 from hpsearch.report.content import Content
 from hpsearch.report.marks import DIAMOND
-from hpsearch.report.panels import axes, describe_axes, lay_out
+from hpsearch.report.panels import add_traces, describe_axes, lay_out
 from hpsearch.report.theme import BEST, DEFAULT, GREY, PURPLE, Figure, empty_figure
 from hpsearch.report.wording import fold_name
 
@@ -25,9 +25,7 @@ def pairs_figure(content: Content) -> Figure:
     figure = Figure()
     sides = {"range": [-0.35, 1.35], "tickvals": [0, 1], "ticktext": ["default", "winner"], "showgrid": False}
     for index, pair in enumerate(pairs):
-        x, y = axes(index)
-        for trace in (_folds(pair), _means(pair), _test_scores(pair, content)):
-            figure.add_trace(trace.update(xaxis=x, yaxis=y, legendgroup=trace.name, showlegend=index == 0))
+        add_traces(figure, index, [_folds(pair), _means(pair), _test_scores(pair, content)])
         describe_axes(figure, index, sides, {"nticks": 5})
     lay_out(figure, [pair.metric for pair in pairs], title)
     return figure

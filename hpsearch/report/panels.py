@@ -1,8 +1,10 @@
 """Small multiples: panels side by side, laid out in as many columns as there is room for."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+import plotly.graph_objects as go
 
 from hpsearch.report.content import Content
 from hpsearch.report.marks import HOLLOW, Place, rings, trial_points
@@ -65,6 +67,13 @@ def axis_of(scale: Scale) -> dict[str, Any]:
     }
 
 
+def add_traces(figure: Figure, index: int, traces: Iterable[go.Scatter]) -> None:
+    """Add traces to a panel; traces of one name in several panels share an entry of the legend."""
+    x, y = axes(index)
+    for trace in traces:
+        figure.add_trace(trace.update(xaxis=x, yaxis=y, legendgroup=trace.name, showlegend=index == 0))
+
+
 def add_trials(
     figure: Figure,
     content: Content,
@@ -74,12 +83,12 @@ def add_trials(
     colors: Sequence[float | None],
 ) -> None:
     """Add trials to a panel: pruned ones hollow, complete ones coloured by a number each, best and default ringed."""
-    x, y = axes(index)
-    shared = {"xaxis": x, "yaxis": y, "showlegend": index == 0}
     marker = {"size": 8, "coloraxis": "coloraxis", "color": list(colors), "line": {"width": 1, "color": "#ffffff"}}
-    figure.add_trace(trial_points(content, pruned, {**HOLLOW, "size": 6}, "pruned", **shared))
-    figure.add_trace(trial_points(content, complete, marker, "complete", **shared))
-    figure.add_traces(list(rings(content, [*pruned, *complete], **shared)))
+    points = [
+        trial_points(content, pruned, {**HOLLOW, "size": 6}, "pruned"),
+        trial_points(content, complete, marker, "complete"),
+    ]
+    add_traces(figure, index, [*points, *rings(content, [*pruned, *complete])])
 
 
 def lay_out(

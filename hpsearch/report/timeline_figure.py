@@ -83,7 +83,7 @@ def _bad_ends(bad: Sequence[Span], place: Callable[[float], float]) -> go.Scatte
         y=[span.trial for span in bad],
         mode="markers",
         marker=CROSS,
-        name="did not end well",
+        name="ended badly",
         text=[f"{_run(span)}: {_outcome(span)}" for span in bad],
         hovertemplate="%{text}<extra></extra>",
     )
