@@ -70,10 +70,10 @@ def read_parameter(table: Mapping[str, Any]) -> Parameter | Scalar:
 
 
 def _check_keys(table: Mapping[str, Any], what: str, needed: tuple[str, ...], optional: tuple[str, ...]) -> None:
-    known = (*needed, *optional)
+    allowed = (*needed, *optional)
     for key in table:
-        if key not in known:
-            raise SpaceError(f"{what} has no key {key!r}.{nearest(key, known)} Its keys are {', '.join(known)}.")
+        if key not in allowed:
+            raise SpaceError(f"{what} has no key {key!r}.{nearest(key, allowed)} Its keys are {', '.join(allowed)}.")
     for key in needed:
         if key not in table:
             raise SpaceError(f"{what} needs the key {key!r}, which is missing; add it.")

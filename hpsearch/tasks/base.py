@@ -75,10 +75,10 @@ class Prepared:
         Raises:
             TaskError: The task has no test rows.
         """
-        found = self.folder if split == "train" else self.test_folder
-        if found is None:
+        folder = self.folder if split == "train" else self.test_folder
+        if folder is None:
             raise TaskError("the task has no test rows. Give test= when making the task.")
-        return found
+        return folder
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,7 +171,7 @@ class Task(ABC):
 
     def _defaults(self) -> dict[str, Any]:
         """Return the default of each hyperparameter; a choice of models has none, for the task has a model."""
-        return {name: each.default for name, each in self.hyperparameters().items() if name != self.choice}
+        return {name: setting.default for name, setting in self.hyperparameters().items() if name != self.choice}
 
     def hyperparameters(self) -> Mapping[str, Hyperparameter]:
         """Return what a config of this task may set."""
@@ -187,21 +187,21 @@ class Task(ABC):
             TaskError: One is unknown (the nearest known one is named), or has a value that cannot be trained with; or
                 the warmup is given both in steps and as a ratio.
         """
-        known = self.hyperparameters()
+        settings = self.hyperparameters()
         for name in config:
-            if name not in known and name.startswith(ADAPTER_PREFIX):
+            if name not in settings and name.startswith(ADAPTER_PREFIX):
                 raise TaskError(
                     f"{type(self).__name__} does not know the hyperparameter {name!r}: this task has no adapters yet, "
                     f"so LoRA cannot be searched. Leave out everything that begins with {ADAPTER_PREFIX!r}, and take a "
                     'space that tunes the weights themselves, such as "roberta"; the space "lora" can only be read.'
                 )
-            if name not in known:
+            if name not in settings:
                 raise TaskError(
-                    f"{type(self).__name__} does not know the hyperparameter {name!r}.{nearest(name, known)} "
-                    f"It knows {', '.join(known)}."
+                    f"{type(self).__name__} does not know the hyperparameter {name!r}.{nearest(name, settings)} "
+                    f"It knows {', '.join(settings)}."
                 )
         whole = {**self.unnamed(), **config, **_one_warmup(config, self.unnamed())}
-        return {name: each.check(whole[name]) for name, each in known.items() if name in whole}
+        return {name: setting.check(whole[name]) for name, setting in settings.items() if name in whole}
 
     def describe(self) -> dict[str, Any]:
         """Return the task as JSON keeps it: its import path and arguments. Data in memory is named by its content."""
@@ -287,7 +287,7 @@ def _restored(value: Any, folder: Path | None) -> Any:
 def _without_files(value: Any) -> Any:
     if isinstance(value, Mapping) and "path" in value:
         return value["resolved"]
-    return {key: each for key, each in value.items() if key != "files"} if isinstance(value, Mapping) else value
+    return {key: part for key, part in value.items() if key != "files"} if isinstance(value, Mapping) else value
 
 
 def _imported(path: str) -> type[Task]:
@@ -296,11 +296,11 @@ def _imported(path: str) -> type[Task]:
     if module_name in SCRIPTS or "<locals>" in name:
         raise TaskError(f"the task {name!r} was defined in a notebook or script and cannot be imported. {remedy}")
     try:
-        found = imported(path)
+        kind = imported(path)
     except (ImportError, AttributeError) as error:
         raise TaskError(
             f"the task {path!r} cannot be imported: {error}. Run from the folder that its module lies in. {remedy}"
         ) from error
-    if not (isinstance(found, type) and issubclass(found, Task)):
-        raise TaskError(f"{path!r} is not a task but a {type(found).__name__}. {remedy}")
-    return found
+    if not (isinstance(kind, type) and issubclass(kind, Task)):
+        raise TaskError(f"{path!r} is not a task but a {type(kind).__name__}. {remedy}")
+    return kind

@@ -29,8 +29,8 @@ class ModelChoices:
     @property
     def default(self) -> str:
         """The choice that the literature default takes: the task's own model if it is one of them, else the first."""
-        found = [choice for choice, source in self.sources.items() if source == self.own]
-        return found[0] if found else next(iter(self.sources))
+        own = [choice for choice, source in self.sources.items() if source == self.own]
+        return own[0] if own else next(iter(self.sources))
 
     @classmethod
     def of(cls, task: Task, space: Space) -> "ModelChoices | None":
@@ -83,13 +83,13 @@ def canonical_choices(prepared: Mapping[str, Prepared]) -> dict[str, str]:
     """Return choice to the first choice of the same content: a model under two names is one model, with one run."""
     first: dict[tuple[str, str, str | None], str] = {}
     return {
-        choice: first.setdefault((each.model_digest, each.data_digest, each.test_digest), choice)
-        for choice, each in prepared.items()
+        choice: first.setdefault((rows.model_digest, rows.data_digest, rows.test_digest), choice)
+        for choice, rows in prepared.items()
     }
 
 
 def _source_of(choice: Any) -> str:
     if not isinstance(choice, str):
         raise SpaceError(f"The space chooses the model {choice!r}; give paths of folders or names on the hub, as text.")
-    found = Location.of(choice)
-    return found.resolved if found.value.is_dir() else choice
+    location = Location.of(choice)
+    return location.resolved if location.value.is_dir() else choice

@@ -114,8 +114,15 @@ class Classification(Task):
         """Return the values that the literature starts from, whatever the model."""
 
     @abstractmethod
+    def _input_columns(self) -> list[str]:
+        """Return the columns of a table that the model reads."""
+
     def _columns(self) -> list[str]:
-        """Return the columns that are read of a table."""
+        """Return all columns that are read of a table."""
+        others = [self.label, self.group, self.sample_weight]
+        return self._input_columns() + [
+            name for names in others if names is not None for name in ([names] if isinstance(names, str) else names)
+        ]
 
     @abstractmethod
     def _read(self, source: Source, role: Split) -> Any:
@@ -160,7 +167,7 @@ class Classification(Task):
         rows: dict[Split, Any] = {"train": self._read(self.train, "train")}
         if self.test is not None:
             rows["test"] = self._read(self.test, "test")
-        return rows, {role: self._fingerprint(each) for role, each in rows.items()}
+        return rows, {role: self._fingerprint(examples) for role, examples in rows.items()}
 
     def _prepare(self, cache: Path, rows: dict[Split, Any], prints: dict[Split, str]) -> Prepared:
         warnings = self._audited(cache, rows, prints)
@@ -168,9 +175,9 @@ class Classification(Task):
         encoder = self._encoder(rows["train"])
         digests = {role: self._digest(role, prints[role], encoder=encoder, encoding=encoding) for role in rows}
         folders = {}
-        for role, each in rows.items():
+        for role, examples in rows.items():
             folders[role] = cache / digest([digests[role], encoder.versions()])
-            self._write(folders[role], each, role, encoder=encoder, encoding=encoding)
+            self._write(folders[role], examples, role, encoder=encoder, encoding=encoding)
         for folder in folders.values():
             warnings += open_dataset(folder).facts["warnings"]
         counts = {role: len(open_dataset(folder)["targets"]) for role, folder in folders.items()}
@@ -185,7 +192,7 @@ class Classification(Task):
             test_digest=digests.get("test"),
             model_digest="",
             source=str(self.model),
-            content={str(role): each for role, each in prints.items()},
+            content={str(role): fingerprint for role, fingerprint in prints.items()},
         )
         return self._tried(prepared, warnings)
 
@@ -216,20 +223,20 @@ class Classification(Task):
     def _side_columns(self, rows: Any, role: str) -> dict[str, np.ndarray]:
         """Return groups and weights: of training rows, and of test rows where they have these columns."""
         table = rows.table if isinstance(rows, ImageRows) else rows
-        found: dict[str, np.ndarray] = {}
+        columns: dict[str, np.ndarray] = {}
         if table is None:
-            return found
+            return columns
         if self.group is not None and (role == "train" or self.group in table.columns):
-            found["groups"] = group_codes(table[self.group], role)
+            columns["groups"] = group_codes(table[self.group], role)
         if self.sample_weight is not None and self.sample_weight in table.columns:
-            found["weights"] = sample_weights(table[self.sample_weight], role)
-        return found
+            columns["weights"] = sample_weights(table[self.sample_weight], role)
+        return columns
 
     def _tried(self, prepared: Prepared, warnings: list[str]) -> Prepared:
         """Load the model and put one row through it: what cannot work is found before any trial is started."""
         from hpsearch.tasks.dropout import has_dropout
+        from hpsearch.tasks.learner import count_layers, try_model
         from hpsearch.tasks.pretrained import attention_of
-        from hpsearch.tasks.trial_run import freezable_layers, try_model
 
         learner = self.learner(prepared)
         model = learner.load_model()
@@ -241,7 +248,7 @@ class Classification(Task):
             model_digest=learner.pretrained.digest(model),
             warnings=tuple(warnings),
             attention=attention_of(model),
-            layers=freezable_layers(learner, model),
+            layers=count_layers(learner, model),
             has_dropout=has_dropout(model),
         )
 
@@ -280,14 +287,14 @@ def _model_of(model: Any) -> Location | str:
         return model
     if not isinstance(model, str | Path) or not str(model):
         raise TaskError(f"model={model!r}: give the path of a folder, or a name on the Hugging Face hub.")
-    found = Location.of(model)
-    if found.value.is_dir():
-        return found
+    location = Location.of(model)
+    if location.value.is_dir():
+        return location
     text = str(model)
     looks_local = isinstance(model, Path) or text.startswith((".", "/", "~")) or "\\" in text or text.count("/") > 1
-    if looks_local or found.value.exists():
+    if looks_local or location.value.exists():
         raise TaskError(
-            f"model={text!r} is no folder ({found.resolved!r}). Give a folder that holds config.json, weights and a "
+            f"model={text!r} is no folder ({location.resolved!r}). Give a folder that holds config.json, weights and a "
             "tokenizer or image processor, or a name on the Hugging Face hub."
         )
     return text

@@ -54,8 +54,8 @@ def published_dropout(source: str) -> float | None:
             config = AutoConfig.from_pretrained(source, trust_remote_code=False, local_files_only=True)
         except LOADING_ERRORS:
             return None
-    found: list[Any] = [getattr(config, name, None) for name in _PUBLISHED]
-    return next((float(value) for value in found if _is_probability(value)), None)
+    values: list[Any] = [getattr(config, name, None) for name in _PUBLISHED]
+    return next((float(value) for value in values if _is_probability(value)), None)
 
 
 def _dropouts(model: nn.Module) -> Iterator[tuple[tuple[str | None, str], float]]:

@@ -11,7 +11,7 @@ import numpy as np
 from hpsearch.data import USER_ERRORS, Examples, examples_of, fields_of, read_dataset
 from hpsearch.errors import DataError, TaskError
 from hpsearch.provenance.definitions import import_path
-from hpsearch.tasks.sources import read_snapshot, write_once
+from hpsearch.tasks.sources import read_array, read_snapshot, write_array, write_once
 from hpsearch.tasks.user_code import found_by
 
 _TARGETS = "targets"
@@ -28,7 +28,7 @@ class ExampleSource:
         given: A pair (inputs, targets), a map-style dataset, or a function that returns one; None where the rows lie
             in `files`.
         files: Array name to .npy file.
-        known: The fingerprint of rows in files.
+        stored_fingerprint: The fingerprint of rows in files.
         axes: Which dimension of each input differs in length, of rows in files.
         labels: Names of 0/1 columns, of rows in files.
     """
@@ -36,7 +36,7 @@ class ExampleSource:
     role: str
     given: Any = field(default=None, repr=False)
     files: Mapping[str, str] | None = None
-    known: str | None = None
+    stored_fingerprint: str | None = None
     axes: Mapping[str, int] | None = None
     labels: tuple[str, ...] | None = None
 
@@ -61,26 +61,26 @@ class ExampleSource:
         Raises:
             DataError: They cannot be read.
         """
-        found: Examples | None = self.__dict__.get("_examples")
-        if found is None:
-            found = self._from_files() if self.files is not None else _examples(self.given, self.role, scratch)
-            self.__dict__["_examples"] = found
-        return found
+        examples: Examples | None = self.__dict__.get("_examples")
+        if examples is None:
+            examples = self._from_files() if self.files is not None else _examples(self.given, self.role, scratch)
+            self.__dict__["_examples"] = examples
+        return examples
 
     @property
     def fingerprint(self) -> str:
-        return self.known or self.read().fingerprint
+        return self.stored_fingerprint or self.read().fingerprint
 
     def _from_files(self) -> Examples:
         assert self.files is not None
-        arrays = {name: read_snapshot(path, _mapped) for name, path in self.files.items()}
-        found = Examples(fields_of(arrays, dict(self.axes or {})), np.asarray(arrays[_TARGETS]), self.labels)
-        if found.fingerprint != self.known:
+        arrays = {name: read_snapshot(path, read_array) for name, path in self.files.items()}
+        examples = Examples(fields_of(arrays, dict(self.axes or {})), np.asarray(arrays[_TARGETS]), self.labels)
+        if examples.fingerprint != self.stored_fingerprint:
             raise DataError(
                 f"the snapshot that the study keeps of its {self.role} rows ({next(iter(self.files.values()))!r} and "
                 "others) has changed. Restore the files, or start a study under a new name."
             )
-        return found
+        return examples
 
     @property
     def _path(self) -> str | None:
@@ -90,7 +90,7 @@ class ExampleSource:
     def describe(self) -> dict[str, Any]:
         if self._path is not None:
             return {"loader": self._path, "role": self.role}
-        examples = None if self.known else self.read()
+        examples = None if self.stored_fingerprint else self.read()
         labels = self.labels if examples is None else examples.labels
         return {
             "examples": self.fingerprint,
@@ -107,9 +107,11 @@ class ExampleSource:
         files = {}
         for array_name, array in {**examples.to_arrays(), _TARGETS: examples.targets}.items():
             target = folder / f"{name}-{fingerprint}-{array_name}.npy"
-            write_once(target, functools.partial(_write, array))
+            write_once(target, functools.partial(write_array, array))
             files[array_name] = str(target.absolute())
-        return ExampleSource(self.role, files=files, known=fingerprint, axes=examples.axes(), labels=examples.labels)
+        return ExampleSource(
+            self.role, files=files, stored_fingerprint=fingerprint, axes=examples.axes(), labels=examples.labels
+        )
 
     @classmethod
     def from_description(cls, description: Mapping[str, Any], folder: Path | None) -> "ExampleSource":
@@ -134,7 +136,7 @@ class ExampleSource:
         return cls(
             role,
             files=files,
-            known=description["examples"],
+            stored_fingerprint=description["examples"],
             axes=description["axes"],
             labels=None if labels is None else tuple(labels),
         )
@@ -184,13 +186,3 @@ def _check_form(value: Any, role: str) -> None:
 def _short(value: Any, limit: int = 60) -> str:
     text = " ".join(repr(value).split())
     return text if len(text) <= limit else f"{text[:limit]}..."
-
-
-def _mapped(path: str) -> np.ndarray:
-    found: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    return found
-
-
-def _write(array: np.ndarray, path: Path) -> None:
-    with path.open("wb") as file:
-        np.save(file, array, allow_pickle=False)

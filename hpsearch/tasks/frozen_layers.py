@@ -76,7 +76,8 @@ def check_frozen_layers(space: Space, models: Sequence[LayeredModel]) -> None:
 def fitted_space(space: Space, models: Sequence[LayeredModel]) -> Space:
     """Return a shipped space with `freeze_layers` fixed at 0 where a model has no layers that can be frozen."""
     bare = [model for model in models if model.layers == 0]
-    if FREEZE_LAYERS not in space.parameters or all(_fits(value, 0) for each in bare for value in _values(space, each)):
+    fits = all(_fits(value, 0) for model in bare for value in _values(space, model))
+    if FREEZE_LAYERS not in space.parameters or fits:
         return space
     parameters = {name: parameter for name, parameter in space.parameters.items() if name != FREEZE_LAYERS}
     default = space.default and {name: value for name, value in space.default.items() if name != FREEZE_LAYERS}

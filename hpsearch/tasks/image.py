@@ -72,14 +72,13 @@ class ImageClassification(Classification):
 
         The pipeline reads files in colour: to a grey model give uint8 arrays of shape (1, height, width), not paths.
         """
-        from hpsearch.tasks.export import save_model
         from hpsearch.tasks.pixels import rebuilt
+        from hpsearch.tasks.pretrained import save_model
 
         save_model(model, rebuilt(dict(open_dataset(prepared.folder).facts["processor"])), folder)
 
-    def _columns(self) -> list[str]:
-        groups = [self.image, self.label, self.group, self.sample_weight]
-        return [name for each in groups if each is not None for name in ([each] if isinstance(each, str) else each)]
+    def _input_columns(self) -> list[str]:
+        return [] if self.image is None else [self.image]
 
     def _read(self, source: Source, role: Split) -> Any:
         label = self.label if self.label is None or isinstance(self.label, str) else list(self.label)

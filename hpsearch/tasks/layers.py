@@ -65,11 +65,11 @@ def _blocks(model: nn.Module, base: nn.Module) -> list[str]:
     lists = list(_outermost_lists(_path_of(model, base), base))
     sizes = {path: _size(module) for path, module in lists}
     largest = max(sizes.values(), default=0)
-    found = []
+    blocks = []
     for path, module in lists:
         if sizes[path] and sizes[path] >= largest / 2:
-            found += [f"{path}.{inner}" for inner in _items(module)]
-    return found
+            blocks += [f"{path}.{inner}" for inner in _items(module)]
+    return blocks
 
 
 def _outermost_lists(path: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:

@@ -1,8 +1,8 @@
-"""What the fine-tune is given of a classification task: a `Learner` over a prepared dataset and a pretrained model."""
+"""What the fine-tune is given of a task: a `Learner` over a prepared dataset and a model."""
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,22 +10,59 @@ import torch
 from torch import Tensor, nn
 
 from hpsearch.data import Dataset
+from hpsearch.errors import TaskError
 from hpsearch.tasks.dropout import set_dropout
 from hpsearch.tasks.heads import draw_head
 from hpsearch.tasks.layers import find_layers
 from hpsearch.tasks.losses import classification_losses
-from hpsearch.tasks.pretrained import Pretrained
+from hpsearch.tasks.pretrained import Pretrained, first_line
 
 
-class ClassificationLearner(ABC):
-    """A `hpsearch.training.learner.Learner` for models of transformers; subclasses make the batches."""
+class RowsLearner(ABC):
+    """What learners have in common, whatever the model: targets, weights, and the layers of the model."""
 
-    def __init__(self, dataset: Dataset, pretrained: Pretrained) -> None:
+    def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
-        self.pretrained = pretrained
         self._targets = np.asarray(dataset["targets"])
         self._weights = None if "weights" not in dataset else np.asarray(dataset["weights"])
         self._layers: list[list[str]] | None = None
+
+    @abstractmethod
+    def batch(self, rows: np.ndarray, padding_multiple: int) -> dict[str, Tensor]:
+        """Return the model's inputs for these rows, on the CPU."""
+
+    @abstractmethod
+    def logits(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+        """Return the model's outputs before softmax or sigmoid, shape (rows, classes or labels)."""
+
+    @abstractmethod
+    def _find_layers(self, model: nn.Module, run: Callable[[], object]) -> list[list[str]]:
+        """Return the paths of the modules in each layer; `run` puts one row through the model."""
+
+    def layers(self, model: nn.Module) -> Sequence[Sequence[nn.Module]]:
+        """Return the modules below the head from the input upwards: [embeddings, layer 1, ..., layer n]."""
+        if self._layers is None:
+            row = self.batch(np.zeros(1, dtype=np.int64), 16)
+            device = next(model.parameters()).device
+            inputs = {name: tensor.to(device) for name, tensor in row.items()}
+            self._layers = self._find_layers(model, lambda: self.logits(model, inputs))
+        return [[model.get_submodule(path) for path in layer] for layer in self._layers]
+
+    def targets(self, rows: np.ndarray) -> Tensor:
+        """Return int64 class codes of shape (rows,), or float32 indicators of shape (rows, labels)."""
+        return torch.from_numpy(self._targets[rows])
+
+    def weights(self, rows: np.ndarray) -> Tensor | None:
+        """Return float32 sample weights of shape (rows,), or None where every row weighs the same."""
+        return None if self._weights is None else torch.from_numpy(self._weights[rows])
+
+
+class ClassificationLearner(RowsLearner):
+    """A `hpsearch.training.learner.Learner` for models of transformers; subclasses make the batches."""
+
+    def __init__(self, dataset: Dataset, pretrained: Pretrained) -> None:
+        super().__init__(dataset)
+        self.pretrained = pretrained
         self._options: dict[str, Any] | None = None
 
     @property
@@ -37,10 +74,6 @@ class ClassificationLearner(ABC):
     def inputs_are_fixed(self) -> bool:
         """Rows are encoded once: a batch only lays them out."""
         return True
-
-    @abstractmethod
-    def batch(self, rows: np.ndarray, padding_multiple: int) -> dict[str, Tensor]:
-        """Return the model's inputs for these rows, on the CPU."""
 
     def load_model(self) -> nn.Module:
         """Return a new model in float32 on the CPU with the pretrained weights, and a head of the right size."""
@@ -54,22 +87,8 @@ class ClassificationLearner(ABC):
         """Set the dropout that `config` names; without one the model's own come back."""
         set_dropout(model, config.get("dropout"))
 
-    def layers(self, model: nn.Module) -> Sequence[Sequence[nn.Module]]:
-        """Return the modules below the head from the input upwards: [embeddings, layer 1, ..., layer n]."""
-        if self._layers is None:
-            row = self.batch(np.zeros(1, dtype=np.int64), 16)
-            device = next(model.parameters()).device
-            inputs = {name: tensor.to(device) for name, tensor in row.items()}
-            self._layers = find_layers(model, lambda: self.logits(model, inputs))
-        return [[model.get_submodule(path) for path in layer] for layer in self._layers]
-
-    def targets(self, rows: np.ndarray) -> Tensor:
-        """Return int64 class codes of shape (rows,), or float32 indicators of shape (rows, labels)."""
-        return torch.from_numpy(self._targets[rows])
-
-    def weights(self, rows: np.ndarray) -> Tensor | None:
-        """Return float32 sample weights of shape (rows,), or None where every row weighs the same."""
-        return None if self._weights is None else torch.from_numpy(self._weights[rows])
+    def _find_layers(self, model: nn.Module, run: Callable[[], object]) -> list[list[str]]:
+        return find_layers(model, run)
 
     def logits(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
         """Return the model's outputs before softmax or sigmoid, shape (rows, classes or labels)."""
@@ -83,3 +102,38 @@ class ClassificationLearner(ABC):
     def losses(self, logits: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
         """Return each row's loss in float32, shape (rows,); see `classification_losses`."""
         return classification_losses(logits, targets, label_smoothing, self.pretrained.kind)
+
+
+def try_model(learner: ClassificationLearner, model: nn.Module) -> None:
+    """Compute the outputs of the longest row.
+
+    Raises:
+        TaskError: The model does not take such rows, or has another number of outputs than the task has classes.
+    """
+    longest = int(np.argmax(learner.lengths))
+    batch = learner.batch(np.array([longest]), 16)
+    model.eval()
+    try:
+        with torch.no_grad():
+            logits = learner.logits(model, batch)
+    except (ValueError, RuntimeError, IndexError, TypeError, AttributeError) as error:
+        raise TaskError(
+            f"{type(model).__name__} in {learner.pretrained.source!r} does not take the rows as they are prepared "
+            f"({', '.join(f'{name} {tuple(tensor.shape)}' for name, tensor in batch.items())}): {first_line(error)} "
+            "Use the tokenizer or image processor that belongs to the model; for images of another size give "
+            "image_size=."
+        ) from error
+    expected = (1, len(learner.pretrained.classes))
+    if tuple(logits.shape) != expected:
+        raise TaskError(
+            f"{type(model).__name__} in {learner.pretrained.source!r} gives outputs of shape {tuple(logits.shape)} for "
+            f"one row, and the task has {expected[1]} classes. Give a model for classification."
+        )
+
+
+def count_layers(learner: ClassificationLearner, model: nn.Module) -> int:
+    """Return how many layers of a model can be kept as pretrained: 0 where nothing is, or no layers are found."""
+    try:
+        return len(learner.layers(model)) - 1
+    except TaskError:
+        return 0

@@ -47,23 +47,23 @@ class PixelEncoder:
                 f"the model {source!r} reads images of {self.channels} channels; grey (1) and colour (3) can be "
                 "prepared. Give a model whose config.json has num_channels 1 or 3."
             )
-        found = load_processor(source)
-        if found is None:
+        processor = load_processor(source)
+        if processor is None:
             size = image_size or _size_of(config) or _size_of_rows(rows) or _DEFAULT_SIZE
-            found = make_processor(self.channels, size)
+            processor = make_processor(self.channels, size)
         elif image_size is not None:
-            resize(found, image_size)
-        self.processor: Any = found
+            resize(processor, image_size)
+        self.processor: Any = processor
         self._fit_channels()
 
     @classmethod
     def of_prepared(cls, source: str, dataset: Dataset) -> Self:
         """Return what encoded a prepared dataset, whatever the model's folder holds by now."""
-        found = cls.__new__(cls)
-        found.source = source
-        found.channels = int(dataset["pixels"].shape[1])
-        found.processor = rebuilt(dict(dataset.facts["processor"]))
-        return found
+        encoder = cls.__new__(cls)
+        encoder.source = source
+        encoder.channels = int(dataset["pixels"].shape[1])
+        encoder.processor = rebuilt(dict(dataset.facts["processor"]))
+        return encoder
 
     def _fit_channels(self) -> None:
         processor = self.processor
@@ -111,9 +111,9 @@ class PixelEncoder:
             reserve(file, len(rows) * first.nbytes)
             pixels = np.memmap(file, first.dtype, "w+", shape=(len(rows), *first.shape))
         for row in range(len(rows)):
-            found = self._processed(self._image(rows, row), finished=line is None)
-            self._check_shape(found.shape, first.shape, rows, row)
-            pixels[row] = found
+            image = self._processed(self._image(rows, row), finished=line is None)
+            self._check_shape(image.shape, first.shape, rows, row)
+            pixels[row] = image
         arrays = {"pixels": np.asarray(pixels)} | ({} if line is None else {"line": line})
         made_by = {"class": _import_path(type(self.processor)), "settings": written(self.processor)}
         return Encoded(arrays, {"processor": made_by})
@@ -143,9 +143,9 @@ class PixelEncoder:
         """Return slope and value at 0 of what becomes of a byte in each channel, or None where more happens to it."""
         every_byte = np.broadcast_to(np.arange(_BYTES, dtype=np.uint8).reshape(1, 16, 16), (self.channels, 16, 16))
         skipped = {"do_resize": False, "do_center_crop": False, "do_pad": False}
-        known = {name: value for name, value in skipped.items() if getattr(self.processor, name, None) is not None}
+        settings = {name: value for name, value in skipped.items() if getattr(self.processor, name, None) is not None}
         try:
-            table = self._processed(np.ascontiguousarray(every_byte), finished=True, **known)
+            table = self._processed(np.ascontiguousarray(every_byte), finished=True, **settings)
         except TaskError:
             return None
         if table.shape != every_byte.shape:
@@ -200,8 +200,8 @@ def along_line(line: np.ndarray, pixels: Tensor) -> Tensor:
 def _on_line(line: np.ndarray, early: np.ndarray, late: np.ndarray) -> bool:
     if early.dtype != np.uint8 or early.shape != late.shape:
         return False
-    found = along_line(line, torch.from_numpy(early[None].copy()))[0].numpy()
-    return bool(np.abs(found - late).max() <= _TOLERANCE)
+    computed = along_line(line, torch.from_numpy(early[None].copy()))[0].numpy()
+    return bool(np.abs(computed - late).max() <= _TOLERANCE)
 
 
 def load_processor(source: str) -> Any | None:

@@ -1,4 +1,4 @@
-"""Pretrained models, as transformers reads them: from a local folder or from the hub, without a word on the screen."""
+"""Pretrained models, as transformers reads and writes them: from a folder or from the hub, nothing on the screen."""
 
 import hashlib
 import warnings
@@ -132,9 +132,9 @@ class Pretrained:
             torch.manual_seed(0)
             try:
                 if scratch:
-                    model, found = builder.from_config(config, dtype=torch.float32, trust_remote_code=False), None
+                    model, report = builder.from_config(config, dtype=torch.float32, trust_remote_code=False), None
                 else:
-                    model, found = builder.from_pretrained(
+                    model, report = builder.from_pretrained(
                         self.source,
                         config=config,
                         dtype=torch.float32,
@@ -144,7 +144,7 @@ class Pretrained:
                     )
             except LOADING_ERRORS as error:
                 raise TaskError(self._not_loaded(error)) from error
-        new = None if found is None else _new_keys(found)
+        new = None if report is None else _new_keys(report)
         mark_head(model, new, keep_head=self.keep_head, source=self.source)
         return model.float().eval()
 
@@ -178,8 +178,18 @@ def attention_of(model: nn.Module) -> str:
     return str(getattr(config, "_attn_implementation", None) or "none")
 
 
-def _new_keys(found: Mapping[str, Any]) -> set[str]:
-    return set(found["missing_keys"]) | {key[0] for key in found["mismatched_keys"]}
+def _new_keys(report: Mapping[str, Any]) -> set[str]:
+    return set(report["missing_keys"]) | {key[0] for key in report["mismatched_keys"]}
+
+
+def save_model(model: nn.Module, processor: Any, folder: Path) -> None:
+    """Write config (with the names of the labels), weights (safetensors) and the tokenizer or image processor."""
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    saved: Any = model
+    with quiet():
+        saved.save_pretrained(target, safe_serialization=True)
+        processor.save_pretrained(target)
 
 
 def read_config(source: str) -> Any:

@@ -1,5 +1,6 @@
 """Where a task's rows come from: files, or tables and arrays in memory that can be written down beside a study."""
 
+import functools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -54,13 +55,13 @@ class Table:
         columns: The columns that the task reads; others are neither fingerprinted nor written.
         frame: The DataFrame, or None where it lies in `file`.
         file: The Parquet file.
-        known: The fingerprint of a table in a file.
+        stored_fingerprint: The fingerprint of a table in a file.
     """
 
     columns: tuple[str, ...]
     frame: Any = None
     file: str | None = None
-    known: str | None = None
+    stored_fingerprint: str | None = None
 
     @property
     def value(self) -> Any:
@@ -69,13 +70,13 @@ class Table:
             return self.frame
         import pandas as pd
 
-        found = read_snapshot(self.file, pd.read_parquet)
-        _check(self.file, self.known, fingerprint_table(found, self._present(found)))
-        return found
+        frame = read_snapshot(self.file, pd.read_parquet)
+        _check(self.file, self.stored_fingerprint, fingerprint_table(frame, self._present(frame)))
+        return frame
 
     @property
     def fingerprint(self) -> str:
-        return self.known or fingerprint_table(self.frame, self._present(self.frame))
+        return self.stored_fingerprint or fingerprint_table(self.frame, self._present(self.frame))
 
     def _present(self, frame: Any) -> list[str]:
         return [column for column in self.columns if column in frame.columns]
@@ -87,14 +88,14 @@ class Table:
     def snapshot(self, folder: Path, name: str) -> "Table":
         if self.file is not None:
             return self
-        kept = self.frame[self._present(self.frame)].reset_index(drop=True)
+        table = self.frame[self._present(self.frame)].reset_index(drop=True)
         target = folder / f"{name}-{self.fingerprint}.parquet"
 
         def write(path: Path) -> None:
             import pyarrow as pa
 
             try:
-                kept.to_parquet(path, index=False)
+                table.to_parquet(path, index=False)
             except (pa.ArrowException, TypeError, ValueError) as error:
                 raise DataError(
                     f"the {name} DataFrame cannot be written to Parquet, so the study could not be loaded again: "
@@ -102,7 +103,7 @@ class Table:
                 ) from error
 
         write_once(target, write)
-        return Table(self.columns, file=str(target.absolute()), known=self.fingerprint)
+        return Table(self.columns, file=str(target.absolute()), stored_fingerprint=self.fingerprint)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,30 +113,25 @@ class Arrays:
     Attributes:
         arrays: The arrays, or empty where they lie in `files`.
         files: The .npy files.
-        known: The fingerprint of arrays in files.
+        stored_fingerprint: The fingerprint of arrays in files.
     """
 
     arrays: tuple[np.ndarray, ...] = ()
     files: tuple[str, ...] = ()
-    known: str | None = None
+    stored_fingerprint: str | None = None
 
     @property
     def value(self) -> tuple[np.ndarray, ...]:
         """The arrays; memory-mapped where they lie in files."""
         if not self.files:
             return self.arrays
-
-        def load(path: str) -> np.ndarray:
-            found: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-            return found
-
-        found = tuple(read_snapshot(file, load) for file in self.files)
-        _check(self.files[0], self.known, _digest(found))
-        return found
+        arrays = tuple(read_snapshot(file, read_array) for file in self.files)
+        _check(self.files[0], self.stored_fingerprint, _digest(arrays))
+        return arrays
 
     @property
     def fingerprint(self) -> str:
-        return self.known or _digest(self.arrays)
+        return self.stored_fingerprint or _digest(self.arrays)
 
     def describe(self) -> dict[str, Any]:
         where = {"files": list(self.files)} if self.files else {}
@@ -147,14 +143,9 @@ class Arrays:
         files = []
         for position, array in enumerate(self.arrays):
             target = folder / f"{name}-{self.fingerprint}-{position}.npy"
-
-            def write(path: Path, array: np.ndarray = array) -> None:
-                with path.open("wb") as file:
-                    save_array(file, array)
-
-            write_once(target, write)
+            write_once(target, functools.partial(write_array, array))
             files.append(str(target.absolute()))
-        return Arrays(files=tuple(files), known=self.fingerprint)
+        return Arrays(files=tuple(files), stored_fingerprint=self.fingerprint)
 
 
 Source = Location | Table | Arrays
@@ -179,7 +170,7 @@ def source_of(value: Any, columns: Sequence[str], role: str) -> Source:
     if hasattr(value, "columns") and hasattr(value, "iloc"):
         return Table(tuple(columns), frame=value)
     if isinstance(value, tuple | list) and len(value) == 2:
-        return Arrays(tuple(plain_array(each, role) for each in value))
+        return Arrays(tuple(plain_array(array, role) for array in value))
     raise TaskError(
         f"{role}= is a {type(value).__name__}: give the path of a file or folder, a pandas.DataFrame, or for images a "
         "pair of arrays (images, labels)."
@@ -191,7 +182,7 @@ def plain_array(value: Any, role: str) -> np.ndarray:
     array = np.asarray(value)
     if array.dtype.hasobject:
         texts = np.asarray(array.tolist())
-        if texts.dtype.hasobject or (texts.dtype.kind == "U" and not all(isinstance(each, str) for each in array.flat)):
+        if texts.dtype.hasobject or (texts.dtype.kind == "U" and not all(isinstance(item, str) for item in array.flat)):
             raise TaskError(
                 f"an array of the {role} data holds Python objects of several types, {array.flat[0]!r} for one. Give "
                 "numbers or text."
@@ -221,15 +212,32 @@ def source_from(description: Mapping[str, Any], folder: Path | None) -> Source:
     if folder is not None:
         files = tuple(str(folder / Path(file).name) if (folder / Path(file).name).exists() else file for file in files)
     if "table" in description:
-        return Table(tuple(description["columns"]), file=files[0], known=description["table"])
-    return Arrays(files=files, known=description["arrays"])
+        return Table(tuple(description["columns"]), file=files[0], stored_fingerprint=description["table"])
+    return Arrays(files=files, stored_fingerprint=description["arrays"])
 
 
 def _digest(arrays: Sequence[np.ndarray]) -> str:
     return fingerprint_arrays({str(position): array for position, array in enumerate(arrays)})
 
 
+def read_array(path: str) -> np.ndarray:
+    """Return an array of a .npy file, memory-mapped."""
+    array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    return array
+
+
+def write_array(array: np.ndarray, path: Path) -> None:
+    """Write an array as a .npy file."""
+    with path.open("wb") as file:
+        save_array(file, array)
+
+
 def read_snapshot(file: str, read: Callable[[str], Any]) -> Any:
+    """Return what `read` makes of a snapshot.
+
+    Raises:
+        DataError: It cannot be read.
+    """
     try:
         return read(file)
     except (OSError, ValueError) as error:
@@ -239,11 +247,11 @@ def read_snapshot(file: str, read: Callable[[str], Any]) -> Any:
         ) from error
 
 
-def _check(file: str, known: str | None, found: str) -> None:
-    if known is not None and found != known:
+def _check(file: str, stored: str | None, fingerprint: str) -> None:
+    if stored is not None and fingerprint != stored:
         raise DataError(
-            f"the snapshot {file!r} has changed: its fingerprint is {found}, and {known} was written. Restore the "
-            "file, or start a study under a new name."
+            f"the snapshot {file!r} has changed: its fingerprint is {fingerprint}, and {stored} was written. Restore "
+            "the file, or start a study under a new name."
         )
 
 

@@ -69,18 +69,14 @@ class TextClassification(Classification):
 
         Given `truncation=True`, the pipeline cuts texts where training did.
         """
-        from hpsearch.tasks.export import save_model
+        from hpsearch.tasks.pretrained import save_model
         from hpsearch.tasks.tokens import load_tokenizer
 
         tokenizer = load_tokenizer(prepared.source or str(self.model))
         tokenizer.model_max_length = int(open_dataset(prepared.folder).facts["max_length"])
         save_model(model, tokenizer, folder)
 
-    def _columns(self) -> list[str]:
-        groups = [self.text, self.label, self.group, self.sample_weight]
-        return [name for each in groups if each is not None for name in ([each] if isinstance(each, str) else each)]
-
-    def _texts(self) -> list[str]:
+    def _input_columns(self) -> list[str]:
         return [self.text] if isinstance(self.text, str) else list(self.text)
 
     def _read(self, source: Source, role: Split) -> Any:
@@ -92,7 +88,9 @@ class TextClassification(Classification):
 
     def _audit(self, train: Any, test: Any) -> list[str]:
         label = self.label if isinstance(self.label, str) else list(self.label)
-        return audit(train, test, text=self._texts(), label=label, group=self.group, sample_weight=self.sample_weight)
+        return audit(
+            train, test, text=self._input_columns(), label=label, group=self.group, sample_weight=self.sample_weight
+        )
 
     def _labels(self, rows: Any) -> Any:
         return rows[self.label] if isinstance(self.label, str) else rows[list(self.label)]
@@ -100,4 +98,4 @@ class TextClassification(Classification):
     def _encoder(self, train: Any) -> "TokenEncoder":
         from hpsearch.tasks.tokens import TokenEncoder
 
-        return TokenEncoder(str(self.model), self.auto_class, self._texts(), self.max_length)
+        return TokenEncoder(str(self.model), self.auto_class, self._input_columns(), self.max_length)

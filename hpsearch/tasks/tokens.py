@@ -90,8 +90,8 @@ class TokenEncoder:
         self.max_length = self._max_length(max_length, source)
 
     def _max_length(self, asked: int | None, source: str) -> int:
-        known = (self.positions, int(self.tokenizer.model_max_length))
-        limits = [limit for limit in known if limit is not None and limit < _NO_LIMIT]
+        given = (self.positions, int(self.tokenizer.model_max_length))
+        limits = [limit for limit in given if limit is not None and limit < _NO_LIMIT]
         limit = asked if asked is not None else min([*limits, DEFAULT_MAX_LENGTH])
         if self.positions is not None and limit > self.positions:
             raise TaskError(
@@ -137,16 +137,16 @@ class TokenEncoder:
         longest = cut = 0
         for start in range(0, len(rows), _BATCH):
             part = [column[start : start + _BATCH] for column in texts]
-            found, kinds = self._tokenized(part, truncation=False)
-            lengths = [len(row) for row in found]
+            rows_of_tokens, kinds = self._tokenized(part, truncation=False)
+            lengths = [len(row) for row in rows_of_tokens]
             long = [position for position, length in enumerate(lengths) if length > self.max_length]
             longest, cut = max(longest, *lengths), cut + len(long)
             if long:
                 short, short_kinds = self._tokenized([[column[at] for at in long] for column in part], truncation=True)
                 for at, row, kind in zip(long, short, short_kinds, strict=True):
-                    found[at], kinds[at] = row, kind
+                    rows_of_tokens[at], kinds[at] = row, kind
             # A text of characters that the tokenizer drops altogether still needs one token to be read off.
-            tokens += [np.array(row or [self.pad_token_id], dtype=np.int32) for row in found]
+            tokens += [np.array(row or [self.pad_token_id], dtype=np.int32) for row in rows_of_tokens]
             types += [np.array(kind or [0], dtype=np.int8) for kind in kinds]
         arrays = RaggedRows.from_rows(tokens, np.int32).to_arrays("tokens")
         self._check_vocabulary(int(arrays["tokens_values"].max()))
@@ -156,7 +156,7 @@ class TokenEncoder:
         return Encoded(arrays, self._facts(), warnings)
 
     def _tokenized(self, texts: list[list[str]], truncation: bool) -> tuple[list[list[int]], list[list[int]]]:
-        found = self.tokenizer(
+        encoding = self.tokenizer(
             *texts,
             truncation=truncation,
             max_length=self.max_length if truncation else None,
@@ -165,14 +165,14 @@ class TokenEncoder:
             return_token_type_ids=self.reads_types,
             verbose=False,
         )
-        tokens: list[list[int]] = found["input_ids"]
-        return tokens, found["token_type_ids"] if self.reads_types else [[] for _ in tokens]
+        tokens: list[list[int]] = encoding["input_ids"]
+        return tokens, encoding["token_type_ids"] if self.reads_types else [[] for _ in tokens]
 
     def _check_vocabulary(self, largest: int) -> None:
-        known = getattr(self.config, "vocab_size", None)
-        if known is not None and largest >= known:
+        size = getattr(self.config, "vocab_size", None)
+        if size is not None and largest >= size:
             raise TaskError(
-                f"the tokenizer gives token {largest}, and the model has embeddings for {known} tokens only: they do "
+                f"the tokenizer gives token {largest}, and the model has embeddings for {size} tokens only: they do "
                 "not belong together. Use the tokenizer that the model was trained with."
             )
 
@@ -256,12 +256,12 @@ def position_limit(model: nn.Module) -> int | None:
 
     Tables of positions are told by their names. RoBERTa's begin after the padding index, BART's after an offset.
     """
-    found = []
+    limits = []
     for path, module in base_of(model).named_modules():
         if isinstance(module, nn.Embedding) and path.rsplit(".", 1)[-1] in _POSITION_TABLES:
             before = 0 if module.padding_idx is None else module.padding_idx + 1
-            found.append(module.num_embeddings - max(before, int(getattr(module, "offset", 0))))
-    return min(found, default=None)
+            limits.append(module.num_embeddings - max(before, int(getattr(module, "offset", 0))))
+    return min(limits, default=None)
 
 
 def reads_token_types(model: nn.Module) -> bool:

@@ -2,7 +2,7 @@
 
 import copy
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +19,7 @@ from hpsearch.metrics.metric import TargetKind
 from hpsearch.tasks.custom.model import check_head, custom_layers, draw, under_head
 from hpsearch.tasks.custom.model_factory import DROPOUT, ModelFactory
 from hpsearch.tasks.dropout import set_dropout
+from hpsearch.tasks.learner import RowsLearner
 from hpsearch.tasks.losses import classification_losses
 from hpsearch.tasks.user_code import SMOOTHING, accepts
 
@@ -49,17 +50,14 @@ class CustomModel:
     collate: Callable[[list[Any]], Any] | None = None
 
 
-class CustomLearner:
+class CustomLearner(RowsLearner):
     """A `hpsearch.training.learner.Learner` for any torch module."""
 
     def __init__(self, dataset: Dataset, model: CustomModel) -> None:
-        self.dataset = dataset
+        super().__init__(dataset)
         self.custom = model
         self._fields = fields_of(dataset.arrays, dataset.facts["axes"])
         self._lengths = np.max([field.lengths for field in self._fields.values()], axis=0)
-        self._targets = np.asarray(dataset["targets"])
-        self._weights = None if "weights" not in dataset else np.asarray(dataset["weights"])
-        self._layers: list[list[str]] | None = None
         self._takes: frozenset[str] | None = None
         self._losses: dict[torch.device, Any] = {}
 
@@ -100,15 +98,9 @@ class CustomLearner:
         if DROPOUT not in self.custom.arguments:
             set_dropout(model, config.get(DROPOUT))
 
-    def layers(self, model: nn.Module) -> Sequence[Sequence[nn.Module]]:
-        """Return the modules below the head from the input upwards: [what comes first, layer 1, ..., layer n]."""
-        if self._layers is None:
-            row = self.batch(np.zeros(1, dtype=np.int64), 16)
-            device = next(model.parameters()).device
-            inputs = {name: tensor.to(device) for name, tensor in row.items()}
-            head = under_head((name for name, _ in model.named_parameters()), self.custom.head)
-            self._layers = custom_layers(model, head, lambda: self.logits(model, inputs))
-        return [[model.get_submodule(path) for path in layer] for layer in self._layers]
+    def _find_layers(self, model: nn.Module, run: Callable[[], object]) -> list[list[str]]:
+        head = under_head((name for name, _ in model.named_parameters()), self.custom.head)
+        return custom_layers(model, head, run)
 
     def batch(self, rows: np.ndarray, padding_multiple: int) -> dict[str, Tensor]:
         """Return the model's inputs for these rows, on the CPU.
@@ -128,24 +120,16 @@ class CustomLearner:
     def _collated(self, rows: np.ndarray) -> dict[str, Tensor]:
         assert self.custom.collate is not None
         inputs = [{name: as_tensor(field.row(row)) for name, field in self._fields.items()} for row in rows]
-        made = self.custom.collate([each.get(SINGLE, each) for each in inputs])
-        found = dict(made) if isinstance(made, Mapping) else {SINGLE: made}
-        for name, tensor in found.items():
+        made = self.custom.collate([row.get(SINGLE, row) for row in inputs])
+        batch = dict(made) if isinstance(made, Mapping) else {SINGLE: made}
+        for name, tensor in batch.items():
             if not isinstance(tensor, Tensor) or tensor.ndim == 0 or len(tensor) != len(rows):
                 shape = tuple(tensor.shape) if isinstance(tensor, Tensor) else type(tensor).__name__
                 raise TaskError(
                     f"collate= made {shape} of {len(rows)} rows for the input {name!r}: it must return a tensor, or a "
                     f"dict of tensors, whose first dimension is the rows."
                 )
-        return found
-
-    def targets(self, rows: np.ndarray) -> Tensor:
-        """Return int64 class codes of shape (rows,), or float32 indicators of shape (rows, labels)."""
-        return torch.from_numpy(self._targets[rows])
-
-    def weights(self, rows: np.ndarray) -> Tensor | None:
-        """Return float32 sample weights of shape (rows,), or None where every row weighs the same."""
-        return None if self._weights is None else torch.from_numpy(self._weights[rows])
+        return batch
 
     def logits(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
         """Return the model's outputs before softmax or sigmoid, shape (rows, classes or labels)."""
@@ -154,8 +138,8 @@ class CustomLearner:
         rows = len(next(iter(inputs.values())))
         with _fit_for(rows, model):
             outputs: Any = model(inputs.pop(SINGLE), **inputs) if SINGLE in inputs else model(**inputs)
-        found: Tensor = getattr(outputs, "logits", outputs)
-        return found
+        logits: Tensor = getattr(outputs, "logits", outputs)
+        return logits
 
     @property
     def _own_lengths(self) -> set[str]:
@@ -173,8 +157,8 @@ class CustomLearner:
             return classification_losses(logits, targets, label_smoothing, self.custom.kind)
         loss = self._loss_on(logits.device)
         smoothing = {SMOOTHING: label_smoothing} if accepts(loss, SMOOTHING) else {}
-        found: Tensor = loss(logits.float(), targets, **smoothing)
-        return found
+        losses: Tensor = loss(logits.float(), targets, **smoothing)
+        return losses
 
     def _loss_on(self, device: torch.device) -> Any:
         """Return the loss with what it holds (weights of classes) on a device."""
@@ -204,7 +188,8 @@ def _fit_for(rows: int, model: nn.Module) -> Iterator[None]:
 
     The last batch of an epoch may be one, and a row has no variance; torch refuses it where nothing else is averaged.
     """
-    norms = [each for each in model.modules() if isinstance(each, _BatchNorm) and each.training] if rows == 1 else []
+    modules = model.modules() if rows == 1 else ()
+    norms = [module for module in modules if isinstance(module, _BatchNorm) and module.training]
     for norm in norms:
         norm.eval()
     try:

@@ -25,17 +25,17 @@ def under_head(names: Iterator[str], head: tuple[str, ...] | None) -> frozenset[
     """
     if head is None:
         return frozenset(names)
-    return frozenset(name for name in names if any(name == each or name.startswith(f"{each}.") for each in head))
+    return frozenset(name for name in names if any(name == part or name.startswith(f"{part}.") for part in head))
 
 
 def check_head(model: nn.Module, head: tuple[str, ...] | None) -> None:
     """Raise TaskError unless each part of the head names parameters of the model."""
     names = [name for name, _ in model.named_parameters()]
-    for each in head or ():
-        if not under_head(iter(names), (each,)):
+    for part in head or ():
+        if not under_head(iter(names), (part,)):
             tops = list(dict.fromkeys(name.partition(".")[0] for name in names))
             raise TaskError(
-                f"head={each!r} names no parameter of {type(model).__name__}.{nearest(each, [*tops, *names])} Give a "
+                f"head={part!r} names no parameter of {type(model).__name__}.{nearest(part, [*tops, *names])} Give a "
                 f"parameter's name or the beginning of one: its parts are {', '.join(tops)}."
             )
 
@@ -50,7 +50,7 @@ def draw(model: nn.Module, fresh: nn.Module, head: tuple[str, ...] | None) -> No
     for kind in ("parameters", "buffers"):
         into: dict[str, Tensor] = dict(getattr(model, f"named_{kind}")())
         source: dict[str, Tensor] = dict(getattr(fresh, f"named_{kind}")())
-        shapes = [{name: tensor.shape for name, tensor in each.items()} for each in (into, source)]
+        shapes = [{name: tensor.shape for name, tensor in tensors.items()} for tensors in (into, source)]
         if shapes[0] != shapes[1]:
             differing = sorted(
                 name for name in into.keys() | source.keys() if _shape(into, name) != _shape(source, name)
@@ -82,7 +82,7 @@ def brought_along(make: Callable[[], nn.Module]) -> tuple[dict[str, Tensor], boo
         if seed == 0:
             _check_repeatable(model, make)
         states.append(model.state_dict())
-    same = {name: each for name, each in states[0].items() if torch.equal(each, states[1][name])}
+    same = {name: tensor for name, tensor in states[0].items() if torch.equal(tensor, states[1][name])}
     return same, len(same) < len(states[0])
 
 
@@ -90,11 +90,11 @@ def _check_repeatable(model: nn.Module, make: Callable[[], nn.Module]) -> None:
     """Check that the factory gives the model that it gave under seed 0 once more, bit by bit."""
     with isolated(0):
         again = make()
-    found, repeated = ({**dict(each.named_parameters()), **dict(each.named_buffers())} for each in (model, again))
-    for name in found.keys() | repeated.keys():
-        if _shape(found, name) != _shape(repeated, name):
+    first, repeated = ({**dict(made.named_parameters()), **dict(made.named_buffers())} for made in (model, again))
+    for name in first.keys() | repeated.keys():
+        if _shape(first, name) != _shape(repeated, name):
             draw(model, again, None)  # which says what differs
-    for name, tensor in found.items():
+    for name, tensor in first.items():
         if _bytes(tensor) != _bytes(repeated[name]):
             raise TaskError(
                 f"make_model gives two models under one seed: {name!r} differs, for it draws outside torch's and "

@@ -73,7 +73,7 @@ class ModelFactory:
         Raises:
             TaskError: An argument has no default, or the name of a training hyperparameter.
         """
-        found = {}
+        settings = {}
         for parameter in self._parameters():
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
                 continue
@@ -90,12 +90,14 @@ class ModelFactory:
                 )
             is_plain = isinstance(parameter.default, bool | int | float | str | None)
             if is_plain and parameter.kind is not parameter.POSITIONAL_ONLY:
-                found[parameter.name] = _hyperparameter(parameter, self.code.name)
-        return found
+                settings[parameter.name] = _hyperparameter(parameter, self.code.name)
+        return settings
 
     def arguments(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments that a config makes the model with, defaults filled in."""
-        return {name: each.check(config.get(name, each.default)) for name, each in self.hyperparameters.items()}
+        return {
+            name: setting.check(config.get(name, setting.default)) for name, setting in self.hyperparameters.items()
+        }
 
     def key(self, config: Mapping[str, Any]) -> str:
         """Return a digest of the arguments: configs of one key have models of one make."""
@@ -142,7 +144,7 @@ def _hyperparameter(parameter: inspect.Parameter, owner: str) -> Hyperparameter:
     kind: type | None = None if parameter.default is None else type(parameter.default)
     if kind is None:
         named = {"float": float, "int": int, "bool": bool, "str": str}
-        kind = next((each for name, each in named.items() if name in annotation), None)
+        kind = next((named_kind for name, named_kind in named.items() if name in annotation), None)
     elif kind is int and "float" in annotation:
         kind = float
     optional = parameter.default is None or "None" in annotation or "Optional" in annotation

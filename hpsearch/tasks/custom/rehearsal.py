@@ -37,13 +37,13 @@ def tried(
     """
     with isolated(0):
         model = learner.load_model()
-        found = rehearse(learner, model)
+        remarks = rehearse(learner, model)
         layers: int | None = 0 if learner.custom.head is None else len(learner.layers(model)) - 1
     if layers and learner.custom.arguments:
         layers = None  # other arguments may make a model of another depth
     same, are_drawn = brought_along(learner.load_model)
     if not are_drawn:
-        found.append(
+        remarks.append(
             f"{learner.custom.factory.code.name} makes the same {type(model).__name__} under every seed, so folds and "
             "repeats differ in their rows only. If it sets a seed of its own, leave that out."
         )
@@ -51,7 +51,7 @@ def tried(
     return replace(
         prepared,
         model_digest=model_digest(learner.custom.factory, same, parts),
-        warnings=(*warnings, *found),
+        warnings=(*warnings, *remarks),
         layers=layers,
     )
 
@@ -90,20 +90,22 @@ def _outputs(learner: CustomLearner, model: nn.Module, rows: np.ndarray) -> Tens
     except TaskError:
         raise
     except USER_ERRORS as error:
-        shapes = ", ".join(f"{key} {tuple(each.shape)} {each.dtype}" for key, each in _inputs(learner, rows).items())
+        shapes = ", ".join(
+            f"{key} {tuple(tensor.shape)} {tensor.dtype}" for key, tensor in _inputs(learner, rows).items()
+        )
         raise TaskError(
             f"{name} does not take the rows as they are ({shapes}): {failure(error)} Shape the rows as the model takes "
             "them, or the model as the rows are; the first dimension is the rows."
         ) from error
     if not isinstance(logits, Tensor) or tuple(logits.shape) != (len(rows), classes):
-        found = (
+        given = (
             f"outputs of shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
         )
         two = " A binary task has two outputs, with a softmax over them." if learner.custom.kind == "binary" else ""
-        each = "labels" if learner.custom.kind == "multilabel" else "classes"
+        outputs = "labels" if learner.custom.kind == "multilabel" else "classes"
         needed = f"({len(rows)}, {classes})"
         raise TaskError(
-            f"{name} gives {found} for {len(rows)} rows, and the task has {classes} {each}: {needed} is "
+            f"{name} gives {given} for {len(rows)} rows, and the task has {classes} {outputs}: {needed} is "
             f"needed, numbers before any softmax or sigmoid.{two}"
         )
     if not logits.is_floating_point() or not bool(logits.isfinite().all()):
@@ -129,10 +131,10 @@ def _losses(learner: CustomLearner, logits: Tensor, rows: np.ndarray) -> Tensor:
     except USER_ERRORS as error:
         raise TaskError(f"the loss fails {given}: {failure(error)} It is called as loss(logits, targets).") from error
     if not isinstance(losses, Tensor) or tuple(losses.shape) != (len(rows),):
-        found = f"shape {tuple(losses.shape)}" if isinstance(losses, Tensor) else f"a {type(losses).__name__}"
+        shape = f"shape {tuple(losses.shape)}" if isinstance(losses, Tensor) else f"a {type(losses).__name__}"
         how = "reduction='none'" if not isinstance(losses, Tensor) or losses.ndim == 0 else ".mean(dim=1)"
         raise TaskError(
-            f"the loss gives {found} {given}, and one number a row is needed, shape ({len(rows)},): rows are weighted "
+            f"the loss gives {shape} {given}, and one number a row is needed, shape ({len(rows)},): rows are weighted "
             f"and averaged by the search itself. With torch's losses say {how}."
         )
     if not bool(losses.isfinite().all()):

@@ -125,8 +125,8 @@ class CustomTask(Task):
             left_out.add("freeze_layers")
         if self.loss is not None and not accepts(self.loss.value, SMOOTHING):
             left_out.add("label_smoothing_factor")
-        known = {name: each for name, each in super().hyperparameters().items() if name not in left_out}
-        return {**known, **self._factory.hyperparameters}
+        training = {name: value for name, value in super().hyperparameters().items() if name not in left_out}
+        return {**training, **self._factory.hyperparameters}
 
     def recommended(self) -> Mapping[str, Any]:
         """Return `literature_default`; what it does not name is as general sources have it.
@@ -144,14 +144,14 @@ class CustomTask(Task):
         Raises:
             TaskError: One is unknown, does not apply to this task, or has a value that cannot be trained with.
         """
-        known = self.hyperparameters()
-        if "freeze_layers" in config and "freeze_layers" not in known:
+        settings = self.hyperparameters()
+        if "freeze_layers" in config and "freeze_layers" not in settings:
             raise TaskError(
                 "freeze_layers keeps layers as pretrained, and this CustomTask names nothing pretrained: its whole "
                 "model is drawn anew. Say which parameters are new with head=, for instance head='classifier', or "
                 "leave freeze_layers out."
             )
-        if "label_smoothing_factor" in config and "label_smoothing_factor" not in known:
+        if "label_smoothing_factor" in config and "label_smoothing_factor" not in settings:
             raise TaskError(
                 "label_smoothing_factor is given, and the loss of this CustomTask has no argument label_smoothing to "
                 "hand it to. Give the loss one, or leave label_smoothing_factor out."
@@ -181,13 +181,14 @@ class CustomTask(Task):
         rows: dict[str, Examples] = {role: source.read(cache) for role, source in sources.items()}
         encoding = learn_labels(rows["train"].named_targets)
         sides = {role: self._sides(role, len(rows[role].targets)) for role in rows}
-        digests = {role: self._digest(each, sides[role], encoding) for role, each in rows.items()}
+        digests = {role: self._digest(examples, sides[role], encoding) for role, examples in rows.items()}
         warnings = self._audited(cache, rows, digests, encoding)
-        folders = {role: cache / each for role, each in digests.items()}
-        for role, each in rows.items():
+        folders = {role: cache / content for role, content in digests.items()}
+        for role, examples in rows.items():
             if not folders[role].exists():
-                arrays = {"targets": encoding.encode(each.named_targets, role), **sides[role], **each.to_arrays()}
-                write_dataset(folders[role], arrays, {"axes": each.axes(), "labels": encoding.to_json()})
+                targets = encoding.encode(examples.named_targets, role)
+                arrays = {"targets": targets, **sides[role], **examples.to_arrays()}
+                write_dataset(folders[role], arrays, {"axes": examples.axes(), "labels": encoding.to_json()})
         prepared = Prepared(
             folder=folders["train"],
             test_folder=folders.get("test"),
@@ -207,7 +208,7 @@ class CustomTask(Task):
         from hpsearch.tasks.custom.rehearsal import tried
 
         code = {name: getattr(self, name) for name in ("loss", "collate")}
-        definitions = {name: None if each is None else each.definition for name, each in code.items()}
+        definitions = {name: None if given is None else given.definition for name, given in code.items()}
         return tried(self.learner(prepared), prepared, tuple(warnings), definitions)
 
     def _audited(
@@ -223,8 +224,8 @@ class CustomTask(Task):
 
     def _sides(self, role: str, rows: int) -> dict[str, np.ndarray]:
         """Return groups and weights of the training or the test rows."""
-        found: dict[str, np.ndarray] = {}
-        for name, kept_as in _SIDES.items():
+        columns: dict[str, np.ndarray] = {}
+        for name, column in _SIDES.items():
             source = getattr(self, name)
             if source is None or name.startswith("test_") != (role == "test"):
                 continue
@@ -234,8 +235,8 @@ class CustomTask(Task):
                     f"{name}= has shape {values.shape}, and there are {rows} {role} rows: give one value a row, shape "
                     f"({rows},)."
                 )
-            found[kept_as] = (group_codes if kept_as == "groups" else sample_weights)(values, role)
-        return found
+            columns[column] = (group_codes if column == "groups" else sample_weights)(values, role)
+        return columns
 
     # ------------------------------------------------------------------ the model
 
