@@ -128,7 +128,7 @@ def _parse(file: Traversable, where: str, *, is_shipped: bool) -> SpaceFile:
     except OSError as error:
         raise SpaceError(f"{where} cannot be read: {error.strerror or error}. Check the path.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SpaceError(f"{where} is not a TOML file: {error}. Mend that line.") from None
+        raise SpaceError(f"{where} is not a TOML file: {error}. Fix that line.") from None
     for key in document:
         if key not in _KEYS:
             raise SpaceError(f"{where}: there is no key {key!r}.{nearest(key, _KEYS)} The keys are {', '.join(_KEYS)}.")

@@ -71,7 +71,7 @@ def _combinations(
     names: tuple[str, ...],
     chosen: dict[str, Scalar],
 ) -> Iterator[dict[str, Scalar]]:
-    """Yield every way to go on from `chosen` with the parameters `names`, the last one varying fastest."""
+    """Yield every way to complete `chosen` with the parameters `names`, the last one varying fastest."""
     if not names:
         yield dict(chosen)
         return

@@ -97,6 +97,9 @@ class Task(ABC):
 
     choice: ClassVar[str | None] = None
 
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)  # the dataclass is frozen for everyone but its own construction
+
     @abstractmethod
     def prepare(self, cache: Path) -> Prepared:
         """Read, audit and encode the rows into folders under `cache`, once; two processes may do so at once.
@@ -165,7 +168,7 @@ class Task(ABC):
     def unnamed(self) -> Mapping[str, Any]:
         """Return the value of each hyperparameter that a config does not name: the recommended one, else the default.
 
-        So a search of the learning rate alone is one around the recommendation, and its literature default is that.
+        So a search of the learning rate alone keeps to the recommendation in all else.
         """
         return self._defaults() | dict(self.recommended())
 
@@ -180,8 +183,8 @@ class Task(ABC):
     def complete(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return `config` with every hyperparameter, each checked and in its one spelling.
 
-        What it does not name is as the task recommends, and where that says nothing, the default (`unnamed`). Only the
-        choice of a model is left out where the config makes none.
+        What it does not name takes the task's recommendation, else the default (`unnamed`). Only the choice of a model
+        is left out where the config makes none.
 
         Raises:
             TaskError: One is unknown (the nearest known one is named), or has a value that cannot be trained with; or

@@ -79,9 +79,6 @@ class Classification(Task):
         if self.test is not None:
             self._set("test", source_of(self.test, self._columns(), "test"))
 
-    def _set(self, name: str, value: Any) -> None:
-        object.__setattr__(self, name, value)  # the dataclass is frozen for everyone but its own construction
-
     def hyperparameters(self) -> Mapping[str, Hyperparameter]:
         """Return what a config of this task may set: `model` is a choice among pretrained models."""
         return {**super().hyperparameters(), "model": MODEL}
@@ -207,7 +204,7 @@ class Classification(Task):
         """Return what the rows are as the model sees them.
 
         The versions that encode any rows are not in it, for the numerics name them in every run's key already, and
-        a study that is gone on with by others is told which they are.
+        a study that continues under others says which they are.
         """
         settings = {"format": _FORMAT, "rows": content, "role": role, "labels": encoding.to_json()}
         return digest([settings, [self.group, self.sample_weight], encoder.settings()])

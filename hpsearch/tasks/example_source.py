@@ -152,7 +152,7 @@ def _examples(given: Any, role: str, scratch: Path | None) -> Examples:
             given = given()
         except USER_ERRORS as error:
             raise DataError(
-                f"the function given as {role}= fails: {type(error).__name__}: {error}. Mend it; it is called without "
+                f"the function given as {role}= fails: {type(error).__name__}: {error}. Fix it; it is called without "
                 "arguments, and returns a pair (inputs, targets) or a map-style dataset."
             ) from error
         _check_form(given, role)

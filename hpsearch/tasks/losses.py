@@ -10,7 +10,7 @@ def classification_losses(logits: Tensor, targets: Tensor, label_smoothing: floa
     """Return each row's loss in float32, shape (rows,).
 
     Cross-entropy, the target's share `label_smoothing` spread over all classes (Szegedy et al. 2016, section 7);
-    of a multilabel task the mean over its labels of binary cross-entropy, each target drawn towards 1/2 likewise.
+    of a multilabel task the mean over its labels of binary cross-entropy, each target drawn towards 1/2 by that share.
     """
     scores = logits.float()
     if kind != "multilabel":

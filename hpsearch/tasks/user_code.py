@@ -1,4 +1,4 @@
-"""Code as an argument of a task: a function or class of the user's, known by what it computes."""
+"""Code as an argument of a task: a user's function or class, identified by what it computes."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -10,12 +10,12 @@ from hpsearch.errors import TaskError
 from hpsearch.provenance.definitions import code_definition, import_path, imported
 
 SMOOTHING = "label_smoothing"
-"""The argument by which a loss is told the label smoothing, where it has one of that name."""
+"""An argument of this name, where a loss has one, gets the label smoothing."""
 
 
 @dataclass(frozen=True, eq=False)
 class UserCode:
-    """Something callable that the user has written.
+    """A callable that the user has written.
 
     It travels to workers by its import path where it has one, and is then compared there; otherwise by value.
 
@@ -73,8 +73,7 @@ class UserCode:
         if path is None:
             raise TaskError(
                 f"{name!r}, of which the study's task was made, was defined in a notebook or script and cannot be "
-                "imported. Run that again, which goes on where the study stood, or give the task: "
-                "hp.load(name, task=...)."
+                "imported. Run that script again, which continues the study, or give the task: hp.load(name, task=...)."
             )
         return cls.of(found_by(path), path)
 

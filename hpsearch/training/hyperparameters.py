@@ -102,9 +102,9 @@ def check_freeze_layers(value: Any) -> int | float | str:
     """
     if value == ALL_LAYERS:
         return ALL_LAYERS
-    if isinstance(value, Integral) and not isinstance(value, bool) and value >= 0:
+    if isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 0:
         return int(value)
-    if isinstance(value, Real) and not isinstance(value, Integral) and 0.0 <= value <= 1.0:
+    if isinstance(value, Real) and not isinstance(value, Integral) and 0.0 <= float(value) <= 1.0:
         return float(value)
     allowed = f"a number of layers (0, 1, 2, ...), a share of them (from 0.0 to 1.0), or {ALL_LAYERS!r}"
     raise _not_allowed("freeze_layers", value, allowed)

@@ -24,7 +24,7 @@ from hpsearch.tasks.losses import classification_losses
 from hpsearch.tasks.user_code import SMOOTHING, accepts
 
 LENGTHS = "lengths"
-"""The argument by which a model is told how long each row is without its padding, where it has one of that name."""
+"""An argument of this name, where a model has one, gets the length of each row without its padding."""
 
 
 @dataclass(frozen=True)

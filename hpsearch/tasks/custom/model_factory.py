@@ -116,8 +116,8 @@ class ModelFactory:
             model = self.code.value(**arguments)
         except USER_ERRORS as error:
             raise TaskError(
-                f"the model cannot be made: {self.code.name}({shown}) raises {failure(error)} Mend it, or keep the "
-                "space away from these arguments."
+                f"the model cannot be made: {self.code.name}({shown}) raises {failure(error)} Fix it, or leave "
+                "these arguments out of the space."
             ) from error
         if not isinstance(model, nn.Module):
             raise TaskError(

@@ -43,7 +43,7 @@ _SIDES = {"group": "groups", "sample_weight": "weights", "test_group": "groups",
 
 @dataclass(frozen=True, eq=False)
 class CustomTask(Task):
-    """Classify with any torch module, on rows of one's own.
+    """Classify with any torch module, on your own rows.
 
     `make_model` is called with keyword arguments and returns a `torch.nn.Module`; a class is such a function. Its
     arguments with plain defaults are hyperparameters, which a space may search: `make_model(width=32, depth=2)`.
@@ -60,7 +60,7 @@ class CustomTask(Task):
         train: The training rows: a pair (inputs, targets) of arrays, lists of arrays or, for named inputs, dicts of
             them; a map-style dataset of (input, target) items; or a function without arguments that returns either.
             Targets are a class a row (two are binary, more multiclass), or 0/1 columns (multilabel).
-        test: Rows that the search never sees, likewise, or None.
+        test: Rows that the search never sees, in the same form, or None.
         loss: A function (logits, targets) that gives one loss a row, float32 of shape (rows,); targets are int64 codes
             in the order of the sorted labels, or float32 indicators. None: cross-entropy, of a multilabel task the mean
             of the labels' binary ones. It is smoothed where it has an argument label_smoothing.
@@ -103,9 +103,6 @@ class CustomTask(Task):
         self._set("head", head_of(self.head))
         self._set("literature_default", mapping_of(self.literature_default))
         self.complete(dict(self.literature_default))
-
-    def _set(self, name: str, value: Any) -> None:
-        object.__setattr__(self, name, value)  # the dataclass is frozen for everyone but its own construction
 
     @property
     def model(self) -> str:
