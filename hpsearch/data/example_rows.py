@@ -49,15 +49,10 @@ class FieldWriter:
         self._file.close()
 
     def add(self, row: np.ndarray) -> None:
-        number = len(self._shapes)
         if self._dtype is None:
             self._dtype = row.dtype
-        if row.dtype != self._dtype:
-            raise DataError(
-                f"{called(self._name)} of the {self._role} data is {self._dtype} in row 0 and {row.dtype} in row "
-                f"{number}. Give all rows one type of number, for instance float32."
-            )
-        _require_fitting(self._name, self._shapes[0] if self._shapes else row.shape, row.shape, number, self._role)
+        first = self._dtype, self._shapes[0] if self._shapes else row.shape
+        _require_fitting(self._name, first, row, len(self._shapes), self._role)
         self._shapes.append(row.shape)
         self._file.write(np.ascontiguousarray(row).tobytes())
 
@@ -87,14 +82,9 @@ def field_of(name: str, value: Any, role: str) -> Field:
         return Field(array)
     rows = [numbers(given, name, role, row) for row, given in enumerate(value)]
     require_rows(len(rows), role)
-    dtypes = {row.dtype: number for number, row in reversed(list(enumerate(rows)))}
-    if len(dtypes) > 1:
-        shown = " and ".join(f"{dtype} in row {number}" for dtype, number in sorted(dtypes.items(), key=lambda x: x[1]))
-        raise DataError(f"{called(name)} of the {role} data is {shown}. Give all rows one type of number.")
-    shapes = [row.shape for row in rows]
-    for number, shape in enumerate(shapes):
-        _require_fitting(name, shapes[0], shape, number, role)
-    axis = _varying_axis(shapes, name, role)
+    for number, row in enumerate(rows):
+        _require_fitting(name, (rows[0].dtype, rows[0].shape), row, number, role)
+    axis = _varying_axis([row.shape for row in rows], name, role)
     return Field(np.stack(rows)) if axis is None else _laid_out(rows, axis)
 
 
@@ -127,11 +117,20 @@ def numbers(value: Any, name: str, role: str, row: int | None = None) -> np.ndar
     return array.astype(np.float32, copy=False) if array.dtype.kind == "f" and array.dtype.itemsize > 4 else array
 
 
-def _require_fitting(name: str, first: tuple[int, ...], shape: tuple[int, ...], row: int, role: str) -> None:
-    if len(shape) != len(first) or 0 in shape:
+def _require_fitting(
+    name: str, first: tuple[np.dtype, tuple[int, ...]], row: np.ndarray, number: int, role: str
+) -> None:
+    """Raise DataError where a row has another type of number than the first one, or a shape that does not fit it."""
+    dtype, shape = first
+    if row.dtype != dtype:
         raise DataError(
-            f"{called(name)} of the {role} data has shape {first} in row 0 and {shape} in row {row}: rows may differ "
-            "in the length of one dimension, and none may be empty. Bring them to one shape."
+            f"{called(name)} of the {role} data is {dtype} in row 0 and {row.dtype} in row {number}. Give all rows one "
+            "type of number, for instance float32."
+        )
+    if len(row.shape) != len(shape) or 0 in row.shape:
+        raise DataError(
+            f"{called(name)} of the {role} data has shape {shape} in row 0 and {row.shape} in row {number}: rows may "
+            "differ in the length of one dimension, and none may be empty. Bring them to one shape."
         )
 
 

@@ -52,27 +52,24 @@ def first_judged_step(trial: Trial) -> int:
     On a warmup's plateau every curve looks alike. The runs after the first are judged throughout.
     """
     run = trial.runs[0]
-    warmup = warmup_points(run)
+    warmup = warmup_share(run) * run.horizon
     for step in range(1, RUNGS_PER_RUN + 1):
         if -(-step * run.horizon // RUNGS_PER_RUN) > warmup:
             return step
     return RUNGS_PER_RUN + 1
 
 
-def warmup_points(run: Run) -> float:
-    """Return the evaluation points of a run in which the learning rate is warmed up, a fraction."""
+def warmup_share(run: Run) -> float:
+    """Return the share of a run in which the learning rate is warmed up."""
     steps = run.config.get("warmup_steps")
     if steps is not None and run.steps_per_epoch:
-        return float(steps) / (run.steps_per_epoch * float(run.config["epochs"])) * run.horizon
-    return float(run.config.get("warmup_ratio") or 0.0) * run.horizon
+        return float(steps) / (run.steps_per_epoch * float(run.config["epochs"]))
+    return float(run.config.get("warmup_ratio") or 0.0)
 
 
 def warmup_epochs(run: Run) -> float:
     """Return the epochs of a run in which the learning rate is warmed up."""
-    steps = run.config.get("warmup_steps")
-    if steps is not None and run.steps_per_epoch:
-        return float(steps) / run.steps_per_epoch
-    return float(run.config.get("warmup_ratio") or 0.0) * float(run.config["epochs"])
+    return warmup_share(run) * float(run.config["epochs"])
 
 
 def reports_at_end(history: History, trial: Trial, objective: str) -> tuple[tuple[int, float], ...]:

@@ -9,7 +9,7 @@ from hpsearch.errors import UsageError
 from hpsearch.policy.axis import first_judged_step, furthest_point, reports, rung, warmup_epochs
 from hpsearch.policy.early_stopping import EarlyStopping
 from hpsearch.policy.pruner import Pruner
-from hpsearch.records import Action, Decision, History, Origin, Outcome, Run, SegmentResult, Trial, TrialState
+from hpsearch.records import Action, Decision, History, Origin, Outcome, SegmentResult, Trial, TrialState
 from hpsearch.records.values import best_common_point, objective_curve
 
 LOST_LIMIT = 3
@@ -90,18 +90,13 @@ class Policy:
     def stop_point(self, history: History, trial: Trial) -> int | None:
         """Return where the first run stops: early, at its horizon, or None while it goes on."""
         run = trial.runs[0]
-        early = self.stops_early(run, history)
-        if early is not None:
-            return early
+        if self.early_stopping is not None:
+            early = self.early_stopping.stop_point(
+                history.of(run.key), self.objective, warmup_epochs(run), self.evaluations_per_epoch
+            )
+            if early is not None:
+                return early
         return run.horizon if history.point(run) >= run.horizon else None
-
-    def stops_early(self, run: Run, history: History) -> int | None:
-        """Return the point at which the early-stopping rule ends a first run, or None."""
-        if self.early_stopping is None:
-            return None
-        return self.early_stopping.stop_point(
-            history.of(run.key), self.objective, warmup_epochs(run), self.evaluations_per_epoch
-        )
 
     def _limit(self, history: History, trial: Trial, *, closing: bool) -> int | None:
         """Return the step that the pruner lets a trial go to; the literature default goes to its end in any case."""

@@ -1,10 +1,10 @@
 """Which sampler proposes: by name, a grid, or an object of Optuna's. Proposals are pure functions of History."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import optuna
-from optuna.samplers import BaseSampler
+from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 
 from hpsearch.errors import UsageError, nearest
 from hpsearch.policy.grid_sampler import GridSampler
@@ -32,40 +32,6 @@ class Sampler(Protocol):
         """Return the searched parameters of the next trial, or None when there is nothing left to try."""
 
 
-def _bayesian(space: Space, objective: str, seed: int) -> Sampler:
-    return OptunaSampler(space, objective, seed, lambda ask: optuna.samplers.TPESampler(seed=ask), imputes=True)
-
-
-def _random(space: Space, objective: str, seed: int) -> Sampler:
-    return OptunaSampler(space, objective, seed, lambda ask: optuna.samplers.RandomSampler(seed=ask))
-
-
-def _grid(space: Space, _: str, seed: int) -> Sampler:
-    return GridSampler(space, None, seed)
-
-
-def _gaussian_process(space: Space, objective: str, seed: int) -> Sampler:
-    def make(ask: int) -> BaseSampler:
-        return optuna.samplers.GPSampler(seed=ask, warn_independent_sampling=False)
-
-    return OptunaSampler(space, objective, seed, make, imputes=True)
-
-
-def _quasi_random(space: Space, _: str, seed: int) -> Sampler:
-    return QuasiRandomSampler(space, seed)
-
-
-_NAMED: Mapping[str, Callable[[Space, str, int], Sampler]] = {
-    "bayesian": _bayesian,
-    "tpe": _bayesian,
-    "random": _random,
-    "grid": _grid,
-    "gp": _gaussian_process,
-    "qmc": _quasi_random,
-}
-"""The names of `hpsearch.policy.names` to what makes a sampler of the space, the objective's name and the seed."""
-
-
 def resolve_sampler(sampler: str | Grid | BaseSampler, space: Space, objective: str, seed: int) -> Sampler:
     """Return the sampler that a study was asked for.
 
@@ -83,9 +49,22 @@ def resolve_sampler(sampler: str | Grid | BaseSampler, space: Space, objective: 
         return OptunaSampler(space, objective, seed, make, imputes=learns_from_values(sampler))
     if isinstance(sampler, Grid):
         return GridSampler(space, sampler.points, seed)
-    if not isinstance(sampler, str) or sampler not in _NAMED:
-        raise unknown("sampler", sampler)
-    return _NAMED[sampler](space, objective, seed)
+    match sampler:
+        case "bayesian" | "tpe":
+            return OptunaSampler(space, objective, seed, lambda ask: TPESampler(seed=ask), imputes=True)
+        case "gp":
+            return OptunaSampler(space, objective, seed, _gaussian_process, imputes=True)
+        case "random":
+            return OptunaSampler(space, objective, seed, lambda ask: RandomSampler(seed=ask))
+        case "grid":
+            return GridSampler(space, None, seed)
+        case "qmc":
+            return QuasiRandomSampler(space, seed)
+    raise unknown("sampler", sampler)
+
+
+def _gaussian_process(seed: int) -> BaseSampler:
+    return GPSampler(seed=seed, warn_independent_sampling=False)
 
 
 def what_is_not_kept(sampler: str | Grid | BaseSampler) -> str | None:

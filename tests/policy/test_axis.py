@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from samples import measured, stopped, trial
 
-from hpsearch.policy.axis import RUNGS_PER_RUN, first_judged_step, reports, rung, warmup_epochs, warmup_points
+from hpsearch.policy.axis import RUNGS_PER_RUN, first_judged_step, reports, rung, warmup_epochs, warmup_share
 from hpsearch.records import History, Run
 
 
@@ -59,9 +59,9 @@ def test_a_warmup_in_steps_is_counted_from_the_runs_own_steps_an_epoch():
     config = {"warmup_steps": 9, "warmup_ratio": 0.0, "epochs": 4}
     run = Run("run", config, 0, 0, 8, steps_per_epoch=6)
     assert warmup_epochs(run) == 1.5
-    assert warmup_points(run) == 3.0
+    assert warmup_share(run) * run.horizon == 3.0
     made = replace(trial(0, horizon=8), runs=(run,))
     assert first_judged_step(made) == 2
     assert first_judged_step(replace(made, runs=(replace(run, config={**config, "warmup_steps": 100}),))) == 5
     by_ratio = replace(run, config={"warmup_steps": None, "warmup_ratio": 0.5, "epochs": 4})
-    assert (warmup_epochs(by_ratio), warmup_points(by_ratio)) == (2.0, 4.0)
+    assert (warmup_epochs(by_ratio), warmup_share(by_ratio) * by_ratio.horizon) == (2.0, 4.0)
