@@ -124,7 +124,7 @@ def test_the_spaces_are_found_in_an_editable_install(tmp_path: Path) -> None:
         os.chdir(here)
     with zipfile.ZipFile(tmp_path / name) as wheel:
         wheel.extractall(site)
-    code = "import hpsearch; from hpsearch.space import files; print(*files._shipped().values(), sep='\\n')"
+    code = "import hpsearch; from hpsearch.space import files; print(*files.shipped_files().values(), sep='\\n')"
     done = subprocess.run([scripts / "python", "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert sorted(done.stdout.split()) == [str(ROOT / "search_spaces" / name) for name in SPACES]
