@@ -208,7 +208,7 @@ class Study:
         finally:
             self.was_interrupted = self._run.interruption.is_set()
             self._run = None
-        return Result(self.plan, self.record)
+        return Result(self.plan, self.record, self)
 
     def stop(self) -> None:
         """Pause the running study; call it from a callback or another thread."""
@@ -228,7 +228,7 @@ class Study:
         from hpsearch.result.result import Result
 
         self.record.require_unchanged()
-        return Result(self.plan, self.record)
+        return Result(self.plan, self.record, self)
 
     @property
     def optuna(self) -> "optuna.Study":

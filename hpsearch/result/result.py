@@ -52,7 +52,8 @@ class Best:
 class Result:
     """The result of a study at the time this object was made. Nothing here changes the study's trials."""
 
-    def __init__(self, plan: Plan, record: Record) -> None:
+    def __init__(self, plan: Plan, record: Record, study: Any = None) -> None:
+        self.study = study  # for its user; nothing here asks it
         self.plan = plan
         self.record = record
         self.history: History = record.store.reload()

@@ -177,6 +177,10 @@ def test_out_of_fold_predictions_are_of_models_that_had_not_seen_the_row(result:
 
 def test_the_text_names_the_best_trial(result: hp.Result) -> None:
     assert f"best: trial {result.best.number}, f1_macro {result.best.value:.4f}" in result.text()
+
+
+def test_a_result_knows_its_study(result: hp.Result) -> None:
+    assert result.study.result.best == result.best
     assert f"{TRIALS} trials" in repr(result)
 
 
