@@ -15,7 +15,22 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from hpsearch.data.durable import replaced_file, writing
 from hpsearch.errors import UsageError
 from hpsearch.provenance.packages import __version__
-from hpsearch.report import wording
+from hpsearch.report.wording import (
+    MISSING,
+    brief,
+    duration,
+    ended,
+    fact,
+    number,
+    p_value,
+    score,
+    setting,
+    signed,
+    sort_key,
+)
+
+FILTERS = (brief, duration, ended, fact, number, p_value, score, setting, signed, sort_key)
+"""What templates say values with, by their names."""
 
 DIGITS = 5
 """Significant digits of the numbers in figures: one more than the page ever shows."""
@@ -108,7 +123,7 @@ def _plain(figure: Any, texts: dict[str, int]) -> dict[str, Any]:
 
 @functools.cache
 def _templates() -> Environment:
-    """Return the templates, with the words of `wording` as filters. A name that is missing is an error."""
+    """Return the templates, in which a name that is missing is an error."""
     environment = Environment(
         loader=PackageLoader("hpsearch.report"),
         autoescape=True,
@@ -117,9 +132,8 @@ def _templates() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    filters = ("brief", "duration", "ended", "fact", "number", "p_value", "score", "setting", "signed", "sort_key")
-    environment.filters |= {name: getattr(wording, name) for name in filters}
-    environment.globals["missing"] = wording.MISSING
+    environment.filters |= {function.__name__: function for function in FILTERS}
+    environment.globals["missing"] = MISSING
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     return environment
 
