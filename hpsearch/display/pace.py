@@ -1,21 +1,21 @@
-"""How long a study will still take, from the trials that it has got through so far."""
+"""How long a study will still take, judged by the trials that have ended so far."""
 
 import time
 from collections.abc import Callable
 
 ENDED_TRIALS = 2
-"""From so many trials ended in this call on, and not before as many have as are under way, the time left is said: one
-alone may have been any, and of several begun together the cheapest end first."""
+"""The time left is shown once this many trials have ended in this call, and no fewer than are unfinished. One trial
+alone says little, and of several begun together the cheapest end first."""
 
 
 class Pace:
-    """Estimates the time to a study's last trial by counting trials, those under way as half done.
+    """Estimates the time to a study's last trial by counting trials; an unfinished one counts as half done.
 
-    What earlier calls did says nothing about the pace of this one. docs/decisions/live-display.md compares this to
+    Trials of earlier calls say nothing about the pace of this one. docs/decisions/live-display.md compares this to
     estimates from the compute that trials took.
 
     Args:
-        clock: Seconds that only grow; the study is gone on with now.
+        clock: Seconds that only grow; the call begins now.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -24,28 +24,28 @@ class Pace:
         self._before: tuple[int, int] | None = None
 
     def elapsed(self) -> float:
-        """Return the seconds since the study was gone on with."""
+        """Return the seconds since the call began."""
         return self._clock() - self._started
 
-    def begin(self, ended: int, under_way: int) -> None:
-        """Take note of what earlier calls have done; later calls of this change nothing."""
+    def begin(self, ended: int, unfinished: int) -> None:
+        """Take note of what earlier calls have done; only the first call of this counts."""
         if self._before is None:
-            self._before = (ended, under_way)
+            self._before = (ended, unfinished)
 
-    def left(self, ended: int, under_way: int, trials: int | None) -> float | None:
+    def left(self, ended: int, unfinished: int, trials: int | None) -> float | None:
         """Return the seconds to the last of `trials`, or None while that would be a guess.
 
         Args:
             ended: How many trials have ended, in all calls.
-            under_way: How many have been begun and not ended.
-            trials: How many there shall be, or None.
+            unfinished: How many have begun and not ended.
+            trials: How many there will be, or None.
         """
-        self.begin(ended, under_way)
+        self.begin(ended, unfinished)
         assert self._before is not None
         if trials is None or ended >= trials:
             return None
         here = ended - self._before[0]
-        if here < max(ENDED_TRIALS, under_way):
+        if here < max(ENDED_TRIALS, unfinished):
             return None
-        done = here + (under_way - self._before[1]) / 2
-        return self.elapsed() * max(0.0, trials - ended - under_way / 2) / done
+        done = here + (unfinished - self._before[1]) / 2
+        return self.elapsed() * max(0.0, trials - ended - unfinished / 2) / done
