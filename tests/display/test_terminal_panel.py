@@ -20,7 +20,7 @@ class Terminal(io.StringIO):
 
     def __init__(self) -> None:
         super().__init__()
-        self.screen = pyte.Screen(20, 6)
+        self.screen = pyte.HistoryScreen(20, 6)
         self.screen.set_mode(pyte.modes.LNM)  # a new line begins at its start, as a tty makes it
         self._stream = pyte.Stream(self.screen)
 
@@ -30,6 +30,10 @@ class Terminal(io.StringIO):
     def write(self, text: str) -> int:
         self._stream.feed(text)
         return super().write(text)
+
+    @property
+    def scrolled_out(self) -> int:
+        return len(self.screen.history.top)
 
     @property
     def lines(self) -> Sequence[str]:
@@ -69,7 +73,7 @@ def test_what_is_printed_above_stays_and_scrolls(terminal: Terminal, monkeypatch
         print(f"said {number}", file=sys.stderr)
     assert terminal.lines == ["said 4", "said 5", "said 6", "said 7", "frame 7", "end"]
     panel.close(Text("the end"))
-    assert terminal.lines == ["said 5", "said 6", "said 7", "the end", "", ""]
+    assert terminal.lines == ["said 4", "said 5", "said 6", "said 7", "the end", ""]
 
 
 def test_a_panel_as_high_as_the_terminal_does_not_scroll(terminal: Terminal) -> None:
@@ -77,6 +81,9 @@ def test_a_panel_as_high_as_the_terminal_does_not_scroll(terminal: Terminal) -> 
     for _ in range(3):
         panel.show(Text("\n".join(str(number) for number in range(6))))
     assert terminal.lines == ["0", "1", "2", "3", "4", "5"]
+    panel.close(Text("the end"))
+    assert terminal.lines == ["the end", "", "", "", "", ""]
+    assert not terminal.scrolled_out
 
 
 def test_a_print_draws_it_anew_for_the_size_that_the_terminal_has_by_then(
