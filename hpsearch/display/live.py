@@ -98,9 +98,7 @@ class TerminalPanel:
         for proxy in (sys.stdout, sys.stderr):
             if isinstance(proxy, FileProxy):
                 proxy.flush()  # a line without its end
-        self.show(
-            Text()
-        )  # `stop` adds a line, which would push the top of a drawing as high as the terminal out of reach
+        self.show(Text())  # else the line that `stop` adds scrolls away the top of a drawing as high as the terminal
         with self._console:
             self._live.stop()
             self._console.print(text)
