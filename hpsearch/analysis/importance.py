@@ -4,6 +4,7 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -156,7 +157,7 @@ def _divergences(
         observed = evaluator.evaluate(study, params=list(names))
         shuffled = []
         for _ in range(shuffles):
-            target = _Shuffled(-generator.permutation(values))  # Optuna takes the lowest value of a target as the best
+            target = partial(_value_of, -generator.permutation(values))  # of a target, Optuna takes the lowest as best
             shuffled.append(evaluator.evaluate(study, params=list(names), target=target))
     return observed, shuffled
 
@@ -170,14 +171,8 @@ def _values(judged: Sequence[TrialSummary]) -> np.ndarray:
     return np.array([s.value if _is_complete(s) else below.get(_standing(s), none) for s in judged])
 
 
-@dataclass(frozen=True)
-class _Shuffled:
-    """Shuffled values; a trial's number is its place among them."""
-
-    values: np.ndarray
-
-    def __call__(self, trial: "FrozenTrial") -> float:
-        return float(self.values[trial.number])
+def _value_of(values: np.ndarray, trial: "FrozenTrial") -> float:
+    return float(values[trial.number])
 
 
 def _optuna_study(

@@ -1,4 +1,4 @@
-"""How it looks: figures and the page. The only room that knows plotly, which loads when a figure is drawn."""
+"""Figures and pages. The only room that knows plotly and jinja2, so it loads only when it is used."""
 
 from hpsearch.report.content import Content
 from hpsearch.report.figures import Figures

@@ -1,15 +1,19 @@
 """The plots of a study, one method each, for notebooks and for the page."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from hpsearch.errors import MetricError, UsageError, nearest
+from hpsearch.report.confusion_figure import confusion_figure
 from hpsearch.report.content import Content
-
-if TYPE_CHECKING:
-    from hpsearch.report.theme import Figure
+from hpsearch.report.contours_figure import contours_figure
+from hpsearch.report.history_figure import history_figure
+from hpsearch.report.importance_figure import importance_figure
+from hpsearch.report.learning_curves_figure import learning_curves_figure
+from hpsearch.report.pairs_figure import pairs_figure
+from hpsearch.report.parallel_coordinates_figure import parallel_coordinates_figure
+from hpsearch.report.slices_figure import slices_figure
+from hpsearch.report.theme import Figure
+from hpsearch.report.timeline_figure import timeline_figure
 
 SHOWN_TRIALS = 6
 """Trials with a button among the learning curves: as many as there are colours to tell apart."""
@@ -29,8 +33,6 @@ class Figures:
 
     def history(self) -> Figure:
         """Draw the value of every trial in the order proposed, with the best so far."""
-        from hpsearch.report.history_figure import history_figure
-
         return history_figure(self._content)
 
     def learning_curves(
@@ -47,8 +49,6 @@ class Figures:
             UsageError: There is no trial of this number, or no fold.
             MetricError: This metric was not measured.
         """
-        from hpsearch.report.learning_curves_figure import learning_curves_figure
-
         recorded = self._content.history.trials
         chosen = self._content.leading(SHOWN_TRIALS) if trials is None else tuple(trials)
         unknown = [number for number in chosen if number not in recorded]
@@ -71,8 +71,6 @@ class Figures:
 
     def parallel_coordinates(self) -> Figure:
         """Draw every trial as a line through its hyperparameters to its value."""
-        from hpsearch.report.parallel_coordinates_figure import parallel_coordinates_figure
-
         return parallel_coordinates_figure(self._content)
 
     def slices(self, parameters: Sequence[str] | None = None) -> Figure:
@@ -84,8 +82,6 @@ class Figures:
         Raises:
             UsageError: A name is not searched.
         """
-        from hpsearch.report.slices_figure import slices_figure
-
         return slices_figure(self._content, self._chosen(parameters, self._content.ranked[:MOST_SLICES]))
 
     def contours(self, parameters: Sequence[str] | None = None) -> Figure:
@@ -98,34 +94,24 @@ class Figures:
         Raises:
             UsageError: A name is not searched, or there are fewer than two.
         """
-        from hpsearch.report.contours_figure import contours_figure
-
         if parameters is not None and len(set(parameters)) < 2:
             raise UsageError(f"parameters={list(parameters)!r}: contours need two or more hyperparameters.")
         return contours_figure(self._content, self._chosen(parameters, self._content.ranked[:CONTOURED]))
 
     def importance(self) -> Figure:
         """Draw how much each hyperparameter mattered (PED-ANOVA), with what chance alone would give."""
-        from hpsearch.report.importance_figure import importance_figure
-
         return importance_figure(self._content)
 
     def timeline(self) -> Figure:
         """Draw when each run was trained, one row per trial, in wall-clock time."""
-        from hpsearch.report.timeline_figure import timeline_figure
-
         return timeline_figure(self._content)
 
     def winner_against_default(self) -> Figure:
         """Draw every fold of the literature default and of the winner, one panel per metric."""
-        from hpsearch.report.pairs_figure import pairs_figure
-
         return pairs_figure(self._content)
 
     def confusion(self) -> Figure:
         """Draw the winner's out-of-fold predictions by true and predicted class."""
-        from hpsearch.report.confusion_figure import confusion_figure
-
         return confusion_figure(self._content)
 
     def _chosen(self, names: Sequence[str] | None, otherwise: Sequence[str]) -> tuple[str, ...]:
