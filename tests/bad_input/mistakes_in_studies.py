@@ -328,7 +328,7 @@ IN_TRAINING = [
     ),
     Mistake(
         "training that diverges in every trial",
-        ("None of the 2 trials of 'mine' is complete", "the table says why", "widen the space"),
+        ("None of the 2 trials of 'mine' is complete", "The table says why", "widen the space"),
         StudyFailedError,
         task=TOY.replace("()", '(trouble="diverge")'),
         call="",
@@ -338,7 +338,7 @@ IN_TRAINING = [
     ),
     Mistake(
         "a model that fits no memory",
-        ("None of the 2 trials of 'mine' is complete", "the table says why", "Mend the cause"),
+        ("None of the 2 trials of 'mine' is complete", "The table says why", "Fix the cause"),
         StudyFailedError,
         body="from dataclasses import dataclass\n\nimport torch\nfrom toy_task import ToyLearner, ToyTask\n\n"
         "import hpsearch as hp\n\n\nclass Hungry(ToyLearner):\n    def logits(self, model, batch):\n"
