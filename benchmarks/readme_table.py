@@ -1,9 +1,9 @@
-"""The README's table of benchmarks: one row a figure, read from the result files of all benchmarks.
+"""The table of benchmarks in benchmarks/README.md: one row a figure, read from the result files of all benchmarks.
 
-    python -m benchmarks.readme_table [--write README.md]
+    python -m benchmarks.readme_table [--write benchmarks/README.md]
 
 A benchmark has rows in it by writing them into its JSON under the key "readme": a list of `Row`s as dicts. The table
-stands between the two marker comments, and nothing else of the README is touched.
+stands between the two marker comments, and nothing else of the page is touched.
 """
 
 import argparse
