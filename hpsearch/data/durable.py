@@ -110,7 +110,7 @@ def partial_path(target: Path) -> Path:
 
 @contextmanager
 def replaced_file(target: Path) -> Iterator[BinaryIO]:
-    """Open what shall take the place of `target`, whole or not at all: temporary name, fsync, rename."""
+    """Open a file that replaces `target`, whole or not at all: temporary name, fsync, rename."""
     partial = partial_path(target)
     with writing(target):
         try:

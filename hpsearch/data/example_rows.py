@@ -42,7 +42,7 @@ class FieldWriter:
         self._dtype: np.dtype | None = None
         if scratch is not None:
             scratch.mkdir(parents=True, exist_ok=True)
-        self._file: IO[bytes] = TemporaryFile(dir=scratch)  # noqa: SIM115  # `close` is called by who made the writer
+        self._file: IO[bytes] = TemporaryFile(dir=scratch)  # noqa: SIM115  # its maker calls `close`
 
     def close(self) -> None:
         """Close the file; what was mapped from it stays, and goes with it."""

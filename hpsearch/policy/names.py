@@ -1,4 +1,4 @@
-"""Samplers and pruners by name, and what is said of anything else: as far as can be told without Optuna."""
+"""Samplers and pruners by name, and the checks that need neither data nor, for a name, Optuna."""
 
 from hpsearch.errors import UsageError, nearest
 from hpsearch.policy.pruner import Pruner
@@ -31,8 +31,8 @@ _KINDS = {
 def check_sampler(sampler: object, space: Space) -> None:
     """Raise an error for what is no sampler, and for a grid without end.
 
-    A loaded study has a text in the place of an object that was not stored, or the name of a former sampler. That is
-    enough to read it; `hpsearch.policy.samplers.resolve_sampler` refuses to run it.
+    A loaded study has a text instead of an object that was not stored, or the name of a former sampler. That is enough
+    to read it; `hpsearch.policy.samplers.resolve_sampler` refuses to run it.
 
     Raises:
         UsageError: It is no sampler.
@@ -51,7 +51,7 @@ def check_sampler(sampler: object, space: Space) -> None:
 
 
 def check_pruner(pruner: object) -> None:
-    """Raise UsageError for what is no pruner; a loaded study may have a text in the place of an object, as above."""
+    """Raise UsageError for what is no pruner; a loaded study may have a text instead of an object, as above."""
     if isinstance(pruner, str):
         if pruner not in PRUNERS and not describes_object(pruner):
             raise unknown("pruner", pruner)
@@ -73,7 +73,7 @@ def check_runs(pruner: object, runs: int) -> None:
 
 
 def describes_object(text: str) -> bool:
-    """Return whether a text is what a study's description has in the place of an object."""
+    """Return whether a text is what a study's description says of an object."""
     return bool(set(text) & set("<("))
 
 

@@ -130,7 +130,7 @@ class Policy:
     def _prune(self, history: History, trial: Trial) -> Decision | None:
         """Ask the pruner, where a run has just reached a step of its axis after the learning rate's warmup.
 
-        The literature default is never asked about: without it on every fold nobody could say whether the winner
+        The pruner is never asked about the literature default: it is needed on every fold, to tell whether the winner
         beats it.
         """
         if trial.origin is Origin.DEFAULT:

@@ -231,7 +231,7 @@ class Projection:
         Args:
             history: What has happened.
             sampler: What the study is asked with.
-            imputes: Whether waiting and pruned trials shall be complete, at imputed values.
+            imputes: Whether waiting and pruned trials are shown as complete, at imputed values.
         """
         trials = self.trials(history)
         storage = ProjectedStorage(imputed(trials) if imputes else trials)

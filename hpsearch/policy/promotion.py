@@ -47,7 +47,7 @@ class Progress:
     Attributes:
         first: The first step at which it may have to wait.
         steps: Step to (value, minus validation loss): where values are equal, as those of models that predict one class
-            for every row are, the loss tells who has learnt more.
+            for every row are, the loss tells which has learnt more.
         folds: The best score of each of its whole runs, in their order up to the first that is not whole.
     """
 

@@ -159,7 +159,7 @@ class RacingPruner(PromotingPruner):
         return groups.values()
 
     def promoted(self, history: History, rung: Rung) -> list[Trial]:
-        """Return who goes on past a rung."""
+        """Return the trials that go on past a rung."""
         count = max(1, len(rung.ranked) // self._rule.reduction_factor)
         if self._rule.synchronous:  # by values alone: what has ended, or is further, tells who was faster
             return [trial for equals in (rung.ranked[:count] if rung.all_came else ()) for trial in equals]

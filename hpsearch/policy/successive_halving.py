@@ -82,7 +82,7 @@ def bracket_cycle(rungs: int, brackets: int, reduction_factor: int) -> tuple[int
 
 
 class PromotingHalving(PromotingPruner):
-    """Successive halving as a pure function of History: it prunes nobody under way, and says how far each may go."""
+    """Successive halving as a pure function of History: it says how far each trial may go, and prunes none."""
 
     def __init__(self, rule: SuccessiveHalving, objective: str, name: str) -> None:
         super().__init__(objective, name, rule.reduction_factor)
@@ -105,7 +105,7 @@ class PromotingHalving(PromotingPruner):
         return groups.values()
 
     def promoted(self, history: History, rung: Rung) -> list[Trial]:
-        """Return who goes on: the best 1/eta that still can, and who is further already."""
+        """Return the trials that go on: the best 1/eta that still can, and those that are further already."""
         count = len(rung.ranked) // self._rule.reduction_factor
         if rung.all_came:
             count = max(1, count)
