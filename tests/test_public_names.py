@@ -111,7 +111,7 @@ def test_the_tree_of_errors_is_whole_and_drawn_as_it_is() -> None:
 
 def test_every_error_class_of_the_package_is_in_the_tree_or_never_leaves_it() -> None:
     """Three of ours are no errors of the user's: the worker turns `Diverged` into an outcome, and the feature cache
-    catches `NotExactError` (it steps aside) and `_Reached` (a pass through a model ends where it was to end)."""
+    catches `NotKeptError` (it steps aside) and `_BoundaryReached` (a pass through a model ends where it was to end)."""
     import ast
     from pathlib import Path
 
@@ -122,4 +122,4 @@ def test_every_error_class_of_the_package_is_in_the_tree_or_never_leaves_it() ->
             bases = [ast.unparse(base) for base in node.bases] if isinstance(node, ast.ClassDef) else []
             if any(base.endswith(("Error", "Exception")) for base in bases):
                 found.add(node.name)
-    assert found == {*ERRORS, "Diverged", "NotExactError", "_Reached"}
+    assert found == {*ERRORS, "Diverged", "NotKeptError", "_BoundaryReached"}
