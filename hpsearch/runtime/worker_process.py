@@ -1,12 +1,14 @@
 """A worker's process: how it starts, how it serves its pool, and how it ends.
 
 joblib's loky starts it. The process then stays in one call, `serve`, and speaks over a connection. It ends when the
-connection or its parent does, whatever it is doing: no worker outlives its coordinator.
+connection or its parent does, whatever it is doing: no worker outlives its coordinator. A process that its pool
+releases leaves the call and waits a minute for the next pool, which then need not wait for imports.
 """
 
 import contextlib
 import ctypes
 import functools
+import gc
 import os
 import pickle
 import queue
@@ -16,15 +18,19 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future
+from concurrent.futures import BrokenExecutor, Future
+from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Client, Connection
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 from joblib.externals.loky.process_executor import ProcessPoolExecutor
 
 from hpsearch.errors import HpsearchError, TaskError
+from hpsearch.provenance.definitions import is_installed_file
+from hpsearch.provenance.packages import installed_versions
 
 if TYPE_CHECKING:
     from hpsearch.runtime.messages import Probe, Probed, Ready
@@ -33,12 +39,33 @@ if TYPE_CHECKING:
 HEARTBEAT_SECONDS = 2.0
 PARENT_CHECK_SECONDS = 1.0
 
+RELEASED_SECONDS = 60.0
+"""How long a released process waits for the next pool; it holds some hundred megabytes meanwhile."""
+
+SET_BY_TRAINING = {"KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK", "TORCHINDUCTOR_CACHE_DIR", "TORCHINDUCTOR_DETERMINISTIC"}
+"""Environment variables that scikit-learn, torch and a refit set in this process sooner or later."""
+
 _PARENT_DEATH_SIGNAL = 1
 """PR_SET_PDEATHSIG of Linux's prctl."""
 
 
+@dataclass(frozen=True, eq=False)
+class _Released:
+    """A process without a pool: how it began, its executor, and its last call."""
+
+    beginning: tuple[Any, ...]
+    executor: ProcessPoolExecutor
+    call: "Future[None]"
+
+
+_released: list[_Released] = []
+_releasing = threading.Lock()
+
+
 class WorkerProcess:
     """A worker's process as its pool holds it: one of loky's executors, busy with a single call.
+
+    A released process is used again where a new one would begin as it did.
 
     Args:
         call: What the process does; it travels by cloudpickle.
@@ -46,13 +73,13 @@ class WorkerProcess:
     """
 
     def __init__(self, call: Callable[[], None], environment: Mapping[str, str]) -> None:
-        self._executor = ProcessPoolExecutor(
-            max_workers=1, env=dict(environment), initializer=end_with_parent, initargs=(os.getpid(),)
-        )
-        if os.name == "posix":  # else loky starts it, which clears the mask of signals (CPython 3.11)
-            resource_tracker.ensure_running()
-        with _interruptions_blocked():
-            self._call: Future[None] = self._executor.submit(call)
+        self._beginning = _beginning(environment)
+        self._executor = _take(self._beginning) or _new_executor(environment)
+        try:
+            self._call = _submit(self._executor, call)
+        except BrokenExecutor:  # the released process was killed while it waited
+            self._executor = _new_executor(environment)
+            self._call = _submit(self._executor, call)
 
     def has_ended(self) -> bool:
         return self._call.done()
@@ -60,6 +87,57 @@ class WorkerProcess:
     def end(self) -> None:
         """Kill the process; a second call does nothing."""
         self._executor.shutdown(wait=False, kill_workers=True)
+
+    def release(self) -> None:
+        """Leave the process, which has been told to return from its call, to the next pool."""
+        with _releasing:
+            _released.append(_Released(self._beginning, self._executor, self._call))
+
+
+def _new_executor(environment: Mapping[str, str]) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(
+        max_workers=1, timeout=RELEASED_SECONDS, env=dict(environment),
+        initializer=end_with_parent, initargs=(os.getpid(),),
+    )  # fmt: skip
+
+
+def _submit(executor: ProcessPoolExecutor, call: Callable[[], None]) -> "Future[None]":
+    if os.name == "posix":  # else loky starts it, which clears the mask of signals (CPython 3.11)
+        resource_tracker.ensure_running()
+    with _interruptions_blocked():
+        submitted: Future[None] = executor.submit(call)
+    return submitted
+
+
+def _beginning(environment: Mapping[str, str]) -> tuple[Any, ...]:
+    """Return all that a new process is given as it starts, the versions of what it imports, and the calling thread.
+
+    A process does not outlive the thread that started it, so that no other thread may use it.
+    """
+    variables = {name: value for name, value in os.environ.items() if name not in SET_BY_TRAINING} | {**environment}
+    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+    given = variables, [*sys.path], [*sys.argv], Path.cwd(), cores
+    return os.getpid(), threading.get_ident(), given, installed_versions()
+
+
+def _take(beginning: tuple[Any, ...]) -> ProcessPoolExecutor | None:
+    """Return the executor of a released process that began like this, if any, and end those that began otherwise."""
+    with _releasing:
+        mine = [process for process in _released if process.beginning[0] == os.getpid()]  # this may be a fork
+        alike = [process for process in mine if process.beginning == beginning and _has_returned(process.call)]
+        _released[:] = alike[1:]
+    for process in mine:
+        if process not in alike:
+            process.executor.shutdown(wait=False, kill_workers=True)
+    return alike[0].executor if alike else None
+
+
+def _has_returned(call: "Future[None]") -> bool:
+    """Return whether a released process has left its call as it should, within a moment."""
+    try:
+        return call.exception(timeout=HEARTBEAT_SECONDS) is None
+    except TimeoutError:
+        return False
 
 
 @contextlib.contextmanager
@@ -96,7 +174,7 @@ def end_with_parent(parent: int) -> None:
 
 
 def serve(address: str, authkey: bytes, generation: int, device: str) -> None:
-    """Connect to the coordinator and follow its orders until it closes the connection.
+    """Connect to the coordinator and follow its orders until it releases this process or closes the connection.
 
     User code (tasks, metrics) arrives by cloudpickle, in memory only, over a connection that both ends have
     authenticated with a key made for this pool. A worker that cannot go on ends its process: its pool notices that.
@@ -111,6 +189,8 @@ def serve(address: str, authkey: bytes, generation: int, device: str) -> None:
         channel = Channel(Client(address, authkey=authkey))
         channel.send(generation)
         _follow_orders(channel, device)
+        channel.close()
+        _free_memory()
     except OSError:
         os._exit(1)  # the coordinator is gone
     except Exception:  # the worker's edge: a package that cannot be imported
@@ -125,6 +205,7 @@ def _follow_orders(channel: "Channel", device: str) -> None:
     from hpsearch.runtime.worker import Worker
     from hpsearch.training.numerics import detect_environment
 
+    imported = set(sys.modules)
     worker = Worker(device)
     channel.send(Ready(os.getpid(), detect_environment(worker.device)))
     channel.start_heartbeat(lambda: worker.progress)
@@ -140,6 +221,24 @@ def _follow_orders(channel: "Channel", device: str) -> None:
                         channel.send(event)
             case Stop():
                 pass  # it crossed the end of the segment that it was meant for
+            case None:
+                if _has_imported_user_code(imported):
+                    os._exit(0)
+                return
+
+
+def _has_imported_user_code(before: set[str]) -> bool:
+    """Return whether a module was imported since `before` that users may edit: one of no installed package."""
+    later = [module for name, module in sys.modules.items() if name not in before and not name.startswith("hpsearch.")]
+    files = [getattr(module, "__file__", None) for module in later]
+    return any(file is not None and not is_installed_file(file) for file in files)
+
+
+def _free_memory() -> None:
+    """Give freed memory back to the system, which this process's allocator keeps otherwise."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library than glibc
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _prepare(worker: "Worker", workload: bytes) -> "Ready":
@@ -174,6 +273,7 @@ class Channel:
         self._connection = connection
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._sending = threading.Lock()
+        self._is_closed = threading.Event()
         threading.Thread(target=self._read, name="hpsearch-inbox", daemon=True).start()
 
     def send(self, message: Any) -> None:
@@ -181,7 +281,7 @@ class Channel:
             self._connection.send_bytes(cloudpickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL))
 
     def receive(self) -> Any:
-        """Wait for the next message."""
+        """Wait for the next message; the last one is None, with which the coordinator releases this process."""
         return self._inbox.get()
 
     def receive_nowait(self) -> Any | None:
@@ -197,17 +297,26 @@ class Channel:
 
         def beat() -> None:
             try:
-                while True:
-                    time.sleep(HEARTBEAT_SECONDS)
+                while not self._is_closed.wait(HEARTBEAT_SECONDS):
                     self.send(Heartbeat(progress()))
             except OSError:
-                os._exit(1)
+                if not self._is_closed.is_set():
+                    os._exit(1)
 
         threading.Thread(target=beat, name="hpsearch-heartbeat", daemon=True).start()
+
+    def close(self) -> None:
+        """Close the connection, of which nothing is read or sent any more."""
+        self._is_closed.set()
+        with self._sending:
+            self._connection.close()
 
     def _read(self) -> None:
         try:
             while True:
-                self._inbox.put(pickle.loads(self._connection.recv_bytes()))
+                message = pickle.loads(self._connection.recv_bytes())
+                self._inbox.put(message)
+                if message is None:
+                    return
         except (EOFError, OSError):
             os._exit(1)  # the coordinator is gone; nobody would record what this process measures

@@ -439,13 +439,13 @@ def test_a_worker_begins_with_what_its_asker_has_now(tmp_path, monkeypatch, capf
 
 
 @pytest.mark.chaos
-@pytest.mark.parametrize("moment", ["starting", "importing", "idle"])
+@pytest.mark.parametrize("moment", ["starting", "importing", "idle", "between studies"])
 def test_no_process_outlives_a_pool_that_was_killed(launcher, moment):
-    coordinator = launcher.launch("hold_pool")
+    coordinator = launcher.launch("hold_pool", released=moment == "between studies")
     until(coordinator.started, 60, coordinator.text)
     if moment == "importing":
         until(lambda: _uses_torch(coordinator.started()), 120, coordinator.text)
-    if moment == "idle":
+    if moment in ("idle", "between studies"):
         until(lambda: "ready" in coordinator.text(), 240, coordinator.text)
         assert len(coordinator.workers()) == 1
     _kill(coordinator)

@@ -272,8 +272,8 @@ def files_of(folder: Path, name: str = "toy") -> set[str]:
 # Pools without a study, in a process of their own.
 
 
-def hold_pool() -> None:
-    """Make a pool of one worker, and wait for ever."""
+def hold_pool(released: bool) -> None:
+    """Make a pool of one worker, close it if its process is to be released, and wait for ever."""
     import time
 
     from hpsearch.records import Slot
@@ -281,6 +281,8 @@ def hold_pool() -> None:
 
     pool = LocalPool([Slot(0, ("cpu",))])
     pool.environment()
+    if released:
+        pool.close()
     print("ready", flush=True)
     time.sleep(600)
 

@@ -185,13 +185,21 @@ class LocalPool:
                 yield from self._lose(worker, Outcome.TIMED_OUT, log)
 
     def close(self) -> None:
-        """End all workers at once; what they were training is lost up to its last checkpoint."""
+        """End all workers at once; what they were training is lost up to its last checkpoint.
+
+        Idle processes on CPUs are released to the next pool; on a GPU their memory is free at once.
+        """
+        if self._closed:
+            return
+        self._closed = True
         for worker in self._workers.values():
-            self._end(worker)
-        if not self._closed:
-            self._closed = True
-            with contextlib.suppress(OSError):
-                Client(self._listener.address).close()  # wakes the thread that accepts, which then ends
+            is_idle = worker.is_ready and worker.order is None
+            if is_idle and worker.slot.devices == ("cpu",):
+                self._release(worker)
+            else:
+                self._end(worker)
+        with contextlib.suppress(OSError):
+            Client(self._listener.address).close()  # wakes the thread that accepts, which then ends
 
     # ---------------------------------------------------------------- processes
 
@@ -239,6 +247,12 @@ class LocalPool:
             with contextlib.suppress(OSError):
                 os.kill(worker.pid, signal.SIGKILL if os.name == "posix" else signal.SIGTERM)
         worker.process.end()
+
+    def _release(self, worker: _Worker) -> None:
+        self._send(worker, None)
+        if worker.connection is not None:
+            worker.connection.close()
+        worker.process.release()
 
     def _lose(self, worker: _Worker, outcome: Outcome, log: str) -> Iterator[Event]:
         """Put a new worker in the place of one that is dead or hung, and say how its order ended."""
