@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+import hpsearch as hp
 from hpsearch.errors import MetricError, TaskError, UsageError
 from hpsearch.plan.arguments import (
     check_callbacks,
@@ -12,6 +13,7 @@ from hpsearch.plan.arguments import (
     check_settings,
     check_task,
     check_travels,
+    named,
 )
 
 
@@ -70,3 +72,14 @@ def test_what_lives_in_one_process_cannot_travel() -> None:
     lock = threading.Lock()
     with pytest.raises(MetricError, match="metric 'half' cannot be sent to a worker process: TypeError"):
         check_travels(lambda y_true, y_pred: 0.5 if lock.locked() else 1.0, "half")
+
+
+def test_an_object_is_described_as_one_whatever_it_says_of_itself() -> None:
+    class Terse:
+        def __repr__(self) -> str:
+            return "median"
+
+    assert named(Terse()) == "<median>"  # not the pruner of that name
+    assert named(hp.Racing()).startswith("Racing(")
+    assert named(hp.Pruner()) == "<Pruner>"
+    assert (named("median"), named(None)) == ("median", "none")
