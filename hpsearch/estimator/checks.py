@@ -89,14 +89,14 @@ def check_how_it_ended(
         seconds: The time that it took.
 
     Raises:
-        KeyboardInterrupt: It was interrupted, so whatever comes after it is not to go on either.
+        KeyboardInterrupt: It was interrupted, so whatever comes after it must not run either.
         UsageError: The time was up before a trial was complete.
     """
     history, limit = result.history, parse_duration(timeout)
     states = [trial.state for trial in history.trials.values()]
     done = states.count(TrialState.COMPLETE)
     if study.was_interrupted:
-        next_step = "nothing is kept, for folder= is None" if study.plan.is_temporary else "fit again to go on"
+        next_step = "nothing is kept, for folder= is None" if study.plan.is_temporary else "fit again to continue"
         raise KeyboardInterrupt(f"FineTuneSearchCV was interrupted with {done} trials complete; {next_step}.")
     is_done = n_iter is not None and len(states) >= n_iter and not history.unfinished()
     if limit is None or seconds < limit or is_done:

@@ -128,7 +128,7 @@ class PromotingPruner(Pruner):
         where = f"after step {limit} of {steps_of(trial)}"
         if place is None:
             return f"{self._name}: not promoted {where}"
-        return f"{self._name}: place {place[0]} of {place[1]} {where}, where 1 of {self._reduction_factor} goes on"
+        return f"{self._name}: place {place[0]} of {place[1]} {where}, where 1 of {self._reduction_factor} continues"
 
     def _standing(self, history: History, closing: bool) -> Standing:
         """Return which trials may go on; worked out once for each History."""

@@ -90,7 +90,7 @@ class CheckpointFolder:
             shutil.rmtree(partial, ignore_errors=True)
             raise StoreError(
                 f"{target}: a checkpoint of {sum(map(len, files.values()))} bytes cannot be written ({error}). Make "
-                "room on the disk or lower the checkpoints' byte budget; the run goes on from its older checkpoint."
+                "room on the disk or lower the checkpoints' byte budget; the run continues from its older checkpoint."
             ) from error
         self._sizes[target.name] = _size(target)
         for path, _ in older:

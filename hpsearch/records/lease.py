@@ -148,7 +148,7 @@ class TokenRow:
         self.token = None
         return LeaseLostError(
             f"Study {self.study!r} has been taken over by another coordinator; nothing that this process says is "
-            "recorded any more, and nothing recorded before is lost. End this process; the other one goes on."
+            "recorded any more, and nothing recorded before is lost. End this process; the other one continues."
         )
 
     def leave(self) -> None:

@@ -145,7 +145,7 @@ def test_ctrl_c_ends_fit_and_with_a_folder_the_next_one_goes_on(iris, tmp_path, 
     assert "Paused" not in capsys.readouterr().err
     with pytest.raises(NotFittedError):
         stopped.predict(iris[0])
-    with pytest.raises(KeyboardInterrupt, match=r"fit again to go on"):
+    with pytest.raises(KeyboardInterrupt, match=r"fit again to continue"):
         search(folder=tmp_path, **settings).fit(*iris)
     assert "Paused. Continue by running the same script" in capsys.readouterr().err
     monkeypatch.delenv("INTERRUPT")

@@ -211,4 +211,4 @@ def test_by_name():
     )
     by_rank = resolve_pruner(Racing(margin=None), Space(learning_rate=Float(0.1, 1.0)), "f1")
     reason = by_rank.reason_to_wait(history, history.trials[1], 1)
-    assert reason == "racing: place 6 of 6 after step 1 of 12, where 1 of 2 goes on"
+    assert reason == "racing: place 6 of 6 after step 1 of 12, where 1 of 2 continues"

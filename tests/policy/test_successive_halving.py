@@ -183,7 +183,7 @@ def test_a_trial_waits_once_all_its_runs_stand_at_its_limit():
     history = at_half([0.5])
     decision = policy.decide(history, 1)
     assert (decision.action, decision.reports) == (Action.PAUSE, ((1, 0.25), (2, 0.5)))
-    assert decision.reason == "asha: place 1 of 1 after step 2 of 12, where 1 of 3 goes on"
+    assert decision.reason == "asha: place 1 of 1 after step 2 of 12, where 1 of 3 continues"
     waiting = history.with_trial(replace(history.trials[1], state=TrialState.WAITING))
     assert policy.decide(waiting, 1).action is Action.CONTINUE
     given_up = policy.give_up(history.with_trial(trial(2)), history.trials[1])
