@@ -1,11 +1,13 @@
 """`freeze_layers` is a number of layers or a share of them: 1 is one layer, 1.0 is all of them."""
 
+import math
 from numbers import Integral
 from typing import Any
 
 from hpsearch.errors import SpaceError
 from hpsearch.space.conditions import Scalar
-from hpsearch.space.parameters import Categorical, Parameter
+from hpsearch.space.parameters import Parameter
+from hpsearch.space.ranges import Float, Int
 
 FREEZE_LAYERS = "freeze_layers"
 
@@ -31,8 +33,20 @@ def check_same_kind(value: Any, own: Scalar) -> None:
 
 
 def check_told_apart(name: str, parameter: Parameter) -> None:
-    """Raise SpaceError for choices that have 1 beside shares: a table would show 1 as 1.0, which is all layers."""
-    if name != FREEZE_LAYERS or not isinstance(parameter, Categorical):
+    """Check that every value is either a number of layers or a share of them.
+
+    Raises:
+        SpaceError: A range of real numbers goes beyond 1.0; or choices have 1 beside shares: a table would show it as
+            1.0, which is all layers.
+    """
+    if name != FREEZE_LAYERS or isinstance(parameter, Int):
+        return
+    if isinstance(parameter, Float):
+        if parameter.high > 1.0:
+            raise SpaceError(
+                f"{name}={parameter!r}: a real number is a share of the layers, from 0.0 to 1.0. Give hp.Float(0.0, "
+                f"1.0) at most, or numbers of layers: hp.Int({math.ceil(parameter.low)}, {math.floor(parameter.high)})."
+            )
         return
     shares = [choice for choice in parameter.choices if isinstance(choice, float) and choice]
     if shares and any(choice == 1 and isinstance(choice, int) for choice in parameter.choices):

@@ -96,18 +96,21 @@ class ChoiceCheck:
 
 
 def check_freeze_layers(value: Any) -> int | float | str:
-    """Check for a number of layers (1 is one), a share of the layers (1.0 is all), or "all".
+    """Check for a number of layers (1 is one, 2 and 2.0 are two), a share of them (1.0 is all), or "all".
 
     Whether the model has so many layers is known only with the model.
     """
     if value == ALL_LAYERS:
         return ALL_LAYERS
-    if isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 0:
-        return int(value)
     if isinstance(value, Real) and not isinstance(value, Integral) and 0.0 <= float(value) <= 1.0:
         return float(value)
-    allowed = f"a number of layers (0, 1, 2, ...), a share of them (from 0.0 to 1.0), or {ALL_LAYERS!r}"
-    raise _not_allowed("freeze_layers", value, allowed)
+    try:
+        layers = IntegerCheck("freeze_layers", 0)(value)
+    except TaskError:
+        allowed = f"a number of layers (0, 1, 2, ...), a share of them (from 0.0 to 1.0), or {ALL_LAYERS!r}"
+        raise _not_allowed("freeze_layers", value, allowed) from None
+    assert layers is not None  # the check is not an optional one
+    return layers
 
 
 def _not_allowed(name: str, value: Any, allowed: str) -> TaskError:

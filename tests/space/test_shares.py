@@ -35,6 +35,14 @@ def test_choices_that_cannot_be_told_apart_are_refused(choices: list[Any]) -> No
         Space(freeze_layers=Categorical(choices))
 
 
+def test_a_range_of_shares_ends_at_all_layers() -> None:
+    with pytest.raises(
+        SpaceError, match=r"from 0\.0 to 1\.0\. Give hp\.Float\(0\.0, 1\.0\) at most, or .* hp\.Int\(1, 6\)"
+    ):
+        Space(freeze_layers=Float(0.5, 6))
+    assert Space(depth=Float(0.5, 6)).parameters["depth"].edges() == (0.5, 6.0)
+
+
 @pytest.mark.parametrize("choices", [[0, 0.5, 1.0], [0, 1, "all"], [0, 6, 0.25], [0.0, 1]])
 def test_choices_keep_their_kind_in_json(choices: list[Any]) -> None:
     space = Space(freeze_layers=Categorical(choices), default={"freeze_layers": choices[-1]})

@@ -18,6 +18,9 @@ def test_every_default_passes_its_own_check_unchanged() -> None:
         assert known.description.endswith("."), name
 
 
+_LAYERS = "a number of layers (0, 1, 2, ...), a share of them (from 0.0 to 1.0), or 'all'"
+
+
 @pytest.mark.parametrize(
     ("name", "value", "allowed"),
     [
@@ -41,11 +44,11 @@ def test_every_default_passes_its_own_check_unchanged() -> None:
         ("batch_size", True, "a whole number from 1"),
         ("epochs", 0, "a whole number from 1"),
         ("epochs", "3", "a whole number from 1"),
-        ("freeze_layers", -1, "a whole number from 0, or 'all'"),
-        ("freeze_layers", "head", "a whole number from 0, or 'all'"),
-        ("freeze_layers", 1.5, "a whole number from 0, or 'all'"),
-        ("freeze_layers", True, "a whole number from 0, or 'all'"),
-        ("freeze_layers", None, "a whole number from 0, or 'all'"),
+        ("freeze_layers", -1, _LAYERS),
+        ("freeze_layers", "head", _LAYERS),
+        ("freeze_layers", 1.5, _LAYERS),
+        ("freeze_layers", True, _LAYERS),
+        ("freeze_layers", None, _LAYERS),
     ],
 )
 def test_a_value_out_of_range_is_named_with_what_is_allowed(name: str, value: object, allowed: str) -> None:
@@ -70,6 +73,9 @@ def test_an_unknown_schedule_is_answered_with_the_nearest_name() -> None:
         ("batch_size", 16.0, 16),
         ("epochs", np.int64(3), 3),
         ("freeze_layers", 2.0, 2),
+        ("freeze_layers", 1, 1),
+        ("freeze_layers", 1.0, 1.0),
+        ("freeze_layers", 0.5, 0.5),
         ("freeze_layers", "all", "all"),
         ("max_grad_norm", None, None),
         ("max_grad_norm", 0, 0.0),
