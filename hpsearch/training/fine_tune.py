@@ -17,8 +17,8 @@ from hpsearch.training import checkpoints
 from hpsearch.training.base_model import BaseModel
 from hpsearch.training.batches import epoch_batches, steps_per_epoch
 from hpsearch.training.divergence import Diverged
+from hpsearch.training.features.bypass import FrozenPart
 from hpsearch.training.features.cache import FrozenFeatures
-from hpsearch.training.features.frozen_part import FrozenPart
 from hpsearch.training.freezing import freeze, frozen_layers
 from hpsearch.training.gradients import accumulate_gradients
 from hpsearch.training.hyperparameters import TrainingSettings

@@ -1,4 +1,4 @@
-"""Bypassing the frozen layers of a model whose last output is known.
+"""Bypassing the frozen layers of a model whose last output is known: recorded, and tried, not assumed.
 
 The *boundary* is that output: the first tensor that the last frozen layer returns. During a bypass the `forward` of
 each frozen module is replaced. The last one returns the boundary in the structure of its own output, the others return
@@ -6,17 +6,117 @@ NaN in the shape of theirs. Everything else (masks, positions, trained layers, h
 arithmetic, so logits without NaN show that nothing but the boundary was read.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from hpsearch.training.features import NotKeptError
-from hpsearch.training.random_states import current_states
+from hpsearch.training.freezing import Freezing
+from hpsearch.training.learner import Learner
+from hpsearch.training.numerics import Numerics
+from hpsearch.training.random_states import current_states, isolated
+from hpsearch.training.transfer import batch_to_device, to_device
+
+
+@dataclass(frozen=True)
+class FrozenPart:
+    """What features depend on: a run's model and rows, its frozen layers as `Learner` has them, and its numerics."""
+
+    model: nn.Module
+    learner: Learner
+    layers: Sequence[Sequence[nn.Module]]
+    freezing: Freezing
+    numerics: Numerics
+    device: torch.device
+
+    @property
+    def lengths(self) -> np.ndarray:
+        return np.asarray(self.learner.lengths, dtype=np.int64)
+
+    def batch(self, rows: np.ndarray) -> dict[str, Tensor]:
+        return batch_to_device(self.learner.batch(rows, self.numerics.padding_multiple), self.device)
+
+    def logits(self, batch: Mapping[str, Tensor]) -> Tensor:
+        with self.numerics.autocast():
+            return self.learner.logits(self.model, batch)
+
+    def vectors(self, boundary: Tensor, rows: np.ndarray) -> Tensor:
+        """Return a boundary with zeros for padding: of shape (rows, tokens, ...), or (rows, 1, ...) without tokens."""
+        vectors, lengths = boundary if self.lengths.max() > 1 else boundary[:, None], self.lengths[rows]
+        if vectors.ndim < 2 or len(vectors) != len(rows) or vectors.shape[1] < lengths.max():
+            raise NotKeptError("its last frozen layer does not return a vector for each token of each row")
+        padding = torch.from_numpy(np.arange(vectors.shape[1]) >= lengths[:, None]).to(vectors.device)
+        return vectors.masked_fill(padding.reshape(*padding.shape, *[1] * (vectors.ndim - 2)), 0.0).contiguous()
+
+    def try_bypass(self, head: Collection[str]) -> tuple[list[nn.Module], Tensor]:
+        """Bypass the frozen layers in eight rows of many lengths; return their calls, and the batch's vectors.
+
+        What is computed before the first layer may be read above, too (a table of relative positions). So where not
+        everything can be bypassed, the embeddings run. So do modules without weights, which trained layers may share,
+        and those whose `forward` somebody has replaced.
+
+        Raises:
+            NotKeptError: A bypass changes something.
+        """
+        if not getattr(self.learner, "inputs_are_fixed", False):
+            raise NotKeptError("its inputs are not the same whenever a row comes up")
+        frozen = {id(parameter) for layer in self.layers for module in layer for parameter in module.parameters()}
+        for name, parameter in self.model.named_parameters():
+            if name in head and id(parameter) in frozen:
+                raise NotKeptError(f"{name!r} in its frozen layers is drawn anew for every run")
+        order = np.argsort(self.lengths, kind="stable")
+        rows = order[np.linspace(0, len(order) - 1, min(8, self.numerics.micro_batch or 8)).round().astype(np.int64)]
+        buffers = [(buffer, buffer.clone()) for buffer in self.model.buffers()]
+        try:
+            return self._compare(self.layers, rows)
+        except NotKeptError:
+            return self._compare(self.layers[1:], rows)
+        finally:
+            self.freezing.train(self.model)
+            with torch.no_grad():
+                for buffer, before in buffers:
+                    buffer.copy_(before)
+
+    def _compare(self, layers: Sequence[Sequence[nn.Module]], rows: np.ndarray) -> tuple[list[nn.Module], Tensor]:
+        """Compare a batch with and without these layers, in train and in eval mode."""
+        frozen = (module for layer in layers for module in layer if next(module.parameters(), None) is not None)
+        modules = [module for module in frozen if "forward" not in vars(module)]
+        batch, targets = self.batch(rows), to_device(self.learner.targets(rows), self.device)
+        self.freezing.train(self.model)
+        with torch.no_grad(), isolated(0, self.device):
+            recording, boundary = record(modules, lambda: self.logits(batch), self.device, whole=True)
+        calls = [module for module, _ in recording.calls]
+        if all(calls[-1] is not module for layer in self.layers[1:] for module in layer):
+            raise NotKeptError("its frozen layers are not called after its embeddings")
+        vectors = self.vectors(boundary, rows)
+
+        def outcome(trained: Sequence[nn.Parameter]) -> tuple[list[Tensor], tuple[Any, ...]]:
+            """Return logits and gradients, and the random states after them."""
+            with isolated(1, self.device), torch.set_grad_enabled(bool(trained)):
+                logits = self.logits(batch)
+                loss = self.learner.losses(logits.float(), targets, 0.0).sum()
+                gradients = torch.autograd.grad(loss, trained, materialize_grads=True) if trained else ()
+                return [logits.detach(), *gradients], current_states(self.device)
+
+        for trained in ([parameter for parameter in self.model.parameters() if parameter.requires_grad], []):
+            if not trained:
+                self.model.eval()
+            computed, states = outcome(trained)
+            try:
+                with recording.bypass(vectors.view(boundary.shape).clone()):
+                    read, states_after_reading = outcome(trained)
+            except torch.OutOfMemoryError:
+                raise
+            except (RuntimeError, ValueError, TypeError, StopIteration) as error:  # a model may check what it is given
+                raise NotKeptError(f"its forward pass fails without them ({error})") from error
+            if states != states_after_reading or not all(map(torch.equal, computed, read)):
+                raise NotKeptError("more than the output of its last frozen layer is read above it, padding included")
+        return calls, vectors
 
 
 class _BoundaryReached(BaseException):
@@ -28,14 +128,12 @@ class Recording:
     """What frozen modules return for batches of one shape.
 
     Attributes:
-        modules: The module of each call, in order.
-        outputs: What it returned, with NaN for every number.
+        calls: The module of each call, in order, and what it returned, with NaN for every number.
         shape: Shape of the boundary.
         stride: How the boundary lies in memory.
     """
 
-    modules: list[nn.Module]
-    outputs: list[Any]
+    calls: list[tuple[nn.Module, Any]]
     shape: torch.Size
     stride: tuple[int, ...]
 
@@ -44,17 +142,16 @@ class Recording:
         """Bypass the frozen modules for one forward pass."""
         if boundary.stride() != self.stride:
             boundary = boundary.new_empty_strided(self.shape, self.stride).copy_(boundary)
+        last, output = self.calls[-1]
         known = [boundary]
-        last = _mapped(self.outputs[-1], lambda unknown: known.pop() if known else unknown)
-        outputs: dict[nn.Module, list[Any]] = {module: [] for module in self.modules}
-        for module, output in zip(self.modules, [*self.outputs[:-1], last], strict=True):
-            outputs[module].append(output)
+        calls = [*self.calls[:-1], (last, _mapped(output, lambda unknown: known.pop() if known else unknown))]
+        modules = {module for module, _ in calls}
         try:
-            for module, returned in outputs.items():
-                vars(module)["forward"] = partial(_next, iter(returned))
+            for module in modules:
+                vars(module)["forward"] = _returning([output for other, output in calls if other is module])
             yield
         finally:
-            for module in outputs:
+            for module in modules:
                 vars(module).pop("forward", None)
 
 
@@ -69,19 +166,17 @@ def record(
     Raises:
         NotKeptError: It makes other calls, draws random numbers below the boundary, or returns what cannot be replaced.
     """
-    called: list[nn.Module] = []
-    outputs: list[Any] = []
+    calls: list[tuple[nn.Module, Any]] = []
     tensors: list[Tensor] = []
     states = before = current_states(device)
 
     def remember(module: nn.Module, _inputs: object, output: object) -> None:
         nonlocal states
         states = current_states(device)
-        called.append(module)
-        outputs.append(_mapped(output, _unknown))
+        calls.append((module, _mapped(output, _unknown)))
         tensors.clear()
         _mapped(output, lambda tensor: tensors.append(tensor.detach().clone()))  # layers above may compute in place
-        if len(called) == len(modules) and not whole:
+        if len(calls) == len(modules) and not whole:
             raise _BoundaryReached
 
     handles = [module.register_forward_hook(remember) for module in set(modules)]
@@ -91,15 +186,16 @@ def record(
     finally:
         for handle in handles:
             handle.remove()
-    if not tensors or not (whole or called == modules):
+    if not tensors or not (whole or [module for module, _ in calls] == list(modules)):
         raise NotKeptError("which of its frozen layers are called, and return a tensor, depends on the batch")
     if states != before:
         raise NotKeptError("random numbers are drawn below its last frozen layer")
-    return Recording(called, outputs, tensors[0].shape, tensors[0].stride()), tensors[0]
+    return Recording(calls, tensors[0].shape, tensors[0].stride()), tensors[0]
 
 
-def _next(outputs: Iterator[Any], *_inputs: object, **_named: object) -> Any:
-    return next(outputs)
+def _returning(outputs: list[Any]) -> Callable[..., Any]:
+    remaining = iter(outputs)
+    return lambda *_, **__: next(remaining)
 
 
 def _unknown(tensor: Tensor) -> Tensor:

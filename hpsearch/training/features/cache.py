@@ -17,8 +17,7 @@ from torch import Tensor, nn
 from hpsearch.records.keys import digest
 from hpsearch.training.batches import evaluation_batches, filled_up, rows_without_graph
 from hpsearch.training.features import NotKeptError
-from hpsearch.training.features.bypass import Recording, record
-from hpsearch.training.features.frozen_part import FrozenPart
+from hpsearch.training.features.bypass import FrozenPart, Recording, record
 from hpsearch.training.features.store import FeatureEntry, FeatureStore
 from hpsearch.training.random_states import isolated
 from hpsearch.training.transfer import to_device
@@ -33,7 +32,10 @@ Shape = tuple[int, tuple[tuple[int, ...], ...], bool]
 
 
 class FeatureCache:
-    """Gives the runs of one base model the features of their frozen layers."""
+    """Gives the runs of one base model, of which one trains at a time, the features of their frozen layers."""
+
+    entry: FeatureEntry
+    """That of the latest run. Earlier ones are let go of: their room may be needed."""
 
     def __init__(self, store: FeatureStore, identity: Sequence[Any]) -> None:
         """Take a machine's store, and digests of the model and the rows (as JSON takes them)."""
@@ -54,15 +56,14 @@ class FeatureCache:
         if len(part.layers) < 2 or (setting in self._tried and self._tried[setting] is None):
             return None
         try:
-            features = self._tried.get(setting) or FrozenFeatures(part, *part.try_bypass(head))
+            features = self._tried.get(setting) or FrozenFeatures(self, part, *part.try_bypass(head))
             self._tried[setting] = features
-            entry = self._store.entry(key, part.lengths, features.vector_bytes, features.blocks)
-            yield from features.fill(entry)
+            self.entry = self._store.entry(key, part.lengths, features.vector_bytes, features.blocks)
+            yield from features.fill()
         except (NotKeptError, OSError) as error:
             self._tried[setting] = features = None
             reason = str(error) if isinstance(error, NotKeptError) else f"its files cannot be used ({error})"
-            count = len(part.layers) - 1
-            logger.warning("The outputs of %d frozen layers are computed for each batch, not kept: %s.", count, reason)
+            logger.warning("The outputs of frozen layers are computed for each batch, not kept: %s.", reason)
         return features
 
 
@@ -77,16 +78,11 @@ def _settings(model: nn.Module) -> list[Any]:
 
 
 class FrozenFeatures:
-    """The features of frozen layers that can be bypassed, to be read once `fill` has ended.
+    """The features of frozen layers, computed in the batches of an evaluation, to be read once `fill` has ended."""
 
-    Attributes:
-        vector_bytes: Bytes of a vector.
-        blocks: The rows that are computed together: the batches that all rows would be evaluated in.
-    """
-
-    def __init__(self, part: FrozenPart, calls: Sequence[nn.Module], vectors: Tensor) -> None:
+    def __init__(self, cache: FeatureCache, part: FrozenPart, calls: Sequence[nn.Module], vectors: Tensor) -> None:
         """Take the calls of frozen modules in a forward pass, and the vectors of any batch."""
-        self._part, self._calls = part, calls
+        self._cache, self._part, self._calls = cache, part, calls
         self._vector_shape, self._dtype = vectors.shape[2:], vectors.dtype
         self.vector_bytes = self._vector_shape.numel() * self._dtype.itemsize
         multiple, largest = part.numerics.padding_multiple, rows_without_graph(part.numerics.micro_batch)
@@ -96,11 +92,10 @@ class FrozenFeatures:
             shape = self._shape(filled_up(block), part.learner.batch(block[:1], multiple))
             self._computed_in.update(dict.fromkeys(block.tolist(), shape))
         self._recordings: dict[tuple[bool, Shape, frozenset[Shape]], Recording | None] = {}
-        self._entry: FeatureEntry
 
-    def fill(self, entry: FeatureEntry) -> Iterator[None]:
-        """Compute what is missing of an entry, a block an item, and read from it henceforth."""
-        part = self._part
+    def fill(self) -> Iterator[None]:
+        """Compute what is missing of the cache's entry, a block an item."""
+        part, entry = self._part, self._cache.entry
         for block in entry.missing():
             rows = self.blocks[block]
             part.model.eval()
@@ -109,7 +104,6 @@ class FrozenFeatures:
             part.freezing.train(part.model)
             entry.write(block, [row[:length] for row, length in zip(vectors, part.lengths[rows], strict=False)])
             yield
-        self._entry = entry
 
     def logits(self, rows: np.ndarray, batch: Mapping[str, Tensor]) -> Tensor:
         """Return the model's outputs for a batch, bitwise those of computing the frozen layers."""
@@ -121,7 +115,7 @@ class FrozenFeatures:
         if recording is None:
             return part.logits(batch)
         width = recording.shape.numel() // (len(rows) * self._vector_shape.numel())
-        features = self._entry.read(rows, width).view(self._dtype).view(recording.shape)
+        features = self._cache.entry.read(rows, width).view(self._dtype).view(recording.shape)
         with recording.bypass(to_device(features, part.device)):
             return part.logits(batch)
 
@@ -137,7 +131,7 @@ class FrozenFeatures:
             recording, computed = self._computed(rows, batch)
         except NotKeptError:
             return None
-        read = self._entry.read(rows, computed.shape[1])
+        read = self._cache.entry.read(rows, computed.shape[1])
         return recording if torch.equal(read.view(-1), computed.view(-1).view(torch.uint8)) else None
 
     def _computed(self, rows: np.ndarray, batch: Mapping[str, Tensor]) -> tuple[Recording, Tensor]:

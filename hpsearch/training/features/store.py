@@ -8,8 +8,10 @@ progress, and the next process continues. A file of zeros is an entry of which n
 import contextlib
 import os
 import shutil
+import time
 import weakref
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +23,7 @@ from hpsearch.training.features import NotKeptError
 
 DEFAULT_BYTES = 20 * 1024**3
 VALUES = "values.bin"
-NEW, BEGUN, DONE = 0, 1, 2
-"""States of a block."""
+NEW, BEGUN, DONE = 0, 1, 2  # states of a block
 
 
 class FeatureEntry:
@@ -34,7 +35,9 @@ class FeatureEntry:
         self._ends = np.cumsum(counts)
         self._values_bytes = int(self._ends[-1]) * vector_bytes
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()  # the time of its last use
+        path.touch()
+        now = time.time_ns()  # of its last use, finer than the clock of the file system
+        os.utime(path, ns=(now, now))
         # Written through a file, not the map: a full disk is then an error, and no signal that ends the process.
         self._file = path.open("r+b")
         weakref.finalize(self, self._file.close)
@@ -51,10 +54,7 @@ class FeatureEntry:
         self.states = content[self._values_bytes :]
 
     def missing(self) -> Iterator[int]:
-        """Yield the blocks to compute until all are done.
-
-        Blocks that another process has begun come last, and only those it has not finished: it may be dead.
-        """
+        """Yield the blocks to compute until all are done; those that another process has begun last: it may be dead."""
         for state in (NEW, BEGUN):
             for block in range(len(self.states)):
                 if self.states[block] <= state:
@@ -83,6 +83,7 @@ class FeatureEntry:
         return torch.from_numpy(vectors)
 
 
+@dataclass
 class FeatureStore:
     """The entries of one machine, shared by all its studies and workers.
 
@@ -90,9 +91,8 @@ class FeatureStore:
     can finish; its room on the disk is free afterwards.
     """
 
-    def __init__(self, folder: Path, budget: int) -> None:
-        self.folder = folder
-        self.budget = budget
+    folder: Path
+    budget: int
 
     @classmethod
     def within(cls, folder: Path, budget: int | None) -> "FeatureStore":

@@ -138,6 +138,26 @@ def test_what_is_read_above_the_layers_runs(tmp_path: Path) -> None:
     assert below and not layers
 
 
+def test_a_forward_that_somebody_replaced_runs_and_stays(tmp_path: Path) -> None:
+    """As by a wrapper of a layer: to take it away would change the model."""
+
+    class Wrapped(Stacked):
+        def __init__(self, width: int, heads: int, noise: bool) -> None:
+            super().__init__(width, heads, noise)
+            layer: Any = self.layers[0]
+            vars(layer)["forward"] = lambda hidden, mask: type(layer).forward(layer, hidden, mask) * 1.5
+
+    learner = BuiltLearner(Wrapped)
+    for layers in (1, 2):
+        base = cached(learner, store(tmp_path))
+        model: Any = base.model
+        replaced = vars(model.layers[0])["forward"]
+        run = run_of(learner, base, {"freeze_layers": layers})
+        assert_equal_runs(run_of(learner, BaseModel(learner, CPU), {"freeze_layers": layers}), run)
+        assert vars(model.layers[0])["forward"] is replaced
+        assert (run._features is not None) is (layers == 2)
+
+
 def test_a_dropout_of_zero_is_tried_apart(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """What is exact without dropout between the layers is not with it."""
 
