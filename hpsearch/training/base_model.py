@@ -18,7 +18,7 @@ class BaseModel:
     Attributes:
         learner: What the model is for.
         device: Where the model computes.
-        model: The model; it belongs to whoever called `fresh` last.
+        model: The model; it belongs to the latest caller of `fresh`.
         head: Names of the parameters that are not pretrained: those that `Learner.initialize_head` draws.
         generation: How often `fresh` was called; a fine-tune of an earlier generation has lost its model.
         features: Where runs find the outputs of their frozen layers; None to compute them for each batch.

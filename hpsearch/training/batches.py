@@ -8,7 +8,7 @@ import torch
 from hpsearch.training.random_states import stream_seed
 
 MEGABATCHES_AN_EPOCH = 4
-"""At least so many groups are sorted by length apart, so that the company of a row changes between epochs."""
+"""At least so many groups are sorted by length apart, so that a row meets other rows in each epoch."""
 
 BATCHES_A_MEGABATCH = 50
 """At most so many batches are sorted by length together: more pads hardly less."""
@@ -25,7 +25,7 @@ MICRO_BATCHES_WITHOUT_GRAPH = 4
 ROWS_MULTIPLE = 16
 """Rows of every evaluation batch are a multiple of this. On a CPU, matrix products and 1 x 1 convolutions over fewer
 rows, or with one output over a number of rows that 4 does not divide, differ in their last bits (measured with torch
-2.13); over multiples of 16 they do not, and a row has the same outputs in every company."""
+2.13); over multiples of 16 they do not, and a row has the same outputs whatever rows are beside it."""
 
 
 def steps_per_epoch(rows: int, batch_size: int) -> int:

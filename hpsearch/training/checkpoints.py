@@ -71,11 +71,11 @@ def check_tensors(
         name = min(missing or foreign)
         raise unusable(f"{name!r} is {'missing from it' if missing else 'nothing that this run has'}")
     for name, tensor in tensors.items():
-        known = expected[name] if name in expected else optional[name]
-        if tensor.shape != known.shape or tensor.dtype != known.dtype:
+        reference = expected[name] if name in expected else optional[name]
+        if tensor.shape != reference.shape or tensor.dtype != reference.dtype:
             raise unusable(
-                f"{name!r} is {tensor.dtype} of shape {tuple(tensor.shape)} in it, and {known.dtype} of shape "
-                f"{tuple(known.shape)} in this run"
+                f"{name!r} is {tensor.dtype} of shape {tuple(tensor.shape)} in it, and {reference.dtype} of shape "
+                f"{tuple(reference.shape)} in this run"
             )
 
 

@@ -1,4 +1,4 @@
-"""One fine-tune, step by step: it can be left after any step, written down, and gone on with elsewhere."""
+"""One fine-tune, step by step: after any step it can be left, written down, and continued elsewhere."""
 
 import hashlib
 import math
@@ -46,7 +46,7 @@ class FineTune:
     this one raises `UsageError`. Fine-tunes of different bases may take turns step by step.
 
     Attributes:
-        model: The model as it stands.
+        model: The model in its current state.
         horizon: The last evaluation point, epochs * evaluations_per_epoch.
         steps_total: Optimizer steps of the whole run.
     """
@@ -138,7 +138,7 @@ class FineTune:
         An item is None, or the Measurement of the point that its step reaches. Where several points fall on one step,
         each after the first is an item of its own, without a step; so is, before the first step, each block of rows
         whose features are computed for the cache. Between items the run can be left for good, written down by
-        `checkpoint`, or gone on with by another call.
+        `checkpoint`, or continued by another call.
 
         Raises:
             UsageError: `stop` does not lie ahead, or another run has taken the base's model over.
@@ -272,7 +272,7 @@ class FineTune:
         )
 
     def checkpoint(self) -> dict[str, bytes]:
-        """Return the run as it stands after an item, file name to bytes: safetensors and JSON.
+        """Return the run's state after an item, file name to bytes: safetensors and JSON.
 
         Only what differs from the base is in it: trained parameters, changed buffers of what is not frozen, AdamW's
         state, the random states, the position, and the training loss since the last evaluation point.
@@ -313,8 +313,8 @@ class FineTune:
     def _digest(self, config: Mapping[str, Any]) -> str:
         """Return what this run is, for its checkpoints: all arguments that decide its numbers."""
         rows = [
-            None if some is None else hashlib.sha256(some.tobytes()).hexdigest()
-            for some in (self._train_rows, self._held_out_rows)
+            None if rows is None else hashlib.sha256(rows.tobytes()).hexdigest()
+            for rows in (self._train_rows, self._held_out_rows)
         ]
         return digest([dict(config), rows, self._seed, self._evaluations_per_epoch, self._numerics.to_dict()])
 

@@ -24,8 +24,8 @@ def accumulate_gradients(
     """Add to the parameters' gradients that of the weighted mean loss over `rows`.
 
     Each micro-batch's weighted sum is divided by the sum of the weights of the whole batch, so that the gradients of
-    all micro-batches add up to that of the batch. Rows that all weigh nothing leave a gradient of zero. `features` are
-    read in the place of running the model's frozen layers.
+    all micro-batches add up to that of the batch. Rows that all weigh nothing leave a gradient of zero. With `features`
+    the model's frozen layers do not run.
 
     Returns:
         The sum of the weighted losses, a scalar on the device that nobody has waited for, and the sum of the weights.

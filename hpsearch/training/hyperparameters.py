@@ -210,7 +210,8 @@ class TrainingSettings:
             TaskError: One is out of range, or `freeze_layers` is still a share: training counts layers.
         """
         values = {
-            name: known.check(config.get(name, known.default)) for name, known in TRAINING_HYPERPARAMETERS.items()
+            name: hyperparameter.check(config.get(name, hyperparameter.default))
+            for name, hyperparameter in TRAINING_HYPERPARAMETERS.items()
         }
         if isinstance(values["freeze_layers"], float):
             raise _not_allowed("freeze_layers", values["freeze_layers"], "a number of layers here, not a share")

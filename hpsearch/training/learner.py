@@ -22,8 +22,8 @@ class Learner(Protocol):
     def inputs_are_fixed(self) -> bool:
         """Whether `batch` gives a row the same inputs whenever it comes up and whatever is beside it, padding aside.
 
-        Random augmentation does not. Outputs of frozen layers are kept only where it does; a learner without this
-        property is taken for one that does not.
+        Random augmentation does not. Outputs of frozen layers are kept only where it does; without this property
+        a learner counts as one that does not.
         """
 
     def load_model(self) -> nn.Module:

@@ -14,7 +14,7 @@ from hpsearch.training.learner import Learner
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """What a run was found to be at one evaluation point.
+    """A run's losses and outputs at one evaluation point.
 
     Attributes:
         point: The evaluation point, from 1.

@@ -26,7 +26,7 @@ def memory_errors() -> Iterator[None]:
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Start a new peak where the device keeps one; that of a process cannot be started anew."""
+    """Reset the peak where the device keeps one; that of a process cannot be reset."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
 

@@ -1,4 +1,4 @@
-"""Numerics: all that a run's last bits depend on besides its config and data, resolved once and then held to."""
+"""Numerics: all that a run's last bits depend on besides its config and data, resolved once and then kept to."""
 
 import os
 import platform
@@ -40,11 +40,11 @@ class Numerics:
         precision: "fp32", or "bf16": autocast over master weights in fp32.
         micro_batch: Rows that pass through the model at once, at most; None for the whole batch.
         attention: The model's attention kernel, by transformers' name.
-        padding_multiple: What rows are padded to a multiple of, in tokens, where outputs of a row are to be the same
-            in every company: in evaluation, and where layers are frozen. At 16, scaled-dot-product attention on a CPU
-            gives a row the same features in every company.
-        training_padding_multiple: Likewise in training where nothing is frozen. A step's rows are the same whenever
-            it is trained, so this is what is fast: no padding at all on a CPU, tensor cores' multiple on a GPU.
+        padding_multiple: What rows are padded to a multiple of, in tokens, where outputs of a row must not depend
+            on the rows beside it: in evaluation, and where layers are frozen. At 16, scaled-dot-product attention on a
+            CPU gives a row the same features in every batch.
+        training_padding_multiple: The same for training where nothing is frozen. A step's rows are the same whenever
+            it is trained, so this is what is fast: no padding on a CPU, the tensor cores' multiple on a GPU.
         threads: Threads of one worker.
         deterministic: Whether only deterministic algorithms are used.
         device_type: "cpu", "cuda" or "mps".
@@ -64,9 +64,9 @@ class Numerics:
     versions: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, known in (("precision", get_args(Precision)), ("device_type", get_args(DeviceType))):
-            if getattr(self, name) not in known:
-                raise NumericsError(f"The numerics' {name}={getattr(self, name)!r} is unknown; use one of {known}.")
+        for name, choices in (("precision", get_args(Precision)), ("device_type", get_args(DeviceType))):
+            if getattr(self, name) not in choices:
+                raise NumericsError(f"The numerics' {name}={getattr(self, name)!r} is unknown; use one of {choices}.")
         for name in ("micro_batch", "padding_multiple", "training_padding_multiple", "threads"):
             value = getattr(self, name)
             if value is not None and (type(value) is not int or value < 1):
@@ -79,10 +79,10 @@ class Numerics:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Numerics":
         """Return what `to_dict` was made of; `NumericsError` where something is missing or unknown."""
-        known = {item.name for item in fields(cls)}
-        if set(values) != known:
+        names = {item.name for item in fields(cls)}
+        if set(values) != names:
             raise NumericsError(
-                f"The stored numerics name {sorted(values)}, and not {sorted(known)}: they were written by another "
+                f"The stored numerics name {sorted(values)}, and not {sorted(names)}: they were written by another "
                 "version of hpsearch; start a new study."
             )
         return cls(**values)
@@ -95,7 +95,7 @@ class Numerics:
 
 
 def detect_environment(device: torch.device | str) -> dict[str, Any]:
-    """Return what this process has on `device` and nobody chooses.
+    """Return the properties of `device` and of this process that nobody chooses.
 
     Returns:
         device_type, device_model and versions as in `Numerics`, and bf16: whether it is native, and so worth using.
@@ -124,11 +124,11 @@ def resolve_numerics(
     """Return the numerics of a study that starts in `environment` (of `detect_environment`).
 
     Args:
-        environment: What was found.
+        environment: What `detect_environment` returned.
         precision: "auto" for bf16 where it is native and fp32 elsewhere, or one of the two.
         deterministic: None for True on a CPU, where it costs nothing, and False on a GPU.
         threads: Threads a worker.
-        micro_batch: What the probe found to fit; None for whole batches.
+        micro_batch: The rows that fit, by the probe; None for whole batches.
         attention: The attention kernel.
     """
     if precision == "auto":
@@ -153,16 +153,17 @@ def honour(numerics: Numerics, device: torch.device | str) -> None:
         NumericsError: This process cannot; every difference is named.
     """
     device = torch.device(device)
-    # First of all: to look at a GPU is to use it, and then the variable is read no more.
+    # First: looking at a GPU uses it, and then the variable is not read again.
     repeats_itself = device.type != "cuda" or not numerics.deterministic or _deterministic_workspace()
-    found = detect_environment(device)
+    environment = detect_environment(device)
     differences = [
-        f"{name} is {found[name]!r} here and {getattr(numerics, name)!r} there"
+        f"{name} is {environment[name]!r} here and {getattr(numerics, name)!r} there"
         for name in ("device_type", "device_model")
-        if found[name] != getattr(numerics, name)
+        if environment[name] != getattr(numerics, name)
     ]
-    for package in sorted({*found["versions"], *numerics.versions}):
-        here, there = found["versions"].get(package, "absent"), numerics.versions.get(package, "absent")
+    for package in sorted({*environment["versions"], *numerics.versions}):
+        here = environment["versions"].get(package, "absent")
+        there = numerics.versions.get(package, "absent")
         if here != there:
             differences.append(f"{package} is {here} here and {there} there")
     if not repeats_itself:

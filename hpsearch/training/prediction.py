@@ -1,4 +1,4 @@
-"""Prediction: a model's outputs for rows, whatever their order and company."""
+"""Prediction: a model's outputs for rows, whatever their order and the other rows."""
 
 import numpy as np
 import torch
@@ -25,8 +25,8 @@ def predict(
     """Return the logits of `rows` in the order given, float32, shape (rows, outputs); the model is left in eval mode.
 
     The batches depend on the rows' lengths and on the numerics only. On a CPU, a row's logits do not depend on the
-    other rows either, as long as tokens are padded to multiples of 16: so are rows, by repeating the last. `features`
-    are read in the place of running the model's frozen layers.
+    other rows either, as long as tokens are padded to multiples of 16. Rows are, too, by repeating the last. With
+    `features` the model's frozen layers do not run.
     """
     if len(rows) == 0:
         raise DataError("There are no rows to predict; pass at least one.")

@@ -20,7 +20,7 @@ MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 @dataclass
 class Position:
-    """Where a run stands.
+    """The place in a run that it has reached.
 
     Attributes:
         point: The last evaluation point reached.
@@ -54,7 +54,7 @@ class RunState:
         trainable: Its trained parameters by name, each once, however many modules share it.
         optimizer: AdamW over them.
         random: The run's random states.
-        position: Where the run stands.
+        position: How far the run is.
         loss_sum: Weighted sum of the losses since the last evaluation point: a scalar on the device, that nobody
             waits for before the next one.
     """
@@ -113,15 +113,15 @@ class RunState:
         }
         check_tensors(tensors, expected, {**prefixed("buffers", self._buffers), **prefixed("optimizer", moments)})
         for name in self.trainable:
-            held = [moment for moment in MOMENTS if f"optimizer/{moment}/{name}" in tensors]
-            if len(held) not in (0, len(MOMENTS)):
-                raise unusable(f"of the optimizer's state of {name!r} it has only {held}")
+            moments_there = [moment for moment in MOMENTS if f"optimizer/{moment}/{name}" in tensors]
+            if len(moments_there) not in (0, len(MOMENTS)):
+                raise unusable(f"of the optimizer's state of {name!r} it has only {moments_there}")
         RandomStates.check_facts(fact(facts, "random", dict))
         Position.of(facts)
 
     @torch.no_grad()
     def load(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-        """Take over a state that `check` has found to fit."""
+        """Take over a state that `check` has accepted."""
         self.position = Position.of(facts)
         self.loss_sum.copy_(tensors["loss_sum"])
         self.random.load(under("random", tensors), facts["random"])

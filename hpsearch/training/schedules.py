@@ -18,10 +18,10 @@ def canonical_schedule(value: Any) -> str:
     name = str(getattr(value, "value", value))
     name = ALIASES.get(name, name)
     if name not in SCHEDULES:
-        known = ", ".join(repr(schedule) for schedule in (*SCHEDULES, *ALIASES))
+        names = ", ".join(repr(schedule) for schedule in (*SCHEDULES, *ALIASES))
         raise TaskError(
             f"The hyperparameter lr_scheduler_type={value!r} is not a schedule that is known here; it must be one of "
-            f"{known}.{nearest(name, (*SCHEDULES, *ALIASES))}"
+            f"{names}.{nearest(name, (*SCHEDULES, *ALIASES))}"
         )
     return name
 

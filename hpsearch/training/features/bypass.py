@@ -143,8 +143,8 @@ class Recording:
         if boundary.stride() != self.stride:
             boundary = boundary.new_empty_strided(self.shape, self.stride).copy_(boundary)
         last, output = self.calls[-1]
-        known = [boundary]
-        calls = [*self.calls[:-1], (last, _mapped(output, lambda unknown: known.pop() if known else unknown))]
+        unused = [boundary]
+        calls = [*self.calls[:-1], (last, _mapped(output, lambda unknown: unused.pop() if unused else unknown))]
         modules = {module for module, _ in calls}
         try:
             for module in modules:
@@ -160,8 +160,8 @@ def record(
 ) -> tuple[Recording, Tensor]:
     """Run a forward pass and return what frozen modules returned, and the boundary.
 
-    The pass ends after the calls of these modules, which it makes in this order; a `whole` one goes on to its end, and
-    may call the modules in any order, and several times.
+    The pass ends after the calls of these modules, which it makes in this order; a `whole` one runs to its end, and may
+    call the modules in any order, and several times.
 
     Raises:
         NotKeptError: It makes other calls, draws random numbers below the boundary, or returns what cannot be replaced.

@@ -19,6 +19,7 @@ from hpsearch.training.batches import evaluation_batches, filled_up, rows_withou
 from hpsearch.training.features import NotKeptError
 from hpsearch.training.features.bypass import FrozenPart, Recording, record
 from hpsearch.training.features.store import FeatureEntry, FeatureStore
+from hpsearch.training.numerics import same_bits
 from hpsearch.training.random_states import isolated
 from hpsearch.training.transfer import to_device
 
@@ -132,7 +133,7 @@ class FrozenFeatures:
         except NotKeptError:
             return None
         read = self._cache.entry.read(rows, computed.shape[1])
-        return recording if torch.equal(read.view(-1), computed.view(-1).view(torch.uint8)) else None
+        return recording if same_bits(read.view(self._dtype).view(computed.shape), computed) else None
 
     def _computed(self, rows: np.ndarray, batch: Mapping[str, Tensor]) -> tuple[Recording, Tensor]:
         with isolated(0, self._part.device):

@@ -78,8 +78,8 @@ class FeatureEntry:
         """Return the vectors of rows, filled up with zeros: bytes, shape (rows, width, vector_bytes)."""
         vectors = np.zeros((len(rows), width, self._vector_bytes), dtype=np.uint8)
         for place, row in enumerate(rows.tolist()):
-            found = self._values[self._ends[row - 1] if row else 0 : self._ends[row]]
-            vectors[place, : len(found)] = found
+            stored = self._values[self._ends[row - 1] if row else 0 : self._ends[row]]
+            vectors[place, : len(stored)] = stored
         return torch.from_numpy(vectors)
 
 
