@@ -15,7 +15,8 @@ from hpsearch.provenance.definitions import SCRIPTS, code_definition, import_pat
 from hpsearch.provenance.packages import __version__
 from hpsearch.space import Space
 
-FORMAT = 1
+FORMAT, EARLIER_FORMAT = 2, 1
+"""What this version writes, and what it reads besides: format 1, of hpsearch 0.1, knew no shares of layers."""
 
 RESTORED = r"\w+|(?P<kind>Grid|Racing|SuccessiveHalving)\((?P<values>(?:\w+=[\w.+-]+(?:, )?)*)\)"
 """Samplers and pruners that can be made again from what a description says of them; objects of Optuna's cannot."""
@@ -145,12 +146,17 @@ class Description:
         """Read a description back.
 
         Raises:
-            StudyChangedError: It was written by a version of hpsearch with another format.
+            StudyChangedError: A version of hpsearch wrote it that this one cannot read.
         """
-        if values.get("format") != FORMAT:
+        if values.get("format") not in (FORMAT, EARLIER_FORMAT):
             raise StudyChangedError(
                 f"The study was written in format {values.get('format')!r} and this hpsearch reads format {FORMAT}. "
                 "Install the version of hpsearch that wrote it (see its study.json), or start a new study."
+            )
+        if values["format"] == EARLIER_FORMAT and _freezes_one_layer(values["space"]):
+            raise StudyChangedError(
+                "The study has freeze_layers=1.0, which was one layer in hpsearch 0.1.0 and is all layers now. Install "
+                "hpsearch 0.1.0 to read it, or start a new study."
             )
         return replace(cls(**values), metrics=tuple(values["metrics"]))
 
@@ -215,6 +221,13 @@ def _changed_models(stored: Mapping[str, Mapping[str, Any]], given: Mapping[str,
             words = "the pretrained model" if name == "model" else "the encoding of rows for the model"
             changes += [f"{words} {choice!r} (its content differs)" for choice in changed]
     return changes
+
+
+def _freezes_one_layer(space: Mapping[str, Any]) -> bool:
+    """Return whether a space of format 1 has the value 1.0 for `freeze_layers`."""
+    choices = [table.get("choices", ()) for table in space["parameters"] if table["name"] == "freeze_layers"]
+    values = [*space["fixed"].items(), *(("freeze_layers", value) for listed in choices for value in listed)]
+    return any(name == "freeze_layers" and isinstance(value, float) and value == 1.0 for name, value in values)
 
 
 def _models(plan: Plan) -> dict[str, dict[str, str | None]] | None:

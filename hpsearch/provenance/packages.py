@@ -1,6 +1,6 @@
 """The version of hpsearch, and those of the installed packages that decide numbers."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 VERSIONED = ("torch", "transformers", "tokenizers", "numpy", "scikit-learn")
 """Packages whose versions decide the numbers of any task: training, encoding, and the metrics. Pillow decides those of

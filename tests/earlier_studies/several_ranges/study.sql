@@ -1,0 +1,291 @@
+BEGIN TRANSACTION;
+CREATE TABLE alembic_version (
+	version_num VARCHAR(32) NOT NULL, 
+	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
+);
+INSERT INTO "alembic_version" VALUES('v3.2.0.a');
+CREATE TABLE hpsearch_decisions (
+	id INTEGER NOT NULL, 
+	study VARCHAR(255) NOT NULL, 
+	trial INTEGER NOT NULL, 
+	action VARCHAR(32) NOT NULL, 
+	reason TEXT NOT NULL, 
+	value VARCHAR(32), 
+	point INTEGER, 
+	stop INTEGER, 
+	reports TEXT NOT NULL, 
+	attributes TEXT NOT NULL, 
+	time DOUBLE NOT NULL, 
+	PRIMARY KEY (id)
+);
+INSERT INTO "hpsearch_decisions" VALUES(1,'toy',0,'continue','the first fold stopped at point 2 of 2',NULL,NULL,2,'[]','{}',1.7959915013579976559e+09);
+INSERT INTO "hpsearch_decisions" VALUES(2,'toy',0,'complete','every fold reached point 2','0.27232957595276436',2,2,'[[2, 0.1111111111111111], [4, 0.1900161030595813], [6, 0.2272831838049229], [8, 0.228341384863124], [10, 0.27232957595276436], [12, 0.27232957595276436]]','{"epoch": 1.0, "folds": [0.1900161030595813, 0.26666666666666666, 0.36030595813204513], "metrics": {"f1_macro": 0.27232957595276436, "accuracy": 0.35000000000000003, "loss": 1.1558315714200338}}',1.79599150157500791549e+09);
+INSERT INTO "hpsearch_decisions" VALUES(3,'toy',1,'continue','the first fold stopped at point 2 of 2',NULL,NULL,2,'[]','{}',1.7959915018346986771e+09);
+INSERT INTO "hpsearch_decisions" VALUES(4,'toy',1,'complete','every fold reached point 2','0.5002926210356551',2,2,'[[2, 0.1878787878787879], [4, 0.34997029114676176], [6, 0.36942959001782527], [8, 0.40556158667613773], [10, 0.44311393227801893], [12, 0.500292621035655]]','{"epoch": 1.0, "folds": [0.34997029114676176, 0.46115288220551376, 0.6897546897546897], "metrics": {"f1_macro": 0.500292621035655, "accuracy": 0.5166666666666666, "loss": 1.0084307849407195}}',1.79599150206277155877e+09);
+INSERT INTO "hpsearch_decisions" VALUES(5,'toy',2,'continue','the first fold stopped at point 2 of 2',NULL,NULL,2,'[]','{}',1.79599150232271790499e+09);
+INSERT INTO "hpsearch_decisions" VALUES(6,'toy',2,'complete','every fold reached point 2','0.2464726631393298',1,2,'[[2, 0.1111111111111111], [4, 0.1111111111111111], [6, 0.18783068783068782], [8, 0.18783068783068782], [10, 0.2464726631393298], [12, 0.2464726631393298]]','{"epoch": 0.6, "folds": [0.1111111111111111, 0.26455026455026454, 0.3637566137566138], "metrics": {"f1_macro": 0.2464726631393298, "accuracy": 0.3333333333333333, "loss": 1.1867180148760477}}',1.79599150259888529776e+09);
+CREATE TABLE hpsearch_evaluations (
+	study VARCHAR(255) NOT NULL, 
+	run VARCHAR(64) NOT NULL, 
+	point INTEGER NOT NULL, 
+	epoch DOUBLE NOT NULL, 
+	train_loss VARCHAR(32) NOT NULL, 
+	metrics TEXT NOT NULL, 
+	learning_rate DOUBLE NOT NULL, 
+	rows_seen BIGINT NOT NULL, 
+	seconds DOUBLE NOT NULL, 
+	peak_memory_bytes BIGINT NOT NULL, 
+	PRIMARY KEY (study, run, point)
+);
+INSERT INTO "hpsearch_evaluations" VALUES('toy','8591e778f0fcfd3bf95ed9a64fd5ea6f',1,0.6,'1.101851224899292','{"f1_macro": 0.1111111111111111, "accuracy": 0.2, "loss": 1.295412777364254}',0.0075,24,2.23073940014728577807e-02,522485760);
+INSERT INTO "hpsearch_evaluations" VALUES('toy','8591e778f0fcfd3bf95ed9a64fd5ea6f',2,1.0,'1.2715821266174316','{"f1_macro": 0.1900161030595813, "accuracy": 0.25, "loss": 1.280222986638546}',0.0025,40,9.15534599971579154953e-03,522485760);
+INSERT INTO "hpsearch_evaluations" VALUES('toy','41aee8fb290d059974b8d1672100adff',1,0.6,'1.0980719725290935','{"f1_macro": 0.26455026455026454, "accuracy": 0.35, "loss": 1.175993800163269}',0.0075,24,2.70951869997588801197e-02,522485760);
+INSERT INTO "hpsearch_evaluations" VALUES('toy','41aee8fb290d059974b8d1672100adff',2,1.0,'1.3065277338027954','{"f1_macro": 0.26666666666666666, "accuracy": 0.35, "loss": 1.164760632812977}',0.0025,40,0.00554228399960266,522485760);
+INSERT INTO "hpsearch_evaluations" VALUES('toy','e5928ba6a539ae8e2498c0464ab1571a',1,0.6,'1.2205790281295776','{"f1_macro": 0.36030595813204513, "accuracy": 0.45, "loss": 1.028513965010643}',0.0075,24,3.03673230009735561907e-02,522485760);
+INSERT INTO "hpsearch_evaluations" VALUES('toy','e5928ba6a539ae8e2498c0464ab1571a',2,1.0,'1.1411957740783691','{"f1_macro": 0.36030595813204513, "accuracy": 0.45, "loss": 1.0225110948085785}',0.0025,40,8.65741699999489355832e-03,522616832);
+INSERT INTO "hpsearch_evaluations" VALUES('toy','6f3c1a1b0faf751a4f5c943cf4eb7df4',1,0.8,'1.1368933320045471','{"f1_macro": 0.1878787878787879, "accuracy": 0.25, "loss": 1.142021544277668}',0.1,32,2.25124560001859208568e-02,522616832);
+INSERT INTO "hpsearch_evaluations" VALUES('toy','6f3c1a1b0faf751a4f5c943cf4eb7df4',2,1.0,'1.181566596031189','{"f1_macro": 0.34997029114676176, "accuracy": 0.35, "loss": 1.063855168223381}',0.05,40,6.05256099970574723556e-03,522616832);
+INSERT INTO "hpsearch_evaluations" VALUES('toy','c4bced58aece8192ebcc18faf6dc3e1e',1,0.8,'1.1419492363929749','{"f1_macro": 0.38888888888888884, "accuracy": 0.5, "loss": 1.0837791100144387}',0.1,32,1.56918859993311343714e-02,522616832);
+INSERT INTO "hpsearch_evaluations" VALUES('toy','c4bced58aece8192ebcc18faf6dc3e1e',2,1.0,'1.2987667322158813','{"f1_macro": 0.46115288220551376, "accuracy": 0.5, "loss": 1.0285112321376801}',0.05,40,0.00519922600051359,522616832);
+INSERT INTO "hpsearch_evaluations" VALUES('toy','5ba9d1d420019f86a37263569d324092',1,0.6,'1.1517538626988728','{"f1_macro": 0.5182186234817814, "accuracy": 0.6, "loss": 0.9515104681253433}',0.1,24,1.40929709996271412819e-02,522616832);
+INSERT INTO "hpsearch_evaluations" VALUES('toy','5ba9d1d420019f86a37263569d324092',2,1.0,'1.0711846351623535','{"f1_macro": 0.6897546897546897, "accuracy": 0.7, "loss": 0.9329259544610977}',0.05,40,5.23568900007376214489e-03,522616832);
+INSERT INTO "hpsearch_evaluations" VALUES('toy','6343984b114527cebb6a94cd2812ce0f',1,0.6,'1.1012818813323975','{"f1_macro": 0.1111111111111111, "accuracy": 0.2, "loss": 1.3200820997357368}',0.00075,24,2.41666829988389508798e-02,522616832);
+INSERT INTO "hpsearch_evaluations" VALUES('toy','6343984b114527cebb6a94cd2812ce0f',2,1.0,'1.2994731068611145','{"f1_macro": 0.1111111111111111, "accuracy": 0.2, "loss": 1.318087324500084}',0.00025,40,8.9598660006231511943e-03,522747904);
+INSERT INTO "hpsearch_evaluations" VALUES('toy','825565e05035a60d58978542a20632b1',1,0.6,'1.1022447347640991','{"f1_macro": 0.26455026455026454, "accuracy": 0.35, "loss": 1.198625348508358}',0.00075,24,1.60906979999708710238e-02,522747904);
+INSERT INTO "hpsearch_evaluations" VALUES('toy','825565e05035a60d58978542a20632b1',2,1.0,'1.3291205167770386','{"f1_macro": 0.26455026455026454, "accuracy": 0.35, "loss": 1.1978906586766243}',0.00025,40,1.74874299991643056273e-02,522747904);
+INSERT INTO "hpsearch_evaluations" VALUES('toy','5e74673e95766fe2926c2db745058380',1,0.6,'1.2251495917638142','{"f1_macro": 0.3637566137566138, "accuracy": 0.45, "loss": 1.0414465963840485}',0.00075,24,1.40966180006216745823e-02,522747904);
+INSERT INTO "hpsearch_evaluations" VALUES('toy','5e74673e95766fe2926c2db745058380',2,1.0,'1.1744610667228699','{"f1_macro": 0.36030595813204513, "accuracy": 0.45, "loss": 1.0408584386110307}',0.00025,40,0.00892602500061912,522747904);
+CREATE TABLE hpsearch_lease (
+	study VARCHAR(255) NOT NULL, 
+	token INTEGER NOT NULL, 
+	owner TEXT, 
+	since DOUBLE NOT NULL, 
+	expires DOUBLE NOT NULL, 
+	PRIMARY KEY (study)
+);
+INSERT INTO "hpsearch_lease" VALUES('toy',1,NULL,1.79599150113898062709e+09,0.0);
+CREATE TABLE hpsearch_predictions (
+	study VARCHAR(255) NOT NULL, 
+	run VARCHAR(64) NOT NULL, 
+	point INTEGER NOT NULL, 
+	rows INTEGER NOT NULL, 
+	outputs INTEGER NOT NULL, 
+	float32 BLOB NOT NULL, 
+	PRIMARY KEY (study, run, point)
+);
+INSERT INTO "hpsearch_predictions" VALUES('toy','8591e778f0fcfd3bf95ed9a64fd5ea6f',2,20,3,X'0000BCBE000002BE0000B13E0000BCBE000019BE0000A23E000028BF00000CBE00004A3F0000D9BE000046BD00008E3E00003BBF000012BE0000513F00009CBE000008BE0000953E000037BE00003CBD0000253E000012BE000027BE0000D23E000015BE000015BD0000C0BD0000593F0000D93D0000FE3E000008BE0000BB3D0000DC3E000030BF0000BFBC00001E3F0000B5BE00009CBD0000083F000055BF0000F4BD00006A3F0000D1BE000064BE00004A3F000068BE0000A43C00009C3C000087BE000092BD00000C3E00004EBF000057BD0000483F00006BBE0000BCBD00000B3F000028BE00000CBE0000E83E');
+INSERT INTO "hpsearch_predictions" VALUES('toy','41aee8fb290d059974b8d1672100adff',2,20,3,X'0000ACBE0000423D0000923E00005EBE000084BE0000783E0000673E0000C2BE00005A3E0000B53D0000A7BF00003E3F0000D23E0000AABE0000983E0000413D0000CBBF0000663F000099BD0000D23E0000303E0000B0BE0000B13E0000363E0000ACBE0000333E0000943E0000443E00007BBE0000573E00006FBE000060BF0000013F0000D13D0000FFBE0000F43E000047BE0000A3BF0000483F0000A5BE0000EEBD0000C43E00004D3D0000D43A0000AA3D00001B3E0000FDBD0000A93D00004EBE00008B3E00006D3E0000053E00000CBF0000AE3E0000CCBD0000BB3E0000613E0000923D000085BE00009B3E');
+INSERT INTO "hpsearch_predictions" VALUES('toy','e5928ba6a539ae8e2498c0464ab1571a',2,20,3,X'00000EBF0000A2BE0000B6BE000088BE000092BD0000C7BD0000A2BE0000B2BE000076BE000040BF0000EABE0000EE3E000060BE0000CBBD00002D3D0000C5BE0000CABE0000433E000092BE00000ABE00005C3E000047BF0000B8BE0000CC3E0000B4BE0000A4BE000044BD000085BE00009DBE000030BE00002BBF000095BE0000463D00001ABD00003CBF0000F2BE0000B5BE000017BE0000403E0000C1BD000023BF00002BBE000021BF00008ABE0000AA3E000001BF000059BE0000533E0000BEBE0000E2BE0000103E0000A8BE0000C0BE0000F23D00001FBE0000ACBE00001B3C00001ABF0000BDBE0000A03E');
+INSERT INTO "hpsearch_predictions" VALUES('toy','6f3c1a1b0faf751a4f5c943cf4eb7df4',2,20,3,X'0000B2BE0000713C0000213E00003EBE0000BBBD0000FE3D00000FBB0000D2BE0000A73E0000D8BE00001A3D0000A93D0000CBBE0000BABA0000D73E000077BE0000A33C00009CBC0000BFBD0000593B000002BE0000463E000085BE0000E7390000D2BD0000DC3C000053BE0000813F0000E1BE0000B33E0000523E0000EEBD0000973C000041BE000047BC000087BD0000543D0000A4BE00003A3E000004BF0000B43D0000EB3E0000623D000023BD0000563D000018BE00007E3C000012BE0000BEBE0000C6BC0000113E00005FBF0000183E00003F3F00008EBD00009B3D0000853E00004DBE0000873D00005C3E');
+INSERT INTO "hpsearch_predictions" VALUES('toy','c4bced58aece8192ebcc18faf6dc3e1e',2,20,3,X'0000E9BE0000933D00001A3E0000C13D000025BF0000AC3D00007A3E000033BE0000973C0000483D000068BF00005C3E0000C23E000009BE0000413C0000BEBD0000AEBF0000C03E0000A13E0000DC3D00000FBE0000243E00009DBD0000183D0000AFBE00006B3E0000153D00002F3D0000FEBB00001C3D0000733D000091BF0000433E0000EF3D0000F5BE00008D3E00002ABE0000A1BF0000B63E0000A2BD0000EFBE0000D43E0000773E0000ABBC000083BD0000503E0000FFBD0000BCBB0000283E000036BD0000DBBC0000FA3D00005CBE0000303D0000B73E0000993D00008DBD0000B23D0000933D0000D0BA');
+INSERT INTO "hpsearch_predictions" VALUES('toy','5ba9d1d420019f86a37263569d324092',2,20,3,X'00004ABE000037BF000011BF000094BE00000FBE00003D3D0000E03D000017BF0000CEBE000021BF0000A1BE00001B3E000007BE00008ABD000031BE000094BC0000F8BE00001ABE000011BE000076BD000022BE00002DBF00002EBD0000DB3D00008E3D000005BF0000C4BE0000253D000022BF0000C1BE0000ECBE000071BE00001FBE00000D3F000092BF00007FBF00004FBE0000CBBD000037BE0000863E000019BF000008BF000075BE0000063C0000C13C0000ACBE000098BD000010BE0000DBBE000047BE000080BD000093BE00005ABE0000DDBD0000433C00009BBE000054BE0000FCBE0000F6BE00003C3E');
+INSERT INTO "hpsearch_predictions" VALUES('toy','6343984b114527cebb6a94cd2812ce0f',1,20,3,X'0000B7BE000019BE0000D23E0000C3BE00001ABE0000B23E000038BF0000C5BD00005B3F0000CEBE000085BD0000A13E00003DBF000035BE00005F3F0000A0BE000029BE0000C43E000044BE000041BD00005C3E000052BE00000CBE0000F93E00001EBE000002BD000081BD0000523F0000563E0000003F00003DBE0000F83D0000033F00003FBF0000ADBC0000373F0000C7BE00000DBD0000153F00005CBF00001DBE0000813F000002BF00006ABE00006C3F00007ABE0000273D00008C3D00006EBE000092BD0000113E000046BF0000B5BD0000543F00005CBE0000D1BD0000133F000011BE000026BE0000FF3E');
+INSERT INTO "hpsearch_predictions" VALUES('toy','825565e05035a60d58978542a20632b1',1,20,3,X'0000ABBE0000AE3D0000873E0000A6BE00003EBE0000923E00005C3E0000D2BE00007B3E00009E3D0000B2BF0000563F0000C03E0000C5BE0000AF3E0000233D0000D2BF00007D3F00001EBE0000F43E00004F3E0000D3BE0000E23E0000393E0000A8BE00003F3E00008F3E0000543E000090BE00006C3E0000B6BE000056BF0000113F0000C13D000001BF0000FF3E000054BE0000A8BF0000593F0000B2BE000018BD0000B13E0000903B0000763C0000D23D00000E3E0000ECBD0000BD3D000091BE0000B33E0000813E0000083E000019BF0000C53E000038BE0000E53E00007C3E0000743D0000ACBE0000AE3E');
+INSERT INTO "hpsearch_predictions" VALUES('toy','5e74673e95766fe2926c2db745058380',1,20,3,X'000024BF000084BE0000BDBE00007BBE00008BBC00000ABE0000C2BE000098BE000070BE000041BF0000F3BE0000023F000076BE0000BABD0000313D0000E7BE0000C5BE00005C3E0000A5BE00001CBE00007E3E000045BF0000D0BE0000DE3E0000D9BE00009ABE000015BD0000A4BE000085BE00004CBE000030BF00008DBE0000A63D0000E3BD00002EBF0000EFBE0000C5BE000022BE0000793E000003BE00002ABF0000FEBD00002EBF00009EBE0000C73E000005BF000060BE00006A3E0000B2BE0000F0BE00001E3E0000A7BE0000CABE00000E3E000030BE0000AEBE0000DA3C00001EBF0000B0BE0000993E');
+CREATE TABLE hpsearch_queue (
+	id INTEGER NOT NULL, 
+	study VARCHAR(255) NOT NULL, 
+	digest VARCHAR(64) NOT NULL, 
+	config TEXT NOT NULL, 
+	time DOUBLE NOT NULL, 
+	PRIMARY KEY (id), 
+	CONSTRAINT hpsearch_queue_once UNIQUE (study, digest)
+);
+CREATE TABLE hpsearch_results (
+	id INTEGER NOT NULL, 
+	study VARCHAR(255) NOT NULL, 
+	run VARCHAR(64) NOT NULL, 
+	horizon INTEGER NOT NULL, 
+	start INTEGER NOT NULL, 
+	stop INTEGER NOT NULL, 
+	point INTEGER NOT NULL, 
+	outcome VARCHAR(32) NOT NULL, 
+	log TEXT NOT NULL, 
+	time DOUBLE NOT NULL, 
+	PRIMARY KEY (id)
+);
+INSERT INTO "hpsearch_results" VALUES(1,'toy','8591e778f0fcfd3bf95ed9a64fd5ea6f',2,0,2,2,'ok','',1.79599150137143802642e+09);
+INSERT INTO "hpsearch_results" VALUES(2,'toy','41aee8fb290d059974b8d1672100adff',2,0,2,2,'ok','',1.79599150147485232351e+09);
+INSERT INTO "hpsearch_results" VALUES(3,'toy','e5928ba6a539ae8e2498c0464ab1571a',2,0,2,2,'ok','',1.79599150166310286523e+09);
+INSERT INTO "hpsearch_results" VALUES(4,'toy','6f3c1a1b0faf751a4f5c943cf4eb7df4',2,0,2,2,'ok','',1.79599150184770417213e+09);
+INSERT INTO "hpsearch_results" VALUES(5,'toy','c4bced58aece8192ebcc18faf6dc3e1e',2,0,2,2,'ok','',1.7959915019510729313e+09);
+INSERT INTO "hpsearch_results" VALUES(6,'toy','5ba9d1d420019f86a37263569d324092',2,0,2,2,'ok','',1.7959915021238422394e+09);
+INSERT INTO "hpsearch_results" VALUES(7,'toy','6343984b114527cebb6a94cd2812ce0f',2,0,2,2,'ok','',1.79599150233527183532e+09);
+INSERT INTO "hpsearch_results" VALUES(8,'toy','825565e05035a60d58978542a20632b1',2,0,2,2,'ok','',1.79599150246594452861e+09);
+INSERT INTO "hpsearch_results" VALUES(9,'toy','5e74673e95766fe2926c2db745058380',2,0,2,2,'ok','',1.79599150265995597839e+09);
+CREATE TABLE hpsearch_studies (
+	study VARCHAR(255) NOT NULL, 
+	layout INTEGER NOT NULL, 
+	description TEXT NOT NULL, 
+	created DOUBLE NOT NULL, 
+	PRIMARY KEY (study)
+);
+INSERT INTO "hpsearch_studies" VALUES('toy',1,'{"name": "toy", "task": {"task": "toy_task:ToyTask", "arguments": {"rows": 60, "pause": 0.0, "trouble": "", "flag": "", "hoard": 0, "model": "toy"}}, "space": {"parameters": [{"name": "batch_size", "type": "categorical", "choices": [8, 16]}, {"name": "learning_rate", "type": "float", "low": 0.001, "high": 0.1, "log": true, "alternatives": [{"type": "float", "low": 0.001, "high": 0.01, "log": true, "grid": [0.001], "when": {"batch_size": [8]}}, {"type": "float", "low": 0.01, "high": 0.1, "log": true, "grid": [0.1], "when": {"batch_size": [16]}}]}], "fixed": {"epochs": 1, "warmup_ratio": 0.1}, "default": null}, "sampler": "grid", "pruner": "none", "cv": "3", "metric": "f1_macro", "metrics": ["f1_macro", "accuracy"], "callables": {}, "early_stopping": null, "evaluations_per_epoch": 2, "repeats": 1, "seed": 3, "precision": "auto", "deterministic": false, "data": "df16758f77de445dd7c6c60db34f2a5b", "test_data": "9caa21195b778c4de9fc857e9e50baba", "model": "dcf7a99927fa5d550497a3eaf10ec9f7", "folds": "d8425c15b1d1d852c4578aa64778201e", "definitions": {}, "checkpoint_every": 300.0, "checkpoint_bytes": 21474836480, "facts": {"rows": 60, "test_rows": 20, "classes": ["a", "b", "c"], "kind": "multiclass", "folds": 3, "hpsearch": "0.1.0"}, "numerics": {"precision": "bf16", "micro_batch": null, "attention": "sdpa", "padding_multiple": 16, "training_padding_multiple": 1, "threads": 1, "deterministic": true, "device_type": "cpu", "device_model": "AVX512 avx512_bf16", "versions": {"python": "3.11.7", "torch": "2.13.0+cpu", "transformers": "5.23.0", "tokenizers": "0.23.3", "numpy": "2.4.6", "scikit-learn": "1.9.1"}}, "goal": {"trials": null}, "test": null, "models": null, "feature_cache_bytes": null, "format": 1}',1.79599150104868531224e+09);
+CREATE TABLE studies (
+	study_id INTEGER NOT NULL, 
+	study_name VARCHAR(512) NOT NULL, 
+	PRIMARY KEY (study_id)
+);
+INSERT INTO "studies" VALUES(1,'toy');
+CREATE TABLE study_directions (
+	study_direction_id INTEGER NOT NULL, 
+	direction VARCHAR(8) NOT NULL, 
+	study_id INTEGER NOT NULL, 
+	objective INTEGER NOT NULL, 
+	PRIMARY KEY (study_direction_id), 
+	UNIQUE (study_id, objective), 
+	FOREIGN KEY(study_id) REFERENCES studies (study_id)
+);
+INSERT INTO "study_directions" VALUES(1,'MAXIMIZE',1,0);
+CREATE TABLE study_system_attributes (
+	study_system_attribute_id INTEGER NOT NULL, 
+	study_id INTEGER, 
+	"key" VARCHAR(512), 
+	value_json TEXT, 
+	PRIMARY KEY (study_system_attribute_id), 
+	UNIQUE (study_id, "key"), 
+	FOREIGN KEY(study_id) REFERENCES studies (study_id)
+);
+CREATE TABLE study_user_attributes (
+	study_user_attribute_id INTEGER NOT NULL, 
+	study_id INTEGER, 
+	"key" VARCHAR(512), 
+	value_json TEXT, 
+	PRIMARY KEY (study_user_attribute_id), 
+	UNIQUE (study_id, "key"), 
+	FOREIGN KEY(study_id) REFERENCES studies (study_id)
+);
+CREATE TABLE trial_heartbeats (
+	trial_heartbeat_id INTEGER NOT NULL, 
+	trial_id INTEGER NOT NULL, 
+	heartbeat DATETIME NOT NULL, 
+	PRIMARY KEY (trial_heartbeat_id), 
+	UNIQUE (trial_id), 
+	FOREIGN KEY(trial_id) REFERENCES trials (trial_id)
+);
+CREATE TABLE trial_intermediate_values (
+	trial_intermediate_value_id INTEGER NOT NULL, 
+	trial_id INTEGER NOT NULL, 
+	step INTEGER NOT NULL, 
+	intermediate_value FLOAT, 
+	intermediate_value_type VARCHAR(7) NOT NULL, 
+	PRIMARY KEY (trial_intermediate_value_id), 
+	UNIQUE (trial_id, step), 
+	FOREIGN KEY(trial_id) REFERENCES trials (trial_id)
+);
+INSERT INTO "trial_intermediate_values" VALUES(1,1,2,1.11111111111111104943e-01,'FINITE');
+INSERT INTO "trial_intermediate_values" VALUES(2,1,4,1.90016103059581303869e-01,'FINITE');
+INSERT INTO "trial_intermediate_values" VALUES(3,1,6,2.27283183804922905846e-01,'FINITE');
+INSERT INTO "trial_intermediate_values" VALUES(4,1,8,0.228341384863124,'FINITE');
+INSERT INTO "trial_intermediate_values" VALUES(5,1,10,2.72329575952764357804e-01,'FINITE');
+INSERT INTO "trial_intermediate_values" VALUES(6,1,12,2.72329575952764357804e-01,'FINITE');
+INSERT INTO "trial_intermediate_values" VALUES(7,2,2,1.87878787878787895104e-01,'FINITE');
+INSERT INTO "trial_intermediate_values" VALUES(8,2,4,3.49970291146761758316e-01,'FINITE');
+INSERT INTO "trial_intermediate_values" VALUES(9,2,6,3.69429590017825271175e-01,'FINITE');
+INSERT INTO "trial_intermediate_values" VALUES(10,2,8,4.05561586676137730833e-01,'FINITE');
+INSERT INTO "trial_intermediate_values" VALUES(11,2,10,4.43113932278018929356e-01,'FINITE');
+INSERT INTO "trial_intermediate_values" VALUES(12,2,12,0.500292621035655,'FINITE');
+INSERT INTO "trial_intermediate_values" VALUES(13,3,2,1.11111111111111104943e-01,'FINITE');
+INSERT INTO "trial_intermediate_values" VALUES(14,3,4,1.11111111111111104943e-01,'FINITE');
+INSERT INTO "trial_intermediate_values" VALUES(15,3,6,1.87830687830687820261e-01,'FINITE');
+INSERT INTO "trial_intermediate_values" VALUES(16,3,8,1.87830687830687820261e-01,'FINITE');
+INSERT INTO "trial_intermediate_values" VALUES(17,3,10,2.46472663139329806192e-01,'FINITE');
+INSERT INTO "trial_intermediate_values" VALUES(18,3,12,2.46472663139329806192e-01,'FINITE');
+CREATE TABLE trial_params (
+	param_id INTEGER NOT NULL, 
+	trial_id INTEGER, 
+	param_name VARCHAR(512), 
+	param_value FLOAT, 
+	distribution_json TEXT, 
+	PRIMARY KEY (param_id), 
+	UNIQUE (trial_id, param_name), 
+	FOREIGN KEY(trial_id) REFERENCES trials (trial_id)
+);
+INSERT INTO "trial_params" VALUES(1,1,'batch_size',0.0,'{"name": "CategoricalDistribution", "attributes": {"choices": [8, 16]}}');
+INSERT INTO "trial_params" VALUES(2,1,'learning_rate',0.01,'{"name": "FloatDistribution", "attributes": {"step": null, "low": 0.001, "high": 0.01, "log": true}}');
+INSERT INTO "trial_params" VALUES(3,2,'batch_size',1.0,'{"name": "CategoricalDistribution", "attributes": {"choices": [8, 16]}}');
+INSERT INTO "trial_params" VALUES(4,2,'learning_rate',0.1,'{"name": "FloatDistribution", "attributes": {"step": null, "low": 0.01, "high": 0.1, "log": true}}');
+INSERT INTO "trial_params" VALUES(5,3,'batch_size',0.0,'{"name": "CategoricalDistribution", "attributes": {"choices": [8, 16]}}');
+INSERT INTO "trial_params" VALUES(6,3,'learning_rate',0.001,'{"name": "FloatDistribution", "attributes": {"step": null, "low": 0.001, "high": 0.01, "log": true}}');
+CREATE TABLE trial_system_attributes (
+	trial_system_attribute_id INTEGER NOT NULL, 
+	trial_id INTEGER, 
+	"key" VARCHAR(512), 
+	value_json TEXT, 
+	PRIMARY KEY (trial_system_attribute_id), 
+	UNIQUE (trial_id, "key"), 
+	FOREIGN KEY(trial_id) REFERENCES trials (trial_id)
+);
+INSERT INTO "trial_system_attributes" VALUES(1,1,'hpsearch:origin','"default"');
+INSERT INTO "trial_system_attributes" VALUES(2,1,'hpsearch:training_config','{"learning_rate": 0.01, "batch_size": 8, "epochs": 1, "weight_decay": 0.01, "warmup_ratio": 0.1, "warmup_steps": null, "lr_scheduler_type": "linear", "decay_ratio": 0.2, "max_grad_norm": 1.0, "label_smoothing_factor": 0.0, "adam_beta1": 0.9, "adam_beta2": 0.999, "adam_epsilon": 1e-08, "freeze_layers": 0, "dropout": null}');
+INSERT INTO "trial_system_attributes" VALUES(3,1,'hpsearch:runs','[["8591e778f0fcfd3bf95ed9a64fd5ea6f", 0, 0, 2, 5], ["41aee8fb290d059974b8d1672100adff", 1, 0, 2, 5], ["e5928ba6a539ae8e2498c0464ab1571a", 2, 0, 2, 5]]');
+INSERT INTO "trial_system_attributes" VALUES(4,2,'hpsearch:origin','"sampler"');
+INSERT INTO "trial_system_attributes" VALUES(5,2,'hpsearch:training_config','{"learning_rate": 0.1, "batch_size": 16, "epochs": 1, "weight_decay": 0.01, "warmup_ratio": 0.1, "warmup_steps": null, "lr_scheduler_type": "linear", "decay_ratio": 0.2, "max_grad_norm": 1.0, "label_smoothing_factor": 0.0, "adam_beta1": 0.9, "adam_beta2": 0.999, "adam_epsilon": 1e-08, "freeze_layers": 0, "dropout": null}');
+INSERT INTO "trial_system_attributes" VALUES(6,2,'hpsearch:runs','[["6f3c1a1b0faf751a4f5c943cf4eb7df4", 0, 0, 2, 3], ["c4bced58aece8192ebcc18faf6dc3e1e", 1, 0, 2, 3], ["5ba9d1d420019f86a37263569d324092", 2, 0, 2, 3]]');
+INSERT INTO "trial_system_attributes" VALUES(7,3,'hpsearch:origin','"sampler"');
+INSERT INTO "trial_system_attributes" VALUES(8,3,'hpsearch:training_config','{"learning_rate": 0.001, "batch_size": 8, "epochs": 1, "weight_decay": 0.01, "warmup_ratio": 0.1, "warmup_steps": null, "lr_scheduler_type": "linear", "decay_ratio": 0.2, "max_grad_norm": 1.0, "label_smoothing_factor": 0.0, "adam_beta1": 0.9, "adam_beta2": 0.999, "adam_epsilon": 1e-08, "freeze_layers": 0, "dropout": null}');
+INSERT INTO "trial_system_attributes" VALUES(9,3,'hpsearch:runs','[["6343984b114527cebb6a94cd2812ce0f", 0, 0, 2, 5], ["825565e05035a60d58978542a20632b1", 1, 0, 2, 5], ["5e74673e95766fe2926c2db745058380", 2, 0, 2, 5]]');
+CREATE TABLE trial_user_attributes (
+	trial_user_attribute_id INTEGER NOT NULL, 
+	trial_id INTEGER, 
+	"key" VARCHAR(512), 
+	value_json TEXT, 
+	PRIMARY KEY (trial_user_attribute_id), 
+	UNIQUE (trial_id, "key"), 
+	FOREIGN KEY(trial_id) REFERENCES trials (trial_id)
+);
+INSERT INTO "trial_user_attributes" VALUES(1,1,'config','{"batch_size": 8, "learning_rate": 0.01, "epochs": 1, "warmup_ratio": 0.1}');
+INSERT INTO "trial_user_attributes" VALUES(2,1,'epoch','1.0');
+INSERT INTO "trial_user_attributes" VALUES(3,1,'folds','[0.1900161030595813, 0.26666666666666666, 0.36030595813204513]');
+INSERT INTO "trial_user_attributes" VALUES(4,1,'metrics','{"f1_macro": 0.27232957595276436, "accuracy": 0.35000000000000003, "loss": 1.1558315714200338}');
+INSERT INTO "trial_user_attributes" VALUES(5,1,'reason','"every fold reached point 2"');
+INSERT INTO "trial_user_attributes" VALUES(6,2,'config','{"batch_size": 16, "learning_rate": 0.1, "epochs": 1, "warmup_ratio": 0.1}');
+INSERT INTO "trial_user_attributes" VALUES(7,2,'epoch','1.0');
+INSERT INTO "trial_user_attributes" VALUES(8,2,'folds','[0.34997029114676176, 0.46115288220551376, 0.6897546897546897]');
+INSERT INTO "trial_user_attributes" VALUES(9,2,'metrics','{"f1_macro": 0.500292621035655, "accuracy": 0.5166666666666666, "loss": 1.0084307849407195}');
+INSERT INTO "trial_user_attributes" VALUES(10,2,'reason','"every fold reached point 2"');
+INSERT INTO "trial_user_attributes" VALUES(11,3,'config','{"batch_size": 8, "learning_rate": 0.001, "epochs": 1, "warmup_ratio": 0.1}');
+INSERT INTO "trial_user_attributes" VALUES(12,3,'epoch','0.6');
+INSERT INTO "trial_user_attributes" VALUES(13,3,'folds','[0.1111111111111111, 0.26455026455026454, 0.3637566137566138]');
+INSERT INTO "trial_user_attributes" VALUES(14,3,'metrics','{"f1_macro": 0.2464726631393298, "accuracy": 0.3333333333333333, "loss": 1.1867180148760477}');
+INSERT INTO "trial_user_attributes" VALUES(15,3,'reason','"every fold reached point 2"');
+CREATE TABLE trial_values (
+	trial_value_id INTEGER NOT NULL, 
+	trial_id INTEGER NOT NULL, 
+	objective INTEGER NOT NULL, 
+	value FLOAT, 
+	value_type VARCHAR(7) NOT NULL, 
+	PRIMARY KEY (trial_value_id), 
+	UNIQUE (trial_id, objective), 
+	FOREIGN KEY(trial_id) REFERENCES trials (trial_id)
+);
+INSERT INTO "trial_values" VALUES(1,1,0,2.72329575952764357804e-01,'FINITE');
+INSERT INTO "trial_values" VALUES(2,2,0,5.00292621035655082906e-01,'FINITE');
+INSERT INTO "trial_values" VALUES(3,3,0,2.46472663139329806192e-01,'FINITE');
+CREATE TABLE trials (
+	trial_id INTEGER NOT NULL, 
+	number INTEGER, 
+	study_id INTEGER, 
+	state VARCHAR(8) NOT NULL, 
+	datetime_start DATETIME, 
+	datetime_complete DATETIME, 
+	PRIMARY KEY (trial_id), 
+	FOREIGN KEY(study_id) REFERENCES studies (study_id)
+);
+INSERT INTO "trials" VALUES(1,0,1,'COMPLETE','2026-11-29 22:31:41.227991','2026-11-29 22:31:41.644008');
+INSERT INTO "trials" VALUES(2,1,1,'COMPLETE','2026-11-29 22:31:41.683881','2026-11-29 22:31:42.109561');
+INSERT INTO "trials" VALUES(3,2,1,'COMPLETE','2026-11-29 22:31:42.143427','2026-11-29 22:31:42.645796');
+CREATE TABLE version_info (
+	version_info_id INTEGER NOT NULL, 
+	schema_version INTEGER, 
+	library_version VARCHAR(256), 
+	PRIMARY KEY (version_info_id), 
+	CHECK (version_info_id=1)
+);
+INSERT INTO "version_info" VALUES(1,12,'5.0.0');
+CREATE UNIQUE INDEX ix_studies_study_name ON studies (study_name);
+CREATE INDEX ix_trials_study_id ON trials (study_id);
+CREATE INDEX ix_hpsearch_results_study ON hpsearch_results (study);
+CREATE INDEX ix_hpsearch_decisions_study ON hpsearch_decisions (study);
+CREATE INDEX ix_hpsearch_queue_study ON hpsearch_queue (study);
+COMMIT;

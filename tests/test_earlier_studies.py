@@ -1,0 +1,66 @@
+"""Studies that hpsearch 0.1.0 made are read, or refused by naming that version.
+
+`earlier_studies/` has two that it really made, their databases as SQL: one whose runs shared their first steps, paused in
+its sixth trial, and one with several ranges under one name.
+"""
+
+import json
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+import hpsearch as hp
+from hpsearch.errors import SpaceError, StudyChangedError
+from hpsearch.loading import read
+from hpsearch.plan.description import Description
+from hpsearch.records import TrialState
+
+EARLIER = Path(__file__).parent / "earlier_studies"
+
+
+def restored(name: str, folder: Path) -> Path:
+    """Return the folder of an earlier study, its database made again."""
+    place = folder / "toy"
+    shutil.copytree(EARLIER / name, place)
+    with sqlite3.connect(place / "study.db") as connection:
+        connection.executescript((place / "study.sql").read_text(encoding="utf-8"))
+    connection.close()
+    return place
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HPSEARCH_CACHE", str(tmp_path / "cache"))
+
+
+def test_a_study_whose_runs_shared_their_first_steps_is_read(tmp_path: Path) -> None:
+    stored = read(restored("shared_steps", tmp_path))
+    assert [trial.state for trial in stored.history.trials.values()] == [TrialState.COMPLETE] * 5 + [TrialState.WAITING]
+    assert stored.history.trials[3].value == pytest.approx(0.314485, abs=1e-6)
+    result = hp.load("toy", folder=tmp_path).result
+    assert result.best.number == 2
+    assert "adopted_epochs" not in result.table()
+    assert len(result.curves()) > 100
+    assert result.report(tmp_path / "report.html").stat().st_size > 1_000_000
+
+
+def test_a_study_with_several_ranges_under_one_name_is_refused_by_the_version_that_reads_it(tmp_path: Path) -> None:
+    restored("several_ranges", tmp_path)
+    with pytest.raises(SpaceError, match=r"several ranges .*'learning_rate'.* Install hpsearch 0\.1\.0"):
+        hp.load("toy", folder=tmp_path)
+
+
+@pytest.mark.parametrize(("value", "is_refused"), [(1.0, True), (1, False), (0.0, False), ("all", False)])
+def test_one_layer_that_was_written_as_a_number_with_a_point_is_not_taken_for_all(
+    value: object, is_refused: bool
+) -> None:
+    values = json.loads((EARLIER / "shared_steps" / "study.json").read_text(encoding="utf-8"))
+    values["space"]["fixed"]["freeze_layers"] = value
+    if is_refused:
+        with pytest.raises(StudyChangedError, match=r"freeze_layers=1\.0.* Install hpsearch 0\.1\.0"):
+            Description.from_json(values)
+    else:
+        assert Description.from_json(values).space["fixed"]["freeze_layers"] == value
+    assert Description.from_json({**values, "format": 2}).format == 2
