@@ -1,7 +1,7 @@
 """Studies that hpsearch 0.1.0 made are read, or refused by naming that version.
 
-`earlier_studies/` has two that it really made, their databases as SQL: one whose runs shared their first steps, paused in
-its sixth trial, and one with several ranges under one name.
+`earlier_studies/` has two that it really made, their databases as SQL: one whose runs shared their first steps, paused
+in its sixth trial, and one with several ranges under one name.
 """
 
 import json
