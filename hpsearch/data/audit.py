@@ -50,11 +50,11 @@ def audit(
     _check_columns(train, [*texts, *labels], extra, "train")
     if test is not None:
         _check_columns(test, [*texts, *labels], [], "test")
-    encoding = learn_labels(_labels_of(train, label))
-    targets = encoding.encode(_labels_of(train, label))
+    encoding = learn_labels(labels_of(train, label))
+    targets = encoding.encode(labels_of(train, label))
     warnings = rare_classes(encoding, targets)
     if test is not None:
-        warnings += classes_without_test_rows(encoding, encoding.encode(_labels_of(test, label), role="test"))
+        warnings += classes_without_test_rows(encoding, encoding.encode(labels_of(test, label), role="test"))
     warnings += _audit_groups_and_weights(train, test, group, sample_weight)
     for rows, role in ((train, "train"), (test, "test")):
         if isinstance(rows, ImageRows):
@@ -170,7 +170,8 @@ def _check_roles(columns: Sequence[str]) -> None:
         )
 
 
-def _labels_of(rows: "pd.DataFrame | ImageRows", label: str | Sequence[str] | None) -> Any:
+def labels_of(rows: "pd.DataFrame | ImageRows", label: str | Sequence[str] | None) -> Any:
+    """Return the labels of rows, as `learn_labels` takes them."""
     if isinstance(rows, ImageRows):
         return rows.labels
     if label is None:

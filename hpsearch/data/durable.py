@@ -109,10 +109,10 @@ def partial_path(target: Path) -> Path:
 
 
 @contextmanager
-def replaced_file(target: Path) -> Iterator[BinaryIO]:
+def replaced_file(target: Path, setting: str = "") -> Iterator[BinaryIO]:
     """Open a file that replaces `target`, whole or not at all: temporary name, fsync, rename."""
     partial = partial_path(target)
-    with writing(target):
+    with writing(target, setting):
         try:
             with synced_file(partial) as file:
                 yield file

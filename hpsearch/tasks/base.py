@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from hpsearch.errors import TaskError, nearest
 from hpsearch.metrics.metric import TargetKind
-from hpsearch.provenance.definitions import SCRIPTS, imported
+from hpsearch.provenance.definitions import SCRIPTS
 from hpsearch.records import digest
 from hpsearch.tasks.example_source import ExampleSource
 from hpsearch.tasks.sources import Arrays, Location, Table, source_from
-from hpsearch.tasks.user_code import UserCode
+from hpsearch.tasks.user_code import UserCode, found_by
 from hpsearch.training.hyperparameters import TRAINING_HYPERPARAMETERS, Hyperparameter
 
 if TYPE_CHECKING:
@@ -231,7 +231,7 @@ class Task(ABC):
         sources = {
             field.name: value.snapshot(Path(folder), field.name)
             for field in fields(self)
-            if isinstance(value := getattr(self, field.name), _SOURCES)
+            if isinstance(value := getattr(self, field.name), Table | Arrays | ExampleSource)
         }
         return replace(self, **sources)
 
@@ -294,16 +294,11 @@ def _without_files(value: Any) -> Any:
 
 
 def _imported(path: str) -> type[Task]:
-    module_name, _, name = path.partition(":")
+    module, _, name = path.partition(":")
     remedy = "Give the task: hp.load(name, task=...)."
-    if module_name in SCRIPTS or "<locals>" in name:
+    if module in SCRIPTS or "<locals>" in name:
         raise TaskError(f"the task {name!r} was defined in a notebook or script and cannot be imported. {remedy}")
-    try:
-        kind = imported(path)
-    except (ImportError, AttributeError) as error:
-        raise TaskError(
-            f"the task {path!r} cannot be imported: {error}. Run from the folder that its module lies in. {remedy}"
-        ) from error
+    kind = found_by(path)
     if not (isinstance(kind, type) and issubclass(kind, Task)):
         raise TaskError(f"{path!r} is not a task but a {type(kind).__name__}. {remedy}")
     return kind

@@ -5,7 +5,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
 
@@ -18,10 +18,10 @@ from hpsearch.data import (
     sample_weights,
     write_dataset,
 )
+from hpsearch.data.audit import labels_of
 from hpsearch.errors import TaskError
 from hpsearch.records import digest
 from hpsearch.tasks.base import Prepared, Split, Task
-from hpsearch.tasks.encoder import Encoder
 from hpsearch.tasks.sources import Location, Source, source_of
 from hpsearch.training.hyperparameters import Hyperparameter
 
@@ -31,6 +31,40 @@ if TYPE_CHECKING:
 
 _FORMAT = 2
 """Part of every prepared folder's name: counted up when the arrays in it, or how they are encoded, change."""
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """Rows as arrays.
+
+    Attributes:
+        arrays: Name to array, for `write_dataset`.
+        facts: What a learner needs to know about them, as JSON keeps it.
+        warnings: Sentences for the user.
+    """
+
+    arrays: Mapping[str, np.ndarray]
+    facts: Mapping[str, Any]
+    warnings: tuple[str, ...] = ()
+
+
+class Encoder(Protocol):
+    """A tokenizer or an image processor, with the settings that the task has chosen."""
+
+    def settings(self) -> dict[str, Any]:
+        """Return all that the arrays depend on besides the rows and `versions`, as JSON keeps it."""
+
+    def versions(self) -> dict[str, str]:
+        """Return the versions of the packages that encode: rows that others have encoded are encoded again."""
+
+    def encode(self, rows: Any, role: str, scratch: Path) -> Encoded:
+        """Return these rows as arrays.
+
+        Args:
+            rows: A DataFrame or ImageRows.
+            role: "train" or "test", for warnings and errors.
+            scratch: A folder on the disk that the arrays will be written to, for what is too large for memory.
+        """
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +118,6 @@ class Classification(Task):
         return {**super().hyperparameters(), "model": MODEL}
 
     def choosing(self, model: str) -> Self:
-        """Return this task with another model. See `Task.choosing`."""
         return replace(self, model=model)
 
     def recommended(self) -> Mapping[str, Any]:
@@ -134,18 +167,13 @@ class Classification(Task):
         """Check the rows; return warnings."""
 
     @abstractmethod
-    def _labels(self, rows: Any) -> Any:
-        """Return the labels of rows, as `learn_labels` takes them."""
-
-    @abstractmethod
     def _encoder(self, train: Any) -> Encoder:
         """Return what encodes the rows."""
 
     @abstractmethod
     def learner(
         self, prepared: Prepared, split: Split = "train", config: Mapping[str, Any] | None = None
-    ) -> "ClassificationLearner":
-        """Return what the fine-tune needs of this task; the model is the one that the rows were prepared for."""
+    ) -> "ClassificationLearner": ...
 
     def prepare(self, cache: Path) -> Prepared:
         """Read, audit and encode the rows into folders under `cache`, once, and try the model on one of them.
@@ -168,7 +196,7 @@ class Classification(Task):
 
     def _prepare(self, cache: Path, rows: dict[Split, Any], prints: dict[Split, str]) -> Prepared:
         warnings = self._audited(cache, rows, prints)
-        encoding = learn_labels(self._labels(rows["train"]))
+        encoding = learn_labels(labels_of(rows["train"], self.label))
         encoder = self._encoder(rows["train"])
         digests = {role: self._digest(role, prints[role], encoder=encoder, encoding=encoding) for role in rows}
         folders = {}
@@ -212,7 +240,7 @@ class Classification(Task):
     def _write(self, folder: Path, rows: Any, role: str, *, encoder: Encoder, encoding: LabelEncoding) -> None:
         """Encode rows into a folder, unless they were before."""
         if not folder.exists():
-            arrays = {"targets": encoding.encode(self._labels(rows), role), **self._side_columns(rows, role)}
+            arrays = {"targets": encoding.encode(labels_of(rows, self.label), role), **self._side_columns(rows, role)}
             encoded = encoder.encode(rows, role, folder.parent)
             facts = {**encoded.facts, "warnings": list(encoded.warnings), "labels": encoding.to_json()}
             write_dataset(folder, {**arrays, **encoded.arrays}, facts)

@@ -1,6 +1,5 @@
 """Where a custom task's rows come from: arrays in memory, a dataset object, or a function that returns either."""
 
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from hpsearch.data import USER_ERRORS, Examples, examples_of, fields_of, read_dataset
+from hpsearch.data.wording import shortened
 from hpsearch.errors import DataError, TaskError
 from hpsearch.provenance.definitions import import_path
-from hpsearch.tasks.sources import read_array, read_snapshot, write_array, write_once
+from hpsearch.tasks.sources import read_array, read_snapshot, snapshot_files, write_arrays
 from hpsearch.tasks.user_code import found_by
 
 _TARGETS = "targets"
@@ -104,11 +104,8 @@ class ExampleSource:
         if self.files is not None or self._path is not None:
             return self
         examples, fingerprint = self.read(), self.fingerprint
-        files = {}
-        for array_name, array in {**examples.to_arrays(), _TARGETS: examples.targets}.items():
-            target = folder / f"{name}-{fingerprint}-{array_name}.npy"
-            write_once(target, functools.partial(write_array, array))
-            files[array_name] = str(target.absolute())
+        arrays = {**examples.to_arrays(), _TARGETS: examples.targets}
+        files = write_arrays(arrays, folder, f"{name}-{fingerprint}")
         return ExampleSource(
             self.role, files=files, stored_fingerprint=fingerprint, axes=examples.axes(), labels=examples.labels
         )
@@ -123,19 +120,10 @@ class ExampleSource:
         role = description["role"]
         if "loader" in description:
             return cls(role, found_by(description["loader"]))
-        if "files" not in description:
-            raise TaskError(
-                "the study was made from arrays or a dataset that were not kept. Make the task again from the same "
-                "data and give it: hp.load(name, task=...)."
-            )
-        files = dict(description["files"])
-        if folder is not None:
-            moved = {name: folder / Path(file).name for name, file in files.items()}
-            files = {name: str(path) if path.exists() else files[name] for name, path in moved.items()}
         labels = description["labels"]
         return cls(
             role,
-            files=files,
+            files=snapshot_files(description.get("files", {}), folder),
             stored_fingerprint=description["examples"],
             axes=description["axes"],
             labels=None if labels is None else tuple(labels),
@@ -171,7 +159,7 @@ def _check_form(value: Any, role: str) -> None:
     )
     if isinstance(value, str | Path) or hasattr(value, "iloc") or value is None:
         how = "reads the file" if isinstance(value, str | Path) else "makes arrays of it"
-        raise TaskError(f"{role}={_short(value)} is a {type(value).__name__}. {remedy}; your function {how}.")
+        raise TaskError(f"{role}={shortened(repr(value))} is a {type(value).__name__}. {remedy}; your function {how}.")
     if isinstance(value, tuple):
         if len(value) != 2:
             raise TaskError(f"{role}= is a tuple of {len(value)}. {remedy}.")
@@ -181,8 +169,3 @@ def _check_form(value: Any, role: str) -> None:
         raise TaskError(f"{role}= is a {type(value).__name__}{streams}. {remedy}.")
     if isinstance(value, Mapping) or hasattr(value, "dtype"):
         raise TaskError(f"{role}= is a {type(value).__name__} without targets. {remedy}.")
-
-
-def _short(value: Any, limit: int = 60) -> str:
-    text = " ".join(repr(value).split())
-    return text if len(text) <= limit else f"{text[:limit]}..."

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from hpsearch.data import ImageRows, audit, fingerprint_arrays, fingerprint_table, open_dataset, read_images
 from hpsearch.tasks.base import Prepared, Split
 from hpsearch.tasks.classification import Classification, whole_number
@@ -62,7 +64,6 @@ class ImageClassification(Classification):
     def learner(
         self, prepared: Prepared, split: Split = "train", config: Mapping[str, Any] | None = None
     ) -> "ImageLearner":
-        """Return what the fine-tune needs of this task; the model is the one that the rows were prepared for."""
         from hpsearch.tasks.pixels import ImageLearner
 
         return ImageLearner(open_dataset(prepared.folder_of(split)), self._pretrained(prepared))
@@ -88,24 +89,15 @@ class ImageClassification(Classification):
         table, names = rows.table, [self.group, self.sample_weight]
         present = [name for name in names if name is not None and table is not None and name in table.columns]
         beside = fingerprint_table(table, present) if table is not None and present else ""
-        return fingerprint_arrays({"parts": _texts(rows.fingerprint(), beside)})
+        return fingerprint_arrays({"parts": np.array([rows.fingerprint(), beside])})
 
     def _audit(self, train: Any, test: Any) -> list[str]:
         return audit(train, test, group=self.group, sample_weight=self.sample_weight)
-
-    def _labels(self, rows: Any) -> Any:
-        return rows.labels
 
     def _encoder(self, train: Any) -> "PixelEncoder":
         from hpsearch.tasks.pixels import PixelEncoder
 
         return PixelEncoder(str(self.model), self.image_size, train)
-
-
-def _texts(*parts: str) -> Any:
-    import numpy as np
-
-    return np.array(parts)
 
 
 def _with_absolute_paths(source: Any, column: str | None) -> Any:

@@ -1,4 +1,4 @@
-"""What the fine-tune is given of a task: a `Learner` over a prepared dataset and a model."""
+"""What the fine-tune is given of a task: a `hpsearch.training.learner.Learner` over a prepared dataset and a model."""
 
 import inspect
 from abc import ABC, abstractmethod
@@ -8,18 +8,26 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from hpsearch.data import Dataset
 from hpsearch.errors import TaskError
+from hpsearch.metrics.metric import TargetKind
 from hpsearch.tasks.dropout import set_dropout
 from hpsearch.tasks.heads import draw_head
 from hpsearch.tasks.layers import find_layers
-from hpsearch.tasks.losses import classification_losses
 from hpsearch.tasks.pretrained import Pretrained, first_line
 
 
 class RowsLearner(ABC):
-    """What learners have in common, whatever the model: targets, weights, and the layers of the model."""
+    """What learners have in common, whatever the model: targets, weights, and the layers of the model.
+
+    The methods are those of `Learner`, where they are described.
+    """
+
+    lengths: np.ndarray
+    inputs_are_fixed = True
+    """Rows are encoded once: a batch only lays them out."""
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
@@ -28,19 +36,16 @@ class RowsLearner(ABC):
         self._layers: list[list[str]] | None = None
 
     @abstractmethod
-    def batch(self, rows: np.ndarray, padding_multiple: int) -> dict[str, Tensor]:
-        """Return the model's inputs for these rows, on the CPU."""
+    def batch(self, rows: np.ndarray, padding_multiple: int) -> dict[str, Tensor]: ...
 
     @abstractmethod
-    def logits(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
-        """Return the model's outputs before softmax or sigmoid, shape (rows, classes or labels)."""
+    def logits(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor: ...
 
-    @abstractmethod
     def _find_layers(self, model: nn.Module, run: Callable[[], object]) -> list[list[str]]:
         """Return the paths of the modules in each layer; `run` puts one row through the model."""
+        return find_layers(model, run)
 
     def layers(self, model: nn.Module) -> Sequence[Sequence[nn.Module]]:
-        """Return the modules below the head from the input upwards: [embeddings, layer 1, ..., layer n]."""
         if self._layers is None:
             row = self.batch(np.zeros(1, dtype=np.int64), 16)
             device = next(model.parameters()).device
@@ -49,49 +54,30 @@ class RowsLearner(ABC):
         return [[model.get_submodule(path) for path in layer] for layer in self._layers]
 
     def targets(self, rows: np.ndarray) -> Tensor:
-        """Return int64 class codes of shape (rows,), or float32 indicators of shape (rows, labels)."""
         return torch.from_numpy(self._targets[rows])
 
     def weights(self, rows: np.ndarray) -> Tensor | None:
-        """Return float32 sample weights of shape (rows,), or None where every row weighs the same."""
         return None if self._weights is None else torch.from_numpy(self._weights[rows])
 
 
 class ClassificationLearner(RowsLearner):
-    """A `hpsearch.training.learner.Learner` for models of transformers; subclasses make the batches."""
+    """A learner for models of transformers; subclasses make the batches."""
 
     def __init__(self, dataset: Dataset, pretrained: Pretrained) -> None:
         super().__init__(dataset)
         self.pretrained = pretrained
         self._options: dict[str, Any] | None = None
 
-    @property
-    @abstractmethod
-    def lengths(self) -> np.ndarray:
-        """Tokens of each row, int64, shape (rows,); all ones where rows do not differ in length."""
-
-    @property
-    def inputs_are_fixed(self) -> bool:
-        """Rows are encoded once: a batch only lays them out."""
-        return True
-
     def load_model(self) -> nn.Module:
-        """Return a new model in float32 on the CPU with the pretrained weights, and a head of the right size."""
         return self.pretrained.load()
 
     def initialize_head(self, model: nn.Module) -> None:
-        """Draw anew, in place, from torch's global random state, every parameter that is not pretrained."""
         draw_head(model)
 
     def configure(self, model: nn.Module, config: Mapping[str, Any]) -> None:
-        """Set the dropout that `config` names; without one the model's own come back."""
         set_dropout(model, config.get("dropout"))
 
-    def _find_layers(self, model: nn.Module, run: Callable[[], object]) -> list[list[str]]:
-        return find_layers(model, run)
-
     def logits(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
-        """Return the model's outputs before softmax or sigmoid, shape (rows, classes or labels)."""
         if self._options is None:
             # A classifier reads each row once: the keys and values that decoders cache would only take memory.
             cached = "use_cache" in inspect.signature(model.forward).parameters
@@ -100,8 +86,20 @@ class ClassificationLearner(RowsLearner):
         return outputs
 
     def losses(self, logits: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
-        """Return each row's loss in float32, shape (rows,); see `classification_losses`."""
         return classification_losses(logits, targets, label_smoothing, self.pretrained.kind)
+
+
+def classification_losses(logits: Tensor, targets: Tensor, label_smoothing: float, kind: TargetKind) -> Tensor:
+    """Return each row's loss in float32, shape (rows,).
+
+    Cross-entropy, the target's share `label_smoothing` spread over all classes (Szegedy et al. 2016, section 7);
+    of a multilabel task the mean over its labels of binary cross-entropy, each target drawn towards 1/2 by that share.
+    """
+    scores = logits.float()
+    if kind != "multilabel":
+        return functional.cross_entropy(scores, targets, reduction="none", label_smoothing=label_smoothing)
+    smoothed = targets * (1.0 - label_smoothing) + 0.5 * label_smoothing
+    return functional.binary_cross_entropy_with_logits(scores, smoothed, reduction="none").mean(dim=1)
 
 
 def try_model(learner: ClassificationLearner, model: nn.Module) -> None:

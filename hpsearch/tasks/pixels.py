@@ -1,6 +1,5 @@
 """Images in, pixels out: resized and cropped once, kept as bytes, rescaled and normalized when a batch is asked for."""
 
-import importlib
 import json
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -13,9 +12,10 @@ from torch import Tensor
 from hpsearch.data import Dataset, ImageRows
 from hpsearch.data.durable import reserve, writing
 from hpsearch.errors import TaskError
+from hpsearch.provenance.definitions import imported
 from hpsearch.provenance.packages import versions_of
 from hpsearch.records import digest
-from hpsearch.tasks.encoder import Encoded
+from hpsearch.tasks.classification import Encoded
 from hpsearch.tasks.learner import ClassificationLearner
 from hpsearch.tasks.pretrained import LOADING_ERRORS, Pretrained, first_line, quiet, read_config
 
@@ -81,7 +81,6 @@ class PixelEncoder:
             setattr(processor, name, [values[0]] * self.channels)
 
     def settings(self) -> dict[str, Any]:
-        """Return all that the pixels depend on besides the images and `versions`."""
         return {
             "processor": digest([type(self.processor).__name__, written(self.processor)]),
             "channels": self.channels,
@@ -90,7 +89,6 @@ class PixelEncoder:
         }
 
     def versions(self) -> dict[str, str]:
-        """Return the versions of the packages that make pixels of images."""
         return versions_of("pillow", "transformers", "numpy")
 
     def encode(self, rows: ImageRows, role: str, scratch: Path) -> Encoded:
@@ -112,10 +110,16 @@ class PixelEncoder:
             pixels = np.memmap(file, first.dtype, "w+", shape=(len(rows), *first.shape))
         for row in range(len(rows)):
             image = self._processed(self._image(rows, row), finished=line is None)
-            self._check_shape(image.shape, first.shape, rows, row)
+            if image.shape != first.shape:
+                raise TaskError(
+                    f"the image processor of {self.source!r} makes images of different sizes: {rows.name(0)!r} becomes "
+                    f"{first.shape}, {rows.name(row)!r} {image.shape}. Give image_size=, or let its "
+                    "preprocessor_config.json crop."
+                )
             pixels[row] = image
         arrays = {"pixels": np.asarray(pixels)} | ({} if line is None else {"line": line})
-        made_by = {"class": _import_path(type(self.processor)), "settings": written(self.processor)}
+        kind = type(self.processor)
+        made_by = {"class": f"{kind.__module__}:{kind.__qualname__}", "settings": written(self.processor)}
         return Encoded(arrays, {"processor": made_by})
 
     def _image(self, rows: ImageRows, row: int) -> np.ndarray:
@@ -158,13 +162,6 @@ class PixelEncoder:
             samples.append((self._processed(image, finished=False), self._processed(image, finished=True)))
         return line if all(_on_line(line, early, late) for early, late in samples) else None
 
-    def _check_shape(self, shape: tuple[int, ...], first: tuple[int, ...], rows: ImageRows, row: int) -> None:
-        if shape != first:
-            raise TaskError(
-                f"the image processor of {self.source!r} makes images of different sizes: {rows.name(0)!r} becomes "
-                f"{first}, {rows.name(row)!r} {shape}. Give image_size=, or let its preprocessor_config.json crop."
-            )
-
 
 class ImageLearner(ClassificationLearner):
     """Batches of pixels, all of one size."""
@@ -174,11 +171,7 @@ class ImageLearner(ClassificationLearner):
         self._pixels = dataset["pixels"]
         line = dataset.get("line")
         self._line = None if line is None else np.array(line)
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """Ones, int64, shape (rows,): images do not differ in length."""
-        return np.ones(len(self._pixels), dtype=np.int64)
+        self.lengths = np.ones(len(self._pixels), dtype=np.int64)
 
     def batch(self, rows: np.ndarray, padding_multiple: int) -> dict[str, Tensor]:
         """Return pixel_values, float32 (rows, channels, height, width), as the image processor would give them."""
@@ -243,8 +236,7 @@ def resize(processor: Any, size: int) -> None:
 
 def rebuilt(facts: dict[str, Any]) -> Any:
     """Return the processor that a dataset was prepared with."""
-    module, _, name = facts["class"].partition(":")
-    return getattr(importlib.import_module(module), name).from_dict(facts["settings"])
+    return imported(facts["class"]).from_dict(facts["settings"])
 
 
 def written(processor: Any) -> dict[str, Any]:
@@ -262,7 +254,3 @@ def _size_of(config: Any) -> tuple[int, int] | None:
 
 def _size_of_rows(rows: ImageRows) -> tuple[int, int] | None:
     return None if rows.array is None else (int(rows.array.shape[1]), int(rows.array.shape[2]))
-
-
-def _import_path(kind: type) -> str:
-    return f"{kind.__module__}:{kind.__qualname__}"

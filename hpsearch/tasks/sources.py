@@ -2,16 +2,15 @@
 
 import functools
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from hpsearch.data import fingerprint_arrays, fingerprint_table
-from hpsearch.data.durable import partial_path, save_array, writing
+from hpsearch.data.durable import replaced_file, save_array, writing
 from hpsearch.data.sources import refuse_address
 from hpsearch.errors import DataError, TaskError
 
@@ -42,9 +41,6 @@ class Location:
 
     def describe(self) -> dict[str, Any]:
         return {"path": self.given, "resolved": self.resolved}
-
-    def snapshot(self, folder: Path, name: str) -> "Location":
-        return self
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,19 +87,18 @@ class Table:
         table = self.frame[self._present(self.frame)].reset_index(drop=True)
         target = folder / f"{name}-{self.fingerprint}.parquet"
 
-        def write(path: Path) -> None:
+        def write(file: BinaryIO) -> None:
             import pyarrow as pa
 
             try:
-                table.to_parquet(path, index=False)
+                table.to_parquet(file, index=False)
             except (pa.ArrowException, TypeError, ValueError) as error:
                 raise DataError(
                     f"the {name} DataFrame cannot be written to Parquet, so the study could not be loaded again: "
                     f"{error}. Give every column values of one type, or write a file yourself and give its path."
                 ) from error
 
-        write_once(target, write)
-        return Table(self.columns, file=str(target.absolute()), stored_fingerprint=self.fingerprint)
+        return Table(self.columns, file=_write_once(target, write), stored_fingerprint=self.fingerprint)
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,12 +135,8 @@ class Arrays:
     def snapshot(self, folder: Path, name: str) -> "Arrays":
         if self.files:
             return self
-        files = []
-        for position, array in enumerate(self.arrays):
-            target = folder / f"{name}-{self.fingerprint}-{position}.npy"
-            write_once(target, functools.partial(write_array, array))
-            files.append(str(target.absolute()))
-        return Arrays(files=tuple(files), stored_fingerprint=self.fingerprint)
+        files = write_arrays(_numbered(self.arrays), folder, f"{name}-{self.fingerprint}")
+        return Arrays(files=tuple(files.values()), stored_fingerprint=self.fingerprint)
 
 
 Source = Location | Table | Arrays
@@ -203,33 +194,37 @@ def source_from(description: Mapping[str, Any], folder: Path | None) -> Source:
     """
     if "path" in description:
         return Location(description["path"], description["resolved"])
-    files = tuple(description.get("files", ()))
-    if not files:
-        raise TaskError(
-            "the study was made from a DataFrame or arrays that were not kept. Make the task again from the same data "
-            "and give it: hp.load(name, task=...)."
-        )
-    if folder is not None:
-        files = tuple(str(folder / Path(file).name) if (folder / Path(file).name).exists() else file for file in files)
+    files = tuple(snapshot_files(dict(enumerate(description.get("files", ()))), folder).values())
     if "table" in description:
         return Table(tuple(description["columns"]), file=files[0], stored_fingerprint=description["table"])
     return Arrays(files=files, stored_fingerprint=description["arrays"])
 
 
+def snapshot_files(files: Mapping[Any, str], folder: Path | None) -> dict[Any, str]:
+    """Return the files of a description: those in `folder` that have their names, where a study was moved.
+
+    Raises:
+        TaskError: There are none: the rows were in memory and never written down.
+    """
+    if not files:
+        raise TaskError(
+            "the study was made from a DataFrame, arrays or a dataset that were not kept. Make the task again from the "
+            "same data and give it: hp.load(name, task=...)."
+        )
+    moved = {} if folder is None else {name: folder / Path(file).name for name, file in files.items()}
+    return {**files, **{name: str(path) for name, path in moved.items() if path.exists()}}
+
+
+def _numbered(arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    return {str(position): array for position, array in enumerate(arrays)}
+
+
 def _digest(arrays: Sequence[np.ndarray]) -> str:
-    return fingerprint_arrays({str(position): array for position, array in enumerate(arrays)})
+    return fingerprint_arrays(_numbered(arrays))
 
 
-def read_array(path: str) -> np.ndarray:
-    """Return an array of a .npy file, memory-mapped."""
-    array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    return array
-
-
-def write_array(array: np.ndarray, path: Path) -> None:
-    """Write an array as a .npy file."""
-    with path.open("wb") as file:
-        save_array(file, array)
+read_array = functools.partial(np.load, mmap_mode="r", allow_pickle=False)
+"""Reads a .npy file, memory-mapped."""
 
 
 def read_snapshot(file: str, read: Callable[[str], Any]) -> Any:
@@ -255,23 +250,19 @@ def _check(file: str, stored: str | None, fingerprint: str) -> None:
         )
 
 
-def write_once(target: Path, write: Callable[[Path], None]) -> None:
-    """Write `target` whole or not at all; a file named by its content that is there is left as it is."""
-    if target.exists():
-        return
-    with writing(target, "folder="):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with _partial(target) as partial:
-            write(partial)
-            with partial.open("rb+") as file:
-                os.fsync(file.fileno())
-            partial.replace(target)
+def write_arrays(arrays: Mapping[str, np.ndarray], folder: Path, prefix: str) -> dict[str, str]:
+    """Write arrays as .npy files of `folder`; return name to file."""
+    files = {}
+    for name, array in arrays.items():
+        files[name] = _write_once(folder / f"{prefix}-{name}.npy", functools.partial(save_array, array=array))
+    return files
 
 
-@contextmanager
-def _partial(target: Path) -> Iterator[Path]:
-    partial = partial_path(target)
-    try:
-        yield partial
-    finally:
-        partial.unlink(missing_ok=True)
+def _write_once(target: Path, write: Callable[[BinaryIO], None]) -> str:
+    """Write `target` whole or not at all, and return its path; a file named by its content stays as it is."""
+    if not target.exists():
+        with writing(target, "folder="):
+            target.parent.mkdir(parents=True, exist_ok=True)
+        with replaced_file(target, "folder=") as file:
+            write(file)
+    return str(target.absolute())

@@ -58,7 +58,6 @@ class TextClassification(Classification):
     def learner(
         self, prepared: Prepared, split: Split = "train", config: Mapping[str, Any] | None = None
     ) -> "TextLearner":
-        """Return what the fine-tune needs of this task; the model is the one that the rows were prepared for."""
         from hpsearch.tasks.tokens import TextLearner
 
         dataset = open_dataset(prepared.folder_of(split))
@@ -91,9 +90,6 @@ class TextClassification(Classification):
         return audit(
             train, test, text=self._input_columns(), label=label, group=self.group, sample_weight=self.sample_weight
         )
-
-    def _labels(self, rows: Any) -> Any:
-        return rows[self.label] if isinstance(self.label, str) else rows[list(self.label)]
 
     def _encoder(self, train: Any) -> "TokenEncoder":
         from hpsearch.tasks.tokens import TokenEncoder

@@ -14,7 +14,7 @@ from hpsearch.data import Dataset, RaggedRows
 from hpsearch.errors import TaskError
 from hpsearch.provenance.packages import versions_of
 from hpsearch.records import digest
-from hpsearch.tasks.encoder import Encoded
+from hpsearch.tasks.classification import Encoded
 from hpsearch.tasks.heads import base_of
 from hpsearch.tasks.learner import ClassificationLearner
 from hpsearch.tasks.pretrained import LOADING_ERRORS, Pretrained, first_line, quiet, read_config
@@ -106,7 +106,6 @@ class TokenEncoder:
         return limit
 
     def settings(self) -> dict[str, Any]:
-        """Return all that the tokens depend on besides the texts and `versions`."""
         tokenizer = self.tokenizer
         if tokenizer.is_fast:
             # Truncation and padding belong to a call, not to the tokenizer, and are left in its state by the last one.
@@ -122,7 +121,6 @@ class TokenEncoder:
         }
 
     def versions(self) -> dict[str, str]:
-        """Return the versions of the packages that make tokens of texts."""
         return versions_of("tokenizers", "transformers")
 
     def encode(self, rows: Any, role: str, scratch: Path) -> Encoded:
@@ -213,12 +211,7 @@ class TextLearner(ClassificationLearner):
         self._tokens = dataset.ragged("tokens")
         kinds = dataset.get("token_types")
         self._types = None if kinds is None else RaggedRows(kinds, self._tokens.offsets)
-        self._lengths = self._tokens.lengths
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """Tokens of each row, special ones among them, int64, shape (rows,)."""
-        return self._lengths
+        self.lengths = self._tokens.lengths
 
     def batch(self, rows: np.ndarray, padding_multiple: int) -> dict[str, Tensor]:
         """Return input_ids, attention_mask and perhaps token_type_ids, each int64 of shape (rows, length).
@@ -226,7 +219,7 @@ class TextLearner(ClassificationLearner):
         The length is that of the longest row rounded up to the multiple, or all the positions that the model has where
         that would be more.
         """
-        facts, lengths = self.dataset.facts, self._lengths[rows]
+        facts, lengths = self.dataset.facts, self.lengths[rows]
         longest = int(lengths.max())
         width = -(-longest // padding_multiple) * padding_multiple
         if facts["positions"] is not None:

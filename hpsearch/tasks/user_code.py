@@ -3,7 +3,6 @@
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from hpsearch.errors import TaskError
@@ -58,9 +57,6 @@ class UserCode:
 
     def describe(self) -> dict[str, Any]:
         return {"code": self.path, "name": self.name, "definition": self.definition}
-
-    def snapshot(self, folder: Path, name: str) -> "UserCode":
-        return self
 
     @classmethod
     def from_description(cls, description: Mapping[str, Any]) -> "UserCode":

@@ -19,8 +19,7 @@ from hpsearch.metrics.metric import TargetKind
 from hpsearch.tasks.custom.model import check_head, custom_layers, draw, under_head
 from hpsearch.tasks.custom.model_factory import DROPOUT, ModelFactory
 from hpsearch.tasks.dropout import set_dropout
-from hpsearch.tasks.learner import RowsLearner
-from hpsearch.tasks.losses import classification_losses
+from hpsearch.tasks.learner import RowsLearner, classification_losses
 from hpsearch.tasks.user_code import SMOOTHING, accepts
 
 LENGTHS = "lengths"
@@ -51,25 +50,17 @@ class CustomModel:
 
 
 class CustomLearner(RowsLearner):
-    """A `hpsearch.training.learner.Learner` for any torch module."""
+    """A learner for any torch module."""
 
     def __init__(self, dataset: Dataset, model: CustomModel) -> None:
         super().__init__(dataset)
         self.custom = model
         self._fields = fields_of(dataset.arrays, dataset.facts["axes"])
-        self._lengths = np.max([field.lengths for field in self._fields.values()], axis=0)
+        self.lengths = np.max([field.lengths for field in self._fields.values()], axis=0)
+        # A user's collate may do anything; without one a batch only lays out what is on the disk.
+        self.inputs_are_fixed = model.collate is None
         self._takes: frozenset[str] | None = None
         self._losses: dict[torch.device, Any] = {}
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """Length of each row, int64, shape (rows,); all ones where rows do not differ in length."""
-        return self._lengths
-
-    @property
-    def inputs_are_fixed(self) -> bool:
-        """A user's collate may do anything; without one a batch only lays out what is on the disk."""
-        return self.custom.collate is None
 
     def load_model(self) -> nn.Module:
         """Return a new model in float32 on the CPU, as the factory makes it under the caller's random states.
@@ -132,7 +123,6 @@ class CustomLearner(RowsLearner):
         return batch
 
     def logits(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
-        """Return the model's outputs before softmax or sigmoid, shape (rows, classes or labels)."""
         taken = self._taken(model)
         inputs = {name: tensor for name, tensor in batch.items() if name not in self._own_lengths or name in taken}
         rows = len(next(iter(inputs.values())))

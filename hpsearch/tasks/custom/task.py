@@ -22,9 +22,9 @@ from hpsearch.data import (
 from hpsearch.errors import DataError, TaskError
 from hpsearch.records import digest
 from hpsearch.tasks.base import Prepared, Split, Task
-from hpsearch.tasks.custom.arguments import column_of, head_of, mapping_of
 from hpsearch.tasks.custom.model_factory import ModelFactory
 from hpsearch.tasks.example_source import ExampleSource
+from hpsearch.tasks.sources import Arrays, plain_array
 from hpsearch.tasks.user_code import SMOOTHING, UserCode, accepts
 from hpsearch.training.hyperparameters import Hyperparameter
 
@@ -99,9 +99,9 @@ class CustomTask(Task):
                 self._set(name, ExampleSource.of(getattr(self, name), name))
         for name in _SIDES:
             if getattr(self, name) is not None:
-                self._set(name, column_of(getattr(self, name), name))
-        self._set("head", head_of(self.head))
-        self._set("literature_default", mapping_of(self.literature_default))
+                self._set(name, _column_of(getattr(self, name), name))
+        self._set("head", _head_of(self.head))
+        self._set("literature_default", _mapping_of(self.literature_default))
         self.complete(dict(self.literature_default))
 
     @property
@@ -282,3 +282,40 @@ class CustomTask(Task):
             f"model = {inner or name}({arguments})\n"
             f'model.load_state_dict(load_file("path/to/this/folder/{WEIGHTS_FILE}"))\nmodel.eval()'
         )
+
+
+def _column_of(value: Any, name: str) -> Arrays:
+    """Return groups or weights given as an array, list or Series."""
+    if isinstance(value, Arrays):
+        return value
+    if isinstance(value, str) or not hasattr(value, "__len__"):
+        raise TaskError(
+            f"{name}={value!r} is a {type(value).__name__}: a CustomTask has no columns to name. Give an array with "
+            "one value a row."
+        )
+    return Arrays((plain_array(value, name),))
+
+
+def _head_of(value: Any) -> tuple[str, ...] | None:
+    """Return the names of the head, or beginnings of names, without the dot that ends them."""
+    if value is None:
+        return None
+    names = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, tuple | list) else ()
+    if not names or not all(isinstance(name, str) and name for name in names):
+        raise TaskError(
+            f"head={value!r}: give the name of a parameter, or the beginning of several (head='classifier'), or a list "
+            "of such; None where the whole model is new."
+        )
+    return tuple(name.removesuffix(".") for name in names)
+
+
+def _mapping_of(value: Any) -> dict[str, Any]:
+    """Return the literature default as a dict."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise TaskError(
+            f"literature_default={value!r} is a {type(value).__name__}: give hyperparameters by name, for instance "
+            "{'learning_rate': 0.001}."
+        )
+    return dict(value)
