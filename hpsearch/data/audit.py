@@ -2,11 +2,13 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpsearch.data.example_reading import called
+from hpsearch.data.examples import Examples, Field
 from hpsearch.data.fingerprint import file_digest
 from hpsearch.data.images import ImageRows, require_columns
 from hpsearch.data.labels import LabelEncoding, learn_labels
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _BROKEN_SHOWN = 5
+_CHUNK_BYTES = 1 << 24
 _RARE_ROWS = 10
 
 
@@ -52,9 +55,9 @@ def audit(
         _check_columns(test, [*texts, *labels], [], "test")
     encoding = learn_labels(labels_of(train, label))
     targets = encoding.encode(labels_of(train, label))
-    warnings = rare_classes(encoding, targets)
+    warnings = _rare_classes(encoding, targets)
     if test is not None:
-        warnings += classes_without_test_rows(encoding, encoding.encode(labels_of(test, label), role="test"))
+        warnings += _classes_without_test_rows(encoding, encoding.encode(labels_of(test, label), role="test"))
     warnings += _audit_groups_and_weights(train, test, group, sample_weight)
     for rows, role in ((train, "train"), (test, "test")):
         if isinstance(rows, ImageRows):
@@ -64,7 +67,7 @@ def audit(
     if texts or isinstance(train, ImageRows):
         what = "images" if isinstance(train, ImageRows) else "texts"
         tested = [] if test is None else _contents(test, texts)
-        warnings += copies(what, _contents(train, texts), tested, targets)
+        warnings += _copies(what, _contents(train, texts), tested, targets)
     return warnings
 
 
@@ -187,7 +190,7 @@ def _counts(encoding: LabelEncoding, targets: np.ndarray) -> list[int]:
     return [int(count) for count in np.bincount(targets, minlength=len(encoding.classes))]
 
 
-def rare_classes(encoding: LabelEncoding, targets: np.ndarray) -> list[str]:
+def _rare_classes(encoding: LabelEncoding, targets: np.ndarray) -> list[str]:
     """Return a warning where classes have so few training rows that scores will be uncertain."""
     rare = [
         f"{name!r} ({count})"
@@ -203,7 +206,7 @@ def rare_classes(encoding: LabelEncoding, targets: np.ndarray) -> list[str]:
     ]
 
 
-def classes_without_test_rows(encoding: LabelEncoding, targets: np.ndarray) -> list[str]:
+def _classes_without_test_rows(encoding: LabelEncoding, targets: np.ndarray) -> list[str]:
     """Return a warning where the test rows lack a class."""
     counts = _counts(encoding, targets)
     absent = [name for name, count in zip(encoding.classes, counts, strict=True) if count == 0]
@@ -233,7 +236,7 @@ def _audit_groups_and_weights(train: Any, test: Any, group: str | None, sample_w
     return warnings
 
 
-def copies(what: str, train: Sequence[Any], test: Sequence[Any], targets: np.ndarray) -> list[str]:
+def _copies(what: str, train: Sequence[Any], test: Sequence[Any], targets: np.ndarray) -> list[str]:
     """Return a warning where training rows repeat each other, and one where test rows repeat them.
 
     Args:
@@ -269,3 +272,93 @@ def _contents(rows: "pd.DataFrame | ImageRows", texts: Sequence[str]) -> list[An
         return [file_digest(path) for path in rows.paths]
     images = rows.array if rows.array is not None else ()
     return [hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest() for image in images]
+
+
+def audit_examples(encoding: LabelEncoding, train: Examples, test: Examples | None = None) -> list[str]:
+    """Check training rows, and test rows if any; return warnings, each a sentence for the user.
+
+    Args:
+        encoding: The labels as the training rows have them.
+        train: The training rows.
+        test: The test rows, or None.
+
+    Raises:
+        DataError: Numbers that are not finite; test rows that are not like the training rows; a test label never seen
+            in training.
+    """
+    for examples, role in ((train, "train"), (test, "test")):
+        for name, field in examples.fields.items() if examples is not None else ():
+            _require_finite(name, field, role)
+    targets = encoding.encode(train.named_targets)
+    warnings = _rare_classes(encoding, targets) + _one_of_each(encoding, targets)
+    if test is not None:
+        _require_alike(train, test)
+        warnings += _classes_without_test_rows(encoding, encoding.encode(test.named_targets, "test"))
+    return warnings + _copies("inputs", _row_digests(train), [] if test is None else _row_digests(test), targets)
+
+
+def _require_finite(name: str, field: Field, role: str) -> None:
+    if field.elements.dtype.kind not in "fc":
+        return
+    wrong = [
+        int(start + place)
+        for start, part in _chunks(field.elements)
+        for place in np.flatnonzero(~np.isfinite(part.reshape(len(part), -1)).all(axis=1))
+    ]
+    if wrong:
+        if field.offsets is not None:
+            wrong = np.unique(np.searchsorted(field.offsets, wrong, side="right") - 1).tolist()
+        raise DataError(
+            f"{called(name)} of the {role} data is not finite (NaN or infinite) in {len(wrong)} of {len(field)} rows: "
+            f"{row_list(wrong)}. Fill the gaps in or remove these rows."
+        )
+
+
+def _chunks(elements: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (first index, part) so that memory need not hold all at once."""
+    step = max(1, _CHUNK_BYTES // max(1, elements[:1].nbytes))
+    for start in range(0, len(elements), step):
+        yield start, elements[start : start + step]
+
+
+def _require_alike(train: Examples, test: Examples) -> None:
+    if train.fields.keys() != test.fields.keys():
+        raise DataError(
+            f"the train data has the inputs {listed(train.fields)} and the test data {listed(test.fields)}. Give both "
+            "the same ones."
+        )
+    for name, field in train.fields.items():
+        other = test.fields[name]
+        shapes = [rows.row(0).shape for rows in (field, other)]
+        differing = [axis for axis, sizes in enumerate(zip(*shapes, strict=False)) if sizes[0] != sizes[1]]
+        may_differ = {rows.axis for rows in (field, other) if rows.offsets is not None}
+        if len(shapes[0]) != len(shapes[1]) or len(may_differ) > 1 or set(differing) - may_differ:
+            raise DataError(
+                f"{called(name)} has rows of shape {shapes[0]} in the train data and of shape {shapes[1]} in the test "
+                "data. Give the test rows the shape of the training rows."
+            )
+        if field.elements.dtype != other.elements.dtype:
+            raise DataError(
+                f"{called(name)} is {field.elements.dtype} in the train data and {other.elements.dtype} in the test "
+                "data. Give both one type of number."
+            )
+
+
+def _one_of_each(encoding: LabelEncoding, targets: np.ndarray) -> list[str]:
+    if encoding.kind != "multilabel" or not (targets.sum(axis=1) == 1).all():
+        return []
+    return [
+        f"every training row has exactly one of the {len(encoding.classes)} labels, and they are taken for labels that "
+        "may apply together. If they exclude each other, give one class a row: targets.argmax(axis=1)."
+    ]
+
+
+def _row_digests(examples: Examples) -> list[bytes]:
+    """Return a digest of each row's inputs."""
+    contents = []
+    for row in range(len(examples.targets)):
+        content = hashlib.sha256()
+        for field in examples.fields.values():
+            content.update(np.ascontiguousarray(field.row(row)).tobytes())
+        contents.append(content.digest())
+    return contents

@@ -104,7 +104,10 @@ def partial_path(target: Path) -> Path:
     for entry in target.parent.glob(f"{glob.escape(prefix)}*.partial"):
         process = entry.name.removeprefix(prefix).split(".")[0]
         if process.isdigit() and not psutil.pid_exists(int(process)):
-            _remove(entry)
+            if entry.is_dir():
+                shutil.rmtree(entry, ignore_errors=True)
+            else:
+                entry.unlink(missing_ok=True)
     return target.with_name(f"{prefix}{os.getpid()}.{uuid.uuid4().hex[:8]}.partial")
 
 
@@ -133,10 +136,3 @@ class _Stream:
 def save_array(file: BinaryIO, array: np.ndarray) -> None:
     """Write an array as .npy, without pickle. Raises OSError where not every byte could be written."""
     np.save(_Stream(file), np.asarray(array), allow_pickle=False)
-
-
-def _remove(entry: Path) -> None:
-    if entry.is_dir():
-        shutil.rmtree(entry, ignore_errors=True)
-    else:
-        entry.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from PIL.Image import Image
 
-IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +155,7 @@ def _from_folder(folder: Path, role: str) -> ImageRows:
         files = sorted(path for path in of_class.rglob("*") if _is_image(path.relative_to(folder)) and path.is_file())
         if not files:
             raise DataError(
-                f"the class folder {of_class.name!r} of the {role} data holds no image ({', '.join(IMAGE_SUFFIXES)}). "
+                f"the class folder {of_class.name!r} of the {role} data holds no image ({', '.join(_SUFFIXES)}). "
                 "Remove the folder, or put its images there."
             )
         paths += files
@@ -164,7 +164,7 @@ def _from_folder(folder: Path, role: str) -> ImageRows:
 
 
 def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES and not any(part.startswith(".") for part in path.parts)
+    return path.suffix.lower() in _SUFFIXES and not any(part.startswith(".") for part in path.parts)
 
 
 def _from_table(

@@ -2,8 +2,8 @@
 
 from hpsearch.space.conditions import Condition, Scalar
 from hpsearch.space.grid import Grid
-from hpsearch.space.parameters import Categorical, Parameter
-from hpsearch.space.ranges import Float, Int
+from hpsearch.space.parameters import Categorical
+from hpsearch.space.ranges import Float, Int, Parameter
 from hpsearch.space.shipped import list_spaces
 from hpsearch.space.space import Space
 

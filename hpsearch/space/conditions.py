@@ -21,9 +21,7 @@ def scalar(value: Any) -> Scalar:
     """
     if value is None or isinstance(value, bool):
         return value
-    if isinstance(value, str):
-        return str(value)
-    if isinstance(value, PurePath):
+    if isinstance(value, str | PurePath):
         return str(value)
     if isinstance(value, numbers.Integral):
         return int(value)

@@ -23,6 +23,7 @@
     type = "int"
     low = 2
     high = 20
+    step = 1                                            # distance between values; not with log = true
     grid = [2, 3, 4]                                    # what a grid takes of it
 
     [parameters.max_grad_norm]
@@ -34,13 +35,13 @@
     choices = [0.1, 0.2]
     when = { lr_scheduler_type = "warmup_stable_decay" }    # exists only there; a list means any of its values
 
-Only `[parameters]` is needed. The keys of a parameter are listed in `tables.py`. TOML has no null: leave out what is to
-be None.
+Only `[parameters]` is needed, and of a parameter its type, with its ends or its choices. TOML has no null: leave out
+what is to be None.
 """
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -48,8 +49,7 @@ from typing import Any
 
 from hpsearch.errors import SpaceError, nearest
 from hpsearch.space.conditions import Scalar
-from hpsearch.space.notes import Notes
-from hpsearch.space.parameters import Parameter
+from hpsearch.space.ranges import Parameter
 from hpsearch.space.tables import read_parameter
 
 _KEYS = ("title", "task", "source", "default", "parameters")
@@ -65,6 +65,42 @@ SEVERAL_RANGES = (
     "to 1.0. For other ranges that belong to one model, make a study for each and compare them with hp.compare."
 )
 """What to do instead of several ranges under one name."""
+
+
+@dataclass(frozen=True)
+class Notes:
+    """What is written beside a search space; it is no part of the search.
+
+    Attributes:
+        title: What the space is, in a line.
+        task: What it is for: "text", "image", or an empty string.
+        source: Literature that the space as a whole is taken from.
+        sources: Name of a hyperparameter to the literature that its numbers are taken from.
+        checked: Name of a hyperparameter to whether all of its numbers were compared with the texts and code that its
+            source names; False where one of them is from memory. A name that is missing says nothing either way.
+    """
+
+    title: str = ""
+    task: str = ""
+    source: str = ""
+    sources: Mapping[str, str] = field(default_factory=dict)
+    checked: Mapping[str, bool] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what is said as plain values; what is not said is left out."""
+        values = {
+            "title": self.title,
+            "task": self.task,
+            "source": self.source,
+            "sources": dict(self.sources),
+            "checked": dict(self.checked),
+        }
+        return {key: value for key, value in values.items() if value}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "Notes":
+        """Return the notes that `to_json` wrote; other keys are passed over."""
+        return cls(**{name: value[name] for name in cls.__dataclass_fields__ if name in value})
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from hpsearch.errors import SpaceError
 from hpsearch.space.conditions import Scalar
-from hpsearch.space.parameters import Parameter
+from hpsearch.space.ranges import Parameter
 
 LARGEST_GRID = 1_000_000
 """A grid with more points than this is taken for an oversight: nobody trains a million models."""

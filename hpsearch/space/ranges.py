@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeAlias
 
 from hpsearch.errors import SpaceError
-from hpsearch.space.base import BaseParameter
 from hpsearch.space.conditions import Scalar
+from hpsearch.space.parameters import BaseParameter, Categorical
 
 LONGEST_GRID = 10_000
 """A grid with more values than this of one parameter is taken for an oversight."""
@@ -215,3 +215,7 @@ def _shown(parameter: Float | Int, **defaults: Any) -> Iterable[str]:
         value = getattr(parameter, name)
         if value != default:
             yield f"{name}={list(value) if isinstance(value, tuple) else value!r}"
+
+
+Parameter: TypeAlias = Float | Int | Categorical
+"""A hyperparameter to be searched over."""

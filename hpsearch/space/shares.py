@@ -6,8 +6,7 @@ from typing import Any
 
 from hpsearch.errors import SpaceError
 from hpsearch.space.conditions import Scalar
-from hpsearch.space.parameters import Parameter
-from hpsearch.space.ranges import Float, Int
+from hpsearch.space.ranges import Float, Int, Parameter
 
 FREEZE_LAYERS = "freeze_layers"
 

@@ -1,26 +1,12 @@
-"""Parameters as tables of plain values: one form for TOML files, JSON and digests.
-
-A table is what follows `[parameters.NAME]` in a TOML file:
-
-    type     "float", "int" or "categorical"
-    low      lowest value                                   float, int
-    high     highest value                                  float, int
-    log      true or false                                  float, int; false when left out
-    step     distance between values                        float, int
-    grid     a list: what a grid takes                      float, int
-    choices  a list: what there is to choose from           categorical
-    when     a table: hyperparameter = value or [values]    any
-
-A fixed value is either a plain value instead of a table, or a table with the one key `value`.
-"""
+"""Parameters as tables of plain values: one form for TOML files (files.py shows it), JSON and digests."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from hpsearch.errors import SpaceError, nearest
 from hpsearch.space.conditions import Scalar, scalar
-from hpsearch.space.parameters import Categorical, Parameter
-from hpsearch.space.ranges import Float, Int
+from hpsearch.space.parameters import Categorical
+from hpsearch.space.ranges import Float, Int, Parameter
 
 _FORMS: Mapping[str, tuple[type[Parameter], tuple[str, ...], Mapping[str, Any]]] = {
     "float": (Float, ("low", "high"), {"log": False, "step": None, "grid": None}),

@@ -2,8 +2,9 @@
 
 import textwrap
 
-from hpsearch.space.notes import Notes
-from hpsearch.space.parameters import Categorical, Parameter
+from hpsearch.space.files import Notes
+from hpsearch.space.parameters import Categorical
+from hpsearch.space.ranges import Parameter
 
 WIDTH = 100
 """Characters of a line of text."""

@@ -1,11 +1,12 @@
 """What a task is: rows, a pretrained model, and everything that ties the two together."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
+from hpsearch.data import LabelEncoding, open_dataset, write_dataset
 from hpsearch.errors import TaskError, nearest
 from hpsearch.metrics.metric import TargetKind
 from hpsearch.provenance.definitions import SCRIPTS
@@ -79,6 +80,33 @@ class Prepared:
         if folder is None:
             raise TaskError("the task has no test rows. Give test= when making the task.")
         return folder
+
+
+def prepared_rows(
+    folders: Mapping[Split, Path], digests: Mapping[Split, str], encoding: LabelEncoding, **others: Any
+) -> Prepared:
+    """Return what was written into these folders; its `model_digest` is still to be told."""
+    counts = {role: len(open_dataset(folder)["targets"]) for role, folder in folders.items()}
+    return Prepared(
+        folder=folders["train"],
+        test_folder=folders.get("test"),
+        kind=encoding.kind,
+        classes=encoding.classes,
+        rows=counts["train"],
+        test_rows=counts.get("test", 0),
+        data_digest=digests["train"],
+        test_digest=digests.get("test"),
+        model_digest="",
+        **others,
+    )
+
+
+def audited(cache: Path, key: Sequence[Any], audit: Callable[[], list[str]]) -> list[str]:
+    """Return the warnings of an audit, which is made once of all rows of one key."""
+    folder = cache / f"audit-{digest(key)}"
+    if not folder.exists():
+        write_dataset(folder, {}, {"warnings": audit()})
+    return list(open_dataset(folder).facts["warnings"])
 
 
 @dataclass(frozen=True, eq=False)

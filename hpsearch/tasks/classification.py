@@ -13,15 +13,15 @@ from hpsearch.data import (
     ImageRows,
     LabelEncoding,
     group_codes,
+    labels_of,
     learn_labels,
     open_dataset,
     sample_weights,
     write_dataset,
 )
-from hpsearch.data.audit import labels_of
 from hpsearch.errors import TaskError
 from hpsearch.records import digest
-from hpsearch.tasks.base import Prepared, Split, Task
+from hpsearch.tasks.base import Prepared, Split, Task, audited, prepared_rows
 from hpsearch.tasks.sources import Location, Source, source_of
 from hpsearch.training.hyperparameters import Hyperparameter
 
@@ -195,38 +195,18 @@ class Classification(Task):
         return rows, {role: self._fingerprint(examples) for role, examples in rows.items()}
 
     def _prepare(self, cache: Path, rows: dict[Split, Any], prints: dict[Split, str]) -> Prepared:
-        warnings = self._audited(cache, rows, prints)
+        arguments = [self.group, self.sample_weight, self.label, self._columns(), prints]
+        warnings = audited(cache, [_FORMAT, *arguments], lambda: self._audit(rows["train"], rows.get("test")))
         encoding = learn_labels(labels_of(rows["train"], self.label))
         encoder = self._encoder(rows["train"])
         digests = {role: self._digest(role, prints[role], encoder=encoder, encoding=encoding) for role in rows}
-        folders = {}
+        folders: dict[Split, Path] = {}
         for role, examples in rows.items():
             folders[role] = cache / digest([digests[role], encoder.versions()])
             self._write(folders[role], examples, role, encoder=encoder, encoding=encoding)
         for folder in folders.values():
             warnings += open_dataset(folder).facts["warnings"]
-        counts = {role: len(open_dataset(folder)["targets"]) for role, folder in folders.items()}
-        prepared = Prepared(
-            folder=folders["train"],
-            test_folder=folders.get("test"),
-            kind=encoding.kind,
-            classes=encoding.classes,
-            rows=counts["train"],
-            test_rows=counts.get("test", 0),
-            data_digest=digests["train"],
-            test_digest=digests.get("test"),
-            model_digest="",
-            source=str(self.model),
-            content={str(role): fingerprint for role, fingerprint in prints.items()},
-        )
-        return self._tried(prepared, warnings)
-
-    def _audited(self, cache: Path, rows: dict[Split, Any], prints: dict[Split, str]) -> list[str]:
-        arguments = [self.group, self.sample_weight, self.label, self._columns(), prints]
-        folder = cache / f"audit-{digest([_FORMAT, *arguments])}"
-        if not folder.exists():
-            write_dataset(folder, {}, {"warnings": self._audit(rows["train"], rows.get("test"))})
-        return list(open_dataset(folder).facts["warnings"])
+        return self._tried(prepared_rows(folders, digests, encoding, source=str(self.model), content=prints), warnings)
 
     def _digest(self, role: str, content: str, *, encoder: Encoder, encoding: LabelEncoding) -> str:
         """Return what the rows are as the model sees them.

@@ -34,8 +34,9 @@ def mark_head(model: nn.Module, new: set[str] | None, *, keep_head: bool, source
         TaskError: The weights are those of another architecture: most of the base model is missing.
     """
     everything = {name for name, _ in model.named_parameters()}
+    marked: Any = model  # which carries an attribute that nn.Module does not declare
     if new is None:
-        _attached(model).new_parameters = frozenset(everything)
+        marked.new_parameters = frozenset(everything)
         return
     base = base_of(model)
     head = {name for name in everything if name.split(".")[0] in _HEAD_NAMES}
@@ -51,18 +52,14 @@ def mark_head(model: nn.Module, new: set[str] | None, *, keep_head: bool, source
             f"tensors of {type(model).__name__} are missing or of another size, {sorted(missing)[0]!r} for one. Give "
             "the folder that the weights were saved in, or pretrained=False to train from scratch."
         )
-    _attached(model).new_parameters = frozenset((everything & new) | (set() if keep_head else head))
+    marked.new_parameters = frozenset((everything & new) | (set() if keep_head else head))
 
 
 def new_parameters(model: nn.Module) -> frozenset[str]:
     """Return the names of the parameters that are not pretrained."""
-    names: frozenset[str] = _attached(model).new_parameters
+    marked: Any = model
+    names: frozenset[str] = marked.new_parameters
     return names
-
-
-def _attached(model: nn.Module) -> Any:
-    """Return the model as something that carries attributes which nn.Module does not declare."""
-    return model
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from torch import nn
+from torch import Tensor, nn
 
 from hpsearch.errors import TaskError
 from hpsearch.metrics.metric import TargetKind
@@ -143,30 +143,35 @@ class Pretrained:
                         output_loading_info=True,
                     )
             except LOADING_ERRORS as error:
-                raise TaskError(self._not_loaded(error)) from error
-        new = None if report is None else _new_keys(report)
+                raise TaskError(
+                    f"the model {self.source!r} cannot be loaded as {self.auto_class.removeprefix('AutoModelFor')}: "
+                    f"{first_line(error)} Give a model of a matching architecture whose weights are complete, or "
+                    "pretrained=False to train its config.json from scratch."
+                ) from error
+        new = None if report is None else {*report["missing_keys"], *(key[0] for key in report["mismatched_keys"])}
         mark_head(model, new, keep_head=self.keep_head, source=self.source)
         return model.float().eval()
-
-    def _not_loaded(self, error: BaseException) -> str:
-        return (
-            f"the model {self.source!r} cannot be loaded as {self.auto_class.removeprefix('AutoModelFor')}: "
-            f"{first_line(error)} Give a model of a matching architecture whose weights are complete, or "
-            "pretrained=False to train its config.json from scratch."
-        )
 
     def digest(self, model: nn.Module) -> str:
         """Return the digest of what training starts from: config, attention, every pretrained tensor, what is new."""
         new = new_parameters(model)
-        content = hashlib.sha256()
-        for name, tensor in sorted(model.state_dict().items()):
-            if name not in new:
-                content.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-                content.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        content = digest_of_tensors({name: tensor for name, tensor in model.state_dict().items() if name not in new})
         config: Any = model.config
         facts = {name: value for name, value in config.to_dict().items() if name not in _VOLATILE}
         facts["attention"] = attention_of(model)
-        return digest([self.auto_class, self.kind, len(self.classes), repr(sorted(facts.items())), content.hexdigest()])
+        return digest([self.auto_class, self.kind, len(self.classes), repr(sorted(facts.items())), content])
+
+
+def digest_of_tensors(tensors: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of named tensors: names, types, shapes and bytes."""
+    content = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        content.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode() + bytes_of(tensor))
+    return content.hexdigest()
+
+
+def bytes_of(tensor: Tensor) -> bytes:
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
 def attention_of(model: nn.Module) -> str:
@@ -176,10 +181,6 @@ def attention_of(model: nn.Module) -> str:
     """
     config: Any = model.config
     return str(getattr(config, "_attn_implementation", None) or "none")
-
-
-def _new_keys(report: Mapping[str, Any]) -> set[str]:
-    return set(report["missing_keys"]) | {key[0] for key in report["mismatched_keys"]}
 
 
 def save_model(model: nn.Module, processor: Any, folder: Path) -> None:

@@ -10,7 +10,7 @@ from space_strategies import spaces, spaces_with_params
 
 from hpsearch.errors import SpaceError
 from hpsearch.space import Categorical, Float, Int, Space
-from hpsearch.space.notes import Notes
+from hpsearch.space.files import Notes
 
 SPACE = Space(
     decay_ratio=Float(0.05, 0.5).when(lr_scheduler_type="warmup_stable_decay"),

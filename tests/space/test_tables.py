@@ -7,7 +7,7 @@ from space_strategies import PARAMETERS
 
 from hpsearch.errors import SpaceError
 from hpsearch.space import Categorical, Float, Int, Parameter
-from hpsearch.space.base import BaseParameter
+from hpsearch.space.parameters import BaseParameter
 from hpsearch.space.tables import read_parameter, write_parameter
 
 

@@ -1,5 +1,5 @@
 from hpsearch.space import Categorical, Float, Int, Space
-from hpsearch.space.notes import Notes
+from hpsearch.space.files import Notes
 from hpsearch.space.shipped import list_text
 from hpsearch.space.wording import WIDTH
 

@@ -124,17 +124,13 @@ class CustomLearner(RowsLearner):
 
     def logits(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
         taken = self._taken(model)
-        inputs = {name: tensor for name, tensor in batch.items() if name not in self._own_lengths or name in taken}
+        own = {_lengths_name(name) for name in self._fields} - self._fields.keys()  # which the user does not give
+        inputs = {name: tensor for name, tensor in batch.items() if name not in own or name in taken}
         rows = len(next(iter(inputs.values())))
         with _fit_for(rows, model):
             outputs: Any = model(inputs.pop(SINGLE), **inputs) if SINGLE in inputs else model(**inputs)
         logits: Tensor = getattr(outputs, "logits", outputs)
         return logits
-
-    @property
-    def _own_lengths(self) -> set[str]:
-        """Names under which `batch` gives lengths that the user's inputs do not have themselves."""
-        return {_lengths_name(name) for name in self._fields} - self._fields.keys()
 
     def _taken(self, model: nn.Module) -> frozenset[str]:
         if self._takes is None:

@@ -1,6 +1,5 @@
 """A custom model: what of it is drawn for each seed, what it brings along, and its layers from the input upwards."""
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ from hpsearch.errors import TaskError, nearest
 from hpsearch.records import digest
 from hpsearch.tasks.custom.model_factory import ModelFactory
 from hpsearch.tasks.layers import first_calls
+from hpsearch.tasks.pretrained import bytes_of, digest_of_tensors
 from hpsearch.training.random_states import isolated
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
@@ -95,7 +95,7 @@ def _check_repeatable(model: nn.Module, make: Callable[[], nn.Module]) -> None:
         if _shape(first, name) != _shape(repeated, name):
             draw(model, again, None)  # which says what differs
     for name, tensor in first.items():
-        if _bytes(tensor) != _bytes(repeated[name]):
+        if bytes_of(tensor) != bytes_of(repeated[name]):
             raise TaskError(
                 f"make_model gives two models under one seed: {name!r} differs, for it draws outside torch's and "
                 "NumPy's global random states (a generator of its own, such as np.random.default_rng(), or memory "
@@ -104,17 +104,9 @@ def _check_repeatable(model: nn.Module, make: Callable[[], nn.Module]) -> None:
             )
 
 
-def _bytes(tensor: Tensor) -> bytes:
-    return tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
-
-
 def model_digest(factory: ModelFactory, same: Mapping[str, Tensor], parts: Mapping[str, Any]) -> str:
     """Return the digest of what training starts from: the factory's code, what it brings along, and `parts`."""
-    content = hashlib.sha256()
-    for name, tensor in sorted(same.items()):
-        content.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        content.update(_bytes(tensor))
-    return digest(["custom", factory.code.definition, content.hexdigest(), dict(parts)])
+    return digest(["custom", factory.code.definition, digest_of_tensors(same), dict(parts)])
 
 
 def custom_layers(model: nn.Module, head: frozenset[str], run: Callable[[], object]) -> list[list[str]]:

@@ -84,15 +84,14 @@ def rehearse(learner: CustomLearner, model: nn.Module) -> list[str]:
 
 def _outputs(learner: CustomLearner, model: nn.Module, rows: np.ndarray) -> Tensor:
     name, classes = type(model).__name__, len(learner.custom.classes)
+    batch: dict[str, Tensor] = {}
     try:
         batch = learner.batch(rows, _PADDING)
         logits: Any = learner.logits(model, batch)
     except TaskError:
         raise
     except USER_ERRORS as error:
-        shapes = ", ".join(
-            f"{key} {tuple(tensor.shape)} {tensor.dtype}" for key, tensor in _inputs(learner, rows).items()
-        )
+        shapes = ", ".join(f"{key} {tuple(tensor.shape)} {tensor.dtype}" for key, tensor in batch.items())
         raise TaskError(
             f"{name} does not take the rows as they are ({shapes}): {failure(error)} Shape the rows as the model takes "
             "them, or the model as the rows are; the first dimension is the rows."
@@ -114,13 +113,6 @@ def _outputs(learner: CustomLearner, model: nn.Module, rows: np.ndarray) -> Tens
             "initialized, and the scale of the inputs."
         )
     return logits
-
-
-def _inputs(learner: CustomLearner, rows: np.ndarray) -> dict[str, Tensor]:
-    try:
-        return learner.batch(rows, _PADDING)
-    except USER_ERRORS:
-        return {}
 
 
 def _losses(learner: CustomLearner, logits: Tensor, rows: np.ndarray) -> Tensor:

@@ -10,7 +10,6 @@ import numpy as np
 
 from hpsearch.data import (
     Examples,
-    LabelEncoding,
     audit_examples,
     fingerprint_arrays,
     group_codes,
@@ -21,7 +20,7 @@ from hpsearch.data import (
 )
 from hpsearch.errors import DataError, TaskError
 from hpsearch.records import digest
-from hpsearch.tasks.base import Prepared, Split, Task
+from hpsearch.tasks.base import Prepared, Split, Task, audited, prepared_rows
 from hpsearch.tasks.custom.model_factory import ModelFactory
 from hpsearch.tasks.example_source import ExampleSource
 from hpsearch.tasks.sources import Arrays, plain_array
@@ -31,7 +30,7 @@ from hpsearch.training.hyperparameters import Hyperparameter
 if TYPE_CHECKING:
     from torch import nn
 
-    from hpsearch.tasks.custom.learner import CustomLearner, CustomModel
+    from hpsearch.tasks.custom.learner import CustomLearner
 
 WEIGHTS_FILE = "model.safetensors"
 
@@ -173,51 +172,30 @@ class CustomTask(Task):
 
     def prepare(self, cache: Path) -> Prepared:
         """Read, audit and write the rows into folders under `cache`, once, and try model and loss on some of them."""
+        from hpsearch.tasks.custom.rehearsal import tried
+
         cache = Path(cache).absolute()
-        sources = {"train": self.train} | ({} if self.test is None else {"test": self.test})
-        rows: dict[str, Examples] = {role: source.read(cache) for role, source in sources.items()}
+        sources: dict[Split, ExampleSource] = {"train": self.train}
+        if self.test is not None:
+            sources["test"] = self.test
+        rows: dict[Split, Examples] = {role: source.read(cache) for role, source in sources.items()}
         encoding = learn_labels(rows["train"].named_targets)
         sides = {role: self._sides(role, len(rows[role].targets)) for role in rows}
-        digests = {role: self._digest(examples, sides[role], encoding) for role, examples in rows.items()}
-        warnings = self._audited(cache, rows, digests, encoding)
+        digests = {
+            role: digest(["custom", _FORMAT, examples.fingerprint, fingerprint_arrays(sides[role]), encoding.to_json()])
+            for role, examples in rows.items()
+        }
+        warnings = audited(cache, [_FORMAT, digests], lambda: audit_examples(encoding, rows["train"], rows.get("test")))
         folders = {role: cache / content for role, content in digests.items()}
         for role, examples in rows.items():
             if not folders[role].exists():
                 targets = encoding.encode(examples.named_targets, role)
                 arrays = {"targets": targets, **sides[role], **examples.to_arrays()}
                 write_dataset(folders[role], arrays, {"axes": examples.axes(), "labels": encoding.to_json()})
-        prepared = Prepared(
-            folder=folders["train"],
-            test_folder=folders.get("test"),
-            kind=encoding.kind,
-            classes=encoding.classes,
-            rows=len(rows["train"].targets),
-            test_rows=len(rows["test"].targets) if "test" in rows else 0,
-            data_digest=digests["train"],
-            test_digest=digests.get("test"),
-            model_digest="",
-            attention="none",
-            source=self.model,
-        )
-        return self._tried(prepared, warnings)
-
-    def _tried(self, prepared: Prepared, warnings: list[str]) -> Prepared:
-        from hpsearch.tasks.custom.rehearsal import tried
-
-        code = {name: getattr(self, name) for name in ("loss", "collate")}
+        prepared = prepared_rows(folders, digests, encoding, attention="none", source=self.model)
+        code = {"loss": self.loss, "collate": self.collate}
         definitions = {name: None if given is None else given.definition for name, given in code.items()}
         return tried(self.learner(prepared), prepared, tuple(warnings), definitions)
-
-    def _audited(
-        self, cache: Path, rows: Mapping[str, Examples], digests: Mapping[str, str], encoding: LabelEncoding
-    ) -> list[str]:
-        folder = cache / f"audit-{digest([_FORMAT, dict(digests)])}"
-        if not folder.exists():
-            write_dataset(folder, {}, {"warnings": audit_examples(encoding, rows["train"], rows.get("test"))})
-        return list(open_dataset(folder).facts["warnings"])
-
-    def _digest(self, rows: Examples, sides: Mapping[str, np.ndarray], encoding: LabelEncoding) -> str:
-        return digest(["custom", _FORMAT, rows.fingerprint, fingerprint_arrays(sides), encoding.to_json()])
 
     def _sides(self, role: str, rows: int) -> dict[str, np.ndarray]:
         """Return groups and weights of the training or the test rows."""
@@ -241,23 +219,18 @@ class CustomTask(Task):
         self, prepared: Prepared, split: Split = "train", config: Mapping[str, Any] | None = None
     ) -> "CustomLearner":
         """Return what the fine-tune needs of this task for the models of a config, by default of the default one."""
-        from hpsearch.tasks.custom.learner import CustomLearner
+        from hpsearch.tasks.custom.learner import CustomLearner, CustomModel
 
-        whole = self.unnamed() if config is None else config
-        return CustomLearner(open_dataset(prepared.folder_of(split)), self._custom_model(prepared, whole))
-
-    def _custom_model(self, prepared: Prepared, config: Mapping[str, Any]) -> "CustomModel":
-        from hpsearch.tasks.custom.learner import CustomModel
-
-        return CustomModel(
+        model = CustomModel(
             factory=self._factory,
-            arguments=self._factory.arguments(config),
+            arguments=self._factory.arguments(self.unnamed() if config is None else config),
             kind=prepared.kind,
             classes=prepared.classes,
             head=self.head,
             loss=None if self.loss is None else self.loss.value,
             collate=None if self.collate is None else self.collate.value,
         )
+        return CustomLearner(open_dataset(prepared.folder_of(split)), model)
 
     def save(self, model: "nn.Module", folder: Path, prepared: Prepared) -> None:
         """Write the model's weights into `folder` as model.safetensors; `how_to_load` says how they are read."""
