@@ -277,11 +277,6 @@ def _contents(rows: "pd.DataFrame | ImageRows", texts: Sequence[str]) -> list[An
 def audit_examples(encoding: LabelEncoding, train: Examples, test: Examples | None = None) -> list[str]:
     """Check training rows, and test rows if any; return warnings, each a sentence for the user.
 
-    Args:
-        encoding: The labels as the training rows have them.
-        train: The training rows.
-        test: The test rows, or None.
-
     Raises:
         DataError: Numbers that are not finite; test rows that are not like the training rows; a test label never seen
             in training.

@@ -54,10 +54,6 @@ class LabelEncoding:
     def to_json(self) -> dict[str, Any]:
         return {"kind": self.kind, "classes": list(self.classes)}
 
-    @classmethod
-    def from_json(cls, facts: Mapping[str, Any]) -> "LabelEncoding":
-        return cls(kind=facts["kind"], classes=tuple(facts["classes"]))
-
 
 def learn_labels(values: Any, role: str = "train") -> LabelEncoding:
     """Return the encoding of these labels.

@@ -1,6 +1,7 @@
 """Tables in: CSV, TSV, JSON lines, Parquet and DataFrames, each read into a new DataFrame with rows 0, 1, 2, ..."""
 
 import codecs
+import functools
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -101,32 +102,29 @@ def _read_file(path: Path, role: str) -> "pd.DataFrame":
     return reader(path, role)
 
 
-def _read_separated(separator: str) -> Callable[[Path, str], "pd.DataFrame"]:
-    def read(path: Path, role: str) -> "pd.DataFrame":
-        import pandas as pd
+def _read_separated(path: Path, role: str, separator: str) -> "pd.DataFrame":
+    import pandas as pd
 
-        try:
-            table = pd.read_csv(
-                path, sep=separator, encoding="utf-8-sig", keep_default_na=False, na_values=[""], low_memory=False
-            )
-        except UnicodeDecodeError as error:
-            raise _not_utf8(path, role, error) from error
-        except pd.errors.EmptyDataError as error:
-            raise DataError(f"the {role} file {path.name!r} has no columns: it holds blank lines only.") from error
-        except pd.errors.ParserError as error:
-            raise DataError(
-                f"the {role} file {path.name!r} is not a valid {path.suffix[1:].upper()} file: {str(error).strip()}. "
-                "Check that line: a text that holds the separator or a line break must stand in double quotes."
-            ) from error
-        if not isinstance(table.index, pd.RangeIndex):  # pandas takes surplus fields for an index, silently
-            raise DataError(
-                f"the {role} file {path.name!r} has rows with more fields than its header ({len(table.columns)}). "
-                "A text that holds the separator must stand in double quotes."
-            )
-        _check_header(path, separator, role)
-        return table
-
-    return read
+    try:
+        table = pd.read_csv(
+            path, sep=separator, encoding="utf-8-sig", keep_default_na=False, na_values=[""], low_memory=False
+        )
+    except UnicodeDecodeError as error:
+        raise _not_utf8(path, role, error) from error
+    except pd.errors.EmptyDataError as error:
+        raise DataError(f"the {role} file {path.name!r} has no columns: it holds blank lines only.") from error
+    except pd.errors.ParserError as error:
+        raise DataError(
+            f"the {role} file {path.name!r} is not a valid {path.suffix[1:].upper()} file: {str(error).strip()}. "
+            "Check that line: a text that holds the separator or a line break must stand in double quotes."
+        ) from error
+    if not isinstance(table.index, pd.RangeIndex):  # pandas takes surplus fields for an index, silently
+        raise DataError(
+            f"the {role} file {path.name!r} has rows with more fields than its header ({len(table.columns)}). "
+            "A text that holds the separator must stand in double quotes."
+        )
+    _check_header(path, separator, role)
+    return table
 
 
 def _check_header(path: Path, separator: str, role: str) -> None:
@@ -196,8 +194,8 @@ def _not_utf8(path: Path, role: str, error: UnicodeDecodeError, place: str = "")
 
 
 _READERS: dict[str, Callable[[Path, str], "pd.DataFrame"]] = {
-    ".csv": _read_separated(","),
-    ".tsv": _read_separated("\t"),
+    ".csv": functools.partial(_read_separated, separator=","),
+    ".tsv": functools.partial(_read_separated, separator="\t"),
     ".jsonl": _read_json_lines,
     ".ndjson": _read_json_lines,
     ".parquet": _read_parquet,

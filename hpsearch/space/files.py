@@ -41,7 +41,7 @@ what is to be None.
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -88,14 +88,7 @@ class Notes:
 
     def to_json(self) -> dict[str, Any]:
         """Return what is said as plain values; what is not said is left out."""
-        values = {
-            "title": self.title,
-            "task": self.task,
-            "source": self.source,
-            "sources": dict(self.sources),
-            "checked": dict(self.checked),
-        }
-        return {key: value for key, value in values.items() if value}
+        return {key: value for key, value in asdict(self).items() if value}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Notes":

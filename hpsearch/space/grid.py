@@ -23,19 +23,15 @@ class Grid:
             every value that there is, and an error for a `Float` without `grid` and `step`.
 
     Raises:
-        SpaceError: `points` is not a whole number from 2.
+        SpaceError: `points` is not a whole number from 2: both ends of a range belong to its grid.
     """
 
     points: int | None = None
 
     def __post_init__(self) -> None:
-        check_points(self.points)
-
-
-def check_points(points: int | None) -> None:
-    """Raise SpaceError unless `points` is None or a whole number from 2: both ends of a range belong to its grid."""
-    if points is not None and (isinstance(points, bool) or not isinstance(points, int) or points < 2):
-        raise SpaceError(f"A grid takes a whole number of points from 2 on of every range, not {points!r}.")
+        points = self.points
+        if points is not None and (isinstance(points, bool) or not isinstance(points, int) or points < 2):
+            raise SpaceError(f"A grid takes a whole number of points from 2 on of every range, not {points!r}.")
 
 
 def enumerate_grid(
@@ -43,12 +39,9 @@ def enumerate_grid(
 ) -> Iterator[dict[str, Scalar]]:
     """Return the points of a grid, each once; see `Space.grid`.
 
-    Args:
-        parameters: What is searched, parents before what depends on them.
-        exists: Whether a parameter exists where those before it have some values.
-        points: See `Grid`.
+    Parents come before what depends on them; `exists` says whether a parameter does where those before it have values.
     """
-    check_points(points)
+    Grid(points)  # which checks them
     values: dict[str, tuple[Scalar, ...]] = {}
     for name, parameter in parameters.items():
         try:
@@ -62,22 +55,21 @@ def enumerate_grid(
             f"The grid has {least:,} points or more ({sizes}); give the parameters shorter grids, "
             'choose hp.Grid(points=...), or another sampler than "grid".'
         )
-    return _combinations(values, exists, tuple(values), {})
+    points: Iterator[dict[str, Scalar]] = iter([{}])
+    for name, choices in values.items():
+        points = _extended(points, name, choices, exists)
+    return points
 
 
-def _combinations(
-    values: Mapping[str, tuple[Scalar, ...]],
+def _extended(
+    points: Iterator[dict[str, Scalar]],
+    name: str,
+    choices: tuple[Scalar, ...],
     exists: Callable[[str, Mapping[str, Any]], bool],
-    names: tuple[str, ...],
-    chosen: dict[str, Scalar],
 ) -> Iterator[dict[str, Scalar]]:
-    """Yield every way to complete `chosen` with the parameters `names`, the last one varying fastest."""
-    if not names:
-        yield dict(chosen)
-        return
-    name, *rest = names
-    if not exists(name, chosen):
-        yield from _combinations(values, exists, tuple(rest), chosen)
-        return
-    for value in values[name]:
-        yield from _combinations(values, exists, tuple(rest), {**chosen, name: value})
+    """Yield each point with one value of a parameter after the other, or as it is where that does not exist."""
+    for point in points:
+        if exists(name, point):
+            yield from ({**point, name: value} for value in choices)
+        else:
+            yield point

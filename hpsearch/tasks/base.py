@@ -165,12 +165,7 @@ class Task(ABC):
         return None if self.choice is None else config.get(self.choice)
 
     def freezable_layers(self, prepared: Prepared, config: Mapping[str, Any]) -> int | None:
-        """Return how many layers of a config's model `freeze_layers` can keep as pretrained; None if not known.
-
-        Args:
-            prepared: The rows, as they were prepared for the config's model.
-            config: A completed config.
-        """
+        """Return how many layers of a completed config's model `freeze_layers` can keep as pretrained, if known."""
         return prepared.layers
 
     def choosing(self, model: str) -> Self:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 import numpy as np
 
 from hpsearch.data import (
+    Dataset,
     ImageRows,
     LabelEncoding,
     group_codes,
@@ -171,9 +172,26 @@ class Classification(Task):
         """Return what encodes the rows."""
 
     @abstractmethod
+    def _learner(self, dataset: Dataset, pretrained: "Pretrained") -> "ClassificationLearner":
+        """Return what the fine-tune needs of this kind of rows."""
+
     def learner(
         self, prepared: Prepared, split: Split = "train", config: Mapping[str, Any] | None = None
-    ) -> "ClassificationLearner": ...
+    ) -> "ClassificationLearner":
+        """Return what the fine-tune needs of this task; the model is the one that the rows were prepared for."""
+        from hpsearch.tasks.pretrained import Pretrained
+
+        dataset = open_dataset(prepared.folder_of(split))
+        pretrained = Pretrained(
+            source=prepared.source or str(self.model),
+            auto_class=self.auto_class,
+            kind=prepared.kind,
+            classes=prepared.classes,
+            weights=self.pretrained,
+            keep_head=self.keep_head,
+            pad_token_id=dataset.facts.get("pad_token_id"),
+        )
+        return self._learner(dataset, pretrained)
 
     def prepare(self, cache: Path) -> Prepared:
         """Read, audit and encode the rows into folders under `cache`, once, and try the model on one of them.
@@ -255,19 +273,6 @@ class Classification(Task):
             attention=attention_of(model),
             layers=count_layers(learner, model),
             has_dropout=has_dropout(model),
-        )
-
-    def _pretrained(self, prepared: Prepared, pad_token_id: int | None = None) -> "Pretrained":
-        from hpsearch.tasks.pretrained import Pretrained
-
-        return Pretrained(
-            source=prepared.source or str(self.model),
-            auto_class=self.auto_class,
-            kind=prepared.kind,
-            classes=prepared.classes,
-            weights=self.pretrained,
-            keep_head=self.keep_head,
-            pad_token_id=pad_token_id,
         )
 
 

@@ -112,11 +112,7 @@ class ExampleSource:
 
     @classmethod
     def from_description(cls, description: Mapping[str, Any], folder: Path | None) -> "ExampleSource":
-        """Return the source that a description is of.
-
-        Raises:
-            TaskError: The rows were in memory and never written down, or their function is not found.
-        """
+        """Return the source that a description is of; see `Task.from_description`."""
         role = description["role"]
         if "loader" in description:
             return cls(role, found_by(description["loader"]))

@@ -31,11 +31,7 @@ def with_whole_layers(
     """Return a completed config whose `freeze_layers` is a number of layers of its model where it was a share of them.
 
     The number is rounded down: 0.5 of 7 layers are 3. So a share and the number that it stands for are one run.
-
-    Args:
-        config: A completed config.
-        task: What it is a config of.
-        prepared_for: Returns the rows as they were prepared for a config's model.
+    `prepared_for` returns the rows as they were prepared for a config's model.
 
     Raises:
         TaskError: How many layers the model has is not known.

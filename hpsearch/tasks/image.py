@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from hpsearch.data import ImageRows, audit, fingerprint_arrays, fingerprint_table, open_dataset, read_images
+from hpsearch.data import Dataset, ImageRows, audit, fingerprint_arrays, fingerprint_table, open_dataset, read_images
 from hpsearch.tasks.base import Prepared, Split
 from hpsearch.tasks.classification import Classification, whole_number
 from hpsearch.tasks.sources import Source, Table
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from hpsearch.tasks.pixels import ImageLearner, PixelEncoder
+    from hpsearch.tasks.pretrained import Pretrained
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,12 +62,10 @@ class ImageClassification(Classification):
             "warmup_ratio": 0.1,
         }
 
-    def learner(
-        self, prepared: Prepared, split: Split = "train", config: Mapping[str, Any] | None = None
-    ) -> "ImageLearner":
+    def _learner(self, dataset: Dataset, pretrained: "Pretrained") -> "ImageLearner":
         from hpsearch.tasks.pixels import ImageLearner
 
-        return ImageLearner(open_dataset(prepared.folder_of(split)), self._pretrained(prepared))
+        return ImageLearner(dataset, pretrained)
 
     def save(self, model: "nn.Module", folder: Path, prepared: Prepared) -> None:
         """Write the model and its image processor into `folder`; `pipeline("image-classification", folder)` reads them.

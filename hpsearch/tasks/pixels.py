@@ -33,11 +33,6 @@ class PixelEncoder:
 
         A processor that is made resizes to `image_size`, else to the config's image size, else to that of the training
         images where they are an array, else to 224; it rescales to 0..1 and normalizes with mean and deviation 0.5.
-
-        Args:
-            source: A model folder, or a name on the hub.
-            image_size: Height and width of the model's input, or None for the processor's own.
-            rows: The training images.
         """
         self.source = source
         config = read_config(source)

@@ -94,13 +94,9 @@ class Pretrained:
         if self.keep_head:
             self._check_kept_head(own)
         names = [str(label) for label in self.classes]
-        problem = "multi_label_classification" if self.kind == "multilabel" else "single_label_classification"
-        changed = {
-            "id2label": dict(enumerate(names)),
-            "label2id": {name: code for code, name in enumerate(names)},
-            "problem_type": problem,
-        }
-        own.update(changed)
+        own.id2label = dict(enumerate(names))
+        own.label2id = {name: code for code, name in enumerate(names)}
+        own.problem_type = f"{'multi' if self.kind == 'multilabel' else 'single'}_label_classification"
         if self.pad_token_id is not None and getattr(own, "pad_token_id", None) is None:
             own.pad_token_id = self.pad_token_id
         return own

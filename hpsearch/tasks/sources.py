@@ -143,12 +143,7 @@ Source = Location | Table | Arrays
 
 
 def source_of(value: Any, columns: Sequence[str], role: str) -> Source:
-    """Return the source for what a user gave as rows.
-
-    Args:
-        value: A path, a DataFrame, or a tuple of arrays; or a source, which is returned as it is.
-        columns: The columns that the task reads.
-        role: "train" or "test", for errors.
+    """Return the source for what a user gave as rows: a path, a DataFrame, or a pair of arrays; or a source as it is.
 
     Raises:
         TaskError: It is none of these.
@@ -183,15 +178,7 @@ def plain_array(value: Any, role: str) -> np.ndarray:
 
 
 def source_from(description: Mapping[str, Any], folder: Path | None) -> Source:
-    """Return the source that a description is of.
-
-    Args:
-        description: What `describe` gave.
-        folder: Where snapshots lie, if not where the description says (a study that was moved).
-
-    Raises:
-        TaskError: The rows were in memory and never written down.
-    """
+    """Return the source that a description is of; see `Task.from_description`."""
     if "path" in description:
         return Location(description["path"], description["resolved"])
     files = tuple(snapshot_files(dict(enumerate(description.get("files", ()))), folder).values())

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from hpsearch.data import audit, fingerprint_table, open_dataset, read_table
+from hpsearch.data import Dataset, audit, fingerprint_table, open_dataset, read_table
 from hpsearch.errors import TaskError
 from hpsearch.tasks.base import Prepared, Split
 from hpsearch.tasks.classification import Classification, names_of, whole_number
@@ -14,6 +14,7 @@ from hpsearch.tasks.sources import Source
 if TYPE_CHECKING:
     from torch import nn
 
+    from hpsearch.tasks.pretrained import Pretrained
     from hpsearch.tasks.tokens import TextLearner, TokenEncoder
 
 
@@ -55,13 +56,10 @@ class TextClassification(Classification):
         """
         return {"learning_rate": 2e-5, "batch_size": 32, "epochs": 3, "weight_decay": 0.01, "warmup_ratio": 0.1}
 
-    def learner(
-        self, prepared: Prepared, split: Split = "train", config: Mapping[str, Any] | None = None
-    ) -> "TextLearner":
+    def _learner(self, dataset: Dataset, pretrained: "Pretrained") -> "TextLearner":
         from hpsearch.tasks.tokens import TextLearner
 
-        dataset = open_dataset(prepared.folder_of(split))
-        return TextLearner(dataset, self._pretrained(prepared, dataset.facts["pad_token_id"]))
+        return TextLearner(dataset, pretrained)
 
     def save(self, model: "nn.Module", folder: Path, prepared: Prepared) -> None:
         """Write the model and its tokenizer into `folder`; `pipeline("text-classification", folder)` reads them.

@@ -2,7 +2,7 @@
 
 import inspect
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,14 +71,7 @@ class TokenEncoder:
     """A tokenizer with the columns and the length of one task."""
 
     def __init__(self, source: str, auto_class: str, columns: Sequence[str], max_length: int | None) -> None:
-        """Read the tokenizer, and what the model's config says of the rows it takes.
-
-        Args:
-            source: A model folder, or a name on the hub.
-            auto_class: The class of transformers that builds the model.
-            columns: One column of texts, or two.
-            max_length: Tokens of a row at most, or None for what the model takes, up to 512.
-        """
+        """Read the tokenizer, and what the model's config says of the rows it takes; see `TextClassification`."""
         self.config = read_config(source)
         skeleton = _skeleton(source, auto_class, self.config)
         self.positions = position_limit(skeleton)
@@ -150,8 +143,9 @@ class TokenEncoder:
         self._check_vocabulary(int(arrays["tokens_values"].max()))
         if self.reads_types and any(kind.any() for kind in types):
             arrays["token_types"] = np.concatenate(types)
-        warnings = self._cut(role, len(rows), cut, longest) + self._unknown(role, arrays["tokens_values"])
-        return Encoded(arrays, self._facts(), warnings)
+        return Encoded(
+            arrays, self._facts(), (*self._warnings(role, len(rows), cut, longest, arrays["tokens_values"]),)
+        )
 
     def _tokenized(self, texts: list[list[str]], truncation: bool) -> tuple[list[list[int]], list[list[int]]]:
         encoding = self.tokenizer(
@@ -184,23 +178,19 @@ class TokenEncoder:
             "padding_side": "left" if left else "right",
         }
 
-    def _cut(self, role: str, rows: int, cut: int, longest: int) -> tuple[str, ...]:
-        if not cut:
-            return ()
-        return (
-            f"{cut} of {rows} {role} rows are longer than {self.max_length} tokens and were cut (the longest has "
-            f"{longest}).",
-        )
-
-    def _unknown(self, role: str, tokens: np.ndarray) -> tuple[str, ...]:
+    def _warnings(self, role: str, rows: int, cut: int, longest: int, tokens: np.ndarray) -> Iterator[str]:
+        if cut:
+            yield (
+                f"{cut} of {rows} {role} rows are longer than {self.max_length} tokens and were cut (the longest has "
+                f"{longest})."
+            )
         unknown = self.tokenizer.unk_token_id
         share = 0.0 if unknown is None or unknown == self.pad_token_id else float(np.mean(tokens == unknown))
-        if share < _MANY_UNKNOWN:
-            return ()
-        return (
-            f"the tokenizer does not know {share:.0%} of the tokens of the {role} rows: it may be that of another "
-            "language or model.",
-        )
+        if share >= _MANY_UNKNOWN:
+            yield (
+                f"the tokenizer does not know {share:.0%} of the tokens of the {role} rows: it may be that of another "
+                "language or model."
+            )
 
 
 class TextLearner(ClassificationLearner):

@@ -38,7 +38,7 @@ def test_classes_are_sorted_plain_values(values, kind, classes):
     encoding = learn_labels(values)
     assert encoding == LabelEncoding(kind, classes)
     assert [type(label) for label in encoding.classes] == [type(label) for label in classes]
-    assert LabelEncoding.from_json(json.loads(json.dumps(encoding.to_json()))) == encoding
+    assert json.loads(json.dumps(encoding.to_json())) == {"kind": kind, "classes": list(classes)}
     codes = encoding.encode(values)
     assert codes.dtype == np.int64
     assert [encoding.classes[code] for code in codes] == list(values)

@@ -4,8 +4,7 @@ import copy
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,50 +14,33 @@ from torch.nn.parameter import is_lazy
 
 from hpsearch.data import SINGLE, Dataset, fields_of
 from hpsearch.errors import TaskError
-from hpsearch.metrics.metric import TargetKind
+from hpsearch.tasks.base import Prepared
 from hpsearch.tasks.custom.model import check_head, custom_layers, draw, under_head
-from hpsearch.tasks.custom.model_factory import DROPOUT, ModelFactory
+from hpsearch.tasks.custom.model_factory import DROPOUT
 from hpsearch.tasks.dropout import set_dropout
 from hpsearch.tasks.learner import RowsLearner, classification_losses
 from hpsearch.tasks.user_code import SMOOTHING, accepts
+
+if TYPE_CHECKING:
+    from hpsearch.tasks.custom.task import CustomTask
 
 LENGTHS = "lengths"
 """An argument of this name, where a model has one, gets the length of each row without its padding."""
 
 
-@dataclass(frozen=True)
-class CustomModel:
-    """Which model is trained, and by which loss.
-
-    Attributes:
-        factory: What makes it.
-        arguments: What it is made with.
-        kind: What the targets are.
-        classes: Labels in the order of the outputs.
-        head: Names, or beginnings of names, of the parameters that are drawn for each seed; None for all.
-        loss: (logits, targets) to one loss a row; None for cross-entropy.
-        collate: A list of inputs, one a row, to the model's input; None to stack them.
-    """
-
-    factory: ModelFactory
-    arguments: Mapping[str, Any]
-    kind: TargetKind
-    classes: tuple[Any, ...]
-    head: tuple[str, ...] | None = None
-    loss: Callable[..., Any] | None = None
-    collate: Callable[[list[Any]], Any] | None = None
-
-
 class CustomLearner(RowsLearner):
-    """A learner for any torch module."""
+    """A learner for any torch module, made with the same arguments throughout."""
 
-    def __init__(self, dataset: Dataset, model: CustomModel) -> None:
+    def __init__(self, dataset: Dataset, task: "CustomTask", prepared: Prepared, arguments: Mapping[str, Any]) -> None:
         super().__init__(dataset)
-        self.custom = model
+        self.factory, self.arguments, self.head = task.factory, arguments, task.head
+        self.kind, self.classes = prepared.kind, prepared.classes
+        self.loss: Any = None if task.loss is None else task.loss.value
+        self.collate: Any = None if task.collate is None else task.collate.value
         self._fields = fields_of(dataset.arrays, dataset.facts["axes"])
         self.lengths = np.max([field.lengths for field in self._fields.values()], axis=0)
         # A user's collate may do anything; without one a batch only lays out what is on the disk.
-        self.inputs_are_fixed = model.collate is None
+        self.inputs_are_fixed = self.collate is None
         self._takes: frozenset[str] | None = None
         self._losses: dict[torch.device, Any] = {}
 
@@ -69,11 +51,11 @@ class CustomLearner(RowsLearner):
             TaskError: It cannot be made, or has no parameters of the head's name.
         """
         model = self._made()
-        check_head(model, self.custom.head)
+        check_head(model, self.head)
         return model.eval()
 
     def _made(self) -> nn.Module:
-        model = self.custom.factory.make(self.custom.arguments)
+        model = self.factory.make(self.arguments)
         if any(is_lazy(parameter) for parameter in model.parameters()):
             model.eval()
             with torch.no_grad():  # lazy modules learn their shapes, and are drawn, when a row first goes through
@@ -82,15 +64,15 @@ class CustomLearner(RowsLearner):
 
     def initialize_head(self, model: nn.Module) -> None:
         """Draw anew, in place, from the global random states, what is new: by making the model once more."""
-        draw(model, self._made(), self.custom.head)
+        draw(model, self._made(), self.head)
 
     def configure(self, model: nn.Module, config: Mapping[str, Any]) -> None:
         """Set the dropout that `config` names, unless the model was made with it."""
-        if DROPOUT not in self.custom.arguments:
+        if DROPOUT not in self.arguments:
             set_dropout(model, config.get(DROPOUT))
 
     def _find_layers(self, model: nn.Module, run: Callable[[], object]) -> list[list[str]]:
-        head = under_head((name for name, _ in model.named_parameters()), self.custom.head)
+        head = under_head((name for name, _ in model.named_parameters()), self.head)
         return custom_layers(model, head, run)
 
     def batch(self, rows: np.ndarray, padding_multiple: int) -> dict[str, Tensor]:
@@ -99,7 +81,7 @@ class CustomLearner(RowsLearner):
         Rows that differ in length are filled up with zeros to the longest, rounded up to the multiple; "lengths" (of a
         named input "<name>_lengths", int64 of shape (rows,)) says how long each is.
         """
-        if self.custom.collate is not None:
+        if self.collate is not None:
             return self._collated(rows)
         batch = {}
         for name, field in self._fields.items():
@@ -109,9 +91,8 @@ class CustomLearner(RowsLearner):
         return batch
 
     def _collated(self, rows: np.ndarray) -> dict[str, Tensor]:
-        assert self.custom.collate is not None
         inputs = [{name: as_tensor(field.row(row)) for name, field in self._fields.items()} for row in rows]
-        made = self.custom.collate([row.get(SINGLE, row) for row in inputs])
+        made = self.collate([row.get(SINGLE, row) for row in inputs])
         batch = dict(made) if isinstance(made, Mapping) else {SINGLE: made}
         for name, tensor in batch.items():
             if not isinstance(tensor, Tensor) or tensor.ndim == 0 or len(tensor) != len(rows):
@@ -123,24 +104,20 @@ class CustomLearner(RowsLearner):
         return batch
 
     def logits(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
-        taken = self._taken(model)
+        if self._takes is None:
+            self._takes = frozenset(inspect.signature(model.forward).parameters)
         own = {_lengths_name(name) for name in self._fields} - self._fields.keys()  # which the user does not give
-        inputs = {name: tensor for name, tensor in batch.items() if name not in own or name in taken}
+        inputs = {name: tensor for name, tensor in batch.items() if name not in own or name in self._takes}
         rows = len(next(iter(inputs.values())))
         with _fit_for(rows, model):
             outputs: Any = model(inputs.pop(SINGLE), **inputs) if SINGLE in inputs else model(**inputs)
         logits: Tensor = getattr(outputs, "logits", outputs)
         return logits
 
-    def _taken(self, model: nn.Module) -> frozenset[str]:
-        if self._takes is None:
-            self._takes = frozenset(inspect.signature(model.forward).parameters)
-        return self._takes
-
     def losses(self, logits: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
         """Return each row's loss in float32, shape (rows,): the user's, or see `classification_losses`."""
-        if self.custom.loss is None:
-            return classification_losses(logits, targets, label_smoothing, self.custom.kind)
+        if self.loss is None:
+            return classification_losses(logits, targets, label_smoothing, self.kind)
         loss = self._loss_on(logits.device)
         smoothing = {SMOOTHING: label_smoothing} if accepts(loss, SMOOTHING) else {}
         losses: Tensor = loss(logits.float(), targets, **smoothing)
@@ -148,10 +125,10 @@ class CustomLearner(RowsLearner):
 
     def _loss_on(self, device: torch.device) -> Any:
         """Return the loss with what it holds (weights of classes) on a device."""
-        if not isinstance(self.custom.loss, nn.Module):
-            return self.custom.loss
+        if not isinstance(self.loss, nn.Module):
+            return self.loss
         if device not in self._losses:
-            self._losses[device] = copy.deepcopy(self.custom.loss).to(device)
+            self._losses[device] = copy.deepcopy(self.loss).to(device)
         return self._losses[device]
 
 

@@ -1,28 +1,20 @@
 """A custom model: what of it is drawn for each seed, what it brings along, and its layers from the input upwards."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from hpsearch.errors import TaskError, nearest
-from hpsearch.records import digest
-from hpsearch.tasks.custom.model_factory import ModelFactory
 from hpsearch.tasks.layers import first_calls
-from hpsearch.tasks.pretrained import bytes_of, digest_of_tensors
+from hpsearch.tasks.pretrained import bytes_of
 from hpsearch.training.random_states import isolated
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 
 def under_head(names: Iterator[str], head: tuple[str, ...] | None) -> frozenset[str]:
-    """Return those of the names that are drawn anew for each seed: all, or those in the head.
-
-    Args:
-        names: Names of parameters or buffers.
-        head: Names, or beginnings of names up to a dot; None where the whole model is new.
-    """
+    """Return those names of parameters or buffers that are drawn anew for each seed: all, or those in the head."""
     if head is None:
         return frozenset(names)
     return frozenset(name for name in names if any(name == part or name.startswith(f"{part}.") for part in head))
@@ -104,11 +96,6 @@ def _check_repeatable(model: nn.Module, make: Callable[[], nn.Module]) -> None:
             )
 
 
-def model_digest(factory: ModelFactory, same: Mapping[str, Tensor], parts: Mapping[str, Any]) -> str:
-    """Return the digest of what training starts from: the factory's code, what it brings along, and `parts`."""
-    return digest(["custom", factory.code.definition, digest_of_tensors(same), dict(parts)])
-
-
 def custom_layers(model: nn.Module, head: frozenset[str], run: Callable[[], object]) -> list[list[str]]:
     """Return the paths of the modules below the head: [what comes before the first layer, layer 1, ..., layer n].
 
@@ -116,10 +103,7 @@ def custom_layers(model: nn.Module, head: frozenset[str], run: Callable[[], obje
     (Sequential, ModuleList) its items. What has no weights of its own but biases or scales (norms, activations)
     belongs to the layer before it. What holds parameters of the head belongs to none.
 
-    Args:
-        model: The model.
-        head: Names of the parameters that are not pretrained.
-        run: Puts one row through the model.
+    `head` are names of parameters, and `run` puts one row through the model.
     """
     paths = [path for path in _units(model) if not any(f"{path}.{name}" in head for name in _parameters(model, path))]
     called = first_calls(model, paths, run)

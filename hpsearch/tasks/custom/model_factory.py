@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from hpsearch.data import USER_ERRORS
 from hpsearch.errors import TaskError
 from hpsearch.provenance.definitions import is_installed_file
-from hpsearch.records import digest
 from hpsearch.tasks.user_code import UserCode
 from hpsearch.training.hyperparameters import TRAINING_HYPERPARAMETERS, Hyperparameter
 
@@ -98,10 +97,6 @@ class ModelFactory:
         return {
             name: setting.check(config.get(name, setting.default)) for name, setting in self.hyperparameters.items()
         }
-
-    def key(self, config: Mapping[str, Any]) -> str:
-        """Return a digest of the arguments: configs of one key have models of one make."""
-        return digest(self.arguments(config))
 
     def make(self, arguments: Mapping[str, Any]) -> "nn.Module":
         """Return a new model in float32 on the CPU, drawn from the global random states.

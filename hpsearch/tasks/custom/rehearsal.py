@@ -10,10 +10,12 @@ from torch import Tensor, nn
 
 from hpsearch.data import USER_ERRORS
 from hpsearch.errors import TaskError
+from hpsearch.records import digest
 from hpsearch.tasks.base import Prepared
 from hpsearch.tasks.custom.learner import CustomLearner
-from hpsearch.tasks.custom.model import brought_along, model_digest
+from hpsearch.tasks.custom.model import brought_along
 from hpsearch.tasks.custom.model_factory import failure
+from hpsearch.tasks.pretrained import digest_of_tensors
 from hpsearch.training.random_states import isolated
 
 _ROWS = 3
@@ -26,11 +28,7 @@ def tried(
 ) -> Prepared:
     """Return what was prepared with what its model is: its digest, its layers, and what was found in trying it.
 
-    Args:
-        learner: The training rows, and the model that the task recommends.
-        prepared: The rows.
-        warnings: What was found of the rows.
-        definitions: Digests of the loss and of what collates batches.
+    The model is the one that the task recommends; `definitions` are digests of the loss and of what collates batches.
 
     Raises:
         TaskError: Model, loss and rows do not fit each other.
@@ -38,19 +36,20 @@ def tried(
     with isolated(0):
         model = learner.load_model()
         remarks = rehearse(learner, model)
-        layers: int | None = 0 if learner.custom.head is None else len(learner.layers(model)) - 1
-    if layers and learner.custom.arguments:
+        layers: int | None = 0 if learner.head is None else len(learner.layers(model)) - 1
+    if layers and learner.arguments:
         layers = None  # other arguments may make a model of another depth
     same, are_drawn = brought_along(learner.load_model)
     if not are_drawn:
         remarks.append(
-            f"{learner.custom.factory.code.name} makes the same {type(model).__name__} under every seed, so folds and "
+            f"{learner.factory.code.name} makes the same {type(model).__name__} under every seed, so folds and "
             "repeats differ in their rows only. If it sets a seed of its own, leave that out."
         )
-    parts = {**definitions, "head": learner.custom.head, "kind": prepared.kind, "classes": len(prepared.classes)}
+    content = digest_of_tensors(same)
+    parts = {**definitions, "head": learner.head, "kind": prepared.kind, "classes": len(prepared.classes)}
     return replace(
         prepared,
-        model_digest=model_digest(learner.custom.factory, same, parts),
+        model_digest=digest(["custom", learner.factory.code.definition, content, parts]),
         warnings=(*warnings, *remarks),
         layers=layers,
     )
@@ -83,7 +82,7 @@ def rehearse(learner: CustomLearner, model: nn.Module) -> list[str]:
 
 
 def _outputs(learner: CustomLearner, model: nn.Module, rows: np.ndarray) -> Tensor:
-    name, classes = type(model).__name__, len(learner.custom.classes)
+    name, classes = type(model).__name__, len(learner.classes)
     batch: dict[str, Tensor] = {}
     try:
         batch = learner.batch(rows, _PADDING)
@@ -100,8 +99,8 @@ def _outputs(learner: CustomLearner, model: nn.Module, rows: np.ndarray) -> Tens
         given = (
             f"outputs of shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
         )
-        two = " A binary task has two outputs, with a softmax over them." if learner.custom.kind == "binary" else ""
-        outputs = "labels" if learner.custom.kind == "multilabel" else "classes"
+        two = " A binary task has two outputs, with a softmax over them." if learner.kind == "binary" else ""
+        outputs = "labels" if learner.kind == "multilabel" else "classes"
         needed = f"({len(rows)}, {classes})"
         raise TaskError(
             f"{name} gives {given} for {len(rows)} rows, and the task has {classes} {outputs}: {needed} is "
@@ -137,7 +136,7 @@ def _losses(learner: CustomLearner, logits: Tensor, rows: np.ndarray) -> Tensor:
 @torch.no_grad()
 def _padding_seen(learner: CustomLearner, model: nn.Module) -> list[str]:
     """Return a warning where a row's outputs change with zeros after its end: with its company in a batch, that is."""
-    if learner.custom.collate is not None or int(learner.lengths.max()) == 1:
+    if learner.collate is not None or int(learner.lengths.max()) == 1:
         return []
     shortest, longest = int(np.argmin(learner.lengths)), int(np.argmax(learner.lengths))
     if learner.lengths[shortest] == learner.lengths[longest]:

@@ -109,10 +109,8 @@ class CustomTask(Task):
         return str(self.make_model.name)
 
     @cached_property
-    def _factory(self) -> ModelFactory:
+    def factory(self) -> ModelFactory:
         return ModelFactory(self.make_model)
-
-    # ------------------------------------------------------------------ hyperparameters
 
     def hyperparameters(self) -> Mapping[str, Hyperparameter]:
         """Return what a config may set: training's hyperparameters that apply, and the model's own arguments."""
@@ -122,7 +120,7 @@ class CustomTask(Task):
         if self.loss is not None and not accepts(self.loss.value, SMOOTHING):
             left_out.add("label_smoothing_factor")
         training = {name: value for name, value in super().hyperparameters().items() if name not in left_out}
-        return {**training, **self._factory.hyperparameters}
+        return {**training, **self.factory.hyperparameters}
 
     def recommended(self) -> Mapping[str, Any]:
         """Return `literature_default`; what it does not name is as general sources have it.
@@ -135,11 +133,7 @@ class CustomTask(Task):
         return {**general, **self.literature_default}
 
     def complete(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """Return `config` with every hyperparameter, each checked and in its one spelling.
-
-        Raises:
-            TaskError: One is unknown, does not apply to this task, or has a value that cannot be trained with.
-        """
+        """See `Task.complete`; that a hyperparameter does not apply to this task is an error too."""
         settings = self.hyperparameters()
         if "freeze_layers" in config and "freeze_layers" not in settings:
             raise TaskError(
@@ -156,7 +150,7 @@ class CustomTask(Task):
 
     def base_key(self, config: Mapping[str, Any]) -> str:
         """Return a digest of the arguments that a config makes the model with."""
-        return self._factory.key(config)
+        return digest(self.factory.arguments(config))
 
     def freezable_layers(self, prepared: Prepared, config: Mapping[str, Any]) -> int:
         """Return how many layers the model of a config has; where its arguments decide that, the model is made."""
@@ -167,8 +161,6 @@ class CustomTask(Task):
         learner = self.learner(prepared, "train", config)
         with isolated(0):
             return len(learner.layers(learner.load_model())) - 1
-
-    # ------------------------------------------------------------------ rows
 
     def prepare(self, cache: Path) -> Prepared:
         """Read, audit and write the rows into folders under `cache`, once, and try model and loss on some of them."""
@@ -213,24 +205,14 @@ class CustomTask(Task):
             columns[column] = (group_codes if column == "groups" else sample_weights)(values, role)
         return columns
 
-    # ------------------------------------------------------------------ the model
-
     def learner(
         self, prepared: Prepared, split: Split = "train", config: Mapping[str, Any] | None = None
     ) -> "CustomLearner":
         """Return what the fine-tune needs of this task for the models of a config, by default of the default one."""
-        from hpsearch.tasks.custom.learner import CustomLearner, CustomModel
+        from hpsearch.tasks.custom.learner import CustomLearner
 
-        model = CustomModel(
-            factory=self._factory,
-            arguments=self._factory.arguments(self.unnamed() if config is None else config),
-            kind=prepared.kind,
-            classes=prepared.classes,
-            head=self.head,
-            loss=None if self.loss is None else self.loss.value,
-            collate=None if self.collate is None else self.collate.value,
-        )
-        return CustomLearner(open_dataset(prepared.folder_of(split)), model)
+        arguments = self.factory.arguments(self.unnamed() if config is None else config)
+        return CustomLearner(open_dataset(prepared.folder_of(split)), self, prepared, arguments)
 
     def save(self, model: "nn.Module", folder: Path, prepared: Prepared) -> None:
         """Write the model's weights into `folder` as model.safetensors; `how_to_load` says how they are read."""
@@ -245,7 +227,7 @@ class CustomTask(Task):
     def how_to_load(self, config: Mapping[str, Any]) -> str:
         """Return the lines that make the model of a config and read the weights that `save` wrote."""
         path, name = self.make_model.path, self.make_model.name
-        arguments = ", ".join(f"{key}={value!r}" for key, value in self._factory.arguments(config).items())
+        arguments = ", ".join(f"{key}={value!r}" for key, value in self.factory.arguments(config).items())
         module, _, inner = (path or "").partition(":")
         imported = (
             f"from {module} import {inner.partition('.')[0]}\n" if path else f"# {name}: as the study's script has it\n"
