@@ -55,10 +55,10 @@ def enumerate_grid(
             f"The grid has {least:,} points or more ({sizes}); give the parameters shorter grids, "
             'choose hp.Grid(points=...), or another sampler than "grid".'
         )
-    points: Iterator[dict[str, Scalar]] = iter([{}])
+    grid: Iterator[dict[str, Scalar]] = iter([{}])
     for name, choices in values.items():
-        points = _extended(points, name, choices, exists)
-    return points
+        grid = _extended(grid, name, choices, exists)
+    return grid
 
 
 def _extended(

@@ -143,9 +143,8 @@ class TokenEncoder:
         self._check_vocabulary(int(arrays["tokens_values"].max()))
         if self.reads_types and any(kind.any() for kind in types):
             arrays["token_types"] = np.concatenate(types)
-        return Encoded(
-            arrays, self._facts(), (*self._warnings(role, len(rows), cut, longest, arrays["tokens_values"]),)
-        )
+        warnings = self._warnings(role, len(rows), cut, longest, arrays["tokens_values"])
+        return Encoded(arrays, self._facts(), tuple(warnings))
 
     def _tokenized(self, texts: list[list[str]], truncation: bool) -> tuple[list[list[int]], list[list[int]]]:
         encoding = self.tokenizer(
