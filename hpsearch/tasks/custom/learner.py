@@ -4,7 +4,7 @@ import copy
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,13 +16,10 @@ from hpsearch.data import SINGLE, Dataset, fields_of
 from hpsearch.errors import TaskError
 from hpsearch.tasks.base import Prepared
 from hpsearch.tasks.custom.model import check_head, custom_layers, draw, under_head
-from hpsearch.tasks.custom.model_factory import DROPOUT
+from hpsearch.tasks.custom.model_factory import DROPOUT, ModelFactory
 from hpsearch.tasks.dropout import set_dropout
 from hpsearch.tasks.learner import RowsLearner, classification_losses
-from hpsearch.tasks.user_code import SMOOTHING, accepts
-
-if TYPE_CHECKING:
-    from hpsearch.tasks.custom.task import CustomTask
+from hpsearch.tasks.user_code import SMOOTHING, UserCode, accepts
 
 LENGTHS = "lengths"
 """An argument of this name, where a model has one, gets the length of each row without its padding."""
@@ -31,12 +28,22 @@ LENGTHS = "lengths"
 class CustomLearner(RowsLearner):
     """A learner for any torch module, made with the same arguments throughout."""
 
-    def __init__(self, dataset: Dataset, task: "CustomTask", prepared: Prepared, arguments: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        prepared: Prepared,
+        *,
+        factory: ModelFactory,
+        arguments: Mapping[str, Any],
+        head: tuple[str, ...] | None,
+        loss: UserCode | None,
+        collate: UserCode | None,
+    ) -> None:
         super().__init__(dataset)
-        self.factory, self.arguments, self.head = task.factory, arguments, task.head
         self.kind, self.classes = prepared.kind, prepared.classes
-        self.loss: Any = None if task.loss is None else task.loss.value
-        self.collate: Any = None if task.collate is None else task.collate.value
+        self.factory, self.arguments, self.head = factory, arguments, head
+        self.loss: Any = None if loss is None else loss.value
+        self.collate: Any = None if collate is None else collate.value
         self._fields = fields_of(dataset.arrays, dataset.facts["axes"])
         self.lengths = np.max([field.lengths for field in self._fields.values()], axis=0)
         # A user's collate may do anything; without one a batch only lays out what is on the disk.

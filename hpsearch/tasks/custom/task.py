@@ -109,7 +109,7 @@ class CustomTask(Task):
         return str(self.make_model.name)
 
     @cached_property
-    def factory(self) -> ModelFactory:
+    def _factory(self) -> ModelFactory:
         return ModelFactory(self.make_model)
 
     def hyperparameters(self) -> Mapping[str, Hyperparameter]:
@@ -120,7 +120,7 @@ class CustomTask(Task):
         if self.loss is not None and not accepts(self.loss.value, SMOOTHING):
             left_out.add("label_smoothing_factor")
         training = {name: value for name, value in super().hyperparameters().items() if name not in left_out}
-        return {**training, **self.factory.hyperparameters}
+        return {**training, **self._factory.hyperparameters}
 
     def recommended(self) -> Mapping[str, Any]:
         """Return `literature_default`; what it does not name is as general sources have it.
@@ -150,7 +150,7 @@ class CustomTask(Task):
 
     def base_key(self, config: Mapping[str, Any]) -> str:
         """Return a digest of the arguments that a config makes the model with."""
-        return digest(self.factory.arguments(config))
+        return digest(self._factory.arguments(config))
 
     def freezable_layers(self, prepared: Prepared, config: Mapping[str, Any]) -> int:
         """Return how many layers the model of a config has; where its arguments decide that, the model is made."""
@@ -211,8 +211,16 @@ class CustomTask(Task):
         """Return what the fine-tune needs of this task for the models of a config, by default of the default one."""
         from hpsearch.tasks.custom.learner import CustomLearner
 
-        arguments = self.factory.arguments(self.unnamed() if config is None else config)
-        return CustomLearner(open_dataset(prepared.folder_of(split)), self, prepared, arguments)
+        arguments = self._factory.arguments(self.unnamed() if config is None else config)
+        return CustomLearner(
+            open_dataset(prepared.folder_of(split)),
+            prepared,
+            factory=self._factory,
+            arguments=arguments,
+            head=self.head,
+            loss=self.loss,
+            collate=self.collate,
+        )
 
     def save(self, model: "nn.Module", folder: Path, prepared: Prepared) -> None:
         """Write the model's weights into `folder` as model.safetensors; `how_to_load` says how they are read."""
@@ -227,7 +235,7 @@ class CustomTask(Task):
     def how_to_load(self, config: Mapping[str, Any]) -> str:
         """Return the lines that make the model of a config and read the weights that `save` wrote."""
         path, name = self.make_model.path, self.make_model.name
-        arguments = ", ".join(f"{key}={value!r}" for key, value in self.factory.arguments(config).items())
+        arguments = ", ".join(f"{key}={value!r}" for key, value in self._factory.arguments(config).items())
         module, _, inner = (path or "").partition(":")
         imported = (
             f"from {module} import {inner.partition('.')[0]}\n" if path else f"# {name}: as the study's script has it\n"
