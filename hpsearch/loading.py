@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import DataError, StoreError, StudyNotFoundError, UsageError, nearest
-from hpsearch.plan.description import RESTORED, Description
+from hpsearch.plan.description import ARGUMENTS, RESTORED, Description
 from hpsearch.plan.places import DATABASE_FILE, DESCRIPTION_FILE, FOLDS_FILE, lost_database
 from hpsearch.provenance.definitions import imported
 from hpsearch.records import History
@@ -73,25 +73,17 @@ def load(
 
         task = Task.from_description(description.task, place / "data")
     study = Study(
-        description.name,
-        task,
-        Space.from_json(description.space),
+        **{argument: getattr(description, argument) for argument in ARGUMENTS},
+        task=task,
+        space=Space.from_json(description.space),
         sampler=sampler if sampler is not None else _from_text(description.sampler),
         cv=_splitter(description, place),
         metric=metric if metric is not None else _metric(description.metric, description),
         metrics=metrics if metrics is not None else [_metric(name, description) for name in description.metrics[1:]],
         pruner=pruner if pruner is not None else _from_text(description.pruner),
         early_stopping=_early_stopping(description.early_stopping),
-        evaluations_per_epoch=description.evaluations_per_epoch,
-        repeats=description.repeats,
-        seed=description.seed,
         folder=place.parent,
         storage=storage,
-        precision=description.precision,
-        deterministic=description.deterministic,
-        checkpoint_every=description.checkpoint_every,
-        checkpoint_bytes=description.checkpoint_bytes,
-        feature_cache_bytes=description.feature_cache_bytes,
     )
     study.plan.cv_name = description.cv
     if study.plan.choices is not None and description.models is not None:

@@ -18,6 +18,12 @@ from hpsearch.space import Space
 FORMAT, EARLIER_FORMAT = 2, 1
 """What this version writes, and what it reads besides: format 1, of hpsearch 0.1, knew no shares of layers."""
 
+ARGUMENTS = (
+    "name", "evaluations_per_epoch", "repeats", "seed", "precision", "deterministic",
+    "checkpoint_every", "checkpoint_bytes", "feature_cache_bytes",
+)  # fmt: skip
+"""Arguments of a study that its description repeats as they are."""
+
 RESTORED = r"\w+|(?P<kind>Grid|Racing|SuccessiveHalving)\((?P<values>(?:\w+=[\w.+-]+(?:, )?)*)\)"
 """Samplers and pruners that can be made again from what a description says of them; objects of Optuna's cannot."""
 
@@ -88,7 +94,7 @@ class Description:
         prepared = plan.prepared
         sources = [plan.metric, *plan.metrics]
         return cls(
-            name=plan.name,
+            **{name: getattr(plan, name) for name in ARGUMENTS},
             task=plan.task.describe(),
             space=plan.space.to_json(),
             sampler=named(plan.sampler),
@@ -98,18 +104,11 @@ class Description:
             metrics=tuple(metric.name for metric in plan.measured),
             callables={_callable_name(source): import_path(source) for source in sources if callable(source)},
             early_stopping=None if plan.early_stopping is None else asdict(plan.early_stopping),
-            evaluations_per_epoch=plan.evaluations_per_epoch,
-            repeats=plan.repeats,
-            seed=plan.seed,
-            precision=plan.precision,
-            deterministic=plan.deterministic,
             data=prepared.data_digest,
             test_data=prepared.test_digest,
             model=prepared.model_digest,
             folds=plan.folds.digest,
             definitions={_callable_name(source): code_definition(source) for source in sources if callable(source)},
-            checkpoint_every=plan.checkpoint_every,
-            checkpoint_bytes=plan.checkpoint_bytes,
             facts={
                 "rows": prepared.rows,
                 "test_rows": prepared.test_rows,
@@ -122,7 +121,6 @@ class Description:
             goal=goal,
             test=test,
             models=_models(plan),
-            feature_cache_bytes=plan.feature_cache_bytes,
         )
 
     @property
