@@ -55,29 +55,27 @@ class LabelEncoding:
         return {"kind": self.kind, "classes": list(self.classes)}
 
 
-def learn_labels(values: Any, role: str = "train") -> LabelEncoding:
-    """Return the encoding of these labels.
+def learn_labels(values: Any) -> LabelEncoding:
+    """Return the encoding of the labels of training rows.
 
     Args:
         values: Text, whole numbers, booleans or categories, one a row: two classes are binary, more multiclass. Or a
             DataFrame of 0/1 columns (or a 0/1 array of two dimensions): multilabel, in the order of the columns.
-        role: What to call these rows in errors.
 
     Raises:
         DataError: Missing labels, a single class, labels of mixed or unusable types, columns that are not 0/1.
     """
     if getattr(values, "ndim", 1) == 2:
-        columns = _label_columns(values, None, role)
-        indicators = _indicators(columns, role)
-        _check_label_columns(list(columns), indicators, role)
+        columns = _label_columns(values, None, "train")
+        _check_label_columns(list(columns), _indicators(columns, "train"))
         return LabelEncoding("multilabel", tuple(columns))
-    labels = _plain_labels(values, role)
-    _check_one_type(labels, role)
+    labels = _plain_labels(values, "train")
+    _check_one_type(labels)
     numeric = all(isinstance(label, int) for label in labels)
     classes = sorted(set(labels), key=None if numeric else str)
     if len(classes) < 2:
         raise DataError(
-            f"the {role} rows have one class only, {classes[0]!r}: there is nothing to tell apart. "
+            f"the train rows have one class only, {classes[0]!r}: there is nothing to tell apart. "
             "Check the label column, and that the file is not sorted by class and cut off."
         )
     return LabelEncoding("binary" if len(classes) == 2 else "multiclass", tuple(classes))
@@ -112,7 +110,7 @@ def _plain(value: Any, row: int, role: str) -> Any:
     )
 
 
-def _check_one_type(labels: Sequence[Any], role: str) -> None:
+def _check_one_type(labels: Sequence[Any]) -> None:
     """Text and numbers, or booleans and numbers, side by side: almost always two spellings of one class."""
     examples: dict[str, Any] = {}
     for label in labels:
@@ -120,7 +118,7 @@ def _check_one_type(labels: Sequence[Any], role: str) -> None:
     if len(examples) > 1:
         shown = " and ".join(f"{label!r} ({name})" for name, label in sorted(examples.items()))
         raise DataError(
-            f"the {role} labels are of different types: {shown}. Make them all text or all numbers, so that no class "
+            f"the train labels are of different types: {shown}. Make them all text or all numbers, so that no class "
             "is counted twice under two spellings."
         )
 
@@ -173,9 +171,9 @@ def _indicators(columns: Mapping[str, np.ndarray], role: str) -> np.ndarray:
     return np.stack(stacked, axis=1)
 
 
-def _check_label_columns(names: Sequence[str], indicators: np.ndarray, role: str) -> None:
+def _check_label_columns(names: Sequence[str], indicators: np.ndarray) -> None:
     if len(indicators) == 0:
-        raise no_rows(role)
+        raise no_rows("train")
     if len(names) < 2:
         raise DataError(
             f"a multilabel task needs two or more label columns; there is {listed(names) or 'none'}. "
@@ -184,6 +182,6 @@ def _check_label_columns(names: Sequence[str], indicators: np.ndarray, role: str
     for name, positives in zip(names, indicators.sum(axis=0), strict=True):
         if positives in (0, len(indicators)):
             raise DataError(
-                f"label column {name!r} is {int(positives > 0)} in every one of the {len(indicators)} {role} rows: "
+                f"label column {name!r} is {int(positives > 0)} in every one of the {len(indicators)} train rows: "
                 "there is nothing to learn. Leave that column out."
             )

@@ -37,7 +37,7 @@ def find_layers(model: nn.Module, run: Callable[[], object]) -> list[list[str]]:
         raise TaskError(
             f"freeze_layers is not known for {type(model).__name__}: it has no list of layers. Leave freeze_layers out."
         )
-    others = [path for path in _without_blocks(model, base, blocks) if not _is_new(model, path, new)]
+    others = [path for path in _without_blocks(model, base, blocks) if not is_new(model, path, new)]
     calls = first_calls(model, [*blocks, *others], run)
     groups: list[list[str]] = [[path for path in others if path not in calls and _size(model.get_submodule(path))]]
     last = max((place for place, path in enumerate(calls) if path in blocks), default=-1)
@@ -104,7 +104,8 @@ def _without_blocks(model: nn.Module, base: nn.Module, blocks: set[str]) -> Iter
     yield from walk(_path_of(model, base), base)
 
 
-def _is_new(model: nn.Module, path: str, new: frozenset[str]) -> bool:
+def is_new(model: nn.Module, path: str, new: frozenset[str]) -> bool:
+    """Return whether the module at a path has one of the new parameters."""
     return any(f"{path}.{name}" in new for name, _ in model.get_submodule(path).named_parameters())
 
 

@@ -44,7 +44,7 @@ class PixelEncoder:
             )
         processor = load_processor(source)
         if processor is None:
-            size = image_size or _size_of(config) or _size_of_rows(rows) or _DEFAULT_SIZE
+            size = image_size or _size_of(config, rows)
             processor = make_processor(self.channels, size)
         elif image_size is not None:
             resize(processor, image_size)
@@ -240,12 +240,7 @@ def written(processor: Any) -> dict[str, Any]:
     return settings
 
 
-def _size_of(config: Any) -> tuple[int, int] | None:
-    size = getattr(config, "image_size", None)
-    if size is None:
-        return None
+def _size_of(config: Any, rows: ImageRows) -> tuple[int, int]:
+    own = None if rows.array is None else rows.array.shape[1:3]
+    size = getattr(config, "image_size", None) or own or _DEFAULT_SIZE
     return (int(size), int(size)) if isinstance(size, int) else (int(size[0]), int(size[1]))
-
-
-def _size_of_rows(rows: ImageRows) -> tuple[int, int] | None:
-    return None if rows.array is None else (int(rows.array.shape[1]), int(rows.array.shape[2]))

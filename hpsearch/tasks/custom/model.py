@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from hpsearch.errors import TaskError, nearest
-from hpsearch.tasks.layers import first_calls
+from hpsearch.tasks.layers import first_calls, is_new
 from hpsearch.tasks.pretrained import bytes_of
 from hpsearch.training.random_states import isolated
 
@@ -105,9 +105,10 @@ def custom_layers(model: nn.Module, head: frozenset[str], run: Callable[[], obje
 
     `head` are names of parameters, and `run` puts one row through the model.
     """
-    paths = [path for path in _units(model) if not any(f"{path}.{name}" in head for name in _parameters(model, path))]
+    paths = [path for path in _units(model) if not is_new(model, path, head)]
     called = first_calls(model, paths, run)
-    groups: list[list[str]] = [[path for path in paths if path not in called and _parameters(model, path)]]
+    unused = [path for path in paths if path not in called]
+    groups = [[path for path in unused if list(model.get_submodule(path).parameters())]]
     for path in called:
         if any(parameter.ndim > 1 for parameter in model.get_submodule(path).parameters()):
             groups.append([path])
@@ -124,7 +125,3 @@ def _units(model: nn.Module, path: str = "") -> Iterator[str]:
             yield from _units(child, inner)
         else:
             yield inner
-
-
-def _parameters(model: nn.Module, path: str) -> list[str]:
-    return [name for name, _ in model.get_submodule(path).named_parameters()]

@@ -57,11 +57,7 @@ class ArgumentCheck:
 
 @dataclass(frozen=True)
 class ModelFactory:
-    """What makes a model.
-
-    Attributes:
-        code: The user's function or class.
-    """
+    """What makes a model: a user's function or class."""
 
     code: UserCode
 

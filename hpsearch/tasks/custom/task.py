@@ -149,7 +149,6 @@ class CustomTask(Task):
         return super().complete(config)
 
     def base_key(self, config: Mapping[str, Any]) -> str:
-        """Return a digest of the arguments that a config makes the model with."""
         return digest(self._factory.arguments(config))
 
     def freezable_layers(self, prepared: Prepared, config: Mapping[str, Any]) -> int:
