@@ -29,7 +29,8 @@ from benchmarks.measurements import machine, spread, write_measurements
 from hpsearch.display.plain import PlainLines
 from hpsearch.display.standing import Watch
 from hpsearch.policy.policy import Policy
-from hpsearch.policy.pruning import NoPruning, resolve_pruner
+from hpsearch.policy.pruner import Pruner
+from hpsearch.policy.pruning import resolve_pruner
 from hpsearch.policy.samplers import resolve_sampler
 from hpsearch.records import Evaluation, Outcome, Run, Segment, SegmentResult, Slot, digest
 from hpsearch.records.checkpoints import CheckpointFolder
@@ -168,7 +169,7 @@ def setting() -> Setting:
 
 def fill(store: Store, given: Setting, trials: int) -> None:
     """Put finished trials into a study, as a coordinator would have."""
-    policy = Policy(OBJECTIVE, EVALUATIONS_PER_EPOCH, None, NoPruning())
+    policy = Policy(OBJECTIVE, EVALUATIONS_PER_EPOCH, None, Pruner())
     asker = given.asker(store, "random")
     for _ in range(trials):
         trial = asker.ask()

@@ -59,9 +59,6 @@ class Importance:
 def importance(
     summaries: Sequence[TrialSummary],
     parameters: Mapping[str, Mapping[str, Any]],
-    *,
-    shuffles: int = SHUFFLES,
-    seed: int = 0,
 ) -> Importance:
     """Return the importance of the searched hyperparameters over the trials that were judged.
 
@@ -80,17 +77,15 @@ def importance(
     Args:
         summaries: The trials, in any state; those that failed or have not finished are left out.
         parameters: Name to what the space's JSON says of it (`type`, `low`, `high`, `log`, `choices`).
-        shuffles: How often the values are shuffled.
-        seed: Seed of the shuffles.
     """
     judged = [summary for summary in summaries if summary.state is TrialState.PRUNED or _is_complete(summary)]
     lasting = sum(map(_is_ranked, judged))
-    names = [name for name in parameters if _varies(name, judged)]
+    names = [name for name in parameters if len({repr(s.config[name]) for s in judged if name in s.config}) > 1]
     present = {name: sum(name in summary.config for summary in judged) for name in names}
     why_not = _why_not(judged, names)
     if why_not is not None:
         return Importance({}, {}, present, len(judged), why_not)
-    observed, shuffled = _divergences(judged, lasting, names, parameters, shuffles, seed)
+    observed, shuffled = _divergences(judged, lasting, names, parameters)
     total = math.fsum(observed.values())
     scale = 1 / total if total > 0 else 0.0
     ranked = sorted(names, key=lambda name: (-observed[name], names.index(name)))
@@ -132,17 +127,11 @@ def _why_not(judged: Sequence[TrialSummary], names: Sequence[str]) -> str | None
     return None
 
 
-def _varies(name: str, judged: Sequence[TrialSummary]) -> bool:
-    return len({repr(summary.config[name]) for summary in judged if name in summary.config}) > 1
-
-
 def _divergences(
     judged: Sequence[TrialSummary],
     lasting: int,
     names: Sequence[str],
     parameters: Mapping[str, Mapping[str, Any]],
-    shuffles: int,
-    seed: int,
 ) -> tuple[dict[str, float], list[dict[str, float]]]:
     """Return PED-ANOVA's numbers for the values as they are, and for shuffled ones."""
     from optuna.importance import PedAnovaImportanceEvaluator
@@ -151,12 +140,12 @@ def _divergences(
     evaluator = PedAnovaImportanceEvaluator(target_quantile=top / len(judged))
     values = _values(judged)
     study = _optuna_study(judged, values.tolist(), names, parameters)
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Optuna warns of a `target`, and of conditions that one trial fulfils
         observed = evaluator.evaluate(study, params=list(names))
         shuffled = []
-        for _ in range(shuffles):
+        for _ in range(SHUFFLES):
             target = partial(_value_of, -generator.permutation(values))  # of a target, Optuna takes the lowest as best
             shuffled.append(evaluator.evaluate(study, params=list(names), target=target))
     return observed, shuffled

@@ -1,10 +1,14 @@
-"""Two trials side by side, fold by fold, in every metric."""
+"""Two trials side by side, fold by fold: in every metric, and whether the winner beats the literature default."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from hpsearch.records import LOSS, History, Trial
+from hpsearch.analysis.aggregates import best_trial, default_trial
+from hpsearch.analysis.significance import Evidence, paired_folds
+from hpsearch.records import LOSS, History, Trial, TrialState
 from hpsearch.records.values import mean_value
+
+SEARCHED = "on the folds that the search itself used to choose, which favours the winner"
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,32 @@ def paired_scores(history: History, winner: Trial, rival: Trial, metrics: Sequen
             scores = [tuple(by_place[place][metric] for place in places) for by_place in (one, other)]
             pairs.append(PairedScores(metric, places, scores[0], scores[1]))
     return tuple(pairs)
+
+
+def winner_against_default(history: History, objective: str, test_shares: Sequence[float]) -> Evidence | None:
+    """Compare the best trial with the literature default over their folds, each at its own common point.
+
+    These folds chose the winner, so the difference favours it; the method says so. Rows that the search never saw
+    (`paired_bootstrap`) answer the question fairly, and come first where there are any.
+
+    Args:
+        history: Everything so far.
+        objective: Name of the objective among the metrics.
+        test_shares: By fold, held-out rows over all rows of the split.
+
+    Returns:
+        The evidence, or None where the default is not complete, or is itself the best.
+    """
+    winner, rival = best_trial(history), default_trial(history)
+    if winner is None or rival is None or rival.state is not TrialState.COMPLETE or winner.number == rival.number:
+        return None
+    pairs = paired_scores(history, winner, rival, [objective])
+    if not pairs:
+        return None
+    folds = [fold for fold, _ in pairs[0].places]
+    shares = [test_shares[fold] for fold in folds]
+    evidence = paired_folds(pairs[0].winner, pairs[0].rival, shares, folds=folds)
+    return replace(evidence, method=f"{evidence.method}; {SEARCHED}")
 
 
 def _measured(trial: Trial, history: History) -> dict[tuple[int, int], dict[str, float]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.analysis.aggregates import TrialSummary, summarize_all
@@ -30,16 +31,17 @@ def table(history: History, objective: str, test_shares: Sequence[float] | None 
     """
     import pandas
 
+    floats = partial(pandas.Series, dtype="float64")  # of None it makes NaN
     summaries = summarize_all(history, objective, test_shares)
     columns: dict[str, Any] = {
         "number": pandas.Series([summary.number for summary in summaries], dtype="int64"),
         "state": [summary.state.value for summary in summaries],
         "origin": [summary.origin.value for summary in summaries],
-        "value": _floats([summary.value for summary in summaries]),
-        "std": _floats([summary.std for summary in summaries]),
-        "interval_low": _floats([summary.interval[0] if summary.interval else None for summary in summaries]),
-        "interval_high": _floats([summary.interval[1] if summary.interval else None for summary in summaries]),
-        "epoch": _floats([summary.epoch for summary in summaries]),
+        "value": floats([summary.value for summary in summaries]),
+        "std": floats([summary.std for summary in summaries]),
+        "interval_low": floats([summary.interval[0] if summary.interval else None for summary in summaries]),
+        "interval_high": floats([summary.interval[1] if summary.interval else None for summary in summaries]),
+        "epoch": floats([summary.epoch for summary in summaries]),
     }
     taken = {*BEFORE, *AFTER}
     for name in config_names(summaries):
@@ -48,9 +50,9 @@ def table(history: History, objective: str, test_shares: Sequence[float] | None 
     taken |= columns.keys()
     for name in metric_names(summaries):
         column = f"metric_{name}" if name in taken else name
-        columns[column] = _floats([summary.metrics.get(name) for summary in summaries])
+        columns[column] = floats([summary.metrics.get(name) for summary in summaries])
     columns["folds"] = pandas.Series([len(summary.folds) for summary in summaries], dtype="int64")
-    columns["seconds"] = _floats([summary.seconds for summary in summaries])
+    columns["seconds"] = floats([summary.seconds for summary in summaries])
     columns["reason"] = [summary.reason for summary in summaries]
     return pandas.DataFrame(columns)
 
@@ -119,12 +121,6 @@ def metric_names(summaries: Sequence[TrialSummary]) -> tuple[str, ...]:
     """Return the metrics of any trial in the order in which they first appear, the loss last."""
     names = dict.fromkeys(name for summary in summaries for name in summary.metrics)
     return (*(name for name in names if name != LOSS), *(name for name in names if name == LOSS))
-
-
-def _floats(values: Sequence[float | None]) -> pandas.Series:
-    import pandas
-
-    return pandas.Series([float("nan") if value is None else value for value in values], dtype="float64")
 
 
 def _column(values: Sequence[Any]) -> pandas.Series:

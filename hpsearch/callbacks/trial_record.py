@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from hpsearch.analysis import best_trial, summarize
+from hpsearch.analysis.aggregates import best_trial, summarize
 from hpsearch.records import Evaluation, History, Run, Trial, TrialState, digest
 from hpsearch.records.values import mean_value
 

@@ -9,7 +9,7 @@ from hpsearch.errors import HpsearchError
 
 def list_rows(folder: Path, storage: str | None) -> Iterator[list[str]]:
     """Yield a row per study; for one that cannot be read, the row says why."""
-    from hpsearch.analysis import best_trial
+    from hpsearch.analysis.aggregates import best_trial
     from hpsearch.loading import read, study_folders
 
     if storage is None:

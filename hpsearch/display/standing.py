@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpsearch.analysis import summarize
+from hpsearch.analysis.aggregates import summarize
 from hpsearch.display.pace import Pace
 from hpsearch.plan.places import shown_folder
 from hpsearch.records import History, Run, Segment, Slot, Trial, TrialState

@@ -90,20 +90,8 @@ def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     return np.where(denominator == 0, 0.0, numerator / np.where(denominator == 0, 1.0, denominator))
 
 
-def _precisions(hits: np.ndarray, _true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    return _ratio(hits, predicted)
-
-
-def _recalls(hits: np.ndarray, true: np.ndarray, _predicted: np.ndarray) -> np.ndarray:
-    return _ratio(hits, true)
-
-
 def _f_shares(hits: np.ndarray, true: np.ndarray, predicted: np.ndarray, beta: float = 1.0) -> np.ndarray:
     return _ratio((1 + beta**2) * hits, beta**2 * true + predicted)
-
-
-def _overlaps(hits: np.ndarray, true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    return _ratio(hits, true + predicted - hits)
 
 
 def _averaged(counts: np.ndarray, share: Callable[..., np.ndarray], average: str) -> np.ndarray:
@@ -117,10 +105,6 @@ def _averaged(counts: np.ndarray, share: Callable[..., np.ndarray], average: str
     shares = share(hits, true, predicted)
     weights = true if average == "weighted" else ((true + predicted) > 0).astype(np.float64)
     return np.asarray((shares * weights).sum(axis=1) / weights.sum(axis=1))
-
-
-def _accuracy(counts: np.ndarray) -> np.ndarray:
-    return np.asarray(np.trace(counts, axis1=1, axis2=2) / counts.sum(axis=(1, 2)))
 
 
 def _balanced_accuracy(counts: np.ndarray) -> np.ndarray:
@@ -145,14 +129,14 @@ def _kappa(counts: np.ndarray) -> np.ndarray:
 
 
 _PER_CLASS: dict[str, Callable[..., np.ndarray]] = {
-    "precision_score": _precisions,
-    "recall_score": _recalls,
+    "precision_score": lambda hits, true, predicted: _ratio(hits, predicted),
+    "recall_score": lambda hits, true, predicted: _ratio(hits, true),
     "f1_score": _f_shares,
     "fbeta_score": _f_shares,
-    "jaccard_score": _overlaps,
+    "jaccard_score": lambda hits, true, predicted: _ratio(hits, true + predicted - hits),
 }
 _WHOLE: dict[str, Counted] = {
-    "accuracy_score": _accuracy,
+    "accuracy_score": lambda counts: np.trace(counts, axis1=1, axis2=2) / counts.sum(axis=(1, 2)),
     "balanced_accuracy_score": _balanced_accuracy,
     "matthews_corrcoef": _matthews,
     "cohen_kappa_score": _kappa,

@@ -1,20 +1,24 @@
 """Which pruner a study is judged by: by name, by its settings, an object of Optuna's, or the user's own."""
 
 import warnings
+from collections.abc import Iterator
 
 import optuna
 from optuna.pruners import BasePruner
+from optuna.trial import FrozenTrial
 
 from hpsearch.errors import UsageError
-from hpsearch.policy.axis import RUNGS_PER_RUN
-from hpsearch.policy.names import unknown
+from hpsearch.policy.axis import RUNGS_PER_RUN, running_best
+from hpsearch.policy.names import LEAST_FOLDS, unknown
 from hpsearch.policy.projection import Projection
 from hpsearch.policy.pruner import Pruner
 from hpsearch.policy.racing import Racing, RacingPruner
 from hpsearch.policy.successive_halving import PromotingHalving, SuccessiveHalving
-from hpsearch.policy.wilcoxon import FoldWilcoxon
 from hpsearch.records import History, Trial
 from hpsearch.space import Space
+
+P_THRESHOLD = 0.1
+"""Of the signed-rank test: Optuna's own default."""
 
 MEDIAN_STARTUP_TRIALS = 4
 """Complete trials that the median pruner wants to see first; the literature default is one of them."""
@@ -41,10 +45,6 @@ _INSTEAD = {
 """Optuna's pruners that write into the trials which rung these have reached, and what does the same here."""
 
 
-class NoPruning(Pruner):
-    """Every trial trains every fold to its end."""
-
-
 class OptunaPruning(Pruner):
     """One of Optuna's memoryless pruners, asked on the axis of `hpsearch.policy.axis`: quarters of a trial's own runs.
 
@@ -62,16 +62,53 @@ class OptunaPruning(Pruner):
         frozen = self._projection.reporting(history, trial)
         if not frozen.intermediate_values:
             return None
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            if not self._pruner.prune(self._projection.study(history), frozen):
-                return None
+        if not self._would_prune(history, frozen):
+            return None
         step = max(frozen.intermediate_values)
         run, quarter = divmod(step - 1, RUNGS_PER_RUN)
         return (
             f"{self._name}: partial value {frozen.intermediate_values[step]:.4g} after "
             f"{quarter + 1}/{RUNGS_PER_RUN} of run {run + 1} of {len(trial.runs)}"
         )
+
+    def _would_prune(self, history: History, frozen: FrozenTrial) -> bool:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return self._pruner.prune(self._projection.study(history), frozen)
+
+
+class FoldWilcoxon(OptunaPruning):
+    """Optuna's WilcoxonPruner over whole folds: the score of a fold is the best that its run has shown.
+
+    Folds, seeds and data order are common to all configurations, so scores are paired by fold; a signed-rank test over
+    the folds trained so far (Wilcoxon 1945) asks whether this trial is worse than the best complete one. It begins to
+    judge when four folds are trained, so it saves the folds from the fifth on.
+    """
+
+    def __init__(self, space: Space, objective: str) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            super().__init__(optuna.pruners.WilcoxonPruner(p_threshold=P_THRESHOLD), space, objective, "wilcoxon")
+        self._projection = Projection(space, objective, steps=_fold_scores)
+
+    def reason_to_prune(self, history: History, trial: Trial) -> str | None:
+        frozen = self._projection.reporting(history, trial)
+        scores = list(frozen.intermediate_values.values())
+        if len(scores) < LEAST_FOLDS or len(scores) == len(trial.runs) or not self._would_prune(history, frozen):
+            return None
+        mean = sum(scores) / len(scores)
+        return f"wilcoxon: mean {mean:.4g} over {len(scores)} of {len(trial.runs)} folds, worse than the best trial's"
+
+
+def _fold_scores(history: History, trial: Trial, objective: str) -> Iterator[tuple[int, float]]:
+    """Yield (run, score) of the runs that are whole, in the trial's order up to the first that is not."""
+    if trial.stop is None:
+        return
+    for index, run in enumerate(trial.runs):
+        evaluations = history.of(run.key)[: trial.stop]
+        if len(evaluations) < trial.stop:
+            return
+        yield index, running_best(evaluations, objective)
 
 
 def resolve_pruner(
@@ -81,8 +118,7 @@ def resolve_pruner(
 
     "racing" is the default (`hpsearch.policy.racing`). "asha" and "hyperband" let trials wait at rungs and promote them
     from their checkpoints (`hpsearch.policy.successive_halving`). "median" never judges on the first quarter of the
-    first fold, where every curve is still on its plateau. "wilcoxon" compares fold by fold
-    (`hpsearch.policy.wilcoxon`).
+    first fold, where every curve is still on its plateau. "wilcoxon" compares fold by fold.
 
     Args:
         pruner: A name, a `Racing`, a `SuccessiveHalving`, a pruner of the user's own or of Optuna's, or None.
@@ -102,7 +138,7 @@ def resolve_pruner(
         return PromotingHalving(pruner, objective, "successive halving")
     match pruner:
         case None | "none":
-            return NoPruning()
+            return Pruner()
         case "racing":
             return RacingPruner(Racing(), objective)
         case "asha":

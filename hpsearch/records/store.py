@@ -18,7 +18,7 @@ from typing import Any, Self
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Row, Table, insert, select, update
 
 from hpsearch.records import reading, retention, tables
 from hpsearch.records.database import database_errors, sqlite_path
@@ -156,7 +156,8 @@ class Store:
     def reload(self) -> History:
         """Read everything from the database again."""
         with database_errors(self.url, "reading the study"):
-            self._description = MappingProxyType(reading.read_description(self._engine, self.name))
+            (study,) = reading.rows_of(self._engine, self.name, tables.studies)
+            self._description = MappingProxyType(json.loads(study.description))
             self._history = reading.read_history(self._engine, self.name, self._optuna)
         trials = self._history.trials.values()
         self._taken = {digest(trial.config) for trial in trials if trial.origin is not Origin.SAMPLER}
@@ -164,18 +165,19 @@ class Store:
 
     def predictions(self, run: str, point: int) -> np.ndarray | None:
         """Return the float32 outputs of the held-out rows, shape (rows, outputs), or None where they were dropped."""
-        with database_errors(self.url, "reading predictions"):
-            return reading.read_predictions(self._engine, self.name, run, point)
+        table = tables.predictions
+        query = select(table).where(table.c.study == self.name, table.c.run == run, table.c.point == point)
+        with database_errors(self.url, "reading predictions"), self._engine.connect() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else tables.predictions_of(row)
 
     def decisions(self) -> list[tuple[float, Decision]]:
         """Return (seconds since 1970, decision) in the order of deciding."""
-        with database_errors(self.url, "reading decisions"):
-            return reading.read_decisions(self._engine, self.name)
+        return [(row.time, tables.decision_of(row)) for row in self._rows("decisions", tables.decisions)]
 
     def results(self) -> list[tuple[float, SegmentResult]]:
         """Return (seconds since 1970, end of a segment) in the order of recording."""
-        with database_errors(self.url, "reading results"):
-            rows = reading.read_result_rows(self._engine, self.name)
+        rows = self._rows("results", tables.results)
         history = self.history if self.held else self.reload()
         return list(reading.results_of(rows, history.trials))
 
@@ -183,9 +185,13 @@ class Store:
         """Return the enqueued configurations that no trial has taken yet, in order; a sampler's trial takes none."""
         if self._history is None:
             self.reload()
-        with database_errors(self.url, "reading the queue"):
-            entries = reading.read_queue(self._engine, self.name)
-        return [config for name, config in entries if name not in self._taken]
+        rows = self._rows("the queue", tables.queue)
+        return [json.loads(row.config) for row in rows if row.digest not in self._taken]
+
+    def _rows(self, subject: str, table: Table) -> Sequence[Row[Any]]:
+        """Return the study's rows of a table in the order of writing."""
+        with database_errors(self.url, f"reading {subject}"):
+            return reading.rows_of(self._engine, self.name, table, "id")
 
     def optuna_study(self) -> optuna.Study:
         """Return the study as Optuna sees it."""

@@ -217,8 +217,7 @@ class Decision:
 
 @dataclass(frozen=True)
 class Slot:
-    """A place for one worker: the devices it sees, and the share of them that is its own."""
+    """A place for one worker, and the devices it sees."""
 
     index: int
     devices: tuple[str, ...]
-    share: float = 1.0

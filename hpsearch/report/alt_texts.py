@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterable, Mapping
 
-from hpsearch.analysis import TrialSummary, best_so_far, compute
+from hpsearch.analysis.aggregates import TrialSummary, best_so_far
+from hpsearch.analysis.timeline import compute
 from hpsearch.records import TrialState
 from hpsearch.report.content import Content
 from hpsearch.report.figures import CONTOURED

@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from hpsearch.analysis import Compute, Evidence, best_by_compute, best_so_far, compute
+from hpsearch.analysis.aggregates import best_so_far
+from hpsearch.analysis.significance import Evidence
+from hpsearch.analysis.timeline import Compute, best_by_compute, compute
 from hpsearch.report.content import Content
 
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import plotly.graph_objects as go
 
-from hpsearch.analysis import curves, mean_curves
+from hpsearch.analysis.table import curves, mean_curves
 from hpsearch.errors import UsageError
 from hpsearch.report.comparison_content import ComparedStudy, ComparisonContent
 from hpsearch.report.marks import DIAMOND, error_bars, ring

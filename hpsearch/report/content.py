@@ -5,22 +5,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from hpsearch.analysis import (
-    Confusion,
-    End,
-    Evidence,
-    Importance,
-    PairedScores,
-    Span,
-    TrialSummary,
-    best_trial,
-    default_trial,
-    importance,
-    metric_names,
-    paired_scores,
-    spans,
-    summarize_all,
-)
+from hpsearch.analysis.aggregates import TrialSummary, best_trial, default_trial, summarize_all
+from hpsearch.analysis.confusion import Confusion
+from hpsearch.analysis.importance import Importance, importance
+from hpsearch.analysis.pairing import PairedScores, paired_scores
+from hpsearch.analysis.significance import Evidence
+from hpsearch.analysis.table import metric_names
+from hpsearch.analysis.timeline import End, Span, spans
 from hpsearch.records import LOSS, Decision, History, Origin, TrialState
 
 

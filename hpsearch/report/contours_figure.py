@@ -5,7 +5,8 @@ from itertools import combinations
 
 import plotly.graph_objects as go
 
-from hpsearch.analysis import TrialSummary, surface
+from hpsearch.analysis.aggregates import TrialSummary
+from hpsearch.analysis.surfaces import surface
 from hpsearch.records import TrialState
 from hpsearch.report.content import Content
 from hpsearch.report.marks import Place

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from hpsearch.analysis import TrialSummary
+from hpsearch.analysis.aggregates import TrialSummary
 from hpsearch.records import LOSS, Evaluation, TrialState
 from hpsearch.records.values import mean_value
 from hpsearch.report.content import Content

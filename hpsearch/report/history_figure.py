@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from hpsearch.analysis import TrialSummary, best_so_far
+from hpsearch.analysis.aggregates import TrialSummary, best_so_far
 from hpsearch.records import TrialState
 from hpsearch.report.content import Content
 from hpsearch.report.marks import CROSS, HOLLOW, error_bars, rings, trial_points

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import plotly.graph_objects as go
 
-from hpsearch.analysis import TrialSummary, curves, mean_curves
+from hpsearch.analysis.aggregates import TrialSummary
+from hpsearch.analysis.table import curves, mean_curves
 from hpsearch.records import LOSS, TrialState
 from hpsearch.report.content import Content
 from hpsearch.report.marks import ring

@@ -5,7 +5,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from hpsearch.analysis import TrialSummary
+from hpsearch.analysis.aggregates import TrialSummary
 from hpsearch.report.content import Content
 from hpsearch.report.theme import BEST, DEFAULT, GREY, VERMILION, hover_text
 

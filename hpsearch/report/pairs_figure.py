@@ -4,7 +4,7 @@ import math
 
 import plotly.graph_objects as go
 
-from hpsearch.analysis import PairedScores
+from hpsearch.analysis.pairing import PairedScores
 from hpsearch.records.values import mean_value
 from hpsearch.report.content import Content
 from hpsearch.report.marks import DIAMOND

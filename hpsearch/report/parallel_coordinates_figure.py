@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from hpsearch.analysis import TrialSummary
+from hpsearch.analysis.aggregates import TrialSummary
 from hpsearch.records import TrialState
 from hpsearch.report.content import Content
 from hpsearch.report.scales import ABSENT, Scale, scale_of

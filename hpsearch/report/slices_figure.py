@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from hpsearch.analysis import TrialSummary
+from hpsearch.analysis.aggregates import TrialSummary
 from hpsearch.records import TrialState
 from hpsearch.report.content import Content
 from hpsearch.report.panels import COLORBAR, add_trials, axis_of, describe_axes, lay_out

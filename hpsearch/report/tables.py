@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hpsearch.analysis import TrialSummary, compute
+from hpsearch.analysis.aggregates import TrialSummary
+from hpsearch.analysis.timeline import compute
 from hpsearch.records import LOSS
 from hpsearch.report.content import Content
 from hpsearch.report.wording import brief, duration, is_number, setting

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import plotly.graph_objects as go
 
-from hpsearch.analysis import Span, pauses, without_pauses
+from hpsearch.analysis.timeline import Span, pauses, without_pauses
 from hpsearch.records import Outcome, TrialState
 from hpsearch.report.content import Content
 from hpsearch.report.marks import CROSS

@@ -132,7 +132,7 @@ class Comparison:
     def _judgements(self) -> "list[Judgement]":
         from dataclasses import replace
 
-        from hpsearch.analysis import corrected_for_several
+        from hpsearch.analysis.significance import corrected_for_several
 
         judgements: list[Judgement] = []
         for ground in ("test rows", "folds"):
@@ -236,7 +236,7 @@ def _on_folds(study: "Result", reference: "Result") -> Any:
     """Return the corrected paired test of the two winners over the folds, each at its own point."""
     from dataclasses import replace
 
-    from hpsearch.analysis import paired_folds
+    from hpsearch.analysis.significance import paired_folds
 
     scores = [result.scores_by_fold() for result in (study, reference)]
     common = [place for place in scores[0] if place in scores[1]]

@@ -11,7 +11,7 @@ from hpsearch.provenance.packages import __version__
 from hpsearch.result.export import FACTS_FILE
 
 if TYPE_CHECKING:
-    from hpsearch.analysis import TrialSummary
+    from hpsearch.analysis.aggregates import TrialSummary
     from hpsearch.runtime.refit import Refit
 
 PIPELINES = {

@@ -12,7 +12,8 @@ from hpsearch.records import History
 if TYPE_CHECKING:
     import numpy as np
 
-    from hpsearch.analysis import Confusion, Evidence
+    from hpsearch.analysis.confusion import Confusion
+    from hpsearch.analysis.significance import Evidence
     from hpsearch.report import Content
 
 
@@ -94,7 +95,7 @@ def _facts(plan: Plan, description: Description) -> Mapping[str, Any]:
 
 def _confusion(plan: Plan, out_of_fold: "np.ndarray") -> "Confusion | None":
     """Return the winner's out-of-fold predictions by class; None with several labels a row."""
-    from hpsearch.analysis import confusion
+    from hpsearch.analysis.confusion import confusion
     from hpsearch.data import open_dataset
 
     if plan.prepared.kind == "multilabel":

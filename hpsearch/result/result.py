@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas
 
-    from hpsearch.analysis import Evidence, TrialSummary
+    from hpsearch.analysis.aggregates import TrialSummary
+    from hpsearch.analysis.significance import Evidence
     from hpsearch.report import Content, Figures
     from hpsearch.runtime.refit import Refit
 
@@ -68,7 +69,7 @@ class Result:
         Raises:
             UsageError: No trial is complete.
         """
-        from hpsearch.analysis import best_trial
+        from hpsearch.analysis.aggregates import best_trial
 
         trial = best_trial(self.history)
         if trial is None:
@@ -81,26 +82,26 @@ class Result:
     @property
     def default(self) -> "TrialSummary | None":
         """The trial of the literature default, or None where the space and the task name none."""
-        from hpsearch.analysis import default_trial
+        from hpsearch.analysis.aggregates import default_trial
 
         trial = default_trial(self.history)
         return None if trial is None else self.summary(trial.number)
 
     def summary(self, number: int) -> "TrialSummary":
         """Return one trial in numbers."""
-        from hpsearch.analysis import summarize
+        from hpsearch.analysis.aggregates import summarize
 
         return summarize(self._trial(number), self.history, self._objective, self.plan.test_shares)
 
     def table(self) -> "pandas.DataFrame":
         """Return one row per trial: state, value, spread, interval, configuration, metrics, reason."""
-        from hpsearch.analysis import table
+        from hpsearch.analysis.table import table
 
         return table(self.history, self._objective, self.plan.test_shares)
 
     def curves(self) -> "pandas.DataFrame":
         """Return every evaluation of every metric in long form: one row per trial, fold, repeat, point and metric."""
-        from hpsearch.analysis import curves
+        from hpsearch.analysis.table import curves
 
         return curves(self.history)
 
@@ -147,7 +148,7 @@ class Result:
         Returns:
             The evidence, or None where there is no complete default, or the default is the winner.
         """
-        from hpsearch.analysis import winner_against_default
+        from hpsearch.analysis.pairing import winner_against_default
 
         on_folds = winner_against_default(self.history, self._objective, self.plan.test_shares)
         if on_folds is None or self.plan.prepared.test_rows == 0:
@@ -220,7 +221,7 @@ class Result:
     def _on_test_rows(self, winner: int, rival: int, rival_of: "Result | None" = None) -> "Evidence":
         import numpy as np
 
-        from hpsearch.analysis import paired_bootstrap
+        from hpsearch.analysis.significance import paired_bootstrap
         from hpsearch.data import open_dataset
         from hpsearch.metrics.metric import probabilities
 
@@ -302,7 +303,8 @@ class Result:
 
     def content(self, *, with_test: bool) -> "Content":
         """Return all that figures and the report show; test scores only once the study has ended."""
-        from hpsearch.analysis import best_trial, winner_against_default
+        from hpsearch.analysis.aggregates import best_trial
+        from hpsearch.analysis.pairing import winner_against_default
         from hpsearch.result.reporting import report_content
 
         is_early = self.plan.prepared.test_rows > 0 and not self.has_ended

@@ -15,7 +15,7 @@ def outcome_text(history: History, objective: str, test_shares: Sequence[float] 
         test_shares: By fold, held-out rows over all rows of the split; None leaves the interval out.
         searched: Names of the searched hyperparameters; fixed ones are shown for the best trial only.
     """
-    from hpsearch.analysis import best_trial, summarize, summarize_all
+    from hpsearch.analysis.aggregates import best_trial, summarize, summarize_all
 
     if not history.trials:
         return "No trial has started yet."

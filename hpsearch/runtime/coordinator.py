@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -42,10 +43,11 @@ class Observer(Protocol):
         """Take note of a change. `trial` is the one that has just ended, or None."""
 
 
+@dataclass(eq=False)
 class Coordinator:
     """Runs one study's trials on a pool until they are done, time is up, or it is stopped.
 
-    Args:
+    Attributes:
         store: The study's store, its lease held.
         pool: Where segments are trained, ready for the study.
         ask: Adds a new trial to the store and returns it, or None when the sampler has nothing left.
@@ -58,32 +60,21 @@ class Coordinator:
         clock: Seconds that only grow.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        pool: Pool,
-        ask: Callable[[], Trial | None],
-        trials: int | None,
-        policy: Policy,
-        checkpoints: CheckpointFolder,
-        *,
-        logs: Path,
-        observers: Sequence[Observer] = (),
-        deadline: float | None = None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._store = store
-        self._pool = pool
-        self._ask = ask
-        self._scheduler = Scheduler(self._add_trial, trials, policy.target)
-        self._budget = CheckpointBudget(store, checkpoints, policy.objective)
-        self._policy = policy
-        self._checkpoints = checkpoints
-        self._logs = logs
-        self._observers = observers
-        self._deadline = deadline
-        self._clock = clock
-        self._stopping = False
+    store: Store
+    pool: Pool
+    ask: Callable[[], Trial | None]
+    trials: int | None
+    policy: Policy
+    checkpoints: CheckpointFolder
+    logs: Path
+    observers: Sequence[Observer] = ()
+    deadline: float | None = None
+    clock: Callable[[], float] = time.monotonic
+    _stopping: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        self._scheduler = Scheduler(self._add_trial, self.trials, self.policy.target)
+        self._budget = CheckpointBudget(self.store, self.checkpoints, self.policy.objective)
 
     def run(self) -> History:
         """Run to the end and return what happened.
@@ -94,22 +85,22 @@ class Coordinator:
         """
         try:
             self._recover()
-            while self._pool.busy() or self._scheduler.has_work(self._store.history):
-                for slot in self._pool.idle():
-                    segment = self._scheduler.next_segment(self._store.history, slot)
+            while self.pool.busy() or self._scheduler.has_work(self.store.history):
+                for slot in self.pool.idle():
+                    segment = self._scheduler.next_segment(self.store.history, slot)
                     if segment is None:
                         break
-                    self._pool.submit(slot, self._order(segment))
+                    self.pool.submit(slot, self._order(segment))
                     self._notify(None)  # the first evaluation may take minutes
-                for event in self._pool.completed(WAIT_SECONDS):
+                for event in self.pool.completed(WAIT_SECONDS):
                     for number in self._record(event):  # durable before anyone decides on it
                         self.settle(number)
                 self._check_time()
             self._end_waiting_trials()
         finally:
-            if self._store.held:
+            if self.store.held:
                 self._mark_waiting()
-        return self._store.history
+        return self.store.history
 
     def stop(self) -> None:
         """Make the loop pause every run with a checkpoint at its next turn, and end; `resume` continues from there.
@@ -121,8 +112,8 @@ class Coordinator:
     def settle(self, number: int) -> None:
         """Decide on a trial and carry the decisions out, until nothing more can be decided without new measurements."""
         while True:
-            history = self._store.history
-            decision = self._policy.decide(history, number, closing=self._scheduler.is_closing(history))
+            history = self.store.history
+            decision = self.policy.decide(history, number, closing=self._scheduler.is_closing(history))
             if decision.action is Action.PAUSE:
                 if not self._scheduler.is_in_flight(history.trials[number]):  # else at the end of its segment
                     self._pause(decision)
@@ -135,50 +126,50 @@ class Coordinator:
 
     def _add_trial(self) -> History | None:
         """Ask for a trial; one that is equal to an earlier one may be decided before anything is trained."""
-        trial = self._ask()
+        trial = self.ask()
         if trial is None:
             return None
         self.settle(trial.number)
-        return self._store.history
+        return self.store.history
 
     def _recover(self) -> None:
         """Continue where an earlier coordinator left off: decide on what it recorded, and drop stray checkpoints."""
-        history = self._store.history
+        history = self.store.history
         for trial in history.unfinished():
             self.settle(trial.number)
-        self._checkpoints.sweep({run.key for trial in self._store.history.unfinished() for run in trial.runs})
+        self.checkpoints.sweep({run.key for trial in self.store.history.unfinished() for run in trial.runs})
         self._budget.drop_until_fits(0)  # the budget may have been lowered
 
     def _pause(self, decision: Decision) -> None:
         """Let a trial wait for a promotion; for samplers it is no longer running."""
-        self._store.apply(decision)
-        self._store.set_state(decision.trial, TrialState.WAITING)
+        self.store.apply(decision)
+        self.store.set_state(decision.trial, TrialState.WAITING)
         self._notify(None)
 
     def _end_waiting_trials(self) -> None:
         """End the trials that wait for a promotion, once everything is trained: no promotion can come any more."""
         if self._scheduler.is_closed:
             return
-        for trial in self._store.history.unfinished():
-            decision = self._policy.give_up(self._store.history, trial)
+        for trial in self.store.history.unfinished():
+            decision = self.policy.give_up(self.store.history, trial)
             if decision is not None:
                 self._apply(decision)
 
     def _mark_waiting(self) -> None:
         """On leaving, let no unfinished trial look as if it were running."""
-        for trial in self._store.history.unfinished():
-            self._store.set_state(trial.number, TrialState.WAITING)
+        for trial in self.store.history.unfinished():
+            self.store.set_state(trial.number, TrialState.WAITING)
         self._notify(None)
 
     def _order(self, segment: Segment) -> Train:
-        history, run = self._store.history, segment.run
+        history, run = self.store.history, segment.run
         for trial in history.unfinished():
             if trial.state is TrialState.WAITING and run in trial.runs:
-                self._store.set_state(trial.number, TrialState.RUNNING)
-        checkpoint = self._checkpoints.read(run.key)
+                self.store.set_state(trial.number, TrialState.RUNNING)
+        checkpoint = self.checkpoints.read(run.key)
         usable = checkpoint is not None and checkpoint.point <= segment.start
         return Train(
-            study=self._store.name,
+            study=self.store.name,
             segment=segment,
             previous=history.of(run.key),
             watched=self._scheduler.is_watched(history, run),
@@ -188,12 +179,12 @@ class Coordinator:
 
     def _record(self, event: Event) -> Sequence[int]:
         """Make an event durable and return the numbers of the trials that it concerns."""
-        self._store.renew()  # no lease protects files: a coordinator that slept through a takeover must notice first
+        self.store.renew()  # no lease protects files: a coordinator that slept through a takeover must notice first
         match event:
             case Evaluated(_, evaluation, logits):
                 numbers = self._trials_of(evaluation.run)
                 if numbers:  # whether a worker measures more after its trial has ended depends on its speed
-                    self._store.record_evaluation(evaluation, logits)
+                    self.store.record_evaluation(evaluation, logits)
                     self._notify(None)
                 return numbers
             case Checkpointed(_, key, point, step, files):
@@ -203,50 +194,50 @@ class Coordinator:
             case Ended(_, result):
                 run = result.segment.run
                 self._write_log(result)
-                self._store.record_result(result)
+                self.store.record_result(result)
                 self._scheduler.ended(run)
                 if result.outcome is Outcome.OK and not self._may_continue(run, result.point):
-                    self._checkpoints.remove(run.key)
+                    self.checkpoints.remove(run.key)
                 return self._trials_of(run.key)
 
     def _apply(self, decision: Decision) -> None:
-        self._store.apply(decision)
+        self.store.apply(decision)
         if decision.final_state is None:
             return
-        trial = self._store.history.trials[decision.trial]
+        trial = self.store.history.trials[decision.trial]
         for run in trial.runs:
             if not self._trials_of(run.key):  # no other unfinished trial shares it
-                self._pool.cancel(run.key)
-                self._checkpoints.remove(run.key)
+                self.pool.cancel(run.key)
+                self.checkpoints.remove(run.key)
         self._notify(trial)
         if decision.action is Action.FAIL:
             self._end_if_all_fail_alike()
 
     def _may_continue(self, run: Run, point: int) -> bool:
         """Return whether a run may be trained beyond an evaluation point, now or after a promotion."""
-        trials = [self._store.history.trials[number] for number in self._trials_of(run.key)]
+        trials = [self.store.history.trials[number] for number in self._trials_of(run.key)]
         return any(point < (trial.stop if trial.stop is not None else run.horizon) for trial in trials)
 
     def _trials_of(self, run: str) -> Sequence[int]:
-        return [t.number for t in self._store.history.unfinished() if any(r.key == run for r in t.runs)]
+        return [t.number for t in self.store.history.unfinished() if any(r.key == run for r in t.runs)]
 
     def _check_time(self) -> None:
-        self._store.renew()
-        if self._deadline is not None and self._clock() >= self._deadline:
+        self.store.renew()
+        if self.deadline is not None and self.clock() >= self.deadline:
             self.stop()
         if self._stopping:
             self._scheduler.close()
-            self._pool.interrupt()
+            self.pool.interrupt()
 
     def _write_log(self, result: SegmentResult) -> None:
         """Write the log of a failed segment, under the name that the warning and the report give."""
         if result.outcome in (Outcome.OK, Outcome.PAUSED) or not result.log:
             return
-        self._logs.mkdir(parents=True, exist_ok=True)
+        self.logs.mkdir(parents=True, exist_ok=True)
         run = result.segment.run
         for number in self._trials_of(run.key):
             name = log_name(number, run.fold, run.repeat)
-            with (self._logs / name).open("a", encoding="utf-8") as log:
+            with (self.logs / name).open("a", encoding="utf-8") as log:
                 log.write(f"{result.outcome.value} at point {result.point}\n{result.log.rstrip()}\n")
             logger.warning("Trial %d: %s on fold %d; see logs/%s", number, result.outcome.value, run.fold, name)
 
@@ -256,7 +247,7 @@ class Coordinator:
         A completed or pruned trial shows that the study can be trained. From then on, also after a resume, a failure
         concerns only its own trial.
         """
-        history = self._store.history
+        history = self.store.history
         ended = history.finished()
         if len(ended) < FIRST_TRIALS or any(trial.state is not TrialState.FAIL for trial in ended):
             return
@@ -268,8 +259,8 @@ class Coordinator:
             )
 
     def _notify(self, trial: Trial | None) -> None:
-        for observer in self._observers:
-            observer.observe(self._store.history, trial)
+        for observer in self.observers:
+            observer.observe(self.store.history, trial)
 
 
 def _last_log(history: History, trial: Trial) -> str:

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hpsearch.display.display import Display, Guarded, chosen_display
@@ -36,10 +36,11 @@ from hpsearch.training.numerics import Numerics, resolve_numerics
 logger = logging.getLogger("hpsearch")
 
 
+@dataclass(eq=False)
 class StudyRun:
     """Brings a study forward, on some devices, until it has its trials or its time is up.
 
-    Args:
+    Attributes:
         plan: What is searched.
         record: What is kept of it.
         trials: Trials in all, or None.
@@ -47,32 +48,19 @@ class StudyRun:
         progress: What is shown meanwhile, as in `Study.run`.
         callbacks: Called with `subject` and each trial that has ended.
         subject: The study as its user knows it.
-
-    Attributes:
         interruption: Set when Ctrl-C or SIGTERM has paused the study.
     """
 
-    def __init__(
-        self,
-        plan: Plan,
-        record: Record,
-        *,
-        trials: int | None,
-        deadline: float | None,
-        progress: bool | str,
-        callbacks: Sequence[Callable[[Any, Trial], None]] = (),
-        subject: Any = None,
-    ) -> None:
-        self.interruption = threading.Event()
-        self._plan = plan
-        self._record = record
-        self._trials = trials
-        self._deadline = deadline
-        self._progress = progress
-        self._callbacks = callbacks
-        self._subject = subject
-        self._coordinator: Coordinator | None = None
-        self._was_stopped = False
+    plan: Plan
+    record: Record
+    trials: int | None
+    deadline: float | None
+    progress: bool | str
+    callbacks: Sequence[Callable[[Any, Trial], None]] = ()
+    subject: Any = None
+    interruption: threading.Event = field(default_factory=threading.Event, init=False)
+    _coordinator: Coordinator | None = field(default=None, init=False)
+    _was_stopped: bool = field(default=False, init=False)
 
     def on(self, devices: Devices, enqueued: Sequence[Mapping[str, Any]] = ()) -> None:
         """Check what can be checked, then run on these devices; `enqueued` configurations come first.
@@ -82,11 +70,11 @@ class StudyRun:
         """
         places = slots(devices, inventory())
         sampler, pruner = self._rules(enqueued, is_inline=devices == INLINE)
-        store = self._record.open_or_create()
+        store = self.record.open_or_create()
         store.acquire()
         try:
-            self._record.settle({"trials": self._trials})
-            for warning in filter(None, (*self._plan.warnings, what_is_not_kept(self._plan.sampler))):
+            self.record.settle({"trials": self.trials})
+            for warning in filter(None, (*self.plan.warnings, what_is_not_kept(self.plan.sampler))):
                 logger.warning("%s", warning)
             for config in enqueued:
                 store.enqueue(config)
@@ -100,15 +88,15 @@ class StudyRun:
     def _rules(self, enqueued: Sequence[Mapping[str, Any]], *, is_inline: bool) -> tuple[Sampler, Pruner]:
         """Return sampler and pruner, once everything is checked that can be checked before a worker starts."""
         if not is_inline:
-            check_metrics_travel(self._plan)
-        check_models(self._plan, enqueued)
-        sampler = self._plan.resolved_sampler()
-        if self._trials is None and self._deadline is None and not sampler.is_finite:
+            check_metrics_travel(self.plan)
+        check_models(self.plan, enqueued)
+        sampler = self.plan.resolved_sampler()
+        if self.trials is None and self.deadline is None and not sampler.is_finite:
             raise UsageError(
-                f"The sampler {self._plan.sampler!r} never ends by itself. Give trials= (--trials), the number of "
+                f"The sampler {self.plan.sampler!r} never ends by itself. Give trials= (--trials), the number of "
                 "trials in all, or timeout= (--timeout), for instance study.run(trials=50)."
             )
-        return sampler, self._plan.resolved_pruner()
+        return sampler, self.plan.resolved_pruner()
 
     def stop(self) -> None:
         """Pause the study, from a callback or another thread."""
@@ -117,17 +105,17 @@ class StudyRun:
             self._coordinator.stop()
 
     def _coordinate(self, pool: Pool, sampler: Sampler, pruner: Pruner) -> None:
-        plan, store = self._plan, self._record.store
-        numerics = settled_numerics(plan, self._record, pool)
+        plan, store = self.plan, self.record.store
+        numerics = settled_numerics(plan, self.record, pool)
         policy = Policy(plan.objective.name, plan.evaluations_per_epoch, plan.early_stopping, pruner)
         default = literature_default(plan)
         asker = Asker(store, plan.space, sampler, run_keys(plan, numerics), plan.complete, default)
         checkpoints = CheckpointFolder(plan.folder / "checkpoints", plan.checkpoint_bytes)
         logs = plan.folder / "logs"
-        with guarded_callbacks(self._subject, self._callbacks, logs) as callbacks, self._display(pool) as displays:
+        with guarded_callbacks(self.subject, self.callbacks, logs) as callbacks, self._display(pool) as displays:
             self._coordinator = Coordinator(
-                store, pool, asker.ask, self._trials, policy, checkpoints,
-                logs=logs, observers=[*displays, *callbacks], deadline=self._deadline,
+                store, pool, asker.ask, self.trials, policy, checkpoints,
+                logs=logs, observers=[*displays, *callbacks], deadline=self.deadline,
             )  # fmt: skip
             if self._was_stopped:  # while the models were being loaded
                 self._coordinator.stop()
@@ -139,13 +127,13 @@ class StudyRun:
     @contextlib.contextmanager
     def _display(self, pool: Pool) -> Iterator[Sequence[Display]]:
         """Yield what shows how the study stands, if anything does."""
-        plan = self._plan
+        plan = self.plan
         watch = Watch(
-            plan.name, plan.folder, plan.objective.name, self._trials, plan.evaluations_per_epoch,
+            plan.name, plan.folder, plan.objective.name, self.trials, plan.evaluations_per_epoch,
             test_shares=plan.test_shares,
-            slots=pool.slots(), training=pool.training, deadline=self._deadline, is_pausing=self.interruption.is_set,
+            slots=pool.slots(), training=pool.training, deadline=self.deadline, is_pausing=self.interruption.is_set,
         )  # fmt: skip
-        chosen = chosen_display(self._progress, watch)
+        chosen = chosen_display(self.progress, watch)
         displays = [] if chosen is None else [Guarded(chosen)]
         try:
             yield displays
@@ -155,7 +143,7 @@ class StudyRun:
 
     def _say_how_it_ended(self) -> None:
         """Say what was enqueued and not tried, and how a paused study goes on."""
-        plan, store, trials = self._plan, self._record.store, self._trials
+        plan, store, trials = self.plan, self.record.store, self.trials
         history, waiting = store.history, len(store.queued())
         ended = trials is not None and len(history.trials) >= trials and not history.unfinished()
         if ended and waiting:
@@ -164,10 +152,10 @@ class StudyRun:
                 waiting,
                 trials,
             )
-        out_of_time = self._deadline is not None and time.monotonic() >= self._deadline
+        out_of_time = self.deadline is not None and time.monotonic() >= self.deadline
         left = self.interruption.is_set() or self._was_stopped or out_of_time or history.unfinished()
         if not ended and left and not plan.is_temporary:
-            sys.stderr.write(f"Paused. {how_to_resume(self._record.description, plan.folder, plan.storage)}\n")
+            sys.stderr.write(f"Paused. {how_to_resume(self.record.description, plan.folder, plan.storage)}\n")
 
 
 def settled_numerics(plan: Plan, record: Record, pool: Pool) -> Numerics:

@@ -3,7 +3,7 @@ import math
 import pytest
 from analysis_samples import OBJECTIVE, with_trial
 
-from hpsearch.analysis import best_so_far, best_trial, default_trial, summarize, summarize_all
+from hpsearch.analysis.aggregates import best_so_far, best_trial, default_trial, summarize, summarize_all
 from hpsearch.records import History, Origin, TrialState
 
 SHARES = [1 / 3] * 3

@@ -1,6 +1,6 @@
 import numpy as np
 
-from hpsearch.analysis import confusion
+from hpsearch.analysis.confusion import confusion
 
 
 def test_rows_are_counted_by_true_and_predicted_class() -> None:

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from analysis_samples import OBJECTIVE, with_trial
 
-from hpsearch.analysis import TrialSummary, importance, summarize_all
-from hpsearch.analysis.importance import LEAST_TRIALS, _values
+from hpsearch.analysis.aggregates import TrialSummary, summarize_all
+from hpsearch.analysis.importance import LEAST_TRIALS, _values, importance
 from hpsearch.records import History, TrialState
 
 SPACE: dict[str, dict[str, Any]] = {

@@ -1,7 +1,6 @@
 import pytest
 
-from hpsearch.analysis import Evidence, corrected_for_several
-from hpsearch.analysis.multiplicity import holm
+from hpsearch.analysis.significance import Evidence, corrected_for_several, holm
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import pytest
 from analysis_samples import OBJECTIVE, with_trial
 
-from hpsearch.analysis import paired_scores
+from hpsearch.analysis.pairing import paired_scores
 from hpsearch.records import History
 
 

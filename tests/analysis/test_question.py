@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 from analysis_samples import OBJECTIVE, with_trial
 
-from hpsearch.analysis import winner_against_default
+from hpsearch.analysis.pairing import winner_against_default
 from hpsearch.records import History, Origin, TrialState
 
 SHARES = [1 / 3] * 3

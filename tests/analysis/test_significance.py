@@ -4,8 +4,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from hpsearch.analysis import paired_bootstrap, paired_folds
-from hpsearch.analysis.significance import corrected_interval, variance_factor
+from hpsearch.analysis.significance import corrected_interval, paired_bootstrap, paired_folds, variance_factor
 from hpsearch.errors import MetricError
 
 FIFTHS = [0.2] * 5

@@ -2,8 +2,7 @@ import random
 
 import pytest
 
-from hpsearch.analysis import surface
-from hpsearch.analysis.surfaces import LEAST_POINTS, STEPS, bandwidth
+from hpsearch.analysis.surfaces import LEAST_POINTS, STEPS, bandwidth, surface
 
 
 def scattered(count: int, seed: int = 0) -> tuple[list[float], list[float]]:

@@ -3,8 +3,8 @@ import math
 import pytest
 from analysis_samples import OBJECTIVE, with_trial
 
-from hpsearch.analysis import curves, mean_curves, metric_names, summarize_all, table
-from hpsearch.analysis.table import config_names
+from hpsearch.analysis.aggregates import summarize_all
+from hpsearch.analysis.table import config_names, curves, mean_curves, metric_names, table
 from hpsearch.records import History, Origin, TrialState
 
 

@@ -3,8 +3,7 @@ from dataclasses import replace
 import pytest
 from analysis_samples import with_trial
 
-from hpsearch.analysis import Span, best_by_compute, compute, pauses, spans, without_pauses
-from hpsearch.analysis.timeline import Pause
+from hpsearch.analysis.timeline import Pause, Span, best_by_compute, compute, pauses, spans, without_pauses
 from hpsearch.records import Action, Decision, History, Outcome, Segment, SegmentResult, TrialState
 
 

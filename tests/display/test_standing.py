@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from samples import measured, stopped, trial
 
-from hpsearch.analysis import summarize
+from hpsearch.analysis.aggregates import summarize
 from hpsearch.display.standing import Tally, Watch
 from hpsearch.records import Action, Decision, History, Segment, Slot, TrialState
 

@@ -7,7 +7,6 @@ from samples import ended, measured, stopped, trial
 from hpsearch.policy.early_stopping import EarlyStopping
 from hpsearch.policy.policy import LOST_LIMIT, Policy
 from hpsearch.policy.pruner import Pruner
-from hpsearch.policy.pruning import NoPruning
 from hpsearch.records import Action, History, Origin, Outcome, TrialState
 
 
@@ -17,7 +16,7 @@ class AlwaysPrune(Pruner):
 
 
 def policy(pruner=None, early_stopping=None) -> Policy:
-    return Policy("f1", 2, early_stopping, pruner or NoPruning())
+    return Policy("f1", 2, early_stopping, pruner or Pruner())
 
 
 @pytest.fixture

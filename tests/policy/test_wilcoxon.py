@@ -6,8 +6,7 @@ from samples import measured, stopped, trial
 from hpsearch.errors import UsageError
 from hpsearch.policy.names import check_runs
 from hpsearch.policy.policy import Policy
-from hpsearch.policy.pruning import resolve_pruner
-from hpsearch.policy.wilcoxon import FoldWilcoxon
+from hpsearch.policy.pruning import FoldWilcoxon, resolve_pruner
 from hpsearch.records import Action, History, Trial, TrialState
 from hpsearch.space import Float, Space
 

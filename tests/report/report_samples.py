@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from hpsearch.analysis import winner_against_default
+from hpsearch.analysis.pairing import winner_against_default
 from hpsearch.records import Evaluation, History, Origin, Run, Trial, TrialState
 from hpsearch.records.values import best_common_point, objective_curve
 from hpsearch.report import Content

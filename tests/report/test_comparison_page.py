@@ -4,7 +4,7 @@ import pytest
 from report_samples import OBJECTIVE, realistic_content
 from test_page import Outline
 
-from hpsearch.analysis import Evidence
+from hpsearch.analysis.significance import Evidence
 from hpsearch.errors import UsageError
 from hpsearch.records import History
 from hpsearch.report import Content

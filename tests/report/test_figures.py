@@ -5,7 +5,8 @@ import pytest
 from analysis_samples import OBJECTIVE, with_trial
 from report_samples import realistic_content
 
-from hpsearch.analysis import Confusion, importance
+from hpsearch.analysis.confusion import Confusion
+from hpsearch.analysis.importance import importance
 from hpsearch.errors import MetricError, UsageError
 from hpsearch.records import History, Origin, Outcome, Segment, SegmentResult, TrialState
 from hpsearch.report import Content, Figures

@@ -9,7 +9,7 @@ import pytest
 from analysis_samples import OBJECTIVE, with_trial
 from report_samples import realistic_content
 
-from hpsearch.analysis import Evidence
+from hpsearch.analysis.significance import Evidence
 from hpsearch.errors import UsageError
 from hpsearch.records import History, Origin, TrialState
 from hpsearch.report import Content, page, write_page

@@ -10,7 +10,7 @@ from tasks_samples import review_rows, save_text_model
 from toy_studies import toy_study
 
 import hpsearch as hp
-from hpsearch.analysis import paired_folds
+from hpsearch.analysis.significance import paired_folds
 from hpsearch.errors import UsageError
 
 

@@ -43,7 +43,7 @@ def test_what_was_recorded_and_not_decided_is_decided_on_taking_up(tmp_path, mon
     real = Coordinator.settle
 
     def interrupted(coordinator, number):
-        history = coordinator._store.history
+        history = coordinator.store.history
         if number == 0 and all(history.point(run) == run.horizon for run in history.trials[0].runs):
             raise KeyboardInterrupt
         real(coordinator, number)
@@ -66,7 +66,7 @@ def test_observers_see_a_trial_run_before_it_is_measured_and_wait_after_a_pause(
     real = Coordinator._notify
 
     def tell(coordinator, trial):
-        history = coordinator._store.history
+        history = coordinator.store.history
         seen.append(([each.state for each in history.trials.values()], sum(map(len, history.evaluations.values()))))
         coordinator.stop()
         real(coordinator, trial)
@@ -150,7 +150,7 @@ def test_a_failing_trial_ends_alone_and_names_its_log(tmp_path, caplog):
 @pytest.mark.parametrize("budget", [1, 60_000])
 def test_checkpoints_stay_within_their_budget_and_change_nothing(tmp_path, caplog, monkeypatch, budget):
     def weigh(coordinator, trial):
-        if (checkpoints := coordinator._checkpoints).folder.exists():
+        if (checkpoints := coordinator.checkpoints).folder.exists():
             sizes.append(sum(path.stat().st_size for path in checkpoints.folder.rglob("*") if path.is_file()))
         told(coordinator, trial)
 
@@ -174,9 +174,9 @@ def test_the_youngest_trials_give_up_their_checkpoints_first(tmp_path, monkeypat
         keys = [trial.runs[0].key for trial in history.trials.values()]
         for key in (keys[0], keys[2], keys[1]):
             coordinator._record(Checkpointed("toy", key, 1, 1, {"weights": bytes(600)}))
-        kept.append(coordinator._checkpoints.runs())
+        kept.append(coordinator.checkpoints.runs())
         coordinator._record(Checkpointed("toy", "of a trial that has ended", 1, 1, {"weights": bytes(600)}))
-        kept.append(coordinator._checkpoints.runs())
+        kept.append(coordinator.checkpoints.runs())
         expected.update(keys[:2])
 
     kept, expected = [], set()

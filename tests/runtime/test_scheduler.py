@@ -4,12 +4,12 @@ import pytest
 from samples import measured, stopped, trial
 
 from hpsearch.policy.policy import Policy
-from hpsearch.policy.pruning import NoPruning
+from hpsearch.policy.pruner import Pruner
 from hpsearch.records import History, Segment, Slot, Trial, TrialState
 from hpsearch.runtime.scheduler import Scheduler
 
 SLOT = Slot(0, ("cpu",))
-POLICY = Policy("f1", 2, None, NoPruning())
+POLICY = Policy("f1", 2, None, Pruner())
 
 
 class Asked:

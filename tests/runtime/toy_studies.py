@@ -186,7 +186,7 @@ def _stop_at_each_evaluation(study: Study) -> None:
     known: list[int] = []
 
     def observe(coordinator: Coordinator, trial: Any) -> None:
-        count = sum(map(len, coordinator._store.history.evaluations.values()))
+        count = sum(map(len, coordinator.store.history.evaluations.values()))
         known.append(count)
         if count > known[0]:
             coordinator.stop()
