@@ -129,8 +129,8 @@ def _kappa(counts: np.ndarray) -> np.ndarray:
 
 
 _PER_CLASS: dict[str, Callable[..., np.ndarray]] = {
-    "precision_score": lambda hits, true, predicted: _ratio(hits, predicted),
-    "recall_score": lambda hits, true, predicted: _ratio(hits, true),
+    "precision_score": lambda hits, _true, predicted: _ratio(hits, predicted),
+    "recall_score": lambda hits, true, _predicted: _ratio(hits, true),
     "f1_score": _f_shares,
     "fbeta_score": _f_shares,
     "jaccard_score": lambda hits, true, predicted: _ratio(hits, true + predicted - hits),

@@ -1,115 +1,76 @@
 """A lock that the operating system holds as long as a process lives, and whose file names the holder."""
 
+import errno
 import os
 import sys
-import weakref
 from pathlib import Path
+
+import filelock
 
 from hpsearch.errors import StoreError
 
-if sys.platform == "win32":
-    import msvcrt
-
-    _LOCKED_BYTE = 1 << 20  # beyond the text, which others must be able to read while the byte is locked
-
-    def _try_lock(descriptor: int) -> bool:
-        os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except PermissionError:
-            return False
-        return True
-
-    def _unlock(descriptor: int) -> None:
-        os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
-        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
-
-else:
-    import fcntl
-
-    def _try_lock(descriptor: int) -> bool:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-    def _unlock(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.EIO)
+_FIRST_READABLE = 1 if sys.platform == "win32" else 0
+"""On Windows nobody else can read the first byte of a file that is locked."""
 
 
 class FileLock:
-    """An exclusive lock on the file at `path`, which stays there, empty, when nobody holds it."""
+    """An exclusive lock on the file at `path`, which stays there, empty, when nobody holds it.
+
+    A forked child does not hold it, nor keep it alive when its parent dies.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._descriptor: int | None = None
+        self._descriptor = -1
+        self._lock: filelock.BaseFileLock | None = None
 
     @property
     def held(self) -> bool:
-        return self._descriptor is not None
+        return self._lock is not None and self._lock.is_locked
 
     def acquire(self, content: str) -> bool:
         """Take the lock and write `content` (one line that names the holder) into the file; False if it is taken.
 
         Raises StoreError where the file system has no locks or the file cannot be made.
         """
+
+        def name_holder(descriptor: int) -> None:
+            self._descriptor = descriptor
+            os.ftruncate(descriptor, 0)
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            os.write(descriptor, b" " * _FIRST_READABLE + content.encode("utf-8"))
+
+        lock = filelock.FileLock(
+            self.path, thread_local=False, fallback_to_soft=False, preserve_lock_file=True, on_acquired=name_holder
+        )
         try:
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+            self.path.parent.stat()  # the lock would make a folder that is gone
+            lock.acquire(blocking=False)
+        except filelock.Timeout:
+            return False
         except OSError as error:
+            if error.errno in _NO_LOCKS:
+                raise StoreError(
+                    f"{self.path}: this file system has no file locks ({error}). Put the study on a local disk "
+                    "(`folder=`), or give a database server's URL (`storage=`)."
+                ) from error
             raise StoreError(
                 f"{self.path}: the study's lock cannot be made ({error}). Choose a folder that you may write to."
             ) from error
-        try:
-            locked = _try_lock(descriptor)
-        except OSError as error:
-            os.close(descriptor)
-            raise StoreError(
-                f"{self.path}: this file system has no file locks ({error}). Put the study on a local disk "
-                "(`folder=`), or give a database server's URL (`storage=`)."
-            ) from error
-        if not locked:
-            os.close(descriptor)
-            return False
-        self._descriptor = descriptor
-        _held.add(self)
-        self._write(content)
+        self._lock = lock
         return True
 
     def release(self) -> None:
-        if self._descriptor is not None:
-            self._write("")
-            _unlock(self._descriptor)
-            self.forget()
+        if self._lock is not None and self._lock.is_locked:
+            os.ftruncate(self._descriptor, 0)
+            self._lock.release()
 
     def content(self) -> str:
         """Return what the holder wrote, or an empty text."""
         try:
-            return self.path.read_text(encoding="utf-8", errors="replace")
+            with self.path.open("rb", buffering=0) as file:
+                file.seek(_FIRST_READABLE)
+                return file.read().decode("utf-8", "replace")
         except OSError:
             return ""
-
-    def forget(self) -> None:
-        """Close the file without unlocking it: what a forked child does, so that the lock dies with its parent."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
-        _held.discard(self)
-
-    def _write(self, content: str) -> None:
-        assert self._descriptor is not None
-        os.ftruncate(self._descriptor, 0)
-        os.lseek(self._descriptor, 0, os.SEEK_SET)
-        os.write(self._descriptor, content.encode("utf-8"))
-
-
-_held: "weakref.WeakSet[FileLock]" = weakref.WeakSet()
-
-
-def _forget_all() -> None:
-    for lock in list(_held):
-        lock.forget()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_all)

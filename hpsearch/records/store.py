@@ -155,9 +155,11 @@ class Store:
 
     def reload(self) -> History:
         """Read everything from the database again."""
+        table = tables.studies
         with database_errors(self.url, "reading the study"):
-            (study,) = reading.rows_of(self._engine, self.name, tables.studies)
-            self._description = MappingProxyType(json.loads(study.description))
+            with self._engine.connect() as connection:
+                text = connection.execute(select(table.c.description).where(table.c.study == self.name)).scalar_one()
+            self._description = MappingProxyType(json.loads(text))
             self._history = reading.read_history(self._engine, self.name, self._optuna)
         trials = self._history.trials.values()
         self._taken = {digest(trial.config) for trial in trials if trial.origin is not Origin.SAMPLER}
