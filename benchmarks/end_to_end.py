@@ -88,7 +88,7 @@ class Judge:
         import pandas
 
         from benchmarks.hpsearch_search import study_of
-        from hpsearch.runtime.workload import workload_of
+        from hpsearch.runtime.study_run import workload_of
         from hpsearch.training.numerics import detect_environment, resolve_numerics
 
         self._study = study_of(job, pandas.read_csv(test))

@@ -22,9 +22,8 @@ from hpsearch.plan.keys import run_keys
 from hpsearch.plan.starting_point import literature_default
 from hpsearch.records import Origin, Segment, TrialState
 from hpsearch.runtime.messages import Evaluated, Probe, Train
-from hpsearch.runtime.study_run import each_choice, largest_config
+from hpsearch.runtime.study_run import each_choice, largest_config, workload_of
 from hpsearch.runtime.worker import BASES_KEPT, Worker
-from hpsearch.runtime.workload import workload_of
 from hpsearch.study import Study
 from hpsearch.training.numerics import detect_environment, resolve_numerics
 

@@ -2,6 +2,7 @@
 
 import json
 import time
+from functools import cached_property
 from typing import Any
 
 from hpsearch.callbacks.tracking import Tracking, required_package
@@ -37,7 +38,6 @@ class MLflowCallback(Tracking):
         self._mlflow: Any = required_package("mlflow", "mlflow", "MLflowCallback")
         self._experiment = experiment
         self._uri = tracking_uri or str(self._mlflow.get_tracking_uri())
-        self._opened: tuple[Any, str] | None = None
 
     @property
     def service(self) -> str:
@@ -48,7 +48,6 @@ class MLflowCallback(Tracking):
         return f"{self._uri}/{self._experiment}"
 
     def send(self, record: TrialRecord) -> None:
-        client, _ = self._open()
         tags = {
             KIND_TAG: "trial",
             "hpsearch.study": record.study,
@@ -61,7 +60,7 @@ class MLflowCallback(Tracking):
         for earlier in self._runs_tagged(record.id):
             if earlier.info.status != "RUNNING":
                 return  # it was sent, and the file that said so is gone
-            client.delete_run(earlier.info.run_id)  # of a process that was killed meanwhile
+            self._client.delete_run(earlier.info.run_id)  # of a process that was killed meanwhile
         run = self._create_run(record.id, record.name, tags)
         self._write_params(run, record.config)
         curves = {
@@ -70,36 +69,34 @@ class MLflowCallback(Tracking):
             for name, value in [("epoch", measured.epoch), *measured.values.items()]
         }
         self._write_metrics(run, {**curves, **{(name, 0): value for name, value in _final(record).items()}})
-        client.set_terminated(run, STATUS[record.state])
+        self._client.set_terminated(run, STATUS[record.state])
 
     def finish(self, record: StudyRecord) -> None:
-        client, _ = self._open()
         run = self._study_run(record.id, record.study)
         for state, count in record.states.items():
-            client.set_tag(run, f"hpsearch.trials.{state}", str(count))
+            self._client.set_tag(run, f"hpsearch.trials.{state}", str(count))
         if record.best is not None:
             best = record.best
             self._write_metrics(run, {(f"best.{name}", 0): value for name, value in _final(best).items()})
-            client.set_tag(run, "hpsearch.best.trial", str(best.number))
-            client.set_tag(run, "hpsearch.best.config", json.dumps(dict(best.config), default=str))
-        client.set_terminated(run)
+            self._client.set_tag(run, "hpsearch.best.trial", str(best.number))
+            self._client.set_tag(run, "hpsearch.best.config", json.dumps(dict(best.config), default=str))
+        self._client.set_terminated(run)
 
-    def _open(self) -> tuple[Any, str]:
-        """Return (client, experiment's id); the server is first asked in the thread that sends."""
-        if self._opened is None:
-            client = self._mlflow.MlflowClient(tracking_uri=self._uri)
-            existing = client.get_experiment_by_name(self._experiment)
-            key = client.create_experiment(self._experiment) if existing is None else existing.experiment_id
-            self._opened = (client, key)
-        return self._opened
+    @cached_property
+    def _client(self) -> Any:
+        """The client, made in the thread that sends."""
+        return self._mlflow.MlflowClient(tracking_uri=self._uri)
+
+    @cached_property
+    def _experiment_id(self) -> Any:
+        existing = self._client.get_experiment_by_name(self._experiment)
+        return self._client.create_experiment(self._experiment) if existing is None else existing.experiment_id
 
     def _runs_tagged(self, key: str) -> Any:
-        client, experiment = self._open()
-        return client.search_runs([experiment], filter_string=f"tags.`{RUN_TAG}` = '{key}'")
+        return self._client.search_runs([self._experiment_id], filter_string=f"tags.`{RUN_TAG}` = '{key}'")
 
     def _create_run(self, key: str, name: str, tags: dict[str, str]) -> str:
-        client, experiment = self._open()
-        run = client.create_run(experiment, run_name=name, tags={RUN_TAG: key, **tags})
+        run = self._client.create_run(self._experiment_id, run_name=name, tags={RUN_TAG: key, **tags})
         return str(run.info.run_id)
 
     def _study_run(self, key: str, study: str) -> str:
@@ -109,18 +106,16 @@ class MLflowCallback(Tracking):
         return self._create_run(key, study, {KIND_TAG: "study", "hpsearch.study": study})
 
     def _write_params(self, run: str, config: Any) -> None:
-        client, _ = self._open()
         param = self._mlflow.entities.Param
         params = [param(name, str(value)[:PARAM_LENGTH]) for name, value in config.items()]
         for start in range(0, len(params), PARAMS_A_BATCH):
-            client.log_batch(run, params=params[start : start + PARAMS_A_BATCH])
+            self._client.log_batch(run, params=params[start : start + PARAMS_A_BATCH])
 
     def _write_metrics(self, run: str, values: dict[tuple[str, int], float]) -> None:
-        client, _ = self._open()
         metric, now = self._mlflow.entities.Metric, int(1000 * time.time())
         metrics = [metric(name, value, now, step) for (name, step), value in values.items()]
         for start in range(0, len(metrics), METRICS_A_BATCH):
-            client.log_batch(run, metrics=metrics[start : start + METRICS_A_BATCH])
+            self._client.log_batch(run, metrics=metrics[start : start + METRICS_A_BATCH])
 
 
 def _final(record: TrialRecord) -> dict[str, float]:

@@ -24,6 +24,9 @@ SHAPE_ARGUMENTS = ("n_features", "n_classes")
 
 _TEXTS = ("text", "text_pair")
 
+Arrays = tuple[dict[str, Any], dict[str, Any]]
+"""The arrays of encoded rows by name, and facts about them."""
+
 
 @dataclass(frozen=True)
 class Inputs(ABC):
@@ -70,10 +73,8 @@ class Inputs(ABC):
         """Raise UsageError unless rows to be predicted are like those that were trained on."""
 
     @abstractmethod
-    def arrays(
-        self, encoder: Any, rows: Any, targets: np.ndarray, scratch: Path
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return (arrays, facts) of rows to be predicted; `targets` are labels that nobody looks at."""
+    def arrays(self, encoder: Any, rows: Any, targets: np.ndarray, scratch: Path) -> Arrays:
+        """Return rows to be predicted, encoded; `targets` are labels that nobody looks at."""
 
     def prepared(self, encoder: Any, prepared: Prepared, rows: Any, scratch: Path) -> Prepared:
         """Return `prepared` with these rows, of which no labels are known, in the place of its test rows."""
@@ -118,9 +119,7 @@ class Texts(Inputs):
         table = self._table(rows)
         check_texts(table, list(table.columns), "predicted")
 
-    def arrays(
-        self, encoder: Any, rows: Any, targets: np.ndarray, scratch: Path
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
+    def arrays(self, encoder: Any, rows: Any, targets: np.ndarray, scratch: Path) -> Arrays:
         encoded = encoder.encode(self._table(rows), "predicted", scratch)
         return dict(encoded.arrays), dict(encoded.facts)
 
@@ -159,9 +158,7 @@ class Images(Inputs):
                 "(rows, height, width, channels)."
             )
 
-    def arrays(
-        self, encoder: Any, rows: Any, targets: np.ndarray, scratch: Path
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
+    def arrays(self, encoder: Any, rows: Any, targets: np.ndarray, scratch: Path) -> Arrays:
         encoded = encoder.encode(read_images((rows, targets), role="predicted"), "predicted", scratch)
         return dict(encoded.arrays), dict(encoded.facts)
 
@@ -182,9 +179,7 @@ class Numbers(Inputs):
             fitted = ", ".join(["rows", *map(str, self.shape)])
             raise UsageError(f"X has shape {rows.shape}, and the model was fitted on rows of shape ({fitted}).")
 
-    def arrays(
-        self, encoder: Any, rows: Any, targets: np.ndarray, scratch: Path
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
+    def arrays(self, encoder: Any, rows: Any, targets: np.ndarray, scratch: Path) -> Arrays:
         from hpsearch.tasks.example_source import ExampleSource
 
         examples = ExampleSource.of((rows, targets), "test").read(scratch)

@@ -42,7 +42,7 @@ class Record:
         from hpsearch.records.store import Store
 
         if self._store is None:
-            if not Store.exists(self.url, self._plan.name):
+            if self._plan.name not in Store.names(self.url):
                 raise StudyNotFoundError(
                     f"The study {self._plan.name!r} has not been run yet, so there is nothing to read in "
                     f"{self._plan.folder}. Call study.run(...) first."
@@ -55,7 +55,7 @@ class Record:
         from hpsearch.records.store import Store
 
         plan = self._plan
-        if self._store is None and not Store.exists(self.url, plan.name):
+        if self._store is None and plan.name not in Store.names(self.url):
             if (plan.folder / DESCRIPTION_FILE).is_file():
                 raise lost_database(plan.name, plan.folder, plan.storage)
             with writing(plan.folder, "folder="):

@@ -117,10 +117,6 @@ class OptunaRows:
         self._states[trial.number] = trial.state
         return trial
 
-    def state(self, number: int) -> TrialState:
-        """Return the state that Optuna's row is in."""
-        return self._states[number]
-
     def add(
         self,
         config: Mapping[str, Any],

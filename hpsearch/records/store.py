@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
@@ -69,13 +69,8 @@ class Store:
         """Open a study. Raises StudyNotFoundError where there is none, StoreError where it cannot be read."""
         return cls(open_study(url, name), name)
 
-    @classmethod
-    def exists(cls, url: str, name: str) -> bool:
-        """Whether there is such a study; the database is not made."""
-        return name in study_names(url)
-
-    @classmethod
-    def names(cls, url: str) -> list[str]:
+    @staticmethod
+    def names(url: str) -> list[str]:
         """Return the names of the studies in a database, oldest first; empty where there is no database yet."""
         return study_names(url)
 
@@ -91,9 +86,7 @@ class Store:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
 
     # The lease

@@ -164,7 +164,7 @@ class Result:
     def refit(self, number: int | None = None) -> "Refit":
         """Train a complete trial's configuration (the best by default) on all training rows, up to its own point."""
         from hpsearch.runtime.refit import refit
-        from hpsearch.runtime.workload import workload_of
+        from hpsearch.runtime.study_run import workload_of
 
         trial = self._complete(number)
         assert trial.point is not None
@@ -185,7 +185,7 @@ class Result:
         import numpy as np
 
         from hpsearch.runtime.refit import score
-        from hpsearch.runtime.workload import workload_of
+        from hpsearch.runtime.study_run import workload_of
 
         if self.plan.prepared.test_rows == 0:
             raise UsageError(f"The task of {self.plan.name!r} has no test rows: give it test=... to score a model.")

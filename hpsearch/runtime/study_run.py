@@ -18,7 +18,7 @@ from hpsearch.plan.keys import run_keys
 from hpsearch.plan.plan import Plan
 from hpsearch.plan.record import Record
 from hpsearch.plan.resuming import how_to_resume
-from hpsearch.plan.starting_point import literature_default
+from hpsearch.plan.starting_point import example_config, literature_default
 from hpsearch.policy.policy import Policy
 from hpsearch.policy.pruner import Pruner
 from hpsearch.policy.samplers import Sampler, what_is_not_kept
@@ -28,9 +28,9 @@ from hpsearch.runtime.asking import Asker
 from hpsearch.runtime.callback_guard import guarded_callbacks
 from hpsearch.runtime.coordinator import Coordinator
 from hpsearch.runtime.devices import INLINE, Devices, inventory, slots
-from hpsearch.runtime.messages import Probe
+from hpsearch.runtime.messages import Probe, Workload
 from hpsearch.runtime.pools import InlinePool, LocalPool, Pool
-from hpsearch.runtime.workload import workload_of
+from hpsearch.training.features.store import FeatureStore
 from hpsearch.training.numerics import Numerics, resolve_numerics
 
 logger = logging.getLogger("hpsearch")
@@ -156,6 +156,25 @@ class StudyRun:
         left = self.interruption.is_set() or self._was_stopped or out_of_time or history.unfinished()
         if not ended and left and not plan.is_temporary:
             sys.stderr.write(f"Paused. {how_to_resume(self.record.description, plan.folder, plan.storage)}\n")
+
+
+def workload_of(plan: Plan, numerics: Numerics) -> Workload:
+    """Return what a worker must know of a study that is run with some numerics."""
+    return Workload(
+        study=plan.name,
+        task=plan.task,
+        prepared=plan.prepared,
+        folds=plan.folds.pairs,
+        metrics=plan.measured,
+        seed=plan.seed,
+        evaluations_per_epoch=plan.evaluations_per_epoch,
+        early_stopping=plan.early_stopping,
+        numerics=numerics,
+        checkpoint_every=plan.checkpoint_every,
+        choices=plan.prepared_choices,
+        example=example_config(plan),
+        features=FeatureStore.within(plan.cache / "features", plan.feature_cache_bytes),
+    )
 
 
 def settled_numerics(plan: Plan, record: Record, pool: Pool) -> Numerics:

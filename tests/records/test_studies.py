@@ -16,7 +16,6 @@ from hpsearch.records.studies import lock_path
 
 def test_asking_for_a_study_makes_nothing(tmp_path: Path) -> None:
     url = url_of(tmp_path / "none")
-    assert not Store.exists(url, "emotion")
     assert Store.names(url) == []
     with pytest.raises(StudyNotFoundError, match="no study 'emotion'"):
         Store.open(url, "emotion")
@@ -30,7 +29,6 @@ def test_several_studies_share_a_database(url: str) -> None:
             store.acquire()
             add_trial(store, 0)
     assert Store.names(url) == ["emotion", "sentiment"]
-    assert Store.exists(url, "sentiment") and not Store.exists(url, "Sentiment")
     with Store.open(url, "sentiment") as store:
         assert dict(store.description) == {**description, "name": "sentiment"}
         assert list(store.history.trials) == [0]

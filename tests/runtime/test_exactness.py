@@ -18,8 +18,8 @@ from hpsearch.records import Run, Segment
 from hpsearch.records.checkpoints import Checkpoint, CheckpointFolder
 from hpsearch.runtime.messages import Checkpointed, Stop, Train
 from hpsearch.runtime.refit import honoured
+from hpsearch.runtime.study_run import workload_of
 from hpsearch.runtime.worker import Worker
-from hpsearch.runtime.workload import workload_of
 from hpsearch.training.checkpoints import FACTS, TENSORS
 from hpsearch.training.numerics import detect_environment
 

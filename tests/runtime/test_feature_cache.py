@@ -15,7 +15,7 @@ from hpsearch.errors import UsageError
 from hpsearch.plan.places import cache_folder
 from hpsearch.records import TrialState
 from hpsearch.runtime.refit import refit
-from hpsearch.runtime.workload import workload_of
+from hpsearch.runtime.study_run import workload_of
 from hpsearch.training.features.store import DONE, NEW, VALUES, FeatureEntry, FeatureStore
 from hpsearch.training.fine_tune import FineTune
 

@@ -11,7 +11,7 @@ from tasks_samples import image_arrays, review_rows
 
 from hpsearch.errors import DataError, TaskError
 from hpsearch.tasks import ImageClassification, Task, TextClassification
-from hpsearch.training import TRAINING_HYPERPARAMETERS
+from hpsearch.training.hyperparameters import TRAINING_HYPERPARAMETERS
 
 
 def text_task(**settings):
@@ -153,7 +153,7 @@ def test_a_task_that_cannot_be_found_again(path, message):
 
 
 def test_a_task_with_a_hyperparameter_of_its_own():
-    from hpsearch.training import Hyperparameter, RealCheck
+    from hpsearch.training.hyperparameters import Hyperparameter, RealCheck
 
     @dataclass(frozen=True, eq=False)
     class Mine(TextClassification):

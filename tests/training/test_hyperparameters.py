@@ -3,7 +3,13 @@ import numpy as np
 import pytest
 
 from hpsearch.errors import TaskError
-from hpsearch.training import TRAINING_HYPERPARAMETERS, ChoiceCheck, IntegerCheck, RealCheck, TrainingSettings
+from hpsearch.training.hyperparameters import (
+    TRAINING_HYPERPARAMETERS,
+    ChoiceCheck,
+    IntegerCheck,
+    RealCheck,
+    TrainingSettings,
+)
 
 
 def check(name: str, value: object) -> object:

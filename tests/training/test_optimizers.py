@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from training_learners import BertLearner, ImageLearner, TextLearner
 
-from hpsearch.training import TrainingSettings
+from hpsearch.training.hyperparameters import TrainingSettings
 from hpsearch.training.optimizers import decay_groups, make_optimizer
 
 
@@ -122,7 +122,7 @@ def test_a_worker_starts_without_torchs_compiler() -> None:
     code = (
         "import sys, torch\n"
         "from hpsearch.runtime.worker import Worker\n"
-        "from hpsearch.training import TrainingSettings\n"
+        "from hpsearch.training.hyperparameters import TrainingSettings\n"
         "from hpsearch.training.numerics import detect_environment, honour, resolve_numerics\n"
         "from hpsearch.training.optimizers import make_optimizer\n"
         "device = Worker('cpu').device\n"
