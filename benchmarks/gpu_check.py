@@ -188,7 +188,7 @@ def workers(bench: Bench) -> Check:
     from hpsearch.metrics.metric import resolve_metric
     from hpsearch.runtime.devices import inventory, slots, worker_environment
     from hpsearch.runtime.messages import Workload
-    from hpsearch.runtime.pools import LocalPool
+    from hpsearch.runtime.pools.local import LocalPool
 
     wanted = slots("cuda" if bench.device.type == "cuda" else 1, inventory())
     rows = np.arange(ROWS)

@@ -7,7 +7,7 @@ from typing import Any
 
 from hpsearch.analysis.significance import corrected_interval
 from hpsearch.metrics.metric import bounds
-from hpsearch.records import Evaluation, History, Origin, Run, Trial, TrialState
+from hpsearch.records import Evaluation, History, Origin, Trial, TrialState
 from hpsearch.records.values import best_common_point, mean_value, objective_curve
 
 
@@ -155,14 +155,11 @@ def _point_and_value(trial: Trial, history: History, objective: str) -> tuple[in
     started = [run for run in trial.runs if history.point(run) > 0]
     if not started:
         return None, trial.value
-    chosen = [run for run in started if history.point(run) >= _end(trial, run)] or started[:1]
+    ended = [run for run in started if history.point(run) >= (run.horizon if trial.stop is None else trial.stop)]
+    chosen = ended or started[:1]
     curves = [objective_curve(history, run, objective) for run in chosen]
     point, value = best_common_point(curves, trial.stop)
     return point, None if math.isnan(value) else value
-
-
-def _end(trial: Trial, run: Run) -> int:
-    return run.horizon if trial.stop is None else trial.stop
 
 
 def _ended_runs(trial: Trial, history: History) -> int:

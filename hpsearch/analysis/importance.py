@@ -79,13 +79,12 @@ def importance(
         parameters: Name to what the space's JSON says of it (`type`, `low`, `high`, `log`, `choices`).
     """
     judged = [summary for summary in summaries if summary.state is TrialState.PRUNED or _is_complete(summary)]
-    lasting = sum(map(_is_ranked, judged))
     names = [name for name in parameters if len({repr(s.config[name]) for s in judged if name in s.config}) > 1]
     present = {name: sum(name in summary.config for summary in judged) for name in names}
     why_not = _why_not(judged, names)
     if why_not is not None:
         return Importance({}, {}, present, len(judged), why_not)
-    observed, shuffled = _divergences(judged, lasting, names, parameters)
+    observed, shuffled = _divergences(judged, names, parameters)
     total = math.fsum(observed.values())
     scale = 1 / total if total > 0 else 0.0
     ranked = sorted(names, key=lambda name: (-observed[name], names.index(name)))
@@ -129,14 +128,13 @@ def _why_not(judged: Sequence[TrialSummary], names: Sequence[str]) -> str | None
 
 def _divergences(
     judged: Sequence[TrialSummary],
-    lasting: int,
     names: Sequence[str],
     parameters: Mapping[str, Mapping[str, Any]],
 ) -> tuple[dict[str, float], list[dict[str, float]]]:
     """Return PED-ANOVA's numbers for the values as they are, and for shuffled ones."""
     from optuna.importance import PedAnovaImportanceEvaluator
 
-    top = min(max(TOP_SHARE * len(judged), TOP_TRIALS), lasting / 2)
+    top = min(max(TOP_SHARE * len(judged), TOP_TRIALS), sum(map(_is_ranked, judged)) / 2)
     evaluator = PedAnovaImportanceEvaluator(target_quantile=top / len(judged))
     values = _values(judged)
     study = _optuna_study(judged, values.tolist(), names, parameters)

@@ -166,20 +166,15 @@ def _curves(history: History, trial: Trial) -> tuple[CurvePoint, ...]:
 
 def _point(begun: Sequence[tuple[Run, Sequence[Evaluation]]], place: int) -> CurvePoint:
     reached = [(run, evaluations[place]) for run, evaluations in begun if place < len(evaluations)]
-    measured = {_fold_name(run): _measured(evaluation) for run, evaluation in reached}
+    measured = {
+        _fold_name(run): {**at.metrics, "train_loss": at.train_loss, "learning_rate": at.learning_rate}
+        for run, at in reached
+    }
     names = list(next(iter(measured.values())))
     values = {f"{name}/{fold}": on_fold[name] for name in names for fold, on_fold in measured.items()}
     if len(reached) == len(begun):
         values |= {f"{name}/mean": mean_value([on_fold[name] for on_fold in measured.values()]) for name in names}
     return CurvePoint(place + 1, reached[0][1].epoch, values)
-
-
-def _measured(evaluation: Evaluation) -> Mapping[str, float]:
-    return {
-        **evaluation.metrics,
-        "train_loss": evaluation.train_loss,
-        "learning_rate": evaluation.learning_rate,
-    }
 
 
 def _fold_name(run: Run) -> str:

@@ -102,7 +102,7 @@ def _database() -> Finding:
 
 def _worker() -> Finding:
     from hpsearch.runtime.devices import inventory, slots
-    from hpsearch.runtime.pools import LocalPool
+    from hpsearch.runtime.pools.local import LocalPool
 
     pool = LocalPool(slots("auto", inventory())[:1])
     try:

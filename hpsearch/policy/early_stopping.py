@@ -54,14 +54,9 @@ class EarlyStopping:
         earliest = math.ceil(max(1.0, warmup_epochs) * evaluations_per_epoch - 1e-9)
         best_point, best = 0, math.inf
         for evaluation in evaluations:
-            monitored = self._monitored(evaluation, objective)
-            if monitored < best:
+            monitored = evaluation.metrics[LOSS] if self.monitor == "loss" else -evaluation.metrics[objective]
+            if math.isfinite(monitored) and monitored < best:
                 best_point, best = evaluation.point, monitored
             if evaluation.point >= earliest and evaluation.point - best_point >= patience:
                 return evaluation.point
         return None
-
-    def _monitored(self, evaluation: Evaluation, objective: str) -> float:
-        """Return the monitored number, smaller is better; what is not a number never improves."""
-        value = evaluation.metrics[LOSS] if self.monitor == "loss" else -evaluation.metrics[objective]
-        return value if math.isfinite(value) else math.inf

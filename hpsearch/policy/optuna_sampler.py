@@ -5,7 +5,8 @@ import hashlib
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import optuna
@@ -55,10 +56,12 @@ class OptunaSampler:
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             sampler = self._make(ask_seed(self._seed, number))
             study = self._projection.study(history, sampler, imputes=self._imputes)
-            with _one_thread() if _computes_with_torch(sampler) else nullcontext():
+            uses_torch = any(isinstance(asked, optuna.samplers.GPSampler) for asked in within(sampler))
+            with _one_thread() if uses_torch else nullcontext():
                 return suggest(study.ask(), self._space)
 
 
+@dataclass(frozen=True)
 class QuasiRandomSampler:
     """The points of one scrambled Sobol' sequence, each of the sampler's trials taking the next.
 
@@ -68,24 +71,22 @@ class QuasiRandomSampler:
     its own, a conditional one too, which is left unused where the parameter does not exist. Optuna's own sampler
     draws the first trial and whatever its space lacks at random.
 
-    Args:
+    Attributes:
         space: What is searched.
         seed: The study's seed.
     """
 
-    is_finite = False
-
-    def __init__(self, space: Space, seed: int) -> None:
-        self._space = space
-        self._seed = seed
+    space: Space
+    seed: int
+    is_finite: ClassVar[bool] = False
 
     def propose(self, history: History) -> Mapping[str, Any] | None:
         index = sum(trial.origin is Origin.SAMPLER for trial in history.trials.values())
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            sampler = _SobolPoint(self._space, ask_seed(self._seed, SCRAMBLE), index)
-            study = Projection(self._space, "").study(History(), sampler)
-            return suggest(study.ask(), self._space)
+            sampler = _SobolPoint(self.space, ask_seed(self.seed, SCRAMBLE), index)
+            study = Projection(self.space, "").study(History(), sampler)
+            return suggest(study.ask(), self.space)
 
 
 class _SobolPoint(optuna.samplers.QMCSampler):
@@ -164,10 +165,6 @@ def learns_from_values(sampler: BaseSampler) -> bool:
     its good tenth is then whatever happened to complete.
     """
     return any(isinstance(asked, optuna.samplers.GPSampler | optuna.samplers.TPESampler) for asked in within(sampler))
-
-
-def _computes_with_torch(sampler: BaseSampler) -> bool:
-    return any(isinstance(asked, optuna.samplers.GPSampler) for asked in within(sampler))
 
 
 def reseeding(sampler: BaseSampler, study_seed: int) -> Callable[[int], BaseSampler]:

@@ -233,13 +233,9 @@ class Projection:
             sampler: What the study is asked with.
             imputes: Whether waiting and pruned trials are shown as complete, at imputed values.
         """
-        trials = self.trials(history)
+        trials = [self.trial(history, trial) for trial in history.trials.values()]
         storage = ProjectedStorage(imputed(trials) if imputes else trials)
         return optuna.Study(study_name=STUDY_NAME, storage=storage, sampler=sampler)
-
-    def trials(self, history: History) -> list[FrozenTrial]:
-        """Return every trial as a sampler sees it, in the order of their numbers."""
-        return [self.trial(history, trial) for trial in history.trials.values()]
 
     def reporting(self, history: History, trial: Trial) -> FrozenTrial:
         """Return a trial as a pruner sees it that is asked about it: running, with every step that it has reached.

@@ -7,7 +7,7 @@ that of Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning",
 import math
 import operator
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import takewhile
@@ -36,8 +36,8 @@ class Group:
 class Standing:
     """Which trials may go past which rung, as (trial, step), and their places there: (place from 1, of how many)."""
 
-    passes: frozenset[tuple[int, int]]
-    places: Mapping[tuple[int, int], tuple[int, int]]
+    passes: set[tuple[int, int]] = field(default_factory=set)
+    places: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,8 @@ class PromotingPruner(Pruner):
         """Return the rungs that a trial may have to wait at, lowest first, without its end."""
 
     @abstractmethod
-    def groups(self, trials: Iterable[Trial]) -> Iterable[Group]:
-        """Return which trials are compared with each other."""
+    def group_of(self, trial: Trial) -> tuple[Hashable, tuple[int, ...], int | None]:
+        """Return what the trials that a trial is compared with have in common: a key, and a group's rungs and size."""
 
     @abstractmethod
     def promoted(self, history: History, rung: Rung) -> list[Trial]:
@@ -134,11 +134,14 @@ class PromotingPruner(Pruner):
         """Return which trials may go on; worked out once for each History."""
         self.look_at(history)
         if closing not in self._standings:
-            passes: set[tuple[int, int]] = set()
-            places: dict[tuple[int, int], tuple[int, int]] = {}
-            for group in self.groups(history.trials.values()):
-                self._judge(history, group, closing, passes, places)
-            self._standings[closing] = Standing(frozenset(passes), places)
+            groups: dict[Hashable, Group] = {}
+            for trial in history.trials.values():
+                key, rungs, size = self.group_of(trial)
+                groups.setdefault(key, Group(rungs, size)).trials.append(trial)
+            standing = Standing()
+            for group in groups.values():
+                self._judge(history, group, closing, standing)
+            self._standings[closing] = standing
         return self._standings[closing]
 
     def look_at(self, history: History) -> None:
@@ -148,14 +151,7 @@ class PromotingPruner(Pruner):
             for trial in history.trials.values():
                 self._progress[trial.number] = self._read(history, trial)
 
-    def _judge(
-        self,
-        history: History,
-        group: Group,
-        closing: bool,
-        passes: set[tuple[int, int]],
-        places: dict[tuple[int, int], tuple[int, int]],
-    ) -> None:
+    def _judge(self, history: History, group: Group, closing: bool, standing: Standing) -> None:
         """Add which trials of a group go past each of its rungs, from the lowest upwards.
 
         The literature default always goes on, and takes no other trial's place. Equal configurations, which share their
@@ -178,9 +174,9 @@ class PromotingPruner(Pruner):
                     came.append(((-math.inf, -math.inf), trial))  # diverged or out of memory: the worst that came
             rung = _ranked(step, came, all_came)
             going = self.promoted(history, rung)
-            passes.update((trial.number, step) for trial in going)
+            standing.passes.update((trial.number, step) for trial in going)
             for place, equals in enumerate(rung.ranked, 1):
-                places.update({(trial.number, step): (place, len(rung.ranked)) for trial in equals})
+                standing.places.update({(trial.number, step): (place, len(rung.ranked)) for trial in equals})
             climbing = [*free, *going]
 
     def going_by_rank(self, history: History, rung: Rung, count: int) -> list[Trial]:

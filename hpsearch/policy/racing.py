@@ -7,13 +7,13 @@ race (Maron and Moore 1994, "Hoeffding races"), and the study itself shows its s
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
 from hpsearch.errors import UsageError
 from hpsearch.policy.axis import RUNGS_PER_RUN, first_judged_step
-from hpsearch.policy.promotion import Group, PromotingPruner, Rung, steps_of
+from hpsearch.policy.promotion import PromotingPruner, Rung, steps_of
 from hpsearch.records import History, Origin, Trial, TrialState
 
 MINIMUM_STEPS = 20
@@ -149,17 +149,13 @@ class RacingPruner(PromotingPruner):
                 return step
         return RUNGS_PER_RUN + 1
 
-    def groups(self, trials: Iterable[Trial]) -> Iterable[Group]:
-        groups: dict[tuple[int, int], Group] = {}
-        for trial in trials:
-            rungs = self.rungs(trial)
-            size = self._rule.reduction_factor ** len(rungs) if self._rule.synchronous else None
-            cohort = 0 if size is None else trial.number // size
-            groups.setdefault((steps_of(trial), cohort), Group(rungs, size)).trials.append(trial)
-        return groups.values()
+    def group_of(self, trial: Trial) -> tuple[Hashable, tuple[int, ...], int | None]:
+        rungs = self.rungs(trial)
+        size = self._rule.reduction_factor ** len(rungs) if self._rule.synchronous else None
+        cohort = 0 if size is None else trial.number // size
+        return (steps_of(trial), cohort), rungs, size
 
     def promoted(self, history: History, rung: Rung) -> list[Trial]:
-        """Return the trials that go on past a rung."""
         count = max(1, len(rung.ranked) // self._rule.reduction_factor)
         if self._rule.synchronous:  # by values alone: what has ended, or is further, tells who was faster
             return [trial for equals in (rung.ranked[:count] if rung.all_came else ()) for trial in equals]

@@ -44,7 +44,10 @@ def resolve_sampler(sampler: str | Grid | BaseSampler, space: Space, objective: 
         SpaceError: A grid over a continuous range without points.
     """
     if isinstance(sampler, BaseSampler):
-        _check_object(sampler, space)
+        for asked in within(sampler):
+            _refuse_lost_state(asked)
+            if isinstance(asked, optuna.samplers.PartialFixedSampler):
+                _check_fixed(asked._fixed_params, space)
         make = reseeding(sampler, seed) if is_replayable(sampler) else lambda _: sampler
         return OptunaSampler(space, objective, seed, make, imputes=learns_from_values(sampler))
     if isinstance(sampler, Grid):
@@ -76,14 +79,6 @@ def what_is_not_kept(sampler: str | Grid | BaseSampler) -> str | None:
         "are not kept with the study: with it, a resumed study may try other configurations than one that was never "
         "stopped. Every trial that is recorded stays as it is."
     )
-
-
-def _check_object(sampler: BaseSampler, space: Space) -> None:
-    """Refuse a sampler object that cannot work here."""
-    for asked in within(sampler):
-        _refuse_lost_state(asked)
-        if isinstance(asked, optuna.samplers.PartialFixedSampler):
-            _check_fixed(asked._fixed_params, space)
 
 
 def _check_fixed(fixed: Mapping[str, Any], space: Space) -> None:

@@ -6,12 +6,12 @@ Brackets that begin at different rungs hedge against curves that cross (Li et al
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import lru_cache
 
 from hpsearch.errors import UsageError
-from hpsearch.policy.promotion import Group, PromotingPruner, Rung, steps_of
+from hpsearch.policy.promotion import PromotingPruner, Rung, steps_of
 from hpsearch.records import History, Trial
 
 FIRST_RUNG = 2
@@ -89,20 +89,15 @@ class PromotingHalving(PromotingPruner):
         self._rule = rule
 
     def rungs(self, trial: Trial) -> tuple[int, ...]:
-        """Return the rungs that a trial may have to wait at."""
         rungs = ladder(steps_of(trial), self._rule.reduction_factor)
         return rungs[self._bracket(trial, len(rungs))[0] : -1]
 
-    def groups(self, trials: Iterable[Trial]) -> Iterable[Group]:
-        groups: dict[tuple[int, int, int], Group] = {}
-        for trial in trials:
-            rungs = ladder(steps_of(trial), self._rule.reduction_factor)
-            bracket, before = self._bracket(trial, len(rungs))
-            size = self._rule.reduction_factor ** (len(rungs) - 1 - bracket) if self._rule.synchronous else None
-            cohort = 0 if size is None else before // size
-            group = groups.setdefault((len(rungs), bracket, cohort), Group(rungs[bracket:-1], size))
-            group.trials.append(trial)
-        return groups.values()
+    def group_of(self, trial: Trial) -> tuple[Hashable, tuple[int, ...], int | None]:
+        rungs = ladder(steps_of(trial), self._rule.reduction_factor)
+        bracket, before = self._bracket(trial, len(rungs))
+        size = self._rule.reduction_factor ** (len(rungs) - 1 - bracket) if self._rule.synchronous else None
+        cohort = 0 if size is None else before // size
+        return (len(rungs), bracket, cohort), rungs[bracket:-1], size
 
     def promoted(self, history: History, rung: Rung) -> list[Trial]:
         """Return the trials that go on: the best 1/eta that still can, and those that are further already."""

@@ -64,29 +64,6 @@ def _plain(value: Any) -> Any:
     return json.loads(json.dumps(finite(value)))
 
 
-def is_ours(frozen: FrozenTrial) -> bool:
-    return RUNS in frozen.system_attrs and CONFIG in frozen.user_attrs
-
-
-def trial_of(frozen: FrozenTrial) -> Trial:
-    """Rebuild a trial from Optuna's row; our decisions on it are applied by the caller."""
-    training_config = frozen.system_attrs[TRAINING_CONFIG]
-    state = _FROM_OPTUNA[frozen.state]
-    return Trial(
-        number=frozen.number,
-        config=frozen.user_attrs[CONFIG],
-        params=frozen.params,
-        state=state,
-        origin=Origin(frozen.system_attrs[ORIGIN]),
-        runs=tuple(
-            Run(key, training_config, fold, repeat, horizon, *more)
-            for key, fold, repeat, horizon, *more in frozen.system_attrs[RUNS]
-        ),
-        value=frozen.values[0] if frozen.values else None,
-        reason="ended by another Optuna tool" if state.is_finished else None,
-    )
-
-
 class OptunaRows:
     """One study in Optuna's tables; the caller checks the lease.
 
@@ -106,16 +83,29 @@ class OptunaRows:
     def load(self) -> list[Trial]:
         """Read all of our trials, in order of their numbers."""
         self._ids, self._reports, self._attributes, self._states = {}, {}, {}, {}
-        frozen_trials = self.storage.get_all_trials(self._study_id, deepcopy=False)
-        return [self._learn(frozen) for frozen in frozen_trials if is_ours(frozen)]
+        trials = self.storage.get_all_trials(self._study_id, deepcopy=False)
+        return [self._learn(trial) for trial in trials if RUNS in trial.system_attrs and CONFIG in trial.user_attrs]
 
     def _learn(self, frozen: FrozenTrial) -> Trial:
-        trial = trial_of(frozen)
-        self._ids[trial.number] = frozen._trial_id
-        self._reports[trial.number] = dict(frozen.intermediate_values)
-        self._attributes[trial.number] = dict(frozen.user_attrs)
-        self._states[trial.number] = trial.state
-        return trial
+        """Rebuild a trial from Optuna's row; our decisions on it are applied by the caller."""
+        number, state = frozen.number, _FROM_OPTUNA[frozen.state]
+        self._ids[number], self._states[number] = frozen._trial_id, state
+        self._reports[number] = dict(frozen.intermediate_values)
+        self._attributes[number] = dict(frozen.user_attrs)
+        training_config = frozen.system_attrs[TRAINING_CONFIG]
+        return Trial(
+            number=number,
+            config=frozen.user_attrs[CONFIG],
+            params=frozen.params,
+            state=state,
+            origin=Origin(frozen.system_attrs[ORIGIN]),
+            runs=tuple(
+                Run(key, training_config, fold, repeat, horizon, *more)
+                for key, fold, repeat, horizon, *more in frozen.system_attrs[RUNS]
+            ),
+            value=frozen.values[0] if frozen.values else None,
+            reason="ended by another Optuna tool" if state.is_finished else None,
+        )
 
     def add(
         self,

@@ -24,7 +24,7 @@ from hpsearch.records.checkpoints import CheckpointFolder
 from hpsearch.records.store import Store
 from hpsearch.runtime.checkpoint_budget import CheckpointBudget
 from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Event, Train
-from hpsearch.runtime.pools import Pool
+from hpsearch.runtime.pools.base import Pool
 from hpsearch.runtime.scheduler import Scheduler
 
 logger = logging.getLogger("hpsearch")

@@ -32,18 +32,18 @@ class Scheduler:
         self._target = target
         self._in_flight: set[str] = set()
         self._spent = False
-        self._closed = False
+        self.is_closed = False
 
     def has_work(self, history: History) -> bool:
         """Return whether there is a segment to train or a trial to ask for."""
-        return not self._closed and (self._waiting(history) is not None or self._may_ask(history))
+        return not self.is_closed and (self._waiting(history) is not None or self._may_ask(history))
 
     def next_segment(self, history: History, slot: Slot) -> Segment | None:
         """Return the next segment for `slot`, or None when everything is in flight or done.
 
         A new trial may have no segment to train: an equal trial shares its runs, and they are in flight or measured.
         """
-        if self._closed:
+        if self.is_closed:
             return None
         segment = self._waiting(history)
         while segment is None and self._may_ask(history):
@@ -63,11 +63,7 @@ class Scheduler:
 
     def close(self) -> None:
         """Stop handing out segments."""
-        self._closed = True
-
-    @property
-    def is_closed(self) -> bool:
-        return self._closed
+        self.is_closed = True
 
     def is_watched(self, history: History, run: Run) -> bool:
         """Return whether early stopping watches the run: the first one of a trial that has no stop point yet."""

@@ -22,14 +22,16 @@ from hpsearch.plan.starting_point import example_config, literature_default
 from hpsearch.policy.policy import Policy
 from hpsearch.policy.pruner import Pruner
 from hpsearch.policy.samplers import Sampler, what_is_not_kept
-from hpsearch.records import Slot, Trial
+from hpsearch.records import Trial
 from hpsearch.records.checkpoints import CheckpointFolder
 from hpsearch.runtime.asking import Asker
 from hpsearch.runtime.callback_guard import guarded_callbacks
 from hpsearch.runtime.coordinator import Coordinator
 from hpsearch.runtime.devices import INLINE, Devices, inventory, slots
 from hpsearch.runtime.messages import Probe, Workload
-from hpsearch.runtime.pools import InlinePool, LocalPool, Pool
+from hpsearch.runtime.pools.base import Pool
+from hpsearch.runtime.pools.inline import InlinePool
+from hpsearch.runtime.pools.local import LocalPool
 from hpsearch.training.features.store import FeatureStore
 from hpsearch.training.numerics import Numerics, resolve_numerics
 
@@ -79,7 +81,8 @@ class StudyRun:
             for config in enqueued:
                 store.enqueue(config)
             # Only now: who made a mistake is told before any worker starts.
-            with open_pool(places, is_inline=devices == INLINE) as pool:
+            pool: Pool = InlinePool(places[0]) if devices == INLINE else LocalPool(places)
+            with contextlib.closing(pool):
                 self._coordinate(pool, sampler, pruner)
                 self._say_how_it_ended()
         finally:
@@ -217,16 +220,6 @@ def each_choice(plan: Plan, config: Mapping[str, Any]) -> list[dict[str, Any]]:
     if plan.choices is None:
         return [dict(config)]
     return [{**config, plan.choices.name: choice} for choice in plan.choices.sources]
-
-
-@contextlib.contextmanager
-def open_pool(places: Sequence[Slot], *, is_inline: bool) -> Iterator[Pool]:
-    """Yield a pool with these slots."""
-    pool: Pool = InlinePool(places[0]) if is_inline else LocalPool(places)
-    try:
-        yield pool
-    finally:
-        pool.close()
 
 
 @contextlib.contextmanager

@@ -259,7 +259,7 @@ def _trials(place: Path) -> dict[str, int]:
 @contextlib.contextmanager
 def _counted_pools() -> Iterator[list[object]]:
     """Count the pools of worker processes that are made; they are made all the same."""
-    from hpsearch.runtime.pools import LocalPool
+    from hpsearch.runtime.pools.local import LocalPool
 
     pools: list[object] = []
     real = LocalPool.__init__

@@ -12,7 +12,7 @@ from hpsearch.metrics.metric import resolve_metric
 from hpsearch.policy.early_stopping import EarlyStopping
 from hpsearch.records import Run, Segment
 from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Event, Train, Workload
-from hpsearch.runtime.pools import Pool
+from hpsearch.runtime.pools.base import Pool
 from hpsearch.training.numerics import resolve_numerics
 
 ROWS = 60

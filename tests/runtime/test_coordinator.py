@@ -12,7 +12,7 @@ from hpsearch.policy.pruner import Pruner
 from hpsearch.records import Action, TrialState
 from hpsearch.runtime.coordinator import Coordinator
 from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated
-from hpsearch.runtime.pools import InlinePool
+from hpsearch.runtime.pools.inline import InlinePool
 
 
 class PruneAtOnce(Pruner):

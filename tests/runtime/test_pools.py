@@ -28,7 +28,9 @@ from hpsearch.policy.early_stopping import EarlyStopping
 from hpsearch.records import Outcome, Slot
 from hpsearch.runtime.devices import KEEP_FREED_MEMORY, worker_environment
 from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Probe
-from hpsearch.runtime.pools import InlinePool, LocalPool, Pool
+from hpsearch.runtime.pools.base import Pool
+from hpsearch.runtime.pools.inline import InlinePool
+from hpsearch.runtime.pools.local import LocalPool
 from hpsearch.runtime.worker_process import HEARTBEAT_SECONDS, WorkerProcess
 
 CPU = Slot(0, ("cpu",))

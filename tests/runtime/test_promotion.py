@@ -10,7 +10,7 @@ from toy_studies import files_of, known_of, table, toy_study
 import hpsearch as hp
 from hpsearch.records import TrialState
 from hpsearch.records.checkpoints import CheckpointFolder
-from hpsearch.runtime.pools import InlinePool
+from hpsearch.runtime.pools.inline import InlinePool
 
 SPACE = hp.Space(
     learning_rate=hp.Float(1e-4, 1e-1, log=True),

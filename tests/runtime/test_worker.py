@@ -15,7 +15,7 @@ from toy_task import ToyLearner, ToyTask
 from hpsearch.errors import TaskError
 from hpsearch.records import Slot
 from hpsearch.runtime.messages import Probe
-from hpsearch.runtime.pools import InlinePool
+from hpsearch.runtime.pools.inline import InlinePool
 from hpsearch.runtime.worker import CountedLearner
 from hpsearch.training.learner import Learner
 

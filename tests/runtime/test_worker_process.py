@@ -13,7 +13,7 @@ from study_processes import is_alive, until
 
 from hpsearch.records import Slot
 from hpsearch.runtime import worker_process
-from hpsearch.runtime.pools import LocalPool
+from hpsearch.runtime.pools.local import LocalPool
 from hpsearch.runtime.worker_process import WorkerProcess
 
 CPU = Slot(0, ("cpu",))
@@ -118,7 +118,7 @@ def test_processes_on_gpus_and_busy_ones_are_not_released(tmp_path, monkeypatch)
 def test_a_script_ends_at_once_and_leaves_no_released_process():
     script = textwrap.dedent("""
         from hpsearch.records import Slot
-        from hpsearch.runtime.pools import LocalPool
+        from hpsearch.runtime.pools.local import LocalPool
 
         pool = LocalPool([Slot(0, ("cpu",))])
         pool.environment()

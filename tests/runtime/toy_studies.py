@@ -277,7 +277,7 @@ def hold_pool(released: bool) -> None:
     import time
 
     from hpsearch.records import Slot
-    from hpsearch.runtime.pools import LocalPool
+    from hpsearch.runtime.pools.local import LocalPool
 
     pool = LocalPool([Slot(0, ("cpu",))])
     pool.environment()
@@ -294,7 +294,7 @@ def interrupted_pool() -> None:
     from orders import order_of, run_of, train, workload
 
     from hpsearch.records import Outcome, Slot
-    from hpsearch.runtime.pools import LocalPool
+    from hpsearch.runtime.pools.local import LocalPool
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
