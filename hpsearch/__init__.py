@@ -15,7 +15,7 @@ _HOMES = {
     "Grid": "hpsearch.space",
     "Int": "hpsearch.space",
     "Space": "hpsearch.space",
-    "Holdout": "hpsearch.data",
+    "Holdout": "hpsearch.data.folds",
     "CustomTask": "hpsearch.tasks",
     "TextClassification": "hpsearch.tasks",
     "ImageClassification": "hpsearch.tasks",
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from hpsearch import errors as errors
     from hpsearch.callbacks import MLflowCallback as MLflowCallback
     from hpsearch.callbacks import WandbCallback as WandbCallback
-    from hpsearch.data import Holdout as Holdout
+    from hpsearch.data.folds import Holdout as Holdout
     from hpsearch.errors import HpsearchError as HpsearchError
     from hpsearch.estimator.estimator import FineTuneSearchCV as FineTuneSearchCV
     from hpsearch.loading import load as load

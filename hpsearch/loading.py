@@ -177,7 +177,7 @@ def _described(values: Any, source: Path) -> Description:
 
 
 def _test_shares(place: Path) -> tuple[float, ...] | None:
-    from hpsearch.data import Folds
+    from hpsearch.data.folds import Folds
 
     try:
         folds = Folds.read(place / FOLDS_FILE)
@@ -224,7 +224,7 @@ def _from_text(text: str) -> Any:
 
 def _splitter(description: Description, place: Path) -> Any:
     """Return cv as it was given; in the place of a splitter object, the folds that it made."""
-    from hpsearch.data import Folds, Holdout
+    from hpsearch.data.folds import Folds, Holdout
 
     if description.cv.isdigit():
         return int(description.cv)

@@ -26,7 +26,7 @@ from hpsearch.space import Space
 if TYPE_CHECKING:
     import optuna
 
-    from hpsearch.data import Folds
+    from hpsearch.data.folds import Folds
     from hpsearch.metrics.metric import Metric
     from hpsearch.policy.early_stopping import EarlyStopping
     from hpsearch.records.store import Store

@@ -10,7 +10,7 @@ from hpsearch.records import Evaluation, History, Run, Trial, TrialState, digest
 from hpsearch.records.values import mean_value
 
 if TYPE_CHECKING:
-    from hpsearch.data import Folds
+    from hpsearch.data.folds import Folds
     from hpsearch.metrics.metric import Metric
     from hpsearch.records.store import Store
 

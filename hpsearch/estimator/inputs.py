@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from hpsearch.data import open_dataset, read_images, write_dataset
 from hpsearch.data.audit import check_texts
+from hpsearch.data.dataset import open_dataset, write_dataset
+from hpsearch.data.images import read_images
 from hpsearch.errors import UsageError, nearest
 from hpsearch.tasks import CustomTask, ImageClassification, Prepared, Task, TextClassification
 

@@ -13,7 +13,7 @@ from hpsearch.plan.places import cache_folder
 from hpsearch.space import Space
 
 if TYPE_CHECKING:
-    from hpsearch.data import Folds
+    from hpsearch.data.folds import Folds
     from hpsearch.metrics.metric import Metric
     from hpsearch.policy.early_stopping import EarlyStopping
     from hpsearch.policy.pruner import Pruner
@@ -167,7 +167,9 @@ class Plan:
     @cached_property
     def folds(self) -> "Folds":
         """The folds, made from `cv`; of a study that was loaded without its splitter, those kept with it."""
-        from hpsearch.data import Folds, make_folds, open_dataset
+        from hpsearch.data.dataset import open_dataset
+        from hpsearch.data.folds import Folds
+        from hpsearch.data.splits import make_folds
 
         if isinstance(self.cv, Folds):
             return self.cv

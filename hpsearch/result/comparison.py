@@ -216,7 +216,7 @@ def _same_rows(one: "Result", other: "Result", role: str) -> bool:
     """
     import numpy as np
 
-    from hpsearch.data import open_dataset
+    from hpsearch.data.dataset import open_dataset
 
     prepared = [result.plan.prepared for result in (one, other)]
     if prepared[0].classes != prepared[1].classes or prepared[0].kind != prepared[1].kind:

@@ -96,7 +96,7 @@ def _facts(plan: Plan, description: Description) -> Mapping[str, Any]:
 def _confusion(plan: Plan, out_of_fold: "np.ndarray") -> "Confusion | None":
     """Return the winner's out-of-fold predictions by class; None with several labels a row."""
     from hpsearch.analysis.confusion import confusion
-    from hpsearch.data import open_dataset
+    from hpsearch.data.dataset import open_dataset
 
     if plan.prepared.kind == "multilabel":
         return None

@@ -222,7 +222,7 @@ class Result:
         import numpy as np
 
         from hpsearch.analysis.significance import paired_bootstrap
-        from hpsearch.data import open_dataset
+        from hpsearch.data.dataset import open_dataset
         from hpsearch.metrics.metric import probabilities
 
         kind = self.plan.prepared.kind

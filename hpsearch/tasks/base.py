@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from hpsearch.data import LabelEncoding, open_dataset, write_dataset
+from hpsearch.data.dataset import open_dataset, write_dataset
+from hpsearch.data.labels import LabelEncoding
 from hpsearch.errors import TaskError, nearest
 from hpsearch.metrics.metric import TargetKind
 from hpsearch.provenance.definitions import SCRIPTS

@@ -9,17 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
 
-from hpsearch.data import (
-    Dataset,
-    ImageRows,
-    LabelEncoding,
-    group_codes,
-    labels_of,
-    learn_labels,
-    open_dataset,
-    sample_weights,
-    write_dataset,
-)
+from hpsearch.data.audit import group_codes, labels_of, sample_weights
+from hpsearch.data.dataset import Dataset, open_dataset, write_dataset
+from hpsearch.data.images import ImageRows
+from hpsearch.data.labels import LabelEncoding, learn_labels
 from hpsearch.errors import TaskError
 from hpsearch.records import digest
 from hpsearch.tasks.base import Prepared, Split, Task, audited, prepared_rows

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from hpsearch.data import USER_ERRORS, Examples, examples_of, fields_of, read_dataset
+from hpsearch.data.example_reading import USER_ERRORS, examples_of, read_dataset
+from hpsearch.data.examples import Examples, fields_of
 from hpsearch.data.wording import shortened
 from hpsearch.errors import DataError, TaskError
 from hpsearch.provenance.definitions import import_path

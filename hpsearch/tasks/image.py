@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from hpsearch.data import Dataset, ImageRows, audit, fingerprint_arrays, fingerprint_table, open_dataset, read_images
+from hpsearch.data.audit import audit
+from hpsearch.data.dataset import Dataset, open_dataset
+from hpsearch.data.fingerprint import fingerprint_arrays, fingerprint_table
+from hpsearch.data.images import ImageRows, read_images
 from hpsearch.tasks.base import Prepared, Split
 from hpsearch.tasks.classification import Classification, whole_number
 from hpsearch.tasks.sources import Source, Table

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hpsearch.data import Dataset
+from hpsearch.data.dataset import Dataset
 from hpsearch.errors import TaskError
 from hpsearch.metrics.metric import TargetKind
 from hpsearch.tasks.dropout import set_dropout

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hpsearch.data import Dataset, ImageRows
+from hpsearch.data.dataset import Dataset
 from hpsearch.data.durable import reserve, writing
+from hpsearch.data.images import ImageRows
 from hpsearch.errors import TaskError
 from hpsearch.provenance.definitions import imported
 from hpsearch.provenance.packages import versions_of

@@ -5,7 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from hpsearch.data import Dataset, audit, fingerprint_table, open_dataset, read_table
+from hpsearch.data.audit import audit
+from hpsearch.data.dataset import Dataset, open_dataset
+from hpsearch.data.fingerprint import fingerprint_table
+from hpsearch.data.sources import read_table
 from hpsearch.errors import TaskError
 from hpsearch.tasks.base import Prepared, Split
 from hpsearch.tasks.classification import Classification, names_of, whole_number

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hpsearch.data import Dataset, RaggedRows
+from hpsearch.data.dataset import Dataset, RaggedRows
 from hpsearch.errors import TaskError
 from hpsearch.provenance.packages import versions_of
 from hpsearch.records import digest

@@ -5,7 +5,8 @@ import pandas as pd
 import PIL.Image
 import pytest
 
-from hpsearch.data import audit, group_codes, read_images, sample_weights
+from hpsearch.data.audit import audit, group_codes, sample_weights
+from hpsearch.data.images import read_images
 from hpsearch.errors import DataError
 
 TRAIN = pd.DataFrame(

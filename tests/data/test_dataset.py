@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpsearch.data import RaggedRows, open_dataset, write_dataset
+from hpsearch.data.dataset import RaggedRows, open_dataset, write_dataset
 from hpsearch.errors import DataError
 
 ARRAYS = {"targets": np.array([1, 0, 1]), "weights": np.array([0.5, 1, 2], dtype=np.float32), "none": np.empty((0, 4))}
@@ -112,7 +112,7 @@ def killed(tmp_path, moment):
         f"""
         import os, signal, sys
         import numpy as np
-        from hpsearch.data import write_dataset
+        from hpsearch.data.dataset import write_dataset
 
         def kill(event, arguments):
             names = [str(argument) for argument in arguments]

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hpsearch.data import fingerprint_arrays, fingerprint_files, fingerprint_table, read_table
+from hpsearch.data.fingerprint import fingerprint_arrays, fingerprint_files, fingerprint_table
+from hpsearch.data.sources import read_table
 
 ROWS = pd.DataFrame(
     {"text": ["good", "bad", "ünïcode"], "label": ["x", "y", "x"], "count": [1, 2, 3], "weight": [0.5, 1.0, 2.25]}

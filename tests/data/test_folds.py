@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hpsearch.data import Folds, Holdout
+from hpsearch.data.folds import Folds, Holdout
 from hpsearch.errors import DataError
 
 FOLDS = Folds(((np.array([3, 1, 0]), np.array([2])), (np.array([2, 1]), np.array([0, 3]))))

@@ -5,8 +5,9 @@ import pandas as pd
 import PIL.Image
 import pytest
 
-from hpsearch.data import ImageRows, audit, learn_labels, read_images
-from hpsearch.data.audit import check_images
+from hpsearch.data.audit import audit, check_images
+from hpsearch.data.images import ImageRows, read_images
+from hpsearch.data.labels import learn_labels
 from hpsearch.errors import DataError
 
 

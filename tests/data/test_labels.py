@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpsearch.data import LabelEncoding, learn_labels
+from hpsearch.data.labels import LabelEncoding, learn_labels
 from hpsearch.errors import DataError
 
 

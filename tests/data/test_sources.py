@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from hpsearch.data import read_table
+from hpsearch.data.sources import read_table
 from hpsearch.errors import DataError
 
 ROWS = pd.DataFrame({"text": ["good, very", 'a "bad" one', "null"], "label": [1, 0, 1]})

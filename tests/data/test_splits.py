@@ -6,7 +6,8 @@ from hypothesis import assume, given, reject, settings
 from hypothesis import strategies as st
 from sklearn import model_selection as splitters
 
-from hpsearch.data import Folds, Holdout, make_folds
+from hpsearch.data.folds import Folds, Holdout
+from hpsearch.data.splits import make_folds
 from hpsearch.errors import DataError
 
 

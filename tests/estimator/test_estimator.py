@@ -24,7 +24,7 @@ from tasks_samples import image_arrays, review_rows, save_base, save_text_model
 from torch import nn
 
 import hpsearch as hp
-import hpsearch.data
+import hpsearch.data.dataset
 from hpsearch.errors import StudyChangedError, UsageError
 from hpsearch.estimator.checks import check_how_it_ended, seed_of
 
@@ -373,9 +373,9 @@ def test_images_of_another_size_become_those_of_training(tmp_path):
     images = np.stack(images)
     found = search(model=str(save_base("resnet", tmp_path / "resnet")), space=ONE_EPOCH).fit(images, np.asarray(labels))
     large = images.repeat(2, axis=1).repeat(2, axis=2)
-    trained = hpsearch.data.open_dataset(found.study_.plan.prepared.folder)["pixels"]
+    trained = hpsearch.data.dataset.open_dataset(found.study_.plan.prepared.folder)["pixels"]
     prepared = found._inputs.prepared(found._encoder, found._prepared, large, tmp_path)
-    assert hpsearch.data.open_dataset(prepared.test_folder)["pixels"].shape == trained.shape
+    assert hpsearch.data.dataset.open_dataset(prepared.test_folder)["pixels"].shape == trained.shape
     assert found.predict(large[:2]).shape == (2,)
     with pytest.raises(UsageError, match=r"X has shape \(16, 4\), and the model was fitted on images"):
         found.predict(np.zeros((16, 4)))

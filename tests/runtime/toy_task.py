@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hpsearch.data import write_dataset
+from hpsearch.data.dataset import write_dataset
 from hpsearch.records import digest
 from hpsearch.tasks import Prepared, Task
 

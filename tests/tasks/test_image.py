@@ -10,7 +10,7 @@ import torch
 import transformers
 from tasks_samples import image_arrays, save_base, save_image_folder
 
-from hpsearch.data import open_dataset
+from hpsearch.data.dataset import open_dataset
 from hpsearch.errors import DataError, TaskError
 from hpsearch.metrics.metric import probabilities
 from hpsearch.tasks import ImageClassification

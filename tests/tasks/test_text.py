@@ -14,7 +14,7 @@ import torch
 import transformers
 from tasks_samples import config_of, review_rows, save_base, save_text_model, save_tokenizer
 
-from hpsearch.data import open_dataset
+from hpsearch.data.dataset import open_dataset
 from hpsearch.errors import DataError, TaskError
 from hpsearch.metrics.metric import probabilities
 from hpsearch.provenance.packages import VERSIONED

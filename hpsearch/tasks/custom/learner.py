@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parameter import is_lazy
 
-from hpsearch.data import SINGLE, Dataset, fields_of
+from hpsearch.data.dataset import Dataset
+from hpsearch.data.examples import SINGLE, fields_of
 from hpsearch.errors import TaskError
 from hpsearch.tasks.base import Prepared
 from hpsearch.tasks.custom.model import check_head, custom_layers, draw, under_head

@@ -9,7 +9,7 @@ from functools import cached_property
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.data import USER_ERRORS
+from hpsearch.data.example_reading import USER_ERRORS
 from hpsearch.errors import TaskError
 from hpsearch.provenance.definitions import is_installed_file
 from hpsearch.tasks.user_code import UserCode

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hpsearch.data import USER_ERRORS
+from hpsearch.data.example_reading import USER_ERRORS
 from hpsearch.errors import TaskError
 from hpsearch.records import digest
 from hpsearch.tasks.base import Prepared

@@ -8,16 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpsearch.data import (
-    Examples,
-    audit_examples,
-    fingerprint_arrays,
-    group_codes,
-    learn_labels,
-    open_dataset,
-    sample_weights,
-    write_dataset,
-)
+from hpsearch.data.audit import audit_examples, group_codes, sample_weights
+from hpsearch.data.dataset import open_dataset, write_dataset
+from hpsearch.data.examples import Examples
+from hpsearch.data.fingerprint import fingerprint_arrays
+from hpsearch.data.labels import learn_labels
 from hpsearch.errors import DataError, TaskError
 from hpsearch.records import digest
 from hpsearch.tasks.base import Prepared, Split, Task, audited, prepared_rows

@@ -28,7 +28,7 @@ from custom_samples import (
 from torch import nn
 
 import hpsearch as hp
-from hpsearch.data import open_dataset
+from hpsearch.data.dataset import open_dataset
 from hpsearch.errors import DataError, TaskError
 from hpsearch.tasks import Task
 from hpsearch.tasks.frozen_layers import with_whole_layers
