@@ -48,7 +48,7 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class Best:
+class BestSoFar:
     """The best trial so far: its cross-validated objective with the corrected 95% interval, and what was searched."""
 
     number: int
@@ -108,7 +108,7 @@ class Standing:
     objective: str
     trials: int | None
     tally: Tally
-    best: Best | None
+    best: BestSoFar | None
     folds: Sequence[RunningFold]
     devices: Mapping[str, int]
     elapsed: float
@@ -151,7 +151,7 @@ class Watch:
         self._devices = Counter(slot.devices[0] for slot in self.slots)
         self._pace = Pace(self.clock)
         self._history: History | None = None
-        self._best: Best | None = None
+        self._best: BestSoFar | None = None
         self._began: dict[tuple[int, str], float] = {}
         self._measured: dict[str, tuple[int, float]] = {}
 
@@ -181,14 +181,14 @@ class Watch:
             is_pausing=self.is_pausing(),
         )
 
-    def _best_of(self, history: History, trial: Trial | None) -> Best | None:
+    def _best_of(self, history: History, trial: Trial | None) -> BestSoFar | None:
         """Return the best trial with its interval, which is worked out once."""
         if trial is None or trial.value is None or not math.isfinite(trial.value):
             return None
         if self._best is None or self._best.number != trial.number:
             interval = summarize(trial, history, self.objective, self.test_shares).interval
             params = {name: trial.config[name] for name in trial.params}
-            self._best = Best(trial.number, trial.value, interval, params)
+            self._best = BestSoFar(trial.number, trial.value, interval, params)
         return self._best
 
     def _running_folds(self, history: History, now: float) -> Iterator[RunningFold]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hpsearch.display.standing import Best, Standing, Tally
+from hpsearch.display.standing import BestSoFar, Standing, Tally
 
 
 def counts_text(tally: Tally, trials: int | None) -> str:
@@ -20,7 +20,7 @@ def counts_text(tally: Tally, trials: int | None) -> str:
     return ", ".join(parts)
 
 
-def best_text(best: Best, objective: str) -> str:
+def best_text(best: BestSoFar, objective: str) -> str:
     """Return the objective of the best trial, with its interval where there is one."""
     interval = "" if best.interval is None else f", 95% interval {best.interval[0]:.4f} to {best.interval[1]:.4f}"
     return f"{objective} {best.value:.4f}{interval} (trial {best.number})"

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from hpsearch.data.durable import writing
 from hpsearch.errors import NumericsError, StudyChangedError, StudyNotFoundError
-from hpsearch.plan.description import Description, difference
+from hpsearch.plan.changes import difference
+from hpsearch.plan.description import Description
 from hpsearch.plan.keys import refit_digest, with_attention
 from hpsearch.plan.places import DATABASE_FILE, DESCRIPTION_FILE, FOLDS_FILE, lost_database
 from hpsearch.plan.plan import Plan

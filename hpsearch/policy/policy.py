@@ -8,15 +8,10 @@ from typing import Any
 from hpsearch.errors import UsageError
 from hpsearch.policy.axis import first_judged_step, furthest_point, reports, rung, warmup_epochs
 from hpsearch.policy.early_stopping import EarlyStopping
+from hpsearch.policy.failures import after_bad_outcome
 from hpsearch.policy.pruner import Pruner
-from hpsearch.records import Action, Decision, History, Origin, Outcome, SegmentResult, Trial, TrialState
+from hpsearch.records import Action, Decision, History, Origin, Trial, TrialState
 from hpsearch.records.values import best_common_point, objective_curve
-
-LOST_LIMIT = 3
-"""Dead workers or hangs in a row, none of which got the run further, after which its trial fails."""
-
-LONGEST_REASON = 200
-"""Characters of an exception's message that a trial's reason repeats."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +44,7 @@ class Policy:
         trial = history.trials[number]
         if trial.state.is_finished:
             return Decision(number, Action.CONTINUE, "the trial has ended")
-        failed = self._after_bad_outcome(history, trial)
+        failed = after_bad_outcome(history, trial)
         if failed is not None:
             return failed
         stop = trial.stop if trial.stop is not None else self.stop_point(history, trial)
@@ -166,24 +161,6 @@ class Policy:
             trial.number, Action.PRUNE, reason, value=value, point=point or None, stop=trial.stop, reports=reached
         )
 
-    def _after_bad_outcome(self, history: History, trial: Trial) -> Decision | None:
-        """Return the decision that follows the bad end of a segment, or None where none ended badly."""
-        for run in trial.runs:
-            outcomes = history.outcomes(run)
-            if not outcomes:
-                continue
-            where = f"on fold {run.fold}, after point {history.point(run)} of {run.horizon}"
-            if outcomes[-1].is_bad_luck:
-                words = "diverged" if outcomes[-1] is Outcome.DIVERGED else "ran out of memory"
-                return Decision(trial.number, Action.PRUNE, f"{words} {where}", stop=trial.stop)
-            if outcomes[-1] is Outcome.FAILED:
-                reason = f"failed {where}{_last_words(history.results[run.key][-1].log)}"
-                return Decision(trial.number, Action.FAIL, reason, stop=trial.stop)
-            if _lost_in_a_row(history.results[run.key]) >= LOST_LIMIT:
-                reason = f"its worker was lost {LOST_LIMIT} times {where}"
-                return Decision(trial.number, Action.FAIL, reason, stop=trial.stop)
-        return None
-
     def _complete(self, history: History, trial: Trial, stop: int) -> Decision:
         curves = [objective_curve(history, run, self.objective) for run in trial.runs]
         point, value = best_common_point(curves, stop)  # the epoch is chosen once, for all folds together
@@ -211,27 +188,3 @@ class Policy:
             "folds": [evaluation.metrics[self.objective] for evaluation in evaluations],
             "metrics": {name: value for name, value in means.items() if math.isfinite(value)},
         }
-
-
-def _last_words(log: str) -> str:
-    """Return what a traceback ends with, the exception, as the end of a sentence; the log has it all."""
-    lines = log.strip().splitlines()
-    if not lines:
-        return ""
-    return f": {lines[-1]}" if len(lines[-1]) <= LONGEST_REASON else f": {lines[-1][:LONGEST_REASON]}..."
-
-
-def _lost_in_a_row(results: tuple[SegmentResult, ...]) -> int:
-    """Count the workers lost or hung at the end of a run's history that got it no further.
-
-    A pause between them is no one's fault; one that got further shows that the run can be trained.
-    """
-    count = 0
-    for result in reversed(results):
-        if result.point > result.segment.start:
-            break
-        if result.outcome in (Outcome.LOST, Outcome.TIMED_OUT):
-            count += 1
-        elif result.outcome is not Outcome.PAUSED:
-            break
-    return count

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hpsearch.analysis.aggregates import TrialSummary
 from hpsearch.errors import LeaseHeldError, UsageError
 from hpsearch.plan.plan import Plan
 from hpsearch.plan.record import Record
@@ -23,30 +24,16 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Best:
-    """The trial with the highest cross-validated objective; of equal ones, the first.
+class Best(TrialSummary):
+    """The complete trial with the highest cross-validated objective; of equal ones, the first.
 
     Attributes:
-        number: The trial's number.
-        config: Its configuration.
-        value: Mean of the objective over folds, at the point that is best for all folds together.
-        folds: The objective of each fold at that point.
-        interval: 95% interval of the mean, corrected for the folds' overlap (Nadeau and Bengio 2003), or None with
-            a single fold.
-        epoch: Passes over the training rows at that point.
-        point: The evaluation point.
-        metrics: Mean of every metric over folds at that point.
-        curve: (epoch, mean objective over folds) at each evaluation point.
+        curve: (epoch, mean objective over folds) at each evaluation point. The others are those of every trial.
     """
 
-    number: int
-    config: Mapping[str, Any]
     value: float
-    folds: tuple[float, ...]
-    interval: tuple[float, float] | None
-    epoch: float
     point: int
-    metrics: Mapping[str, float]
+    epoch: float
     curve: tuple[tuple[float, float], ...]
 
 
@@ -80,14 +67,14 @@ class Result:
         return self._best(trial)
 
     @property
-    def default(self) -> "TrialSummary | None":
+    def default(self) -> TrialSummary | None:
         """The trial of the literature default, or None where the space and the task name none."""
         from hpsearch.analysis.aggregates import default_trial
 
         trial = default_trial(self.history)
         return None if trial is None else self.summary(trial.number)
 
-    def summary(self, number: int) -> "TrialSummary":
+    def summary(self, number: int) -> TrialSummary:
         """Return one trial in numbers."""
         from hpsearch.analysis.aggregates import summarize
 
@@ -363,19 +350,12 @@ class Result:
         return f"Choose one of the complete trials: {', '.join(complete) or 'there is none yet'}."
 
     def _best(self, trial: Trial) -> Best:
-        summary = self.summary(trial.number)
-        assert trial.value is not None
-        assert trial.point is not None
-        assert summary.epoch is not None
         runs = [self.history.of(run.key)[: trial.stop] for run in trial.runs]
         curve = tuple(
             (evaluations[0].epoch, sum(e.metrics[self._objective] for e in evaluations) / len(evaluations))
             for evaluations in zip(*runs, strict=False)
         )
-        return Best(
-            trial.number, trial.config, trial.value, summary.folds, summary.interval, summary.epoch, trial.point,
-            summary.metrics, curve,
-        )  # fmt: skip
+        return Best(**vars(self.summary(trial.number)), curve=curve)
 
     def _test_table(self) -> "Mapping[str, Mapping[str, float]] | None":
         if self.plan.prepared.test_rows == 0:

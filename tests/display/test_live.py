@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from hpsearch.display.panel import StandingPanel
-from hpsearch.display.standing import Best, RunningFold, Standing, Tally
+from hpsearch.display.standing import BestSoFar, RunningFold, Standing, Tally
 
 pyte = pytest.importorskip("pyte", reason="pyte, a terminal in memory, is not installed")
 pytest.importorskip("pty", reason="this system has no pseudo-terminals")
@@ -26,7 +26,7 @@ STANDING = Standing(
     objective="f1_macro",
     trials=50,
     tally=Tally(2, 1, 7, 4, 1, None),
-    best=Best(7, 0.83121, (0.80111, 0.86131), {"learning_rate": 4.1e-5, "batch_size": 16, "note": "[bold]a\nb"}),
+    best=BestSoFar(7, 0.83121, (0.80111, 0.86131), {"learning_rate": 4.1e-5, "batch_size": 16, "note": "[bold]a\nb"}),
     folds=tuple(dataclasses.replace(FOLD, trial=12 + number) for number in range(4)),
     devices={"cuda:0": 1, "cuda:1": 1},
     elapsed=2460.0,

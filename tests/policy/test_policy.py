@@ -5,7 +5,8 @@ import pytest
 from samples import ended, measured, stopped, trial
 
 from hpsearch.policy.early_stopping import EarlyStopping
-from hpsearch.policy.policy import LOST_LIMIT, Policy
+from hpsearch.policy.failures import LOST_LIMIT
+from hpsearch.policy.policy import Policy
 from hpsearch.policy.pruner import Pruner
 from hpsearch.records import Action, History, Origin, Outcome, TrialState
 

@@ -1,0 +1,52 @@
+"""What follows for a trial when a run of it diverged, failed, ran out of memory, or lost its worker."""
+
+from hpsearch.records import Action, Decision, History, Outcome, SegmentResult, Trial
+
+LOST_LIMIT = 3
+"""Dead workers or hangs in a row, none of which got the run further, after which its trial fails."""
+
+LONGEST_REASON = 200
+"""Characters of an exception's message that a trial's reason repeats."""
+
+
+def after_bad_outcome(history: History, trial: Trial) -> Decision | None:
+    """Return the decision that follows the bad end of a segment, or None where none ended badly."""
+    for run in trial.runs:
+        outcomes = history.outcomes(run)
+        if not outcomes:
+            continue
+        where = f"on fold {run.fold}, after point {history.point(run)} of {run.horizon}"
+        if outcomes[-1].is_bad_luck:
+            words = "diverged" if outcomes[-1] is Outcome.DIVERGED else "ran out of memory"
+            return Decision(trial.number, Action.PRUNE, f"{words} {where}", stop=trial.stop)
+        if outcomes[-1] is Outcome.FAILED:
+            reason = f"failed {where}{_last_words(history.results[run.key][-1].log)}"
+            return Decision(trial.number, Action.FAIL, reason, stop=trial.stop)
+        if _lost_in_a_row(history.results[run.key]) >= LOST_LIMIT:
+            reason = f"its worker was lost {LOST_LIMIT} times {where}"
+            return Decision(trial.number, Action.FAIL, reason, stop=trial.stop)
+    return None
+
+
+def _last_words(log: str) -> str:
+    """Return what a traceback ends with, the exception, as the end of a sentence; the log has it all."""
+    lines = log.strip().splitlines()
+    if not lines:
+        return ""
+    return f": {lines[-1]}" if len(lines[-1]) <= LONGEST_REASON else f": {lines[-1][:LONGEST_REASON]}..."
+
+
+def _lost_in_a_row(results: tuple[SegmentResult, ...]) -> int:
+    """Count the workers lost or hung at the end of a run's history that got it no further.
+
+    A pause between them is no one's fault; one that got further shows that the run can be trained.
+    """
+    count = 0
+    for result in reversed(results):
+        if result.point > result.segment.start:
+            break
+        if result.outcome in (Outcome.LOST, Outcome.TIMED_OUT):
+            count += 1
+        elif result.outcome is not Outcome.PAUSED:
+            break
+    return count
