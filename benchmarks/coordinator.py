@@ -30,15 +30,15 @@ from hpsearch.display.plain import PlainLines
 from hpsearch.display.standing import Watch
 from hpsearch.policy.policy import Policy
 from hpsearch.policy.pruner import Pruner
-from hpsearch.policy.pruning import resolve_pruner
+from hpsearch.policy.pruners import resolve_pruner
 from hpsearch.policy.samplers import resolve_sampler
 from hpsearch.records import Evaluation, Outcome, Run, Segment, SegmentResult, Slot, digest
-from hpsearch.records.checkpoints import CheckpointFolder
+from hpsearch.records.checkpoint_folder import CheckpointFolder
 from hpsearch.records.database import sqlite_url
 from hpsearch.records.store import Store
-from hpsearch.runtime.asking import Asker, RunKeys
 from hpsearch.runtime.coordinator import Coordinator
 from hpsearch.runtime.messages import Ended, Evaluated, Event, Train
+from hpsearch.runtime.new_trials import Asker, RunKeys
 from hpsearch.space import Categorical, Float, Int, Space
 from hpsearch.tasks import TextClassification
 

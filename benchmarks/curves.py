@@ -30,10 +30,10 @@ from benchmarks.curves_recording import RECORDED
 from benchmarks.measurements import machine, write_measurements
 from hpsearch.policy.optuna_sampler import OptunaSampler
 from hpsearch.policy.policy import Policy
-from hpsearch.policy.pruning import resolve_pruner
+from hpsearch.policy.pruners import resolve_pruner
 from hpsearch.policy.samplers import Sampler, resolve_sampler
 from hpsearch.records import Evaluation, History, Origin, Run, Trial, TrialState
-from hpsearch.records.values import best_common_point
+from hpsearch.records.objective_values import best_common_point
 
 WITHOUT_IMPUTATION = "gp without imputation"
 SAMPLERS = ("random", "qmc", "bayesian", "gp", WITHOUT_IMPUTATION)

@@ -21,7 +21,7 @@ import pandas
 import hpsearch as hp
 from benchmarks.policy_tables import FOLDER
 from hpsearch.records import LOSS
-from hpsearch.records.values import best_common_point
+from hpsearch.records.objective_values import best_common_point
 from hpsearch.space import Parameter
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.grid_table import GridTable
 from benchmarks.policy_replay import Replayed, Until
-from hpsearch.policy.axis import RUNGS_PER_RUN
+from hpsearch.policy.pruning_steps import RUNGS_PER_RUN
 
 TOLERANCE = 0.01
 """A configuration counts as found when its value over all folds is so near the table's best, relative to that."""

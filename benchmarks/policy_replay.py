@@ -21,14 +21,14 @@ from benchmarks.memory_store import MemoryStore
 from benchmarks.table_pool import TablePool
 from hpsearch.policy.optuna_sampler import OptunaSampler
 from hpsearch.policy.policy import Policy as Rules
-from hpsearch.policy.pruning import resolve_pruner
+from hpsearch.policy.pruners import resolve_pruner
 from hpsearch.policy.samplers import Sampler, resolve_sampler
 from hpsearch.records import History, Trial, TrialState
-from hpsearch.records.checkpoints import CheckpointFolder
+from hpsearch.records.checkpoint_folder import CheckpointFolder
 from hpsearch.records.database import sqlite_url
 from hpsearch.records.store import Store
-from hpsearch.runtime.asking import Asker, RunKeys
 from hpsearch.runtime.coordinator import Coordinator
+from hpsearch.runtime.new_trials import Asker, RunKeys
 
 WORKERS = 2
 SHARED_MEMORY = Path("/dev/shm")

@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 
 from benchmarks.grid_table import GridTable
 from benchmarks.policy_replay import Complete, Replayed, Until
-from hpsearch.policy.axis import RUNGS_PER_RUN, rung
+from hpsearch.policy.pruning_steps import RUNGS_PER_RUN, rung
 
 Axis = Literal["points", "quarters"]
 """What a step counts: a trial's own evaluation points, fold after fold, or quarters of its own folds.

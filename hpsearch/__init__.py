@@ -29,8 +29,8 @@ _HOMES = {
     "Study": "hpsearch.study",
     "compare": "hpsearch.result.comparison",
     "Result": "hpsearch.result.result",
-    "load": "hpsearch.loading",
-    "studies": "hpsearch.loading",
+    "load": "hpsearch.study_loading",
+    "studies": "hpsearch.study_loading",
     "HpsearchError": "hpsearch.errors",
     "errors": "hpsearch.errors",
 }
@@ -42,8 +42,6 @@ if TYPE_CHECKING:
     from hpsearch.data.folds import Holdout as Holdout
     from hpsearch.errors import HpsearchError as HpsearchError
     from hpsearch.estimator.estimator import FineTuneSearchCV as FineTuneSearchCV
-    from hpsearch.loading import load as load
-    from hpsearch.loading import studies as studies
     from hpsearch.policy.early_stopping import EarlyStopping as EarlyStopping
     from hpsearch.policy.pruner import Pruner as Pruner
     from hpsearch.policy.racing import Racing as Racing
@@ -56,6 +54,8 @@ if TYPE_CHECKING:
     from hpsearch.space import Int as Int
     from hpsearch.space import Space as Space
     from hpsearch.study import Study as Study
+    from hpsearch.study_loading import load as load
+    from hpsearch.study_loading import studies as studies
     from hpsearch.tasks import CustomTask as CustomTask
     from hpsearch.tasks import ImageClassification as ImageClassification
     from hpsearch.tasks import TextClassification as TextClassification

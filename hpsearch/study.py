@@ -19,7 +19,7 @@ from hpsearch.plan.checks import check_space
 from hpsearch.plan.plan import Plan
 from hpsearch.plan.record import Record
 from hpsearch.plan.starting_point import literature_default
-from hpsearch.policy.names import check_pruner, check_sampler
+from hpsearch.policy.rule_names import check_pruner, check_sampler
 from hpsearch.records import Trial
 from hpsearch.space import Space
 

@@ -63,7 +63,7 @@ def pretrained_model() -> Path:
     import transformers
     from transformers import ViTConfig, ViTForImageClassification
 
-    from hpsearch.plan.places import cache_folder
+    from hpsearch.plan.paths import cache_folder
 
     folder = cache_folder() / "quickstart" / "digits-vit"
     if (folder / "model.safetensors").exists():

@@ -12,7 +12,7 @@ from custom_samples import Images, Items, Sounds, focal, images, load_images, so
 
 import hpsearch as hp
 from hpsearch.errors import StudyChangedError, TaskError
-from hpsearch.loading import read
+from hpsearch.study_loading import read
 
 SPACE = hp.Space(
     learning_rate=hp.Float(1e-3, 3e-2, log=True), width=hp.Categorical([2, 3, 5]), depth=hp.Int(1, 2), epochs=2,

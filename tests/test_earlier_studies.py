@@ -13,9 +13,9 @@ import pytest
 
 import hpsearch as hp
 from hpsearch.errors import SpaceError, StudyChangedError
-from hpsearch.loading import read
 from hpsearch.plan.description import Description
 from hpsearch.records import TrialState
+from hpsearch.study_loading import read
 
 EARLIER = Path(__file__).parent / "earlier_studies"
 

@@ -24,7 +24,7 @@ FLOORS = (
     {"runtime"},
     {"result"},
     {"study"},
-    {"loading", "estimator"},
+    {"study_loading", "estimator"},
     {"cli"},
     {"__main__"},
 )

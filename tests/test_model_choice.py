@@ -18,7 +18,7 @@ from toy_studies import known_of
 import hpsearch as hp
 from hpsearch.errors import SpaceError, StudyChangedError, TaskError
 from hpsearch.metrics.metric import probabilities
-from hpsearch.plan.keys import run_keys
+from hpsearch.plan.run_keys import run_keys
 from hpsearch.plan.starting_point import literature_default
 from hpsearch.records import Origin, Segment, TrialState
 from hpsearch.runtime.messages import Evaluated, Probe, Train

@@ -189,7 +189,7 @@ LISTED = {
     ),
     "patient pruners": Private(
         "optuna",
-        {"policy/pruning.py": ("_wrapped_pruner",)},
+        {"policy/pruners.py": ("_wrapped_pruner",)},
         _a_patient_pruner_tells_whom_it_asks,
         "Refuse PatientPruner in `_require_memoryless`, unless another way shows which pruner it asks.",
     ),

@@ -26,9 +26,9 @@ from hpsearch.errors import (
 )
 from hpsearch.plan.arguments import parse_duration
 from hpsearch.plan.description import Description
-from hpsearch.plan.places import cache_folder
+from hpsearch.plan.paths import cache_folder
 from hpsearch.plan.starting_point import literature_default
-from hpsearch.policy.axis import reports
+from hpsearch.policy.pruning_steps import reports
 from hpsearch.records import LOSS, Origin
 
 

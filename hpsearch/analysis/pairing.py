@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from hpsearch.analysis.aggregates import best_trial, default_trial
 from hpsearch.analysis.significance import Evidence, paired_folds
 from hpsearch.records import LOSS, History, Trial, TrialState
-from hpsearch.records.values import mean_value
+from hpsearch.records.objective_values import mean_value
 
 SEARCHED = "on the folds that the search itself used to choose, which favours the winner"
 

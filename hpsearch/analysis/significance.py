@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from hpsearch.analysis.resampling import PairedPredictions, drawn_units, draws
-from hpsearch.records.values import mean_value
+from hpsearch.records.objective_values import mean_value
 
 Verdict = Literal["better", "not distinguishable", "worse"]
 

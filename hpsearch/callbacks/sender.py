@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.callbacks.trial_record import StudyRecord, TrialRecord
-from hpsearch.data.durable import replaced_file
+from hpsearch.data.atomic_write import replaced_file
 from hpsearch.errors import StoreError
 
 logger = logging.getLogger("hpsearch")

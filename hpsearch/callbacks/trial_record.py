@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from hpsearch.analysis.aggregates import best_trial, summarize
 from hpsearch.records import Evaluation, History, Run, Trial, TrialState, digest
-from hpsearch.records.values import mean_value
+from hpsearch.records.objective_values import mean_value
 
 if TYPE_CHECKING:
     from hpsearch.data.folds import Folds

@@ -13,7 +13,7 @@ from hpsearch.cli.listing import list_rows, show_text
 from hpsearch.cli.running import run_study
 from hpsearch.cli.study_files import find_local_modules, is_file, results_of, studies_of
 from hpsearch.errors import UsageError
-from hpsearch.plan.places import shown_folder
+from hpsearch.plan.paths import shown_folder
 from hpsearch.provenance.packages import __version__
 
 EPILOG = (
@@ -103,7 +103,7 @@ def resume(
     last run for.
     """
     with reported_errors():
-        from hpsearch.loading import load, read
+        from hpsearch.study_loading import load, read
 
         description = read(name, folder=folder, storage=storage).description
         if description.needs_its_script:
@@ -122,7 +122,7 @@ def resume(
 def list_studies(folder: Folder = Path("runs"), storage: Storage = None) -> None:
     """List the studies in a folder: trials by state, and the best value."""
     with reported_errors():
-        from hpsearch.result.text import aligned
+        from hpsearch.result.summary import aligned
 
         rows = [["study", "trials", "best", "states"], *list_rows(folder, storage)]
         if len(rows) == 1:
@@ -246,7 +246,7 @@ def doctor() -> None:
     """
     with reported_errors():
         from hpsearch.cli.doctor import examine
-        from hpsearch.result.text import aligned
+        from hpsearch.result.summary import aligned
 
         findings = examine()
         rows = [["ok" if finding.is_good else "BAD", finding.subject, finding.text] for finding in findings]

@@ -74,7 +74,7 @@ def _disk() -> Finding:
 
 
 def _cache() -> Finding:
-    from hpsearch.plan.places import cache_folder
+    from hpsearch.plan.paths import cache_folder
 
     folder = cache_folder()
     try:

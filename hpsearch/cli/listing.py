@@ -10,7 +10,7 @@ from hpsearch.errors import HpsearchError
 def list_rows(folder: Path, storage: str | None) -> Iterator[list[str]]:
     """Yield a row per study; for one that cannot be read, the row says why."""
     from hpsearch.analysis.aggregates import best_trial
-    from hpsearch.loading import read, study_folders
+    from hpsearch.study_loading import read, study_folders
 
     if storage is None:
         names: list[str] = [str(place) for place in study_folders(folder)]
@@ -34,9 +34,9 @@ def list_rows(folder: Path, storage: str | None) -> Iterator[list[str]]:
 
 def show_text(name: str, folder: Path, storage: str | None) -> str:
     """Return a study's facts, its trials, the best of them, and where the logs of failed ones are."""
-    from hpsearch.loading import read
-    from hpsearch.result.text import outcome_text
+    from hpsearch.result.summary import outcome_text
     from hpsearch.space import Space
+    from hpsearch.study_loading import read
 
     stored = read(name, folder=folder, storage=storage)
     description, facts = stored.description, stored.description.facts

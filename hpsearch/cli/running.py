@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from hpsearch.errors import StudyFailedError, UsageError, nearest
-from hpsearch.plan.places import shown_folder
+from hpsearch.plan.paths import shown_folder
 
 PROGRESS: Mapping[str, bool | str] = {"auto": True, "plain": "plain", "none": False}
 """What `--progress` may be, and what `Study.run` calls it."""

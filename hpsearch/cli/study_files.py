@@ -15,7 +15,7 @@ def is_file(name: str, folder: Path) -> bool:
 
 def results_of(command: str, name: str, folder: Path, storage: str | None) -> list[Any]:
     """Return the result of a study, or of every study that a file defines."""
-    from hpsearch.loading import load, read
+    from hpsearch.study_loading import load, read
 
     if is_file(name, folder):
         return [study.result for study in studies_of(Path(name))]

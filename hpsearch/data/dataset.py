@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hpsearch.data.durable import partial_path, save_array, sync_folder, synced_file, writing
+from hpsearch.data.atomic_write import partial_path, save_array, sync_folder, synced_file, writing
 from hpsearch.errors import DataError
 
 _FACTS = "facts.json"

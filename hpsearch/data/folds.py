@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from hpsearch.data.atomic_write import replaced_file
 from hpsearch.data.dataset import RaggedRows
-from hpsearch.data.durable import replaced_file
 from hpsearch.data.fingerprint import fingerprint_arrays
 from hpsearch.errors import DataError
 

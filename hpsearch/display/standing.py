@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.analysis.aggregates import summarize
-from hpsearch.display.pace import Pace
-from hpsearch.plan.places import shown_folder
+from hpsearch.display.time_left import Pace
+from hpsearch.plan.paths import shown_folder
 from hpsearch.records import History, Run, Segment, Slot, Trial, TrialState
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from hpsearch.errors import SpaceError, TaskError, UsageError
 from hpsearch.plan.arguments import check_travels
 from hpsearch.plan.plan import Plan
-from hpsearch.policy.names import check_runs
+from hpsearch.policy.rule_names import check_runs
 from hpsearch.space import Space
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hpsearch.data.durable import replaced_file, writing
+from hpsearch.data.atomic_write import replaced_file, writing
 from hpsearch.errors import StudyChangedError
 from hpsearch.plan.arguments import named
 from hpsearch.plan.plan import Plan

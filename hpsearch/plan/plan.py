@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import MetricError
 from hpsearch.plan.arguments import check_name, check_settings, check_whole, named
-from hpsearch.plan.places import cache_folder
+from hpsearch.plan.paths import cache_folder
 from hpsearch.space import Space
 
 if TYPE_CHECKING:
@@ -232,6 +232,6 @@ class Plan:
     def resolved_pruner(self) -> "Pruner":
         """Return what stops unpromising trials early."""
         from hpsearch.metrics.metric import metric_name
-        from hpsearch.policy.pruning import resolve_pruner
+        from hpsearch.policy.pruners import resolve_pruner
 
         return resolve_pruner(self.pruner, self.space, metric_name(self.metric))

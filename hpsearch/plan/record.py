@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.data.durable import writing
+from hpsearch.data.atomic_write import writing
 from hpsearch.errors import NumericsError, StudyChangedError, StudyNotFoundError
 from hpsearch.plan.changes import difference
 from hpsearch.plan.description import Description
-from hpsearch.plan.keys import refit_digest, with_attention
-from hpsearch.plan.places import DATABASE_FILE, DESCRIPTION_FILE, FOLDS_FILE, lost_database
+from hpsearch.plan.paths import DATABASE_FILE, DESCRIPTION_FILE, FOLDS_FILE, lost_database
 from hpsearch.plan.plan import Plan
+from hpsearch.plan.run_keys import refit_digest, with_attention
 
 if TYPE_CHECKING:
     from hpsearch.records.store import Store

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hpsearch.errors import UsageError
-from hpsearch.policy.axis import first_judged_step, furthest_point, reports, rung, warmup_epochs
 from hpsearch.policy.early_stopping import EarlyStopping
 from hpsearch.policy.failures import after_bad_outcome
 from hpsearch.policy.pruner import Pruner
+from hpsearch.policy.pruning_steps import first_judged_step, furthest_point, reports, rung, warmup_epochs
 from hpsearch.records import Action, Decision, History, Origin, Trial, TrialState
-from hpsearch.records.values import best_common_point, objective_curve
+from hpsearch.records.objective_values import best_common_point, objective_curve
 
 
 @dataclass(frozen=True)

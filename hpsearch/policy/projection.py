@@ -21,8 +21,8 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
 from hpsearch.errors import SpaceError
-from hpsearch.policy.axis import reports_at_end
 from hpsearch.policy.imputation import imputed
+from hpsearch.policy.pruning_steps import reports_at_end
 from hpsearch.records import History, Outcome, Trial, TrialState
 from hpsearch.space import Categorical, Float, Int, Space
 

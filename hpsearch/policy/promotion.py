@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import takewhile
 
-from hpsearch.policy.axis import RUNGS_PER_RUN, first_judged_step, reports_at_end, running_best, steps_reached
 from hpsearch.policy.pruner import Pruner
+from hpsearch.policy.pruning_steps import RUNGS_PER_RUN, first_judged_step, reports_at_end, running_best, steps_reached
 from hpsearch.records import Evaluation, History, Origin, Run, Trial, TrialState
 
 

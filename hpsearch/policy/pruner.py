@@ -21,8 +21,8 @@ class Pruner:
     `history.trials` maps numbers to trials. A trial has a `config`, a `state`, and a run a fold in `trial.runs`;
     `history.of(run.key)` gives the evaluations of a run, each with `metrics` by name. Pruners count in steps: step 1 is
     a quarter of the first fold, step 4 its end, step 5 a quarter of the second fold, and so on.
-    `hpsearch.policy.axis.reports(history, trial, "f1_macro")` gives the steps that a trial has reached, with its mean
-    over folds there. Nothing is asked about the literature default, which always trains to its end.
+    `hpsearch.policy.pruning_steps.reports(history, trial, "f1_macro")` gives the steps that a trial has reached, with
+    its mean over folds there. Nothing is asked about the literature default, which always trains to its end.
     """
 
     def reason_to_prune(self, history: History, trial: Trial) -> str | None:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 
 from hpsearch.errors import UsageError
-from hpsearch.policy.axis import RUNGS_PER_RUN, first_judged_step
 from hpsearch.policy.promotion import PromotingPruner, Rung, steps_of
+from hpsearch.policy.pruning_steps import RUNGS_PER_RUN, first_judged_step
 from hpsearch.records import History, Origin, Trial, TrialState
 
 MINIMUM_STEPS = 20

@@ -8,7 +8,6 @@ from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 
 from hpsearch.errors import UsageError, nearest
 from hpsearch.policy.grid_sampler import GridSampler
-from hpsearch.policy.names import unknown
 from hpsearch.policy.optuna_sampler import (
     OptunaSampler,
     QuasiRandomSampler,
@@ -17,6 +16,7 @@ from hpsearch.policy.optuna_sampler import (
     reseeding,
     within,
 )
+from hpsearch.policy.rule_names import unknown
 from hpsearch.records import History
 from hpsearch.space import Grid, Space
 

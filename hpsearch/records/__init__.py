@@ -1,7 +1,7 @@
 """What happened: frozen record types, the read model, and the store (imported on its own, by the coordinator only)."""
 
+from hpsearch.records.digest import ask_seed, digest, run_key, run_seed
 from hpsearch.records.history import History
-from hpsearch.records.keys import ask_seed, digest, run_key, run_seed
 from hpsearch.records.types import (
     LOSS,
     Action,

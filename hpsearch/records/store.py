@@ -22,8 +22,8 @@ from sqlalchemy import Connection, Row, Table, insert, select, update
 
 from hpsearch.records import reading, retention, tables
 from hpsearch.records.database import database_errors, sqlite_path
+from hpsearch.records.digest import digest
 from hpsearch.records.history import History
-from hpsearch.records.keys import digest
 from hpsearch.records.lease import FileLease, Lease, RowLease
 from hpsearch.records.optuna_rows import OptunaRows, RunRow
 from hpsearch.records.studies import OpenStudy, lock_path, make_study, open_study, study_names

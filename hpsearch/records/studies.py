@@ -18,8 +18,8 @@ from sqlalchemy.engine import URL
 from hpsearch.errors import StoreError, StudyNotFoundError, UsageError, nearest
 from hpsearch.records import tables
 from hpsearch.records.database import database_errors, open_engine, parse_url, prepare_file, shown, sqlite_path
+from hpsearch.records.digest import digest
 from hpsearch.records.file_lock import FileLock
-from hpsearch.records.keys import digest
 from hpsearch.records.lease import held_error, holder
 from hpsearch.records.optuna_rows import OptunaRows, open_storage
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from hpsearch.analysis.aggregates import TrialSummary
 from hpsearch.records import LOSS, Evaluation, TrialState
-from hpsearch.records.values import mean_value
+from hpsearch.records.objective_values import mean_value
 from hpsearch.report.content import Content
 from hpsearch.report.document import rounded
 from hpsearch.report.theme import OTHERS, role_color

@@ -12,7 +12,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from hpsearch.data.durable import replaced_file, writing
+from hpsearch.data.atomic_write import replaced_file, writing
 from hpsearch.errors import UsageError
 from hpsearch.provenance.packages import __version__
 from hpsearch.report.wording import (

@@ -5,7 +5,7 @@ import math
 import plotly.graph_objects as go
 
 from hpsearch.analysis.pairing import PairedScores
-from hpsearch.records.values import mean_value
+from hpsearch.records.objective_values import mean_value
 from hpsearch.report.content import Content
 from hpsearch.report.marks import DIAMOND
 from hpsearch.report.panels import add_traces, describe_axes, lay_out

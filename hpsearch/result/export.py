@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from hpsearch.data.durable import writing
+from hpsearch.data.atomic_write import writing
 from hpsearch.errors import UsageError
 
 FACTS_FILE = "hpsearch.json"

@@ -314,7 +314,7 @@ class Result:
 
     def text(self) -> str:
         """Return the result as a terminal shows it: a row a trial, then the best one; `table()` has all columns."""
-        from hpsearch.result.text import outcome_text
+        from hpsearch.result.summary import outcome_text
 
         return outcome_text(self.history, self._objective, self.plan.test_shares, self.plan.space.parameters)
 
@@ -368,7 +368,7 @@ class Result:
 
 
 def _write_array(path: Path, array: "np.ndarray") -> None:
-    from hpsearch.data.durable import replaced_file, save_array, writing
+    from hpsearch.data.atomic_write import replaced_file, save_array, writing
 
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)

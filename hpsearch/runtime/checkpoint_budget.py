@@ -4,9 +4,9 @@ import logging
 import math
 from collections.abc import Mapping
 
-from hpsearch.policy.axis import reports
+from hpsearch.policy.pruning_steps import reports
 from hpsearch.records import Trial, TrialState
-from hpsearch.records.checkpoints import CheckpointFolder
+from hpsearch.records.checkpoint_folder import CheckpointFolder
 from hpsearch.records.store import Store
 
 logger = logging.getLogger("hpsearch")

@@ -20,7 +20,7 @@ from hpsearch.records import (
     Trial,
     TrialState,
 )
-from hpsearch.records.checkpoints import CheckpointFolder
+from hpsearch.records.checkpoint_folder import CheckpointFolder
 from hpsearch.records.store import Store
 from hpsearch.runtime.checkpoint_budget import CheckpointBudget
 from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Event, Train

@@ -14,21 +14,21 @@ from hpsearch.display.display import Display, Guarded, chosen_display
 from hpsearch.display.standing import Watch
 from hpsearch.errors import UsageError
 from hpsearch.plan.checks import check_metrics_travel, check_models
-from hpsearch.plan.keys import run_keys
 from hpsearch.plan.plan import Plan
 from hpsearch.plan.record import Record
-from hpsearch.plan.resuming import how_to_resume
+from hpsearch.plan.resume_command import how_to_resume
+from hpsearch.plan.run_keys import run_keys
 from hpsearch.plan.starting_point import example_config, literature_default
 from hpsearch.policy.policy import Policy
 from hpsearch.policy.pruner import Pruner
 from hpsearch.policy.samplers import Sampler, what_is_not_kept
 from hpsearch.records import Trial
-from hpsearch.records.checkpoints import CheckpointFolder
-from hpsearch.runtime.asking import Asker
+from hpsearch.records.checkpoint_folder import CheckpointFolder
 from hpsearch.runtime.callback_guard import guarded_callbacks
 from hpsearch.runtime.coordinator import Coordinator
 from hpsearch.runtime.devices import INLINE, Devices, inventory, slots
 from hpsearch.runtime.messages import Probe, Workload
+from hpsearch.runtime.new_trials import Asker
 from hpsearch.runtime.pools.base import Pool
 from hpsearch.runtime.pools.inline import InlinePool
 from hpsearch.runtime.pools.local import LocalPool

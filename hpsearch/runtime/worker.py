@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from hpsearch.errors import CheckpointError, TaskError
-from hpsearch.policy.axis import warmup_epochs
+from hpsearch.policy.pruning_steps import warmup_epochs
 from hpsearch.records import Evaluation, Outcome, SegmentResult, run_seed
 from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Event, Probe, Stop, Train, Workload
 from hpsearch.training.base_model import BaseModel

@@ -12,8 +12,8 @@ from hpsearch.errors import SpaceError, nearest
 from hpsearch.space.conditions import Condition, Scalar, same, scalar
 from hpsearch.space.files import SEVERAL_RANGES, Notes, read_file
 from hpsearch.space.grid import enumerate_grid
+from hpsearch.space.layer_shares import FREEZE_LAYERS, check_same_kind, check_told_apart, read_value
 from hpsearch.space.ranges import Parameter
-from hpsearch.space.shares import FREEZE_LAYERS, check_same_kind, check_told_apart, read_value
 from hpsearch.space.tables import read_parameter, write_parameter
 from hpsearch.space.wording import LEGEND, WIDTH, range_text, source_lines
 

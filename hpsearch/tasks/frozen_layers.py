@@ -6,7 +6,7 @@ from typing import Any
 
 from hpsearch.errors import SpaceError, TaskError
 from hpsearch.space import Scalar, Space
-from hpsearch.space.shares import FREEZE_LAYERS
+from hpsearch.space.layer_shares import FREEZE_LAYERS
 from hpsearch.tasks.base import Prepared, Task
 
 

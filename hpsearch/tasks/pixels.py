@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hpsearch.data.atomic_write import reserve, writing
 from hpsearch.data.dataset import Dataset
-from hpsearch.data.durable import reserve, writing
 from hpsearch.data.images import ImageRows
 from hpsearch.errors import TaskError
 from hpsearch.provenance.definitions import imported

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from hpsearch.data.durable import replaced_file, save_array, writing
+from hpsearch.data.atomic_write import replaced_file, save_array, writing
 from hpsearch.data.fingerprint import fingerprint_arrays, fingerprint_table
 from hpsearch.data.sources import refuse_address
 from hpsearch.errors import DataError, TaskError

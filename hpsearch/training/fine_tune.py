@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from hpsearch.errors import DataError, UsageError
-from hpsearch.records.keys import digest
-from hpsearch.training import checkpoints
+from hpsearch.records.digest import digest
+from hpsearch.training import run_checkpoint
 from hpsearch.training.base_model import BaseModel
 from hpsearch.training.batches import epoch_batches, steps_per_epoch
 from hpsearch.training.divergence import Diverged
@@ -278,7 +278,7 @@ class FineTune:
         state, the random states, the position, and the training loss since the last evaluation point.
         """
         self._require_model()
-        return checkpoints.dump(self._identity, self._state.tensors(), self._state.facts())
+        return run_checkpoint.dump(self._identity, self._state.tensors(), self._state.facts())
 
     def restore(self, files: Mapping[str, bytes]) -> None:
         """Continue from a checkpoint of this run, made by any process; nothing changes if it is unusable.
@@ -290,13 +290,13 @@ class FineTune:
             CheckpointError: It is damaged, or belongs to another run.
         """
         self._require_model()
-        tensors, facts = checkpoints.load(self._identity, files)
+        tensors, facts = run_checkpoint.load(self._identity, files)
         self._state.check(tensors, facts)
         place = Position.of(facts)
         latest = self.step_of(place.point + 1) if place.point < self.horizon else self.steps_total
         possible = place.point <= self.horizon and self.step_of(place.point) <= place.step <= latest
         if not possible or place.rows_seen != self._rows_seen(place.step):
-            raise checkpoints.unusable(f"{place} is no place in this run of {self.steps_total} steps")
+            raise run_checkpoint.unusable(f"{place} is no place in this run of {self.steps_total} steps")
         self._state.load(tensors, facts)
 
     def _require_finite(self, quantity: str, finite: bool) -> None:

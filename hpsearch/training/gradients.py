@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from hpsearch.training.features.cache import FrozenFeatures
 from hpsearch.training.learner import Learner
 from hpsearch.training.numerics import Numerics
-from hpsearch.training.transfer import batch_to_device, to_device
+from hpsearch.training.to_device import batch_to_device, to_device
 
 
 def accumulate_gradients(

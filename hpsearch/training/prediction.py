@@ -10,7 +10,7 @@ from hpsearch.training.features.cache import FrozenFeatures
 from hpsearch.training.learner import Learner
 from hpsearch.training.numerics import Numerics
 from hpsearch.training.random_states import isolated
-from hpsearch.training.transfer import batch_to_device
+from hpsearch.training.to_device import batch_to_device
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ import torch
 from numpy.random import mtrand
 from torch import Tensor
 
-from hpsearch.training.checkpoints import fact, unusable
+from hpsearch.training.run_checkpoint import fact, unusable
 
 CPU = torch.device("cpu")
 

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from hpsearch.training.base_model import BaseModel
-from hpsearch.training.checkpoints import check_tensors, fact, prefixed, under, unusable
 from hpsearch.training.freezing import Freezing
 from hpsearch.training.numerics import same_bits
 from hpsearch.training.random_states import RandomStates
+from hpsearch.training.run_checkpoint import check_tensors, fact, prefixed, under, unusable
 
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 """What AdamW keeps of each parameter."""

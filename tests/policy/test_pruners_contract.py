@@ -10,10 +10,10 @@ from simulated import Simulated, limits, outcome
 
 import hpsearch as hp
 from hpsearch.errors import UsageError
-from hpsearch.policy.axis import reports
-from hpsearch.policy.names import PRUNERS, check_pruner
 from hpsearch.policy.policy import Policy
-from hpsearch.policy.pruning import resolve_pruner
+from hpsearch.policy.pruners import resolve_pruner
+from hpsearch.policy.pruning_steps import reports
+from hpsearch.policy.rule_names import PRUNERS, check_pruner
 from hpsearch.records import History, Origin, Trial, TrialState
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")

@@ -9,7 +9,7 @@ from simulated import FOLDS, HORIZON, Simulated, curve, limits, outcome
 
 from hpsearch.errors import UsageError
 from hpsearch.policy.policy import Policy
-from hpsearch.policy.pruning import resolve_pruner
+from hpsearch.policy.pruners import resolve_pruner
 from hpsearch.policy.racing import Racing, RacingPruner, doubling_rungs, sampling_error
 from hpsearch.records import Action, History, Origin, TrialState
 from hpsearch.space import Float, Space

@@ -11,7 +11,7 @@ from sampled_histories import score as best_in_the_middle
 
 import hpsearch as hp
 from hpsearch.errors import SpaceError, UsageError
-from hpsearch.policy.names import SAMPLERS, check_sampler
+from hpsearch.policy.rule_names import SAMPLERS, check_sampler
 from hpsearch.policy.samplers import resolve_sampler, what_is_not_kept
 from hpsearch.records import History, TrialState
 

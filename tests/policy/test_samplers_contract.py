@@ -8,7 +8,7 @@ import pytest
 from sampled_histories import asked, before, grown, told
 
 import hpsearch as hp
-from hpsearch.policy.names import SAMPLERS
+from hpsearch.policy.rule_names import SAMPLERS
 from hpsearch.policy.samplers import resolve_sampler
 from hpsearch.records import History, Origin
 

@@ -8,7 +8,7 @@ from simulated import FOLDS, HORIZON, Simulated, curve, limits, outcome
 
 from hpsearch.errors import UsageError
 from hpsearch.policy.policy import Policy
-from hpsearch.policy.pruning import resolve_pruner
+from hpsearch.policy.pruners import resolve_pruner
 from hpsearch.policy.successive_halving import PromotingHalving, SuccessiveHalving, bracket_cycle, ladder
 from hpsearch.records import Action, History, Origin, Outcome, TrialState
 from hpsearch.space import Float, Space

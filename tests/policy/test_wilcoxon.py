@@ -4,9 +4,9 @@ import pytest
 from samples import measured, stopped, trial
 
 from hpsearch.errors import UsageError
-from hpsearch.policy.names import check_runs
 from hpsearch.policy.policy import Policy
-from hpsearch.policy.pruning import FoldWilcoxon, resolve_pruner
+from hpsearch.policy.pruners import FoldWilcoxon, resolve_pruner
+from hpsearch.policy.rule_names import check_runs
 from hpsearch.records import Action, History, Trial, TrialState
 from hpsearch.space import Float, Space
 

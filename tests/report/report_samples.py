@@ -8,7 +8,7 @@ from typing import Any
 
 from hpsearch.analysis.pairing import winner_against_default
 from hpsearch.records import Evaluation, History, Origin, Run, Trial, TrialState
-from hpsearch.records.values import best_common_point, objective_curve
+from hpsearch.records.objective_values import best_common_point, objective_curve
 from hpsearch.report import Content
 
 OBJECTIVE = "f1_macro"

@@ -150,7 +150,7 @@ IMPORTED = (
     "hpsearch.analysis",
     "hpsearch.records.store",
     "hpsearch.result.result",
-    "hpsearch.runtime.asking",
+    "hpsearch.runtime.new_trials",
     "hpsearch.runtime.coordinator",
     "hpsearch.runtime.pools",
     "hpsearch.display.live",

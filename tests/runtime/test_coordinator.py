@@ -94,7 +94,7 @@ def test_what_a_worker_finds_after_its_trial_was_pruned_is_not_recorded(tmp_path
                 yield event
 
     monkeypatch.setattr("hpsearch.runtime.study_run.InlinePool", LatePool)
-    monkeypatch.setattr("hpsearch.policy.pruning.resolve_pruner", lambda *_: PruneAtOnce())
+    monkeypatch.setattr("hpsearch.policy.pruners.resolve_pruner", lambda *_: PruneAtOnce())
     study = toy_study(tmp_path)
     run(study, 3)
     history = study.store().history

@@ -15,13 +15,13 @@ from toy_studies import known_of, table
 
 import hpsearch as hp
 from hpsearch.records import Run, Segment
-from hpsearch.records.checkpoints import Checkpoint, CheckpointFolder
+from hpsearch.records.checkpoint_folder import Checkpoint, CheckpointFolder
 from hpsearch.runtime.messages import Checkpointed, Stop, Train
 from hpsearch.runtime.refit import honoured
 from hpsearch.runtime.study_run import workload_of
 from hpsearch.runtime.worker import Worker
-from hpsearch.training.checkpoints import FACTS, TENSORS
 from hpsearch.training.numerics import detect_environment
+from hpsearch.training.run_checkpoint import FACTS, TENSORS
 
 pytestmark = pytest.mark.slow
 

@@ -12,7 +12,7 @@ from toy_studies import known_of, toy_study
 
 import hpsearch as hp
 from hpsearch.errors import UsageError
-from hpsearch.plan.places import cache_folder
+from hpsearch.plan.paths import cache_folder
 from hpsearch.records import TrialState
 from hpsearch.runtime.refit import refit
 from hpsearch.runtime.study_run import workload_of

@@ -8,7 +8,7 @@ from toy_studies import known_of, toy_study
 
 import hpsearch as hp
 from hpsearch.errors import UsageError
-from hpsearch.policy.axis import reports
+from hpsearch.policy.pruning_steps import reports
 from hpsearch.records import History, Trial, TrialState
 from hpsearch.study import Study
 

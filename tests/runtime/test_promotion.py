@@ -9,7 +9,7 @@ from toy_studies import files_of, known_of, table, toy_study
 
 import hpsearch as hp
 from hpsearch.records import TrialState
-from hpsearch.records.checkpoints import CheckpointFolder
+from hpsearch.records.checkpoint_folder import CheckpointFolder
 from hpsearch.runtime.pools.inline import InlinePool
 
 SPACE = hp.Space(

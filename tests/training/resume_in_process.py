@@ -6,7 +6,7 @@ from pathlib import Path
 
 from training_learners import LEARNERS, fine_tune, measured, numbers, numerics
 
-from hpsearch.training.checkpoints import FACTS, TENSORS
+from hpsearch.training.run_checkpoint import FACTS, TENSORS
 
 
 def main(kind: str, precision: str, point: int, folder: Path) -> None:

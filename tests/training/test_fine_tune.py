@@ -37,11 +37,11 @@ import hpsearch
 from hpsearch.errors import DataError, TaskError, UsageError
 from hpsearch.training.base_model import BaseModel
 from hpsearch.training.batches import epoch_batches
-from hpsearch.training.checkpoints import FACTS, TENSORS
 from hpsearch.training.divergence import Diverged
 from hpsearch.training.fine_tune import FineTune
 from hpsearch.training.prediction import predict
 from hpsearch.training.random_states import stream_seed
+from hpsearch.training.run_checkpoint import FACTS, TENSORS
 
 CONFIGS: dict[str, dict[str, Any]] = {
     "linear": {"freeze_layers": 0},

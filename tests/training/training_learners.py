@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hpsearch.training.base_model import BaseModel
-from hpsearch.training.checkpoints import FACTS, TENSORS
 from hpsearch.training.fine_tune import FineTune
 from hpsearch.training.measurement import Measurement
 from hpsearch.training.numerics import Numerics, detect_environment
+from hpsearch.training.run_checkpoint import FACTS, TENSORS
 
 torch.set_num_threads(1)
 

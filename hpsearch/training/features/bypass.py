@@ -20,7 +20,7 @@ from hpsearch.training.freezing import Freezing
 from hpsearch.training.learner import Learner
 from hpsearch.training.numerics import Numerics
 from hpsearch.training.random_states import current_states, isolated
-from hpsearch.training.transfer import batch_to_device, to_device
+from hpsearch.training.to_device import batch_to_device, to_device
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hpsearch.records.keys import digest
+from hpsearch.records.digest import digest
 from hpsearch.training.batches import evaluation_batches, filled_up, rows_without_graph
 from hpsearch.training.features import NotKeptError
 from hpsearch.training.features.bypass import FrozenPart, Recording, record
 from hpsearch.training.features.store import FeatureEntry, FeatureStore
 from hpsearch.training.numerics import same_bits
 from hpsearch.training.random_states import isolated
-from hpsearch.training.transfer import to_device
+from hpsearch.training.to_device import to_device
 
 logger = logging.getLogger("hpsearch")
 

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hpsearch.data.durable import reserve
+from hpsearch.data.atomic_write import reserve
 from hpsearch.training.features import NotKeptError
 
 DEFAULT_BYTES = 20 * 1024**3

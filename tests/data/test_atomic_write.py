@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hpsearch.data.durable import partial_path, replaced_file, reserve, save_array, writing
+from hpsearch.data.atomic_write import partial_path, replaced_file, reserve, save_array, writing
 from hpsearch.data.folds import Folds
 from hpsearch.errors import StoreError
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from hpsearch.errors import MetricError
 from hpsearch.records import Evaluation, History, Run
-from hpsearch.records.values import best_common_point, mean_value, objective_curve
+from hpsearch.records.objective_values import best_common_point, mean_value, objective_curve
 
 NAN = math.nan
 

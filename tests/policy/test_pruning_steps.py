@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from samples import measured, stopped, trial
 
-from hpsearch.policy.axis import RUNGS_PER_RUN, first_judged_step, reports, rung, warmup_epochs, warmup_share
+from hpsearch.policy.pruning_steps import RUNGS_PER_RUN, first_judged_step, reports, rung, warmup_epochs, warmup_share
 from hpsearch.records import History, Run
 
 

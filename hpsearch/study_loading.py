@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import DataError, StoreError, StudyNotFoundError, UsageError, nearest
 from hpsearch.plan.description import ARGUMENTS, RESTORED, Description
-from hpsearch.plan.places import DATABASE_FILE, DESCRIPTION_FILE, FOLDS_FILE, lost_database
+from hpsearch.plan.paths import DATABASE_FILE, DESCRIPTION_FILE, FOLDS_FILE, lost_database
 from hpsearch.provenance.definitions import imported
 from hpsearch.records import History
 from hpsearch.space import Space

@@ -19,11 +19,11 @@ from samples import measured, stopped, trial
 
 import hpsearch as hp
 from hpsearch.errors import UsageError
-from hpsearch.policy import names
-from hpsearch.policy.axis import reports
+from hpsearch.policy import rule_names
 from hpsearch.policy.policy import Policy
 from hpsearch.policy.pruner import Pruner
-from hpsearch.policy.pruning import OptunaPruning, resolve_pruner
+from hpsearch.policy.pruners import OptunaPruning, resolve_pruner
+from hpsearch.policy.pruning_steps import reports
 from hpsearch.records import Action, History, Trial, TrialState
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
@@ -238,7 +238,7 @@ def test_an_object_of_a_loaded_study_has_to_be_given_again():
         resolve_pruner("<MedianPruner>", SPACE, "f1")
 
 
-@pytest.mark.parametrize("name", names.PRUNERS)
+@pytest.mark.parametrize("name", rule_names.PRUNERS)
 def test_each_name_is_a_pruner(name):
     assert isinstance(resolve_pruner(name, SPACE, "f1"), Pruner)
 

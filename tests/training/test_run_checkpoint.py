@@ -19,10 +19,10 @@ from training_learners import (
 )
 
 from hpsearch.errors import CheckpointError
-from hpsearch.training import checkpoints
+from hpsearch.training import run_checkpoint
 from hpsearch.training.base_model import BaseModel
-from hpsearch.training.checkpoints import FACTS, TENSORS
 from hpsearch.training.fine_tune import FineTune
+from hpsearch.training.run_checkpoint import FACTS, TENSORS
 
 Files = dict[str, bytes]
 
@@ -44,7 +44,7 @@ def with_tensors(files: Files, changed: dict[str, Tensor | None]) -> Files:
     tensors = {**load(files[TENSORS]), **changed}
     identity = json.loads(files[FACTS])["identity"]
     facts = {name: value for name, value in json.loads(files[FACTS]).items() if name not in {"identity", "sha256"}}
-    return checkpoints.dump(identity, {name: item for name, item in tensors.items() if item is not None}, facts)
+    return run_checkpoint.dump(identity, {name: item for name, item in tensors.items() if item is not None}, facts)
 
 
 def refused(files: Files, match: str, **arguments: Any) -> None:

@@ -11,9 +11,9 @@ from toy_task import ToyTask
 
 import hpsearch as hp
 from hpsearch.errors import StoreError, StudyChangedError, StudyNotFoundError, UsageError
-from hpsearch.loading import read, study_folders
 from hpsearch.records.database import sqlite_url
 from hpsearch.records.store import Store
+from hpsearch.study_loading import read, study_folders
 
 SPACE = hp.Space(
     default={"learning_rate": 0.01, "epochs": 2},

@@ -10,7 +10,7 @@ SAMPLERS = ("bayesian", "tpe", "random", "grid", "gp", "qmc")
 """The samplers that have a name; `hpsearch.policy.samplers` makes them."""
 
 PRUNERS = ("racing", "asha", "hyperband", "median", "wilcoxon", "none")
-"""The pruners that have a name; `hpsearch.policy.pruning` makes them."""
+"""The pruners that have a name; `hpsearch.policy.pruners` makes them."""
 
 FORMER_SAMPLERS = ("cmaes",)
 """Samplers of earlier versions: studies made with them can be read, but go on with another sampler only."""

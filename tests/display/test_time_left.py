@@ -2,7 +2,7 @@
 
 import pytest
 
-from hpsearch.display.pace import Pace
+from hpsearch.display.time_left import Pace
 
 
 class Clock:

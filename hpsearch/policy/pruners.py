@@ -8,11 +8,11 @@ from optuna.pruners import BasePruner
 from optuna.trial import FrozenTrial
 
 from hpsearch.errors import UsageError
-from hpsearch.policy.axis import RUNGS_PER_RUN, running_best
-from hpsearch.policy.names import LEAST_FOLDS, unknown
 from hpsearch.policy.projection import Projection
 from hpsearch.policy.pruner import Pruner
+from hpsearch.policy.pruning_steps import RUNGS_PER_RUN, running_best
 from hpsearch.policy.racing import Racing, RacingPruner
+from hpsearch.policy.rule_names import LEAST_FOLDS, unknown
 from hpsearch.policy.successive_halving import PromotingHalving, SuccessiveHalving
 from hpsearch.records import History, Trial
 from hpsearch.space import Space
@@ -46,7 +46,7 @@ _INSTEAD = {
 
 
 class OptunaPruning(Pruner):
-    """One of Optuna's memoryless pruners, asked on the axis of `hpsearch.policy.axis`: quarters of a trial's own runs.
+    """One of Optuna's memoryless pruners, asked at steps that are quarters of a trial's own runs.
 
     Raises:
         UsageError: The pruner remembers what it was asked.

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hpsearch.plan.keys import RunKeys
+from hpsearch.plan.run_keys import RunKeys
 from hpsearch.policy.projection import distributions
 from hpsearch.policy.samplers import Sampler
 from hpsearch.records import Origin, Trial

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hpsearch.plan.description import Description
-from hpsearch.plan.resuming import how_to_resume
+from hpsearch.plan.resume_command import how_to_resume
 
 
 def description(**changes: Any) -> Description:

@@ -10,7 +10,7 @@ import pytest
 from records_samples import die_at_call, killed_in_child
 
 from hpsearch.errors import StoreError
-from hpsearch.records.checkpoints import Checkpoint, CheckpointFolder
+from hpsearch.records.checkpoint_folder import Checkpoint, CheckpointFolder
 
 RUN, OTHER = "a" * 32, "b" * 32
 OLD = {"weights.safetensors": b"old" * 1000, "state.json": b"{}"}
