@@ -38,12 +38,8 @@ _REMEDIES = {
 def writing(path: str | Path, setting: str = "") -> Iterator[None]:
     """Turn what the system refuses while `path` is written into a StoreError that says what to do.
 
-    Other OSErrors of the block go on as they are: those without a number are no refusals of the system (a hub that
-    is not reached), and those that name a file elsewhere are not about `path`.
-
-    Args:
-        path: What is being written, for the message.
-        setting: The argument or variable that says where it goes.
+    Other OSErrors pass through: those without a number do not come from the system (a hub that is not reached), and
+    those that name a file elsewhere are not about `path`. `setting` is the argument or variable that gives the place.
     """
     try:
         yield
@@ -62,7 +58,7 @@ def _is_about(error: OSError, path: Path) -> bool:
         return False
     if not isinstance(error.filename, str | os.PathLike):
         return True
-    place, named = (Path(os.path.abspath(each)) for each in (path, error.filename))  # noqa: PTH100  (keeps links)
+    place, named = (Path(os.path.abspath(name)) for name in (path, error.filename))  # noqa: PTH100  (keeps links)
     return named.is_relative_to(place.parent) or place.is_relative_to(named)
 
 
@@ -76,9 +72,9 @@ def synced_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def reserve(file: BinaryIO, size: int) -> None:
-    """Claim room for a file that will be mapped into memory, where a full disk would end the process with a signal.
+    """Claim room for a file that will be memory-mapped, where a full disk would end the process with a signal.
 
-    Raises OSError where there is none; elsewhere than on POSIX nothing happens.
+    Raises OSError where there is none. Does nothing outside POSIX.
     """
     if size and hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file.fileno(), 0, size)
@@ -96,9 +92,9 @@ def sync_folder(folder: Path) -> None:
 
 
 def partial_path(target: Path) -> Path:
-    """Return a new name beside `target`, to write it under before it is renamed.
+    """Return a temporary name for `target`, beside it.
 
-    The name says which process is writing, so that what a killed one of this host left of `target` is removed here.
+    The name says which process writes: leftovers of killed processes of this host are removed here.
     """
     prefix = f".{target.name}.{socket.gethostname()}."
     for entry in target.parent.glob(f"{glob.escape(prefix)}*.partial"):
@@ -127,7 +123,7 @@ def replaced_file(target: Path, setting: str = "") -> Iterator[BinaryIO]:
 
 
 class _Stream:
-    """A file that NumPy does not know for one: it would write past Python, and a full disk would go unnoticed."""
+    """A file that NumPy does not recognize: it would write past Python, and a full disk would go unnoticed."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.write = file.write

@@ -39,8 +39,8 @@ def audit(
         test: The same for the test rows; they need the text and label columns only.
         text: The column of texts, or the pair of columns (tables only).
         label: The column of labels, or the list of 0/1 columns (tables only: ImageRows have their labels).
-        group: The column of groups, or None.
-        sample_weight: The column of weights, or None.
+        group: The column of groups.
+        sample_weight: The column of weights.
 
     Raises:
         DataError: Missing columns, labels, texts, groups or weights; one class only; a test label never seen in
@@ -72,11 +72,7 @@ def audit(
 
 
 def group_codes(values: Any, role: str = "train") -> np.ndarray:
-    """Return int64 codes of shape (rows,), equal where the groups are equal, in the order of first appearance.
-
-    Raises:
-        DataError: A row has no group.
-    """
+    """Return int64 codes of groups, (rows,), in the order of first appearance; `DataError` where a row has no group."""
     import pandas as pd
 
     codes, _ = pd.factorize(pd.Series(values).reset_index(drop=True))
@@ -90,11 +86,7 @@ def group_codes(values: Any, role: str = "train") -> np.ndarray:
 
 
 def sample_weights(values: Any, role: str = "train") -> np.ndarray:
-    """Return float32 weights of shape (rows,).
-
-    Raises:
-        DataError: A weight is not a finite number of at least 0, or all are 0.
-    """
+    """Return float32 weights of shape (rows,); `DataError` where one is below 0 or not finite, or all are 0."""
     import pandas as pd
 
     series = pd.to_numeric(pd.Series(values).reset_index(drop=True), errors="coerce")
@@ -208,8 +200,7 @@ def _rare_classes(encoding: LabelEncoding, targets: np.ndarray) -> list[str]:
 
 def _classes_without_test_rows(encoding: LabelEncoding, targets: np.ndarray) -> list[str]:
     """Return a warning where the test rows lack a class."""
-    counts = _counts(encoding, targets)
-    absent = [name for name, count in zip(encoding.classes, counts, strict=True) if count == 0]
+    absent = [name for name, count in zip(encoding.classes, _counts(encoding, targets), strict=True) if count == 0]
     return [f"the test rows have none of the class {listed(absent)}."] if absent else []
 
 
@@ -239,11 +230,7 @@ def _audit_groups_and_weights(train: Any, test: Any, group: str | None, sample_w
 def _copies(what: str, train: Sequence[Any], test: Sequence[Any], targets: np.ndarray) -> list[str]:
     """Return a warning where training rows repeat each other, and one where test rows repeat them.
 
-    Args:
-        what: What a row consists of: "texts", "images", "inputs".
-        train: What each training row holds, or a digest of it.
-        test: Likewise of the test rows; none where there are no test rows.
-        targets: The targets of the training rows.
+    `train` and `test` have what each row holds, or a digest of it; `what` names it in the message.
     """
     labels: dict[Any, set[str]] = {}
     for content, target in zip(train, targets.tolist(), strict=True):

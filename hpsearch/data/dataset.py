@@ -104,13 +104,10 @@ class Dataset:
 
 
 def write_dataset(folder: str | Path, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> Dataset:
-    """Write a dataset and return it opened. Where `folder` exists it is used as it is: name folders by their content.
+    """Write a dataset and return it opened; `StoreError` where the disk refuses.
 
-    Everything is written under a temporary name beside `folder`, forced to disk, and renamed, so that `folder` is
-    either absent or whole whenever the process is killed. Of two processes that write at once, the first one counts.
-
-    Raises:
-        StoreError: The disk refuses.
+    A `folder` that exists is used as it is: name folders by their content. A temporary name, fsync and a rename keep
+    it absent or whole whenever the process is killed. Of two processes that write at once, the first one counts.
     """
     target = Path(folder)
     for name, array in arrays.items():
@@ -131,11 +128,7 @@ def write_dataset(folder: str | Path, arrays: Mapping[str, np.ndarray], facts: M
 
 
 def open_dataset(folder: str | Path) -> Dataset:
-    """Open a dataset: arrays are memory-mapped, read-only.
-
-    Raises:
-        DataError: It is not there, or not what was written.
-    """
+    """Open a dataset, its arrays memory-mapped and read-only; `DataError` where it is missing or damaged."""
     target = Path(folder)
     remedy = "Delete the folder: it is made anew from the data."
     try:

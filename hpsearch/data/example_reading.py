@@ -1,7 +1,4 @@
-"""Where examples come from: arrays in memory, or a dataset read once, item by item.
-
-The rows of an input agree in shape, or differ in one dimension's length.
-"""
+"""Where examples come from: arrays in memory, or a dataset read once, item by item."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -26,7 +23,7 @@ USER_ERRORS = (
     TypeError,
     ValueError,
 )
-"""What code of a user's raises when it does not work."""
+"""What a user's code raises when it does not work."""
 
 
 def plain(value: Any) -> Any:
@@ -38,7 +35,7 @@ def plain(value: Any) -> Any:
 
 
 class FieldWriter:
-    """Takes the rows of one input one after the other, on disk, and tells in the end what they have in common."""
+    """Writes the rows of one input to disk, one after the other, and makes a `Field` of them."""
 
     def __init__(self, name: str, role: str, scratch: Path | None) -> None:
         self._name, self._role = name, role
@@ -49,7 +46,7 @@ class FieldWriter:
         self._file: IO[bytes] = TemporaryFile(dir=scratch)  # noqa: SIM115  # its maker calls `close`
 
     def close(self) -> None:
-        """Close the file; what was mapped from it stays, and goes with it."""
+        """Close the file; what was mapped from it stays."""
         self._file.close()
 
     def add(self, row: np.ndarray) -> None:
@@ -162,7 +159,7 @@ def examples_of(inputs: Any, targets: Any, role: str) -> Examples:
     Args:
         inputs: An array (rows, ...), a list of arrays, one a row, or a mapping from input names to either.
         targets: Labels or 0/1 columns: an array, list, Series or DataFrame.
-        role: "train" or "test", for errors.
+        role: For errors.
 
     Raises:
         DataError: They are empty, of different numbers, or nothing that can be made arrays of numbers.
@@ -192,8 +189,7 @@ def read_dataset(dataset: Any, role: str, scratch: Path | None = None) -> Exampl
         scratch: A folder for what is read, which need not fit the memory; None for the system's temporary folder.
 
     Raises:
-        DataError: It is empty, an item cannot be read, is no pair, does not fit the others, or differs when it is
-            read a second time.
+        DataError: It is empty; or an item cannot be read, is no pair, does not fit the others, or changes when reread.
     """
     try:
         rows = len(dataset)
@@ -297,7 +293,7 @@ def _without_objects(array: np.ndarray, role: str) -> np.ndarray:
 
 
 def _require_same_again(dataset: Any, fields: Mapping[str, Field], role: str) -> None:
-    """Find a dataset that draws random numbers: what is read once would keep the first draw for ever."""
+    """Refuse a dataset that draws random numbers: reading it once would keep the first draw for ever."""
     for row in {0, len(next(iter(fields.values()))) - 1}:
         again, _ = _item(dataset, row, role)
         for name, field in fields.items():

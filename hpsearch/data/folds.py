@@ -80,21 +80,17 @@ class Folds:
         return cls(tuple(zip(training, held_out, strict=True)))
 
     def write(self, path: str | Path) -> None:
-        """Write the folds to an .npz file, whole or not at all: temporary name, fsync, rename."""
+        """Write the folds to an .npz file, whole or not at all."""
         with replaced_file(Path(path)) as file:
             np.savez(file, allow_pickle=False, **self.to_arrays())
 
     @classmethod
     def read(cls, path: str | Path) -> "Folds":
-        """Read what `write` wrote.
-
-        Raises:
-            DataError: The file is not there, or is damaged.
-        """
+        """Read what `write` wrote; `DataError` where the file is missing or damaged."""
         try:
             # Opened here, for NumPy leaves a damaged file open.
             with Path(path).open("rb") as file:
-                zipfile.ZipFile(file).close()  # NumPy would take what is no archive for a pickle, and say so
+                zipfile.ZipFile(file).close()  # else NumPy would call a damaged archive a pickle
                 file.seek(0)
                 with np.load(file, allow_pickle=False) as arrays:
                     return cls.from_arrays(arrays)

@@ -52,11 +52,7 @@ class ImageRows:
         return f"image {row}" if self.paths is None else str(self.paths[row])
 
     def load(self, row: int) -> "Image":
-        """Return an image as PIL RGB, turned upright as its EXIF says; 16-bit and float images are scaled to 8 bits.
-
-        Raises:
-            DataError: The file cannot be decoded.
-        """
+        """Return an image as PIL RGB, upright by its EXIF, scaled to 8 bits; `DataError` if it cannot be decoded."""
         import PIL.Image
         import PIL.ImageOps
 
@@ -98,7 +94,7 @@ def read_images(
             (images, labels).
         image: The column of paths, for a table.
         label: The column of labels, for a table, or the list of 0/1 columns.
-        role: "train" or "test", for errors.
+        role: For errors.
 
     Raises:
         DataError: The source is not one of these, or files or columns are missing.

@@ -30,11 +30,8 @@ class LabelEncoding:
     def encode(self, values: Any, role: str = "train") -> np.ndarray:
         """Return int64 codes of shape (rows,), or float32 indicators of shape (rows, labels).
 
-        A label is found by its text, so that 1 read from one file and "1" from another are the same class.
-
-        Args:
-            values: Labels; for a multilabel task a DataFrame that has the label columns, or a 0/1 array.
-            role: What to call these rows in errors: "train" or "test".
+        A label is found by its text, so that 1 read from one file and "1" from another are the same class. `values` of
+        a multilabel task are a DataFrame that has the label columns, or a 0/1 array. `role` is for errors.
 
         Raises:
             DataError: A label is missing, or was not among the labels learned.
@@ -111,7 +108,7 @@ def _plain(value: Any, row: int, role: str) -> Any:
 
 
 def _check_one_type(labels: Sequence[Any]) -> None:
-    """Text and numbers, or booleans and numbers, side by side: almost always two spellings of one class."""
+    """Refuse labels of several types: text and numbers together are almost always two spellings of one class."""
     examples: dict[str, Any] = {}
     for label in labels:
         examples.setdefault(type(label).__name__, label)

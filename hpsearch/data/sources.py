@@ -17,11 +17,8 @@ if TYPE_CHECKING:
 def read_table(source: "str | Path | pd.DataFrame", role: str = "train") -> "pd.DataFrame":
     """Return the rows of a file or DataFrame as a new DataFrame, its index 0, 1, 2, ...; the source is not changed.
 
-    Only an empty cell of a CSV or TSV file is a missing value: a text or a class may well be called "null" or "NA".
-
-    Args:
-        source: A DataFrame, or a path ending in .csv, .tsv, .jsonl, .ndjson or .parquet. Text files are UTF-8.
-        role: What to call these rows in errors: "train" or "test".
+    Files end in .csv, .tsv, .jsonl, .ndjson or .parquet; text is UTF-8. Only an empty cell of a CSV or TSV file is a
+    missing value: a text or a class may well be called "null" or "NA". `role` is for errors.
 
     Raises:
         DataError: The file is not there, cannot be read, or has no rows.
@@ -70,7 +67,7 @@ def refuse_address(source: str | Path, role: str) -> None:
 
 
 def separator_hint(columns: Sequence[str]) -> str:
-    """Return what to do where the one column of a table looks like a header split at another separator, or nothing."""
+    """Return what to do where a table's only column looks like a header with another separator, else nothing."""
     separators = [separator for separator in (";", "\t", "|", ",") if len(columns) == 1 and separator in columns[0]]
     if not separators:
         return ""

@@ -109,16 +109,13 @@ class _Rows:
         return len(self.members)
 
     def pooled(self, least: int) -> np.ndarray | None:
-        """Return strata of at least `least` rows each: rare ones are pooled, all into one when they are rare together.
-
-        None where fewer than two such strata are left, so that there is nothing to stratify by.
-        """
+        """Return strata of at least `least` rows each, rare ones pooled into one; None where fewer than two remain."""
         codes, counts = np.unique(self.strata, return_counts=True)
         rarest_first = np.argsort(counts, kind="stable")
         pooled: list[int] = []
         size = 0
         for position in rarest_first:
-            # A pool that is still too small takes the next stratum in, however common that is.
+            # A pool that is still too small takes in the next stratum, however common it is.
             if counts[position] >= least and (not pooled or size >= least):
                 break
             pooled.append(int(codes[position]))
@@ -128,9 +125,9 @@ class _Rows:
 
 
 def _candidates(cv: Any, rows: _Rows, seed: int) -> Iterator[Pairs]:
-    """Yield folds from better to worse; the first that passes the checks is taken. All follow from the seed.
+    """Yield folds from better to worse, all from the seed; the first that passes the checks is taken.
 
-    One draw can put the only two groups (or rows of a rare label) of a class into one fold where the next does not.
+    One draw may put the only two groups (or rows of a rare label) of a class into one fold where the next does not.
     """
     from sklearn import model_selection as splitters
 

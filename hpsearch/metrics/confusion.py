@@ -1,7 +1,7 @@
 """Metrics that are functions of the confusion counts, of many sets of predictions at once.
 
-A bootstrap scores thousands of resamples of the same rows. Accuracy, F1 and their like need only the counts of each
-(true, predicted) pair of classes, and are computed here for all resamples together, as scikit-learn defines them.
+A bootstrap scores thousands of resamples of the same rows. Accuracy, F1 and the like need only the counts of each
+(true, predicted) pair of classes. They are computed here for all resamples at once, as scikit-learn defines them.
 """
 
 from collections.abc import Callable
@@ -53,7 +53,7 @@ def confusion_metric(metric: Any) -> ConfusionMetric | None:
         share = _PER_CLASS[function]
         if function == "fbeta_score" and "beta" in settings:
             share = partial(_f_shares, beta=float(settings.pop("beta")))
-        # The positive class is that of code 1 of a named metric; a function of the user's sees the user's labels.
+        # A named metric's positive class has code 1; a user's function sees the user's labels.
         is_binary = average == "binary" and metric.kind == "binary" and metric.function is None
         is_average = average in ("macro", "micro", "weighted")
         if settings.pop("pos_label", 1) not in ((1, None) if is_average else (1,)) or settings:

@@ -1,8 +1,8 @@
 """Metrics: scikit-learn's scorers and the user's own functions, computed from fixed predictions. Greater is better.
 
-A metric never sees a model. It is given what cross-validation keeps, the targets and the class probabilities of the
-held-out rows, and hands them to scikit-learn's scorer through a stand-in for a fitted classifier. Every metric is
-test-run on a small synthetic example when it is resolved, so one that cannot work is refused before any training.
+A metric never sees a model. It gets the targets and the class probabilities of the held-out rows, and hands them to
+scikit-learn's scorer through a stand-in for a fitted classifier. Resolving a metric tries it on a small synthetic
+example, so one that cannot work is refused before any training.
 """
 
 import functools
@@ -23,7 +23,7 @@ TargetKind = Literal["binary", "multiclass", "multilabel"]
 _RESERVED = "loss"  # the mean validation loss is recorded under this name
 _COMPUTATION_ERRORS = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
 _FUNCTION_ERRORS = (*_COMPUTATION_ERRORS, NameError, AssertionError, RuntimeError, ImportError, OSError)
-"""What a function of the user's may raise besides: a name misspelt, a check of its own, a package that is missing."""
+"""A user's function may also raise: a misspelt name, a check of its own, a missing package."""
 
 
 _SHARES = ("accuracy", "balanced_accuracy", "f1", "jaccard", "precision", "recall", "roc_auc", "average_precision")
@@ -31,10 +31,7 @@ _AVERAGES = ("", "_macro", "_micro", "_samples", "_weighted", "_ovr", "_ovo", "_
 
 
 def bounds(name: str) -> tuple[float, float]:
-    """Return the least and the greatest value that the scikit-learn scorer of this name can have.
-
-    A name that is not known to be bounded, a callable's for one, gives (-inf, inf).
-    """
+    """Return the least and the greatest value of the scikit-learn scorer of this name, (-inf, inf) where unknown."""
     if name in {share + average for share in _SHARES for average in _AVERAGES}:
         return 0.0, 1.0
     return -np.inf, 0.0 if name.startswith("neg_") else np.inf
@@ -90,7 +87,7 @@ class _FixedClassifier:
         return self._probabilities
 
     def decision_function(self, _rows: Any) -> np.ndarray:
-        """Return log-odds: one column for a binary task, else a column a class or label; the threshold is zero."""
+        """Return log-odds: one column for a binary task, else one for each class or label; the threshold is zero."""
         smallest = np.finfo(np.float64).tiny
         positive: np.ndarray = np.log(np.maximum(self._probabilities, smallest))
         if self._kind == "binary":
@@ -207,7 +204,7 @@ def metric_name(metric: str | Callable[..., Any]) -> str:
 
 
 def resolve_metric(metric: str | Callable[..., Any], kind: TargetKind, classes: Sequence[Any]) -> Metric:
-    """Return the metric for a task of this kind, having test-run it on a small synthetic example of that kind.
+    """Return the metric for a task of this kind, tried on a small synthetic example.
 
     Args:
         metric: A scikit-learn scorer name; a scorer object (`sklearn.metrics.make_scorer`); or a function
@@ -288,7 +285,7 @@ def _test_run(metric: Metric) -> Metric:
 def _refusal(metric: Metric) -> str | None:
     """Return why scikit-learn's scorer of this name does not suit such targets, or None.
 
-    The example is free of degenerate cases, so that a warning about it says that the metric is meaningless here.
+    The example has no degenerate cases, so a warning about it means that the metric is meaningless here.
     """
     targets, example = _example(metric.kind, len(metric.classes))
     labels = np.arange(len(metric.classes))
@@ -340,12 +337,11 @@ def _score(
         and "labels" not in scorer._kwargs
     ):
         arguments["labels"] = labels
-    rows = np.zeros((len(truth), 1))
     # Outside metadata routing a scorer takes no other argument than sample_weight.
     with config_context(enable_metadata_routing=True), warnings.catch_warnings():
         if quiet:  # of a fold without a class, or a class that is never predicted: it scores 0, as documented there
             warnings.simplefilter("ignore", UserWarning)
-        return scorer(classifier, rows, truth, **arguments)
+        return scorer(classifier, np.zeros((len(truth), 1)), truth, **arguments)
 
 
 def _is_scorer(metric: Any) -> bool:

@@ -31,8 +31,8 @@ def code_definition(value: Any) -> str:
     """Return 32 hexadecimal digits of what a function, a class or a callable object computes.
 
     Its code counts, with default arguments, what it closes over, and the user's own functions, classes and constants
-    that it names. Comments, the words of docstrings, line breaks and what it is called do not; of installed packages
-    only the names of what is used. Under another version of Python the same code has another digest.
+    that it names; of installed packages, only the names of what is used. Comments, docstrings, line breaks and its own
+    name do not. Under another version of Python the same code has another digest.
     """
     text = json.dumps(_Walk().of(value), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
@@ -50,12 +50,7 @@ def import_path(value: Any) -> str | None:
 
 
 def imported(path: str) -> Any:
-    """Return what an import path names.
-
-    Raises:
-        ImportError: There is no such module.
-        AttributeError: The module has nothing of that name.
-    """
+    """Return what an import path names; ImportError without such a module, AttributeError without such a name."""
     module, _, name = path.partition(":")
     named: Any = importlib.import_module(module)
     for part in name.split("."):
@@ -83,7 +78,7 @@ def is_installed_file(file: str) -> bool:
 
 
 class _Walk:
-    """One walk through a piece of code; what was met before is named by the order of meeting, so cycles end."""
+    """One walk through a piece of code. What was met before is given its number in the order of meeting: cycles end."""
 
     def __init__(self) -> None:
         self._met: dict[int, int] = {}
@@ -151,11 +146,10 @@ class _Walk:
     def _class(self, kind: type) -> Any:
         if is_installed(kind.__module__):
             return f"{kind.__module__}:{kind.__qualname__}"
-        skipped = _ALWAYS_THERE | _VOLATILE
         members = {
             name: self._member(member)
             for name, member in sorted(vars(kind).items())
-            if name not in skipped and not name.startswith("_abc_")
+            if name not in _ALWAYS_THERE | _VOLATILE and not name.startswith("_abc_")
         }
         return [[self.of(base) for base in kind.__bases__], members]
 
@@ -171,8 +165,7 @@ class _Walk:
     def _object(self, value: Any) -> Any:
         array = _as_array(value)
         if array is not None:
-            content = hashlib.sha256(array.tobytes()).hexdigest()
-            return [str(array.dtype), list(array.shape), content]
+            return [str(array.dtype), list(array.shape), hashlib.sha256(array.tobytes()).hexdigest()]
         wrapped = getattr(value, "__wrapped__", None)  # a cached function: not what happens to be in its cache
         if wrapped is not None:
             return self.of(wrapped)

@@ -4,20 +4,20 @@ __version__ = "0.2.0"
 
 VERSIONED = ("torch", "transformers", "tokenizers", "numpy", "scikit-learn")
 """Packages whose versions decide the numbers of any task: training, encoding, and the metrics. Pillow decides those of
-images only, and is part of their digest: a study of texts need not mind whether it is there."""
+images only, and is part of their digest: a study of texts does not depend on it."""
 
 
 def versions_of(*packages: str) -> dict[str, str]:
     """Return the installed versions of packages, "absent" for one that is not there."""
     from importlib.metadata import PackageNotFoundError, version  # `import hpsearch` reads this module
 
-    found = {}
+    versions = {}
     for package in packages:
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:
-            found[package] = "absent"
-    return found
+            versions[package] = "absent"
+    return versions
 
 
 def installed_versions() -> dict[str, str]:

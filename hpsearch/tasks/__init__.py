@@ -1,5 +1,4 @@
-"""What is fine-tuned: a model, rows, and what ties them together. Making a task imports neither torch nor "
-"transformers."""
+"""Tasks: a model, rows, and what ties them together. Making a task imports neither torch nor transformers."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -34,25 +34,24 @@ class Prepared:
     """Rows ready to be trained on: encoded once, kept on disk, memory-mapped by every worker.
 
     Attributes:
-        folder: The dataset of the training rows; `open_dataset` gives its arrays, among them "targets" (int64 codes,
-            or float32 indicators), and "groups" (int64) and "weights" (float32) where the task has them.
+        folder: The dataset of the training rows, with "targets" (int64 codes or float32 indicators), and "groups"
+            (int64) and "weights" (float32) where the task has them.
         test_folder: The dataset of the test rows, or None.
         kind: What the targets are.
         classes: Labels by code; of a multilabel task the names of the columns.
         rows: Training rows.
         test_rows: Test rows, 0 where there are none.
-        data_digest: What the training rows are, as the model sees them: texts or images, labels, groups, weights, and
-            the settings of the tokenizer or image processor.
+        data_digest: The training rows as the model sees them: texts or images, labels, groups, weights, and the
+            settings of the tokenizer or image processor.
         test_digest: The same of the test rows, or None.
         model_digest: What training starts from: config and pretrained weights, and which parameters are new.
         warnings: What the audit and the encoding found, each a sentence for the user.
         attention: The attention kernel that the model computes with, by transformers' name, for the numerics.
         source: What the pretrained model is read from: a folder, or a name on the hub. Empty where the task knows.
-        layers: How many layers `freeze_layers` can keep as pretrained; 0 where none can be kept, not even by "all";
-            None where that is not known, or differs between configs.
+        layers: How many layers `freeze_layers` can keep as pretrained; 0 where not even "all" keeps any; None where
+            that is unknown, or differs between configs.
         has_dropout: Whether the model has a dropout that can be set.
-        content: By role ("train", "test") the digest of all that is read of the rows, whatever encodes them; empty
-            where nothing does.
+        content: By role ("train", "test"), the digest of the rows before encoding; empty where nothing encodes them.
     """
 
     folder: Path
@@ -72,11 +71,7 @@ class Prepared:
     content: Mapping[str, str] = field(default_factory=dict)
 
     def folder_of(self, split: Split) -> Path:
-        """Return the dataset of a split.
-
-        Raises:
-            TaskError: The task has no test rows.
-        """
+        """Return the dataset of a split; `TaskError` where the task has no test rows."""
         folder = self.folder if split == "train" else self.test_folder
         if folder is None:
             raise TaskError("the task has no test rows. Give test= when making the task.")
@@ -86,7 +81,7 @@ class Prepared:
 def prepared_rows(
     folders: Mapping[Split, Path], digests: Mapping[Split, str], encoding: LabelEncoding, **others: Any
 ) -> Prepared:
-    """Return what was written into these folders; its `model_digest` is still to be told."""
+    """Return what these folders hold. The caller fills in `model_digest`."""
     counts = {role: len(open_dataset(folder)["targets"]) for role, folder in folders.items()}
     return Prepared(
         folder=folders["train"],
@@ -103,7 +98,7 @@ def prepared_rows(
 
 
 def audited(cache: Path, key: Sequence[Any], audit: Callable[[], list[str]]) -> list[str]:
-    """Return the warnings of an audit, which is made once of all rows of one key."""
+    """Return the warnings of an audit, which runs once for each key."""
     folder = cache / f"audit-{digest(key)}"
     if not folder.exists():
         write_dataset(folder, {}, {"warnings": audit()})
@@ -114,14 +109,14 @@ def audited(cache: Path, key: Sequence[Any], audit: Callable[[], list[str]]) -> 
 class Task(ABC):
     """A kind of fine-tuning, applied to a model and rows.
 
-    Making one only checks and keeps its arguments; no data is read and no model loaded before `prepare`. Subclasses are
-    frozen dataclasses whose fields are their arguments: paths, tables, arrays and code as sources (sources.py,
-    example_source.py, user_code.py), the rest as JSON has it. Two tasks are equal when their descriptions are, wherever
-    tables and arrays in memory were written.
+    Making one only checks its arguments; `prepare` reads data and loads the model. Subclasses are frozen dataclasses
+    whose fields are their arguments: paths, tables, arrays and code as sources (sources.py, example_source.py,
+    user_code.py), the rest as JSON has it. Two tasks are equal when their descriptions are, wherever tables and arrays
+    in memory were written.
 
     Attributes:
-        choice: Name of the hyperparameter that chooses one of several pretrained models, each of which has its rows
-            prepared for itself (`choosing`); None where all configs share the one `Prepared` of `prepare`.
+        choice: The hyperparameter that chooses among pretrained models. Each choice has its own rows (`choosing`).
+            None where all configs share one `Prepared`.
     """
 
     choice: ClassVar[str | None] = None
@@ -143,10 +138,10 @@ class Task(ABC):
         """Return what the fine-tune needs of this task, for the training or the test rows.
 
         Args:
-            prepared: The rows, as they were prepared for the config's model.
-            split: "train" or "test".
-            config: A completed config, which says what model to make where not all configs train the same one: all
-                configs of one `base_key` are served by one learner. None where only targets and weights are asked for.
+            prepared: The rows, as prepared for the config's model.
+            split: Which rows.
+            config: A completed config, where configs train different models; those of one `base_key` share a learner.
+                None where only targets and weights are needed.
         """
 
     def preparation(self, cache: Path) -> "Callable[[Self], Prepared]":
@@ -154,10 +149,9 @@ class Task(ABC):
         return lambda chosen: chosen.prepare(cache)
 
     def base_key(self, config: Mapping[str, Any]) -> str:
-        """Return what of a completed config decides which base model a worker must hold.
+        """Return which base model a worker must hold for a completed config.
 
-        Configs of one key share a worker's learner and base model: what the key leaves out must be settled by
-        `Learner.configure` and by the fine-tune.
+        Configs of one key share a learner and a base model; `Learner.configure` and the fine-tune settle the rest.
         """
         return self.model_choice(config) or ""
 
@@ -170,11 +164,7 @@ class Task(ABC):
         return prepared.layers
 
     def choosing(self, model: str) -> Self:
-        """Return this task with another pretrained model for its only one: what a config with that choice trains.
-
-        Raises:
-            TaskError: The task has no choice of models, or this cannot be one.
-        """
+        """Return this task with the pretrained model that a config chooses; `TaskError` where it cannot choose it."""
         raise TaskError(f"{type(self).__name__} has no choice of pretrained models, so {model!r} cannot be chosen.")
 
     @abstractmethod
@@ -207,12 +197,11 @@ class Task(ABC):
     def complete(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return `config` with every hyperparameter, each checked and in its one spelling.
 
-        What it does not name takes the task's recommendation, else the default (`unnamed`). Only the choice of a model
-        is left out where the config makes none.
+        `unnamed` fills in what it leaves out, except the choice of a model.
 
         Raises:
-            TaskError: One is unknown (the nearest known one is named), or has a value that cannot be trained with; or
-                the warmup is given both in steps and as a ratio.
+            TaskError: One is unknown (the message names the nearest), or cannot be trained with; or the warmup is
+                given both in steps and as a ratio.
         """
         settings = self.hyperparameters()
         for name in config:
@@ -237,11 +226,7 @@ class Task(ABC):
 
     @staticmethod
     def from_description(description: Mapping[str, Any], folder: Path | None = None) -> "Task":
-        """Return the task that a description is of.
-
-        Args:
-            description: What `describe` gave.
-            folder: Where the snapshots of data in memory lie, if not where the description says.
+        """Return the task that `describe` described; `folder` has the snapshots of data in memory if they moved.
 
         Raises:
             TaskError: The class cannot be imported (a notebook), or its data in memory was not kept.
@@ -268,16 +253,11 @@ class Task(ABC):
         return hash(self._identity())
 
     def _identity(self) -> str:
-        arguments = self.describe()["arguments"]
-        return digest({name: _without_files(value) for name, value in arguments.items()})
+        return digest({name: _without_files(value) for name, value in self.describe()["arguments"].items()})
 
 
 def _one_warmup(config: Mapping[str, Any], unnamed: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a config's warmup, in steps or as a ratio, makes of the other of the two: it is not used.
-
-    Raises:
-        TaskError: Both are given.
-    """
+    """Return the setting that turns off the kind of warmup that a config does not use; `TaskError` if it uses both."""
     steps, ratio = config.get("warmup_steps"), config.get("warmup_ratio")
     if steps is not None and ratio:
         raise TaskError(

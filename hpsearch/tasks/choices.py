@@ -17,8 +17,8 @@ class ModelChoices:
 
     Attributes:
         name: The hyperparameter that chooses.
-        sources: What the space calls a model to what it is read from: a folder's absolute path, as it was when this
-            was made, or a name on the hub.
+        sources: The space's name of a model to what it is read from: a folder's absolute path at the time, or a name
+            on the hub.
         own: What the task's own model is read from.
     """
 
@@ -34,10 +34,10 @@ class ModelChoices:
 
     @classmethod
     def of(cls, task: Task, space: Space) -> "ModelChoices | None":
-        """Return the models that a space chooses among, one where it is fixed; None where it leaves them to the task.
+        """Return the models that a space chooses among, or None where it leaves the model to the task.
 
         Raises:
-            SpaceError: The choice of the model depends on something else, or is no choice.
+            SpaceError: The choice depends on something else, or is none.
         """
         name = task.choice
         if name is None or (name not in space.parameters and name not in space.fixed):

@@ -57,7 +57,7 @@ class Encoder(Protocol):
         Args:
             rows: A DataFrame or ImageRows.
             role: "train" or "test", for warnings and errors.
-            scratch: A folder on the disk that the arrays will be written to, for what is too large for memory.
+            scratch: A folder for what is too large for memory, on the disk that the arrays will be written to.
         """
 
 
@@ -66,17 +66,17 @@ class Classification(Task):
     """Rows with one of several classes, or with several labels each, and a model of transformers.
 
     Attributes:
-        model: A local folder, or a name on the hub. A space that searches `model` chooses among others, and this one
-            is loaded only where it is among them.
+        model: A local folder, or a name on the hub. Where a space searches `model`, this one is loaded only if it is
+            among the choices.
         train: The training rows.
         test: Rows that the search never sees, or None.
         label: The column of labels, or the columns of 0/1 of a multilabel task.
         group: The column of groups: rows of one group are never on both sides of a fold.
         sample_weight: The column of weights: a row's share in the loss and in the scores.
-        pretrained: Whether to start from the model's weights; otherwise only its config.json is read, and every weight
-            is drawn anew for each seed.
-        keep_head: Keep the head that the weights bring along, where its outputs are this task's classes. Otherwise a
-            new head is always drawn, whatever the weights hold.
+        pretrained: Whether to start from the model's weights; otherwise only its config.json is read, and each seed
+            draws every weight.
+        keep_head: Keep the head in the weights, whose outputs must be this task's classes. Otherwise each seed draws a
+            new one.
     """
 
     model: Any
@@ -108,28 +108,22 @@ class Classification(Task):
             self._set("test", source_of(self.test, self._columns(), "test"))
 
     def hyperparameters(self) -> Mapping[str, Hyperparameter]:
-        """Return what a config of this task may set: `model` is a choice among pretrained models."""
         return {**super().hyperparameters(), "model": MODEL}
 
     def choosing(self, model: str) -> Self:
         return replace(self, model=model)
 
     def recommended(self) -> Mapping[str, Any]:
-        """Return the values that the literature starts from, and as dropout the model's own where it can be told.
-
-        A dropout that is searched then begins at what the model was published with. The model is looked for on this
-        machine only.
-        """
+        """Return the literature's values, and the published dropout where it is known: a search of it begins there."""
         from hpsearch.tasks.dropout import published_dropout
 
         dropout = published_dropout(str(self.model))
         return {**self._literature(), **({} if dropout is None else {"dropout": dropout})}
 
     def unnamed(self) -> Mapping[str, Any]:
-        """Return the value of each hyperparameter that a config does not name: the literature's, else the default.
+        """Return the literature's value of each hyperparameter, else the default.
 
-        Dropout is left at None, each place its own: one probability for all (0.1 of DistilBERT) would take the place
-        of others (0.2 before its head).
+        Dropout stays None, so that each place keeps its own: DistilBERT has 0.1, but 0.2 before its head.
         """
         return self._defaults() | dict(self._literature())
 
@@ -171,7 +165,6 @@ class Classification(Task):
     def learner(
         self, prepared: Prepared, split: Split = "train", config: Mapping[str, Any] | None = None
     ) -> "ClassificationLearner":
-        """Return what the fine-tune needs of this task; the model is the one that the rows were prepared for."""
         from hpsearch.tasks.pretrained import Pretrained
 
         dataset = open_dataset(prepared.folder_of(split))
@@ -189,8 +182,8 @@ class Classification(Task):
     def prepare(self, cache: Path) -> Prepared:
         """Read, audit and encode the rows into folders under `cache`, once, and try the model on one of them.
 
-        The folders are named by the digest of the rows, of the encoder's settings, and of the versions of what
-        encodes: rows that were prepared before are neither audited nor encoded again, unless by other versions.
+        A digest of the rows, the encoder's settings and its versions names each folder, so that the same rows are not
+        prepared twice.
         """
         return self._prepare(Path(cache).absolute(), *self._rows())
 
@@ -220,10 +213,10 @@ class Classification(Task):
         return self._tried(prepared_rows(folders, digests, encoding, source=str(self.model), content=prints), warnings)
 
     def _digest(self, role: str, content: str, *, encoder: Encoder, encoding: LabelEncoding) -> str:
-        """Return what the rows are as the model sees them.
+        """Return the digest of the rows as the model sees them.
 
-        The versions that encode any rows are not in it, for the numerics name them in every run's key already, and
-        a study that continues under others says which they are.
+        It leaves out the encoder's versions: the numerics already put them in every run's key, and a study that
+        continues under others says which they are.
         """
         settings = {"format": _FORMAT, "rows": content, "role": role, "labels": encoding.to_json()}
         return digest([settings, [self.group, self.sample_weight], encoder.settings()])
@@ -249,7 +242,7 @@ class Classification(Task):
         return columns
 
     def _tried(self, prepared: Prepared, warnings: list[str]) -> Prepared:
-        """Load the model and put one row through it: what cannot work is found before any trial is started."""
+        """Load the model and put one row through it, to find what cannot work before any trial starts."""
         from hpsearch.tasks.dropout import has_dropout
         from hpsearch.tasks.learner import count_layers, try_model
         from hpsearch.tasks.pretrained import attention_of
@@ -270,7 +263,7 @@ class Classification(Task):
 
 
 def check_model(value: Any) -> str:
-    """Check for the name or path of a model; whether it is one is known only where it is read."""
+    """Check for a name or path; only reading it shows whether it is a model."""
     if not isinstance(value, str | Path) or not str(value):
         raise TaskError(
             f"The hyperparameter model={value!r} cannot be trained with; it must be the path of a folder, or a name on "

@@ -20,9 +20,9 @@ _TARGETS = "targets"
 
 @dataclass(frozen=True, eq=False)
 class ExampleSource:
-    """Rows with their targets, read when first asked for.
+    """Rows with their targets, read when first needed.
 
-    What cannot be imported (arrays, dataset objects, functions of a notebook) is written down beside the study.
+    What cannot be imported (arrays, dataset objects, functions of a notebook) is written to files beside the study.
 
     Attributes:
         role: "train" or "test".
@@ -43,25 +43,14 @@ class ExampleSource:
 
     @classmethod
     def of(cls, value: Any, role: str) -> "ExampleSource":
-        """Return the source for what a user gave as rows.
-
-        Raises:
-            TaskError: It is nothing that rows can be read from.
-        """
+        """Return the source for what a user gave as rows; `TaskError` where no rows can be read from it."""
         if isinstance(value, ExampleSource):
             return replace(value, role=role)
         _check_form(value, role)
         return cls(role, value)
 
     def read(self, scratch: Path | None = None) -> Examples:
-        """Return the rows; they are read once.
-
-        Args:
-            scratch: A folder for what need not fit the memory.
-
-        Raises:
-            DataError: They cannot be read.
-        """
+        """Return the rows, read once; `DataError` if they cannot be. `scratch` is for what need not fit the memory."""
         examples: Examples | None = self.__dict__.get("_examples")
         if examples is None:
             examples = self._from_files() if self.files is not None else _examples(self.given, self.role, scratch)
@@ -113,7 +102,6 @@ class ExampleSource:
 
     @classmethod
     def from_description(cls, description: Mapping[str, Any], folder: Path | None) -> "ExampleSource":
-        """Return the source that a description is of; see `Task.from_description`."""
         role = description["role"]
         if "loader" in description:
             return cls(role, found_by(description["loader"]))
@@ -127,7 +115,7 @@ class ExampleSource:
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        """Travel without the rows that were read: a worker reads the prepared arrays."""
+        """Leave out the rows: a worker reads the prepared arrays."""
         return {name: value for name, value in self.__dict__.items() if name != "_examples"}
 
 

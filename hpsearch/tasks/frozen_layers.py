@@ -17,7 +17,7 @@ class LayeredModel:
     Attributes:
         name: What the user calls it.
         given: The hyperparameters that choose it; empty where the task has no other.
-        layers: How many of its layers can be frozen; 0 where none can, None where that is not known.
+        layers: How many of its layers can be frozen; 0 where none can, None where that is unknown.
     """
 
     name: str
@@ -28,10 +28,9 @@ class LayeredModel:
 def with_whole_layers(
     config: Mapping[str, Any], task: Task, prepared_for: Callable[[Mapping[str, Any]], Prepared]
 ) -> dict[str, Any]:
-    """Return a completed config whose `freeze_layers` is a number of layers of its model where it was a share of them.
+    """Return a completed config with a share in `freeze_layers` turned into a number of layers of its model.
 
-    The number is rounded down: 0.5 of 7 layers are 3. So a share and the number that it stands for are one run.
-    `prepared_for` returns the rows as they were prepared for a config's model.
+    So a share and the number that it stands for are one run. `prepared_for` returns the rows for a config's model.
 
     Raises:
         TaskError: How many layers the model has is not known.
@@ -49,19 +48,15 @@ def with_whole_layers(
 
 
 def whole_layers(share: float, layers: int) -> int:
-    """Return how many layers a share of them is, rounded down.
+    """Return how many layers a share of them is, rounded down (0.5 of 7 is 3).
 
-    What is missing by the rounding of floats does not count: 1 / 3 of 6 are 2, 0.29 of 100 are 29.
+    Float errors do not count: 1 / 3 of 6 is 2, 0.29 of 100 is 29.
     """
     return int(share * layers + 1e-9)
 
 
 def check_frozen_layers(space: Space, models: Sequence[LayeredModel]) -> None:
-    """Check that every value of `freeze_layers` fits every model that it may meet.
-
-    Raises:
-        SpaceError: One asks for more layers than a model has; the message names both and what to write instead.
-    """
+    """Raise SpaceError where a value of `freeze_layers` asks for more layers than a model it may meet has."""
     for model in models:
         if model.layers is not None:
             too_many = [value for value in _values(space, model) if not _fits(value, model.layers)]
@@ -77,8 +72,7 @@ def fitted_space(space: Space, models: Sequence[LayeredModel]) -> Space:
         return space
     parameters = {name: parameter for name, parameter in space.parameters.items() if name != FREEZE_LAYERS}
     default = space.default and {name: value for name, value in space.default.items() if name != FREEZE_LAYERS}
-    fitted = Space(default=default, **parameters, **space.fixed, freeze_layers=0)
-    return fitted.documented(space.notes)
+    return Space(default=default, **parameters, **space.fixed, freeze_layers=0).documented(space.notes)
 
 
 def _values(space: Space, model: LayeredModel) -> Sequence[Scalar]:

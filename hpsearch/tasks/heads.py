@@ -20,13 +20,11 @@ def base_of(model: nn.Module) -> nn.Module:
 def mark_head(model: nn.Module, new: set[str] | None, *, keep_head: bool, source: str) -> None:
     """Write the names of all parameters that are not pretrained into `model.new_parameters`.
 
-    They are what the weights did not hold (or held in another size) and, unless `keep_head`, everything outside the
-    base model: a head that was trained for other labels is no better than a new one, and would differ from model to
-    model in what "the head" is.
+    They are the keys in `new` and, unless `keep_head`, everything outside the base model: a head trained for other
+    labels is no better than a new one, and what "the head" is would differ between models.
 
     Args:
-        model: A model just loaded.
-        new: Keys that the weights lacked or held in another size; None where there are no weights at all.
+        new: Keys that the weights lack or hold in another size; None where there are no weights at all.
         keep_head: Keep a head that the weights hold.
         source: For errors.
 
@@ -58,17 +56,15 @@ def mark_head(model: nn.Module, new: set[str] | None, *, keep_head: bool, source
 def new_parameters(model: nn.Module) -> frozenset[str]:
     """Return the names of the parameters that are not pretrained."""
     marked: Any = model
-    names: frozenset[str] = marked.new_parameters
-    return names
+    return marked.new_parameters
 
 
 @torch.no_grad()
 def draw_head(model: nn.Module) -> None:
     """Draw every new parameter in place from torch's global random state, as the model's own authors would.
 
-    transformers initializes what carries no mark of being initialized, module after module in the order of their
-    registration; so every pretrained tensor is marked, and the marks of the new ones are taken off. Modules that the
-    model's own rule passes over are first drawn as torch would.
+    transformers initializes what is not marked as initialized, in the order of registration. So only pretrained
+    tensors are marked. Modules that the model's own rule passes over are first drawn as torch would.
     """
     new = new_parameters(model)
     for name, parameter in model.named_parameters():

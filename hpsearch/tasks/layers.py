@@ -15,14 +15,10 @@ def find_layers(model: nn.Module, run: Callable[[], object]) -> list[list[str]]:
     """Return the paths of the modules below the head: [embeddings, layer 1, ..., layer n].
 
     Layers are the items of the model's long module lists (encoder layers, the stages of a convolutional network), in
-    the order in which they are first called. What is called before the first layer, or used without being called
-    (a table of relative positions), belongs to the embeddings; what is called between layers k and k + 1 belongs to
-    layer k. What is called after the last layer (a final norm, a pooler) and what has new parameters belong to none.
-    A layer whose weights are used many times over (ALBERT) is one layer.
-
-    Args:
-        model: A model that `mark_head` has seen.
-        run: Puts one row through the model.
+    the order of their first calls. What is called before the first layer, or never (a table of relative positions),
+    belongs to the embeddings; what is called between layers k and k + 1 belongs to layer k. What is called after the
+    last layer (a final norm, a pooler) and what has new parameters belong to none. A layer that is used many times over
+    (ALBERT) is one layer. `run` puts one row through the model, which `mark_head` has marked.
 
     Raises:
         TaskError: Nothing is pretrained, or no list of layers is found.
@@ -60,7 +56,7 @@ def _size(module: nn.Module) -> int:
 def _blocks(model: nn.Module, base: nn.Module) -> list[str]:
     """Return the paths of the items of the outermost module lists that hold most of the weights.
 
-    An encoder and a decoder are two lists of like size; lists of less than half the largest are norms and the like.
+    Encoder and decoder are two lists of similar size; lists of less than half the largest are norms and the like.
     """
     lists = list(_outermost_lists(_path_of(model, base), base))
     sizes = {path: _size(module) for path, module in lists}

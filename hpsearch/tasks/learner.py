@@ -20,10 +20,7 @@ from hpsearch.tasks.pretrained import Pretrained, first_line
 
 
 class RowsLearner(ABC):
-    """What learners have in common, whatever the model: targets, weights, and the layers of the model.
-
-    The methods are those of `Learner`, where they are described.
-    """
+    """What learners share, whatever the model: targets, weights, and layers. `Learner` describes the methods."""
 
     lengths: np.ndarray
     inputs_are_fixed = True
@@ -82,8 +79,7 @@ class ClassificationLearner(RowsLearner):
             # A classifier reads each row once: the keys and values that decoders cache would only take memory.
             cached = "use_cache" in inspect.signature(model.forward).parameters
             self._options = {"use_cache": False} if cached else {}
-        outputs: Tensor = model(**batch, **self._options).logits
-        return outputs
+        return model(**batch, **self._options).logits
 
     def losses(self, logits: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
         return classification_losses(logits, targets, label_smoothing, self.pretrained.kind)
@@ -108,8 +104,7 @@ def try_model(learner: ClassificationLearner, model: nn.Module) -> None:
     Raises:
         TaskError: The model does not take such rows, or has another number of outputs than the task has classes.
     """
-    longest = int(np.argmax(learner.lengths))
-    batch = learner.batch(np.array([longest]), 16)
+    batch = learner.batch(np.array([np.argmax(learner.lengths)]), 16)
     model.eval()
     try:
         with torch.no_grad():

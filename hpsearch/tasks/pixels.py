@@ -30,10 +30,10 @@ class PixelEncoder:
     """The image processor of a model, with the size and the channels of one task."""
 
     def __init__(self, source: str, image_size: int | None, rows: ImageRows) -> None:
-        """Read the processor, or make one where the model comes without.
+        """Read the processor, or make one where the model has none.
 
-        A processor that is made resizes to `image_size`, else to the config's image size, else to that of the training
-        images where they are an array, else to 224; it rescales to 0..1 and normalizes with mean and deviation 0.5.
+        A new one resizes to `image_size`, else to the config's image size, else to that of the training images where
+        they are an array, else to 224; it rescales to 0..1 and normalizes with mean and deviation 0.5.
         """
         self.source = source
         config = read_config(source)
@@ -45,8 +45,7 @@ class PixelEncoder:
             )
         processor = load_processor(source)
         if processor is None:
-            size = image_size or _size_of(config, rows)
-            processor = make_processor(self.channels, size)
+            processor = make_processor(self.channels, image_size or _size_of(config, rows))
         elif image_size is not None:
             resize(processor, image_size)
         self.processor: Any = processor
@@ -90,9 +89,9 @@ class PixelEncoder:
     def encode(self, rows: ImageRows, role: str, scratch: Path) -> Encoded:
         """Return the images as pixels.
 
-        Where the processor ends with a line for each channel (rescaling, normalizing), pixels are the bytes before it,
-        uint8 (rows, channels, height, width), a quarter of the size, and "line" has its slope and its value at 0,
-        float32 (2, channels). Where the first images show that it does more, pixels are its outputs, float32.
+        Where the processor ends with a linear map of each channel (rescaling, normalizing), pixels are the bytes before
+        it, uint8 (rows, channels, height, width), a quarter of the size; "line" has slope and value at 0, float32
+        (2, channels). Where the first images show that it does more, pixels are its outputs, float32.
 
         Raises:
             DataError: An image cannot be read.
@@ -100,7 +99,7 @@ class PixelEncoder:
         """
         line = self._line(rows)
         first = self._processed(self._image(rows, 0), finished=line is None)
-        # Memory need not hold them all, and a killed process leaves none.
+        # In a file without a name: memory need not hold them all, and a killed process leaves none.
         with writing(scratch, "HPSEARCH_CACHE"), TemporaryFile(dir=scratch) as file:
             reserve(file, len(rows) * first.nbytes)
             pixels = np.memmap(file, first.dtype, "w+", shape=(len(rows), *first.shape))
@@ -176,12 +175,7 @@ class ImageLearner(ClassificationLearner):
 
 
 def along_line(line: np.ndarray, pixels: Tensor) -> Tensor:
-    """Return float32 values of bytes.
-
-    Args:
-        line: Slope and value at 0 of each channel, float32 (2, channels).
-        pixels: uint8 (rows, channels, height, width).
-    """
+    """Return float32 values of uint8 `pixels` (rows, channels, height, width); for `line` see `PixelEncoder.encode`."""
     slope, start = torch.from_numpy(line).reshape(2, 1, -1, 1, 1)
     return pixels.float().mul_(slope).add_(start)
 
@@ -237,8 +231,7 @@ def rebuilt(facts: dict[str, Any]) -> Any:
 
 def written(processor: Any) -> dict[str, Any]:
     """Return a processor's settings as its preprocessor_config.json has them."""
-    settings: dict[str, Any] = json.loads(processor.to_json_string())
-    return settings
+    return json.loads(processor.to_json_string())
 
 
 def _size_of(config: Any, rows: ImageRows) -> tuple[int, int]:

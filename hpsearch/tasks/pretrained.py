@@ -114,8 +114,8 @@ class Pretrained:
     def load(self) -> nn.Module:
         """Return a new model in float32 on the CPU, marked with the names of its new parameters.
 
-        The global random state is left as it was; what is not pretrained is the same on every call, and is drawn
-        from the caller's random state only by `initialize_head`.
+        The global random state stays as it was. What is not pretrained is the same on every call, until
+        `initialize_head` draws it.
 
         Raises:
             TaskError: The weights cannot be read, or are those of another architecture.
@@ -173,7 +173,7 @@ def bytes_of(tensor: Tensor) -> bytes:
 def attention_of(model: nn.Module) -> str:
     """Return the attention kernel that a model computes with, by transformers' name.
 
-    It is "sdpa" of those that support it and "eager" of others (DeBERTa), unless a saved config asks for another.
+    It is "sdpa" where the model supports it, else "eager" (DeBERTa), unless a saved config asks for another.
     """
     config: Any = model.config
     return str(getattr(config, "_attn_implementation", None) or "none")
@@ -193,7 +193,7 @@ def read_config(source: str) -> Any:
     """Return the config of a model folder or hub name.
 
     Raises:
-        TaskError: There is no config.json to be had, or it is of a model that this transformers does not know.
+        TaskError: There is no config.json, or this transformers does not know the model.
     """
     from transformers import AutoConfig
 

@@ -61,7 +61,7 @@ class Table:
 
     @property
     def value(self) -> Any:
-        """The DataFrame; read anew from the file, and checked against its fingerprint, where there is one."""
+        """The DataFrame. A file is read anew and checked against its fingerprint."""
         if self.file is None:
             return self.frame
         import pandas as pd
@@ -143,11 +143,7 @@ Source = Location | Table | Arrays
 
 
 def source_of(value: Any, columns: Sequence[str], role: str) -> Source:
-    """Return the source for what a user gave as rows: a path, a DataFrame, or a pair of arrays; or a source as it is.
-
-    Raises:
-        TaskError: It is none of these.
-    """
+    """Return the source of rows given as a path, a DataFrame, a pair of arrays or a source; `TaskError` for others."""
     if isinstance(value, Location | Table | Arrays):
         return value
     if isinstance(value, str | Path):
@@ -188,11 +184,7 @@ def source_from(description: Mapping[str, Any], folder: Path | None) -> Source:
 
 
 def snapshot_files(files: Mapping[Any, str], folder: Path | None) -> dict[Any, str]:
-    """Return the files of a description: those in `folder` that have their names, where a study was moved.
-
-    Raises:
-        TaskError: There are none: the rows were in memory and never written down.
-    """
+    """Return a description's files, those in `folder` if the study moved; `TaskError` if none were ever written."""
     if not files:
         raise TaskError(
             "the study was made from a DataFrame, arrays or a dataset that were not kept. Make the task again from the "
@@ -211,15 +203,10 @@ def _digest(arrays: Sequence[np.ndarray]) -> str:
 
 
 read_array = functools.partial(np.load, mmap_mode="r", allow_pickle=False)
-"""Reads a .npy file, memory-mapped."""
 
 
 def read_snapshot(file: str, read: Callable[[str], Any]) -> Any:
-    """Return what `read` makes of a snapshot.
-
-    Raises:
-        DataError: It cannot be read.
-    """
+    """Return what `read` makes of a snapshot; `DataError` where it cannot be read."""
     try:
         return read(file)
     except (OSError, ValueError) as error:

@@ -34,9 +34,7 @@ _TOKENIZER_FILES = (
 
 
 def load_tokenizer(source: str) -> Any:
-    """Return the tokenizer of a model folder or hub name, with a pad token.
-
-    Where the tokenizer has none (GPT-2), its end-of-text token pads.
+    """Return the tokenizer of a model folder or hub name; one without a pad token (GPT-2) pads with its end-of-text.
 
     Raises:
         TaskError: There is no tokenizer, or it has neither a pad nor an end-of-text token.
@@ -101,7 +99,7 @@ class TokenEncoder:
     def settings(self) -> dict[str, Any]:
         tokenizer = self.tokenizer
         if tokenizer.is_fast:
-            # Truncation and padding belong to a call, not to the tokenizer, and are left in its state by the last one.
+            # Truncation and padding belong to a call, but the last call leaves them in the tokenizer's state.
             state = json.loads(tokenizer.backend_tokenizer.to_str()) | {"truncation": None, "padding": None}
         else:
             state = {"vocabulary": tokenizer.get_vocab(), "special": str(tokenizer.special_tokens_map)}
@@ -136,7 +134,7 @@ class TokenEncoder:
                 short, short_kinds = self._tokenized([[column[at] for at in long] for column in part], truncation=True)
                 for at, row, kind in zip(long, short, short_kinds, strict=True):
                     rows_of_tokens[at], kinds[at] = row, kind
-            # A text of characters that the tokenizer drops altogether still needs one token to be read off.
+            # The tokenizer may drop every character of a text; the row still needs one token.
             tokens += [np.array(row or [self.pad_token_id], dtype=np.int32) for row in rows_of_tokens]
             types += [np.array(kind or [0], dtype=np.int8) for kind in kinds]
         arrays = RaggedRows.from_rows(tokens, np.int32).to_arrays("tokens")
@@ -205,8 +203,7 @@ class TextLearner(ClassificationLearner):
     def batch(self, rows: np.ndarray, padding_multiple: int) -> dict[str, Tensor]:
         """Return input_ids, attention_mask and perhaps token_type_ids, each int64 of shape (rows, length).
 
-        The length is that of the longest row rounded up to the multiple, or all the positions that the model has where
-        that would be more.
+        The length is that of the longest row, rounded up to the multiple, but no more than the model has positions.
         """
         facts, lengths = self.dataset.facts, self.lengths[rows]
         longest = int(lengths.max())
@@ -236,7 +233,7 @@ def _laid_out(rows: RaggedRows, filled: np.ndarray, padding: int) -> Tensor:
 def position_limit(model: nn.Module) -> int | None:
     """Return how many tokens a model has positions for, or None where positions are relative or rotary.
 
-    Tables of positions are told by their names. RoBERTa's begin after the padding index, BART's after an offset.
+    Tables of positions are known by their names. RoBERTa's begin after the padding index, BART's after an offset.
     """
     limits = []
     for path, module in base_of(model).named_modules():
@@ -254,15 +251,14 @@ def reads_token_types(model: nn.Module) -> bool:
 
 
 def _skeleton(source: str, auto_class: str, config: Any) -> nn.Module:
-    """Return the model without numbers in it: what its modules are, at no cost."""
+    """Return the model without its numbers: the modules alone cost nothing."""
     import transformers
 
     with quiet(), torch.device("meta"):
         try:
-            model: nn.Module = getattr(transformers, auto_class).from_config(config, trust_remote_code=False)
+            return getattr(transformers, auto_class).from_config(config, trust_remote_code=False)
         except LOADING_ERRORS as error:
             raise TaskError(
                 f"the model {source!r} cannot classify texts: {first_line(error)} Give an encoder that transformers "
                 "has a sequence classification class for."
             ) from error
-    return model

@@ -16,7 +16,7 @@ SMOOTHING = "label_smoothing"
 class UserCode:
     """A callable that the user has written.
 
-    It travels to workers by its import path where it has one, and is then compared there; otherwise by value.
+    It goes to workers by its import path where it has one, and is compared there; otherwise by value.
 
     Attributes:
         value: The function, class or object.
@@ -28,11 +28,7 @@ class UserCode:
 
     @classmethod
     def of(cls, value: Any, argument: str) -> "UserCode":
-        """Return code given as an argument.
-
-        Raises:
-            TaskError: It cannot be called.
-        """
+        """Return code given as an argument; `TaskError` where it cannot be called."""
         if isinstance(value, UserCode):
             return value
         if argument == "make_model" and hasattr(value, "parameters") and not isinstance(value, type):
@@ -60,11 +56,7 @@ class UserCode:
 
     @classmethod
     def from_description(cls, description: Mapping[str, Any]) -> "UserCode":
-        """Return code that a description is of, as it is now.
-
-        Raises:
-            TaskError: It was defined in a notebook or script, or its module is not found.
-        """
+        """Return the described code as it is now; `TaskError` where it cannot be imported (a notebook or script)."""
         path, name = description["code"], description["name"]
         if path is None:
             raise TaskError(
@@ -80,11 +72,7 @@ class UserCode:
 
 
 def found_by(path: str) -> Any:
-    """Return what an import path names.
-
-    Raises:
-        TaskError: It is not found.
-    """
+    """Return what an import path names; `TaskError` where it is not found."""
     try:
         return imported(path)
     except (ImportError, AttributeError) as error:
@@ -97,7 +85,7 @@ def found_by(path: str) -> Any:
 
 
 def _met_again(path: str, definition: str) -> UserCode:
-    """Return code in another process, where it must be the same: a file may have been edited in between."""
+    """Return code in another process; `TaskError` if its file was edited in between."""
     code = UserCode.of(found_by(path), path)
     if code.definition != definition:
         raise TaskError(

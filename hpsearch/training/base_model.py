@@ -37,7 +37,7 @@ class BaseModel:
 
     @torch.no_grad()
     def _find_head(self) -> frozenset[str]:
-        """Return the names of the parameters that the learner draws: those that are numbers again after it did."""
+        """Return the names of the parameters that the learner draws: those that it fills after all are NaN."""
         floating = {name: item for name, item in self._template.named_parameters() if item.is_floating_point()}
         for parameter in floating.values():
             parameter.fill_(torch.nan)
@@ -55,8 +55,7 @@ class BaseModel:
         """Return the model as it was loaded, its head drawn from `seed`, and set up as `config` says.
 
         The head is drawn on the CPU, so that one seed means one head on every device. Whatever an earlier run left
-        (weights, buffers, gradients, frozen parameters, dropout) is undone. Runs that share a base take turns:
-        a fine-tune that used the model before raises an error when it is advanced again.
+        (weights, buffers, gradients, frozen parameters, dropout) is undone.
         """
         self.generation += 1
         with isolated(stream_seed(seed, "head")):

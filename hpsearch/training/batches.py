@@ -8,10 +8,10 @@ import torch
 from hpsearch.training.random_states import stream_seed
 
 MEGABATCHES_AN_EPOCH = 4
-"""At least so many groups are sorted by length apart, so that a row meets other rows in each epoch."""
+"""At least this many groups are sorted by length, each for itself, so that a row meets other rows in each epoch."""
 
 BATCHES_A_MEGABATCH = 50
-"""At most so many batches are sorted by length together: more pads hardly less."""
+"""At most this many batches are sorted by length together: more save hardly any padding."""
 
 EVALUATION_TOKENS = 16_384
 """Padded tokens of an evaluation batch, at most."""
@@ -37,13 +37,13 @@ def epoch_batches(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -
     """Return the batches of one epoch in their order, each as positions in `lengths`.
 
     The rows are permuted, cut into megabatches, sorted by length within each, cut into batches, and the batches
-    permuted: rows of like length meet, so that little is padded, and different ones in every epoch.
+    permuted. So rows of similar length meet, which saves padding, and different ones in every epoch.
 
     Args:
         lengths: Tokens of each training row, shape (rows,).
         batch_size: Rows a batch; one batch of the epoch may be smaller.
         seed: The run's seed.
-        epoch: Passes done before this one.
+        epoch: From 0.
     """
     generator = torch.Generator().manual_seed(stream_seed(seed, "batches", epoch))
     rows = len(lengths)

@@ -39,8 +39,7 @@ class FineTune:
     """One training of one config on one set of rows, from its beginning or from a checkpoint.
 
     Its numbers are a pure function of the arguments (of `device`, only of its type and model). Its random states are
-    in force only while a step computes: what the caller, or another run in this process, draws between two steps
-    changes nothing, and finds its own random states untouched.
+    in force only while a step computes: it and the rest of the process do not change each other's random numbers.
 
     The model belongs to `base`, and one run at a time can have it: once another fine-tune is made from the same base,
     this one raises `UsageError`. Fine-tunes of different bases may take turns step by step.
@@ -103,7 +102,7 @@ class FineTune:
             layers = learner.layers(self.model) if settings.freeze_layers else ()
         self._freezing = freeze(self.model, layers, settings.freeze_layers, base.head)
         self._frozen_layers = frozen_layers(layers, settings.freeze_layers)
-        # By the configuration, not by whether features are read: with and without a cache a run is the same.
+        # The config decides, not whether features are read: a run is the same with and without a cache.
         self._padding_multiple = (
             numerics.padding_multiple if self._frozen_layers else numerics.training_padding_multiple
         )
@@ -135,10 +134,9 @@ class FineTune:
     def advance(self, stop: int) -> Iterator[Measurement | None]:
         """Train until evaluation point `stop` is reached, one optimizer step an item.
 
-        An item is None, or the Measurement of the point that its step reaches. Where several points fall on one step,
-        each after the first is an item of its own, without a step; so is, before the first step, each block of rows
-        whose features are computed for the cache. Between items the run can be left for good, written down by
-        `checkpoint`, or continued by another call.
+        An item is None, or the Measurement of the point that its step reaches. Points after the first on one step are
+        items without a step; so are, before the first step, the blocks of rows whose features the cache lacks. Between
+        items the run can be left for good, written down by `checkpoint`, or continued by another call.
 
         Raises:
             UsageError: `stop` does not lie ahead, or another run has taken the base's model over.
@@ -246,7 +244,7 @@ class FineTune:
         )
 
     def _measure(self) -> Measurement:
-        """Judge the run at the evaluation point that it has reached: only here is the device waited for."""
+        """Measure the run at the evaluation point that it has reached: only here does it wait for the device."""
         state, position = self._state, self._state.position
         train_loss = state.loss_sum.item() / position.weight_sum if position.weight_sum else 0.0
         self._require_finite("training loss", math.isfinite(train_loss))
@@ -281,13 +279,10 @@ class FineTune:
         return run_checkpoint.dump(self._identity, self._state.tensors(), self._state.facts())
 
     def restore(self, files: Mapping[str, bytes]) -> None:
-        """Continue from a checkpoint of this run, made by any process; nothing changes if it is unusable.
-
-        Args:
-            files: What `checkpoint` returned.
+        """Continue from a `checkpoint` of this run, made by any process.
 
         Raises:
-            CheckpointError: It is damaged, or belongs to another run.
+            CheckpointError: It is damaged, or belongs to another run; then nothing has changed.
         """
         self._require_model()
         tensors, facts = run_checkpoint.load(self._identity, files)
@@ -311,7 +306,7 @@ class FineTune:
             )
 
     def _digest(self, config: Mapping[str, Any]) -> str:
-        """Return what this run is, for its checkpoints: all arguments that decide its numbers."""
+        """Return the digest of all arguments that decide the run's numbers, for its checkpoints."""
         rows = [
             None if rows is None else hashlib.sha256(rows.tobytes()).hexdigest()
             for rows in (self._train_rows, self._held_out_rows)

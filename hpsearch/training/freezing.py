@@ -13,9 +13,9 @@ from hpsearch.training.hyperparameters import ALL_LAYERS
 class Freezing:
     """What of one model is frozen.
 
-    Frozen parameters need no gradient. Frozen modules stay in eval mode while the rest trains: no dropout in them,
-    and the statistics of batch normalization neither used from the batch nor updated. As the frozen layers come first,
-    nothing that autograd would have to remember happens in them.
+    Frozen parameters need no gradient. Frozen modules stay in eval mode while the rest trains: they drop nothing out,
+    and batch normalization neither uses nor updates the batch's statistics. As the frozen layers come first, autograd
+    remembers nothing of them.
 
     Attributes:
         modules: The topmost frozen modules, each frozen with all it contains.

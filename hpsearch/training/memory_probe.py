@@ -21,15 +21,11 @@ from hpsearch.training.random_states import isolated
 def memory_trial(base: BaseModel, numerics: Numerics, config: Mapping[str, Any]) -> Callable[[int], None]:
     """Return the `try_batch` of `hpsearch.training.numerics.probe_micro_batch`.
 
-    Called with a number of rows, it takes that many of the longest, trains on them at once with nothing frozen, and
-    again with the gradients and AdamW's state of the first time still there, as a later micro-batch finds them; then
-    it predicts the longest rows. It raises `torch.OutOfMemoryError` if they do not fit, and leaves the base ready for
-    the next run. On a CPU the operating system rarely refuses memory: there a probe says little.
-
-    Args:
-        base: The base model, on the device in question.
-        numerics: What to compute with; its micro_batch is not read.
-        config: A config that needs as much memory as any: only `freeze_layers` is overridden.
+    It takes that many of the longest rows and trains on them with nothing frozen, twice: a later micro-batch finds
+    gradients and AdamW's state in memory. Then it predicts the longest rows. It raises `torch.OutOfMemoryError` if they
+    do not fit, and leaves the base ready for the next run. On a CPU a probe says little: the operating system rarely
+    refuses memory. It does not read the micro_batch of `numerics`; of all configs, `config` should need the most
+    memory, but for `freeze_layers`, which is overridden.
     """
     learner, device = base.learner, base.device
     longest_first = np.argsort(-np.asarray(learner.lengths), kind="stable")

@@ -95,11 +95,7 @@ class Numerics:
 
 
 def detect_environment(device: torch.device | str) -> dict[str, Any]:
-    """Return the properties of `device` and of this process that nobody chooses.
-
-    Returns:
-        device_type, device_model and versions as in `Numerics`, and bf16: whether it is native, and so worth using.
-    """
+    """Return device_type, device_model and versions as in `Numerics`, and whether bf16 is native, so worth using."""
     device = torch.device(device)
     if device.type == "cuda":
         model, native = torch.cuda.get_device_name(device), torch.cuda.get_device_capability(device) >= (8, 0)
@@ -121,15 +117,10 @@ def resolve_numerics(
     micro_batch: int | None = None,
     attention: str = "sdpa",
 ) -> Numerics:
-    """Return the numerics of a study that starts in `environment` (of `detect_environment`).
+    """Return the numerics of a study that starts in an `environment`, described by `detect_environment`.
 
-    Args:
-        environment: What `detect_environment` returned.
-        precision: "auto" for bf16 where it is native and fp32 elsewhere, or one of the two.
-        deterministic: None for True on a CPU, where it costs nothing, and False on a GPU.
-        threads: Threads a worker.
-        micro_batch: The rows that fit, by the probe; None for whole batches.
-        attention: The attention kernel.
+    Besides what `Numerics` has, `precision` may be "auto": bf16 where it is native, fp32 elsewhere. `deterministic` is
+    by default True on a CPU, where it costs nothing, and False on a GPU.
     """
     if precision == "auto":
         precision = "bf16" if environment["bf16"] else "fp32"
@@ -147,13 +138,9 @@ def resolve_numerics(
 
 
 def honour(numerics: Numerics, device: torch.device | str) -> None:
-    """Set this process to compute with `numerics` on `device`.
-
-    Raises:
-        NumericsError: This process cannot; every difference is named.
-    """
+    """Set this process to compute with `numerics` on `device`; `NumericsError` names each reason why it cannot."""
     device = torch.device(device)
-    # First: looking at a GPU uses it, and then the variable is not read again.
+    # First: looking at a GPU initializes it, and then the variable is not read again.
     repeats_itself = device.type != "cuda" or not numerics.deterministic or _deterministic_workspace()
     environment = detect_environment(device)
     differences = [
@@ -200,14 +187,14 @@ def _set_flags(numerics: Numerics) -> None:
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.deterministic = numerics.deterministic
-    # Its choice of algorithm depends on timings, and so on what runs beside.
+    # It chooses algorithms by timing them, so the choice depends on what else runs.
     torch.backends.cudnn.benchmark = False
 
 
 def _set_deterministic(deterministic: bool) -> None:
-    """Do what `torch.use_deterministic_algorithms` does, without importing torch's compiler (over a second of a start).
+    """Do what `torch.use_deterministic_algorithms` does, without importing torch's compiler, which takes over a second.
 
-    That one reads the variable when somebody's model imports it later.
+    The compiler reads the variable if a model imports it later.
     """
     os.environ[COMPILER_DETERMINISTIC] = "1" if deterministic else "0"
     if "torch._inductor.config" in sys.modules:
@@ -239,9 +226,7 @@ def kept_flags() -> Iterator[None]:
 def probe_micro_batch(try_batch: Callable[[int], None], largest: int) -> int:
     """Return the most rows, `largest` or a halving of it, that `try_batch` gets through without running out of memory.
 
-    Args:
-        try_batch: Trains on this many rows at once, and raises `torch.OutOfMemoryError` when they do not fit.
-        largest: Where to begin: the largest batch size of the search.
+    It begins at `largest`, the largest batch size of the search.
 
     Raises:
         torch.OutOfMemoryError: Not even one row fits.

@@ -14,9 +14,9 @@ FUSED_DEVICES = frozenset({"cpu", "cuda"})
 
 
 class _AdamW(torch.optim.AdamW):
-    """AdamW without the guards against torch's compiler, which import it at the first call (over a second of a start).
+    """AdamW without the guards against `torch.compile`, which take over a second to import the compiler.
 
-    They keep `torch.compile` out of these methods, and nothing here compiles a step.
+    Nothing here compiles a step.
     """
 
     step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))
@@ -24,14 +24,10 @@ class _AdamW(torch.optim.AdamW):
     zero_grad = inspect.unwrap(torch.optim.AdamW.zero_grad)
 
 
-def _is_norm(module: nn.Module) -> bool:
-    return "norm" in type(module).__name__.lower()
-
-
 def _without_decay(model: nn.Module) -> Iterator[nn.Parameter]:
     for module in model.modules():
         for name, parameter in module.named_parameters(recurse=False):
-            if parameter.ndim <= 1 or name == "bias" or _is_norm(module):
+            if parameter.ndim <= 1 or name == "bias" or "norm" in type(module).__name__.lower():
                 yield parameter
 
 

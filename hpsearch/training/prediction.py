@@ -25,8 +25,8 @@ def predict(
     """Return the logits of `rows` in the order given, float32, shape (rows, outputs); the model is left in eval mode.
 
     The batches depend on the rows' lengths and on the numerics only. On a CPU, a row's logits do not depend on the
-    other rows either, as long as tokens are padded to multiples of 16. Rows are, too, by repeating the last. With
-    `features` the model's frozen layers do not run.
+    other rows either, where tokens are padded to multiples of 16; rows are, by repeating the last one. With `features`
+    the model's frozen layers do not run.
     """
     if len(rows) == 0:
         raise DataError("There are no rows to predict; pass at least one.")

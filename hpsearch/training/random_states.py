@@ -43,10 +43,9 @@ def _set_device_state(device: torch.device, state: Tensor | None) -> None:
 class RandomStates:
     """The random states of one run: torch's on the CPU and on one device, numpy's global one and Python's.
 
-    They are in force inside `installed()` only. numpy's generator is exchanged rather than copied (1 against 40
-    microseconds each way), and with it goes the cached second half of a legacy normal pair. A run therefore starts
-    each block without one: it is the same function of its seed, as its blocks are the same ones however it is paused.
-    The caller's cached half is put back.
+    They are in force inside `installed()` only. numpy's generator is exchanged, not copied (1 against 40 microseconds
+    each way), which drops the cached second half of a legacy normal pair. So a run starts each block without one. It
+    stays a function of its seed, as its blocks are the same however it is paused. The caller's half is put back.
     """
 
     def __init__(self, seed: int, device: torch.device = CPU) -> None:
@@ -60,7 +59,7 @@ class RandomStates:
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Make these the process's random states for a block, which moves them on, and leave the caller's untouched."""
+        """Make these the process's random states for a block, and put the caller's back after it."""
         generator = torch.default_generator
         caller_torch, caller_on_device = generator.get_state(), _device_state(self._device)
         caller_numpy, caller_numpy_state = mtrand.get_bit_generator(), mtrand.get_state(legacy=False)
@@ -82,7 +81,7 @@ class RandomStates:
             random.setstate(caller_python)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return what of the states is arrays, by name."""
+        """Return the arrays of the states, by name."""
         on_device = {} if self._on_device is None else {"device": self._on_device}
         return {
             "torch": self._torch,
@@ -92,7 +91,7 @@ class RandomStates:
         }
 
     def facts(self) -> dict[str, Any]:
-        """Return what of the states is numbers, as JSON takes it."""
+        """Return the rest of the states, as JSON takes it."""
         return {
             "numpy_position": int(self._numpy.state["state"]["pos"]),
             "python_version": self._python[0],
@@ -119,8 +118,7 @@ class RandomStates:
             "bit_generator": "MT19937",
             "state": {"key": key, "pos": facts["numpy_position"]},
         }
-        words = tuple(int(word) for word in tensors["python"])
-        self._python = (facts["python_version"], words, facts["python_normal"])
+        self._python = (facts["python_version"], tuple(map(int, tensors["python"])), facts["python_normal"])
 
 
 def current_states(device: torch.device = CPU) -> tuple[Any, ...]:

@@ -19,10 +19,7 @@ FORMAT = 1
 def dump(identity: str, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> dict[str, bytes]:
     """Return a checkpoint as file name to bytes.
 
-    Args:
-        identity: Digest of the run that it belongs to.
-        tensors: Name to tensor, on any device; no two of them sharing memory.
-        facts: What else there is, as JSON takes it.
+    `identity` is the run's digest. No two tensors share memory; `facts` are as JSON takes them.
     """
     data = safetensors_torch.save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
     described = {"format": FORMAT, "identity": identity, "sha256": hashlib.sha256(data).hexdigest(), **facts}
@@ -32,12 +29,8 @@ def dump(identity: str, tensors: Mapping[str, Tensor], facts: Mapping[str, Any])
 def load(identity: str, files: Mapping[str, bytes]) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the tensors, on the CPU, and the facts that `dump` was given.
 
-    Args:
-        identity: Digest of the run that it must belong to.
-        files: File name to bytes.
-
     Raises:
-        CheckpointError: The checkpoint is incomplete or damaged, or belongs to another run.
+        CheckpointError: The checkpoint is incomplete or damaged, or belongs to another run than `identity`.
     """
     if set(files) != {TENSORS, FACTS}:
         raise unusable(f"its files are {sorted(files)} and not {sorted((TENSORS, FACTS))}")
@@ -60,10 +53,8 @@ def load(identity: str, files: Mapping[str, bytes]) -> tuple[dict[str, Tensor], 
 def check_tensors(
     tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], optional: Mapping[str, Tensor]
 ) -> None:
-    """Check that `tensors` has the names, shapes and dtypes of `expected`, and beyond them only names of `optional`.
-
-    Raises:
-        CheckpointError: Names the first difference.
+    """Raise CheckpointError at the first name, shape or dtype that is neither of `expected`, all of which are needed,
+    nor of `optional`.
     """
     missing = expected.keys() - tensors.keys()
     foreign = tensors.keys() - expected.keys() - optional.keys()

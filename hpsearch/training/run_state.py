@@ -50,12 +50,8 @@ class RunState:
     """The trained part of a model, its optimizer, the run's random states and its position.
 
     Attributes:
-        model: The model.
-        trainable: Its trained parameters by name, each once, however many modules share it.
-        optimizer: AdamW over them.
-        random: The run's random states.
-        position: How far the run is.
-        loss_sum: Weighted sum of the losses since the last evaluation point: a scalar on the device, that nobody
+        trainable: Trained parameters by name, each once, however many modules share it; `optimizer` is over them.
+        loss_sum: Weighted sum of the losses since the last evaluation point: a scalar on the device, which nobody
             waits for before the next one.
     """
 
@@ -138,9 +134,8 @@ class RunState:
         fused = bool(self.optimizer.defaults["fused"])
         for name, parameter in self.trainable.items():
             if f"step/{name}" not in moments:
-                # It has had no gradient yet, and so no state.
-                continue
-            # torch keeps the count of steps beside the parameter for a fused kernel, and on the host otherwise.
+                continue  # it has had no gradient yet, and so no state
+            # torch keeps the count of steps on the parameter's device for a fused kernel, and on the host otherwise.
             count = moments[f"step/{name}"].clone()
             state = {"step": count.to(parameter.device) if fused else count}
             for moment in MOMENTS[1:]:

@@ -9,7 +9,7 @@ SCHEDULES = ("linear", "cosine", "constant", "warmup_stable_decay")
 """The schedules, by transformers' names for them."""
 
 ALIASES = {"constant_with_warmup": "constant"}
-"""Other names: every schedule here has a warmup, of 0 steps if so asked."""
+"""Other names: every schedule here has a warmup, perhaps of 0 steps."""
 
 
 def canonical_schedule(value: Any) -> str:
@@ -44,8 +44,7 @@ def learning_rate_factor(schedule: str, step: int, *, steps_total: int, warmup: 
         step: Steps done before this one, 0 <= step < steps_total. As in transformers, the first step of a warmup has
             factor 0, and the last step of a decay a factor above 0.
         steps_total: Steps of the whole run.
-        warmup: Steps of the warmup, in which the factor rises linearly from 0. They may be more than there are: such a
-            run ends before the factor is 1.
+        warmup: Steps in which the factor rises linearly from 0. A run of fewer steps ends before the factor is 1.
         decay_ratio: Share of all steps that `warmup_stable_decay` cools down in.
 
     Linear decay is that of Devlin et al. 2019. Cosine is one half cycle to 0 (Loshchilov and Hutter 2017, eq. 5 with

@@ -53,11 +53,7 @@ class CustomLearner(RowsLearner):
         self._losses: dict[torch.device, Any] = {}
 
     def load_model(self) -> nn.Module:
-        """Return a new model in float32 on the CPU, as the factory makes it under the caller's random states.
-
-        Raises:
-            TaskError: It cannot be made, or has no parameters of the head's name.
-        """
+        """Return a new model, drawn from the caller's random states; `TaskError` if it or its head cannot be made."""
         model = self._made()
         check_head(model, self.head)
         return model.eval()
@@ -71,7 +67,7 @@ class CustomLearner(RowsLearner):
         return model
 
     def initialize_head(self, model: nn.Module) -> None:
-        """Draw anew, in place, from the global random states, what is new: by making the model once more."""
+        """Draw what is new by making the model once more."""
         draw(model, self._made(), self.head)
 
     def configure(self, model: nn.Module, config: Mapping[str, Any]) -> None:
@@ -86,8 +82,8 @@ class CustomLearner(RowsLearner):
     def batch(self, rows: np.ndarray, padding_multiple: int) -> dict[str, Tensor]:
         """Return the model's inputs for these rows, on the CPU.
 
-        Rows that differ in length are filled up with zeros to the longest, rounded up to the multiple; "lengths" (of a
-        named input "<name>_lengths", int64 of shape (rows,)) says how long each is.
+        Zeros fill rows up to the longest, rounded up to the multiple. "lengths" (of a named input "<name>_lengths"),
+        int64 (rows,), says how long each is.
         """
         if self.collate is not None:
             return self._collated(rows)
@@ -119,8 +115,7 @@ class CustomLearner(RowsLearner):
         rows = len(next(iter(inputs.values())))
         with _fit_for(rows, model):
             outputs: Any = model(inputs.pop(SINGLE), **inputs) if SINGLE in inputs else model(**inputs)
-        logits: Tensor = getattr(outputs, "logits", outputs)
-        return logits
+        return getattr(outputs, "logits", outputs)
 
     def losses(self, logits: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
         """Return each row's loss in float32, shape (rows,): the user's, or see `classification_losses`."""
@@ -128,8 +123,7 @@ class CustomLearner(RowsLearner):
             return classification_losses(logits, targets, label_smoothing, self.kind)
         loss = self._loss_on(logits.device)
         smoothing = {SMOOTHING: label_smoothing} if accepts(loss, SMOOTHING) else {}
-        losses: Tensor = loss(logits.float(), targets, **smoothing)
-        return losses
+        return loss(logits.float(), targets, **smoothing)
 
     def _loss_on(self, device: torch.device) -> Any:
         """Return the loss with what it holds (weights of classes) on a device."""
@@ -157,7 +151,7 @@ def _lengths_name(field: str) -> str:
 def _fit_for(rows: int, model: nn.Module) -> Iterator[None]:
     """Let batch normalization use its running statistics where a training batch is a single row.
 
-    The last batch of an epoch may be one, and a row has no variance; torch refuses it where nothing else is averaged.
+    The last batch of an epoch may be one. A single row has no variance, and torch refuses it.
     """
     modules = model.modules() if rows == 1 else ()
     norms = [module for module in modules if isinstance(module, _BatchNorm) and module.training]

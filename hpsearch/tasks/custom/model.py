@@ -34,11 +34,7 @@ def check_head(model: nn.Module, head: tuple[str, ...] | None) -> None:
 
 @torch.no_grad()
 def draw(model: nn.Module, fresh: nn.Module, head: tuple[str, ...] | None) -> None:
-    """Copy what is drawn for each seed, parameters and buffers, from a model just made into another of its make.
-
-    Raises:
-        TaskError: The two are not of one make.
-    """
+    """Copy the parameters and buffers that each seed draws into a model; `TaskError` where names or shapes differ."""
     for kind in ("parameters", "buffers"):
         into: dict[str, Tensor] = dict(getattr(model, f"named_{kind}")())
         source: dict[str, Tensor] = dict(getattr(fresh, f"named_{kind}")())
@@ -62,10 +58,10 @@ def _shape(tensors: Mapping[str, Tensor], name: str) -> tuple[int, ...] | None:
 def brought_along(make: Callable[[], nn.Module]) -> tuple[dict[str, Tensor], bool]:
     """Return the parameters and buffers that a factory gives the same under every seed, and whether any differ.
 
-    They are weights that it loads, and constants. What it draws is named by its code and the versions of what draws.
+    They are weights that it loads, and constants; its code and the packages' versions decide what it draws.
 
     Raises:
-        TaskError: It gives two models under one seed: a run could not be repeated, and its key would name neither.
+        TaskError: It gives two models under one seed, so a run could not be repeated.
     """
     states = []
     for seed in (0, 1):
@@ -79,7 +75,7 @@ def brought_along(make: Callable[[], nn.Module]) -> tuple[dict[str, Tensor], boo
 
 
 def _check_repeatable(model: nn.Module, make: Callable[[], nn.Module]) -> None:
-    """Check that the factory gives the model that it gave under seed 0 once more, bit by bit."""
+    """Check that the factory gives the same model under seed 0 again, bit by bit."""
     with isolated(0):
         again = make()
     first, repeated = ({**dict(made.named_parameters()), **dict(made.named_buffers())} for made in (model, again))
@@ -99,11 +95,9 @@ def _check_repeatable(model: nn.Module, make: Callable[[], nn.Module]) -> None:
 def custom_layers(model: nn.Module, head: frozenset[str], run: Callable[[], object]) -> list[list[str]]:
     """Return the paths of the modules below the head: [what comes before the first layer, layer 1, ..., layer n].
 
-    Layers are the modules that the model is made of, in the order in which they are first called; of a list
-    (Sequential, ModuleList) its items. What has no weights of its own but biases or scales (norms, activations)
-    belongs to the layer before it. What holds parameters of the head belongs to none.
-
-    `head` are names of parameters, and `run` puts one row through the model.
+    Layers are the model's modules (of a Sequential or ModuleList its items) in the order of their first calls. What has
+    only biases or scales (norms, activations) belongs to the layer before it; what holds parameters of the head belongs
+    to none. `head` are names of parameters, and `run` puts one row through the model.
     """
     paths = [path for path in _units(model) if not is_new(model, path, head)]
     called = first_calls(model, paths, run)

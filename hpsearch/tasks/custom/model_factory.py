@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 DROPOUT = "dropout"
-"""The one training hyperparameter that a factory may take over: who gives it places dropout themselves."""
+"""The one training hyperparameter that a factory may take over, to place dropout itself."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class ArgumentCheck:
 
     Attributes:
         name: The argument.
-        kind: bool, int, float or str; None where the default tells no type, and any of them will do.
+        kind: bool, int, float or str; None allows any of them, where the default has no type.
         optional: Whether None is allowed.
     """
 
@@ -95,11 +95,7 @@ class ModelFactory:
         }
 
     def make(self, arguments: Mapping[str, Any]) -> "nn.Module":
-        """Return a new model in float32 on the CPU, drawn from the global random states.
-
-        Raises:
-            TaskError: The factory fails, or what it returns is no model.
-        """
+        """Return a new model in float32 on the CPU; `TaskError` where the factory fails or returns something else."""
         from torch import nn
 
         shown = ", ".join(f"{name}={value!r}" for name, value in arguments.items())

@@ -26,9 +26,9 @@ _VISIBLE = 1e-3
 def tried(
     learner: CustomLearner, prepared: Prepared, warnings: tuple[str, ...], definitions: Mapping[str, str | None]
 ) -> Prepared:
-    """Return what was prepared with what its model is: its digest, its layers, and what was found in trying it.
+    """Return `prepared` with the digest, the layers and the warnings of the model that the task recommends.
 
-    The model is the one that the task recommends; `definitions` are digests of the loss and of what collates batches.
+    `definitions` are digests of the loss and of what collates batches.
 
     Raises:
         TaskError: Model, loss and rows do not fit each other.
@@ -45,11 +45,10 @@ def tried(
             f"{learner.factory.code.name} makes the same {type(model).__name__} under every seed, so folds and "
             "repeats differ in their rows only. If it sets a seed of its own, leave that out."
         )
-    content = digest_of_tensors(same)
     parts = {**definitions, "head": learner.head, "kind": prepared.kind, "classes": len(prepared.classes)}
     return replace(
         prepared,
-        model_digest=digest(["custom", learner.factory.code.definition, content, parts]),
+        model_digest=digest(["custom", learner.factory.code.definition, digest_of_tensors(same), parts]),
         warnings=(*warnings, *remarks),
         layers=layers,
     )
@@ -135,7 +134,7 @@ def _losses(learner: CustomLearner, logits: Tensor, rows: np.ndarray) -> Tensor:
 
 @torch.no_grad()
 def _padding_seen(learner: CustomLearner, model: nn.Module) -> list[str]:
-    """Return a warning where a row's outputs change with zeros after its end: with its company in a batch, that is."""
+    """Return a warning where zeros after a row's end, and so the other rows of its batch, change its outputs."""
     if learner.collate is not None or int(learner.lengths.max()) == 1:
         return []
     shortest, longest = int(np.argmin(learner.lengths)), int(np.argmax(learner.lengths))

@@ -1,9 +1,9 @@
-"""Bypassing the frozen layers of a model whose last output is known: recorded, and tried, not assumed.
+"""Bypassing a model's frozen layers, whose last output is known: recorded and tried, not assumed.
 
-The *boundary* is that output: the first tensor that the last frozen layer returns. During a bypass the `forward` of
-each frozen module is replaced. The last one returns the boundary in the structure of its own output, the others return
-NaN in the shape of theirs. Everything else (masks, positions, trained layers, head) runs as usual. NaN survives all
-arithmetic, so logits without NaN show that nothing but the boundary was read.
+That output is the *boundary*: the first tensor that the last frozen layer returns. A bypass replaces the `forward` of
+each frozen module. The last one returns the boundary in the structure of its own output, the others NaN in the shape of
+theirs. All else (masks, positions, trained layers, head) runs as usual. NaN survives all arithmetic, so logits without
+NaN show that nothing but the boundary was read.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -56,9 +56,9 @@ class FrozenPart:
     def try_bypass(self, head: Collection[str]) -> tuple[list[nn.Module], Tensor]:
         """Bypass the frozen layers in eight rows of many lengths; return their calls, and the batch's vectors.
 
-        What is computed before the first layer may be read above, too (a table of relative positions). So where not
-        everything can be bypassed, the embeddings run. So do modules without weights, which trained layers may share,
-        and those whose `forward` somebody has replaced.
+        Layers above may also read what is computed before the first layer (a table of relative positions). So where
+        not everything can be bypassed, the embeddings run. So do modules without weights, which trained layers may
+        share, and those whose `forward` somebody has replaced.
 
         Raises:
             NotKeptError: A bypass changes something.

@@ -1,9 +1,9 @@
 """Outputs of frozen layers, computed once for all runs, folds, epochs and workers of a machine.
 
-A run computes the same numbers with them as without, bit for bit. Which kernels compute, and so the last bits, depends
-on the shape of a batch and on whether it has padding, not on its numbers. So the first batch of each shape is computed
-as well and compared; where it differs, batches of this shape are always computed. Models whose frozen layers cannot be
-bypassed compute all batches, and a warning says why.
+A run computes the same numbers with them as without, bit for bit. A batch's shape, and whether it has padding, decide
+which kernels compute, and so the last bits. So the first batch of each shape is computed as well and compared; where it
+differs, batches of this shape are always computed. Models whose frozen layers cannot be bypassed compute all batches,
+and a warning says why.
 """
 
 import logging
@@ -36,7 +36,7 @@ class FeatureCache:
     """Gives the runs of one base model, of which one trains at a time, the features of their frozen layers."""
 
     entry: FeatureEntry
-    """That of the latest run. Earlier ones are let go of: their room may be needed."""
+    """The latest run's. Earlier ones are released: their room may be needed."""
 
     def __init__(self, store: FeatureStore, identity: Sequence[Any]) -> None:
         """Take a machine's store, and digests of the model and the rows (as JSON takes them)."""
@@ -46,8 +46,8 @@ class FeatureCache:
     def features(self, part: FrozenPart, head: Collection[str]) -> Generator[None, None, "FrozenFeatures | None"]:
         """Compute what is missing of the features, a block an item; return them, or None where they are not kept.
 
-        Random states, modes and buffers are the same before and after each item, and whoever leaves between two items
-        loses nothing that was computed. `head` names the parameters that are drawn for each run.
+        Random states, modes and buffers are the same before and after each item; leaving between two loses nothing
+        that was computed. `head` names the parameters that are drawn for each run.
         """
         names = {module: name for name, module in part.model.named_modules()}
         paths = [[names[module] for module in layer] for layer in part.layers]
