@@ -16,14 +16,9 @@ class TrialSummary:
     """One trial in numbers.
 
     Attributes:
-        number: The trial's number.
-        state: Optuna's state.
-        origin: Who proposed it.
-        config: The configuration.
-        value: The cross-validated objective (COMPLETE), the partial mean it was judged by (PRUNED), the best so
-            far (unfinished, failed, or pruned without one); None where nothing was measured, or no number was.
-        point: The evaluation point that the other numbers are read at, common to all folds; None where nothing was
-            measured.
+        value: The cross-validated objective (COMPLETE), the partial mean that judged it (PRUNED), the best so far
+            (unfinished, failed, or pruned without one); None where nothing, or no number, was measured.
+        point: The evaluation point of the other numbers, common to all folds; None where nothing was measured.
         epoch: The same point as passes over the training rows.
         folds: The objective of each run that reached `point`, in the order of the trial's runs.
         runs: How many runs the trial has when whole: folds times repeats.
@@ -34,8 +29,8 @@ class TrialSummary:
         seconds: Training and evaluation of all its runs; a run that it shares with an equal trial counts in both.
         peak_memory_bytes: The most that any of its runs took.
         reason: Why it ended, in words, or None.
-        ended_runs: How many of its runs, in their order, were trained to the end; 0 where it was pruned without a value
-            (it diverged, or found no memory).
+        ended_runs: How many of its runs, from the first on, were trained to the end; 0 where it was pruned without a
+            value (it diverged, or ran out of memory).
     """
 
     number: int
@@ -59,16 +54,13 @@ class TrialSummary:
 def summarize(
     trial: Trial, history: History, objective: str, test_shares: Sequence[float] | None = None
 ) -> TrialSummary:
-    """Return a trial's numbers.
-
-    Args:
-        trial: A trial of `history`, in any state.
-        history: Everything so far.
-        objective: Name of the objective among the metrics.
-        test_shares: By fold, held-out rows over all rows of the split; None leaves the interval out.
+    """Return the numbers of a trial in any state.
 
     The interval says how far the mean would move on other rows, cut off where no score can lie. It does not know that
-    this trial was chosen among many, nor that its epoch was: the mean of a search's winner is itself optimistic.
+    this trial and its epoch were chosen among many: the mean of a search's winner is itself optimistic.
+
+    Args:
+        test_shares: By fold, held-out rows over all rows of the split; None leaves the interval out.
     """
     point, value = _point_and_value(trial, history, objective)
     measured = () if point is None else tuple(run for run in trial.runs if history.point(run) >= point)
@@ -113,7 +105,7 @@ def _possible(
 def summarize_all(
     history: History, objective: str, test_shares: Sequence[float] | None = None
 ) -> tuple[TrialSummary, ...]:
-    """Return the numbers of every trial, by number."""
+    """Return every trial in numbers, by number."""
     trials = sorted(history.trials.values(), key=lambda trial: trial.number)
     return tuple(summarize(trial, history, objective, test_shares) for trial in trials)
 
@@ -121,7 +113,7 @@ def summarize_all(
 def best_trial(history: History) -> Trial | None:
     """Return the complete trial of the highest value, ties to the lowest number, or None where none is complete.
 
-    A pruned trial is never the best: its partial value was not measured on the folds that the others were.
+    A pruned trial is never the best: its partial value comes from fewer folds.
     """
     complete = [
         trial
@@ -137,7 +129,7 @@ def default_trial(history: History) -> Trial | None:
 
 
 def best_so_far(summaries: Sequence[TrialSummary]) -> tuple[float | None, ...]:
-    """Return, for each trial in this order, the highest value among the complete ones up to it."""
+    """Return, for each trial, the highest value among the complete ones up to it."""
     best: float | None = None
     values = []
     for summary in summaries:
@@ -149,7 +141,7 @@ def best_so_far(summaries: Sequence[TrialSummary]) -> tuple[float | None, ...]:
 
 
 def _point_and_value(trial: Trial, history: History, objective: str) -> tuple[int | None, float | None]:
-    """Return what the policy recorded of a finished trial, else the best so far of the runs that got far enough."""
+    """Return what the policy recorded for a finished trial, else the best so far of its ended runs, or of its first."""
     if trial.point is not None and trial.value is not None and not math.isnan(trial.value):
         return trial.point, trial.value
     started = [run for run in trial.runs if history.point(run) > 0]
@@ -171,7 +163,7 @@ def _ended_runs(trial: Trial, history: History) -> int:
 
 
 def _mean_metrics(evaluations: Sequence[Evaluation]) -> Mapping[str, float]:
-    """Return the mean of every metric that all evaluations recorded; not a number where one of them is not."""
+    """Return the mean of every metric that all evaluations recorded; NaN where one value is."""
     if not evaluations:
         return {}
     names = [name for name in evaluations[0].metrics if all(name in other.metrics for other in evaluations)]

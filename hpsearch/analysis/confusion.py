@@ -1,4 +1,4 @@
-"""The confusion matrix: which class is taken for which."""
+"""The confusion matrix: which class was predicted for which."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,15 +37,12 @@ class Confusion:
 
 
 def confusion(targets: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]) -> Confusion | None:
-    """Return how often each class was predicted for each, ties to the class of the lower code.
+    """Return how often each class was predicted for each, ties to the lower code; None where no row was predicted.
 
     Args:
         targets: Codes of the classes, shape (rows,).
         probabilities: Shape (rows, classes); rows of NaN, which no fold held out, are left out.
         classes: Names in the order of the codes.
-
-    Returns:
-        The counts, or None where no row was predicted.
     """
     predicted = np.isfinite(probabilities).all(axis=1)
     if not predicted.any():

@@ -21,7 +21,7 @@ LEAST_TRIALS = 20
 """Fewest judged trials for which importance is stated: a handful of top trials looks like a pattern by chance."""
 
 LEAST_RANKED = 10
-"""Fewest trials among them that are complete or were pruned after a whole fold: the top ones are chosen from these."""
+"""Fewest judged trials that are complete or lasted a whole fold; the top ones are chosen from these."""
 
 TOP_TRIALS = 5
 """Fewest top trials to estimate a density from; Optuna advises the same."""
@@ -30,7 +30,7 @@ TOP_SHARE = 0.1
 """Share of the trials that counts as the top, unless that is fewer than `TOP_TRIALS` (Watanabe et al. 2023)."""
 
 SHUFFLES = 60
-"""Random orders of the values; chance is the 95th percentile of a parameter's importance over them."""
+"""Random orders of the values; chance is the 95th percentile of importance over them."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Importance:
     """How well each hyperparameter tells top trials from the others.
 
     Attributes:
-        shares: Name to its share of the whole, the most important first; they add up to one, or are all zero.
+        shares: Name to its share, the most important first; they add up to one, or are all zero.
         chance: Name to the share that shuffled values exceed once in twenty times.
         present: Name to how many judged trials have it: fewer than `trials` for a conditional one.
         trials: How many trials were judged.
@@ -52,7 +52,7 @@ class Importance:
     why_not: str | None = None
 
     def stands_out(self, name: str) -> bool:
-        """Whether a hyperparameter's share is larger than what chance gives nineteen times out of twenty."""
+        """Whether a hyperparameter's share exceeds what chance gives nineteen times out of twenty."""
         return self.shares[name] > self.chance[name]
 
 
@@ -64,18 +64,18 @@ def importance(
 
     PED-ANOVA (Watanabe, Bansal, Hutter 2023, IJCAI) compares the density of a hyperparameter among the top trials
     with that among all. In Optuna's conditional form, a hyperparameter that only some trials have counts by how often
-    the top trials have it. The same is computed for values shuffled among the trials, to show what chance gives.
+    the top trials have it. Values shuffled among the trials show what chance gives.
 
     Complete and pruned trials are judged. Without the pruned ones, what a pruner notices at once (a learning rate that
     cannot work) would look unimportant, because every complete trial has it right.
 
-    The top trials are the complete ones with the highest values. A halving pruner leaves few of these, so trials that
-    were pruned after a whole fold rank below them: by the number of folds they finished, then by their partial value.
-    So a partial mean is never compared with a mean over more folds, and a trial that lasted longer was better where
-    the others ended. A trial that diverged, or was pruned in its first fold, is never among the top.
+    The top trials are the complete ones with the highest values. A halving pruner leaves few of these, so trials pruned
+    after a whole fold rank below them: by the number of folds they finished, then by their partial value. So no partial
+    mean is compared with a mean over more folds, and a trial that lasted longer was better where the others ended. A
+    trial that diverged, or was pruned in its first fold, is never among the top.
 
     Args:
-        summaries: The trials, in any state; those that failed or have not finished are left out.
+        summaries: The trials, in any state.
         parameters: Name to what the space's JSON says of it (`type`, `low`, `high`, `log`, `choices`).
     """
     judged = [summary for summary in summaries if summary.state is TrialState.PRUNED or _is_complete(summary)]
@@ -131,7 +131,7 @@ def _divergences(
     names: Sequence[str],
     parameters: Mapping[str, Mapping[str, Any]],
 ) -> tuple[dict[str, float], list[dict[str, float]]]:
-    """Return PED-ANOVA's numbers for the values as they are, and for shuffled ones."""
+    """Return PED-ANOVA's numbers for the values as they are, and for each shuffle."""
     from optuna.importance import PedAnovaImportanceEvaluator
 
     top = min(max(TOP_SHARE * len(judged), TOP_TRIALS), sum(map(_is_ranked, judged)) / 2)
@@ -144,13 +144,13 @@ def _divergences(
         observed = evaluator.evaluate(study, params=list(names))
         shuffled = []
         for _ in range(SHUFFLES):
-            target = partial(_value_of, -generator.permutation(values))  # of a target, Optuna takes the lowest as best
+            target = partial(_value_of, -generator.permutation(values))  # Optuna minimizes a target
             shuffled.append(evaluator.evaluate(study, params=list(names), target=target))
     return observed, shuffled
 
 
 def _values(judged: Sequence[TrialSummary]) -> np.ndarray:
-    """Return a number for each trial, ordered by their standing; PED-ANOVA uses the order alone."""
+    """Return a number for each trial that orders them by standing; PED-ANOVA uses the order alone."""
     lasted = sorted({_standing(s) for s in judged if _is_ranked(s) and not _is_complete(s)}, reverse=True)
     lowest = min((float(s.value or 0.0) for s in judged if _is_complete(s)), default=0.0)
     below = {standing: lowest - 1.0 - place for place, standing in enumerate(lasted)}
@@ -194,7 +194,7 @@ def _optuna_study(
 
 
 def _distribution(parameter: Mapping[str, Any], observed: Sequence[Any]) -> "BaseDistribution":
-    """Return an Optuna distribution that holds all observed values, including those outside the space's bounds."""
+    """Return an Optuna distribution that holds all observed values, even those outside the space's bounds."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in observed)

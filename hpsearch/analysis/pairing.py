@@ -13,7 +13,7 @@ SEARCHED = "on the folds that the search itself used to choose, which favours th
 
 @dataclass(frozen=True)
 class PairedScores:
-    """One metric of two trials on the folds that both were measured on, each trial read at its own point.
+    """One metric of two trials on the folds that both have, each trial read at its own point.
 
     Attributes:
         metric: Its name; greater is better, except for the loss.
@@ -33,7 +33,7 @@ class PairedScores:
 
     @property
     def won(self) -> int:
-        """On how many folds the winner is the better of the two."""
+        """On how many folds the winner is better."""
         sign = -1 if self.metric == LOSS else 1
         return sum(sign * one > sign * other for one, other in zip(self.winner, self.rival, strict=True))
 
@@ -57,8 +57,6 @@ def winner_against_default(history: History, objective: str, test_shares: Sequen
     (`paired_bootstrap`) answer the question fairly, and come first where there are any.
 
     Args:
-        history: Everything so far.
-        objective: Name of the objective among the metrics.
         test_shares: By fold, held-out rows over all rows of the split.
 
     Returns:
@@ -71,13 +69,12 @@ def winner_against_default(history: History, objective: str, test_shares: Sequen
     if not pairs:
         return None
     folds = [fold for fold, _ in pairs[0].places]
-    shares = [test_shares[fold] for fold in folds]
-    evidence = paired_folds(pairs[0].winner, pairs[0].rival, shares, folds=folds)
+    evidence = paired_folds(pairs[0].winner, pairs[0].rival, [test_shares[fold] for fold in folds], folds=folds)
     return replace(evidence, method=f"{evidence.method}; {SEARCHED}")
 
 
 def _measured(trial: Trial, history: History) -> dict[tuple[int, int], dict[str, float]]:
-    """Return (fold, repeat) to the metrics at the trial's point, of the runs that reached it."""
+    """Return (fold, repeat) to the metrics at the trial's point, for the runs that reached it."""
     point = trial.point or 0
     return {
         (run.fold, run.repeat): dict(history.of(run.key)[point - 1].metrics)

@@ -10,21 +10,17 @@ import numpy as np
 from hpsearch.metrics.confusion import confusion_metric
 
 MOST_CLASSES = 100
-"""With more classes, the counts of a draw are more numbers than its rows."""
+"""With more classes, a draw has more counts than rows."""
 
 DRAWS_TOGETHER = 200
 """Draws whose counts are held at once: 16 MB for a hundred classes."""
 
 
 def drawn_units(rows: int, groups: np.ndarray | None) -> list[np.ndarray] | np.ndarray:
-    """Return what is drawn: the rows of each group, or the rows.
+    """Return what is drawn: the rows of each group, or single rows where `groups` is None.
 
-    Args:
-        rows: How many there are.
-        groups: Codes of the groups that rows belong to, shape (rows,), or None where every row stands alone.
-
-    Raises:
-        ValueError: The number of rows and the number of group codes differ.
+    `groups` are the codes of the groups that rows belong to, shape (rows,). Raises ValueError where they are not as
+    many as `rows`.
     """
     if groups is None:
         return np.arange(rows)
@@ -60,7 +56,7 @@ class PairedPredictions:
     sample_weight: np.ndarray | None = None
 
     def difference(self, rows: np.ndarray) -> float:
-        """Return winner minus rival on some rows, given by their places in the arrays."""
+        """Return winner minus rival on some rows, given by index."""
         weights = {} if self.sample_weight is None else {"sample_weight": self.sample_weight[rows]}
         winner, rival = (self.metric(self.targets[rows], side[rows], **weights) for side in (self.winner, self.rival))
         return float(winner - rival)
@@ -68,7 +64,7 @@ class PairedPredictions:
     def differences(self, draws: Iterator[np.ndarray]) -> np.ndarray:
         """Return winner minus rival on each draw of rows, NaN where the metric cannot be computed; shape (draws,).
 
-        A metric that is a function of the confusion counts is computed from these, for many draws at once.
+        A metric of the confusion counts is computed from these, for many draws at once.
         """
         counted = confusion_metric(self.metric)
         has_zeros = self.sample_weight is not None and bool((self.sample_weight <= 0).any())

@@ -13,10 +13,10 @@ from hpsearch.records.objective_values import mean_value
 Verdict = Literal["better", "not distinguishable", "worse"]
 
 RESAMPLES = 2_000
-"""Resamples of the bootstrap: each end of a 95% percentile interval then rests on some 50 resamples."""
+"""Resamples of the bootstrap: each end of a 95% percentile interval then rests on some 50."""
 
 USABLE_SHARE = 0.9
-"""Share of the resamples on which the metric must be a number; below it, no interval is stated."""
+"""Least share of the resamples on which the metric must be a number for an interval."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Evidence:
         difference: Winner minus rival, in units of the metric; greater is better.
         interval: The ends of its two-sided interval, or None where no spread can be estimated.
         p_value: Two-sided, or None where no spread can be estimated.
-        verdict: In words; "not distinguishable" if the interval includes zero, or there is none.
-        method: In words, how and on what it was computed, for the reader of a report.
+        verdict: "not distinguishable" if the interval includes zero, or there is none.
+        method: How and on what it was computed, in words for the reader of a report.
         level: Coverage of the interval.
     """
 
@@ -43,9 +43,8 @@ class Evidence:
 def variance_factor(test_shares: Sequence[float]) -> float:
     """Return the factor from the variance of fold scores to that of their mean: 1/k + n_test/n_train.
 
-    Folds share most of their training rows, so their scores are correlated, and 1/k alone is too small
-    (Nadeau and Bengio 2003, Inference for the Generalization Error, section 3, equation for the corrected
-    resampled t test).
+    Folds share most of their training rows, so their scores are correlated, and 1/k alone is too small (Nadeau and
+    Bengio 2003, Inference for the Generalization Error, section 3, corrected resampled t test).
 
     Args:
         test_shares: For each fold, held-out rows over all rows, held out and trained on: 0.2 at five folds.
@@ -190,7 +189,7 @@ def paired_bootstrap(
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:
     """Return p-values adjusted by Holm's step-down procedure (Holm 1979), in the order given.
 
-    Each may then be compared with the level on its own: the chance of any false alarm is at most that level.
+    Compare each with the level on its own: the chance of any false alarm is at most that level.
 
     Raises:
         ValueError: One is not between 0 and 1.
@@ -207,10 +206,10 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
 
 
 def corrected_for_several(answers: Sequence[Evidence]) -> tuple[Evidence, ...]:
-    """Return evidence whose p-values and verdicts are corrected by Holm for the number of questions asked.
+    """Return evidence with p-values and verdicts corrected by Holm for the number of questions.
 
-    Questions without a p-value could not have given a false alarm, so they are not counted. Intervals stay as they
-    are, each for its own comparison, and so does a single question.
+    Questions without a p-value cannot give a false alarm, so they do not count. Intervals stay, each for its own
+    comparison, and so does a single question.
     """
     asked = [index for index, evidence in enumerate(answers) if evidence.p_value is not None]
     if len(asked) < 2:
@@ -251,7 +250,7 @@ def _mean_and_error(scores: Sequence[float], test_shares: Sequence[float]) -> tu
         return None
     mean = math.fsum(scores) / len(scores)
     deviation = math.sqrt(math.fsum((score - mean) ** 2 for score in scores) / (len(scores) - 1))
-    # Equal scores can differ in the last bits: a spread of mere rounding errors would make any difference certain.
+    # Equal scores can differ in the last bits: a spread of rounding errors would make any difference certain.
     if deviation <= 1e-12 * max(1.0, *(abs(score) for score in scores)):
         return None
     return mean, deviation * math.sqrt(variance_factor(test_shares))

@@ -1,4 +1,4 @@
-"""A smooth surface through scattered values, only where there are enough of them."""
+"""A smooth surface through scattered values, where there are enough of them."""
 
 import math
 from collections.abc import Sequence
@@ -10,10 +10,10 @@ STEPS = 48
 """Points of the grid in each direction."""
 
 LEAST_WEIGHT = 2.0
-"""Values near a point, weighted by distance, that the surface needs there."""
+"""Values, weighted by nearness, that the surface needs near a point."""
 
 LEAST_POINTS = 8
-"""Fewest values for which there is a surface at all."""
+"""Values that the surface needs in all."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Surface:
 
 
 def bandwidth(points: int) -> float:
-    """Return the kernel's width for a number of points over the unit square (Scott 1992: n to the -1/6)."""
+    """Return the kernel's width for n points over the unit square (Scott 1992: n to the -1/6)."""
     return math.sqrt(1 / 12) * points ** (-1 / 6)
 
 

@@ -17,16 +17,14 @@ AFTER = ("folds", "seconds", "reason")
 
 
 def table(history: History, objective: str, test_shares: Sequence[float] | None = None) -> pandas.DataFrame:
-    """Return one row per trial, by number: what it was, its result, and why it ended.
+    """Return one row per trial, by number.
 
     Columns are `number`, `state`, `origin`, `value`, `std`, `interval_low`, `interval_high`, `epoch`, then every
     hyperparameter by its name, then the mean of every metric by its name, then `folds` (how many were measured at
     that epoch), `seconds` and `reason`. A hyperparameter whose name is already a column is prefixed `config_`, a
-    metric `metric_`. Where a hyperparameter does not exist in a trial its cell is missing.
+    metric `metric_`. The cell of a hyperparameter that a trial does not have is missing.
 
     Args:
-        history: Everything so far.
-        objective: Name of the objective among the metrics.
         test_shares: By fold, held-out rows over all rows of the split; None leaves the intervals missing.
     """
     import pandas
@@ -87,17 +85,16 @@ def curves(history: History) -> pandas.DataFrame:
 
 
 def mean_curves(curves: pandas.DataFrame) -> pandas.DataFrame:
-    """Return the mean curves of each trial over its runs: one row per (trial, point, metric), epochs rising.
+    """Return each trial's mean curves over its runs: one row per (trial, point, metric), epochs rising.
 
-    A point counts only if every run of the trial that has begun reached it: otherwise the mean would jump where it
-    loses a fold.
+    A point counts only if every begun run of the trial reached it: otherwise the mean would jump where it loses a fold.
 
     Args:
         curves: As `curves` returns them, or some of its rows.
 
     Returns:
         Columns `trial`, `point`, `epoch`, `metric`, `value`, `train_loss` and `runs` (how many it is the mean of).
-        A mean over values of which one is NaN is NaN.
+        The mean is NaN where one value is.
     """
     by_run = curves.groupby(["trial", "fold", "repeat"])["point"].max()
     reached = by_run.groupby("trial").min().rename("reached")
@@ -124,7 +121,7 @@ def metric_names(summaries: Sequence[TrialSummary]) -> tuple[str, ...]:
 
 
 def _column(values: Sequence[Any]) -> pandas.Series:
-    """Return a column of a hyperparameter; whole numbers stay whole when some are missing."""
+    """Return a hyperparameter's column; whole numbers stay whole when some are missing."""
     import pandas
 
     present = [value for value in values if value is not None]

@@ -1,4 +1,4 @@
-"""When each run was trained, from the ends of segments and the seconds of their evaluations, and what it all took."""
+"""When each run trained, from the ends of segments and the seconds of their evaluations, and what it all took."""
 
 import math
 from collections.abc import Sequence
@@ -16,11 +16,9 @@ class Span:
 
     Attributes:
         trial: Number of the first trial that the run belongs to.
-        fold, repeat: Which of its runs.
         begin, end: Seconds since 1970. The end is recorded; the beginning is the end minus the measured seconds, so
             loading and waiting for a worker come before it.
         start, stop: The evaluation points it went from and to.
-        outcome: How it ended.
     """
 
     trial: int
@@ -51,8 +49,8 @@ class Compute:
 def spans(ends: Sequence[End], history: History) -> tuple[Span, ...]:
     """Return the segments of a history in time, by their beginning.
 
-    A segment never begins before the previous one of the same run has ended: after a crash, a repeated segment records
-    no new seconds for evaluations that were recorded before.
+    A segment never begins before the run's previous one has ended: after a crash, a repeated segment adds no seconds
+    for evaluations that were recorded before.
     """
     owners = {run.key: (trial.number, run) for trial in reversed(list(history.trials.values())) for run in trial.runs}
     last: dict[str, float] = {}
@@ -78,12 +76,9 @@ class Pause:
 
 
 def pauses(segments: Sequence[Span], share: float = 0.2, least: float = 60.0) -> tuple[Pause, ...]:
-    """Return the times without training that are too long to be drawn to scale.
+    """Return the times without training that are too long to draw to scale.
 
-    Args:
-        segments: The segments.
-        share: A gap shorter than this share of the time with training stays.
-        least: A gap shorter than these seconds stays.
+    Gaps up to `least` seconds, or up to this share of the time with training, stay.
     """
     gaps, reached = [], None
     for span in sorted(segments, key=lambda span: span.begin):
@@ -125,12 +120,7 @@ def best_by_compute(
 ) -> tuple[tuple[float, float], ...]:
     """Return (epochs of one fold trained so far, best value of a complete trial so far), one step per new best.
 
-    Events are ordered by the clock. Without times, trials count as if they had run one after another.
-
-    Args:
-        history: Everything so far.
-        ends: As the store returns them; empty where they are not known.
-        decisions: As the store returns them.
+    Events are ordered by the clock; where the store's `ends` or `decisions` are empty, trials count one after another.
     """
     steps = _timed(history, ends, decisions) if ends and decisions else _one_by_one(history)
     best: list[tuple[float, float]] = []
@@ -145,7 +135,7 @@ def best_by_compute(
 def _timed(
     history: History, ends: Sequence[End], decisions: Sequence[tuple[float, Decision]]
 ) -> list[tuple[float, float | None]]:
-    """Return (further epochs, value of a trial that is now complete) in the order of the clock."""
+    """Return (further epochs, value of a newly complete trial) in the order of the clock."""
     events: list[tuple[float, int, float, float | None]] = []
     reached: dict[str, int] = {}
     for time, result in ends:

@@ -1,4 +1,4 @@
-"""Callbacks that show a study elsewhere: W&B and MLflow. Each of the two packages loads when its callback is made."""
+"""Callbacks that show a study on W&B or MLflow. Making a callback loads its package."""
 
 from hpsearch.callbacks.mlflow_callback import MLflowCallback
 from hpsearch.callbacks.tracking import Tracking

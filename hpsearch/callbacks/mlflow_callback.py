@@ -1,4 +1,4 @@
-"""MLflow: a run a trial, below a run for the study."""
+"""MLflow: one run per trial, below one for the study."""
 
 import json
 import time
@@ -9,25 +9,25 @@ from hpsearch.callbacks.tracking import Tracking, required_package
 from hpsearch.callbacks.trial_record import StudyRecord, TrialRecord
 
 RUN_TAG, KIND_TAG = "hpsearch.id", "hpsearch.kind"
-"""Tags by which we find our runs again: MLflow numbers runs itself."""
+"""Tags that find our runs again, because MLflow numbers runs itself."""
 
 STATUS = {"complete": "FINISHED", "pruned": "KILLED", "fail": "FAILED"}
-"""State of a trial to MLflow's status of its run."""
+"""A trial's state to MLflow's status of its run."""
 
 METRICS_A_BATCH, PARAMS_A_BATCH, PARAM_LENGTH = 1000, 100, 6000
-"""The most that MLflow takes at once."""
+"""MLflow's limits."""
 
 
 class MLflowCallback(Tracking):
     """Shows each ended trial as a run of an MLflow experiment, all below one run for the study.
 
-    A trial's run has its configuration as parameters, every metric by evaluation point for each fold and their mean,
-    the final value, its interval and the value of each fold as metrics, and state, reason and origin as tags. A pruned
-    trial's run is KILLED, a failed one's FAILED. The study's run gets the best trial when the study's run is over.
+    A trial's run holds its configuration as parameters; as metrics, every metric by evaluation point for each fold and
+    their mean, the final value, its interval and the value of each fold; as tags, state, reason and origin. A pruned
+    trial's run is KILLED, a failed one's FAILED. The study's run gets the best trial at the end.
 
     Args:
         experiment: Name of the experiment, made if there is none.
-        tracking_uri: Where: a server's address, or sqlite:///mlflow.db; by default what MLFLOW_TRACKING_URI says.
+        tracking_uri: A server's address, or sqlite:///mlflow.db; by default what MLFLOW_TRACKING_URI says.
 
     Raises:
         UsageError: The package mlflow is missing.
@@ -59,8 +59,8 @@ class MLflowCallback(Tracking):
         }
         for earlier in self._runs_tagged(record.id):
             if earlier.info.status != "RUNNING":
-                return  # it was sent, and the file that said so is gone
-            self._client.delete_run(earlier.info.run_id)  # of a process that was killed meanwhile
+                return  # already sent; the file that said so is gone
+            self._client.delete_run(earlier.info.run_id)  # half sent by a process that was killed
         run = self._create_run(record.id, record.name, tags)
         self._write_params(run, record.config)
         curves = {
@@ -119,7 +119,6 @@ class MLflowCallback(Tracking):
 
 
 def _final(record: TrialRecord) -> dict[str, float]:
-    """Return the numbers that a trial ended with."""
     numbers = {} if record.value is None else {"value": record.value}
     numbers |= {f"value/{fold}": value for fold, value in enumerate(record.folds)}
     if record.interval is not None:

@@ -1,4 +1,4 @@
-"""Sends each record once to a service that may be slow or away, from a thread of its own."""
+"""Sends each record once to a service that may be slow or down, from its own thread."""
 
 import contextlib
 import json
@@ -17,27 +17,26 @@ from hpsearch.errors import StoreError
 logger = logging.getLogger("hpsearch")
 
 RETRY_SECONDS = 300.0
-"""How long nothing is sent after a failure, except at the end: each attempt may take minutes."""
+"""How long to wait after a failure, except at the end: each attempt may take minutes."""
 
 PATIENCE_SECONDS = 60.0
-"""How long a study that ends waits for what is still to be sent."""
+"""How long a study waits at its end for the records still to be sent."""
 
 FAILURES_IN_A_ROW = 2
-"""The service may refuse one record for its content; when the next one fails, too, the service is away."""
+"""The service may refuse one record for its content; when the next one fails too, the service is down."""
 
 
 class Sender:
     """Sends a study's records in order, without holding up whoever offers them.
 
     A file lists what was sent, so that a resumed study sends what is missing and nothing twice. A record that could not
-    be sent is tried again after a while, at the end, and when the study runs the next time.
+    be sent is tried again after a while, at the end, and when the study runs next.
 
     Args:
         service: The service's name, for warnings.
         send: Sends one trial; it may raise anything.
         finish: Sends the state of the study at the end; it may raise anything.
         ledger: File with the ids of what was sent.
-        clock: Seconds that only grow.
     """
 
     def __init__(
@@ -59,7 +58,6 @@ class Sender:
         self._thread.start()
 
     def was_offered(self, number: int) -> bool:
-        """Return whether this sender has been offered the trial of this number."""
         return number in self._offered
 
     def offer(self, record: TrialRecord) -> None:
@@ -69,7 +67,7 @@ class Sender:
             self._queue.put(record)
 
     def finish(self, record: StudyRecord) -> None:
-        """Send the state of the study, wait a while until all is sent, and warn of what was not."""
+        """Send the state of the study, wait `PATIENCE_SECONDS` for the rest, and warn of what was not sent."""
         self._queue.put(record)
         self._thread.join(PATIENCE_SECONDS)
         if self._thread.is_alive():
@@ -110,10 +108,10 @@ class Sender:
             self._silent_until = self._clock() + RETRY_SECONDS
 
     def _safely(self, call: Callable[[Any], None], record: TrialRecord | StudyRecord) -> bool:
-        """Return whether a call went through; the first that does not is a warning."""
+        """Return whether a call succeeded; warn of the first that does not."""
         try:
             call(record)
-        except Exception as error:  # the edge to packages that raise errors of their own, of the network and of JSON
+        except Exception as error:  # these packages raise their own errors, the network's and JSON's
             if not self._has_warned:
                 self._has_warned = True
                 logger.warning(
@@ -127,7 +125,7 @@ class Sender:
         return True
 
     def _remember(self, key: str) -> None:
-        """Note what was sent; where the disk refuses, it is sent again the next time, under the same id."""
+        """Note what was sent; where the disk refuses, it is sent again next time, under the same id."""
         self._sent.add(key)
         with contextlib.suppress(OSError, StoreError):
             self._ledger.parent.mkdir(parents=True, exist_ok=True)

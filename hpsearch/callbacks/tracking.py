@@ -1,4 +1,4 @@
-"""What the callbacks of tracking services have in common: each ended trial becomes one run there, once."""
+"""What callbacks of tracking services share: each ended trial becomes one run there, once."""
 
 import abc
 import importlib
@@ -14,11 +14,10 @@ from hpsearch.records import Trial, digest
 class Tracking(abc.ABC):
     """A callback that shows a study's trials on a tracking service.
 
-    It never holds a study up and never ends one. A thread of its own sends; what the service does not take now is sent
-    later, at the latest when the study's script runs again. (`hpsearch resume` knows no callbacks.) Trials that ended
-    unannounced, before a crash for instance, are sent then, too. However often a study runs, each trial has one run on
-    the service. A file below `callbacks` in the study's folder says which trials were sent; without it the service is
-    asked.
+    It never delays or ends a study: its own thread sends. What the service does not take now is sent later, at the
+    latest when the study's script runs again (`hpsearch resume` has no callbacks), together with trials that ended
+    just before a crash. However often a study runs, each trial has one run on the service. A file below `callbacks` in
+    the study's folder says which trials were sent; without it the service is asked.
     """
 
     def __init__(self) -> None:
@@ -32,18 +31,17 @@ class Tracking(abc.ABC):
     @property
     @abc.abstractmethod
     def destination(self) -> str:
-        """Where on the service runs go; there is one file of what was sent for each."""
+        """Where on the service the runs go; each destination has its own file of what was sent."""
 
     @abc.abstractmethod
     def send(self, record: TrialRecord) -> None:
-        """Make a run of a trial; called in the sender's thread. An exception is a warning, and it is tried again."""
+        """Make a run of a trial, in the sender's thread. An exception becomes a warning, and a later attempt."""
 
     @abc.abstractmethod
     def finish(self, record: StudyRecord) -> None:
-        """Show the state of the study when its run is over; called as `send` is."""
+        """Show the state of the study when its run is over, as `send` does a trial."""
 
     def __call__(self, study: TrackedStudy, trial: Trial) -> None:
-        """Send all ended trials that were not sent yet, this one among them."""
         self._offer(study)
 
     def on_end(self, study: TrackedStudy) -> None:
@@ -67,11 +65,7 @@ class Tracking(abc.ABC):
 
 
 def required_package(name: str, extra: str, callback: str) -> ModuleType:
-    """Import an optional package.
-
-    Raises:
-        UsageError: It is not installed; the message says how to.
-    """
+    """Import an optional package; raise UsageError, which says how to install it, where it is missing."""
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:

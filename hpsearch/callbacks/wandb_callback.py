@@ -1,4 +1,4 @@
-"""Weights & Biases: a run a trial, grouped under the study."""
+"""Weights & Biases: one run per trial, grouped under the study."""
 
 import os
 from typing import Any
@@ -8,22 +8,22 @@ from hpsearch.callbacks.trial_record import StudyRecord, TrialRecord
 from hpsearch.errors import UsageError
 
 OURS = ("config", "id", "job_type", "name", "reinit", "resume")
-"""Arguments of `wandb.init` that make a trial's run what it is."""
+"""Arguments of `wandb.init` that come from the trial."""
 
 
 class WandbCallback(Tracking):
     """Shows each ended trial as a run on Weights & Biases, and the study as one more.
 
     A trial's run has its configuration, every metric by epoch for each fold and their mean, and in its summary the
-    final value, its folds, its interval, state and reason. Its tags are its state and who proposed it. All are
-    grouped under the study's name; a run of job type "study" gets the best trial when the study's run is over.
+    final value, its folds, its interval, state and reason. Its tags are its state and who proposed it. The study's name
+    groups all runs; a run of job type "study" gets the best trial at the end.
 
     Args:
         project: The project on W&B.
         **init: Further arguments of `wandb.init`, such as `entity`, `mode="offline"`, `dir`, `group` or `tags`.
 
     Raises:
-        UsageError: The package wandb is missing, nobody is logged in, or an argument is one that we set ourselves.
+        UsageError: The package wandb is missing, nobody is logged in, or an argument is in `OURS`.
     """
 
     def __init__(self, project: str, **init: Any) -> None:
@@ -71,7 +71,7 @@ class WandbCallback(Tracking):
             run.finish()
 
     def _begin(self, key: str, name: str, job_type: str, study: str, config: Any, tags: tuple[str, ...]) -> Any:
-        """Begin a run, or go on with the one of this id."""
+        """Begin a run, or continue the one of this id."""
         quiet = {"silent": True, "console": "off", "x_disable_stats": True}  # the process's own output is not a trial's
         arguments = {"group": study, **self._init, "tags": [*(self._init.get("tags") or ()), *tags]}
         arguments["settings"] = {**quiet, **dict(arguments.get("settings") or {})}
@@ -102,7 +102,7 @@ class WandbCallback(Tracking):
 
 
 def _summary(record: TrialRecord) -> dict[str, Any]:
-    """Return the values that a trial ended with; its metrics at its point replace those that were logged last."""
+    """Return a trial's final values; its metrics at its point replace those logged last."""
     summary: dict[str, Any] = {f"{name}/mean": value for name, value in record.metrics.items()}
     summary |= {
         "objective": record.objective,

@@ -1,4 +1,4 @@
-"""Which display a study gets, and what all displays have in common."""
+"""Which display a study gets, and what all displays share."""
 
 import logging
 import os
@@ -12,7 +12,7 @@ from hpsearch.errors import UsageError, nearest
 from hpsearch.records import History, Trial
 
 PLAIN = "plain"
-"""What `progress` may be besides True and False."""
+"""Value of `progress` besides True and False."""
 
 logger = logging.getLogger("hpsearch")
 
@@ -24,11 +24,11 @@ class Display(Protocol):
         """Take note of a change; `trial` is the one that has just ended, if one has."""
 
     def close(self) -> None:
-        """Show nothing more, and leave what is worth reading afterwards."""
+        """Stop, and leave what is worth reading afterwards."""
 
 
 class Guarded:
-    """A display whose errors end no study: after the first one it shows nothing more, and a warning says why."""
+    """A display whose errors end no study: the first one is a warning, and nothing more is shown."""
 
     def __init__(self, display: Display) -> None:
         self._display = display
@@ -50,14 +50,10 @@ class Guarded:
 
 
 def chosen_display(progress: bool | str, watch: Watch) -> Display | None:
-    """Return the display that fits where this process writes to, or None where nothing is to be shown.
+    """Return the display for where this process writes to, or None for no display.
 
-    Args:
-        progress: True for the best that fits, "plain" for a line per ended trial, False for nothing.
-        watch: What knows how the study stands.
-
-    Raises:
-        UsageError: It is none of these.
+    `progress` is True for the best that fits, "plain" for a line per ended trial, or False for nothing; anything else
+    raises UsageError.
     """
     check_progress(progress)
     if progress is False:
@@ -71,11 +67,7 @@ def chosen_display(progress: bool | str, watch: Watch) -> Display | None:
 
 
 def check_progress(progress: bool | str) -> None:
-    """Check that there is such a display.
-
-    Raises:
-        UsageError: There is none.
-    """
+    """Raise UsageError where there is no such display."""
     if not isinstance(progress, bool) and progress != PLAIN:
         raise UsageError(
             f"progress={progress!r} is not understood.{nearest(str(progress), [PLAIN])} Say True for the display that "

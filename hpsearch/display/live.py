@@ -1,4 +1,4 @@
-"""A display that is kept up to date in one place: a panel in a terminal, an output in a notebook. Drawn by rich."""
+"""A display that updates in one place: a panel in a terminal, or an output in a notebook. Drawn by rich."""
 
 import logging
 import sys
@@ -18,7 +18,7 @@ from hpsearch.records import History, Trial
 
 
 class LiveDisplay:
-    """Draws how a study stands from a thread of its own, so that an event costs no more than a note of it."""
+    """Draws how a study stands from a separate thread, so that observing an event costs almost nothing."""
 
     def __init__(self, watch: Watch, place: "NotebookOutput | TerminalPanel") -> None:
         self._watch, self._place = watch, place
@@ -27,7 +27,7 @@ class LiveDisplay:
         self._thread = threading.Thread(target=self._draw, name="hpsearch-display", daemon=True)
 
     def observe(self, history: History, trial: Trial | None) -> None:
-        """Take note of a change; raise what has kept the thread from drawing."""
+        """Take note of a change; raise the error that stopped the drawing thread, if any."""
         self._watch.observe(history, trial)
         if self._thread.ident is None:
             self._thread.start()
@@ -51,7 +51,7 @@ class LiveDisplay:
 
 
 class NotebookOutput:
-    """One output of the cell. What it shows last is what the saved notebook has."""
+    """One output of the cell; the saved notebook keeps what it shows last."""
 
     seconds = 1.0  # each drawing travels to the browser
 
@@ -68,7 +68,7 @@ class NotebookOutput:
 
 
 class TerminalPanel:
-    """The last lines of a terminal. What this process prints or logs to the same terminal appears above them."""
+    """The last lines of a terminal; what this process prints or logs there appears above them."""
 
     seconds = 0.5
 
@@ -105,10 +105,10 @@ class TerminalPanel:
 
 
 class _TerminalConsole(Console):
-    """Prints what it is given letter by letter, survives its terminal, and leaves the cursor visible.
+    """Prints text as it is, survives its terminal, and leaves the cursor visible.
 
-    A process that is killed could not make a hidden cursor visible again. One thread prints at a time: `Live` goes up
-    by the lines it drew last, and that is wrong where another thread has drawn fewer or more of them meanwhile.
+    A killed process could not make a hidden cursor visible again. One thread prints at a time: `Live` goes up by the
+    lines it drew last, which is wrong if another thread has drawn meanwhile.
     """
 
     def __init__(self, stream: TextIO) -> None:

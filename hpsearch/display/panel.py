@@ -1,4 +1,4 @@
-"""The panel that shows how a study stands, made for whatever room it is given."""
+"""The panel that shows how a study stands, in whatever room there is."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -26,20 +26,20 @@ COLUMNS: Mapping[str, Callable[[RunningFold], RenderableType]] = {
     "time": lambda fold: duration(fold.elapsed),
     "left": lambda fold: "" if fold.left is None else duration(fold.left),
 }
-"""Columns of the folds that are being trained. The objective's has the metric's name at its head."""
+"""Columns of the running folds. The objective's has the metric's name at its head."""
 
 DROPPED_FIRST = ("time", "device", "", "loss", "left", "objective", "epoch")
-"""Columns that a narrow panel does without, in this order."""
+"""Columns that a narrow panel drops, in this order."""
 
 BORDERS = 4
-"""Columns that the panel's border and its padding take; its border takes two rows."""
+"""Columns of the panel's border and padding; its border takes two rows."""
 
 
 class StandingPanel(JupyterMixin):
     """Draws a standing in the room that there is; a notebook shows it as HTML.
 
-    Where there is not room for everything, what matters least is left out: first the searched hyperparameters, then
-    columns and rows of the folds that are being trained. A terminal of no more than four rows gets one line.
+    Without room for everything it drops first the searched hyperparameters, then columns and rows of the running folds.
+    A terminal of no more than four rows gets one line.
     """
 
     def __init__(self, standing: Standing) -> None:
@@ -63,7 +63,7 @@ class StandingPanel(JupyterMixin):
 def _content(
     standing: Standing, height: int, table: Callable[[Sequence[RunningFold]], Table]
 ) -> Iterator[RenderableType]:
-    """Yield what the panel shows, in at most `height` lines; `table` draws a line per fold and one for the heads."""
+    """Yield the panel's content, in at most `height` lines; `table` draws a line per fold and one for the heads."""
     folds, best = standing.folds, standing.best
     free = height - (1 if best is None else 2)
     yield _line(counts_text(standing.tally, standing.trials), style="bold")
@@ -83,7 +83,7 @@ def _content(
 
 
 def _fitting_table(standing: Standing, console: Console, width: int, folds: Sequence[RunningFold]) -> Table:
-    """Return the table of these folds, without the columns that have no room."""
+    """Return the table of these folds, without the columns that do not fit."""
     unlimited = console.options.update_width(1000)
     columns = dict(COLUMNS)
     for dropped in (*DROPPED_FIRST, None):

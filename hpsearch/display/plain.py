@@ -1,4 +1,4 @@
-"""Plain lines: one as each trial ends, for files, pipes and whoever prefers them."""
+"""Plain lines, one per ended trial, for files and pipes, and for those who prefer them."""
 
 import sys
 from typing import TextIO
@@ -10,19 +10,13 @@ from hpsearch.records import History, Trial, TrialState
 
 
 class PlainLines:
-    """Prints a line as each trial ends.
-
-    Args:
-        watch: What knows how the study stands.
-        stream: Where to write; standard error by default, because standard output belongs to the script.
-    """
+    """Prints a line as each trial ends, by default to standard error: standard output belongs to the script."""
 
     def __init__(self, watch: Watch, stream: TextIO | None = None) -> None:
         self._watch = watch
         self._stream = SteadyStream(stream or sys.stderr)
 
     def observe(self, history: History, trial: Trial | None) -> None:
-        """Print a line about the trial that has just ended, if one has."""
         self._watch.observe(history, trial)
         if trial is not None:
             standing = self._watch.standing()
@@ -34,14 +28,12 @@ class PlainLines:
 
 
 def _ending(trial: Trial, objective: str) -> str:
-    """Say how a trial ended."""
     value = "" if trial.value is None else f", {objective} {trial.value:.4f}"
     reason = f" ({trial.reason})" if trial.reason and trial.state is not TrialState.COMPLETE else ""
     return f"trial {trial.number} {trial.state.value}{value}{reason}"
 
 
 def _so_far(standing: Standing) -> list[str]:
-    """Say how far the study is."""
     tally, best = standing.tally, standing.best
     parts = [f"{tally.ended}/{standing.trials} trials" if standing.trials else f"{tally.ended} trials"]
     parts += [f"{tally.pruned} pruned"] if tally.pruned else []

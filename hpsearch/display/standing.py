@@ -1,4 +1,4 @@
-"""How a study stands: what a person waiting for it wants to know, as values that every display draws from."""
+"""How a study stands: what someone waiting for it wants to know, as values that every display draws."""
 
 import math
 import time
@@ -59,15 +59,14 @@ class BestSoFar:
 
 @dataclass(frozen=True)
 class RunningFold:
-    """One fold that is being trained.
+    """One fold in training.
 
     Attributes:
-        trial: The trial's number.
         fold: Which of the trial's runs it is, from 1; `folds` is how many the trial has.
         epoch: Passes over the training rows at the last evaluation.
         epochs: Passes at which it ends, at the latest.
         loss: The validation loss last measured, None before the first evaluation; so is `value`, the objective.
-        device: Where it is trained; a number behind it tells workers of one device apart.
+        device: Where it trains; a number tells workers of one device apart.
         elapsed: Seconds since this process gave it to its worker.
         left: Seconds until it ends, at the latest, from the pace of its own epochs; None before the first evaluation.
     """
@@ -89,18 +88,15 @@ class Standing:
     """A study at one moment.
 
     Attributes:
-        name: The study's name.
-        folder: Its folder, as it is shown.
-        objective: Name of the objective.
+        folder: Its folder, as users see it.
         trials: How many trials there will be, or None.
-        tally: The trials by state.
         best: The best so far, or None while none is complete.
-        folds: What is being trained, by trial and fold.
+        folds: What is in training, by trial and fold.
         devices: Device to workers on it.
         elapsed: Seconds since this call began.
-        left: Seconds until the last trial has ended, or None while that cannot be said.
+        left: Seconds until the last trial has ended, or None while that would be a guess.
         pauses_in: Seconds until the time is up, or None without a timeout.
-        is_pausing: Whether it has been asked to pause.
+        is_pausing: Whether it was asked to pause.
     """
 
     name: str
@@ -119,20 +115,15 @@ class Standing:
 
 @dataclass
 class Watch:
-    """Follows a study. One thread may tell it of changes while another one asks.
+    """Follows a study. One thread may report changes while another one asks.
 
     Attributes:
-        name: The study's name.
-        folder: Its folder.
-        objective: Name of the objective.
         trials: How many trials there will be, or None.
-        evaluations_per_epoch: Evaluation points per epoch.
         test_shares: By fold, held-out rows over all rows, for the interval; None leaves it out.
         slots: Every worker's place.
-        training: Returns what is being trained now, and where (`Pool.training`).
+        training: Returns what trains now, and where (`Pool.training`).
         deadline: When the study will pause, on `clock`, or None.
-        is_pausing: Says whether the study has been asked to pause.
-        clock: Seconds that only grow.
+        is_pausing: Says whether the study was asked to pause.
     """
 
     name: str
@@ -156,14 +147,13 @@ class Watch:
         self._measured: dict[str, tuple[int, float]] = {}
 
     def observe(self, history: History, trial: Trial | None) -> None:
-        """Take note of a change; what takes time is left to whoever asks. `trial` has just ended, if one has."""
+        """Take note of a change; `standing` does what takes time. `trial` has just ended, if one has."""
         if self._history is None:
             tally = Tally.of(history)
             self._pace.begin(tally.ended - (trial is not None), tally.unfinished)
         self._history = history
 
     def standing(self) -> Standing:
-        """Return how the study stands now."""
         history, now = self._history or History(), self.clock()
         tally = Tally.of(history)
         return Standing(
@@ -182,7 +172,7 @@ class Watch:
         )
 
     def _best_of(self, history: History, trial: Trial | None) -> BestSoFar | None:
-        """Return the best trial with its interval, which is worked out once."""
+        """Return the best trial with its interval, computed once."""
         if trial is None or trial.value is None or not math.isfinite(trial.value):
             return None
         if self._best is None or self._best.number != trial.number:
@@ -200,7 +190,7 @@ class Watch:
         for slot, segment in training:
             run = segment.run
             place = _place_among(unfinished, run)
-            if place is None:  # its trial has been decided, and its worker is about to stop
+            if place is None:  # its trial has ended, and its worker is about to stop
                 continue
             trial, fold = place
             evaluations = history.of(run.key)

@@ -7,8 +7,8 @@ from typing import TextIO
 class SteadyStream:
     """Writes to a stream, or to nowhere once that is closed, and replaces the letters that it cannot show.
 
-    It writes past the stream's buffer. What a closed terminal refuses would stay there: Python tries it once more as it
-    ends, and then exits with status 120.
+    It bypasses the stream's buffer. What a closed terminal refuses would stay there; Python tries it again as it ends,
+    and then exits with status 120.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -29,4 +29,4 @@ class SteadyStream:
         return len(text)
 
     def flush(self) -> None:
-        """Everything is written at once; nothing is left to flush."""
+        """Do nothing: everything was written at once."""

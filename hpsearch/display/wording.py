@@ -1,4 +1,4 @@
-"""How a standing is put into words, the same in every display."""
+"""A standing in words, the same in every display."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from hpsearch.display.standing import BestSoFar, Standing, Tally
 
 
 def counts_text(tally: Tally, trials: int | None) -> str:
-    """Return how many trials have ended, and how the others stand; a count of none is left out."""
+    """Return how many trials have ended, and the count of each state that has any."""
     parts = [f"{tally.ended}/{trials} trials" if trials else f"{tally.ended} trials"]
     states = {
         "done": tally.complete,
@@ -21,7 +21,6 @@ def counts_text(tally: Tally, trials: int | None) -> str:
 
 
 def best_text(best: BestSoFar, objective: str) -> str:
-    """Return the objective of the best trial, with its interval where there is one."""
     interval = "" if best.interval is None else f", 95% interval {best.interval[0]:.4f} to {best.interval[1]:.4f}"
     return f"{objective} {best.value:.4f}{interval} (trial {best.number})"
 
@@ -46,7 +45,7 @@ def devices_text(devices: Mapping[str, int]) -> str:
 
 
 def summary_lines(standing: Standing) -> Sequence[str]:
-    """Return what stays to be read when the study no longer runs: how it stands, and the best."""
+    """Return what stays to read when the study has stopped."""
     counts = counts_text(standing.tally, standing.trials)
     lines = [f"{standing.name}: {counts}, in {duration(standing.elapsed)}"]
     if standing.best is not None:

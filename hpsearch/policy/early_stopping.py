@@ -1,4 +1,4 @@
-"""When the first fold has stopped improving: the rule that sets a trial's stop point."""
+"""The early-stopping rule: it ends a trial's first fold when that no longer improves, and so sets the stop point."""
 
 import math
 from collections.abc import Sequence
@@ -13,11 +13,10 @@ from hpsearch.records import LOSS, Evaluation
 class EarlyStopping:
     """Stop when the monitored number has not improved for a number of epochs.
 
-    The first fold is watched; the later folds then run exactly as far, so that all folds of a trial are trained
-    for the same number of epochs, as the refit will be.
+    It watches the first fold. The later folds, and the refit, then train for the same number of epochs.
 
     Attributes:
-        patience: Epochs without improvement, may be a fraction (Prechelt 1998, "Early stopping - but when?").
+        patience: Epochs without improvement; may be a fraction (Prechelt 1998, "Early stopping - but when?").
         monitor: "loss" (the mean validation loss, smoother than most metrics) or "objective".
 
     Raises:
@@ -39,16 +38,10 @@ class EarlyStopping:
     def stop_point(
         self, evaluations: Sequence[Evaluation], objective: str, warmup_epochs: float, evaluations_per_epoch: int
     ) -> int | None:
-        """Return the point at which a run stops early, or None while it goes on.
+        """Return the point at which a run stops early, or None while it continues.
 
-        Nothing stops before the learning rate's warmup and one full epoch are over: a loss on its initial plateau
-        says nothing yet.
-
-        Args:
-            evaluations: The run's evaluations at points 1, 2, 3, ...
-            objective: Name of the objective among the metrics.
-            warmup_epochs: Epochs of learning-rate warmup.
-            evaluations_per_epoch: Evaluation points an epoch.
+        No run stops before the learning rate's warmup and one full epoch are over: a loss on its initial plateau
+        says nothing yet. `evaluations` are the run's, at points 1, 2, 3, ...
         """
         patience = max(1, math.ceil(self.patience * evaluations_per_epoch - 1e-9))
         earliest = math.ceil(max(1.0, warmup_epochs) * evaluations_per_epoch - 1e-9)

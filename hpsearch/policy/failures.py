@@ -1,16 +1,16 @@
-"""What follows for a trial when a run of it diverged, failed, ran out of memory, or lost its worker."""
+"""What happens to a trial when one of its runs diverges, fails, runs out of memory, or loses its worker."""
 
 from hpsearch.records import Action, Decision, History, Outcome, SegmentResult, Trial
 
 LOST_LIMIT = 3
-"""Dead workers or hangs in a row, none of which got the run further, after which its trial fails."""
+"""A trial fails after this many dead or hung workers in a row, none of which got the run further."""
 
 LONGEST_REASON = 200
-"""Characters of an exception's message that a trial's reason repeats."""
+"""A trial's reason quotes at most this many characters of an exception's message."""
 
 
 def after_bad_outcome(history: History, trial: Trial) -> Decision | None:
-    """Return the decision that follows the bad end of a segment, or None where none ended badly."""
+    """Return the decision for a trial with a segment that ended badly, or None where none did."""
     for run in trial.runs:
         outcomes = history.outcomes(run)
         if not outcomes:
@@ -29,7 +29,7 @@ def after_bad_outcome(history: History, trial: Trial) -> Decision | None:
 
 
 def _last_words(log: str) -> str:
-    """Return what a traceback ends with, the exception, as the end of a sentence; the log has it all."""
+    """Return the last line of a traceback, the exception, as the end of a sentence."""
     lines = log.strip().splitlines()
     if not lines:
         return ""
@@ -37,10 +37,7 @@ def _last_words(log: str) -> str:
 
 
 def _lost_in_a_row(results: tuple[SegmentResult, ...]) -> int:
-    """Count the workers lost or hung at the end of a run's history that got it no further.
-
-    A pause between them is no one's fault; one that got further shows that the run can be trained.
-    """
+    """Count the last workers in a row that were lost or hung without getting the run further; pauses do not count."""
     count = 0
     for result in reversed(results):
         if result.point > result.segment.start:

@@ -13,14 +13,12 @@ Key = tuple[tuple[str, str], ...]
 class GridSampler:
     """Every point of the grid once, also in parallel and after a resume, in an order shuffled by the study's seed.
 
-    The next point is the first that no trial in History has: nothing is counted, so nothing can be lost or doubled.
-    A default or enqueued configuration that lies on the grid takes the place of its point. The order is shuffled so
-    that a grid cut short by a timeout has covered the whole space thinly instead of one corner of it densely.
+    The next point is the first that no trial in History has. Nothing is counted, so none is lost or tried twice, and a
+    default or enqueued configuration on the grid counts as its point. A shuffled grid that a timeout cuts short has
+    covered the whole space thinly, not one corner densely.
 
     Args:
-        space: What is searched.
         points: How many values to take of a continuous range; see `hpsearch.space.Grid`.
-        seed: The study's seed.
 
     Raises:
         SpaceError: A continuous range without points.
@@ -45,5 +43,5 @@ def _key(params: Mapping[str, Any]) -> Key:
 
 
 def _rank(seed: int, key: Key) -> bytes:
-    """Return what the points are sorted by: a hash is the same on every machine and in every version of Python."""
+    """Return the sort key of a point: a hash is the same on every machine and in every version of Python."""
     return hashlib.sha256(repr((seed, key)).encode("utf-8")).digest()

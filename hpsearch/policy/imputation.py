@@ -1,15 +1,15 @@
-"""The values that samplers are given for trials that were not trained to their end.
+"""The values that samplers see for trials that were not trained to their end.
 
-A Gaussian process learns from complete trials alone, and a Parzen estimator puts every pruned trial behind every
-complete one, so that the better half of the waiting trials looks bad. Without the pruned trials, half of a study or
-more and nearly all of its bad half, a model would keep proposing regions that the pruner has found to be bad. With
-their partial values, a trial that was pruned early would look worse than one pruned late for that alone.
+A Gaussian process learns from complete trials alone. A Parzen estimator ranks every pruned trial below every complete
+one, so the better half of the waiting trials looks bad. Without the pruned trials, nearly all of a study's bad half, a
+model would keep proposing regions that the pruner has found to be bad. With their partial values, a trial pruned early
+would look worse than one pruned late for that alone.
 
-So a pruned or waiting trial gets the value that it would have if it gained as much as complete trials gained from its
-last step on: their median gain, which one late bloomer does not move. It never exceeds the best complete trial, for an
-extrapolation must not become the incumbent that improvements are counted from. A trial that diverged or ran out of
-memory gets the worst value of all (the floor padding of Wakabayashi et al. 2022, npj Computational Materials 8): bad
-enough to keep away, and no outlier that would flatten everything else.
+So a pruned or waiting trial gets its last value plus the median gain of complete trials from that step on; one late
+bloomer does not move a median. The value never exceeds the best complete trial: an extrapolation must not become the
+incumbent that improvements are counted from. A trial that diverged or ran out of memory gets the worst value of all
+(the floor padding of Wakabayashi et al. 2022, npj Computational Materials 8): it keeps samplers away without being an
+outlier that flattens everything else.
 """
 
 import copy
@@ -22,14 +22,13 @@ from optuna.trial import TrialState as OptunaState
 
 
 def imputed_values(trials: Iterable[FrozenTrial]) -> dict[int, float]:
-    """Return trial number to value, measured or imputed, of every trial that has one.
+    """Return trial number to value, measured or imputed.
+
+    A trial in flight or failed has none. Nor has a diverged one where no other trial has a value.
 
     Args:
         trials: As `hpsearch.policy.projection` shows them: complete ones with all their steps, pruned and waiting
             ones with their last, diverged ones with none.
-
-    A trial in flight has no value, nor has one that failed. Where no trial has a value or a partial one, there is no
-    worst one either, and those that diverged have none.
     """
     trials = list(trials)
     complete = [trial for trial in trials if trial.state is OptunaState.COMPLETE and trial.value is not None]
@@ -53,7 +52,7 @@ def imputed_values(trials: Iterable[FrozenTrial]) -> dict[int, float]:
 
 
 def imputed(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """Return the trials, each that has a value, measured or imputed, as a complete one."""
+    """Return the trials; those that have a value, measured or imputed, are complete."""
     values = imputed_values(trials)
     return [
         _completed(trial, values[trial.number])
@@ -64,7 +63,7 @@ def imputed(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
 
 
 def _median_gain(complete: Sequence[FrozenTrial], step: int) -> float:
-    """Return by how much complete trials grew from a step to their end, in the median; 0 where there are none."""
+    """Return the median gain of complete trials from a step to their end; 0 where there are none."""
     gains = []
     for trial in complete:
         partial = _partial(trial.intermediate_values, step)
@@ -74,7 +73,7 @@ def _median_gain(complete: Sequence[FrozenTrial], step: int) -> float:
 
 
 def _partial(steps: Mapping[int, float], step: int) -> float | None:
-    """Return the value at a step, or at the last before it: a trial that stopped early jumps over some."""
+    """Return the value at a step, or at the last before it: a trial that stopped early skips some."""
     reached = [earlier for earlier in steps if earlier <= step]
     return steps[max(reached)] if reached else None
 

@@ -1,4 +1,4 @@
-"""Optuna's samplers, asked anew for every proposal on a study made from History."""
+"""Optuna's samplers: each proposal asks a new one, on a study made from History."""
 
 import copy
 import hashlib
@@ -23,20 +23,16 @@ LARGEST_GIVEN_SEED = 2**32 - 1
 """NumPy takes no larger seed; the one that a QMCSampler draws for itself is larger but once in four billion times."""
 
 SCRAMBLE = -1
-"""The trial number whose seed a study's quasi-random sequence is scrambled with."""
+"""The trial number whose seed scrambles a study's quasi-random sequence."""
 
 
 class OptunaSampler:
     """One of Optuna's samplers, made anew for every proposal and seeded by (study seed, trial number).
 
     Args:
-        space: What is searched.
-        objective: Name of the objective among the metrics.
-        seed: The study's seed.
-        make: Makes the sampler from a seed. One that hands back one and the same object, as for a user's own class,
-            makes proposals that depend on what the object remembers.
-        imputes: Whether waiting and pruned trials are shown to the sampler as complete, at imputed values; see
-            `hpsearch.policy.imputation`.
+        make: Makes the sampler from a seed. If it always returns the same object, as for a user's own class, proposals
+            depend on what that object remembers.
+        imputes: Whether the sampler sees waiting and pruned trials as complete (`hpsearch.policy.imputation`).
     """
 
     is_finite = False
@@ -63,17 +59,12 @@ class OptunaSampler:
 
 @dataclass(frozen=True)
 class QuasiRandomSampler:
-    """The points of one scrambled Sobol' sequence, each of the sampler's trials taking the next.
+    """The points of one Sobol' sequence, scrambled by the study's seed; each of the sampler's trials takes the next.
 
-    The scramble is the study's seed, the same in every proposal. A point's index is how many trials the sampler has
-    proposed so far: none is skipped for a default or an enqueued configuration, for a sequence that lacks its first
-    point is no longer balanced (Owen 2020, "On dropping the first Sobol' point"). Every parameter has a coordinate of
-    its own, a conditional one too, which is left unused where the parameter does not exist. Optuna's own sampler
-    draws the first trial and whatever its space lacks at random.
-
-    Attributes:
-        space: What is searched.
-        seed: The study's seed.
+    A default or enqueued configuration skips no point: a sequence without its first point is no longer balanced (Owen
+    2020, "On dropping the first Sobol' point"). Every parameter has its own coordinate; that of a conditional one goes
+    unused where the parameter does not exist. Optuna's own sampler would draw the first trial, and whatever its space
+    lacks, at random.
     """
 
     space: Space
@@ -105,7 +96,7 @@ class _SobolPoint(optuna.samplers.QMCSampler):
 
 
 def suggest(trial: optuna.Trial, space: Space) -> dict[str, Any]:
-    """Draw the active parameters in order: parents first, so that a condition is known before what hangs on it."""
+    """Draw the active parameters in order, parents first: what they choose decides which others are active."""
     params: dict[str, Any] = {}
     for name, parameter in space.parameters.items():
         if not space.is_active(name, {**space.fixed, **params}):
@@ -126,8 +117,8 @@ def suggest(trial: optuna.Trial, space: Space) -> dict[str, Any]:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Have torch compute with one thread: a Gaussian process over some hundred trials is faster so, and its last bits
-    do not depend on how many cores there are."""
+    """Limit torch to one thread: a Gaussian process over some hundred trials is faster so, and its last bits do not
+    depend on how many cores there are."""
     import torch
 
     before = torch.get_num_threads()
@@ -142,7 +133,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def within(sampler: BaseSampler) -> Iterator[BaseSampler]:
-    """Yield a sampler and those that it asks in its turn."""
+    """Yield a sampler and those that it asks itself."""
     yield sampler
     for value in vars(sampler).values():
         if isinstance(value, BaseSampler):
@@ -150,29 +141,27 @@ def within(sampler: BaseSampler) -> Iterator[BaseSampler]:
 
 
 def is_replayable(sampler: BaseSampler) -> bool:
-    """Return whether what a sampler proposes can be worked out anew: whether it is Optuna's own, all through.
+    """Return whether a sampler's proposals can be computed again: whether it, and all within it, is Optuna's own.
 
-    Optuna's own keep nothing from proposal to proposal but random states and caches. A class of the user's may.
+    Optuna's own keep only random states and caches between proposals. A user's class may keep more.
     """
     return all(type(asked).__module__.startswith("optuna.samplers") for asked in within(sampler))
 
 
 def learns_from_values(sampler: BaseSampler) -> bool:
-    """Return whether a sampler, or one that it asks, is better told of unfinished trials at imputed values.
+    """Return whether a sampler, or one within it, does better with imputed values (`hpsearch.policy.imputation`).
 
-    A Gaussian process reads complete trials alone. A Parzen estimator puts every pruned trial behind every complete
-    one and those pruned late before those pruned early, whatever their values: where most trials wait at a low rung,
-    its good tenth is then whatever happened to complete.
+    With most trials waiting at a low rung, a Parzen estimator's good tenth is else whatever happened to complete.
     """
     return any(isinstance(asked, optuna.samplers.GPSampler | optuna.samplers.TPESampler) for asked in within(sampler))
 
 
 def reseeding(sampler: BaseSampler, study_seed: int) -> Callable[[int], BaseSampler]:
-    """Return what makes copies of a sampler as it is now, reseeded: the object itself is never asked.
+    """Return a function that makes reseeded copies of a sampler as it is now; the object itself is never asked.
 
-    The seed of a copy comes from the seed it is asked with and from the sampler's own random state, so that samplers
-    made with other seeds propose otherwise. One made without a seed has only the former, and is replayable too. A
-    quasi-random sampler's scramble is left as it is; one without a seed gets the study's.
+    A copy's seed mixes the seed it is asked with and the sampler's own random state, so that samplers made with
+    different seeds propose differently. One made without a seed uses the former alone, and is replayable too. A
+    quasi-random sampler keeps its scramble; one without a seed gets the study's.
     """
     pristine = copy.deepcopy(sampler)
     for asked in within(pristine):

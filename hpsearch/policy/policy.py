@@ -1,4 +1,4 @@
-"""What to do with a trial after something was recorded of it: one pure function of History."""
+"""What to do with a trial after something was recorded for it: one pure function of History."""
 
 import math
 from collections.abc import Mapping
@@ -16,14 +16,7 @@ from hpsearch.records.objective_values import best_common_point, objective_curve
 
 @dataclass(frozen=True)
 class Policy:
-    """The rules that a study's trials are judged by.
-
-    Attributes:
-        objective: Name of the objective among the metrics.
-        evaluations_per_epoch: Evaluation points an epoch.
-        early_stopping: The rule that ends the first fold, or None.
-        pruner: The rule that ends a trial, or lets it wait.
-    """
+    """The rules that judge a study's trials: early stopping ends a first fold, the pruner ends or pauses a trial."""
 
     objective: str
     evaluations_per_epoch: int
@@ -31,15 +24,9 @@ class Policy:
     pruner: Pruner
 
     def decide(self, history: History, number: int, *, closing: bool = False) -> Decision:
-        """Return what is to be done with a trial, given all that has happened.
+        """Return what to do with a trial; `closing` says that no further trials are coming.
 
-        Asked again on the same History it says the same, which is what makes a crash between a record and its
-        decision harmless.
-
-        Args:
-            history: Everything so far.
-            number: The trial's number.
-            closing: Whether no further trials are coming.
+        The same History gives the same decision, so a crash between a record and its decision does no harm.
         """
         trial = history.trials[number]
         if trial.state.is_finished:
@@ -61,13 +48,9 @@ class Policy:
         return self._prune_or_pause(history, trial, closing) or Decision(number, Action.CONTINUE, "its folds go on")
 
     def target(self, history: History, trial: Trial, index: int, *, closing: bool) -> int:
-        """Return the evaluation point that the trial's run number `index` may be trained to for now.
+        """Return the evaluation point that run `index` (from 0) of an unfinished trial may be trained to for now.
 
-        Args:
-            history: Everything so far.
-            trial: An unfinished trial.
-            index: Position of the run in the trial, from 0; the later ones wait for the first one's stop.
-            closing: Whether no further trials are coming.
+        Later runs wait for the first one's stop. `closing` says that no further trials are coming.
         """
         end = trial.stop if trial.stop is not None else trial.runs[index].horizon
         if trial.stop is None and index > 0:
@@ -76,14 +59,14 @@ class Policy:
         return end if limit is None else min(end, furthest_point(index, end, limit))
 
     def give_up(self, history: History, trial: Trial) -> Decision | None:
-        """Return the end of a trial that waits for a promotion when none can come any more, None for any other."""
+        """Prune a trial that waits for a promotion that can no longer come; return None for any other trial."""
         limit = self._limit(history, trial, closing=True)
         if limit is None:
             return None
         return self._pruned(history, trial, self.pruner.reason_to_wait(history, trial, limit))
 
     def stop_point(self, history: History, trial: Trial) -> int | None:
-        """Return where the first run stops: early, at its horizon, or None while it goes on."""
+        """Return where the first run stops: early or at its horizon; None while it continues."""
         run = trial.runs[0]
         if self.early_stopping is not None:
             early = self.early_stopping.stop_point(
@@ -94,7 +77,7 @@ class Policy:
         return run.horizon if history.point(run) >= run.horizon else None
 
     def _limit(self, history: History, trial: Trial, *, closing: bool) -> int | None:
-        """Return the step that the pruner lets a trial go to; the literature default goes to its end in any case."""
+        """Return the step that the pruner lets a trial go to; the literature default always goes to its end."""
         if trial.origin is Origin.DEFAULT:
             return None
         limit = self.pruner.limit(history, trial, closing=closing)
@@ -109,7 +92,7 @@ class Policy:
         return self._prune(history, trial) or self._pause(history, trial, closing)
 
     def _pause(self, history: History, trial: Trial, closing: bool) -> Decision | None:
-        """Let a running trial wait once all of its runs are where the pruner lets them go for now."""
+        """Let a running trial wait once all of its runs are as far as the pruner allows for now."""
         if trial.state is not TrialState.RUNNING:
             return None
         limit = self._limit(history, trial, closing=closing)
@@ -118,20 +101,17 @@ class Policy:
         for index, run in enumerate(trial.runs):
             if history.point(run) < self.target(history, trial, index, closing=closing):
                 return None
-        reached = reports(history, trial, self.objective)
         reason = self.pruner.reason_to_wait(history, trial, limit)
-        return Decision(trial.number, Action.PAUSE, reason, reports=reached)
+        return Decision(trial.number, Action.PAUSE, reason, reports=reports(history, trial, self.objective))
 
     def _prune(self, history: History, trial: Trial) -> Decision | None:
-        """Ask the pruner, where a run has just reached a step of its axis after the learning rate's warmup.
+        """Ask the pruner when a run has just reached a step of its axis after the learning rate's warmup.
 
-        The pruner is never asked about the literature default: it is needed on every fold, to tell whether the winner
-        beats it.
+        Never about the literature default: it must finish every fold to tell whether the winner beats it.
         """
         if trial.origin is Origin.DEFAULT:
             return None
-        reached = reports(history, trial, self.objective)
-        if not reached or not self._at_rung(history, trial):
+        if not reports(history, trial, self.objective) or not self._at_rung(history, trial):
             return None
         reason = self.pruner.reason_to_prune(history, trial)
         if reason is None:
@@ -163,7 +143,7 @@ class Policy:
 
     def _complete(self, history: History, trial: Trial, stop: int) -> Decision:
         curves = [objective_curve(history, run, self.objective) for run in trial.runs]
-        point, value = best_common_point(curves, stop)  # the epoch is chosen once, for all folds together
+        point, value = best_common_point(curves, stop)
         if not math.isfinite(value):
             return Decision(trial.number, Action.FAIL, f"{self.objective} was never a number", stop=stop)
         return Decision(

@@ -1,10 +1,9 @@
-"""What an Optuna sampler or pruner is shown: an in-memory study made from History, never the database.
+"""What an Optuna sampler or pruner sees: an in-memory study made from History, never the database.
 
-Waiting and pruned trials are PRUNED at their last step, with their partial mean. So are trials that were promoted and
-are under way again; trials on their first segment are RUNNING. So no trial is frozen at its first value, and a resumed
-study asks what it would have asked. Diverged and out-of-memory trials are PRUNED without a report. For a sampler that
-learns from values (a Parzen estimator, a Gaussian process) all of these are COMPLETE, at the value that
-`hpsearch.policy.imputation` gives them.
+Waiting and pruned trials, and promoted ones that run again, are PRUNED at their last step, with their partial mean.
+Trials on their first segment are RUNNING. So no trial is frozen at its first value, and a resumed study asks what it
+would have asked. Diverged and out-of-memory trials are PRUNED without a report. For a sampler that learns from values
+(a Parzen estimator, a Gaussian process) all PRUNED ones are COMPLETE, at values from `hpsearch.policy.imputation`.
 """
 
 import copy
@@ -27,13 +26,12 @@ from hpsearch.records import History, Outcome, Trial, TrialState
 from hpsearch.space import Categorical, Float, Int, Space
 
 EPOCH = datetime.datetime(2000, 1, 1)
-"""The time every projected trial carries: a proposal depends on what happened, not on when."""
+"""The time of every projected trial: a proposal depends on what happened, not on when."""
 
 STUDY_NAME = "hpsearch"
-"""The name of every projected study."""
 
 QMC_COUNTER = "qmc:"
-"""How the attribute begins in which Optuna's QMCSampler counts its points, one attribute a search space."""
+"""Prefix of the attributes in which Optuna's QMCSampler counts its points, one per search space."""
 
 
 def distribution(parameter: Float | Int | Categorical) -> BaseDistribution:
@@ -51,8 +49,8 @@ def distribution(parameter: Float | Int | Categorical) -> BaseDistribution:
 def distributions(space: Space, params: Mapping[str, Any]) -> dict[str, BaseDistribution]:
     """Return the distributions of the searched parameters in `params`, in the space's order.
 
-    A value outside its own range (an enqueued or default configuration may lie off the grid of a step) gets the
-    range widened to hold it, because Optuna refuses to store it otherwise.
+    Optuna refuses to store a value outside its range. So where an enqueued or default configuration has one, or lies
+    off the grid of a step, the range is widened to hold it.
     """
     return {
         name: _holding(distribution(parameter), params[name])
@@ -74,11 +72,8 @@ def _holding(plain: BaseDistribution, value: Any) -> BaseDistribution:
 class StudyAttributes(dict[str, Any]):
     """What samplers and pruners keep in a study, with a quasi-random sampler's counter as it would stand by now.
 
-    Optuna's QMCSampler counts its points in an attribute of the study, one a trial, the first trial excepted, which it
-    draws at random. So the count is a function of how many trials there have been.
-
-    Args:
-        trials: How many trials came before the one that is asked for.
+    Optuna's QMCSampler counts one point per trial, except the first, which it draws at random. So the count follows
+    from `trials`, the number of trials before the one that is asked for.
     """
 
     def __init__(self, trials: int) -> None:
@@ -90,11 +85,10 @@ class StudyAttributes(dict[str, Any]):
 
 
 class ProjectedStorage(BaseStorage):
-    """An Optuna storage over a list of trials that exists for one question and is then forgotten.
+    """An Optuna storage over a list of trials, made for one question and then forgotten.
 
-    Optuna's own in-memory storage numbers trials itself and copies each one; this one keeps the numbers of
-    History and hands out the trials as they are. An attribute is written into a copy, for the trial itself is handed
-    out again for the next question.
+    Optuna's own in-memory storage numbers trials itself and copies each one. This one keeps the numbers of History and
+    hands out the trials as they are. It writes attributes into a copy, because the next question uses the trial again.
     """
 
     def __init__(self, trials: Sequence[FrozenTrial]) -> None:
@@ -195,10 +189,10 @@ def _frozen(
 
 
 def has_stood(history: History, trial: Trial) -> bool:
-    """Return whether a segment of a trial has come to its end: a rung or a fold, at which trials can be compared.
+    """Return whether a trial has finished a segment: it has reached a rung or a fold's end, where trials compare.
 
-    Such a trial may be under way again because it was promoted. A sampler that takes what runs for bad, as TPE does,
-    would keep away from the best.
+    Such a trial may be running again because it was promoted. A sampler that counts running trials as bad, as TPE
+    does, would avoid the best.
     """
     return any(outcome is Outcome.OK for run in trial.runs for outcome in history.outcomes(run))
 
@@ -207,9 +201,7 @@ class Projection:
     """Makes Optuna studies from History; a finished trial is projected once and kept.
 
     Args:
-        space: What is searched.
-        objective: Name of the objective among the metrics.
-        steps: What a trial has reported, as (step, value) pairs, given (history, trial, objective).
+        steps: Returns what a trial has reported, as (step, value) pairs, from (history, trial, objective).
     """
 
     def __init__(
@@ -226,26 +218,20 @@ class Projection:
     def study(
         self, history: History, sampler: optuna.samplers.BaseSampler | None = None, *, imputes: bool = False
     ) -> optuna.Study:
-        """Return an in-memory Optuna study of what has happened so far.
-
-        Args:
-            history: What has happened.
-            sampler: What the study is asked with.
-            imputes: Whether waiting and pruned trials are shown as complete, at imputed values.
-        """
+        """Return an in-memory Optuna study; with `imputes`, waiting and pruned trials are complete."""
         trials = [self.trial(history, trial) for trial in history.trials.values()]
         storage = ProjectedStorage(imputed(trials) if imputes else trials)
         return optuna.Study(study_name=STUDY_NAME, storage=storage, sampler=sampler)
 
     def reporting(self, history: History, trial: Trial) -> FrozenTrial:
-        """Return a trial as a pruner sees it that is asked about it: running, with every step that it has reached.
+        """Return a trial as the pruner that judges it sees it: running, with every step that it has reached.
 
-        So it is shown whether it runs or waits: after a restart the same is decided as before.
+        A waiting trial looks the same, so that a restart changes no decision.
         """
         return self._shown(trial, OptunaState.RUNNING, self._steps(history, trial))
 
     def trial(self, history: History, trial: Trial) -> FrozenTrial:
-        """Return one trial as a sampler sees it, or a pruner that is asked about another."""
+        """Return one trial as a sampler sees it, or a pruner that judges another."""
         if trial.state.is_finished and trial.number in self._finished:
             return self._finished[trial.number]
         frozen = self._project(history, trial)
@@ -264,8 +250,7 @@ class Projection:
             case TrialState.PRUNED if trial.value is None:
                 return self._shown(trial, OptunaState.PRUNED, {})
             case TrialState.PRUNED | TrialState.WAITING | TrialState.RUNNING:
-                last = dict(list(steps.items())[-1:])
-                return self._shown(trial, OptunaState.PRUNED, last)
+                return self._shown(trial, OptunaState.PRUNED, dict(list(steps.items())[-1:]))
         return self._shown(trial, OptunaState.FAIL, {})
 
     def _shown(

@@ -1,7 +1,7 @@
-"""Promotion: trials run to a rung and wait there; the best go on from their checkpoints, and the others still may.
+"""Promotion: trials run to a rung and wait; the best continue from their checkpoints, and the others still may later.
 
-This is what `hpsearch.policy.successive_halving` and `hpsearch.policy.racing` have in common. Asynchronous promotion is
-that of Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning", algorithm 2.
+`hpsearch.policy.successive_halving` and `hpsearch.policy.racing` share this. Asynchronous promotion is that of Li et
+al. 2020, "A System for Massively Parallel Hyperparameter Tuning", algorithm 2.
 """
 
 import math
@@ -24,7 +24,6 @@ class Group:
     Attributes:
         rungs: Their rungs, lowest first, without the end.
         size: How many trials it will have; None where it grows without end.
-        trials: Those that it has by now.
     """
 
     rungs: tuple[int, ...]
@@ -46,9 +45,9 @@ class Progress:
 
     Attributes:
         first: The first step at which it may have to wait.
-        steps: Step to (value, minus validation loss): where values are equal, as those of models that predict one class
-            for every row are, the loss tells which has learnt more.
-        folds: The best score of each of its whole runs, in their order up to the first that is not whole.
+        steps: Step to (value, minus validation loss). The loss breaks ties: models that predict one class for every
+            row have equal values, and it tells which has learnt more.
+        folds: The best score of each of its whole runs, in order, up to the first that is not whole.
     """
 
     first: int
@@ -64,7 +63,7 @@ class Progress:
         return max(self.steps, default=0)
 
     def at(self, rung: int) -> tuple[float, float] | None:
-        """Return what a rung ranks by, or None before it; a run of few evaluation points may step over a rung."""
+        """Return what a rung ranks by, or None before it; a run of few evaluation points may skip a rung."""
         step = min((step for step in self.steps if step >= rung), default=None)
         return None if step is None else self.steps[step]
 
@@ -77,8 +76,6 @@ class Rung:
     """The trials that came to a rung, the best first, equal configurations together.
 
     Attributes:
-        step: The step.
-        ranked: The trials that came, those of equal configurations as one.
         values: What each of `ranked` has shown.
         all_came: Whether no other trial can come.
     """
@@ -96,7 +93,7 @@ class PromotingPruner(Pruner):
         self._objective = objective
         self._name = name
         self._reduction_factor = reduction_factor
-        self._history: History | None = None  # the last one that was asked about, with what was worked out of it
+        self._history: History | None = None  # what the other two were computed from
         self._progress: dict[int, Progress] = {}
         self._standings: dict[bool, Standing] = {}
 
@@ -106,7 +103,7 @@ class PromotingPruner(Pruner):
 
     @abstractmethod
     def group_of(self, trial: Trial) -> tuple[Hashable, tuple[int, ...], int | None]:
-        """Return what the trials that a trial is compared with have in common: a key, and a group's rungs and size."""
+        """Return the key of the group that a trial is compared with, and that group's rungs and size."""
 
     @abstractmethod
     def promoted(self, history: History, rung: Rung) -> list[Trial]:
@@ -131,7 +128,7 @@ class PromotingPruner(Pruner):
         return f"{self._name}: place {place[0]} of {place[1]} {where}, where 1 of {self._reduction_factor} continues"
 
     def _standing(self, history: History, closing: bool) -> Standing:
-        """Return which trials may go on; worked out once for each History."""
+        """Return which trials may continue; computed once for each History."""
         self.look_at(history)
         if closing not in self._standings:
             groups: dict[Hashable, Group] = {}
@@ -145,7 +142,7 @@ class PromotingPruner(Pruner):
         return self._standings[closing]
 
     def look_at(self, history: History) -> None:
-        """Read from a new History how far each trial has come, and forget what was worked out of the last one."""
+        """Read from a new History how far each trial has come."""
         if self._history is not history:
             self._history, self._standings = history, {}
             for trial in history.trials.values():
@@ -154,8 +151,8 @@ class PromotingPruner(Pruner):
     def _judge(self, history: History, group: Group, closing: bool, standing: Standing) -> None:
         """Add which trials of a group go past each of its rungs, from the lowest upwards.
 
-        The literature default always goes on, and takes no other trial's place. Equal configurations, which share their
-        runs, take one place together.
+        The literature default always continues, and takes no other trial's place. Equal configurations share their
+        runs, and take one place together.
         """
         climbing = [trial for trial in group.trials if trial.origin is not Origin.DEFAULT]
         all_came = closing or len(group.trials) == group.size
@@ -180,9 +177,9 @@ class PromotingPruner(Pruner):
             climbing = [*free, *going]
 
     def going_by_rank(self, history: History, rung: Rung, count: int) -> list[Trial]:
-        """Return the `count` best of a rung that still can go on, and those that are further already.
+        """Return the `count` best of a rung that can still continue, and those that are further already.
 
-        One that went on and then failed or diverged takes no place: otherwise none might be left at the end.
+        One that continued and then failed or diverged takes no place: otherwise none might be left at the end.
         """
         going: list[Trial] = []
         for equals in rung.ranked:
@@ -199,7 +196,7 @@ class PromotingPruner(Pruner):
         return self._progress[trial.number]
 
     def _read(self, history: History, trial: Trial) -> Progress:
-        """Read how far a trial has come; of one that has not moved since the last time, that still holds."""
+        """Read how far a trial has come; one that has not moved since the last time keeps its progress."""
         last = self._progress.get(trial.number)
         evaluations = tuple([history.of(run.key) for run in trial.runs])
         if last is not None and last.runs is not trial.runs:
@@ -218,12 +215,11 @@ class PromotingPruner(Pruner):
 
 
 def steps_of(trial: Trial) -> int:
-    """Return the steps of a trial's axis, quarters of its runs."""
+    """Return how many steps a trial's axis has."""
     return RUNGS_PER_RUN * len(trial.runs)
 
 
 def _ended_badly(trial: Trial) -> bool:
-    """Return whether a trial has failed, diverged or run out of memory."""
     return trial.state is TrialState.FAIL or (trial.state is TrialState.PRUNED and trial.value is None)
 
 

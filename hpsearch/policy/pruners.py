@@ -1,4 +1,4 @@
-"""Which pruner a study is judged by: by name, by its settings, an object of Optuna's, or the user's own."""
+"""Which pruner judges a study: one by name, by its settings, an object of Optuna's, or the user's own."""
 
 import warnings
 from collections.abc import Iterator
@@ -21,10 +21,10 @@ P_THRESHOLD = 0.1
 """Of the signed-rank test: Optuna's own default."""
 
 MEDIAN_STARTUP_TRIALS = 4
-"""Complete trials that the median pruner wants to see first; the literature default is one of them."""
+"""Complete trials that the median pruner waits for; the literature default is one of them."""
 
 MEDIAN_FIRST_STEP = 2
-"""The first step that the median pruner judges, of an axis that begins at 1: half of the first fold.
+"""The first step that the median pruner judges: half of the first fold, on an axis that begins at 1.
 
 Optuna calls it warmup steps and prunes where `step < n_warmup_steps` is false, so the warmup of 1 would judge step 1.
 """
@@ -60,9 +60,7 @@ class OptunaPruning(Pruner):
 
     def reason_to_prune(self, history: History, trial: Trial) -> str | None:
         frozen = self._projection.reporting(history, trial)
-        if not frozen.intermediate_values:
-            return None
-        if not self._would_prune(history, frozen):
+        if not frozen.intermediate_values or not self._would_prune(history, frozen):
             return None
         step = max(frozen.intermediate_values)
         run, quarter = divmod(step - 1, RUNGS_PER_RUN)
@@ -80,9 +78,9 @@ class OptunaPruning(Pruner):
 class FoldWilcoxon(OptunaPruning):
     """Optuna's WilcoxonPruner over whole folds: the score of a fold is the best that its run has shown.
 
-    Folds, seeds and data order are common to all configurations, so scores are paired by fold; a signed-rank test over
-    the folds trained so far (Wilcoxon 1945) asks whether this trial is worse than the best complete one. It begins to
-    judge when four folds are trained, so it saves the folds from the fifth on.
+    All configurations share folds, seeds and data order, so scores are paired by fold. A signed-rank test over the
+    folds so far (Wilcoxon 1945) asks whether this trial is worse than the best complete one. It judges from four folds
+    on, so it saves the folds from the fifth on.
     """
 
     def __init__(self, space: Space, objective: str) -> None:
@@ -101,7 +99,7 @@ class FoldWilcoxon(OptunaPruning):
 
 
 def _fold_scores(history: History, trial: Trial, objective: str) -> Iterator[tuple[int, float]]:
-    """Yield (run, score) of the runs that are whole, in the trial's order up to the first that is not."""
+    """Yield (run, score) of a trial's whole runs, in order, up to the first that is not whole."""
     if trial.stop is None:
         return
     for index, run in enumerate(trial.runs):
@@ -114,16 +112,11 @@ def _fold_scores(history: History, trial: Trial, objective: str) -> Iterator[tup
 def resolve_pruner(
     pruner: str | BasePruner | Pruner | Racing | SuccessiveHalving | None, space: Space, objective: str
 ) -> Pruner:
-    """Return the pruner that a study was asked for.
+    """Return the pruner that a study asks for.
 
     "racing" is the default (`hpsearch.policy.racing`). "asha" and "hyperband" let trials wait at rungs and promote them
-    from their checkpoints (`hpsearch.policy.successive_halving`). "median" never judges on the first quarter of the
-    first fold, where every curve is still on its plateau. "wilcoxon" compares fold by fold.
-
-    Args:
-        pruner: A name, a `Racing`, a `SuccessiveHalving`, a pruner of the user's own or of Optuna's, or None.
-        space: What is searched.
-        objective: Name of the objective among the metrics.
+    from their checkpoints (`hpsearch.policy.successive_halving`). "median" skips the first quarter of the first fold,
+    where every curve is still on its plateau. "wilcoxon" compares fold by fold.
 
     Raises:
         UsageError: There is no such pruner, or a pruner object of Optuna's remembers what it was asked.
@@ -156,7 +149,7 @@ def resolve_pruner(
 
 
 def _require_memoryless(pruner: BasePruner) -> None:
-    """Refuse a pruner that remembers what it was asked: a resumed study has the results of trials, and nothing else."""
+    """Refuse a pruner that remembers what it was asked: a resumed study has only the results of trials."""
     kind = type(pruner)
     if isinstance(pruner, optuna.pruners.PatientPruner) and kind is optuna.pruners.PatientPruner:
         if pruner._wrapped_pruner is not None:

@@ -1,8 +1,7 @@
 """The step axis that pruners see: comparable across trials that train for different lengths.
 
-A step counts quarters of a trial's own runs: with four rungs a run, step 1 is a quarter of the first fold's
-epochs, step 4 its end, step 5 a quarter of the second fold, and so on. A trial of one epoch and a trial of four
-meet at every step, which a count of epochs would not give.
+A step is a quarter of a run: step 1 is a quarter of the first fold's epochs, step 4 its end, step 5 a quarter of the
+second fold, and so on. So a trial of one epoch and a trial of four meet at every step.
 """
 
 import math
@@ -11,17 +10,13 @@ from collections.abc import Iterator, Sequence
 from hpsearch.records import Evaluation, History, Run, Trial, TrialState
 
 RUNGS_PER_RUN = 4
-"""Steps of the pruner's axis in one run."""
 
 
 def rung(index: int, point: int, horizon: int, stop: int | None) -> int | None:
-    """Return the step that evaluation point `point` of a trial's run number `index` reaches first, if any.
+    """Return the step that evaluation point `point` (from 1) is the first to reach, or None where it reaches none.
 
-    Args:
-        index: Position of the run in its trial, from 0.
-        point: The evaluation point, from 1.
-        horizon: The run's last evaluation point.
-        stop: The point where the trial's runs end, once the first fold has set it.
+    The point is of a trial's run `index` (from 0), whose last point is `horizon`, or `stop` once the first fold has
+    set it.
     """
     end = horizon if index == 0 else (stop or horizon)
     if point == stop:
@@ -32,15 +27,9 @@ def rung(index: int, point: int, horizon: int, stop: int | None) -> int | None:
 
 
 def furthest_point(index: int, end: int, limit: int) -> int:
-    """Return the evaluation point that a trial's run number `index` may go to so that the trial reaches step `limit`.
+    """Return the first evaluation point of a trial's run `index` (from 0) at which the trial reaches step `limit`.
 
-    Args:
-        index: Position of the run in its trial, from 0.
-        end: The run's last evaluation point: its horizon, or its stop.
-        limit: A step of the axis.
-
-    Returns:
-        A point from 0 (the run may not begin) to `end`; the first at which the step is reached.
+    It is from 0, where the run may not begin, to `end`, the run's last evaluation point.
     """
     quarters = min(max(limit - RUNGS_PER_RUN * index, 0), RUNGS_PER_RUN)
     return -(-quarters * end // RUNGS_PER_RUN)
@@ -60,7 +49,7 @@ def first_judged_step(trial: Trial) -> int:
 
 
 def warmup_share(run: Run) -> float:
-    """Return the share of a run in which the learning rate is warmed up."""
+    """Return the share of a run in which the learning rate warms up."""
     steps = run.config.get("warmup_steps")
     if steps is not None and run.steps_per_epoch:
         return float(steps) / (run.steps_per_epoch * float(run.config["epochs"]))
@@ -68,15 +57,12 @@ def warmup_share(run: Run) -> float:
 
 
 def warmup_epochs(run: Run) -> float:
-    """Return the epochs of a run in which the learning rate is warmed up."""
+    """Return the epochs of a run in which the learning rate warms up."""
     return warmup_share(run) * float(run.config["epochs"])
 
 
 def reports_at_end(history: History, trial: Trial, objective: str) -> tuple[tuple[int, float], ...]:
-    """Return a trial's reports; of a pruned one those that it was judged by.
-
-    An equal trial shares its runs and may take them further after this one has ended.
-    """
+    """Return a trial's reports; of a pruned one only those that judged it, for an equal trial may train its runs on."""
     pairs = reports(history, trial, objective)
     if trial.state is not TrialState.PRUNED or trial.value is None:
         return pairs
@@ -88,16 +74,15 @@ def reports_at_end(history: History, trial: Trial, objective: str) -> tuple[tupl
 
 
 def reports(history: History, trial: Trial, objective: str) -> tuple[tuple[int, float], ...]:
-    """Return the (step, partial value) pairs a trial has reached so far, in the order of the steps."""
+    """Return the (step, partial value) pairs that a trial has reached so far, in order."""
     return tuple([(step, value) for step, value, _ in steps_reached(history, trial, objective)])
 
 
 def steps_reached(history: History, trial: Trial, objective: str) -> Iterator[tuple[int, float, Evaluation]]:
     """Yield (step, partial value, evaluation that reached it) of a trial, in the order of the steps.
 
-    The partial value at a step is the mean over the runs begun so far of the best objective each has shown. Runs
-    are walked in the trial's order, and a run counts only once all before it have ended, so that the steps depend
-    on what was measured and not on which worker was faster.
+    The partial value is the mean, over the runs begun so far, of the best objective of each. A run counts only once
+    all before it have ended, so that the steps do not depend on which worker was faster.
     """
     ended: list[float] = []
     for index, run in enumerate(trial.runs):

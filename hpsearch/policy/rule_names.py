@@ -1,4 +1,4 @@
-"""Samplers and pruners by name, and the checks that need neither data nor, for a name, Optuna."""
+"""Samplers and pruners by name, and checks of them that need no data and, for a name, no Optuna."""
 
 from hpsearch.errors import UsageError, nearest
 from hpsearch.policy.pruner import Pruner
@@ -7,16 +7,16 @@ from hpsearch.policy.successive_halving import SuccessiveHalving
 from hpsearch.space import Grid, Space
 
 SAMPLERS = ("bayesian", "tpe", "random", "grid", "gp", "qmc")
-"""The samplers that have a name; `hpsearch.policy.samplers` makes them."""
+"""Made by `hpsearch.policy.samplers`."""
 
 PRUNERS = ("racing", "asha", "hyperband", "median", "wilcoxon", "none")
-"""The pruners that have a name; `hpsearch.policy.pruners` makes them."""
+"""Made by `hpsearch.policy.pruners`."""
 
 FORMER_SAMPLERS = ("cmaes",)
-"""Samplers of earlier versions: studies made with them can be read, but go on with another sampler only."""
+"""Samplers of earlier versions: their studies can be read, but continue only with another sampler."""
 
 LEAST_FOLDS = 4
-"""Folds below which a signed-rank test can never reach the threshold of 0.1: its smallest p is 2^-n."""
+"""Below these, a signed-rank test never reaches the threshold of 0.1: its smallest p is 2^-n for n folds."""
 
 _KINDS = {
     "sampler": (SAMPLERS, "nor hp.Grid(points=...) or a sampler object of Optuna's"),
@@ -29,10 +29,10 @@ _KINDS = {
 
 
 def check_sampler(sampler: object, space: Space) -> None:
-    """Raise an error for what is no sampler, and for a grid without end.
+    """Check that a sampler is one, and that a grid is finite.
 
-    A loaded study has a text instead of an object that was not stored, or the name of a former sampler. That is enough
-    to read it; `hpsearch.policy.samplers.resolve_sampler` refuses to run it.
+    A loaded study may have the name of a former sampler, or a text in place of an object that was not stored. That is
+    enough to read it; `hpsearch.policy.samplers.resolve_sampler` refuses to run it.
 
     Raises:
         UsageError: It is no sampler.
@@ -51,7 +51,7 @@ def check_sampler(sampler: object, space: Space) -> None:
 
 
 def check_pruner(pruner: object) -> None:
-    """Raise UsageError for what is no pruner; a loaded study may have a text instead of an object, as above."""
+    """Raise UsageError for what is no pruner; a loaded study may have a text in place of an object."""
     if isinstance(pruner, str):
         if pruner not in PRUNERS and not describes_object(pruner):
             raise unknown("pruner", pruner)
@@ -73,16 +73,14 @@ def check_runs(pruner: object, runs: int) -> None:
 
 
 def describes_object(text: str) -> bool:
-    """Return whether a text is what a study's description says of an object."""
+    """Return whether a text stands for an object in a study's description."""
     return bool(set(text) & set("<("))
 
 
 def unknown(kind: str, given: object) -> UsageError:
-    """Return the error for a sampler or pruner that cannot be used.
+    """Return the error for a sampler or pruner (`kind`) that cannot be used.
 
-    Args:
-        kind: "sampler" or "pruner".
-        given: What was given; of an object that was not stored with its study, what the study says of it.
+    `given` is what the user gave, or the text in a study's description for an object that was not stored.
     """
     if isinstance(given, str) and describes_object(given):
         return UsageError(

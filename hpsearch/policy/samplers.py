@@ -22,7 +22,7 @@ from hpsearch.space import Grid, Space
 
 
 class Sampler(Protocol):
-    """The seam of the samplers."""
+    """Proposes what the next trial tries."""
 
     @property
     def is_finite(self) -> bool:
@@ -33,14 +33,14 @@ class Sampler(Protocol):
 
 
 def resolve_sampler(sampler: str | Grid | BaseSampler, space: Space, objective: str, seed: int) -> Sampler:
-    """Return the sampler that a study was asked for.
+    """Return the sampler that a study asks for.
 
-    A sampler object of Optuna's is copied as it is now, and every proposal is asked of a copy reseeded by (study seed,
-    trial number), so that a resumed study asks what it would have asked. An object of another class keeps what it
-    remembers, which a resumed study has not: it is asked itself (see `what_is_not_kept`).
+    Each proposal asks a copy of an Optuna object, reseeded by (study seed, trial number), so that a resumed study asks
+    what it would have asked. An object of another class is asked itself, because it may remember things; a resumed
+    study lacks those (see `what_is_not_kept`).
 
     Raises:
-        UsageError: It is no sampler, or a sampler object keeps what it has learnt where it cannot be restored from.
+        UsageError: It is no sampler, or an object keeps what it has learnt where it cannot be restored from.
         SpaceError: A grid over a continuous range without points.
     """
     if isinstance(sampler, BaseSampler):
@@ -71,7 +71,7 @@ def _gaussian_process(seed: int) -> BaseSampler:
 
 
 def what_is_not_kept(sampler: str | Grid | BaseSampler) -> str | None:
-    """Return in words what a resumed study has not of a sampler object; None where it goes on as if never stopped."""
+    """Return in words what a resumed study lacks of a sampler object; None where it continues as if never stopped."""
     if not isinstance(sampler, BaseSampler) or is_replayable(sampler):
         return None
     return (

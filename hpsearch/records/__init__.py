@@ -1,4 +1,4 @@
-"""What happened: frozen record types, the read model, and the store (imported on its own, by the coordinator only)."""
+"""What happened: frozen record types, the read model, and the store (which only the coordinator imports)."""
 
 from hpsearch.records.digest import ask_seed, digest, run_key, run_seed
 from hpsearch.records.history import History

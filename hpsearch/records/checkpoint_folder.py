@@ -1,8 +1,8 @@
 """Checkpoints on disk: one folder each, renamed into place, within a budget of bytes. No pickle.
 
 `<run key>.<n>/` holds the files of one checkpoint and `checkpoint.json`, which lists them with their lengths. A newer
-one gets the next n, and appears by one rename once every byte of it is on the disk; only then is the older one removed.
-So a kill at any moment leaves the older or the newer. Folders that end in `.partial` are leftovers.
+one gets the next n, and appears by one rename once all its bytes are on the disk; only then does the older one go. So a
+kill at any moment leaves one of the two. Folders that end in `.partial` are leftovers.
 """
 
 import json
@@ -35,7 +35,7 @@ class Checkpoint:
 
 
 class CheckpointFolder:
-    """The last checkpoint of each run. One process at a time may use a folder: the one that holds the study's lease.
+    """The last checkpoint of each run. Only the process that holds the study's lease may use the folder.
 
     Args:
         folder: Where they are; made when first needed.
@@ -49,7 +49,6 @@ class CheckpointFolder:
 
     @property
     def bytes_used(self) -> int:
-        """Bytes of all checkpoints."""
         return sum(self._sizes.values())
 
     def over_budget(self, more: int = 0) -> int:
@@ -70,10 +69,7 @@ class CheckpointFolder:
         return {_run_of(name) for name in self._sizes}
 
     def write(self, run: str, point: int, step: int, files: Mapping[str, bytes]) -> None:
-        """Make a checkpoint durable, then remove the run's older one.
-
-        Raises StoreError where the disk refuses; the older one is then still there.
-        """
+        """Make a checkpoint durable, then remove the run's older one, which stays where this raises StoreError."""
         names_fit = _COMPLETE.fullmatch(f"{run}.0") and all(_FILE_NAME.fullmatch(name) for name in files)
         if not names_fit or DESCRIPTION in files:
             raise ValueError(f"run {run!r} with files {sorted(files)}: these names cannot be a checkpoint's")
@@ -97,7 +93,7 @@ class CheckpointFolder:
             self._discard(path)
 
     def read(self, run: str) -> Checkpoint | None:
-        """Return a run's newest intact checkpoint, or None. A damaged one is logged and skipped."""
+        """Return a run's newest intact checkpoint, or None; log and skip a damaged one."""
         for path, _ in self._of(run):
             try:
                 return _read_folder(path, run)
@@ -108,7 +104,7 @@ class CheckpointFolder:
     def remove(self, run: str) -> bool:
         """Delete a run's checkpoint; False where it has none."""
         paths = self._of(run)
-        for path, _ in reversed(paths):  # the oldest first: a kill in between must not bring an older one back
+        for path, _ in reversed(paths):  # oldest first: a kill in between must not bring an older one back
             self._discard(path)
         return bool(paths)
 
@@ -126,7 +122,7 @@ class CheckpointFolder:
         return sorted(self.folder.iterdir()) if self.folder.is_dir() else []
 
     def _of(self, run: str) -> list[tuple[Path, int]]:
-        """Return the checkpoints of a run, newest first: one, or two after a kill before the older one was removed."""
+        """Return a run's checkpoints, newest first: two where a kill came before the older one was removed."""
         paths = [(self.folder / name, int(name.rpartition(".")[2])) for name in self._sizes if _run_of(name) == run]
         return sorted(paths, key=lambda numbered: numbered[1], reverse=True)
 
@@ -158,7 +154,6 @@ def _size(folder: Path) -> int:
 
 
 def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write `files` into a new `folder`, and wait for the disk."""
     folder.mkdir()
     for name, content in files.items():
         with (folder / name).open("wb") as file:
@@ -169,7 +164,7 @@ def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Wait until the names in `folder` are on the disk. Windows has no such call; it keeps renames in order itself."""
+    """Wait until the names in `folder` are on the disk. Windows needs no such call: it keeps renames in order."""
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -179,7 +174,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _read_folder(folder: Path, run: str) -> Checkpoint:
-    """Read a checkpoint. Raises OSError, ValueError, KeyError or TypeError where it is not whole."""
+    """Read a checkpoint; raise OSError, ValueError, KeyError or TypeError where it is not whole."""
     description: dict[str, Any] = json.loads((folder / DESCRIPTION).read_bytes())
     if description["run"] != run:
         raise ValueError(f"it is of run {description['run']}")

@@ -44,7 +44,7 @@ def shown(url: URL) -> str:
 
 
 def parse_url(url: str) -> URL:
-    """Return `url` checked, with the path of a SQLite file made absolute. Raises StoreError."""
+    """Check `url`, and make the path of a SQLite file absolute. Raises StoreError."""
     try:
         parsed = make_url(url)
     except ArgumentError as error:
@@ -82,11 +82,9 @@ def engine_arguments(url: URL) -> dict[str, Any]:
 def make_durable(engine: Engine, synchronous: Literal["FULL", "NORMAL"] = "FULL") -> None:
     """Set whether commits of `engine`'s SQLite connections wait for the disk; servers decide for themselves.
 
-    Args:
-        engine: The engine; its open connections are closed.
-        synchronous: In SQLite's write-ahead mode a kill loses no committed transaction either way. With "FULL" a
-            power cut loses none either: each commit waits for the disk. With "NORMAL" a commit is safe from the next
-            "FULL" one on, for both are in one log, written in order.
+    In SQLite's write-ahead mode a kill never loses a committed transaction. With "FULL" a power cut loses none either:
+    each commit waits for the disk. With "NORMAL" a commit is safe after the next "FULL" one, for both are in one log,
+    written in order. Open connections are closed.
     """
 
     def set_on(connection: sqlite3.Connection, _record: object) -> None:
@@ -98,7 +96,7 @@ def make_durable(engine: Engine, synchronous: Literal["FULL", "NORMAL"] = "FULL"
 
 
 def open_engine(url: URL) -> Engine:
-    """Return an engine on `url`; nothing is connected yet. Raises StoreError where the driver is missing."""
+    """Return an engine on `url`, not yet connected. Raises StoreError where the driver is missing."""
     try:
         engine = create_engine(url, **engine_arguments(url))
     except NoSuchModuleError as error:
@@ -135,7 +133,7 @@ def prepare_file(url: URL) -> None:
 
 @contextmanager
 def database_errors(url: URL, doing: str) -> Iterator[None]:
-    """Turn what the database raises while `doing` something into a StoreError that says so."""
+    """Turn the database's errors into a StoreError that names what was being done."""
     try:
         yield
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError, sqlite3.Error) as error:
@@ -160,7 +158,7 @@ _REMEDIES = {
         "This process may not write to it. Change its permissions, or copy the study's folder to where you may write."
     ),
 }
-"""Words of SQLite to what can be done about them."""
+"""Words in SQLite's errors to what the user can do."""
 
 
 def _remedy(reason: str) -> str:

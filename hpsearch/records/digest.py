@@ -1,4 +1,4 @@
-"""Digests: the names that things have by what they are."""
+"""Digests: names made from content."""
 
 import hashlib
 import json
@@ -9,8 +9,8 @@ from typing import Any
 def digest(value: Any) -> str:
     """Return 32 hexadecimal digits of the SHA-256 of `value` as canonical JSON.
 
-    Floats are written as Python writes them (shortest text that reads back to the same bits), so equal values
-    have equal digests on every machine.
+    Python writes a float as the shortest text that reads back to the same bits, so equal values have equal digests on
+    every machine.
     """
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return hashlib.sha256(text.encode("ascii")).hexdigest()[:32]
@@ -24,10 +24,10 @@ def run_key(
 
 
 def run_seed(study_seed: int, fold: int, repeat: int) -> int:
-    """Return the seed of a run: common random numbers, the same for every config on this fold and repeat."""
+    """Return the seed of a run, the same for every config on this fold and repeat (common random numbers)."""
     return int(digest(["run", study_seed, fold, repeat])[:8], 16)
 
 
 def ask_seed(study_seed: int, number: int) -> int:
-    """Return the seed that a sampler is given to propose trial `number`."""
+    """Return the sampler's seed for trial `number`."""
     return int(digest(["ask", study_seed, number])[:8], 16)

@@ -1,4 +1,4 @@
-"""A lock that the operating system holds as long as a process lives, and whose file names the holder."""
+"""A lock that the operating system holds for a process until it ends, and whose file names the holder."""
 
 import errno
 import os
@@ -11,13 +11,13 @@ from hpsearch.errors import StoreError
 
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.EIO)
 _FIRST_READABLE = 1 if sys.platform == "win32" else 0
-"""On Windows nobody else can read the first byte of a file that is locked."""
+"""On Windows nobody else can read the first byte of a locked file."""
 
 
 class FileLock:
     """An exclusive lock on the file at `path`, which stays there, empty, when nobody holds it.
 
-    A forked child does not hold it, nor keep it alive when its parent dies.
+    A forked child neither holds it nor keeps it alive when its parent dies.
     """
 
     def __init__(self, path: Path) -> None:
@@ -30,7 +30,7 @@ class FileLock:
         return self._lock is not None and self._lock.is_locked
 
     def acquire(self, content: str) -> bool:
-        """Take the lock and write `content` (one line that names the holder) into the file; False if it is taken.
+        """Take the lock and write `content`, a line that names the holder, into the file; return False if it is taken.
 
         Raises StoreError where the file system has no locks or the file cannot be made.
         """
@@ -67,7 +67,7 @@ class FileLock:
             self._lock.release()
 
     def content(self) -> str:
-        """Return what the holder wrote, or an empty text."""
+        """Return what the holder wrote, or "" where nothing can be read."""
         try:
             with self.path.open("rb", buffering=0) as file:
                 file.seek(_FIRST_READABLE)

@@ -1,4 +1,4 @@
-"""Everything that has happened in a study so far, as one immutable value that every policy reads."""
+"""All that has happened in a study so far, as one immutable value that every policy reads."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -12,18 +12,17 @@ Value = TypeVar("Value")
 
 _FINISHED = tuple(state for state in TrialState if state.is_finished)
 _UNFINISHED = tuple(state for state in TrialState if not state.is_finished)
-"""Compared with a thousand trials many times a segment: a tuple's `in` compares identities, and a property is slow."""
+"""Tuples, because each segment looks up a thousand trials many times: `in` compares identities; a property is slow."""
 
 
 def _with(mapping: Mapping[Key, Value], key: Key, value: Value) -> Mapping[Key, Value]:
-    """Return `mapping` with one more entry; a shallow copy of a thousand entries takes ten microseconds."""
+    """Return a copy with one more entry; copying a thousand entries takes ten microseconds."""
     grown = mapping.copy() if isinstance(mapping, MappingProxyType) else dict(mapping)
     grown[key] = value
     return MappingProxyType(grown)
 
 
 def decided(trial: Trial, decision: Decision) -> Trial:
-    """Return `trial` after `decision`."""
     stop = decision.stop if decision.stop is not None else trial.stop
     state = decision.final_state
     if state is None:
@@ -49,7 +48,7 @@ class History:
         return replace(self, trials=_with(self.trials, trial.number, trial))
 
     def with_evaluation(self, evaluation: Evaluation) -> "History":
-        """Append an evaluation; one of a point that has one already changes nothing, for a repeated run is the same."""
+        """Append an evaluation; a point that has one already keeps it, because a repeated run measures the same."""
         earlier = self.of(evaluation.run)
         if evaluation.point <= len(earlier):
             return self
@@ -65,7 +64,7 @@ class History:
         return self.with_trial(decided(self.trials[decision.trial], decision))
 
     def of(self, run: str) -> tuple[Evaluation, ...]:
-        """Return the evaluations of a run, by its key."""
+        """Return a run's evaluations, by its key."""
         return self.evaluations.get(run, ())
 
     def point(self, run: Run) -> int:

@@ -1,9 +1,9 @@
 """The lease: at most one coordinator writes to a study, and one that lost it can write nothing more.
 
-There are two kinds. On SQLite it is a file lock: the operating system holds it as long as the process lives, even
-stopped, and releases it when the process dies. On a server it is a row, taken over by compare-and-swap once it has
-expired on the server's clock (Gray and Cheriton 1989). Both draw a fencing token at each acquisition, and every write
-checks it in its own transaction. So a writer that slept through the end of its lease is refused.
+On SQLite the lease is a file lock, which the operating system holds until the process ends, even while it is stopped.
+On a server it is a row, taken over by compare-and-swap once it has expired on the server's clock (Gray and Cheriton
+1989). Each acquisition draws a fencing token, and every write checks it in its own transaction, so a writer that slept
+through the end of its lease is refused.
 """
 
 import json
@@ -41,13 +41,13 @@ class Lease(Protocol):
         """Take the lease. Raises LeaseHeldError while another coordinator holds it."""
 
     def renew(self) -> None:
-        """Show that this coordinator is alive; cheap enough for every turn of a loop. Raises LeaseLostError."""
+        """Show that this coordinator is alive; cheap enough for every turn of the loop. Raises LeaseLostError."""
 
     def release(self) -> None:
-        """Release the lease; nothing happens where it is not held."""
+        """Release the lease, if it is held."""
 
     def fence(self, connection: Connection) -> None:
-        """Check the token, and hold it until the transaction of `connection` ends. Raises LeaseLostError."""
+        """Check the token and lock it until the transaction of `connection` ends. Raises LeaseLostError."""
 
     def guard(self) -> AbstractContextManager[None]:
         """Return a block in which Optuna may write for us, on connections of its own. Raises LeaseLostError."""
@@ -65,12 +65,12 @@ def server_clock(dialect: str) -> ColumnElement[float]:
 
 
 def holder() -> str:
-    """Return who this process is, as the lock file and the lease table name a holder."""
+    """Return who this process is, as the lock file and the lease table say it."""
     return json.dumps({"host": socket.gethostname(), "process": os.getpid(), "since": round(time.time(), 3)})
 
 
 def held_error(study: str, owner: str, remedy: str) -> LeaseHeldError:
-    """Return the error that names who holds the lease; `owner` is what `holder` wrote, or nothing yet."""
+    """Return the error that names who holds the lease; `owner` is what `holder` returned there, or "" so far."""
     try:
         facts: dict[str, Any] = json.loads(owner)
         since = datetime.fromtimestamp(facts["since"]).astimezone().isoformat(" ", "seconds")
@@ -81,7 +81,7 @@ def held_error(study: str, owner: str, remedy: str) -> LeaseHeldError:
 
 
 class TokenRow:
-    """A study's row in the lease table, with its fencing token, and the token that this process has drawn."""
+    """A study's row in the lease table, and the fencing token that this process has drawn."""
 
     def __init__(self, engine: Engine, study: str, clock: ColumnElement[float] | None = None) -> None:
         self.engine = engine
@@ -91,7 +91,7 @@ class TokenRow:
         self._row = tables.lease.c.study == study
 
     def take(self, lifetime: float | None) -> bool:
-        """Draw a new token if the lease is free, or expired, or `lifetime` is None (a file lock guards it)."""
+        """Draw a new token if the lease is free or expired, or if a file lock guards it (`lifetime` is None)."""
         row = tables.lease
         free = or_(row.c.owner.is_(None), row.c.expires <= self.clock) if lifetime is not None else self._row
         self._insert_missing()
@@ -121,17 +121,14 @@ class TokenRow:
             return connection.execute(select(tables.lease.c.owner).where(self._row)).scalar() or ""
 
     def change(self, connection: Connection, **values: Any) -> None:
-        """Write `values` where the token is still ours, which locks the row until the transaction ends.
-
-        Raises LeaseLostError where it is not.
-        """
+        """Write `values`, and lock the row until the transaction ends. Raises LeaseLostError if our token is gone."""
         ours = and_(self._row, tables.lease.c.token == self._our_token())
         values = values or {"token": tables.lease.c.token}
         if connection.execute(update(tables.lease).where(ours).values(**values)).rowcount != 1:
             raise self._lost()
 
     def check(self) -> None:
-        """Read whether the token is still ours. Raises LeaseLostError where it is not."""
+        """Raise LeaseLostError where the token is no longer ours."""
         token = self._our_token()
         with self.engine.connect() as connection:
             if connection.execute(select(tables.lease.c.token).where(self._row)).scalar() != token:
@@ -152,7 +149,7 @@ class TokenRow:
         )
 
     def leave(self) -> None:
-        """Mark the row as free; a token that is no longer ours is left alone."""
+        """Mark the row as free, unless the token is no longer ours."""
         if self.token is not None:
             try:
                 with self.engine.begin() as connection:
@@ -163,7 +160,7 @@ class TokenRow:
 
 
 class FileLease:
-    """The lease of a study in a SQLite file: an OS lock on a file beside it, and the token row."""
+    """The lease in a SQLite file: an OS lock on a file beside it, and the token row."""
 
     def __init__(self, engine: Engine, study: str, path: Path) -> None:
         self._row = TokenRow(engine, study)
@@ -211,18 +208,16 @@ class FileLease:
 
     @contextmanager
     def guard(self) -> Iterator[None]:
-        """Check the token first: SQLite has one writer at a time, so no transaction of ours may be open meanwhile."""
+        """Check the token first: SQLite has one writer at a time, so our transaction may not stay open."""
         self._forget_in_child()
         self._row.check()
         yield
 
 
 class RowLease:
-    """The lease of a study on a database server: a row that expires on the server's clock unless renewed.
+    """The lease on a database server: a row that expires on the server's clock unless renewed.
 
     Args:
-        engine: The database.
-        study: The study's name.
         lifetime: Seconds until an unrenewed lease may be taken over.
         clock: SQL for the server's clock in seconds; by default that of the engine's dialect.
     """
@@ -268,7 +263,7 @@ class RowLease:
 
     @contextmanager
     def guard(self) -> Iterator[None]:
-        """Keep the row locked in a transaction of ours until the block ends: nobody can take over meanwhile."""
+        """Lock the row in a transaction of ours, so that nobody can take over before the block ends."""
         with self._row.engine.begin() as connection:
             self.fence(connection)
             yield

@@ -1,4 +1,4 @@
-"""The value of a configuration over its folds, as a pure function of what was recorded."""
+"""The value of a configuration over its folds: pure functions of what was recorded."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from hpsearch.records.types import Run
 
 
 def objective_curve(history: History, run: Run, objective: str) -> tuple[float, ...]:
-    """Return the objective of a run at evaluation points 1, 2, 3, ..., as far as the run has come.
+    """Return the objective of a run at its evaluation points so far: 1, 2, 3, ...
 
     Raises:
         MetricError: An evaluation of the run did not record the objective.
@@ -25,7 +25,7 @@ def objective_curve(history: History, run: Run, objective: str) -> tuple[float, 
 
 
 def mean_value(values: Sequence[float]) -> float:
-    """Return the mean, the same in whatever order the values come; not a number if one of them is not."""
+    """Return the mean, the same in any order of the values; NaN if one of them is."""
     if not values:
         raise ValueError("the mean of no values")
     if all(math.isfinite(value) for value in values):
@@ -34,16 +34,14 @@ def mean_value(values: Sequence[float]) -> float:
 
 
 def best_common_point(curves: Sequence[Sequence[float]], stop: int | None) -> tuple[int, float]:
-    """Return (point, value): the best over evaluation points of the mean over curves, ties to the earliest point.
+    """Return (point, value): the best mean over curves at a common evaluation point, ties to the earliest point.
 
-    The point is chosen once for all folds, so no fold is scored at a point that was picked by looking at it alone.
+    One point is chosen for all folds, so that no fold is scored at a point picked by looking at it alone. A mean of
+    NaN is worse than any other, minus infinity included; where every mean is NaN, so is the value, at point 1.
 
     Args:
         curves: The objective of each fold at points 1, 2, 3, ...; greater is better.
         stop: The last point that may be chosen; None, or more than a curve has, means as far as all curves go.
-
-    A point at which a fold is not a number is worse than every other, minus infinity included; the value is
-    not a number only where no point is one, and the point is then the first.
 
     Raises:
         ValueError: There is no curve, or no point that all curves have.

@@ -1,8 +1,8 @@
 """Trials as rows of Optuna's own tables: any Optuna tool reads them, and our trials are rebuilt from them alone.
 
-What Optuna has no place for travels with a trial as attributes, written in the one transaction that makes it:
-user attribute `config`; system attributes `hpsearch:origin`, `hpsearch:training_config`, `hpsearch:runs`. A trial
-without these was made by another tool; it is left alone, and leaves a gap in the numbers.
+What Optuna has no place for is kept as attributes, written in the transaction that makes the trial: user attribute
+`config`; system attributes `hpsearch:origin`, `hpsearch:training_config`, `hpsearch:runs`. A trial without these was
+made by another tool; it is ignored, and leaves a gap in the numbers.
 """
 
 import json
@@ -28,7 +28,7 @@ TRAINING_CONFIG = "hpsearch:training_config"
 RUNS = "hpsearch:runs"
 REASON = "reason"
 PARTIAL_MEAN = "partial_mean"
-"""User attribute: the mean over what a pruned trial had reached."""
+"""User attribute of a pruned trial: its partial mean."""
 
 _TO_OPTUNA = {state: optuna.trial.TrialState[state.name] for state in TrialState}
 _FROM_OPTUNA = {theirs: ours for ours, theirs in _TO_OPTUNA.items()}
@@ -40,12 +40,12 @@ RunRow = tuple[str, int, int, int] | tuple[str, int, int, int, int]
 def open_storage(url: URL, *, is_checked: bool = False) -> RDBStorage:
     """Return Optuna's storage on `url`, its tables made where they are missing.
 
-    `is_checked` says that this process has just checked the version of its tables; Optuna reads all its migrations for
-    that, which takes as long as everything else here.
+    `is_checked` says that this process has just checked the version of the tables: for that Optuna reads all its
+    migrations, which takes as long as everything else here.
 
-    On SQLite its commits, a dozen for each trial, do not wait for the disk. Ours do, and take them along. A power cut
-    may lose the last ones: a new trial of which nothing was recorded, or what follows from a decision, which
-    `Store.acquire` finds in our tables and writes again.
+    On SQLite Optuna's commits, a dozen per trial, do not wait for the disk; ours do, and take them along. A power cut
+    may lose the last ones: a new trial without any record, or the effects of a decision, which `Store.acquire` finds in
+    our tables and writes again.
     """
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -60,17 +60,12 @@ def open_storage(url: URL, *, is_checked: bool = False) -> RDBStorage:
 
 
 def _plain(value: Any) -> Any:
-    """Return `value` as it comes back from JSON, so that what is in memory equals what is read after a restart."""
+    """Return `value` as JSON gives it back, so that memory equals what is read after a restart."""
     return json.loads(json.dumps(finite(value)))
 
 
 class OptunaRows:
-    """One study in Optuna's tables; the caller checks the lease.
-
-    Args:
-        storage: Optuna's storage, not cached.
-        study_id: Optuna's number of the study.
-    """
+    """One study in Optuna's tables, through a storage without a cache; the caller checks the lease."""
 
     def __init__(self, storage: RDBStorage, study_id: int) -> None:
         self.storage = storage
@@ -81,13 +76,13 @@ class OptunaRows:
         self._states: dict[int, TrialState] = {}
 
     def load(self) -> list[Trial]:
-        """Read all of our trials, in order of their numbers."""
+        """Read all of our trials, by number."""
         self._ids, self._reports, self._attributes, self._states = {}, {}, {}, {}
         trials = self.storage.get_all_trials(self._study_id, deepcopy=False)
         return [self._learn(trial) for trial in trials if RUNS in trial.system_attrs and CONFIG in trial.user_attrs]
 
     def _learn(self, frozen: FrozenTrial) -> Trial:
-        """Rebuild a trial from Optuna's row; our decisions on it are applied by the caller."""
+        """Rebuild a trial from Optuna's row; the caller applies our decisions to it."""
         number, state = frozen.number, _FROM_OPTUNA[frozen.state]
         self._ids[number], self._states[number] = frozen._trial_id, state
         self._reports[number] = dict(frozen.intermediate_values)
@@ -116,7 +111,7 @@ class OptunaRows:
         runs: Sequence[RunRow],
         origin: Origin,
     ) -> Trial:
-        """Write a trial and its runs in one transaction, and return it as it was written."""
+        """Write a trial and its runs in one transaction, and return it as written."""
         template = FrozenTrial(
             number=-1,
             trial_id=-1,
@@ -138,7 +133,7 @@ class OptunaRows:
         return self._learn(self.storage.get_trial(trial_id))
 
     def report(self, decisions: Iterable[Decision]) -> None:
-        """Write the intermediate values that Optuna does not have yet; of several for one step, the last."""
+        """Write the intermediate values that Optuna lacks; of several for one step, the last."""
         reports = {(decision.trial, step): float(value) for decision in decisions for step, value in decision.reports}
         for (number, step), value in reports.items():
             written = self._reports[number]
@@ -148,7 +143,7 @@ class OptunaRows:
             written[step] = value
 
     def describe(self, decision: Decision) -> None:
-        """Write the user attributes of `decision` that Optuna does not have yet."""
+        """Write the user attributes that Optuna lacks."""
         attributes = dict(decision.attributes)
         if decision.final_state is not None and decision.reason:
             attributes[REASON] = storable(decision.reason)
@@ -163,7 +158,7 @@ class OptunaRows:
                 written[name] = value
 
     def finish(self, decision: Decision) -> None:
-        """Tell Optuna how a trial ended; nothing happens where it has ended already.
+        """Tell Optuna how a trial ended, unless it knows.
 
         A pruned trial's value is its partial mean: Optuna's own `tell` likewise keeps the last reported value.
         """

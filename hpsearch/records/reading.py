@@ -12,17 +12,14 @@ from hpsearch.records.optuna_rows import OptunaRows
 from hpsearch.records.types import Evaluation, Outcome, Segment, SegmentResult, Trial
 
 ADOPTED = "adopted"
-"""An outcome in studies of earlier versions: the run took evaluations over from one with the same first steps.
+"""An outcome in studies of earlier versions: the run took over the evaluations of one with the same first steps.
 
-They are its own evaluations, equal to the last bit; the rest of such a segment, where one was left, was trained next.
+They equal its own to the last bit; the rest of such a segment, if any, was trained next.
 """
 
 
 def read_history(engine: Engine, study: str, rows: OptunaRows) -> History:
-    """Read everything so far.
-
-    Trials are read last: another process may be writing, and so whatever was read before has its trial.
-    """
+    """Read everything so far; trials last, because another process may be writing: so all other rows have theirs."""
     evaluations: dict[str, tuple[Evaluation, ...]] = {}
     for evaluation in map(tables.evaluation_of, rows_of(engine, study, tables.evaluations, "run", "point")):
         evaluations[evaluation.run] = (*evaluations.get(evaluation.run, ()), evaluation)
@@ -50,7 +47,7 @@ def results_of(rows: Sequence[Row[Any]], trials: Mapping[int, Trial]) -> Iterato
 
 
 def rows_of(engine: Engine, study: str, table: Table, *order: str) -> Sequence[Row[Any]]:
-    """Return a study's rows of a table, ordered by some of its columns."""
+    """Return a study's rows of a table, ordered by these columns."""
     query = select(table).where(table.c.study == study).order_by(*(table.c[name] for name in order))
     with engine.connect() as connection:
         return connection.execute(query).all()

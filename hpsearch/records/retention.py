@@ -1,4 +1,4 @@
-"""Which out-of-fold predictions are kept: those that a trial's value rests on, so that the database stays small."""
+"""Which out-of-fold predictions the database keeps: those that a trial's value rests on, so that it stays small."""
 
 from collections.abc import Iterable
 
@@ -13,8 +13,8 @@ from hpsearch.records.types import Evaluation, Run, Trial, TrialState
 def needed_points(history: History, run: str) -> set[int] | None:
     """Return the evaluation points of `run` whose predictions a trial still needs, or None where all may be needed.
 
-    Equal configs share runs, so every trial with this run counts: an unfinished one needs all points, a complete one
-    the point that its value was read at, a pruned one the last point that it reached, a failed one none.
+    Every trial that shares the run counts: an unfinished one needs all points, a complete one the point of its value,
+    a pruned one the last point that it reached, a failed one none.
     """
     points: set[int] = set()
     for trial in history.trials.values():
@@ -37,8 +37,7 @@ def _needed_by(trial: Trial, run: Run, history: History) -> set[int]:
 def keep(connection: Connection, study: str, history: History, evaluation: Evaluation, outputs: np.ndarray) -> None:
     """Write the predictions of an evaluation, unless they are there already or no trial needs them.
 
-    Where a run is trained again for another trial that shares it, after its predictions were trimmed, the missing ones
-    come back.
+    So where another trial trains the run again after its predictions were trimmed, those it needs come back.
     """
     table = tables.predictions
     if evaluation.point <= len(history.of(evaluation.run)):
@@ -53,7 +52,7 @@ def keep(connection: Connection, study: str, history: History, evaluation: Evalu
 
 
 def trim(connection: Connection, study: str, history: History, runs: Iterable[Run]) -> None:
-    """Delete the predictions of `runs` that no trial of `history` needs any more."""
+    """Delete the predictions of `runs` that no trial needs any more."""
     table = tables.predictions
     for run in runs:
         needed = needed_points(history, run.key)

@@ -1,9 +1,9 @@
 """The store: everything that happened in one study, durable before anyone decides on it.
 
-One database holds Optuna's own tables, with the trials, and ours beside them (tables.py). The coordinator is the only
-writer and holds the lease; every writing method checks it in its own transaction. The process may be killed at any
-moment: a trial is one transaction, an evaluation with its predictions is one, and a decision is written before Optuna
-is told of it, which `acquire` makes up for.
+One database holds Optuna's own tables, with the trials, and ours (tables.py). Only the coordinator writes: it holds the
+lease, and every writing method checks that in its own transaction. The process may be killed at any moment: a trial is
+one transaction, so is an evaluation with its predictions, and where a decision was written but Optuna not told of it,
+`acquire` does so.
 """
 
 import json
@@ -35,8 +35,8 @@ logger = logging.getLogger("hpsearch")
 class Store:
     """One study in its database. Make one with `Store.create` or `Store.open`; reading needs no lease.
 
-    Where the database refuses something, a StoreError is raised. A writing method raises LeaseLostError, and writes
-    nothing, where this process does not or no longer hold the lease.
+    Methods raise StoreError where the database refuses. Those that write raise LeaseLostError, and write nothing, where
+    this process does not hold the lease.
 
     Attributes:
         url: The database, as an SQLAlchemy URL object.
@@ -93,13 +93,12 @@ class Store:
 
     @property
     def held(self) -> bool:
-        """Whether this process believes that it holds the lease."""
         return self._lease.held
 
     def acquire(self) -> None:
         """Become the only writer: read everything again, and tell Optuna what a killed coordinator did not.
 
-        Raises LeaseHeldError while another coordinator lives.
+        Raises LeaseHeldError while another coordinator holds the lease.
         """
         if self._lease.held:
             return
@@ -113,18 +112,16 @@ class Store:
             raise
 
     def renew(self) -> None:
-        """Show that this coordinator is alive; call it on every turn of the loop."""
         with database_errors(self.url, "renewing the study's lease"):
             self._lease.renew()
 
     def release(self) -> None:
-        """Release the lease; nothing happens where it is not held."""
         with database_errors(self.url, "giving back the study's lease"):
             self._lease.release()
 
     @contextmanager
     def _writing(self, doing: str) -> Iterator[Connection]:
-        """Open a transaction that checks our fencing token: it commits under our lease or not at all."""
+        """Open a transaction that commits under our lease or not at all."""
         with database_errors(self.url, doing), self._engine.begin() as connection:
             self._lease.fence(connection)
             yield connection
@@ -143,11 +140,10 @@ class Store:
 
     @property
     def history(self) -> History:
-        """Everything so far; read once, then updated by what is recorded here."""
+        """All that happened; read once, then updated by what is recorded here."""
         return self._history if self._history is not None else self.reload()
 
     def reload(self) -> History:
-        """Read everything from the database again."""
         table = tables.studies
         with database_errors(self.url, "reading the study"):
             with self._engine.connect() as connection:
@@ -159,7 +155,7 @@ class Store:
         return self._history
 
     def predictions(self, run: str, point: int) -> np.ndarray | None:
-        """Return the float32 outputs of the held-out rows, shape (rows, outputs), or None where they were dropped."""
+        """Return the float32 outputs of the held-out rows, shape (rows, outputs), or None where they are not kept."""
         table = tables.predictions
         query = select(table).where(table.c.study == self.name, table.c.run == run, table.c.point == point)
         with database_errors(self.url, "reading predictions"), self._engine.connect() as connection:
@@ -167,35 +163,32 @@ class Store:
         return None if row is None else tables.predictions_of(row)
 
     def decisions(self) -> list[tuple[float, Decision]]:
-        """Return (seconds since 1970, decision) in the order of deciding."""
+        """Return (seconds since 1970, decision) in order."""
         return [(row.time, tables.decision_of(row)) for row in self._rows("decisions", tables.decisions)]
 
     def results(self) -> list[tuple[float, SegmentResult]]:
-        """Return (seconds since 1970, end of a segment) in the order of recording."""
+        """Return (seconds since 1970, end of a segment) in order."""
         rows = self._rows("results", tables.results)
         history = self.history if self.held else self.reload()
         return list(reading.results_of(rows, history.trials))
 
     def queued(self) -> list[dict[str, Any]]:
-        """Return the enqueued configurations that no trial has taken yet, in order; a sampler's trial takes none."""
+        """Return the enqueued configurations that no trial has taken, in order; a sampler's trial takes none."""
         if self._history is None:
             self.reload()
         rows = self._rows("the queue", tables.queue)
         return [json.loads(row.config) for row in rows if row.digest not in self._taken]
 
     def _rows(self, subject: str, table: Table) -> Sequence[Row[Any]]:
-        """Return the study's rows of a table in the order of writing."""
         with database_errors(self.url, f"reading {subject}"):
             return reading.rows_of(self._engine, self.name, table, "id")
 
     def optuna_study(self) -> optuna.Study:
-        """Return the study as Optuna sees it."""
         return optuna.load_study(study_name=self.name, storage=self._optuna.storage)
 
     # Writing
 
     def replace_description(self, description: Mapping[str, Any]) -> None:
-        """Write another description of the study."""
         text = json.dumps(dict(description))
         table = tables.studies
         with self._writing("replacing the description") as connection:
@@ -203,9 +196,9 @@ class Store:
         self._description = MappingProxyType(json.loads(text))
 
     def enqueue(self, config: Mapping[str, Any]) -> bool:
-        """Enqueue a whole configuration to be tried; False where it was enqueued before.
+        """Enqueue a whole configuration; return False where it was enqueued before.
 
-        Without the lease it is taken for a moment. Raises LeaseHeldError while another coordinator lives.
+        Takes the lease for a moment where it is not held. Raises LeaseHeldError while another coordinator holds it.
         """
         if self._lease.held:
             return self._enqueue(config)
@@ -236,7 +229,7 @@ class Store:
         runs: Sequence[RunRow],
         origin: Origin,
     ) -> Trial:
-        """Write a new RUNNING trial and its runs in one transaction.
+        """Write a new RUNNING trial and its runs in one transaction; it takes its configuration off the queue.
 
         Args:
             config: The configuration: searched, conditional and fixed hyperparameters.
@@ -244,7 +237,7 @@ class Store:
             distributions: Optuna's distribution of each of `params`.
             training_config: The whole training config that all its runs share.
             runs: Each run, in the order of training.
-            origin: Who proposed it. An enqueued configuration is taken as soon as the trial is written.
+            origin: Who proposed it.
         """
         history = self.history
         with self._optuna_writing("adding a trial") as rows:
@@ -267,7 +260,7 @@ class Store:
     def record_evaluation(self, evaluation: Evaluation, predictions: np.ndarray | None = None) -> History:
         """Write an evaluation and the outputs of the held-out rows, shape (rows, outputs), in one transaction.
 
-        The first evaluation of a point stays. A repeated one (after a crash) that differs is logged and counted.
+        The first evaluation of a point stays; one repeated after a crash that differs is logged and counted.
         """
         row = tables.evaluation_row(evaluation)
         evaluation = tables.evaluation_of(row)  # in memory as it will be read after a restart
@@ -310,8 +303,7 @@ class Store:
     def apply(self, decision: Decision) -> History:
         """Carry out a decision: write it, drop predictions that no trial needs any more, then tell Optuna.
 
-        After a kill in between, the next `acquire` tells Optuna. A final decision on a trial that has ended in that
-        state changes nothing.
+        A final decision on a trial that has ended in that state changes nothing.
         """
         trial = self.history.trials[decision.trial]
         state = decision.final_state
@@ -337,7 +329,6 @@ class Store:
         return history
 
     def _tell_optuna(self, *decisions: Decision) -> None:
-        """Write what follows from `decisions` into Optuna's tables, where it is not there yet."""
         with self._optuna_writing("telling Optuna what was decided") as rows:
             rows.report(decisions)
             for decision in decisions:

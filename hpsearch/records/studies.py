@@ -26,7 +26,7 @@ from hpsearch.records.optuna_rows import OptunaRows, open_storage
 
 @dataclass(frozen=True)
 class OpenStudy:
-    """A study's database, opened: our engine, Optuna's rows, and the description as JSON text."""
+    """A study's open database: our engine, Optuna's rows, and the description as JSON text."""
 
     url: URL
     engine: Engine
@@ -45,7 +45,7 @@ def study_names(url: str) -> list[str]:
 
 
 def make_study(url: str, name: str, description: Mapping[str, Any]) -> None:
-    """Make a study. Its row is written last, so that a kill leaves nothing that looks like a study.
+    """Make a study; write its row last, so that a kill leaves nothing that looks like a study.
 
     Raises StoreError where it exists already or its database cannot be made.
     """
@@ -95,7 +95,7 @@ def open_study(url: str, name: str, *, is_new: bool = False) -> OpenStudy:
 
 
 def lock_path(database: Path, study: str) -> Path:
-    """Return a study's lock file: beside its database, one for each study, for several may share a database."""
+    """Return a study's lock file, beside its database, which several studies may share."""
     name = quote(study, safe=" ")
     short = name if len(name) <= 100 else f"{name[:60]}-{digest(study)}"
     return database.with_name(f"{database.name}.{short}.lock")
@@ -137,7 +137,7 @@ def _making(url: URL, name: str) -> Iterator[None]:
 
 
 def _make_optuna_study(url: URL, storage: RDBStorage, name: str) -> None:
-    """Make Optuna's study, or use one that another tool made under this name, if it maximizes one value."""
+    """Make Optuna's study, or use another tool's of this name if it maximizes one value."""
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:

@@ -1,7 +1,6 @@
-"""Our tables, beside Optuna's in the same database, and how records become rows of them and back.
+"""Our tables, beside Optuna's in the same database, and how records become rows and back.
 
-The name of every table begins with `hpsearch_`. The study's name is part of every key, so several studies may share a
-database.
+Every table's name begins with `hpsearch_`. Every key has the study's name, so several studies may share a database.
 
     studies       one row per study: its description (JSON), the version of this layout
     lease         one row per study: who may write, and the fencing token that every write checks
@@ -9,7 +8,7 @@ database.
     predictions   (study, run, point): float32 outputs of the held-out rows; trimmed when a trial ends
     results       the ends of segments, in order
     decisions     what was done with the trials and why, in order
-    queue         configurations that the user wants tried, in order
+    queue         the configurations that the user enqueued, in order
 """
 
 import json
@@ -39,10 +38,10 @@ from sqlalchemy.schema import SchemaItem
 from hpsearch.records.types import Action, Decision, Evaluation, SegmentResult
 
 LAYOUT = 1
-"""Version of these tables; a study that a later version wrote is refused."""
+"""Version of these tables; a study with a later one is refused."""
 
 NAME_LENGTH = 255
-"""Longest name of a study: what fits into a MySQL key together with a run's key."""
+"""Longest name of a study that fits into a MySQL key together with a run's key."""
 
 _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
@@ -50,7 +49,7 @@ _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 class ExactFloat(TypeDecorator[float]):
     """A float stored as the shortest text that reads back to the same bits.
 
-    SQLite turns NaN into NULL, and MySQL refuses NaN and infinities; a diverging run yields just these.
+    A diverging run yields NaN and infinities; SQLite turns NaN into NULL, and MySQL refuses both.
     """
 
     impl = String(32)
@@ -66,13 +65,13 @@ class ExactFloat(TypeDecorator[float]):
 metadata = MetaData()
 _long_text = Text().with_variant(LONGTEXT(), "mysql", "mariadb")
 _long_bytes = LargeBinary().with_variant(LONGBLOB(), "mysql", "mariadb")
-# Names that differ in case or accents are different names, as on the other databases.
+# Names that differ only in case or accents differ, as on the other databases.
 _options: dict[str, Any] = {"mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin", "mysql_engine": "InnoDB"}
 _options |= {option.replace("mysql", "mariadb"): value for option, value in _options.items()}
 
 
 def _table(name: str, *columns: SchemaItem, keyed: bool = True) -> Table[Any]:
-    """Return a table keyed by the study's name; where `keyed` is false, by a number of its own, in order of writing."""
+    """Return a table keyed by the study's name or, if not `keyed`, by a number in order of writing."""
     study: Column[Any] = Column("study", String(NAME_LENGTH), primary_key=keyed, nullable=False, index=not keyed)
     order = [] if keyed else [Column("id", Integer, primary_key=True, autoincrement=True)]
     return Table(f"hpsearch_{name}", metadata, *order, study, *columns, **_options)
@@ -155,7 +154,7 @@ def storable(text: str) -> str:
 
 
 def finite(value: Any) -> Any:
-    """Return `value` with every number that is not finite as `"NaN"`, `"Infinity"` or `"-Infinity"`: valid JSON."""
+    """Return `value` as valid JSON: numbers that are not finite become `"NaN"`, `"Infinity"` or `"-Infinity"`."""
     if isinstance(value, Mapping):
         return {str(key): finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -168,7 +167,7 @@ def finite(value: Any) -> Any:
 
 
 def _number(value: float | str) -> float:
-    """Undo `finite` for a value that is a number."""
+    """Undo `finite` for one number."""
     return _NOT_FINITE[value] if isinstance(value, str) else value
 
 
@@ -195,7 +194,7 @@ def evaluation_of(row: Row[Any] | Mapping[str, Any]) -> Evaluation:
 
 
 def same_numbers(one: Evaluation, other: Evaluation) -> bool:
-    """Whether two evaluations agree in everything but measurements; unlike with `==`, NaN agrees with NaN."""
+    """Whether two evaluations agree in all but time and memory; unlike with `==`, NaN agrees with NaN."""
     measured = ("seconds", "peak_memory_bytes")
     rows = [{key: value for key, value in evaluation_row(it).items() if key not in measured} for it in (one, other)]
     for row in rows:

@@ -1,4 +1,4 @@
-"""What happened in a study, as frozen records that check themselves when made."""
+"""What happened in a study, as frozen records that check themselves."""
 
 import enum
 import math
@@ -45,7 +45,7 @@ class Outcome(enum.Enum):
 
     @property
     def is_bad_luck(self) -> bool:
-        """Whether the config is to blame and not the machine: such a trial is pruned and never tried again."""
+        """Whether the config is to blame, not the machine: such a trial is pruned and never tried again."""
         return self in (Outcome.DIVERGED, Outcome.OUT_OF_MEMORY)
 
 
@@ -66,7 +66,7 @@ class Run:
 
     Attributes:
         key: Digest of (training config, fold, repeat, seed, data, model, numerics): equal keys, equal numbers.
-        config: The whole training config, the task's own defaults filled in.
+        config: The whole training config, with the task's defaults.
         fold: Index of the held-out fold, from 0.
         repeat: Index of the seed, from 0.
         horizon: The last evaluation point, `epochs * evaluations_per_epoch`.
@@ -93,12 +93,10 @@ class Trial:
         number: Optuna's trial number.
         config: The configuration: searched, conditional and fixed hyperparameters.
         params: The searched part of `config`, as Optuna knows it.
-        state: Optuna's state.
-        origin: Who proposed it.
         runs: Its runs in the order of training: fold 0, fold 1, ... of repeat 0, then of repeat 1, ...
         value: The cross-validated objective, when COMPLETE; the partial mean when PRUNED.
-        point: The evaluation point that `value` was read at, common to all folds.
-        stop: The evaluation point that the first fold stopped at; None before that.
+        point: The evaluation point of `value`, common to all folds.
+        stop: The evaluation point at which the first fold stopped; None before that.
         reason: Why it ended, in words.
     """
 
@@ -169,8 +167,6 @@ class SegmentResult:
     """The end of a segment.
 
     Attributes:
-        segment: What was asked for.
-        outcome: How it ended.
         point: The last evaluation point reached.
         log: The traceback, or how the worker ended, for every outcome but OK and PAUSED.
     """
@@ -187,10 +183,8 @@ class Decision:
 
     Attributes:
         trial: The trial's number.
-        action: What is to be done.
-        reason: Why, in words.
         value: The trial's objective (COMPLETE) or partial mean (PRUNE).
-        point: The evaluation point that `value` was read at.
+        point: The evaluation point of `value`.
         stop: The evaluation point that later folds run to (STOP_EARLY and later).
         reports: (step, value) pairs for Optuna's intermediate values, on the pruner's axis.
         attributes: Small facts for Optuna's user attributes: epoch, folds, mean metrics.
@@ -207,7 +201,7 @@ class Decision:
 
     @property
     def final_state(self) -> TrialState | None:
-        """The state that this decision ends the trial in, or None when it goes on."""
+        """The state in which this decision ends the trial, or None while it continues."""
         return {
             Action.COMPLETE: TrialState.COMPLETE,
             Action.PRUNE: TrialState.PRUNED,

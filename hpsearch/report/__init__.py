@@ -1,4 +1,4 @@
-"""Figures and pages. The only room that knows plotly and jinja2, so it loads only when it is used."""
+"""Figures and pages. Only this room imports plotly and jinja2, so it loads only when used."""
 
 from hpsearch.report.content import Content
 from hpsearch.report.figures import Figures

@@ -1,4 +1,4 @@
-"""What the figures show, in a sentence each, for those who cannot see them."""
+"""What the figures show, in words for those who cannot see them."""
 
 from collections.abc import Callable, Iterable, Mapping
 
@@ -121,4 +121,4 @@ alt_texts: Mapping[str, Callable[[Content], str]] = {
     "confusion": confusion_text,
     "timeline": timeline_text,
 }
-"""A figure's place on the page to the function that describes it."""
+"""A figure's name on the page to the function that describes it."""

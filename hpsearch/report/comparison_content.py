@@ -1,4 +1,4 @@
-"""All that figures and the page show of several studies, as values."""
+"""All that figures and page show of several studies, as values."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ class ComparedStudy:
     """One of the studies.
 
     Attributes:
-        name: What it is called here; no other of them is called so.
+        name: Its name here, which no other has.
         content: What its own report would show.
         test_scores: Its winner's scores on the test rows; empty where there are none, or none yet.
     """
@@ -26,7 +26,6 @@ class ComparedStudy:
 
     @cached_property
     def compute(self) -> Compute:
-        """What its training took."""
         return compute(self.content.history, self.content.ends)
 
     @cached_property
@@ -44,7 +43,7 @@ class ComparedStudy:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What can be said of one study's winner against the reference's.
+    """How one study's winner compares with the reference's.
 
     Attributes:
         study, reference: Names of the two.
@@ -65,10 +64,9 @@ class ComparisonContent:
     """Several studies and what was tested between them.
 
     Attributes:
-        studies: In the order given.
         reference: Name of the study that the others are compared with.
         judgements: Two for each other study: on the test rows, which are primary, and on the folds.
-        reference_is_best: Whether the reference was taken for having the highest value, which no p-value knows of.
+        reference_is_best: Whether the reference was chosen for its highest value, which no p-value accounts for.
     """
 
     studies: Sequence[ComparedStudy]
@@ -78,7 +76,6 @@ class ComparisonContent:
 
     @property
     def objective(self) -> str:
-        """The reference's objective."""
         return next(study for study in self.studies if study.name == self.reference).content.objective
 
     @property

@@ -1,4 +1,4 @@
-"""Several studies in one figure: how fast each found its best, their winners, their winners' curves."""
+"""Several studies in one figure: how fast each found its best, their winners, and the winners' curves."""
 
 import math
 from collections.abc import Sequence
@@ -27,13 +27,13 @@ from hpsearch.report.wording import escaped, score
 
 COLORS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 DASHES = ("solid", "dash", "dot", "dashdot")
-"""The lines of studies with equal values lie on one another: dashes let the lower ones show."""
+"""Lines of equal values overlap; dashes let the lower ones show."""
 
 
 class ComparisonFigures:
     """The plots of several studies, one method each; each returns a plotly figure.
 
-    Studies with another objective than the reference's are left out: their values cannot share an axis.
+    They leave out studies with another objective than the reference's: those values cannot share an axis.
     """
 
     def __init__(self, content: ComparisonContent) -> None:
@@ -135,7 +135,7 @@ class ComparisonFigures:
         return self._lines(figure, f"Winners: {self._objective} by epoch", "epoch")
 
     def _lines(self, figure: Figure, title: str, words: str) -> Figure:
-        """Return a figure of the objective by something, or one that says that there is nothing to draw."""
+        """Finish a figure of the objective by something, or say that there is nothing to draw."""
         if not figure.data:
             return empty_figure(title, "no trial is complete")
         x_axis = {"title": {"text": words}, "rangemode": "tozero"}

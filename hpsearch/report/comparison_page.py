@@ -13,16 +13,11 @@ from hpsearch.report.wording import MISSING, ended, score
 
 
 def write_comparison(path: str | Path, content: ComparisonContent) -> Path:
-    """Write the comparison, whole or not at all.
-
-    Raises:
-        UsageError: The path is a folder.
-    """
+    """Write the comparison, as `write_document` does."""
     return write_document(path, comparison_page(content))
 
 
 def comparison_page(content: ComparisonContent) -> str:
-    """Return the page as text."""
     figures = ComparisonFigures(content)
     drawn = {
         "winners": figures.winners(),
@@ -52,7 +47,7 @@ def comparison_page(content: ComparisonContent) -> str:
 
 
 def _answers(judgements: Sequence[Judgement]) -> dict[str, Judgement | None]:
-    """Return what to say of each study: what the test rows tell if they tell anything, else what the folds tell."""
+    """Return each study's judgement: on the test rows if there is evidence, else on the folds."""
     told = {judgement.study: judgement for judgement in reversed(judgements) if judgement.evidence is not None}
     return {judgement.study: told.get(judgement.study) for judgement in judgements}
 
@@ -63,7 +58,7 @@ def _trial_counts(study: ComparedStudy) -> str:
 
 
 def _facts(content: ComparisonContent) -> dict[str, Any]:
-    """Return the facts in which the studies differ, with a value for each study, and those that they share."""
+    """Return the facts in which the studies differ, with a value for each, and those that they share."""
     of_studies: Sequence[Mapping[str, object]] = [{"task": s.content.task, **s.content.facts} for s in content.studies]
     names = dict.fromkeys(name for facts in of_studies for name in facts)
     different = [name for name in names if len({repr(facts.get(name)) for facts in of_studies}) > 1]

@@ -7,13 +7,13 @@ from hpsearch.report.theme import BLUE, Figure, empty_figure, shortened, titled
 from hpsearch.report.wording import brief, escaped
 
 MOST_NUMBERS = 12
-"""Classes up to which the counts are written into the cells."""
+"""Up to this many classes, the cells show counts."""
 
 MOST_CLASSES = 60
 
 
 def confusion_figure(content: Content) -> Figure:
-    """Draw a row for each true class, a column for each predicted one, coloured by the share of the row."""
+    """Draw a row for each true class and a column for each predicted one, coloured by the share of the row."""
     title = "Out-of-fold predictions of the winner"
     confusion = content.confusion
     if confusion is None or len(confusion.classes) > MOST_CLASSES:

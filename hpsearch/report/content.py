@@ -1,4 +1,4 @@
-"""All that figures and the page show of a study, as one value."""
+"""All that figures and page show of a study, as one value."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,20 +17,18 @@ from hpsearch.records import LOSS, Decision, History, Origin, TrialState
 
 @dataclass(frozen=True)
 class Content:
-    """What a report is written from. It needs nothing of the study, so a report can be made of any History.
+    """What a report is written from. It needs no study, so any History can have a report.
 
     Attributes:
-        name: The study's name.
         task: What is fine-tuned, in a line.
-        facts: Facts of data and search in the order they are shown: rows, classes, sampler, ...
-        history: Everything that happened.
+        facts: Facts of data and search in the order shown: rows, classes, sampler, ...
         objective: Name of the objective among the metrics; greater is better.
         metrics: Names of all the metrics measured, the objective among them or not.
         space: The search space as JSON, as `Space.to_json` gives it; empty where it is not known.
         test_shares: By fold, held-out rows over all rows of the split; empty leaves the intervals out.
         evidence: The answer to whether the winner beats the literature default, or None.
         test_scores: Name of a model ("winner", "literature default") to its scores on the test rows, or None.
-        test_is_to_come: Whether there are test rows that are not scored on before the study has ended.
+        test_is_to_come: Whether there are test rows, to be scored once the study has ended.
         numerics: How numbers were computed: precision, versions, hardware.
         fingerprints: Name of what was hashed (data, model, ...) to its digest.
         logs: Number of a trial to the name of its log.
@@ -83,8 +81,7 @@ class Content:
     @cached_property
     def all_metrics(self) -> tuple[str, ...]:
         """The objective, then the other metrics, the validation loss last."""
-        measured = metric_names(self.summaries)
-        names = dict.fromkeys([self.objective, *self.metrics, *measured])
+        names = dict.fromkeys([self.objective, *self.metrics, *metric_names(self.summaries)])
         return (*(name for name in names if name != LOSS), *(name for name in names if name == LOSS))
 
     @cached_property
@@ -97,17 +94,16 @@ class Content:
 
     @cached_property
     def importance(self) -> Importance:
-        """How much each searched hyperparameter mattered, or why that cannot be told."""
         return importance(self.summaries, self.parameters)
 
     @cached_property
     def spans(self) -> tuple[Span, ...]:
-        """When each segment was trained; empty where no times are known."""
+        """When each segment trained; empty where no times are known."""
         return spans(self.ends, self.history)
 
     @cached_property
     def pairs(self) -> tuple[PairedScores, ...]:
-        """Winner and literature default on the same folds by metric; empty where there are not two to compare."""
+        """Winner and literature default on the same folds, by metric; empty without two to compare."""
         winner, rival = best_trial(self.history), default_trial(self.history)
         if winner is None or rival is None or rival.state is not TrialState.COMPLETE or winner.number == rival.number:
             return ()
@@ -115,15 +111,14 @@ class Content:
 
     @property
     def repeats(self) -> int:
-        """How often every fold is trained, with another seed each time."""
+        """How often every fold trains, with another seed each time."""
         return max((run.repeat + 1 for trial in self.history.trials.values() for run in trial.runs), default=1)
 
     def count(self, state: TrialState) -> int:
-        """Return how many trials are in a state."""
         return sum(summary.state is state for summary in self.summaries)
 
     def label(self, number: int) -> str:
-        """Return what a trial is called in legends: its number, and whether it is the best or the default."""
+        """Return a trial's name in legends: its number, and whether it is the best or the default."""
         roles = [
             role
             for role, summary in (("best", self.best), ("default", self.default))
@@ -132,7 +127,7 @@ class Content:
         return f"trial {number}" + (f" ({', '.join(roles)})" if roles else "")
 
     def roles(self, summary: TrialSummary) -> tuple[str, ...]:
-        """Return what sets a trial apart: that it is the best, the default, or was enqueued."""
+        """Return a trial's roles: "best", and who proposed it if not the sampler."""
         is_best = self.best is not None and summary.number == self.best.number
         origin = () if summary.origin is Origin.SAMPLER else (summary.origin.value,)
         return ("best", *origin) if is_best else origin
@@ -154,7 +149,7 @@ class Content:
 
     @cached_property
     def ranked(self) -> tuple[str, ...]:
-        """The searched hyperparameters that differ between trials, the most important first where that can be told."""
+        """The searched hyperparameters that differ between trials, the most important first where that is known."""
         varying = [
             name
             for name in self.parameters
@@ -164,7 +159,6 @@ class Content:
         return (*ranked, *(name for name in varying if name not in ranked))
 
     def summary(self, number: int) -> TrialSummary:
-        """Return one trial in numbers."""
         return self._by_number[number]
 
     @cached_property

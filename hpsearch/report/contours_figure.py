@@ -1,4 +1,4 @@
-"""Contours: two hyperparameters at a time, the trials as points over a surface where there are enough of them."""
+"""Contours: two hyperparameters at a time, trials as points over a surface where there are enough of them."""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -16,13 +16,13 @@ from hpsearch.report.theme import Figure, empty_figure
 from hpsearch.report.wording import escaped
 
 SURFACE_COLORS = [[0.0, "#3B4CC0"], [0.5, "#C9C9C9"], [1.0, "#D55E00"]]
-"""Low to high by way of grey; told apart without red or green."""
+"""Low to high through grey, without red against green."""
 
 
 def contours_figure(content: Content, names: Sequence[str]) -> Figure:
     """Draw a panel for each pair of hyperparameters: complete trials coloured by value, over their smoothed mean.
 
-    The surface is left out where fewer than two trials (weighted by distance) are near.
+    There is no surface where fewer than two trials, weighted by nearness, are near.
     """
     title = f"{escaped(content.objective)} over pairs of hyperparameters"
     complete = [s for s in content.summaries if s.state is TrialState.COMPLETE and s.value is not None]
@@ -61,7 +61,7 @@ def contours_figure(content: Content, names: Sequence[str]) -> Figure:
 
 
 def _placed(summaries: Sequence[TrialSummary], one: Scale, other: Scale) -> list[Place]:
-    """Return the trials that have both hyperparameters, with where they lie."""
+    """Return the trials that have both hyperparameters, and where they lie."""
     both = [
         (summary, one.position(summary.config[one.name]), other.position(summary.config[other.name]))
         for summary in summaries

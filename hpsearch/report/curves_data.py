@@ -1,4 +1,4 @@
-"""Everything measured of every trial, in the smallest form that page.js can draw curves and fill tables from."""
+"""All measurements of every trial, in the smallest form from which page.js draws curves and fills tables."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,20 +12,15 @@ from hpsearch.report.theme import OTHERS, role_color
 from hpsearch.report.wording import ended, escaped
 
 MOST_NUMBERS = 150_000
-"""Numbers up to which the page keeps a trial's folds apart, about a megabyte; of later trials it has the means."""
+"""Up to this many numbers, about a megabyte, the page keeps a trial's folds apart; later trials have means."""
 
 
 def curves_data(content: Content, first: Sequence[int], most: int = MOST_NUMBERS) -> dict[str, Any]:
     """Return the measurements of all trials that have any.
 
-    Each run has its training loss, its seconds and its metrics by evaluation point; epoch and learning rate are the
-    same for all runs of a trial and stand there once. Trials beyond `most` numbers, the least promising ones, have
-    one run that is the mean of theirs.
-
-    Args:
-        content: What the page shows.
-        first: Numbers of the trials drawn at first.
-        most: How many numbers there may be.
+    Each run has its training loss, seconds and metrics by evaluation point; epoch and learning rate are the same for
+    all runs of a trial, which has them once. The least promising trials, beyond `most` numbers, have one run: the mean
+    of theirs. `first` are the numbers of the trials drawn at first.
     """
     names = content.all_metrics
     left = most
@@ -35,8 +30,7 @@ def curves_data(content: Content, first: Sequence[int], most: int = MOST_NUMBERS
         runs = _runs(content, summary)
         if not runs:
             continue
-        size = sum(len(evaluations) for _, _, evaluations in runs) * (2 + len(names))
-        left -= size
+        left -= sum(len(evaluations) for _, _, evaluations in runs) * (2 + len(names))
         by_number[number] = _trial(content, summary, runs, names, apart=left >= 0 or number in first)
     return {
         "metrics": list(names),

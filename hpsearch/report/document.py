@@ -1,4 +1,4 @@
-"""One HTML document that opens offline, with everything it needs inside it: templates filled by jinja2."""
+"""One HTML document that opens offline, with everything it needs inside: jinja2 fills templates."""
 
 import base64
 import functools
@@ -30,10 +30,10 @@ from hpsearch.report.wording import (
 )
 
 FILTERS = (brief, duration, ended, fact, number, p_value, score, setting, signed, sort_key)
-"""What templates say values with, by their names."""
+"""How templates write values, by name."""
 
 DIGITS = 5
-"""Significant digits of the numbers in figures: one more than the page ever shows."""
+"""Significant digits of numbers in figures: one more than the page ever shows."""
 
 
 def write_document(path: str | Path, text: str) -> Path:
@@ -56,7 +56,7 @@ def write_document(path: str | Path, text: str) -> Path:
 def document(template: str, data: Mapping[str, Any], **values: Any) -> str:
     """Return a page as text.
 
-    The page loads nothing from the network; its content security policy also forbids it.
+    The page loads nothing from the network: its content security policy forbids it.
 
     Args:
         template: Name of a file in `templates/`.
@@ -82,11 +82,7 @@ def document(template: str, data: Mapping[str, Any], **values: Any) -> str:
 
 
 def figures_data(figures: Mapping[str, Any]) -> dict[str, Any]:
-    """Return figures as page.js draws them: numbers rounded to what is seen, each hover text once.
-
-    Args:
-        figures: The id of a figure's place on the page to the figure.
-    """
+    """Return figures, by their names on the page, as page.js draws them: numbers rounded, each hover text once."""
     from hpsearch.report.theme import CONFIG
 
     texts: dict[str, int] = {}
@@ -108,7 +104,7 @@ def rounded(value: Any) -> Any:
 
 
 def _plain(figure: Any, texts: dict[str, int]) -> dict[str, Any]:
-    """Return a figure as JSON, without its title: on the page a heading stands above it."""
+    """Return a figure as JSON, without its title: the page has a heading for it."""
     plain: dict[str, Any] = json.loads(figure.to_json())
     plain["layout"].pop("title", None)
     for trace in plain["data"]:
@@ -116,14 +112,13 @@ def _plain(figure: Any, texts: dict[str, int]) -> dict[str, Any]:
             if isinstance(trace.get(name), list):
                 trace[name] = rounded(trace[name])
         if trace.get("type") == "scatter" and isinstance(trace.get("text"), list):
-            # A trial has the same hover text in every figure: the page holds it once, the figures its number.
+            # A trial has the same hover text in every figure: the page holds it once, and figures its number.
             trace["text"] = {"shared": [texts.setdefault(text, len(texts)) for text in trace["text"]]}
     return plain
 
 
 @functools.cache
 def _templates() -> Environment:
-    """Return the templates, in which a name that is missing is an error."""
     environment = Environment(
         loader=PackageLoader("hpsearch.report"),
         autoescape=True,

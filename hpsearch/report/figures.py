@@ -19,10 +19,10 @@ SHOWN_TRIALS = 6
 """Trials with a button among the learning curves: as many as there are colours to tell apart."""
 
 MOST_SLICES = 12
-"""Panels of the slices where no parameters are named; they show the most important hyperparameters."""
+"""Panels of the slices by default, for the most important hyperparameters."""
 
 CONTOURED = 3
-"""Hyperparameters whose pairs are drawn where none are named."""
+"""Hyperparameters whose pairs are drawn by default."""
 
 
 class Figures:
@@ -85,11 +85,11 @@ class Figures:
         return slices_figure(self._content, self._chosen(parameters, self._content.ranked[:MOST_SLICES]))
 
     def contours(self, parameters: Sequence[str] | None = None) -> Figure:
-        """Draw pairs of hyperparameters: the trials as points, over a surface where there are enough of them.
+        """Draw pairs of hyperparameters: trials as points, over a surface where there are enough of them.
 
         Args:
-            parameters: Names of two or more searched hyperparameters; None takes the three most important, or, where
-                importance cannot be told, the first three that differ.
+            parameters: Names of two or more searched hyperparameters; None takes the three most important, or the first
+                three that differ where importance is unknown.
 
         Raises:
             UsageError: A name is not searched, or there are fewer than two.
@@ -103,7 +103,7 @@ class Figures:
         return importance_figure(self._content)
 
     def timeline(self) -> Figure:
-        """Draw when each run was trained, one row per trial, in wall-clock time."""
+        """Draw when each run trained, one row per trial, in wall-clock time."""
         return timeline_figure(self._content)
 
     def winner_against_default(self) -> Figure:

@@ -47,7 +47,7 @@ def history_figure(content: Content) -> Figure:
         420,
         xaxis={"title": {"text": "trial"}, "dtick": _tick_step(begun[-1].number), "tick0": 0},
         yaxis={"title": {"text": escaped(content.objective)}},
-        # Its markers lie at the foot of the plot, whatever the values are.
+        # Its markers lie at the foot of the plot, whatever the values.
         yaxis2={"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True},
     )
 
@@ -85,7 +85,7 @@ def _add_interval(figure: Figure, content: Content) -> None:
 
 
 def _tick_step(last: int) -> int:
-    """Return the distance of the ticks: 1, 2 or 5 times a power of ten, at most some ten of them, never a fraction."""
+    """Return the distance of some ten ticks at most: 1, 2 or 5 times a power of ten, never a fraction."""
     step = 1
     while last / step > 10:
         step = {1: 2, 2: 5, 5: 10}[int(str(step)[0])] * 10 ** (len(str(step)) - 1)

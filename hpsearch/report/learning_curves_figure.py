@@ -1,4 +1,4 @@
-"""Learning curves: every fold of chosen trials, and the mean they are judged by."""
+"""Learning curves: every fold of chosen trials, and the mean that judges them."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 def learning_curves_figure(content: Content, trials: Sequence[int], metric: str, fold: int | None = None) -> Figure:
-    """Draw a metric above, training and validation loss below, by epoch; for one fold only, if one is given.
+    """Draw a metric above, training and validation loss below, by epoch, for all folds or one.
 
     Thin lines are folds. Bold lines are their mean, up to the last point that every started fold has reached. A ring
-    marks the point at which the trial's value is read. The traces of a trial are one legend group; page.js draws the
-    same ones, for any trial, metric and fold.
+    marks where the trial's value is read. A trial's traces are one legend group; page.js draws the same ones, for any
+    trial, metric and fold.
     """
     title = f"{escaped(metric)} and loss by epoch"
     frame = curves(content.history)
@@ -95,13 +95,12 @@ def _add_losses(
 
 
 def _shared(label: str, xaxis: str, yaxis: str) -> dict[str, Any]:
-    """Return what the traces of a trial in one plot share."""
     group = {"legendgroup": label, "name": escaped(label), "showlegend": False, "meta": {"trial": label}}
     return {**group, "xaxis": xaxis, "yaxis": yaxis}
 
 
 def _fold_lines(frame: "pandas.DataFrame", label: str, color: str, trace: Mapping[str, Any]) -> go.Scatter:
-    """Return all folds of a trial as one trace, with a gap between one and the next."""
+    """Return all folds of a trial as one trace, with gaps in between."""
     x: list[float | None] = []
     y: list[float | None] = []
     text: list[str] = []
@@ -133,5 +132,5 @@ def _hover(label: str) -> str:
 
 
 def _drawable(values: Sequence[float]) -> list[float | None]:
-    """Return the values with gaps for those that are not finite, which JSON cannot hold."""
+    """Return the values, with None for those that are not finite, which JSON cannot hold."""
     return [value if math.isfinite(value) else None for value in values]

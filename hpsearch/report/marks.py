@@ -1,4 +1,4 @@
-"""Marks that several figures share: trials as points, and rings around the best and the literature default."""
+"""Marks that figures share: trials as points, and rings around the best and the literature default."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from hpsearch.report.content import Content
 from hpsearch.report.theme import BEST, DEFAULT, GREY, VERMILION, hover_text
 
 Place = tuple[TrialSummary, float, float]
-"""A trial, and where it lies: x and y."""
+"""A trial, its x and its y."""
 
 HOLLOW: Mapping[str, Any] = {"symbol": "triangle-down-open", "size": 8, "color": GREY}
 CROSS: Mapping[str, Any] = {"symbol": "x-thin", "size": 9, "line": {"width": 2, "color": VERMILION}}
@@ -20,7 +20,7 @@ DIAMOND: Mapping[str, Any] = {"symbol": "diamond", "size": 10}
 def trial_points(
     content: Content, places: Sequence[Place], marker: Mapping[str, Any], name: str, **trace: Any
 ) -> go.Scatter:
-    """Return trials as points that say everything about a trial under the pointer."""
+    """Return trials as points that show all about a trial under the pointer."""
     return go.Scatter(
         x=[x for _, x, _ in places],
         y=[y for _, _, y in places],
@@ -39,12 +39,10 @@ def rings(content: Content, places: Sequence[Place]) -> Iterator[go.Scatter]:
     for role, name, color, size in roles:
         for summary, x, y in places:
             if role is not None and summary.number == role.number:
-                marker = ring(color, size)
-                yield go.Scatter(x=[x], y=[y], mode="markers", marker=marker, name=name, hoverinfo="skip")
+                yield go.Scatter(x=[x], y=[y], mode="markers", marker=ring(color, size), name=name, hoverinfo="skip")
 
 
 def ring(color: str, size: int = 13) -> dict[str, Any]:
-    """Return the marker of a ring."""
     return {"symbol": "circle-open", "size": size, "line": {"width": 3}, "color": color}
 
 

@@ -1,4 +1,4 @@
-"""The report of a study: one HTML page that opens offline, with everything it needs inside it."""
+"""The report of a study: one HTML page that opens offline."""
 
 from pathlib import Path
 from typing import Any
@@ -24,14 +24,9 @@ STATES = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RU
 
 
 def write_page(path: str | Path, content: Content) -> Path:
-    """Write the report of a study, whole or not at all.
+    """Write the report of a study, whole or not at all, and return its path.
 
-    Args:
-        path: Where it goes; folders on the way are made, a file that is there is replaced.
-        content: What it shows.
-
-    Returns:
-        The path.
+    Missing folders are made; a file that is there is replaced.
 
     Raises:
         UsageError: The path is a folder.
@@ -60,7 +55,7 @@ def page(content: Content) -> str:
 
 
 def drawn_figures(content: Content) -> dict[str, Figure]:
-    """Return the figures that this study has something for, by their place, in the order of the page."""
+    """Return the figures for which this study has something, by name, in the order of the page."""
     figures = Figures(content)
     wanted = {
         "pairs": (content.pairs, figures.winner_against_default),
@@ -77,7 +72,7 @@ def drawn_figures(content: Content) -> dict[str, Figure]:
 
 
 def _configurations(content: Content) -> dict[str, Any]:
-    """Return what stands side by side: the best configuration, the literature default, and the scores of both."""
+    """Return the best configuration and the literature default side by side, and the scores of both."""
     roles = (("winner", content.best), ("literature default", content.rival))
     shown = [(role, summary) for role, summary in roles if summary is not None]
     return {
@@ -90,7 +85,7 @@ def _configurations(content: Content) -> dict[str, Any]:
 
 
 def _figure_values(content: Content, figures: dict[str, Figure]) -> dict[str, Any]:
-    """Return what the sections of the figures show beside them: their words, menus and buttons."""
+    """Return what the page shows beside the figures: words, menus and buttons."""
     measured = [
         (summary.number, content.label(summary.number)) for summary in content.summaries if summary.point is not None
     ]

@@ -13,7 +13,7 @@ from hpsearch.report.theme import BEST, DEFAULT, GREY, PURPLE, Figure, empty_fig
 from hpsearch.report.wording import fold_name
 
 SIDES = (("literature default", -0.16), ("winner", 1.16))
-"""Whose scores on the test rows stand where, beside the folds at 0 and 1."""
+"""Where each model's test score lies, beside the folds at 0 and 1."""
 
 
 def pairs_figure(content: Content) -> Figure:

@@ -13,14 +13,14 @@ from hpsearch.report.theme import Figure, shortened, titled
 from hpsearch.report.wording import escaped
 
 ROW_HEIGHT = 250
-"""Height of a panel with its title and axis, in pixels."""
+"""Pixels of a panel with its title and axis."""
 
 MOST_COLUMNS = 3
 GAP_X, GAP_Y = 62, 78
-"""Room between panels for axis labels and titles, in pixels."""
+"""Pixels between panels, for axis labels and titles."""
 
 TOP, BOTTOM = 112, 96
-"""Room above the panels for title and legend, and below them for axis titles and the scale of colours, in pixels."""
+"""Pixels above the panels for title and legend, and below them for axis titles and the scale of colours."""
 
 COLORBAR = {
     "orientation": "h",
@@ -35,28 +35,27 @@ COLORBAR = {
     "xpad": 0,
     "ypad": 6,
 }
-"""Where the scale of colours lies: along the bottom, whatever the number of rows."""
+"""The scale of colours lies along the bottom, whatever the number of rows."""
 
 MOST_TICKS = 5
 TICK_LETTERS = 14
 
 WIDTH = 1000
-"""Width that a figure is laid out for; the page lays it out again for the width that it has (page.js)."""
+"""Width for which a figure is laid out; page.js lays it out again for its own."""
 
 
 def axes(index: int) -> tuple[str, str]:
-    """Return the names of a panel's axes as a trace refers to them."""
+    """Return a panel's axes as traces name them."""
     return ("x", "y") if index == 0 else (f"x{index + 1}", f"y{index + 1}")
 
 
 def describe_axes(figure: Figure, index: int, x: Mapping[str, Any], y: Mapping[str, Any]) -> None:
-    """Set properties of a panel's axes."""
     xaxis, yaxis = axes(index)
     figure.update_layout({f"xaxis{xaxis[1:]}": x, f"yaxis{yaxis[1:]}": y})
 
 
 def axis_of(scale: Scale) -> dict[str, Any]:
-    """Return an axis over the heights of a scale, 0 to 1, that is labelled with its values."""
+    """Return an axis over the heights of a scale, 0 to 1, labelled with its values."""
     room = 0.06 if scale.positions is None else 0.45 / max(1, len(scale.positions) - 1)
     ticks = scale.ticks[:: max(1, -(-len(scale.ticks) // MOST_TICKS))] if scale.positions is None else scale.ticks
     return {
@@ -68,7 +67,7 @@ def axis_of(scale: Scale) -> dict[str, Any]:
 
 
 def add_traces(figure: Figure, index: int, traces: Iterable[go.Scatter]) -> None:
-    """Add traces to a panel; traces of one name in several panels share an entry of the legend."""
+    """Add traces to a panel; traces of one name share a legend entry across panels."""
     x, y = axes(index)
     for trace in traces:
         figure.add_trace(trace.update(xaxis=x, yaxis=y, legendgroup=trace.name, showlegend=index == 0))
@@ -96,7 +95,7 @@ def lay_out(
 ) -> None:
     """Place the panels, whose axes the caller has described, and put a title above each.
 
-    `layout.meta.panels` tells the page how many there are, so that it can lay them out in fewer columns.
+    `layout.meta` lets the page lay them out again in fewer columns.
     """
     count = len(titles)
     rows = math.ceil(count / MOST_COLUMNS)

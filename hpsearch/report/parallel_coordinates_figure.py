@@ -26,7 +26,7 @@ from hpsearch.report.theme import (
 from hpsearch.report.wording import escaped
 
 MOST_LINES = 500
-"""More lines than this are one grey mass, and slow to draw: only the best are shown."""
+"""More lines are one grey mass, and slow to draw: only the best are shown."""
 
 TICK_LETTERS = 19
 NOT_USED = "not used"
@@ -35,7 +35,7 @@ NOT_USED = "not used"
 def parallel_coordinates_figure(content: Content) -> Figure:
     """Draw a line for each trial: complete ones to their value, the stronger the better; pruned ones grey, without one.
 
-    The line of a trial that does not use a hyperparameter passes below its axis.
+    A line passes below the axis of a hyperparameter that its trial does not use.
     """
     title = f"Hyperparameters and {escaped(content.objective)}"
     complete = _ranked(content, TrialState.COMPLETE)[:MOST_LINES]
@@ -152,13 +152,13 @@ def _add_axes(figure: Figure, scales: Sequence[Scale], *, lacks: bool) -> None:
 
 
 def _longest(scale: Scale, *, lacks: bool) -> int:
-    """Return how many letters an axis's longest tick has: the first axis needs that much room at its left."""
+    """Return the letters of an axis's longest tick: the first axis needs that much room at its left."""
     texts = [text for _, text in scale.ticks] + ([NOT_USED] if lacks else [])
     return min(TICK_LETTERS, max((len(text) for text in texts), default=0))
 
 
 def _broken(name: str) -> str:
-    """Return a name broken into lines at underscores, so that axes can stand close together."""
+    """Break a name into lines at underscores, so that axes fit close together."""
     lines: list[str] = []
     for piece in re.findall("[^_]+_*|_+", name):
         if lines and len(lines[-1]) + len(piece) <= 13:

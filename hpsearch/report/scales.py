@@ -9,7 +9,7 @@ from hpsearch.report.wording import briefs, is_number
 from hpsearch.report.wording import number as written
 
 ABSENT = -0.14
-"""Height of a hyperparameter that does not exist in a trial: below the axis, which runs from 0 to 1."""
+"""Height of a hyperparameter that a trial does not have: below the axis, which runs from 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -17,11 +17,9 @@ class Scale:
     """One axis.
 
     Attributes:
-        name: What it is of.
         ticks: (height, text) from the bottom up.
         positions: Value to height, for an axis of choices; None for an axis of numbers.
-        low: Number at height 0; its logarithm where `log`.
-        high: Number at height 1; its logarithm where `log`.
+        low, high: Numbers at heights 0 and 1; their logarithms where `log`.
         log: Whether equal ratios are equal distances.
     """
 
@@ -33,7 +31,7 @@ class Scale:
     log: bool = False
 
     def position(self, value: Any) -> float:
-        """Return the height of a value, `ABSENT` for one that the axis has no place for (None, not a number)."""
+        """Return the height of a value, `ABSENT` for one without a place on the axis (None, NaN)."""
         if self.positions is not None:
             return self.positions.get(_key(value), ABSENT)
         if not _is_real_number(value) or (self.log and value <= 0):
@@ -46,8 +44,8 @@ def scale_of(name: str, observed: Iterable[Any], parameter: Mapping[str, Any] | 
     """Return the axis of a hyperparameter or of the objective.
 
     Args:
-        name: What it is of.
-        observed: The values that trials have; those outside the space's bounds (enqueued ones) widen the axis.
+        name: Its name.
+        observed: The trials' values; those outside the space's bounds (enqueued ones) widen the axis.
         parameter: What the space's JSON says of it: `type`, `low`, `high`, `log`, `choices`.
     """
     parameter = parameter or {}
@@ -70,7 +68,7 @@ def scale_of(name: str, observed: Iterable[Any], parameter: Mapping[str, Any] | 
 
 
 def _scale_of_choices(name: str, choices: Iterable[Any]) -> Scale:
-    """Return evenly spaced choices; numbers among them rise with the axis, the first of other choices is on top."""
+    """Return evenly spaced choices: numbers rise with the axis, of others the first is on top."""
     distinct = {_key(choice): choice for choice in choices}
     if all(_is_real_number(choice) for choice in distinct.values()):
         keys = sorted(distinct, key=lambda key: distinct[key])
@@ -83,7 +81,7 @@ def _scale_of_choices(name: str, choices: Iterable[Any]) -> Scale:
 
 
 def _decades(low: float, high: float) -> Sequence[float]:
-    """Return powers of ten within the bounds (as logarithms), with the bounds themselves where there are too few."""
+    """Return powers of ten within the bounds (as logarithms); where they are too few, the bounds as well."""
     inner = [float(f"1e{power}") for power in range(math.ceil(low - 1e-9), math.floor(high + 1e-9) + 1)]
     inner = inner[:: max(1, math.ceil(len(inner) / 6))]
     if len(inner) >= 3:
@@ -94,7 +92,7 @@ def _decades(low: float, high: float) -> Sequence[float]:
 
 
 def _round_numbers(low: float, high: float, *, whole: bool) -> Sequence[float]:
-    """Return some five numbers of one, two or five times a power of ten within the bounds."""
+    """Return some five multiples of 1, 2 or 5 times a power of ten within the bounds."""
     if high == low:
         return [low]
     step = 10.0 ** math.floor(math.log10((high - low) / 4))
@@ -106,7 +104,7 @@ def _round_numbers(low: float, high: float, *, whole: bool) -> Sequence[float]:
 
 
 def _key(value: Any) -> str:
-    """Return what tells choices apart: 1 and 1.0 are one, 1 and "1" and True are not."""
+    """Return a choice's key: 1 and 1.0 are one choice; 1, "1" and True are three."""
     return f"number {float(value)!r}" if _is_real_number(value) else f"{type(value).__name__} {value!r}"
 
 

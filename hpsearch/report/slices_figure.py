@@ -15,10 +15,7 @@ ORDER_COLORS = [[0.0, SKY], [1.0, VERMILION]]
 
 
 def slices_figure(content: Content, names: Sequence[str]) -> Figure:
-    """Draw a panel for each hyperparameter: the trials' values over their settings, coloured by trial number.
-
-    A trial that does not use a hyperparameter is not in its panel.
-    """
+    """Draw a panel for each hyperparameter, with the trials that use it: value by setting, coloured by trial number."""
     title = f"{escaped(content.objective)} by hyperparameter"
     judged = [s for s in content.summaries if s.state in (TrialState.COMPLETE, TrialState.PRUNED)]
     shown = [(summary, summary.value) for summary in judged if summary.value is not None]
@@ -50,7 +47,7 @@ def slices_figure(content: Content, names: Sequence[str]) -> Figure:
 
 
 def _place(scale: Scale, summary: TrialSummary, name: str) -> float:
-    """Return where a trial lies; choices are spread a little, so that equal ones do not hide each other."""
+    """Return where a trial lies; choices spread a little, so that equal ones do not hide each other."""
     at = scale.position(summary.config[name])
     if scale.positions is None or at == ABSENT:
         return at

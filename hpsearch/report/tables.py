@@ -1,4 +1,4 @@
-"""What the tables of a page hold, as plain values; the templates lay them out."""
+"""The contents of a page's tables, as plain values; the templates lay them out."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,13 +21,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class SettingRow:
-    """One hyperparameter in several configurations.
-
-    Attributes:
-        name: Its name.
-        values: Its value in each configuration; None where a configuration does not use it.
-        differs: Whether the values differ.
-    """
+    """One hyperparameter in several configurations; None where a configuration does not use it."""
 
     name: str
     values: tuple[Setting | None, ...]
@@ -44,7 +38,7 @@ def setting_rows(configs: Sequence[Mapping[str, Any]]) -> list[SettingRow]:
 
 
 def score_rows(content: Content, trials: Iterable[TrialSummary]) -> list[tuple[str, list[float | None]]]:
-    """Return metrics with their mean over folds in each trial, then their scores on the test rows; none without any."""
+    """Return metrics with their mean over folds in each trial, then their test scores; leave out those without any."""
     sources = [trial.metrics for trial in trials] + list((content.test_scores or {}).values())
     rows = [(name, [scores.get(name) for scores in sources]) for name in content.all_metrics]
     return [(name, values) for name, values in rows if any(value is not None for value in values)]

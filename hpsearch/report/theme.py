@@ -67,8 +67,8 @@ TEMPLATE = go.layout.Template(
 class Figure(go.Figure):
     """A plotly figure that keeps hpsearch's settings wherever it is shown or written.
 
-    plotly has no place for these settings in the figure itself, and changing its renderers would change the
-    user's other plots, so every call passes them on. Settings given in the call come first.
+    A plotly figure cannot hold these settings, and changing plotly's renderers would change the user's other plots, so
+    every call passes them on. Settings given in the call come first.
     """
 
     def show(self, *args: Any, **arguments: Any) -> Any:
@@ -115,7 +115,7 @@ def empty_figure(title: str, text: str) -> Figure:
 
 
 def hover_text(content: Content, summary: TrialSummary) -> str:
-    """Return what is shown of a trial under the pointer: state, value, configuration, and why it ended."""
+    """Return a trial's text under the pointer: state, value, configuration, and why it ended."""
     lines = [f"<b>{escaped(content.label(summary.number))}</b>, {ended(summary.state)}"]
     if summary.value is not None:
         lines.append(f"{escaped(content.objective)} {score(summary.value)}" + _spread(summary))
@@ -149,7 +149,7 @@ def colored_trials(content: Content, numbers: Sequence[int]) -> list[tuple[Trial
 
 
 def shortened(text: str, length: int = 40) -> str:
-    """Return a text cut to a length; of a path, its last part is what tells it from others."""
+    """Cut a text to a length; of a path keep the last part, which tells it from others."""
     folder, slash, name = text.rpartition("/")
     if len(text) > length and slash and " " not in folder and len(name) + 2 <= length:
         return f"…/{name}"

@@ -1,4 +1,4 @@
-"""The timeline: when each run was trained, one row per trial, in wall-clock time."""
+"""The timeline: when each run trained, one row per trial, in wall-clock time."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -24,9 +24,9 @@ UNITS = ((1.0, "s"), (60.0, "min"), (3600.0, "h"), (86400.0, "days"))
 
 
 def timeline_figure(content: Content) -> Figure:
-    """Draw a bar for each segment, from its beginning to its end; a trial that waited between segments has gaps.
+    """Draw a bar for each segment; a trial that waited between segments has gaps.
 
-    Long times in which nothing was trained (the study was paused) are cut out and marked.
+    Long times in which nothing trained (the study was paused) are cut out and marked.
     """
     title = "Timeline"
     spans = content.spans
@@ -64,7 +64,7 @@ def timeline_figure(content: Content) -> Figure:
 
 
 def _bars(chosen: Sequence[Span], place: Callable[[float], float], name: str, line: dict[str, object]) -> go.Scatter:
-    """Return segments as thick lines with gaps between them; the pointer finds the middle of each."""
+    """Return segments as thick lines with gaps; the pointer finds the middle of each."""
     x: list[float | None] = []
     y: list[int | None] = []
     text: list[str] = []

@@ -53,7 +53,7 @@ def number(value: float) -> str:
 
 
 def brief(value: Any) -> str:
-    """Return the value of a hyperparameter for where there is little room: of a path, its last part."""
+    """Return the value of a hyperparameter where there is little room: of a path, its last part."""
     text = setting(value)
     if isinstance(value, str) and ("/" in value or "\\" in value):
         return re.split(r"[/\\]", value.rstrip("/\\"))[-1] or text
@@ -61,7 +61,7 @@ def brief(value: Any) -> str:
 
 
 def briefs(values: Sequence[Any]) -> list[str]:
-    """Return what `brief` gives for every value, and the whole text of those that it would make look alike."""
+    """Return each value's `brief` text, or the whole text where two would look alike."""
     short = [brief(value) for value in values]
     return [text if short.count(text) == 1 else setting(value) for text, value in zip(short, values, strict=True)]
 
@@ -76,7 +76,7 @@ def fact(value: Any) -> str:
 
 
 def sort_key(value: Any) -> str:
-    """Return what page.js sorts a cell by; nothing sorts last."""
+    """Return a cell's sort key for page.js; empty cells sort last."""
     return "" if value is None else repr(value) if is_number(value) else str(value)
 
 
@@ -86,12 +86,12 @@ def is_number(value: Any) -> bool:
 
 
 def fold_name(fold: int, repeat: int) -> str:
-    """Return what a run of a trial is called; people count from 1."""
+    """Return a run's name; people count from 1."""
     return f"fold {fold + 1}" + (f", repeat {repeat + 1}" if repeat else "")
 
 
 def broken(text: str, length: int = 60) -> list[str]:
-    """Return long text in lines, so that all of it can be read under the pointer."""
+    """Break long text into lines, so that all of it fits under the pointer."""
     return [text[at : at + length] for at in range(0, len(text), length)] or [""]
 
 
@@ -113,5 +113,5 @@ def duration(seconds: float) -> str:
 
 
 def escaped(value: Any) -> str:
-    """Return text that plotly, which takes a little HTML in its texts, shows as it is; it needs no quotes escaped."""
+    """Escape text for plotly, which reads a little HTML and needs no quotes escaped."""
     return html.escape(str(value), quote=False)

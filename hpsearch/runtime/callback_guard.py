@@ -1,4 +1,4 @@
-"""Calls a user's callbacks at each ended trial and at the end; their exceptions are logged and never end the study."""
+"""Calls a user's callbacks after each trial and at the end; logs their exceptions, which never end the study."""
 
 import logging
 import traceback
@@ -12,19 +12,14 @@ from hpsearch.records import History, Trial
 logger = logging.getLogger("hpsearch")
 
 LOG_FILE = "callbacks.log"
-"""File for the tracebacks of callbacks, in the study's folder of logs."""
+"""File for the callbacks' tracebacks, in the study's folder of logs."""
 
 
 class GuardedCallback:
-    """Calls a callback for each ended trial, once the trial is durable.
+    """Calls a callback with the study and each ended trial, once that is durable, and its `on_end`, if any, at the end.
 
-    An exception in the callback ends neither the study nor the calls: hours went into the trials, and the next call may
-    succeed. The first exception is logged as a warning with its last line; all tracebacks are written to the log.
-
-    Args:
-        study: Passed to the callback.
-        callback: Called with the study and the trial; its `on_end`, if it has one, with the study.
-        logs: The study's folder of logs.
+    An exception ends neither the study nor the calls: hours went into the trials, and the next call may succeed. The
+    first one is logged as a warning; the log file gets all tracebacks.
     """
 
     def __init__(self, study: Any, callback: Callable[[Any, Trial], None], logs: Path) -> None:
@@ -32,12 +27,10 @@ class GuardedCallback:
         self._failures = 0
 
     def observe(self, history: History, trial: Trial | None) -> None:
-        """Call it with `trial`, if one has ended."""
         if trial is not None:
             self._safely(f"trial {trial.number}", lambda: self._callback(self._study, trial))
 
     def end(self) -> None:
-        """Call its `on_end`: the study has ended or paused."""
         on_end = getattr(self._callback, "on_end", None)
         if on_end is not None:
             self._safely("the end", lambda: on_end(self._study))
@@ -73,9 +66,9 @@ class GuardedCallback:
 def guarded_callbacks(
     study: Any, callbacks: Sequence[Callable[[Any, Trial], None]], logs: Path
 ) -> Iterator[Sequence[GuardedCallback]]:
-    """Yield an observer for each callback, and call its `on_end` afterwards: the study ended, paused or failed.
+    """Yield an observer for each callback; call its `on_end` when the study has ended, paused or failed.
 
-    After a second Ctrl-C the user does not want to wait, so `on_end` is not called.
+    Not after a second Ctrl-C: the user does not want to wait.
     """
     observers = [GuardedCallback(study, callback, logs) for callback in callbacks]
     try:

@@ -1,4 +1,4 @@
-"""The budget of checkpoints in bytes: the most promising runs keep theirs, and it is never exceeded."""
+"""The checkpoints' byte budget, never exceeded: the most promising runs keep theirs."""
 
 import logging
 import math
@@ -13,13 +13,7 @@ logger = logging.getLogger("hpsearch")
 
 
 class CheckpointBudget:
-    """Writes checkpoints, and drops others to make room for them.
-
-    Args:
-        store: The study's store, its lease held.
-        checkpoints: The runs' last checkpoints.
-        objective: Name of the objective among the metrics.
-    """
+    """Writes checkpoints, and drops others to make room for them; needs a store whose lease is held."""
 
     def __init__(self, store: Store, checkpoints: CheckpointFolder, objective: str) -> None:
         self._store, self._checkpoints, self._objective = store, checkpoints, objective
@@ -28,8 +22,7 @@ class CheckpointBudget:
     def write(self, run: str, point: int, step: int, files: Mapping[str, bytes]) -> None:
         """Write a run's checkpoint, where it fits, after making room for it.
 
-        The run's older one goes last, and only where both at once would be too many bytes: a kill before the new one
-        is written then costs the run what it has trained.
+        The run's older one is dropped first only where both do not fit: a kill in between costs the run its training.
         """
         needed = self._checkpoints.bytes_needed(run, point, step, files)
         if needed <= self._checkpoints.budget_bytes:
@@ -42,10 +35,10 @@ class CheckpointBudget:
             self._checkpoints.write(run, point, step, files)
 
     def drop_until_fits(self, more: int, besides: str = "") -> None:
-        """Drop checkpoints until `more` bytes fit, of the least promising trials first, but not that of run `besides`.
+        """Drop checkpoints until `more` bytes fit, the least promising trials' first, but not that of run `besides`.
 
-        Trials that wait for a promotion go first: who has come least far, then whose value is lowest. Then the others,
-        the youngest first. A run without its checkpoint starts again if it ever continues, and measures the same.
+        Waiting trials go first: those that came least far, then those of the lowest value. Then the others, the
+        youngest first. A run without a checkpoint starts again if it ever continues, and measures the same.
         """
         if not self._checkpoints.over_budget(more):
             return
@@ -66,7 +59,7 @@ class CheckpointBudget:
         )
 
     def _promise(self, trial: Trial) -> tuple[bool, int, float, int]:
-        """Return how promising a trial is, for sorting: the smallest is dropped first."""
+        """Return a trial's sort key; the smallest is dropped first."""
         if trial.state is not TrialState.WAITING:
             return True, 0, 0.0, -trial.number
         reached = reports(self._store.history, trial, self._objective)

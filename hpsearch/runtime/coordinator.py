@@ -1,4 +1,4 @@
-"""The coordinator: the only writer of the store, and the loop that everything passes through."""
+"""The coordinator: the study's loop, and the only writer of its store."""
 
 import logging
 import time
@@ -33,11 +33,11 @@ WAIT_SECONDS = 0.5
 """How long the loop waits for messages before it looks at the clock."""
 
 FIRST_TRIALS = 3
-"""When this many trials have failed with the same exception and none ended otherwise, the study ends."""
+"""The study ends when this many trials have failed with the same exception and none ended otherwise."""
 
 
 class Observer(Protocol):
-    """Something that is told of each change, after it is durable: the progress line, a user's callback."""
+    """Learns of each change once it is durable: the display, a user's callback."""
 
     def observe(self, history: History, trial: Trial | None) -> None:
         """Take note of a change. `trial` is the one that has just ended, or None."""
@@ -49,15 +49,11 @@ class Coordinator:
 
     Attributes:
         store: The study's store, its lease held.
-        pool: Where segments are trained, ready for the study.
+        pool: Trains segments; ready for the study.
         ask: Adds a new trial to the store and returns it, or None when the sampler has nothing left.
         trials: How many trials the study is to have in total, or None for no limit.
-        policy: Decides what becomes of the trials.
-        checkpoints: The runs' last checkpoints.
         logs: Folder for the logs of failed segments.
-        observers: Told of each change.
         deadline: When to pause, on `clock`.
-        clock: Seconds that only grow.
     """
 
     store: Store
@@ -103,14 +99,14 @@ class Coordinator:
         return self.store.history
 
     def stop(self) -> None:
-        """Make the loop pause every run with a checkpoint at its next turn, and end; `resume` continues from there.
+        """Pause every run with a checkpoint at the loop's next turn, and end the loop.
 
         Signal handlers and other threads call this, so it only sets a flag.
         """
         self._stopping = True
 
     def settle(self, number: int) -> None:
-        """Decide on a trial and carry the decisions out, until nothing more can be decided without new measurements."""
+        """Decide on a trial and carry the decisions out, until another one needs new measurements."""
         while True:
             history = self.store.history
             decision = self.policy.decide(history, number, closing=self._scheduler.is_closing(history))
@@ -125,7 +121,7 @@ class Coordinator:
                 return
 
     def _add_trial(self) -> History | None:
-        """Ask for a trial; one that is equal to an earlier one may be decided before anything is trained."""
+        """Ask for a trial, and settle it: one equal to an earlier trial may need no training."""
         trial = self.ask()
         if trial is None:
             return None
@@ -133,7 +129,7 @@ class Coordinator:
         return self.store.history
 
     def _recover(self) -> None:
-        """Continue where an earlier coordinator left off: decide on what it recorded, and drop stray checkpoints."""
+        """Decide on what an earlier coordinator recorded, and drop stray checkpoints."""
         history = self.store.history
         for trial in history.unfinished():
             self.settle(trial.number)
@@ -141,13 +137,13 @@ class Coordinator:
         self._budget.drop_until_fits(0)  # the budget may have been lowered
 
     def _pause(self, decision: Decision) -> None:
-        """Let a trial wait for a promotion; for samplers it is no longer running."""
+        """Let a trial wait for a promotion; samplers no longer see it as running."""
         self.store.apply(decision)
         self.store.set_state(decision.trial, TrialState.WAITING)
         self._notify(None)
 
     def _end_waiting_trials(self) -> None:
-        """End the trials that wait for a promotion, once everything is trained: no promotion can come any more."""
+        """End the trials that wait for a promotion; everything is trained, so none can come."""
         if self._scheduler.is_closed:
             return
         for trial in self.store.history.unfinished():
@@ -156,7 +152,7 @@ class Coordinator:
                 self._apply(decision)
 
     def _mark_waiting(self) -> None:
-        """On leaving, let no unfinished trial look as if it were running."""
+        """Mark every unfinished trial as waiting, so that none looks as if it were running."""
         for trial in self.store.history.unfinished():
             self.store.set_state(trial.number, TrialState.WAITING)
         self._notify(None)
@@ -178,8 +174,8 @@ class Coordinator:
         )
 
     def _record(self, event: Event) -> Sequence[int]:
-        """Make an event durable and return the numbers of the trials that it concerns."""
-        self.store.renew()  # no lease protects files: a coordinator that slept through a takeover must notice first
+        """Make an event durable, and return the numbers of the trials to decide on."""
+        self.store.renew()  # no lease protects files: notice a takeover before writing any
         match event:
             case Evaluated(_, evaluation, logits):
                 numbers = self._trials_of(evaluation.run)
@@ -214,7 +210,7 @@ class Coordinator:
             self._end_if_all_fail_alike()
 
     def _may_continue(self, run: Run, point: int) -> bool:
-        """Return whether a run may be trained beyond an evaluation point, now or after a promotion."""
+        """Return whether a run may train beyond an evaluation point, now or after a promotion."""
         trials = [self.store.history.trials[number] for number in self._trials_of(run.key)]
         return any(point < (trial.stop if trial.stop is not None else run.horizon) for trial in trials)
 
@@ -230,7 +226,6 @@ class Coordinator:
             self.pool.interrupt()
 
     def _write_log(self, result: SegmentResult) -> None:
-        """Write the log of a failed segment, under the name that the warning and the report give."""
         if result.outcome in (Outcome.OK, Outcome.PAUSED) or not result.log:
             return
         self.logs.mkdir(parents=True, exist_ok=True)
@@ -244,7 +239,7 @@ class Coordinator:
     def _end_if_all_fail_alike(self) -> None:
         """End a study whose first trials all failed with the same exception.
 
-        A completed or pruned trial shows that the study can be trained. From then on, also after a resume, a failure
+        A complete or pruned trial shows that the study can be trained; from then on, also after a resume, a failure
         concerns only its own trial.
         """
         history = self.store.history
@@ -264,7 +259,7 @@ class Coordinator:
 
 
 def _last_log(history: History, trial: Trial) -> str:
-    """Return the last traceback of a trial's runs, empty where none was left."""
+    """Return the last traceback of a trial's runs, or ""."""
     logs = [result.log.rstrip() for run in trial.runs for result in history.results.get(run.key, ())]
     return next((log for log in reversed(logs) if log), "")
 

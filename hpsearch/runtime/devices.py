@@ -11,8 +11,8 @@ INLINE = "inline"
 """Value of `devices` that trains in the calling process, for debugging."""
 
 WORKER_BYTES = 2 * 1024**3
-"""Memory that a worker on a CPU is taken to need: torch and transformers, a model of some hundred million parameters
-with gradients and Adam's moments, and a batch. Users who know better say how many workers they want."""
+"""Assumed memory of a worker on a CPU: torch and transformers, a model of some hundred million parameters with
+gradients and Adam's moments, and a batch. Users who know better give a number of workers."""
 
 KEEP_FREED_MEMORY = ":".join(
     (
@@ -24,9 +24,9 @@ KEEP_FREED_MEMORY = ":".join(
 )
 """GLIBC_TUNABLES that keep a worker's freed memory with it, in huge pages where the kernel gives them on request.
 
-By default glibc returns every block of more than 32 MiB, and the end of its heap, to the system. A training step takes
-and returns the gradient of an embedding each time: 14,000 page faults a step of a model of 23 million parameters
-(docs/decisions/throughput.md). Other C libraries read no such variable."""
+By default glibc returns every block of more than 32 MiB, and the end of its heap, to the system. Each training step
+then takes an embedding's gradient anew: 14,000 page faults a step with 23 million parameters
+(docs/decisions/throughput.md). Other C libraries ignore the variable."""
 
 Devices = str | int | Sequence[str | int]
 """What a user may give: "auto", "inline", "cpu", "cuda", "mps", "cuda:1", a number of workers, or a list of devices."""
@@ -40,7 +40,7 @@ class Inventory:
         cuda: CUDA devices visible to this process.
         mps: Whether there is an Apple GPU.
         cores: CPU cores this process may run on.
-        memory: Bytes of memory that are free for workers, or None where nobody can tell.
+        memory: Bytes free for workers, or None where unknown.
     """
 
     cuda: int
@@ -50,12 +50,12 @@ class Inventory:
 
     @property
     def workers(self) -> int:
-        """Workers on the CPU by default: one a core, as many as memory has room for, at least one."""
+        """Workers on the CPU by default: one per core, as far as memory allows, at least one."""
         return self.cores if self.memory is None else max(1, min(self.cores, self.memory // WORKER_BYTES))
 
 
 def inventory() -> Inventory:
-    """Look at the machine, without starting a CUDA context in this process."""
+    """Look at the machine without starting a CUDA context in this process."""
     import psutil
     import torch
 
@@ -66,10 +66,7 @@ def inventory() -> Inventory:
 
 
 def slots(devices: Devices, machine: Inventory) -> tuple[Slot, ...]:
-    """Return a slot for each worker.
-
-    Each GPU gets one worker. On a CPU each core gets one, since two workers of one thread do more than one of two; by
-    default no more than the memory has room for.
+    """Return a slot for each worker: one per GPU, or by default `machine.workers` on the CPU.
 
     Raises:
         UsageError: A device is not there, or `devices` is not understood.
@@ -128,10 +125,10 @@ def _check(name: str, devices: Devices, machine: Inventory) -> None:
 
 
 def worker_environment(slot: Slot, inherited: Mapping[str, str], threads: int) -> dict[str, str]:
-    """Return the environment of a worker, which is set before torch starts in it: it sees its own devices only.
+    """Return a worker's environment, set before torch starts in it, so that it sees only its own devices.
 
-    A device's number counts within the devices that this process sees: under CUDA_VISIBLE_DEVICES=2,5 the device cuda:1
-    is the machine's number 5. Numbers follow the PCI bus, as nvidia-smi's do, unless the user chose another order.
+    Device numbers count what this process sees: under CUDA_VISIBLE_DEVICES=2,5 the device cuda:1 is the machine's
+    number 5. They follow the PCI bus, as nvidia-smi's do, unless the user chose another order.
     """
     variables = {
         "OMP_NUM_THREADS": str(threads),
@@ -150,6 +147,6 @@ def worker_environment(slot: Slot, inherited: Mapping[str, str], threads: int) -
 
 
 def worker_device(slot: Slot) -> str:
-    """Return the slot's device as its own worker process names it: the first of those it sees."""
+    """Return the slot's device as its own worker names it: the first that it sees."""
     kind = slot.devices[0].partition(":")[0]
     return "cuda:0" if kind == "cuda" else kind

@@ -23,19 +23,15 @@ class Workload:
 
     Attributes:
         study: The study's name, which orders refer to.
-        task: What is fine-tuned.
         prepared: Where the encoded rows are; in a study that chooses among models, those of the default choice.
         folds: (training rows, held-out rows) for each fold.
         metrics: What is measured at each evaluation point, the objective first.
-        seed: The study's seed.
-        evaluations_per_epoch: Evaluation points an epoch.
         early_stopping: The rule that ends a trial's first run, or None.
-        numerics: What the worker must honour.
         checkpoint_every: Seconds between checkpoints during a run.
         choices: The encoded rows by choice of model, where the study chooses among models.
         example: A completed config of the study; workers load its base model before the first order.
         features: Where this machine's workers share the outputs of frozen layers, and within how many bytes; with
-            None they are computed for each batch.
+            None each batch computes them.
     """
 
     study: str
@@ -53,24 +49,20 @@ class Workload:
     features: FeatureStore | None = None
 
     def prepared_for(self, config: Mapping[str, Any]) -> Prepared:
-        """Return the rows, encoded for a completed config's model."""
         choice = self.task.model_choice(config)
         return self.prepared if choice is None else self.choices[choice]
 
     def learner_for(self, config: Mapping[str, Any], split: Split = "train") -> Learner:
-        """Return the learner that trains a completed config, and all others with the same base key.
-
-        A task without base keys has one learner for all configs.
-        """
+        """Return the learner for a completed config and all others of its base key; without base keys, for all."""
         prepared = self.prepared_for(config)
         if not self.task.base_key(config):
             return self.task.learner(prepared, split)
         return self.task.learner(prepared, split, config)
 
     def feature_cache(self, config: Mapping[str, Any]) -> FeatureCache | None:
-        """Return the feature cache for a completed config's model.
+        """Return the feature cache for a completed config's model, or None.
 
-        None without a cache; with a budget of 0 bytes not even what other studies cached is read.
+        With a budget of 0 bytes there is none: not even what other studies cached is read.
         """
         if self.features is None or not self.features.budget:
             return None
@@ -86,12 +78,8 @@ class Workload:
 class Prepare:
     """Get ready for a study's orders.
 
-    The workload is pickled on its own, so that a worker which cannot unpickle it (because it lacks a module) can answer
+    The workload is pickled on its own, so that a worker that cannot unpickle it (it lacks a module) can answer
     `Refused`.
-
-    Attributes:
-        study: Name of the study.
-        workload: The workload, pickled.
     """
 
     study: str
@@ -103,7 +91,6 @@ class Probe:
     """Find out how many rows fit on the device at once.
 
     Attributes:
-        study: Name of the study.
         config: A whole training config that needs as much memory as any other.
         rows: The largest effective batch.
     """
@@ -118,11 +105,9 @@ class Train:
     """Train a segment.
 
     Attributes:
-        study: Name of the study.
-        segment: What to train.
         previous: The run's evaluations so far, points 1, 2, 3, ...
         watched: Whether the early-stopping rule may end this run (the first of a trial).
-        leaves_checkpoint: Whether the run leaves a checkpoint at the end of the segment, for it may continue later.
+        leaves_checkpoint: Whether the run may continue later, and so leaves a checkpoint at the segment's end.
         checkpoint: File name to bytes of the run's last checkpoint, or None to start from the beginning. It may be
             older than the segment's start: what lies between is trained again, and measures the same.
     """
@@ -137,7 +122,7 @@ class Train:
 
 @dataclass(frozen=True)
 class Stop:
-    """Leave the segment in progress, with a checkpoint first (a pause) or without (a prune)."""
+    """Leave the segment in progress, with a checkpoint (a pause) or without (a prune)."""
 
     checkpoint: bool
 
@@ -170,7 +155,7 @@ class Refused:
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """A worker is alive. `progress` counts its work in training and evaluation; where it stands still, it hangs."""
+    """A worker is alive. `progress` counts its work in training and evaluation; if that stands still, it hangs."""
 
     progress: int
 
@@ -197,8 +182,6 @@ class Checkpointed:
 
 @dataclass(frozen=True)
 class Ended:
-    """A segment has ended."""
-
     study: str
     result: SegmentResult
 

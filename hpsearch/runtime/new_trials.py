@@ -1,4 +1,4 @@
-"""How a new trial is made: a configuration is chosen, completed, keyed and stored in one transaction."""
+"""How a new trial is made: choose a configuration, complete it, key its runs, and store all in one transaction."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -39,7 +39,7 @@ class Refit:
         point: The evaluation point at which it stopped; its schedule keeps the horizon of `config["epochs"]`.
         epochs: The same, in passes over the rows.
         train_loss: Mean training loss since the last evaluation point.
-        model: The model, on the device it was trained on.
+        model: Still on the device it was trained on.
     """
 
     config: Mapping[str, Any]
@@ -52,7 +52,7 @@ class Refit:
 def refit(workload: Workload, config: Mapping[str, Any], point: int) -> Refit:
     """Train `config` on all training rows up to evaluation point `point`, in this process.
 
-    Its seed follows from the study's seed alone, so a repeated refit is the same.
+    Its seed comes from the study's seed alone, so a repeated refit is the same.
 
     Raises:
         NumericsError: This machine cannot honour the study's numerics.
@@ -81,13 +81,9 @@ def refit(workload: Workload, config: Mapping[str, Any], point: int) -> Refit:
 def score(workload: Workload, model: torch.nn.Module, config: Mapping[str, Any]) -> Scores:
     """Score a model on the task's test rows with the study's metrics, in float32 whatever it was trained in.
 
-    With an exported model `from_pretrained` and `pipeline` compute in float32 by default. In bf16 some rows would get
-    another class than from these, and the model card another score (0.7287 for 0.7283 on 1,421 tweets).
-
-    Args:
-        workload: The study's.
-        model: The trained model.
-        config: The completed config that it was trained with, which says how the rows are encoded.
+    `from_pretrained` and `pipeline` run an exported model in float32 by default. In bf16 some rows would get another
+    class than from these, and the model card another score (0.7287 for 0.7283 on 1,421 tweets). `config` is the
+    completed one that the model was trained with; it says how the rows are encoded.
     """
     numerics = replace(workload.numerics, precision="fp32")
     device = torch.device(workload.numerics.device_type)
@@ -109,7 +105,7 @@ def score(workload: Workload, model: torch.nn.Module, config: Mapping[str, Any])
 
 @contextlib.contextmanager
 def honoured(numerics: Numerics, device: torch.device) -> Iterator[None]:
-    """Set this process to a study's numerics for a while, and back again afterwards."""
+    """Set this process to a study's numerics, and back again afterwards."""
     with kept_flags():
         honour(numerics, device)
         yield

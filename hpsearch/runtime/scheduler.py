@@ -7,23 +7,20 @@ from hpsearch.records import History, Run, Segment, Slot, Trial
 
 
 class Target(Protocol):
-    """How far a run may be trained for now: `Policy.target`."""
+    """The evaluation point that a trial's run `index` may be trained to, 0 where it has to wait: `Policy.target`."""
 
-    def __call__(self, history: History, trial: Trial, index: int, *, closing: bool) -> int:
-        """Return the evaluation point that the trial's run `index` may be trained to; 0 where it has to wait."""
+    def __call__(self, history: History, trial: Trial, index: int, *, closing: bool) -> int: ...
 
 
 class Scheduler:
     """Hands out segments: those of the oldest unfinished trial first, and a new trial only when none can continue.
 
-    Trials that have begun, or were promoted, come first. So few are open at a time, and a sampler that is asked for the
-    next one sees as many results as possible.
+    So few trials are open at a time, and the sampler sees as many results as possible.
 
     Args:
-        ask: Adds a new trial, decides what can already be decided, and returns the History with it; None when the
-            sampler has nothing left.
+        ask: Adds and settles a new trial, and returns the History with it; None when the sampler has nothing left.
         trials: How many trials the study is to have in total, or None for no limit.
-        target: How far the runs of a trial may be trained for now.
+        target: How far a trial's runs may be trained for now.
     """
 
     def __init__(self, ask: Callable[[], History | None], trials: int | None, target: Target) -> None:
@@ -41,7 +38,7 @@ class Scheduler:
     def next_segment(self, history: History, slot: Slot) -> Segment | None:
         """Return the next segment for `slot`, or None when everything is in flight or done.
 
-        A new trial may have no segment to train: an equal trial shares its runs, and they are in flight or measured.
+        A new trial may have none to train: an equal trial's runs, which it shares, may be in flight or measured.
         """
         if self.is_closed:
             return None
@@ -58,11 +55,9 @@ class Scheduler:
         return segment
 
     def ended(self, run: Run) -> None:
-        """Note that a segment of this run has ended."""
         self._in_flight.discard(run.key)
 
     def close(self) -> None:
-        """Stop handing out segments."""
         self.is_closed = True
 
     def is_watched(self, history: History, run: Run) -> bool:
@@ -88,7 +83,7 @@ class Scheduler:
         return None
 
     def _next_of(self, history: History, trial: Trial) -> Segment | None:
-        """Return a trial's next segment that is not in flight; later folds wait until the first has its stop point."""
+        """Return a trial's next segment that is not in flight; later folds wait for the stop point."""
         closing = self.is_closing(history)
         runs = trial.runs if trial.stop is not None else trial.runs[:1]
         for index, run in enumerate(runs):

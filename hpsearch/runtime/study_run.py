@@ -1,4 +1,4 @@
-"""One run of a study: a pool made ready, the coordinator on it, what is shown meanwhile and said at the end."""
+"""One run of a study: prepares a pool, runs the coordinator on it, shows progress, and says how it ended."""
 
 import contextlib
 import logging
@@ -40,14 +40,12 @@ logger = logging.getLogger("hpsearch")
 
 @dataclass(eq=False)
 class StudyRun:
-    """Brings a study forward, on some devices, until it has its trials or its time is up.
+    """Runs a study on some devices until it has its trials or its time is up.
 
     Attributes:
-        plan: What is searched.
-        record: What is kept of it.
         trials: Trials in all, or None.
         deadline: When to pause, in seconds of `time.monotonic`, or None.
-        progress: What is shown meanwhile, as in `Study.run`.
+        progress: What to show meanwhile, as in `Study.run`.
         callbacks: Called with `subject` and each trial that has ended.
         subject: The study as its user knows it.
         interruption: Set when Ctrl-C or SIGTERM has paused the study.
@@ -80,7 +78,7 @@ class StudyRun:
                 logger.warning("%s", warning)
             for config in enqueued:
                 store.enqueue(config)
-            # Only now: who made a mistake is told before any worker starts.
+            # Only now: users hear of their mistakes before any worker starts.
             pool: Pool = InlinePool(places[0]) if devices == INLINE else LocalPool(places)
             with contextlib.closing(pool):
                 self._coordinate(pool, sampler, pruner)
@@ -89,7 +87,7 @@ class StudyRun:
             store.release()
 
     def _rules(self, enqueued: Sequence[Mapping[str, Any]], *, is_inline: bool) -> tuple[Sampler, Pruner]:
-        """Return sampler and pruner, once everything is checked that can be checked before a worker starts."""
+        """Return sampler and pruner, after checking all that needs no worker."""
         if not is_inline:
             check_metrics_travel(self.plan)
         check_models(self.plan, enqueued)
@@ -129,7 +127,6 @@ class StudyRun:
 
     @contextlib.contextmanager
     def _display(self, pool: Pool) -> Iterator[Sequence[Display]]:
-        """Yield what shows how the study stands, if anything does."""
         plan = self.plan
         watch = Watch(
             plan.name, plan.folder, plan.objective.name, self.trials, plan.evaluations_per_epoch,
@@ -145,7 +142,7 @@ class StudyRun:
                 display.close()
 
     def _say_how_it_ended(self) -> None:
-        """Say what was enqueued and not tried, and how a paused study goes on."""
+        """Warn of enqueued configurations that were not tried, and say how a paused study continues."""
         plan, store, trials = self.plan, self.record.store, self.trials
         history, waiting = store.history, len(store.queued())
         ended = trials is not None and len(history.trials) >= trials and not history.unfinished()
@@ -162,7 +159,6 @@ class StudyRun:
 
 
 def workload_of(plan: Plan, numerics: Numerics) -> Workload:
-    """Return what a worker must know of a study that is run with some numerics."""
     return Workload(
         study=plan.name,
         task=plan.task,
@@ -181,9 +177,9 @@ def workload_of(plan: Plan, numerics: Numerics) -> Workload:
 
 
 def settled_numerics(plan: Plan, record: Record, pool: Pool) -> Numerics:
-    """Make the pool ready with the numerics stored with the study; its first run resolves and stores them.
+    """Make the pool ready with the study's numerics, which its first run resolves and stores.
 
-    On a GPU the micro-batch is part of them: probed once, on the longest rows, with nothing frozen.
+    On a GPU they include the micro-batch: probed once, on the longest rows, with nothing frozen.
     """
     if record.description.numerics is not None:
         numerics = record.numerics()
@@ -216,7 +212,7 @@ def largest_config(plan: Plan) -> dict[str, Any]:
 
 
 def each_choice(plan: Plan, config: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return a completed config with each of the models in turn, or alone where there is nothing to choose."""
+    """Return a completed config with each model of a study that chooses among models, else the config alone."""
     if plan.choices is None:
         return [dict(config)]
     return [{**config, plan.choices.name: choice} for choice in plan.choices.sources]
@@ -224,7 +220,7 @@ def each_choice(plan: Plan, config: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 @contextlib.contextmanager
 def _interruptible(coordinator: Coordinator, interruption: threading.Event) -> Iterator[None]:
-    """Let the first Ctrl-C (or SIGTERM) pause the study cleanly, and set the event; the second one ends at once."""
+    """Let the first Ctrl-C (or SIGTERM) pause the study and set the event; the second one ends it at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,6 +1,6 @@
-"""The worker: trains segments on one device and stays warm from one to the next.
+"""The worker: trains segments on one device, and keeps models and rows loaded in between.
 
-It never sees the database. Orders come as messages, and what it measures goes back as messages.
+It never sees the database: orders, and what it measures, travel as messages.
 """
 
 import logging
@@ -29,14 +29,12 @@ from hpsearch.training.numerics import honour, probe_micro_batch
 logger = logging.getLogger("hpsearch")
 
 BASES_KEPT = {"cpu": 2}
-"""How many base models of a study a worker keeps, by the type of its device; one on any other."""
+"""How many of a study's base models a worker keeps, by type of device; one on others."""
 
 
 class CountedLearner:
-    """Another learner, with a call before each batch that goes through the model, in training and in evaluation.
-
-    So a worker shows that a long evaluation makes progress. `called` must not raise.
-    """
+    """A learner that calls `called` before each batch that goes through the model, so that a long evaluation shows
+    progress. `called` must not raise."""
 
     def __init__(self, learner: Learner, called: Callable[[], None]) -> None:
         self._learner, self._called = learner, called
@@ -64,8 +62,7 @@ class Worker:
 
     Attributes:
         steps: Optimizer steps since the start.
-        progress: Counts batches, optimizer steps and metrics, for the heartbeat: while it grows the worker does not
-            hang.
+        progress: Counts batches, optimizer steps and metrics; the worker hangs if it stops growing.
     """
 
     def __init__(self, device: str) -> None:
@@ -100,10 +97,9 @@ class Worker:
         return BaseModel(cast(Learner, learner), self.device, workload.feature_cache(config))
 
     def _base(self, warm: _Warm, config: Mapping[str, Any]) -> BaseModel:
-        """Return the base model of a config; one that is not loaded yet takes the place of the longest unused.
+        """Return a config's base model; a newly loaded one replaces the longest unused.
 
-        Every run starts from a reset base, so its numbers depend neither on which others are loaded nor on how often
-        this one was.
+        Every run starts from a reset base, so its numbers do not depend on what else was loaded, or how often.
         """
         key = warm.workload.task.base_key(config)
         base = warm.bases.pop(key, None)
@@ -136,11 +132,8 @@ class Worker:
     def train(self, order: Train, stop_order: Callable[[], Stop | None]) -> Iterator[Event | None]:
         """Train one segment; yield evaluations and checkpoints on the way, and at last how it ended.
 
-        After every step without an event it yields None, so that an inline pool can look at the clock.
-
-        Args:
-            order: What to train.
-            stop_order: Called after every optimizer step; returns the order to stop, if there is one.
+        After every step without an event it yields None, so that an inline pool can look at the clock. It also asks
+        `stop_order`, after every optimizer step, whether to stop.
         """
         point = order.segment.start
         try:

@@ -1,8 +1,8 @@
 """A worker's process: how it starts, how it serves its pool, and how it ends.
 
-joblib's loky starts it. The process then stays in one call, `serve`, and speaks over a connection. It ends when the
-connection or its parent does, whatever it is doing: no worker outlives its coordinator. A process that its pool
-releases leaves the call and waits a minute for the next pool, which then need not wait for imports.
+joblib's loky starts it. It then stays in one call, `serve`, and talks over a connection. It ends when the connection or
+its parent does, whatever it is doing: no worker outlives its coordinator. A process that its pool releases leaves the
+call and waits a minute for the next pool, to which it saves the imports.
 """
 
 import contextlib
@@ -40,10 +40,10 @@ HEARTBEAT_SECONDS = 2.0
 PARENT_CHECK_SECONDS = 1.0
 
 RELEASED_SECONDS = 60.0
-"""How long a released process waits for the next pool; it holds some hundred megabytes meanwhile."""
+"""How long a released process waits for the next pool, holding some hundred megabytes."""
 
 SET_BY_TRAINING = {"KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK", "TORCHINDUCTOR_CACHE_DIR", "TORCHINDUCTOR_DETERMINISTIC"}
-"""Environment variables that scikit-learn, torch and a refit set in this process sooner or later."""
+"""Environment variables that scikit-learn, torch and a refit may set in this process."""
 
 _PARENT_DEATH_SIGNAL = 1
 """PR_SET_PDEATHSIG of Linux's prctl."""
@@ -65,11 +65,11 @@ _releasing = threading.Lock()
 class WorkerProcess:
     """A worker's process as its pool holds it: one of loky's executors, busy with a single call.
 
-    A released process is used again where a new one would begin as it did.
+    It uses a released process again where a new one would begin as that did.
 
     Args:
         call: What the process does; it travels by cloudpickle.
-        environment: Variables that are set before the process imports anything.
+        environment: Variables set before the process imports anything.
     """
 
     def __init__(self, call: Callable[[], None], environment: Mapping[str, str]) -> None:
@@ -89,7 +89,7 @@ class WorkerProcess:
         self._executor.shutdown(wait=False, kill_workers=True)
 
     def release(self) -> None:
-        """Leave the process, which has been told to return from its call, to the next pool."""
+        """Leave the process to the next pool, once it was told to return from its call."""
         with _releasing:
             _released.append(_Released(self._beginning, self._executor, self._call))
 
@@ -110,9 +110,9 @@ def _submit(executor: ProcessPoolExecutor, call: Callable[[], None]) -> "Future[
 
 
 def _beginning(environment: Mapping[str, str]) -> tuple[Any, ...]:
-    """Return all that a new process is given as it starts, the versions of what it imports, and the calling thread.
+    """Return all that a new process starts with, the versions of what it imports, and the calling thread.
 
-    A process does not outlive the thread that started it, so that no other thread may use it.
+    A process does not outlive the thread that started it, so no other thread may use it.
     """
     variables = {name: value for name, value in os.environ.items() if name not in SET_BY_TRAINING} | {**environment}
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
@@ -121,7 +121,7 @@ def _beginning(environment: Mapping[str, str]) -> tuple[Any, ...]:
 
 
 def _take(beginning: tuple[Any, ...]) -> ProcessPoolExecutor | None:
-    """Return the executor of a released process that began like this, if any, and end those that began otherwise."""
+    """Return the executor of a released process that began like this, if any; end those that began otherwise."""
     with _releasing:
         mine = [process for process in _released if process.beginning[0] == os.getpid()]  # this may be a fork
         alike = [process for process in mine if process.beginning == beginning and _has_returned(process.call)]
@@ -133,7 +133,7 @@ def _take(beginning: tuple[Any, ...]) -> ProcessPoolExecutor | None:
 
 
 def _has_returned(call: "Future[None]") -> bool:
-    """Return whether a released process has left its call as it should, within a moment."""
+    """Return whether a released process leaves its call without an error, within a moment."""
     try:
         return call.exception(timeout=HEARTBEAT_SECONDS) is None
     except TimeoutError:
@@ -142,7 +142,7 @@ def _has_returned(call: "Future[None]") -> bool:
 
 @contextlib.contextmanager
 def _interruptions_blocked() -> Iterator[None]:
-    """Shield processes that start meanwhile from Ctrl-C: they inherit the mask until they ignore the signal."""
+    """Shield starting processes from Ctrl-C: they inherit the mask until they ignore the signal themselves."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -154,11 +154,11 @@ def _interruptions_blocked() -> Iterator[None]:
 
 
 def end_with_parent(parent: int) -> None:
-    """End this process when its parent is gone; needed before and after the connection.
+    """End this process when its parent is gone; a new worker process calls this first.
 
-    A new worker process calls this before anything else. On Linux the kernel ends the process, also while native code
-    holds the interpreter's lock; elsewhere a thread looks. The process ignores what asks a whole group to end (Ctrl-C,
-    a batch system's SIGTERM): the coordinator answers that, and wants a checkpoint first.
+    On Linux the kernel ends it, even while native code holds the interpreter's lock; elsewhere a thread watches. The
+    process ignores signals to the whole group (Ctrl-C, a batch system's SIGTERM): the coordinator handles those, and
+    wants a checkpoint first.
     """
 
     def watch() -> None:
@@ -177,13 +177,8 @@ def serve(address: str, authkey: bytes, generation: int, device: str) -> None:
     """Connect to the coordinator and follow its orders until it releases this process or closes the connection.
 
     User code (tasks, metrics) arrives by cloudpickle, in memory only, over a connection that both ends have
-    authenticated with a key made for this pool. A worker that cannot go on ends its process: its pool notices that.
-
-    Args:
-        address: Where the coordinator listens.
-        authkey: The pool's key.
-        generation: The number by which the pool knows this process.
-        device: What it trains on, as this process names it.
+    authenticated with a key made for this pool. A worker that cannot continue ends its process; its pool notices.
+    `generation` is the pool's number for this process, `device` what it trains on, as this process names it.
     """
     try:
         channel = Channel(Client(address, authkey=authkey))
@@ -200,7 +195,7 @@ def serve(address: str, authkey: bytes, generation: int, device: str) -> None:
 
 
 def _follow_orders(channel: "Channel", device: str) -> None:
-    # Heavy imports come after the greeting, so that a coordinator sees that its worker lives.
+    # Heavy imports come after the greeting, so that the coordinator knows that its worker lives.
     from hpsearch.runtime.messages import Prepare, Probe, Ready, Stop, Train
     from hpsearch.runtime.worker import Worker
     from hpsearch.training.numerics import detect_environment
@@ -220,7 +215,7 @@ def _follow_orders(channel: "Channel", device: str) -> None:
                     if event is not None:
                         channel.send(event)
             case Stop():
-                pass  # it crossed the end of the segment that it was meant for
+                pass  # its segment ended while it travelled
             case None:
                 if _has_imported_user_code(imported):
                     os._exit(0)
@@ -228,14 +223,14 @@ def _follow_orders(channel: "Channel", device: str) -> None:
 
 
 def _has_imported_user_code(before: set[str]) -> bool:
-    """Return whether a module was imported since `before` that users may edit: one of no installed package."""
+    """Return whether a module that users may edit, one of no installed package, was imported since `before`."""
     later = [module for name, module in sys.modules.items() if name not in before and not name.startswith("hpsearch.")]
     files = [getattr(module, "__file__", None) for module in later]
     return any(file is not None and not is_installed_file(file) for file in files)
 
 
 def _free_memory() -> None:
-    """Give freed memory back to the system, which this process's allocator keeps otherwise."""
+    """Return freed memory to the system; the allocator keeps it otherwise."""
     gc.collect()
     with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library than glibc
         ctypes.CDLL(None).malloc_trim(0)
@@ -255,7 +250,7 @@ def _probe(worker: "Worker", probe: "Probe") -> "Probed":
 
 
 def _answer(study: str, work: Callable[[], Any]) -> Any:
-    """Return the result of some work, or the message that the study cannot be taken on."""
+    """Return the result of some work, or `Refused`."""
     from hpsearch.runtime.messages import Refused
 
     try:
@@ -267,7 +262,7 @@ def _answer(study: str, work: Callable[[], Any]) -> Any:
 
 
 class Channel:
-    """A worker's end of the connection: whole messages in both directions, read by a thread of its own."""
+    """A worker's end of the connection: whole messages in both directions, read by a separate thread."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -281,7 +276,7 @@ class Channel:
             self._connection.send_bytes(cloudpickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL))
 
     def receive(self) -> Any:
-        """Wait for the next message; the last one is None, with which the coordinator releases this process."""
+        """Wait for the next message; the last is None, which releases this process."""
         return self._inbox.get()
 
     def receive_nowait(self) -> Any | None:
@@ -292,7 +287,7 @@ class Channel:
             return None
 
     def start_heartbeat(self, progress: Callable[[], int]) -> None:
-        """Send a heartbeat now and then from a thread of its own, with the count that shows whether work goes on."""
+        """Send `progress`, which grows while work continues, every `HEARTBEAT_SECONDS` from a separate thread."""
         from hpsearch.runtime.messages import Heartbeat
 
         def beat() -> None:
@@ -306,7 +301,6 @@ class Channel:
         threading.Thread(target=beat, name="hpsearch-heartbeat", daemon=True).start()
 
     def close(self) -> None:
-        """Close the connection, of which nothing is read or sent any more."""
         self._is_closed.set()
         with self._sending:
             self._connection.close()

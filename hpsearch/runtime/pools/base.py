@@ -21,10 +21,10 @@ class Pool(Protocol):
         """
 
     def probe(self, order: Probe) -> int:
-        """Have one worker find out how many rows fit its device at once; the other slots are taken to be alike."""
+        """Have one worker find out how many rows fit its device at once; other slots are assumed to be alike."""
 
     def slots(self) -> Sequence[Slot]:
-        """Return all slots, idle or not."""
+        """Return all slots."""
 
     def idle(self) -> Sequence[Slot]:
         """Return the slots that can take an order now."""
@@ -33,10 +33,10 @@ class Pool(Protocol):
         """Return whether any order has not ended."""
 
     def training(self) -> Sequence[tuple[Slot, Segment]]:
-        """Return what is being trained, and where; any thread may ask."""
+        """Return what trains where; any thread may ask."""
 
     def submit(self, slot: Slot, order: Train) -> None:
-        """Give an idle slot a segment to train."""
+        """Give an order to an idle slot."""
 
     def completed(self, timeout: float) -> Iterator[Event]:
         """Wait up to `timeout` seconds and yield what workers report, each worker's events in order."""

@@ -1,4 +1,4 @@
-"""The pool of one slot: it trains in the calling process, where a debugger sees everything."""
+"""The pool of one slot, in the calling process, where a debugger sees everything."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -44,7 +44,7 @@ class InlinePool:
         return self._events is not None
 
     def training(self) -> Sequence[tuple[Slot, Segment]]:
-        segment = self._segment
+        segment = self._segment  # read once: any thread may ask
         return [] if segment is None else [(self._slot, segment)]
 
     def submit(self, slot: Slot, order: Train) -> None:

@@ -1,4 +1,4 @@
-"""The pool of this machine: one long-lived worker process a slot."""
+"""The pool of this machine: one long-lived worker process per slot."""
 
 import contextlib
 import os
@@ -39,19 +39,19 @@ from hpsearch.runtime.messages import (
 from hpsearch.runtime.worker_process import WorkerProcess, serve
 
 THREADS = 1
-"""CPU threads a worker: two workers of one thread do more than one of two."""
+"""CPU threads per worker: two workers of one thread do more than one of two."""
 
 HANG_SECONDS = 1800.0
 """How long a busy worker may show no progress: no batch trained on or evaluated, no metric begun or ended.
 
-It must be longer than the slowest single metric takes: within one, a worker can show no progress.
+It must be longer than the slowest single metric, within which a worker shows none.
 """
 
 START_SECONDS = 600.0
-"""How long a worker may take to start; if its process ends first, that is noticed at once."""
+"""How long a worker may take to start; a process that ends first is noticed at once."""
 
 STARTS_LIMIT = 3
-"""How often in a row the worker of a slot may end before it is ready."""
+"""How often in a row a slot's worker may end before it is ready."""
 
 
 @dataclass
@@ -59,7 +59,7 @@ class _Worker:
     """A worker as its pool sees it.
 
     Attributes:
-        generation: A number that no other worker of this pool has, not even one that it replaces.
+        generation: Its number, which no other worker of this pool ever has.
         pid: Its process, once it is up.
         awaited: Answers that it still owes.
         point: The last evaluation point that it reported of its order.
@@ -86,18 +86,14 @@ class _Worker:
 
 
 class LocalPool:
-    """Long-lived worker processes on this machine, each replaced when it dies or hangs.
-
-    Args:
-        slots: One worker each.
-    """
+    """Long-lived worker processes on this machine, one per slot, each replaced when it dies or hangs."""
 
     def __init__(self, slots: Sequence[Slot]) -> None:
         self._authkey = secrets.token_bytes(32)
         self._closed = False
         # On Linux an abstract socket: it has no file, so a killed coordinator leaves none behind.
         address = f"\0hpsearch-{secrets.token_hex(16)}" if sys.platform == "linux" else None
-        # The key is asked for connection by connection (`_admit`): a stranger that keeps silent holds up nobody else.
+        # `_admit` asks each connection for the key on its own: a silent stranger holds up nobody else.
         self._listener = Listener(address, backlog=len(slots) + 1)
         self._greetings: queue.SimpleQueue[tuple[int, Connection]] = queue.SimpleQueue()
         threading.Thread(target=self._accept, name="hpsearch-accept", daemon=True).start()
@@ -111,7 +107,7 @@ class LocalPool:
             for slot in slots:
                 self._workers[slot.index] = self._start(slot)
         except BaseException:
-            self.close()  # a worker that nobody ends would keep this process from ending
+            self.close()  # a worker left behind would keep this process from ending
             raise
 
     def environment(self) -> Mapping[str, Any]:
@@ -185,16 +181,15 @@ class LocalPool:
                 yield from self._lose(worker, Outcome.TIMED_OUT, log)
 
     def close(self) -> None:
-        """End all workers at once; what they were training is lost up to its last checkpoint.
+        """End all workers at once; what they trained since the last checkpoint is lost.
 
-        Idle processes on CPUs are released to the next pool; on a GPU their memory is free at once.
+        Idle processes on CPUs go to the next pool; on a GPU their end frees its memory at once.
         """
         if self._closed:
             return
         self._closed = True
         for worker in self._workers.values():
-            is_idle = worker.is_ready and worker.order is None
-            if is_idle and worker.slot.devices == ("cpu",):
+            if worker.is_ready and worker.order is None and worker.slot.devices == ("cpu",):
                 self._release(worker)
             else:
                 self._end(worker)
@@ -210,7 +205,7 @@ class LocalPool:
         return _Worker(slot, process, self._generation, time.monotonic())
 
     def _accept(self) -> None:
-        """Take connections; runs in a thread of its own because accepting blocks."""
+        """Take connections, in a separate thread because accepting blocks."""
         while not self._closed:
             try:
                 connection = self._listener.accept()
@@ -221,7 +216,7 @@ class LocalPool:
         self._listener.close()
 
     def _admit(self, connection: Connection) -> None:
-        """Let a new worker in, once it has shown the key and read ours; a stranger is turned away."""
+        """Let a worker in once both ends have shown the key; turn a stranger away."""
         try:
             deliver_challenge(connection, self._authkey)
             answer_challenge(connection, self._authkey)
@@ -230,7 +225,7 @@ class LocalPool:
             connection.close()
 
     def _greet(self) -> None:
-        """Match connections that have come in with the workers they belong to."""
+        """Match new connections to their workers."""
         while not self._greetings.empty():
             generation, connection = self._greetings.get()
             for worker in self._workers.values():
@@ -238,7 +233,7 @@ class LocalPool:
                     worker.connection = connection
                     break
             else:
-                connection.close()  # of a worker that was given up meanwhile
+                connection.close()  # its worker was given up meanwhile
 
     def _end(self, worker: _Worker) -> None:
         if worker.connection is not None:
@@ -255,7 +250,7 @@ class LocalPool:
         worker.process.release()
 
     def _lose(self, worker: _Worker, outcome: Outcome, log: str) -> Iterator[Event]:
-        """Put a new worker in the place of one that is dead or hung, and say how its order ended."""
+        """Replace a dead or hung worker, and say how its order ended."""
         order, point, was_ready = worker.order, worker.point, worker.pid is not None
         self._end(worker)
         if not was_ready:
@@ -272,9 +267,9 @@ class LocalPool:
     # ---------------------------------------------------------------- messages
 
     def _send(self, worker: _Worker, message: Any) -> None:
-        """Send a message; a worker that is gone is noticed where its messages are read."""
+        """Send a message; reading its messages reveals a worker that is gone."""
         if worker.connection is not None:
-            content = _pickled(message)
+            content = _pickled(message)  # its errors are the user's to see
             with contextlib.suppress(OSError):
                 worker.connection.send_bytes(content)
 
@@ -283,7 +278,7 @@ class LocalPool:
         self._send(worker, Prepare(workload.study, _pickled(workload)))
 
     def _drain(self, timeout: float) -> list[Event]:
-        """Read what has come in, waiting up to `timeout` seconds for the first message."""
+        """Read all messages, waiting up to `timeout` seconds for the first."""
         self._greet()
         starting = any(worker.connection is None for worker in self._workers.values())
         connected = {w.connection: w for w in self._workers.values() if w.connection is not None}
@@ -339,7 +334,7 @@ class LocalPool:
 
 
 def _pickled(message: Any) -> bytes:
-    """Return a message as bytes. Raises TaskError where the user's task cannot be sent to another process."""
+    """Pickle a message. Raises TaskError where the user's task cannot be sent to another process."""
     try:
         content: bytes = cloudpickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
     except (TypeError, ValueError, AttributeError, RuntimeError, pickle.PicklingError) as error:
