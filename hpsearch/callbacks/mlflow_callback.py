@@ -52,9 +52,9 @@ class MLflowCallback(Tracking):
             KIND_TAG: "trial",
             "hpsearch.study": record.study,
             "hpsearch.trial": str(record.number),
-            "hpsearch.state": record.state,
-            "hpsearch.origin": record.origin,
-            "hpsearch.reason": record.reason,
+            "hpsearch.state": record.state.value,
+            "hpsearch.origin": record.origin.value,
+            "hpsearch.reason": record.reason or "",
             "mlflow.parentRunId": self._study_run(record.study_id, record.study),
         }
         for earlier in self._runs_tagged(record.id):
@@ -69,7 +69,7 @@ class MLflowCallback(Tracking):
             for name, value in [("epoch", measured.epoch), *measured.values.items()]
         }
         self._write_metrics(run, {**curves, **{(name, 0): value for name, value in _final(record).items()}})
-        self._client.set_terminated(run, STATUS[record.state])
+        self._client.set_terminated(run, STATUS[record.state.value])
 
     def finish(self, record: StudyRecord) -> None:
         run = self._study_run(record.id, record.study)

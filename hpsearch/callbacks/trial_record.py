@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from hpsearch.analysis.aggregates import best_trial, summarize
+from hpsearch.analysis.aggregates import TrialSummary, best_trial, summarize
 from hpsearch.records import Evaluation, History, Run, Trial, TrialState, digest
 from hpsearch.records.objective_values import mean_value
 
@@ -53,8 +53,8 @@ class CurvePoint:
 
 
 @dataclass(frozen=True)
-class TrialRecord:
-    """One ended trial.
+class TrialRecord(TrialSummary):
+    """One ended trial in numbers, and what was measured on the way.
 
     Attributes:
         id: 32 hexadecimal digits, which stay the same when the study is resumed, here or elsewhere: a digest of the
@@ -62,34 +62,14 @@ class TrialRecord:
             and numerics.
         study: The study's name.
         study_id: The study's own id, a digest alike.
-        number: The trial's number.
-        config: The whole configuration.
-        state: Optuna's state in lower case: complete, pruned, fail.
-        origin: Who proposed it: default, enqueued, sampler.
-        reason: Why it ended, or empty.
         objective: Name of the objective.
-        value: The cross-validated objective (or the partial mean of a pruned trial), or None.
-        folds: The objective on each fold that was measured at the trial's point.
-        interval: Corrected 95% interval of the mean, or None.
-        metrics: Mean of every metric at the trial's point.
-        seconds: Training and evaluation of all its runs.
         curves: The measurements on the way, by evaluation point.
     """
 
     id: str
     study: str
     study_id: str
-    number: int
-    config: Mapping[str, Any]
-    state: str
-    origin: str
-    reason: str
     objective: str
-    value: float | None
-    folds: tuple[float, ...]
-    interval: tuple[float, float] | None
-    metrics: Mapping[str, float]
-    seconds: float
     curves: tuple[CurvePoint, ...]
 
     @property
@@ -120,22 +100,12 @@ def trial_record(study: TrackedStudy, history: History, trial: Trial) -> TrialRe
     """Return the record of an ended trial."""
     objective, folds = study.objective.name, study.folds
     shares = [folds.test_share(index) for index in range(len(folds.pairs))]
-    summary = summarize(trial, history, objective, shares)
     return TrialRecord(
+        **vars(summarize(trial, history, objective, shares)),
         id=digest(["trial", study.name, study.seed, trial.number, trial.runs[0].key]),
         study=study.name,
         study_id=_study_id(study, history),
-        number=trial.number,
-        config=dict(trial.config),
-        state=trial.state.value,
-        origin=trial.origin.value,
-        reason=trial.reason or "",
         objective=objective,
-        value=summary.value,
-        folds=summary.folds,
-        interval=summary.interval,
-        metrics=summary.metrics,
-        seconds=summary.seconds,
         curves=_curves(history, trial),
     )
 

@@ -6,6 +6,7 @@ from typing import Any
 from hpsearch.callbacks.tracking import Tracking, required_package
 from hpsearch.callbacks.trial_record import StudyRecord, TrialRecord
 from hpsearch.errors import UsageError
+from hpsearch.records import TrialState
 
 OURS = ("config", "id", "job_type", "name", "reinit", "resume")
 """Arguments of `wandb.init` that come from the trial."""
@@ -48,7 +49,8 @@ class WandbCallback(Tracking):
         return f"{self._init.get('entity') or os.environ.get('WANDB_ENTITY', '')}/{self._project}"
 
     def send(self, record: TrialRecord) -> None:
-        run = self._begin(record.id, record.name, "trial", record.study, record.config, (record.state, record.origin))
+        tags = (record.state.value, record.origin.value)
+        run = self._begin(record.id, record.name, "trial", record.study, record.config, tags)
         is_whole = False
         try:
             run.define_metric("*", step_metric="epoch")
@@ -57,7 +59,7 @@ class WandbCallback(Tracking):
             run.summary.update(_summary(record))
             is_whole = True
         finally:
-            run.finish(exit_code=1 if record.state == "fail" or not is_whole else 0)
+            run.finish(exit_code=1 if record.state is TrialState.FAIL or not is_whole else 0)
 
     def finish(self, record: StudyRecord) -> None:
         run = self._begin(record.id, record.study, "study", record.study, {}, ())
@@ -108,8 +110,8 @@ def _summary(record: TrialRecord) -> dict[str, Any]:
         "objective": record.objective,
         "value": record.value,
         "folds": list(record.folds),
-        "state": record.state,
-        "reason": record.reason,
+        "state": record.state.value,
+        "reason": record.reason or "",
         "seconds": record.seconds,
     }
     if record.interval is not None:

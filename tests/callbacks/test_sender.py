@@ -10,14 +10,17 @@ import pytest
 from hpsearch.callbacks import sender as module
 from hpsearch.callbacks.sender import RETRY_SECONDS, Sender
 from hpsearch.callbacks.trial_record import StudyRecord, TrialRecord
+from hpsearch.records import Origin, TrialState
 
 END = StudyRecord("study", "toy", "f1", {"complete": 1}, None)
 
 
 def record(number: int) -> TrialRecord:
     return TrialRecord(
-        f"id-{number}", "toy", "study", number, {}, "complete", "sampler", "", "f1", 0.5, (), None, {}, 1.0, ()
-    )
+        number=number, state=TrialState.COMPLETE, origin=Origin.SAMPLER, config={}, value=0.5, point=1, epoch=1.0,
+        folds=(), runs=1, interval=None, metrics={}, std=None, seconds=1.0, peak_memory_bytes=0, reason=None,
+        ended_runs=1, id=f"id-{number}", study="toy", study_id="study", objective="f1", curves=(),
+    )  # fmt: skip
 
 
 class Service:

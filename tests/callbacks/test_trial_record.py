@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from callback_studies import records, run, study
 
+from hpsearch.records import TrialState
+
 
 def test_a_record_says_what_the_study_knows(tmp_path: Path) -> None:
     made = run(study(tmp_path))
@@ -15,7 +17,7 @@ def test_a_record_says_what_the_study_knows(tmp_path: Path) -> None:
         assert (record.value, record.folds, record.interval) == (summary.value, summary.folds, summary.interval)
         assert record.interval is not None
         assert record.config == summary.config
-        assert record.state == "complete"
+        assert record.state is TrialState.COMPLETE
         assert record.name == f"toy-{number}"
         assert [point.epoch for point in record.curves] == [0.6, 1.0, 1.6, 2.0]
         last = record.curves[-1].values

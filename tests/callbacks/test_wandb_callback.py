@@ -74,7 +74,7 @@ def test_each_trial_is_a_run_grouped_under_the_study(tmp_path: Path) -> None:
     assert [each["id"] for each in trials] == [record.id for record in known.values()]
     for each, record in zip(trials, known.values(), strict=True):
         assert (each["name"], each["group"], each["project"], each["exit"]) == (record.name, "toy", "toys", 0)
-        assert each["tags"] == {"mine", record.state, record.origin}
+        assert each["tags"] == {"mine", record.state.value, record.origin.value}
         assert {name: each["config"][name] for name in record.config} == record.config
         assert [row["step"] for row in each["history"]] == [1, 2, 3, 4]
         for row, point in zip(each["history"], record.curves, strict=True):
@@ -83,7 +83,7 @@ def test_each_trial_is_a_run_grouped_under_the_study(tmp_path: Path) -> None:
         summary = each["summary"]
         assert (summary["value"], tuple(summary["folds"])) == (record.value, record.folds)
         assert (summary["interval.low"], summary["interval.high"]) == record.interval
-        assert (summary["state"], summary["reason"]) == (record.state, record.reason)
+        assert (summary["state"], summary["reason"]) == (record.state.value, record.reason)
     (whole,) = [each for each in found if each["type"] == "study"]
     best = made.result.best
     assert (whole["summary"]["best.value"], whole["summary"]["best.trial"]) == (best.value, best.number)
