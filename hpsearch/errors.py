@@ -27,7 +27,7 @@ class HpsearchError(Exception):
 
 
 class UsageError(HpsearchError, ValueError):
-    """Something in the user's call, file or data cannot be used as it is."""
+    """Something in the user's call, file or data cannot be used."""
 
 
 class SpaceError(UsageError):
@@ -35,7 +35,7 @@ class SpaceError(UsageError):
 
 
 class DataError(UsageError):
-    """The data cannot be read, or cannot be learned from as it is."""
+    """The data cannot be read, or cannot be learned from."""
 
 
 class TaskError(UsageError):

@@ -1,4 +1,4 @@
-"""A study, the face: what a user says is planned, run, kept and read back."""
+"""A study: what a user plans, runs, continues and reads back."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -54,31 +54,31 @@ class Study:
         task: What is fine-tuned, on which data.
         space: What is searched: a `Space`, the name of a shipped one ("bert"), or a path to a TOML file.
         sampler: "bayesian" (or "tpe": Tree-structured Parzen Estimator), "random", "grid" or `Grid(points=...)` (in an
-            order shuffled by the seed), "gp" (Gaussian process), "qmc" (scrambled Sobol' points), or a
-            sampler object of Optuna's. A resumed study tries what it would have tried without the pause. With a sampler
-            class that is not Optuna's own it may not, and a warning says so.
+            order shuffled by the seed), "gp" (Gaussian process), "qmc" (scrambled Sobol' points), or an Optuna sampler
+            object. A resumed study tries what it would have tried without the pause. With a sampler class that is not
+            Optuna's own it may not, and a warning says so.
         cv: Number of folds, a `Holdout`, or a scikit-learn splitter.
         metric: The objective, greater is better: a scikit-learn scorer name or a callable.
         metrics: Further metrics to record.
-        pruner: "racing", "asha", "hyperband", "median", "wilcoxon", "none", a `Racing`, a `SuccessiveHalving`, a
-            rule of your own derived from `Pruner`, or an object of one of Optuna's pruners that remember nothing.
+        pruner: "racing", "asha", "hyperband", "median", "wilcoxon", "none", a `Racing`, a `SuccessiveHalving`, your
+            own subclass of `Pruner`, or an Optuna pruner object of a kind that remembers nothing.
         early_stopping: The first fold stops after so many epochs without a better validation loss. Also an
             `EarlyStopping`, or None.
         evaluations_per_epoch: Evaluation points per epoch.
         repeats: Seeds per fold.
         seed: Seed of the folds, of every run, and of the sampler.
-        folder: Where studies are kept.
+        folder: The folder that holds the studies.
         storage: SQLAlchemy URL of the database; by default SQLite in the study's folder.
         precision: "auto", "fp32" or "bf16".
         deterministic: Whether a GPU must compute bitwise reproducibly, at some cost in speed. CPUs always do.
         checkpoint_every: Seconds of training that a crash may cost.
         checkpoint_bytes: Space that the checkpoints may take on disk, in bytes.
-        feature_cache_bytes: Space that outputs of frozen layers may take in this machine's cache, in bytes; 0 keeps
+        feature_cache_bytes: Space that outputs of frozen layers may take in this machine's cache, in bytes; 0 stores
             none. All studies share the cache. By default 20 GiB or a tenth of the free disk, whichever is less. It
             changes no result.
         callbacks: Called with the study and each ended trial: a `WandbCallback`, an `MLflowCallback`, or your own
             functions. If it has a method `on_end(study)`, that is called when the run has ended or paused. An
-            exception in a callback becomes a warning, with its traceback in `logs/callbacks.log`; the study goes on.
+            exception in a callback becomes a warning, with its traceback in `logs/callbacks.log`; the study continues.
             `study.stop()` pauses the study.
 
     Raises:
@@ -147,10 +147,10 @@ class Study:
     # ------------------------------------------------------------------ searching
 
     def enqueue(self, config: Mapping[str, Any]) -> None:
-        """Have a configuration tried before the sampler is asked.
+        """Try a configuration before the sampler proposes any.
 
-        Fixed values of the space may be left out. Enqueuing the same configuration again changes nothing, so a script
-        may be run again.
+        You may leave out fixed values of the space. Enqueuing the same configuration again changes nothing, so you can
+        run a script again.
 
         Raises:
             SpaceError: The configuration does not fit the space.
@@ -173,12 +173,11 @@ class Study:
         `hpsearch resume`, to continue.
 
         Args:
-            trials: Trials in total, including those of earlier calls. A grid may leave it out and tries all its points.
+            trials: Trials in total, including those of earlier calls. Leave it out to try all points of a grid.
             timeout: Seconds of this call, or text like "2h", "90m", "30s".
             devices: "auto", "inline", "cpu", "cuda", "cuda:0", a number of workers, or a list of devices.
-            progress: What is shown meanwhile, on standard error. True: in a terminal a live panel, in a notebook one
-                output that is kept up to date, elsewhere a line as each trial ends. "plain": those lines anywhere.
-                False: nothing.
+            progress: What to show on standard error. True: a live panel in a terminal or notebook, elsewhere one line
+                per finished trial. "plain": those lines everywhere. False: nothing.
 
         Raises:
             UsageError: Something in the study, its task or its data is not valid.

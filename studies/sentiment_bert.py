@@ -8,7 +8,7 @@ all rows each.
     python studies/sentiment_bert.py --train reviews.csv --test held-out.csv --text review --label sentiment \\
         --model distilbert/distilbert-base-uncased --trials 20
 
-Stop it with Ctrl-C whenever you like; the same command goes on where it stood. `--model` is a name on the Hugging Face
+Stop it with Ctrl-C whenever you like; run the same command to continue. `--model` is a name on the Hugging Face
 hub or a local folder.
 """
 

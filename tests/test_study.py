@@ -336,7 +336,7 @@ def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("name", ["", ".hidden", "a/b", "a\\b", "..", "a:b", None])
 def test_a_name_that_is_no_folders_name(name: Any) -> None:
-    with pytest.raises(UsageError, match="A study's name is also its folder's name"):
+    with pytest.raises(UsageError, match="cannot name a study and its folder"):
         hp.Study(name, ToyTask(), SPACE)
 
 

@@ -27,7 +27,7 @@ FAILURES_IN_A_ROW = 2
 
 
 class Sender:
-    """Sends a study's records in order, without holding up whoever offers them.
+    """Sends a study's records in order, without holding up the study.
 
     A file lists what was sent, so that a resumed study sends what is missing and nothing twice. A record that could not
     be sent is tried again after a while, at the end, and when the study runs next.
@@ -115,8 +115,8 @@ class Sender:
             if not self._has_warned:
                 self._has_warned = True
                 logger.warning(
-                    "%s could not be reached: %s: %s. The study goes on. Sending is tried again from time to time, and "
-                    "when the study runs again.",
+                    "%s could not be reached: %s: %s. The study continues. Sending is tried again from time to time, "
+                    "and when the study runs again.",
                     self._service,
                     type(error).__name__,
                     str(error).strip(),

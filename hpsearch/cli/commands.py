@@ -17,9 +17,9 @@ from hpsearch.plan.paths import shown_folder
 from hpsearch.provenance.packages import __version__
 
 EPILOG = (
-    "Exit codes: 0 done, 1 an error, 2 something in the command, the study file or the data cannot be used as it is, "
-    "3 another process is running the study, 130 paused by Ctrl-C or SIGTERM. Errors go to standard error, in one "
-    "paragraph that says what was wrong and what to do."
+    "Exit codes: 0 done, 1 an error, 2 the command, the study file or the data cannot be used, 3 another process is "
+    "running the study, 130 paused by Ctrl-C or SIGTERM. Errors go to standard error, in one paragraph that says what "
+    "was wrong and what to do."
 )
 
 app = typer.Typer(
@@ -35,11 +35,11 @@ NameOrFile = Annotated[
     str,
     typer.Argument(metavar="STUDY", help="The study's name, its folder, or the FILE.py that defines it."),
 ]
-Folder = Annotated[Path, typer.Option(metavar="DIR", help="Where studies are kept.")]
+Folder = Annotated[Path, typer.Option(metavar="DIR", help="The folder that holds the studies.")]
 Storage = Annotated[
     str | None, typer.Option(metavar="URL", help="SQLAlchemy URL of the database, if it is not in the study's folder.")
 ]
-Trials = Annotated[int | None, typer.Option(metavar="N", help="Trials in total, those of earlier calls included.")]
+Trials = Annotated[int | None, typer.Option(metavar="N", help="Trials in total, including those of earlier calls.")]
 Timeout = Annotated[str | None, typer.Option(metavar="TIME", help="Pause after this time: 2h, 90m, 1h30m, or seconds.")]
 DevicesOption = Annotated[
     str,
@@ -49,14 +49,14 @@ DevicesOption = Annotated[
     ),
 ]
 Progress = Annotated[
-    str, typer.Option(metavar="HOW", help="What is shown meanwhile: auto, plain (a line per ended trial), or none.")
+    str, typer.Option(metavar="HOW", help="What to show: auto, plain (one line per finished trial), or none.")
 ]
 
 
 @app.callback(invoke_without_command=True)
 def main(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     """Hyperparameter search for fine-tuning: cross-validated, exactly resumable, and with evidence."""
     if version:
@@ -161,7 +161,7 @@ def report(
     literature default are trained once on all training rows and scored on
     the test rows. The first time, that takes as long as two trainings.
 
-    Name a study whose metric or task is made in its FILE.py by that file.
+    If the study's metric or task is made in its FILE.py, give that file.
     If the file has several studies, each report goes to its own folder.
     """
     with reported_errors():

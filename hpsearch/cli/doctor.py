@@ -65,7 +65,7 @@ def _memory() -> Finding:
 
 
 def _disk() -> Finding:
-    """Look at the disk of the working folder, where studies are kept unless one says otherwise."""
+    """Look at the disk of the working folder, where studies are stored by default."""
     free = shutil.disk_usage(Path.cwd()).free
     text = f"{free / 2**30:.1f} GiB free here"
     if free < LEAST_DISK_BYTES:

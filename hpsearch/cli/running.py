@@ -22,8 +22,8 @@ def run_study(
 
     if progress not in PROGRESS:
         raise UsageError(
-            f"--progress {progress!r} is not understood.{nearest(progress, PROGRESS)} Say auto for the display that "
-            "fits where it runs, plain for a line per ended trial, or none."
+            f"--progress {progress!r} is not understood.{nearest(progress, PROGRESS)} Use auto for the display that "
+            "fits where it runs, plain for one line per finished trial, or none."
         )
     result = study.run(trials=trials, timeout=timeout, devices=_devices(devices), progress=PROGRESS[progress])
     typer.echo(result.text())

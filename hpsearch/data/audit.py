@@ -80,7 +80,7 @@ def group_codes(values: Any, role: str = "train") -> np.ndarray:
     if missing.size:
         raise DataError(
             f"{missing.size} of {len(codes)} {role} rows have no group: {row_list(missing)}. Give each a group; a row "
-            "that belongs with no other gets one of its own."
+            "on its own gets a group of its own."
         )
     return np.asarray(codes, dtype=np.int64)
 

@@ -253,15 +253,15 @@ def _targets(value: Any, role: str) -> tuple[np.ndarray, tuple[str, ...] | None]
         array = np.asarray(plain(value.to_numpy() if hasattr(value, "to_numpy") else value))
     except ValueError as error:
         raise DataError(
-            f"the {role} targets differ in shape from row to row: {error}. Give one label a row, or for several labels "
-            "a row 0/1 columns, the same for every row."
+            f"the {role} targets differ in shape from row to row: {error}. Give one label per row, or for several "
+            "labels per row 0/1 columns, the same for every row."
         ) from error
     if array.ndim == 2 and array.shape[1] == 1:
         array, labels = array[:, 0], None
     if array.ndim not in (1, 2):
         raise DataError(
-            f"the {role} targets have shape {array.shape}: give one label a row, shape (rows,), or for several labels "
-            "a row 0/1 columns, shape (rows, labels)."
+            f"the {role} targets have shape {array.shape}: give one label per row, shape (rows,), or for several "
+            "labels per row 0/1 columns, shape (rows, labels)."
         )
     _require_present(array, role)
     return _without_objects(array, role), labels

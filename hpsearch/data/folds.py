@@ -97,5 +97,5 @@ class Folds:
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise DataError(
                 f"the folds in {str(path)!r} cannot be read: {error}. Remove the file and run the study's own script "
-                "again, which makes the same folds of its cv and seed."
+                "again, which makes the same folds from its cv and seed."
             ) from error

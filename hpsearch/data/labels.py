@@ -43,7 +43,7 @@ class LabelEncoding:
         unseen = sorted({str(label) for label in labels if str(label) not in codes})
         if unseen:
             raise DataError(
-                f"the {role} rows have labels that the training rows do not have: {listed(unseen)}; known are "
+                f"the {role} rows have labels that the training rows do not have: {listed(unseen)}; training has "
                 f"{listed(self.classes)}. Remove those rows, correct the labels, or add such rows to the training data."
             )
         return np.array([codes[str(label)] for label in labels], dtype=np.int64)
@@ -103,7 +103,7 @@ def _plain(value: Any, row: int, role: str) -> Any:
         return int(float(value))
     raise DataError(
         f"the label of {role} row {row} (counted from 0) is {value!r}, a {type(value).__name__}: labels are text, "
-        "whole numbers, booleans or categories. Convert the column; for several labels a row give 0/1 columns."
+        "whole numbers, booleans or categories. Convert the column; for several labels per row give 0/1 columns."
     )
 
 
@@ -162,7 +162,7 @@ def _indicators(columns: Mapping[str, np.ndarray], role: str) -> np.ndarray:
             first = column.tolist()[wrong[0]]
             raise DataError(
                 f"label column {name!r} of the {role} data has {first!r} in {row_list(wrong)}: the columns "
-                "of a multilabel task hold 0 and 1. For one label a row give the name of one column, not a list."
+                "of a multilabel task hold 0 and 1. For one label per row give the name of one column, not a list."
             )
         stacked.append(column.astype(np.float32))
     return np.stack(stacked, axis=1)

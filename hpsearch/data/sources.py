@@ -113,12 +113,12 @@ def _read_separated(path: Path, role: str, separator: str) -> "pd.DataFrame":
     except pd.errors.ParserError as error:
         raise DataError(
             f"the {role} file {path.name!r} is not a valid {path.suffix[1:].upper()} file: {str(error).strip()}. "
-            "Check that line: a text that holds the separator or a line break must stand in double quotes."
+            "Check that line: a text that holds the separator or a line break must be in double quotes."
         ) from error
     if not isinstance(table.index, pd.RangeIndex):  # pandas takes surplus fields for an index, silently
         raise DataError(
             f"the {role} file {path.name!r} has rows with more fields than its header ({len(table.columns)}). "
-            "A text that holds the separator must stand in double quotes."
+            "A text that holds the separator must be in double quotes."
         )
     _check_header(path, separator, role)
     return table

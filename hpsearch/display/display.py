@@ -70,8 +70,8 @@ def check_progress(progress: bool | str) -> None:
     """Raise UsageError where there is no such display."""
     if not isinstance(progress, bool) and progress != PLAIN:
         raise UsageError(
-            f"progress={progress!r} is not understood.{nearest(str(progress), [PLAIN])} Say True for the display that "
-            "fits where the study runs, 'plain' for a line per ended trial, or False for nothing."
+            f"progress={progress!r} is not understood.{nearest(str(progress), [PLAIN])} Use True for the display that "
+            "fits where the study runs, 'plain' for one line per finished trial, or False for nothing."
         )
 
 

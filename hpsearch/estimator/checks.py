@@ -36,7 +36,7 @@ def targets_of(y: Any, rows: int) -> np.ndarray:
         raise UsageError(f"y has no label in {row_list(missing)}. Give each row one, or remove it.")
     check_classification_targets(targets)
     if rows != len(targets):
-        raise UsageError(f"X has {rows} rows and y has {len(targets)}: give one label a row.")
+        raise UsageError(f"X has {rows} rows and y has {len(targets)}: give one label per row.")
     classes = np.unique(targets).tolist()
     if len(classes) < 2:
         raise UsageError(f"y has one class only, {classes[0]!r}: a classifier needs at least two to tell apart.")
@@ -96,14 +96,14 @@ def check_how_it_ended(
     states = [trial.state for trial in history.trials.values()]
     done = states.count(TrialState.COMPLETE)
     if study.was_interrupted:
-        next_step = "nothing is kept, for folder= is None" if study.plan.is_temporary else "fit again to continue"
+        next_step = "nothing is stored, because folder= is None" if study.plan.is_temporary else "fit again to continue"
         raise KeyboardInterrupt(f"FineTuneSearchCV was interrupted with {done} trials complete; {next_step}.")
     is_done = n_iter is not None and len(states) >= n_iter and not history.unfinished()
     if limit is None or seconds < limit or is_done:
         return
     if not done:
         raise UsageError(
-            f"timeout={timeout!r} was up before a trial was complete ({len(states)} were begun), so there is no "
+            f"timeout={timeout!r} was up before a trial was complete ({len(states)} started), so there is no "
             "winner. Give it more time, fewer folds (cv=) or fewer epochs."
         )
     asked = "" if n_iter is None else f" of {n_iter}"

@@ -1,4 +1,4 @@
-"""A search as a scikit-learn classifier, for those who think in `GridSearchCV`."""
+"""A search as a scikit-learn classifier, for users of `GridSearchCV`."""
 
 import shutil
 import tempfile
@@ -36,35 +36,33 @@ def _was_refit(search: "FineTuneSearchCV") -> bool:
 class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
     """Search the hyperparameters of a fine-tune, and predict with the winner.
 
-    What X may be follows from the model. For a model of transformers: texts, shape (rows,); pairs of texts, shape
-    (rows, 2); or images, shape (rows, height, width) or (rows, height, width, channels). For a function or class that
-    makes a torch module (see `CustomTask`): numbers of any shape (rows, ...), of which a table (rows, columns) comes as
-    float32; its arguments `n_features` and `n_classes`, where it has them, are told the shape of X and y.
+    What X may be depends on the model. For a transformers model: texts, shape (rows,); pairs of texts, shape (rows, 2);
+    or images, shape (rows, height, width) or (rows, height, width, channels). For a function or class that makes a
+    torch module (see `CustomTask`): numbers of any shape (rows, ...); a table (rows, columns) becomes float32. If it
+    has arguments `n_features` and `n_classes`, they get the shape of X and y.
 
-    Ctrl-C ends `fit` with KeyboardInterrupt, and nothing is refitted. Sample weights are not taken: a `Study` of a task
-    with sample_weight= is for these. A pickle predicts without the model's folder or the hub, but with the packages
-    that it was made by.
+    Ctrl-C ends `fit` with KeyboardInterrupt, and nothing is refitted. For sample weights, use a `Study` of a task with
+    sample_weight=. A pickle predicts without the model's folder or the hub, but needs the packages that it was made by.
 
     Args:
-        model: A folder or hub name of transformers, or what makes a torch module.
+        model: A folder or hub name of a transformers model, or a function or class that makes a torch module.
         space: What is searched, as `Study` takes it: a `Space`, the name of a shipped one, or a path to a TOML file.
         n_iter: Trials in all; None with sampler="grid" for all its points.
         scoring: The objective: a scikit-learn scorer name or a callable; None for "accuracy".
         cv: Number of folds, a `Holdout`, or a scikit-learn splitter; None for 5.
-        sampler: See `Study`, as for the following three.
-        pruner: Pruned trials have no score in `cv_results_`, but nan.
+        sampler: See `Study`, also for the next three.
+        pruner: Pruned trials have the score nan in `cv_results_`.
         early_stopping: Epochs without improvement after which a fold stops.
         metrics: Further metrics in `cv_results_`.
         refit: Whether to train the winner on all rows, to predict with it.
         timeout: Seconds of the search, or text like "2h"; a warning says after how many trials it ended.
         devices: Where to train, as in `Study.run`.
-        random_state: Seed of folds, runs and sampler, used as it is; None is 0, so that nothing here is random unless
-            you ask. From a `numpy.random.RandomState` one is drawn at each `fit`.
+        random_state: Seed of folds, runs and sampler, used unchanged. None is 0, so nothing here is random unless you
+            ask. From a `numpy.random.RandomState` a seed is drawn at each `fit`.
         name: The study's name in `folder`.
-        folder: Where the study is kept, so that an interrupted `fit` continues when called again with the same
-            data. None: in a temporary folder, which goes when the estimator does. A folder holds one study of a
-            name, on one set of rows: within `cross_val_score`, where every fold has others, leave it None; the second
-            fold would be a StudyChangedError.
+        folder: Where the study is stored, so that an interrupted `fit` continues when you call it again with the same
+            data. None: a temporary folder, deleted with the estimator. A folder holds one study per name, on one set of
+            rows. So leave it None within `cross_val_score`: the second fold would raise a StudyChangedError.
         task_options: Further arguments of the task: {"max_length": 128}, image_size, loss, head, ...
         verbose: Show the progress of the search.
 
@@ -72,15 +70,14 @@ class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
         best_params_: Searched hyperparameters of the winner.
         best_score_: Its cross-validated objective.
         best_index_: Its row in `cv_results_`.
-        best_model_: The `torch.nn.Module` that predicts, on the CPU. There is no `best_estimator_`, for there is no
-            estimator within this one: it is itself what predicts.
+        best_model_: The `torch.nn.Module` that predicts, on the CPU. There is no `best_estimator_`: this one predicts.
         refit_time_: Seconds of training the winner on all rows.
         scorer_: The objective, called as `scorer_(estimator, X, y)`.
-        multimetric_: False: there is one objective, and `metrics` are beside it.
-        cv_results_: Column to array, a row a trial, named as those of `GridSearchCV`.
+        multimetric_: False: there is one objective; `metrics` are only recorded.
+        cv_results_: Column to array, one row per trial, with the column names of `GridSearchCV`.
         classes_: The labels, sorted.
         n_splits_: Folds.
-        n_features_in_: Columns of X, where X is a table of numbers; there is none of texts, images or longer shapes.
+        n_features_in_: Columns of X, if X is a table of numbers; not set for texts, images or longer shapes.
         result_: The study's `Result`: table, figures, report, evidence, export. Not part of a pickle.
 
     Raises:
@@ -133,8 +130,8 @@ class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
 
         Args:
             X: Rows, see the class.
-            y: One label a row, numbers or text, shape (rows,).
-            groups: Groups, shape (rows,): rows of one are never on both sides of a fold.
+            y: One label per row, numbers or text, shape (rows,).
+            groups: Groups, shape (rows,): rows of one group are never on both sides of a fold.
         """
         for name in [name for name in vars(self) if name.endswith("_")]:
             delattr(self, name)  # a fit that fails leaves nothing of an earlier one

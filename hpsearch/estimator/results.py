@@ -91,7 +91,7 @@ class Scorer:
         targets = column_or_1d(y, warn=True)
         chances = estimator.predict_proba(X)
         if len(targets) != len(chances):
-            raise UsageError(f"X has {len(chances)} rows and y has {len(targets)}: give one label a row.")
+            raise UsageError(f"X has {len(chances)} rows and y has {len(targets)}: give one label per row.")
         outputs = {label: output for output, label in enumerate(estimator.classes_.tolist())}
         labels = np.asarray(self.metric.classes, dtype=estimator.classes_.dtype).tolist()
         codes = {label: code for code, label in enumerate(labels)}

@@ -143,7 +143,7 @@ class Metric:
         if self.function is None or _is_scorer(self.function):
             return "Choose a metric that is defined on every fold, or use fewer folds so that each has every class."
         return (
-            "Mend the function: it is called as f(y_true, y_pred) with the true and the predicted classes; one that "
+            "Fix the function: it is called as f(y_true, y_pred) with the true and the predicted classes; one that "
             "needs probabilities is made by sklearn.metrics.make_scorer(f, response_method='predict_proba')."
         )
 

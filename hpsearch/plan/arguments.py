@@ -83,7 +83,7 @@ def check_name(name: str) -> None:
     """Raise UsageError unless a folder can be called so."""
     safe = isinstance(name, str) and name and not name.startswith(".") and not set(name) & set('/\\:*?"<>|\0')
     if not safe:
-        raise UsageError(f"A study's name is also its folder's name: {name!r} is none. Use letters, digits, - and _.")
+        raise UsageError(f"{name!r} cannot name a study and its folder. Use letters, digits, - and _.")
     if len(name.encode()) > LONGEST_NAME:
         raise UsageError(
             f"The study's name {name[:20]!r}... has {len(name)} characters, and its folder's name can have at most "

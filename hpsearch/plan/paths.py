@@ -29,7 +29,7 @@ def lost_database(name: str, folder: Path, storage: str | None) -> StudyNotFound
     return StudyNotFoundError(
         f"The study {name!r} is described in {folder / DESCRIPTION_FILE}, but its database is not there ({where}): "
         "it is kept elsewhere, or lost. Give its URL with storage= (--storage), put the database back, or move that "
-        "folder away and start anew."
+        "folder away and start again."
     )
 
 

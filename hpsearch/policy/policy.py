@@ -119,7 +119,7 @@ class Policy:
         if not isinstance(reason, str):
             raise UsageError(
                 f"{type(self.pruner).__name__}.reason_to_prune gave {reason!r}, a {type(reason).__name__}: give the "
-                "reason in words, or None where the trial goes on."
+                "reason in words, or None if the trial continues."
             )
         return self._pruned(history, trial, reason)
 

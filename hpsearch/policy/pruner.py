@@ -4,7 +4,7 @@ from hpsearch.records import History, Trial
 
 
 class Pruner:
-    """A pruning rule. Derive from it for a rule of your own, and give an object of it: `Study(pruner=Floor(0.3))`.
+    """A pruning rule. Subclass it for a rule of your own, and give an instance: `Study(pruner=Floor(0.3))`.
 
         class Floor(hp.Pruner):
             def __init__(self, least: float) -> None:
@@ -16,17 +16,17 @@ class Pruner:
                 return f"f1_macro {best:.3f} is below {self.least}" if best < self.least else None
 
     Each method must decide from `history` alone, and say the same when it is asked again. Then a study that was stopped
-    and resumed goes on as if it had never stopped. Keep settings in the object, and nothing of what it was asked.
+    and resumed continues as if it had never stopped. Keep settings in the object, but no memory of earlier calls.
 
-    `history.trials` maps numbers to trials. A trial has a `config`, a `state`, and a run a fold in `trial.runs`;
+    `history.trials` maps numbers to trials. A trial has a `config`, a `state`, and one run per fold in `trial.runs`;
     `history.of(run.key)` gives the evaluations of a run, each with `metrics` by name. Pruners count in steps: step 1 is
     a quarter of the first fold, step 4 its end, step 5 a quarter of the second fold, and so on.
     `hpsearch.policy.pruning_steps.reports(history, trial, "f1_macro")` gives the steps that a trial has reached, with
-    its mean over folds there. Nothing is asked about the literature default, which always trains to its end.
+    its mean over folds there. A pruner is never asked about the literature default, which always trains to its end.
     """
 
     def reason_to_prune(self, history: History, trial: Trial) -> str | None:
-        """Return why the trial should end now, in words, or None when it should go on.
+        """Return why the trial should end now, in words, or None if it should continue.
 
         Asked whenever a trial has reached a step, except during the warmup of its learning rate.
         """
@@ -40,7 +40,7 @@ class Pruner:
         Args:
             history: Everything so far.
             trial: An unfinished trial of it.
-            closing: Whether no further trials are coming, so that nobody else can reach a step.
+            closing: Whether no further trials are coming, so that no other trial can reach a step.
         """
         return None
 

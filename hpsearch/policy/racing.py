@@ -31,33 +31,33 @@ LEAST_FOR_ERROR = 3
 
 @dataclass(frozen=True)
 class Racing:
-    """The default pruner: which trials go on, wait or end.
+    """The default pruner: which trials continue, wait or end.
 
     Rungs double: a quarter of the first fold's epochs, half of them, the first fold, two folds, four folds, ..., all.
     At each rung a trial waits, with its checkpoint, until it is among the best 1/eta of those that came there; the best
-    of a rung goes on at once. Two comparisons narrow and widen that, and you can ask for a third:
+    of a rung continues at once. Two comparisons narrow and widen that, and you can ask for a third:
 
-    - A trial waits when it is behind the best complete trial, at the same rung and on the same folds, by more than
+    - A trial waits if it is behind the best complete trial, at the same rung and on the same folds, by more than
       `margin` standard errors of that difference.
-    - When the spread of a rung is within its sampling error, the rung tells nothing apart, and every trial goes on.
+    - If the spread of a rung is within its sampling error, the rung cannot tell trials apart, and all continue.
     - With `forgiving`, a trial ends for good once its mean over whole folds is below the worst fold of the best
       complete trial (Bergman, Purucker and Hutter 2024, "Don't waste your time: early stopping cross-validation"). That
       does not compare fold by fold: where folds differ in difficulty, a hard first fold ends trials that are better.
 
-    The standard error comes from what trial and fold together leave unexplained of the folds' scores (the residual of
+    The standard error comes from what trial and fold together leave unexplained in the folds' scores (the residual of
     a two-way layout). Until three trials have two folds, no trial is held back for being behind. Nothing is decided
-    during the learning rate's warmup, the first 20 optimizer steps and the first tenth of a fold. Equal scores, as of
+    during the learning rate's warmup, the first 20 optimizer steps and the first tenth of a fold. Equal scores, as from
     models that predict one class for every row, are ranked by validation loss. The literature default always trains to
-    its end. When no more trials are coming, the best of each rung goes on, so that a study ends with a searched trial
+    its end. When no more trials are coming, the best of each rung continues, so a study ends with a searched trial
     on all folds.
 
     Attributes:
-        reduction_factor: eta: one of so many goes on to the next rung.
+        reduction_factor: eta: one in so many continues to the next rung.
         margin: Standard errors by which a trial may be behind. None: trials are not compared with the best one.
         partial: Whether there are rungs within the first fold.
-        spread: Whether every trial goes on at a rung that tells nothing apart.
+        spread: Whether all trials continue at a rung that cannot tell them apart.
         forgiving: Whether a trial ends below the worst fold of the best one.
-        synchronous: Decide in cohorts by trial number, a rung once the whole cohort has come there, by rank alone: the
+        synchronous: Decide in cohorts by trial number, at a rung once the whole cohort is there, by rank alone: the
             comparison with the best trial so far depends on which worker was faster. The whole study is then the same
             on any number of workers, with a sampler that does not learn.
 

@@ -84,13 +84,13 @@ def unknown(kind: str, given: object) -> UsageError:
     """
     if isinstance(given, str) and describes_object(given):
         return UsageError(
-            f"The {kind} of this study was an object, {given}, which is not kept with it. Give it again, "
+            f"The {kind} of this study was an object, {given}, which is not stored with it. Give it again, "
             f"hp.load(..., {kind}=...), or run the script that made it."
         )
     if kind == "sampler" and given in FORMER_SAMPLERS:
         return UsageError(
             f"sampler={given!r} was removed: it found no better configurations than random search. Use sampler='gp' "
-            "instead. A study that was made with it can be read as before, and goes on with "
+            "instead. A study that was made with it can be read as before, and continues with "
             "hp.load(..., sampler='gp').run(...)."
         )
     names, objects = _KINDS[kind]

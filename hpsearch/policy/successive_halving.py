@@ -1,7 +1,7 @@
-"""Successive halving with promotion from checkpoints: which trials wait at a rung, and which go on.
+"""Successive halving with promotion from checkpoints: which trials wait at a rung, and which continue.
 
-A trial runs to a rung and waits there. The best 1/eta of a rung go on from their checkpoints; the others may still go
-on later, as the rung fills (Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning", algorithm 2).
+A trial runs to a rung and waits there. The best 1/eta of a rung continue from their checkpoints; the others may still
+continue as the rung fills (Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning", algorithm 2).
 Brackets that begin at different rungs hedge against curves that cross (Li et al. 2018, "Hyperband").
 """
 
@@ -24,17 +24,16 @@ class SuccessiveHalving:
 
     Rungs are steps of the pruners' axis, quarters of a trial's own runs: all of it, 1/eta of it, 1/eta^2, ..., none
     below half of the first fold. With three folds and eta 3 these are half of the first fold, the first fold, and all
-    folds. When no more trials are coming, the best of each rung goes on even where fewer than eta have reached it, so
-    that a study ends with a searched trial on all folds. Trials that still wait then are pruned. The literature default
-    always trains to its end, and takes no other trial's place.
+    folds. When no more trials are coming, the best of each rung continues even if fewer than eta have reached it, so a
+    study ends with a searched trial on all folds. Trials that still wait then are pruned. The literature default
+    always trains to its end, without taking another trial's place.
 
     Attributes:
-        reduction_factor: eta: one of so many goes on to the next rung.
-        brackets: Trials are dealt to so many brackets, each beginning a rung higher than the one before. None: as many
+        reduction_factor: eta: one in so many continues to the next rung.
+        brackets: Trials are dealt to so many brackets, each starting a rung higher than the one before. None: as many
             as there are rungs.
         synchronous: Decide in cohorts of eta^k trials by number, each rung once the whole cohort has come there or
-            ended. Promotions then do not depend on which worker was faster, and no worker idles: it begins the next
-            cohort meanwhile.
+            ended. Promotions then do not depend on which worker was faster. No worker idles: it starts the next cohort.
 
     Raises:
         UsageError: A number is out of range.
@@ -100,7 +99,7 @@ class PromotingHalving(PromotingPruner):
         return (len(rungs), bracket, cohort), rungs[bracket:-1], size
 
     def promoted(self, history: History, rung: Rung) -> list[Trial]:
-        """Return the trials that go on: the best 1/eta that still can, and those that are further already."""
+        """Return the trials that continue: the best 1/eta that still can, and those that are further already."""
         count = len(rung.ranked) // self._rule.reduction_factor
         if rung.all_came:
             count = max(1, count)

@@ -116,7 +116,7 @@ class Comparison:
             complete = [name for name in names if self.results[name].history.finished(TrialState.COMPLETE)]
             return max(complete, key=lambda name: self.results[name].best.value, default=names[0])
         if against not in names:
-            raise UsageError(f"against={against!r} is none of the studies.{nearest(against, names)} They are {names}.")
+            raise UsageError(f"against={against!r} is not one of the studies {names}.{nearest(against, names)}")
         return against
 
     @cached_property
@@ -163,8 +163,8 @@ def _named(results: "Sequence[Result]") -> "dict[str, Result]":
     for result in given:
         if not isinstance(result, Result):
             raise UsageError(
-                f"hp.compare takes a list of results, and {type(result).__name__} is none: give study.result, or what "
-                "study.run returned."
+                f"hp.compare takes a list of results, and {type(result).__name__} is not one: give study.result, or "
+                "what study.run returned."
             )
     if len(given) < 2:
         raise UsageError(f"A comparison needs two or more results, and {len(given)} was given.")

@@ -64,11 +64,11 @@ class ExportFolder:
             return
         if not self._overwrite:
             raise UsageError(
-                f"{given} is there and not empty; choose another folder, or say overwrite=True (--overwrite)."
+                f"{given} exists and is not empty; choose another folder, or give overwrite=True (--overwrite)."
             )
         if not (target / FACTS_FILE).is_file():
             raise UsageError(
-                f"{given} is no earlier export, for it has no {FACTS_FILE}, so it is not replaced; choose another "
+                f"{given} is not an earlier export: it has no {FACTS_FILE}. It is not replaced; choose another "
                 "folder, or remove it yourself."
             )
 

@@ -61,8 +61,8 @@ class Result:
         trial = best_trial(self.history)
         if trial is None:
             raise UsageError(
-                f"No trial of {self.plan.name!r} is complete yet ({len(self.history.trials)} were begun), so there is "
-                "no best one. Run more trials, or see in result.table() why trials ended."
+                f"No trial of {self.plan.name!r} is complete yet ({len(self.history.trials)} started), so there is no "
+                "best one. Run more trials, or see in result.table() why trials ended."
             )
         return self._best(trial)
 
@@ -239,7 +239,7 @@ class Result:
 
         Args:
             folder: Where the model goes.
-            number: Another complete trial than the best.
+            number: A complete trial other than the best.
             overwrite: Replace an earlier export that is there. No other folder is ever replaced.
 
         Returns:
@@ -313,7 +313,7 @@ class Result:
         )
 
     def text(self) -> str:
-        """Return the result as a terminal shows it: a row a trial, then the best one; `table()` has all columns."""
+        """Return the result as a terminal shows it: one row per trial, then the best one; `table()` has all columns."""
         from hpsearch.result.summary import outcome_text
 
         return outcome_text(self.history, self._objective, self.plan.test_shares, self.plan.space.parameters)

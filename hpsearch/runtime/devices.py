@@ -119,7 +119,7 @@ def _check(name: str, devices: Devices, machine: Inventory) -> None:
         )
     choices = ["auto", INLINE, "cpu", "cuda", "mps"]
     raise UsageError(
-        f"devices={devices!r} is not understood.{nearest(str(name), choices)} Say {', '.join(choices)}, "
+        f"devices={devices!r} is not understood.{nearest(str(name), choices)} Use {', '.join(choices)}, "
         "'cuda:0', a number of workers, or a list of devices."
     )
 

@@ -31,7 +31,7 @@ class Grid:
     def __post_init__(self) -> None:
         points = self.points
         if points is not None and (isinstance(points, bool) or not isinstance(points, int) or points < 2):
-            raise SpaceError(f"A grid takes a whole number of points from 2 on of every range, not {points!r}.")
+            raise SpaceError(f"Grid(points={points!r}): give a whole number of at least 2.")
 
 
 def enumerate_grid(

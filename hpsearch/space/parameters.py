@@ -49,7 +49,7 @@ class BaseParameter(ABC):
         """Return the values that a grid takes of this parameter, each once, lowest first.
 
         Args:
-            points: How many of a range of numbers to take at most, evenly spaced. `grid` goes before it.
+            points: How many of a range of numbers to take at most, evenly spaced. The parameter's `grid` overrides it.
 
         Raises:
             SpaceError: The range is continuous and nothing says which points to take of it, or there are too many.

@@ -22,13 +22,13 @@ LONGEST_LINE = 100
 
 
 class Space:
-    """A search space. It is immutable; two are equal when they are searched alike.
+    """A search space. It is immutable; two are equal if they are searched in the same way.
 
     `Space(learning_rate=Float(1e-6, 1e-3, log=True), epochs=Int(1, 4), warmup_ratio=0.1)`: a plain value is fixed.
 
     Args:
         default: Values of the searched parameters that the literature would take: the first trial of a study, and
-            what its winner is measured against. It must lie in the space.
+            what its winner is compared with. It must lie in the space.
         parameters: Name of the hyperparameter to a `Float`, `Int` or `Categorical`, or to a fixed value.
 
     Attributes:
@@ -38,7 +38,7 @@ class Space:
         notes: What the file that the space was read from says to its reader; `str` of a space shows it.
         title: Title of that file, or an empty string.
         source: Literature that the space as a whole is taken from, or an empty string.
-        sources: Name of a hyperparameter to the literature that its numbers are taken from.
+        sources: The literature that the numbers of each hyperparameter are taken from, by name.
 
     Raises:
         SpaceError: A name or value is impossible, a condition names an unknown parameter or a value that it cannot
@@ -345,7 +345,7 @@ def _check_conditions(searched: Mapping[str, Parameter], fixed: Mapping[str, Sca
                     try:
                         read_value(condition.name, searched[condition.name], value)
                     except SpaceError as error:
-                        raise SpaceError(f"{name} exists only where {condition}, which never is: {error}") from None
+                        raise SpaceError(f"{name} exists only where {condition}, which never holds: {error}") from None
 
 
 def _parents_first(searched: Mapping[str, Parameter], fixed: Mapping[str, Scalar]) -> dict[str, Parameter]:

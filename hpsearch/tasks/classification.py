@@ -290,8 +290,8 @@ def _model_of(model: Any) -> Location | str:
     looks_local = isinstance(model, Path) or text.startswith((".", "/", "~")) or "\\" in text or text.count("/") > 1
     if looks_local or location.value.exists():
         raise TaskError(
-            f"model={text!r} is no folder ({location.resolved!r}). Give a folder that holds config.json, weights and a "
-            "tokenizer or image processor, or a name on the Hugging Face hub."
+            f"model={text!r} is not a folder ({location.resolved!r}). Give a folder that holds config.json, weights "
+            "and a tokenizer or image processor, or a name on the Hugging Face hub."
         )
     return text
 

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class ImageClassification(Classification):
-    """Fine-tune an image classifier of transformers (ViT, ResNet, any other); torchvision is not needed.
+    """Fine-tune a transformers image classifier (ViT, ResNet, any other); torchvision is not needed.
 
-    Rows are a folder with a folder for each class; or a table with a column of paths and one of labels (or several 0/1
+    Rows are a folder with one folder per class; or a table with a column of paths and one of labels (or several 0/1
     columns); or a pair of arrays (images, labels), the images uint8, or floats from 0 to 1 that become bytes, of shape
     (rows, height, width) or (rows, height, width, channels). Grey images are given to a colour model as three equal
     channels, colour images to a grey model (num_channels 1) by their luma.

@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class TextClassification(Classification):
-    """Fine-tune an encoder of transformers to classify texts.
+    """Fine-tune a transformers model to classify texts.
 
-    Two classes are binary (two outputs, softmax), more multi-class, a list of 0/1 columns multi-label (one sigmoid a
-    label). Code that comes with a model is not run.
+    Two classes are a binary task (two outputs, softmax), more a multi-class one; a list of 0/1 columns is a multi-label
+    task (one sigmoid per label). Code that comes with a model is not run.
 
     Attributes:
         text: The column of texts, or the two columns of a pair.
         label: The column of labels, or a list of 0/1 columns.
-        max_length: Tokens of a row at most; longer ones are cut, which `Prepared.warnings` says. None: what model and
-            tokenizer take, up to 512.
+        max_length: Most tokens of a row; longer rows are cut, and `Prepared.warnings` says so. None: the limit of model
+            and tokenizer, up to 512.
     """
 
     text: Any = field(default="text", kw_only=True)

@@ -123,7 +123,7 @@ TRAINING_HYPERPARAMETERS: Mapping[str, Hyperparameter] = MappingProxyType(
             5e-5, RealCheck("learning_rate", low=0.0, low_open=True), "Highest learning rate of the schedule."
         ),
         "batch_size": Hyperparameter(
-            32, IntegerCheck("batch_size", 1), "Rows an optimizer step (the effective batch, whatever the micro-batch)."
+            32, IntegerCheck("batch_size", 1), "Rows per optimizer step (effective batch, whatever the micro-batch)."
         ),
         "epochs": Hyperparameter(3, IntegerCheck("epochs", 1), "Passes over the training rows."),
         "weight_decay": Hyperparameter(

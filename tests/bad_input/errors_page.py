@@ -17,42 +17,41 @@ from mistake import Mistake, said  # noqa: E402
 
 HEAD = """# Errors
 
-What can go wrong at the keyboard, and what hpsearch says: each error is one paragraph that says what was wrong,
-the value that was wrong, and what to do next. It comes before any training where it can be known then, and
-nothing is written. In Python it is a subclass of `hp.HpsearchError` (`hp.errors` draws the tree); a mistake in
-a call, a file or the data is a `UsageError`, and so a `ValueError` too.
+Each error is one paragraph that says what was wrong, the value that was wrong, and what to do next. If it can be
+known before training, it comes before training, and nothing is written. In Python it is a subclass of
+`hp.HpsearchError` (`hp.errors` draws the tree). A mistake in a call, a file or the data is a `UsageError`, which is
+also a `ValueError`.
 
-On the command line the paragraph goes to standard error, after `hpsearch: ` and, where making the study fails,
-the study file and its line; nothing goes to standard output. There is no traceback but that of your own task,
-where it failed in each of the first three trials. An unexpected error is one paragraph too; with
-`HPSEARCH_TRACEBACK=1` in the environment it comes with its traceback.
+On the command line the paragraph goes to standard error, after `hpsearch: ` and, if making the study fails, the study
+file and its line. Nothing goes to standard output. You see a traceback only if your own task failed in each of the
+first three trials. An unexpected error is one paragraph too; set `HPSEARCH_TRACEBACK=1` in the environment to see its
+traceback.
 
 ## Exit codes
 
 | code | meaning |
 |---|---|
-| 0 | done, or paused because the time given was up |
-| 1 | an error that is not in what was given: disk, database, device, numerics, training, or no trial that is complete |
-| 2 | something in the command, the study file, the space, the data or the model cannot be used as it is |
+| 0 | done, or paused because the time was up |
+| 1 | an error that is not in your input: disk, database, device, numerics, training, or no complete trial |
+| 2 | the command, the study file, the space, the data or the model cannot be used |
 | 3 | another process is running the study |
-| 130 | paused by Ctrl-C or SIGTERM; the same command goes on |
+| 130 | paused by Ctrl-C or SIGTERM; run the same command to continue |
 
 ## What cannot be known before training
 
-- **That a configuration diverges, or does not fit the memory.** Such trials are pruned with that reason, and
-  the study goes on; it is an error only where not one trial was complete in the end. On a GPU the largest batch
-  of the space is tried once before the first trial.
-- **That code of yours fails on some rows.** A metric is tried on a small example first; a model of transformers on
-  one row, a model and loss of your own on up to three, forwards and backwards; a callback not at all (one that raises
-  ends nothing: a warning names it, and logs/callbacks.log has its traceback). What fails in each of the first three
-  trials in the same way ends the study.
-- **That the disk fills, or the database goes, while the study runs.** What was recorded before is safe, and the
-  same command goes on.
-- **That a GPU's memory is taken by others later, or a worker is killed.** The trial is tried again, then given
-  up.
+- **A configuration diverges, or does not fit in memory.** Such trials are pruned with that reason, and the study
+  continues. It is an error only if no trial is complete in the end. On a GPU the largest batch of the space is tried
+  once before the first trial.
+- **Your own code fails on some rows.** Before training, a metric is tried on a small example, a transformers model on
+  one row, and your own model and loss on up to three rows, forwards and backwards. A callback is not tried: if it
+  raises, a warning names it, logs/callbacks.log has its traceback, and the study continues. If each of the first
+  three trials fails in the same way, the study ends.
+- **The disk fills up, or the database goes away, while the study runs.** What was recorded before is safe; run the
+  same command to continue.
+- **Another program takes the GPU's memory later, or a worker is killed.** The trial is tried again, then given up.
 
-The tables below are made by `python tests/bad_input/errors_page.py` from the catalogue in `tests/bad_input`,
-where each mistake is really made. `~/project` is the folder that the study file is in.
+`python tests/bad_input/errors_page.py` makes the tables below from the catalogue in `tests/bad_input`, where each
+mistake is really made. `~/project` is the folder of the study file.
 """
 
 

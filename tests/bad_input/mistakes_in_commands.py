@@ -51,7 +51,7 @@ COMMANDS = [
         "Fix the file",
         process=True,
     ),
-    _file("a study file that is no Python", "\x00\x01\n", "study.py", "null bytes", quotes=True),
+    _file("a study file that is not Python", "\x00\x01\n", "study.py", "null bytes", quotes=True),
     _file(
         "a study file with an import that fails",
         "import hpsearhc\n",

@@ -118,7 +118,7 @@ FILES = [
     ),
     Mistake(
         "a CSV row with a separator that is not quoted",
-        ("line 3", "must stand in double quotes"),
+        ("line 3", "must be in double quotes"),
         DataError,
         task=TEXT,
         world=written("train.csv", "text,label\na film,good\nfine, but dull,bad\n"),
@@ -147,7 +147,7 @@ FILES = [
         quotes=True,
     ),
     Mistake(
-        "rows of a type that is no table: `train=[...]`",
+        "rows that are not a table: `train=[...]`",
         ("train= is a list", "pandas.DataFrame"),
         TaskError,
         task=_text(train='["good film", "bad film", "fine plot"]'),
@@ -240,7 +240,7 @@ COLUMNS = [
     ),
     Mistake(
         "a test label that training never has",
-        ("labels that the training rows do not have: 'goood'", "known are"),
+        ("labels that the training rows do not have: 'goood'", "training has"),
         DataError,
         task=_text(test='"test.csv"'),
         world=_test_with_label,

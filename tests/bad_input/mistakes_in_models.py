@@ -62,13 +62,13 @@ def _removed(*names: str) -> World:
 MODELS = [
     Mistake(
         "a model folder that is not there",
-        ("model='./modle' is no folder", "config.json"),
+        ("model='./modle' is not a folder", "config.json"),
         TaskError,
         task=_text("./modle"),
     ),
     Mistake(
         "a file in place of a model folder",
-        ("model='train.csv' is no folder", "config.json"),
+        ("model='train.csv' is not a folder", "config.json"),
         TaskError,
         task=_text("train.csv"),
     ),
@@ -88,7 +88,7 @@ MODELS = [
         process=True,
     ),
     Mistake(
-        "a config.json that is no JSON",
+        "a config.json that is not JSON",
         ("no usable model at", "config.json"),
         TaskError,
         task=_text(),
@@ -112,7 +112,7 @@ MODELS = [
         quotes=True,
     ),
     Mistake(
-        "weights that are no safetensors file",
+        "weights that are not a safetensors file",
         ("cannot be loaded", "whose weights are complete"),
         TaskError,
         task=_text(),
@@ -200,7 +200,7 @@ MODELS = [
         quotes=True,
     ),
     Mistake(
-        "a head to keep that is of other labels",
+        "a head that was trained for other labels",
         ("keep_head=True", "Leave keep_head out"),
         TaskError,
         task=_text(more=", keep_head=True"),
@@ -212,7 +212,7 @@ MODELS = [
         TaskError,
         body=_UNSEEDED,
     ),
-    Mistake("a task that is no task", ("task=", "hp.TextClassification"), TaskError, task='"train.csv"'),
+    Mistake("a path in place of a task", ("task=", "hp.TextClassification"), TaskError, task='"train.csv"'),
     Mistake("a task's class in place of a task", ("task=", "ToyTask"), TaskError, task="ToyTask"),
 ]
 

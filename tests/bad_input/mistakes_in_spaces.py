@@ -20,7 +20,7 @@ SPACES = [
     ),
     _space("a logarithm of zero", "learning_rate=hp.Float(0, 1e-2, log=True)", "no logarithm", "raise low"),
     _space("a range of texts", 'learning_rate=hp.Float("1e-4", 1e-2)', "low='1e-4' is not a finite number"),
-    _space("a whole number that is none", "epochs=hp.Int(1, 3.5)", "high=3.5 is not a whole number", "use Float"),
+    _space("a fraction for a whole number", "epochs=hp.Int(1, 3.5)", "high=3.5 is not a whole number", "use Float"),
     _space(
         "a step that does not reach high",
         "dropout=hp.Float(0.0, 0.5, step=0.2)",
@@ -53,7 +53,7 @@ SPACES = [
         "a condition on a value that is never taken",
         'decay_ratio=hp.Float(0.1, 0.5).when(lr_scheduler_type="wsd"), '
         'lr_scheduler_type=hp.Categorical(["linear", "cosine"])',
-        "decay_ratio exists only where lr_scheduler_type='wsd', which never is",
+        "decay_ratio exists only where lr_scheduler_type='wsd', which never holds",
         "'linear', 'cosine'",
     ),
     _space(
@@ -74,7 +74,7 @@ SPACES = [
         "above 0",
     ),
     Mistake(
-        "a space that is no space: a dict",
+        "a dict in place of a space",
         ("{'learning_rate': 0.1}", "hp.Space("),
         SpaceError,
         space='{"learning_rate": 0.1}',
@@ -253,7 +253,7 @@ METRICS = [
         "predicted classes",
         "response_method='predict_proba'",
     ),
-    _function("a metric that raises", "return y_treu.mean()", "metric 'mine'", "NameError", "Mend the function"),
+    _function("a metric that raises", "return y_treu.mean()", "metric 'mine'", "NameError", "Fix the function"),
     _function("a metric that gives NaN", 'return float("nan")', "metric 'mine' gave nan"),
     _function("a metric that gives an array", "return (y_true == y_pred)", "metric 'mine' gave array", "one number"),
     _function("a metric that gives nothing", "(y_true == y_pred).mean()", "metric 'mine' gave None", "return a float"),

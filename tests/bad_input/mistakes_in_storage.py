@@ -215,14 +215,14 @@ STORAGE = [
         code=1,
     ),
     Mistake(
-        "a URL that is none",
+        "a URL that is not one",
         ("storage='my database' is not a database URL", "sqlite:///"),
         StoreError,
         settings='storage="my database"',
         code=1,
     ),
     Mistake(
-        "a database that studies are not kept in",
+        "a kind of database that cannot store studies",
         ("not in 'oracle'", "SQLite, PostgreSQL or MySQL"),
         StoreError,
         settings='storage="oracle://user:secret@host/studies"',

@@ -1,4 +1,4 @@
-"""Mistakes in a study's settings and in how it is run, gone on with, changed, and taken away."""
+"""Mistakes in a study's settings and in how it is run, continued, changed and exported."""
 
 import contextlib
 import json
@@ -91,7 +91,7 @@ SETTINGS = [
     ),
     Mistake(
         "a study's name with a slash",
-        ("'emotion/first' is none", "letters, digits, - and _"),
+        ("'emotion/first' cannot name a study", "letters, digits, - and _"),
         UsageError,
         body=f'import hpsearch as hp\nfrom toy_task import ToyTask\n\nstudy = hp.Study("emotion/first", {TOY}, '
         f"{SPACE})\n",
@@ -118,7 +118,7 @@ SETTINGS = [
         'trials=2, devices="gpu"',
         "--trials 2 --devices gpu",
         "devices='gpu'",
-        "Say auto",
+        "Use auto",
     ),
     _run(
         "a GPU that is not there: `cuda:7`",
@@ -213,7 +213,7 @@ GOING_ON = [
         world=_changed_rows,
     ),
     Mistake(
-        "rows that are gone when the study is gone on with",
+        "rows that are gone when the study continues",
         ("train.csv' does not exist",),
         DataError,
         task=TEXT,
@@ -254,7 +254,7 @@ GOING_ON = [
         command="show study.py",
     ),
     Mistake(
-        "a study that cannot go on without its script",
+        "a study that cannot continue without its script",
         ("a function that cannot be imported", "Run that script"),
         UsageError,
         body=_METRIC_IN_FILE,
@@ -289,16 +289,16 @@ GOING_ON = [
         command="",
     ),
     Mistake(
-        "an export into a folder that is used",
-        ("images is there and not empty", "overwrite=True (--overwrite)"),
+        "an export into a folder that is not empty",
+        ("images exists and is not empty", "overwrite=True (--overwrite)"),
         UsageError,
         world=RAN,
         call='hp.load("mine").result.export("images")',
         command="export mine images",
     ),
     Mistake(
-        "an export over a folder that is none of ours",
-        ("is no earlier export", "remove it yourself"),
+        "an export over a folder that is not an export",
+        ("is not an earlier export", "remove it yourself"),
         UsageError,
         world=RAN,
         call='hp.load("mine").result.export("images", overwrite=True)',
@@ -355,6 +355,6 @@ IN_TRAINING = [
 
 GROUPS = {
     "Settings of a study and of a run": SETTINGS,
-    "Going on, and taking away": GOING_ON,
+    "Continuing and exporting": GOING_ON,
     "Known only in training": IN_TRAINING,
 }

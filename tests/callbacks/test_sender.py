@@ -90,7 +90,7 @@ def test_a_service_that_is_away_is_left_alone_for_a_while_and_asked_at_the_end(
     sender.finish(END)
     assert service.taken == [0, 1, 2, 3, "toy"]
     assert [r.levelno for r in caplog.records] == [logging.WARNING]
-    assert "The service could not be reached: ConnectionError: nobody answers. The study goes on" in caplog.text
+    assert "The service could not be reached: ConnectionError: nobody answers. The study continues" in caplog.text
 
 
 def test_it_is_asked_again_after_a_while(tmp_path: Path) -> None:

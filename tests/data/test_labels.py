@@ -93,7 +93,7 @@ def test_labels_unseen_in_training_are_named():
         lambda: encoding.encode(["a", "c", "d", "c"], role="test"),
         "test rows have labels",
         "'c', 'd'",
-        "known are 'a', 'b'",
+        "training has 'a', 'b'",
     )
 
 

@@ -62,5 +62,5 @@ def test_an_error_in_the_drawing_thread_ends_nothing_either(caplog):
 
 @pytest.mark.parametrize("progress", ["line", "plane", "auto", 1, None])
 def test_a_display_that_there_is_not_is_refused_with_those_that_there_are(progress):
-    with pytest.raises(UsageError, match=r"progress=.* is not understood.*Say True .*, 'plain' for .*, or False"):
+    with pytest.raises(UsageError, match=r"progress=.* is not understood.*Use True .*, 'plain' for .*, or False"):
         check_progress(progress)

@@ -140,7 +140,7 @@ def test_ctrl_c_ends_fit_and_with_a_folder_the_next_one_goes_on(iris, tmp_path, 
     monkeypatch.setenv("INTERRUPT", "1")
     settings = {"n_iter": 3, "sampler": "random", "scoring": interrupted_accuracy}
     stopped = search(**settings)
-    with pytest.raises(KeyboardInterrupt, match=r"nothing is kept"):
+    with pytest.raises(KeyboardInterrupt, match=r"nothing is stored"):
         stopped.fit(*iris)
     assert "Paused" not in capsys.readouterr().err
     with pytest.raises(NotFittedError):

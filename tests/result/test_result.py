@@ -116,7 +116,7 @@ def test_without_a_complete_trial_there_is_no_best(tmp_path: Path) -> None:
     study = toy_study(tmp_path, {"trouble": "diverge"})
     found = study.run(trials=2, devices="inline", progress=False)
     assert found.history.trials[0].state is TrialState.PRUNED
-    with pytest.raises(UsageError, match=r"No trial of 'toy' is complete yet \(2 were begun\)"):
+    with pytest.raises(UsageError, match=r"No trial of 'toy' is complete yet \(2 started\)"):
         found.best  # noqa: B018
     assert found.default is not None
     assert found.evidence() is None
@@ -272,7 +272,7 @@ def test_a_task_without_test_rows_has_no_test_scores(tmp_path: Path, place: Path
 
 def test_an_export_does_not_overwrite_unasked(result: hp.Result, exported: Path) -> None:
     before = {path.name: path.read_bytes() for path in exported.iterdir()}
-    with pytest.raises(UsageError, match="is there and not empty; choose another folder"):
+    with pytest.raises(UsageError, match="exists and is not empty; choose another folder"):
         result.export(exported)
     assert {path.name: path.read_bytes() for path in exported.iterdir()} == before
     assert result.export(exported, overwrite=True) == exported
@@ -283,7 +283,7 @@ def test_an_export_replaces_nothing_but_an_earlier_export(result: hp.Result, pla
     other = place / "thesis"
     (other / "chapters").mkdir(parents=True)
     (other / "chapters" / "one.txt").write_text("years of work")
-    with pytest.raises(UsageError, match=r"thesis is no earlier export, for it has no hpsearch\.json"):
+    with pytest.raises(UsageError, match=r"thesis is not an earlier export: it has no hpsearch\.json"):
         result.export(other, overwrite=True)
     assert (other / "chapters" / "one.txt").read_text() == "years of work"
 

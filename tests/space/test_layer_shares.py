@@ -55,7 +55,7 @@ def test_choices_keep_their_kind_in_json(choices: list[Any]) -> None:
 def test_a_default_and_a_condition_name_the_kind_too() -> None:
     with pytest.raises(SpaceError, match=r"the default: freeze_layers: 1 is not 1.0"):
         Space(freeze_layers=Float(0, 1), default={"freeze_layers": 1})
-    with pytest.raises(SpaceError, match=r"dropout exists only where freeze_layers=1.0, which never is: 1.0 is not 1"):
+    with pytest.raises(SpaceError, match=r"exists only where freeze_layers=1.0, which never holds: 1.0 is not 1"):
         Space(freeze_layers=Int(0, 3), dropout=Float(0, 0.5).when(freeze_layers=1.0))
 
 

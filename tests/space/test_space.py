@@ -57,7 +57,7 @@ def test_a_space_cannot_be_changed() -> None:
         ({"a": Int(1, 2).when(optimiser="sgd"), "optimizer": "sgd"}, "has no 'optimiser'. Did you mean 'optimizer'?"),
         (
             {"a": Int(1, 2).when(b=3), "b": Int(1, 2)},
-            "a exists only where b=3, which never is: 3 is not a whole number",
+            "a exists only where b=3, which never holds: 3 is not a whole number",
         ),
         ({"a": Int(1, 2).when(b=1), "b": Int(1, 2).when(a=1)}, "The conditions of a, b run in a circle"),
         ({"epochs": Int(1, 2), "default": {"epochs": 3}}, "the default: epochs: 3 is not a whole number from 1 to 2"),

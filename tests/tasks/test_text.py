@@ -350,7 +350,7 @@ def test_nothing_is_printed(bert_folder, tmp_path, capfd):
 
 
 def test_a_folder_that_is_none():
-    with pytest.raises(TaskError, match=r"model='\./nowhere' is no folder"):
+    with pytest.raises(TaskError, match=r"model='\./nowhere' is not a folder"):
         TextClassification("./nowhere", train=review_rows())
 
 

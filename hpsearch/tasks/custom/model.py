@@ -85,8 +85,8 @@ def _check_repeatable(model: nn.Module, make: Callable[[], nn.Module]) -> None:
     for name, tensor in first.items():
         if bytes_of(tensor) != bytes_of(repeated[name]):
             raise TaskError(
-                f"make_model gives two models under one seed: {name!r} differs, for it draws outside torch's and "
-                "NumPy's global random states (a generator of its own, such as np.random.default_rng(), or memory "
+                f"make_model gives two models under one seed: {name!r} differs, because it draws outside torch's "
+                "and NumPy's global random states (a generator of its own, such as np.random.default_rng(), or memory "
                 "that is never filled, torch.empty). A run could not be repeated. Draw with torch.nn.init, torch.rand "
                 "or np.random.normal, or seed the generator from them: np.random.default_rng(np.random.randint(2**31))."
             )

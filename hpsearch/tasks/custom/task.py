@@ -43,32 +43,32 @@ class CustomTask(Task):
     arguments with plain defaults are hyperparameters, which a space may search: `make_model(width=32, depth=2)`.
     Called on a batch, the model returns numbers before softmax or sigmoid, shape (rows, classes or labels). It is
     called as `model(x)`, or, where inputs have names, as `model(**inputs)`; real numbers come as float32, whole ones
-    as int64, bytes and booleans as they are. Rows may differ in the length of one dimension: they are filled up with
-    zeros, batched by like length, and an argument `lengths` of the model's forward gets each row's own.
+    as int64, bytes and booleans as they are. Rows may differ in the length of one dimension: they are padded with
+    zeros and batched by similar length. If the model's forward has an argument `lengths`, it gets the rows' lengths.
 
-    Rows are read once, and workers are given arrays: random augmentation belongs into the model's forward, under
-    `if self.training`. What the model keeps outside of parameters and buffers is not part of a checkpoint.
+    Rows are read once, and workers get arrays, so put random augmentation into the model's forward, under
+    `if self.training`. State outside of the model's parameters and buffers is not part of a checkpoint.
 
     Attributes:
         make_model: The function or class.
         train: The training rows: a pair (inputs, targets) of arrays, lists of arrays or, for named inputs, dicts of
             them; a map-style dataset of (input, target) items; or a function without arguments that returns either.
-            Targets are a class a row (two are binary, more multiclass), or 0/1 columns (multilabel).
+            Targets are one class per row (two are binary, more multiclass), or 0/1 columns (multilabel).
         test: Rows that the search never sees, in the same form, or None.
-        loss: A function (logits, targets) that gives one loss a row, float32 of shape (rows,); targets are int64 codes
-            in the order of the sorted labels, or float32 indicators. None: cross-entropy, of a multilabel task the mean
-            of the labels' binary ones. It is smoothed where it has an argument label_smoothing.
-        group: Groups of the training rows, shape (rows,): rows of one are never on both sides of a fold.
+        loss: A function (logits, targets) that returns a loss per row, float32, shape (rows,); targets are int64 codes
+            in the order of the sorted labels, or float32 indicators. None: cross-entropy; for several labels, the mean
+            of their binary ones. If it has an argument label_smoothing, it can be smoothed.
+        group: Groups of the training rows, shape (rows,): rows of one group are never on both sides of a fold.
         sample_weight: Weights of the training rows, shape (rows,): a row's share in the loss and in the scores.
-        test_group: Groups of the test rows, which the evidence on them is drawn by.
+        test_group: Groups of the test rows; the evidence on them resamples whole groups.
         test_sample_weight: Weights of the test rows.
-        head: Names, or beginnings of names up to a dot, of the parameters that are not pretrained. They are drawn anew
-            for each seed, all others are as `make_model` loads them, and `freeze_layers` can be searched. None: the
-            whole model is new, and made anew under each seed.
-        literature_default: Hyperparameters that the literature starts from for this kind of model, the model's
-            arguments among them: the default trial, which the winner is compared with.
-        collate: A function from a list of inputs (tensors, or dicts of them), one a row, to the model's input: a tensor
-            or dict of tensors with the rows first. None: they are stacked, filled up where they differ in length.
+        head: Names, or beginnings of names up to a dot, of the parameters that are not pretrained. They are drawn again
+            for each seed, all others are as `make_model` loads them, and you can search `freeze_layers`. None: the
+            whole model is new, and is made again for each seed.
+        literature_default: What the literature starts from for this kind of model, including the model's arguments:
+            the default trial, which the winner is compared with.
+        collate: A function from a list of inputs (tensors, or dicts of them), one per row, to the model's input: a
+            tensor or dict of tensors with the rows first. None: they are stacked, and padded where lengths differ.
     """
 
     make_model: Any
@@ -133,7 +133,7 @@ class CustomTask(Task):
         if "freeze_layers" in config and "freeze_layers" not in settings:
             raise TaskError(
                 "freeze_layers keeps layers as pretrained, and this CustomTask names nothing pretrained: its whole "
-                "model is drawn anew. Say which parameters are new with head=, for instance head='classifier', or "
+                "model is new. Say which parameters are new with head=, for instance head='classifier', or "
                 "leave freeze_layers out."
             )
         if "label_smoothing_factor" in config and "label_smoothing_factor" not in settings:
