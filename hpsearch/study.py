@@ -62,8 +62,7 @@ class Study:
         metrics: Further metrics to record.
         pruner: "racing", "asha", "hyperband", "median", "wilcoxon", "none", a `Racing`, a `SuccessiveHalving`, your
             own subclass of `Pruner`, or an Optuna pruner object of a kind that remembers nothing.
-        early_stopping: The first fold stops after so many epochs without a better validation loss. Also an
-            `EarlyStopping`, or None.
+        early_stopping: Epochs without a better validation loss until the first fold stops, an `EarlyStopping`, or None.
         evaluations_per_epoch: Evaluation points per epoch.
         repeats: Seeds per fold.
         seed: Seed of the folds, of every run, and of the sampler.
@@ -73,9 +72,8 @@ class Study:
         deterministic: Whether a GPU must compute bitwise reproducibly, at some cost in speed. CPUs always do.
         checkpoint_every: Seconds of training that a crash may cost.
         checkpoint_bytes: Space that the checkpoints may take on disk, in bytes.
-        feature_cache_bytes: Space that outputs of frozen layers may take in this machine's cache, in bytes; 0 stores
-            none. All studies share the cache. By default 20 GiB or a tenth of the free disk, whichever is less. It
-            changes no result.
+        feature_cache_bytes: Space on disk for outputs of frozen layers, in bytes, shared by all studies of the machine;
+            0 stores none. By default 20 GiB or a tenth of the free disk, whichever is less. It changes no result.
         callbacks: Called with the study and each ended trial: a `WandbCallback`, an `MLflowCallback`, or your own
             functions. If it has a method `on_end(study)`, that is called when the run has ended or paused. An
             exception in a callback becomes a warning, with its traceback in `logs/callbacks.log`; the study continues.
@@ -149,8 +147,7 @@ class Study:
     def enqueue(self, config: Mapping[str, Any]) -> None:
         """Try a configuration before the sampler proposes any.
 
-        You may leave out fixed values of the space. Enqueuing the same configuration again changes nothing, so you can
-        run a script again.
+        You may leave out fixed values. Enqueuing a configuration again changes nothing, so you can rerun a script.
 
         Raises:
             SpaceError: The configuration does not fit the space.

@@ -265,8 +265,7 @@ def audit_examples(encoding: LabelEncoding, train: Examples, test: Examples | No
     """Check training rows, and test rows if any; return warnings, each a sentence for the user.
 
     Raises:
-        DataError: Numbers that are not finite; test rows that are not like the training rows; a test label never seen
-            in training.
+        DataError: Numbers are not finite, test rows are unlike the training rows, or a test label is new.
     """
     for examples, role in ((train, "train"), (test, "test")):
         for name, field in examples.fields.items() if examples is not None else ():

@@ -81,8 +81,7 @@ class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
         result_: The study's `Result`: table, figures, report, evidence, export. Not part of a pickle.
 
     Raises:
-        UsageError: (A ValueError.) The data, the space or another argument is not valid, or no trial was complete when
-            the time was up.
+        UsageError: (A ValueError.) An argument or the data is not valid, or no trial was complete when time was up.
         KeyboardInterrupt: By `fit`, at Ctrl-C or SIGTERM.
     """
 

@@ -48,8 +48,7 @@ class Racing:
     a two-way layout). Until three trials have two folds, no trial is held back for being behind. Nothing is decided
     during the learning rate's warmup, the first 20 optimizer steps and the first tenth of a fold. Equal scores, as from
     models that predict one class for every row, are ranked by validation loss. The literature default always trains to
-    its end. When no more trials are coming, the best of each rung continues, so a study ends with a searched trial
-    on all folds.
+    its end. When no more trials are coming, the best of each rung continues, so one searched trial gets all folds.
 
     Attributes:
         reduction_factor: eta: one in so many continues to the next rung.
@@ -95,8 +94,7 @@ def sampling_error(scores: Sequence[Sequence[float]]) -> float | None:
     """Return the standard deviation of a fold's score about what trial and fold explain, or None from too few.
 
     Args:
-        scores: Of each trial the scores of its folds, in their common order; only the folds that all of them have are
-            looked at.
+        scores: The scores of each trial's folds, in their common order; only folds that all trials have count.
 
     The residual mean square of a two-way layout with one observation a cell (Fisher 1925, section 48).
     """

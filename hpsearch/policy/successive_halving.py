@@ -30,8 +30,7 @@ class SuccessiveHalving:
 
     Attributes:
         reduction_factor: eta: one in so many continues to the next rung.
-        brackets: Trials are dealt to so many brackets, each starting a rung higher than the one before. None: as many
-            as there are rungs.
+        brackets: Trials are dealt to so many brackets, each starting a rung higher. None: as many as there are rungs.
         synchronous: Decide in cohorts of eta^k trials by number, each rung once the whole cohort has come there or
             ended. Promotions then do not depend on which worker was faster. No worker idles: it starts the next cohort.
 

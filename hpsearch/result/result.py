@@ -234,8 +234,7 @@ class Result:
 
         The folder loads with `from_pretrained` and `pipeline`. Beside weights, tokenizer or processor and label
         names it has a model card (README.md) and hpsearch.json: configuration, cross-validated and test scores,
-        fingerprints of the data, numerics. It is written under a temporary name and renamed, so it is whole or
-        not there.
+        fingerprints of the data, numerics. It is written under a temporary name and renamed, so it is never half there.
 
         Args:
             folder: Where the model goes.

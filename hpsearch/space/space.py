@@ -148,8 +148,7 @@ class Space:
             source: Where it comes from, for the message.
 
         Raises:
-            SpaceError: A hyperparameter is unknown, missing, out of its range, other than its fixed value, or does not
-                exist beside the others.
+            SpaceError: A hyperparameter is unknown, missing, out of range, inactive, or not at its fixed value.
         """
         if not isinstance(config, Mapping):
             raise SpaceError(f"{source}: {config!r} is not a dict of hyperparameters.")
