@@ -131,7 +131,7 @@ SPACES = [
     ),
     Mistake(
         "a grid of one point: `hp.Grid(points=1)`",
-        ("a whole number of points from 2", "not 1"),
+        ("Grid(points=1)", "a whole number of at least 2"),
         SpaceError,
         settings="sampler=hp.Grid(points=1)",
     ),

@@ -79,9 +79,9 @@ def test_an_absurd_grid_is_refused_before_it_is_made() -> None:
 
 @pytest.mark.parametrize("points", [1, 0, -3, 2.0, True, "4"])
 def test_points_are_a_whole_number_from_two(points: Any) -> None:
-    with pytest.raises(SpaceError, match="whole number of points from 2"):
+    with pytest.raises(SpaceError, match="give a whole number of at least 2"):
         Grid(points)
-    with pytest.raises(SpaceError, match="whole number of points from 2"):
+    with pytest.raises(SpaceError, match="give a whole number of at least 2"):
         Space(epochs=Int(1, 4)).grid(points)
 
 
