@@ -501,7 +501,7 @@ def test_a_study_that_is_done_does_not_say_how_to_go_on(tmp_path: Path, capsys: 
     run(toy_study(tmp_path, callbacks=[lambda *_: time.sleep(enough)]), 1, timeout=enough)
     assert "Paused" not in capsys.readouterr().err
     run(toy_study(tmp_path, callbacks=[lambda study, _: study.stop()]), 3)
-    assert "Paused. Go on" in capsys.readouterr().err
+    assert "Paused. Continue" in capsys.readouterr().err
 
 
 def test_what_is_not_kept_of_a_sampler_is_said_once_a_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

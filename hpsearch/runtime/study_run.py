@@ -226,9 +226,9 @@ def _interruptible(coordinator: Coordinator, interruption: threading.Event) -> I
         return
 
     def pause(_number: int, _frame: Any) -> None:
-        interruption.set()
         for name in (signal.SIGINT, signal.SIGTERM):
             signal.signal(name, before[name])
+        interruption.set()  # the display now asks for a second Ctrl-C, which must not come here any more
         coordinator.stop()
 
     before = {name: signal.signal(name, pause) for name in (signal.SIGINT, signal.SIGTERM)}
