@@ -98,6 +98,7 @@ def studies(folder: str | Path = "runs") -> list[Description]:
 
     Raises:
         StoreError: One of them cannot be read.
+        StudyChangedError: A version of hpsearch made one that this version cannot read.
     """
     return [_description(place) for place in study_folders(folder)]
 

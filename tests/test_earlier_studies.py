@@ -10,9 +10,10 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from toy_studies import toy_study
 
 import hpsearch as hp
-from hpsearch.errors import SpaceError, StudyChangedError
+from hpsearch.errors import NumericsError, SpaceError, StudyChangedError
 from hpsearch.plan.description import Description
 from hpsearch.records import TrialState
 from hpsearch.study_loading import read
@@ -46,6 +47,23 @@ def test_a_study_whose_runs_shared_their_first_steps_is_read(tmp_path: Path) -> 
     assert result.report(tmp_path / "report.html").stat().st_size > 1_000_000
 
 
+def test_it_continues_as_a_study_of_this_version_would(tmp_path: Path) -> None:
+    """Runs that shared their first steps measured what they measure alone, to the last bit."""
+    restored("shared_steps", tmp_path / "earlier")
+    space = hp.Space.from_json(read(tmp_path / "earlier" / "toy").description.space)
+    fresh = toy_study(tmp_path / "fresh", space=space).run(trials=6, devices="inline", progress=False)
+    try:
+        continued = hp.load("toy", folder=tmp_path / "earlier").run(trials=6, devices="inline", progress=False)
+    except NumericsError as error:
+        pytest.skip(f"it began on another machine: {error}")
+    for number, trial in fresh.history.trials.items():
+        again = continued.history.trials[number]
+        assert (again.config, again.state, again.value) == (trial.config, trial.state, trial.value)
+        for run, other in zip(trial.runs, again.runs, strict=True):
+            one, two = fresh.history.of(run.key), continued.history.of(other.key)
+            assert [evaluation.metrics for evaluation in one] == [evaluation.metrics for evaluation in two]
+
+
 def test_a_study_with_several_ranges_under_one_name_is_refused_by_the_version_that_reads_it(tmp_path: Path) -> None:
     restored("several_ranges", tmp_path)
     with pytest.raises(SpaceError, match=r"several ranges .*'learning_rate'.* Install hpsearch 0\.1\.0"):
@@ -64,3 +82,11 @@ def test_one_layer_that_was_written_as_a_number_with_a_point_is_not_taken_for_al
     else:
         assert Description.from_json(values).space["fixed"]["freeze_layers"] == value
     assert Description.from_json({**values, "format": 2}).format == 2
+
+
+def test_a_range_that_holds_one_layer_with_a_point_is_refused_too() -> None:
+    values = json.loads((EARLIER / "shared_steps" / "study.json").read_text(encoding="utf-8"))
+    table = {"name": "freeze_layers", "type": "float", "low": 0.0, "high": 1.0, "step": 1.0}
+    values["space"]["parameters"].append(table)
+    with pytest.raises(StudyChangedError, match="Install hpsearch 0"):
+        Description.from_json(values)

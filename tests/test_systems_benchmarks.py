@@ -134,7 +134,7 @@ def test_the_first_time_at_the_target_counts_and_a_search_that_fails_counts_whol
             [("hpsearch/training/prediction.py", "predict"), ("hpsearch/training/fine_tune.py", "_measure")],
         ),
         ("training", [("torch/nn/linear.py", "forward"), ("hpsearch/training/gradients.py", "accumulate_gradients")]),
-        ("features", [("hpsearch/training/features/filling.py", "fill"), ("hpsearch/runtime/worker.py", "_segment")]),
+        ("features", [("hpsearch/training/features/cache.py", "fill"), ("hpsearch/runtime/worker.py", "_segment")]),
         ("making runs ready", [("hpsearch/training/base_model.py", "fresh"), ("hpsearch/runtime/worker.py", "train")]),
         ("waiting for the coordinator", [("queue.py", "get"), ("hpsearch/runtime/worker_process.py", "receive")]),
         ("starting", [("importlib/__init__.py", "import_module")]),

@@ -1,4 +1,4 @@
-"""What a tracking service gets to know of a trial and of a study: plain values, all from the study's history."""
+"""What a tracking service gets to know of a trial and of a study, all from the study's history."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -62,5 +62,5 @@ def duration(seconds: float) -> str:
 
 def short(value: object) -> str:
     """Return a hyperparameter's value in a few characters, on one line."""
-    text = f"{value:.3g}" if isinstance(value, float) else str(value)
+    text = f"{value:.3g}" if isinstance(value, float) and value != 1 else str(value)  # 1.0 is a share, 1 is one
     return "".join(letter if letter.isprintable() else " " for letter in text)

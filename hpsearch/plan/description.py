@@ -147,8 +147,9 @@ class Description:
         """
         if values.get("format") not in (FORMAT, EARLIER_FORMAT):
             raise StudyChangedError(
-                f"The study was written in format {values.get('format')!r} and this hpsearch reads format {FORMAT}. "
-                "Install the version of hpsearch that wrote it (see its study.json), or start a new study."
+                f"The study was written in format {values.get('format')!r} and this hpsearch reads {EARLIER_FORMAT} "
+                f"and {FORMAT}. Install the version of hpsearch that wrote it (study.json names it), or start a new "
+                "study."
             )
         if values["format"] == EARLIER_FORMAT and _freezes_one_layer(values["space"]):
             raise StudyChangedError(
@@ -167,10 +168,12 @@ class Description:
 
 
 def _freezes_one_layer(space: Mapping[str, Any]) -> bool:
-    """Return whether a space of format 1 has the value 1.0 for `freeze_layers`."""
-    choices = [table.get("choices", ()) for table in space["parameters"] if table["name"] == "freeze_layers"]
-    values = [*space["fixed"].items(), *(("freeze_layers", value) for listed in choices for value in listed)]
-    return any(name == "freeze_layers" and isinstance(value, float) and value == 1.0 for name, value in values)
+    """Return whether a space of format 1 can have the value 1.0 for `freeze_layers`, or has it as its default."""
+    tables = [table for table in space["parameters"] if table["name"] == "freeze_layers"]
+    values = [values.get("freeze_layers") for values in (space["fixed"], space.get("default") or {})]
+    values += [choice for table in tables for choice in table.get("choices", ())]
+    is_float = any(table["type"] == "float" for table in tables)
+    return is_float or any(isinstance(value, float) and value == 1.0 for value in values)
 
 
 def _models(plan: Plan) -> dict[str, dict[str, str | None]] | None:

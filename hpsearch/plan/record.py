@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from hpsearch.data.atomic_write import writing
 from hpsearch.errors import NumericsError, StudyChangedError, StudyNotFoundError
 from hpsearch.plan.changes import difference
-from hpsearch.plan.description import Description
+from hpsearch.plan.description import EARLIER_FORMAT, Description
 from hpsearch.plan.paths import DATABASE_FILE, DESCRIPTION_FILE, FOLDS_FILE, lost_database
 from hpsearch.plan.plan import Plan
 from hpsearch.plan.run_keys import refit_digest, with_attention
@@ -97,12 +97,17 @@ class Record:
 
     def require_unchanged(self) -> None:
         """Raise StudyChangedError where this is no longer the study that is stored under its name."""
-        changed = difference(self.description, Description.of(self._plan))
-        if changed:
-            raise StudyChangedError(
-                f"The study {self._plan.name!r} in {self._plan.folder} was made with other settings: {changed}. Give "
-                "this study another name, or continue with the settings it began with."
-            )
+        stored = self.description
+        changed = difference(stored, Description.of(self._plan))
+        if not changed:
+            return
+        message = (
+            f"The study {self._plan.name!r} in {self._plan.folder} was made with other settings: {changed}. Give "
+            "this study another name, or continue with the settings it began with."
+        )
+        if stored.format == EARLIER_FORMAT and self._plan.space.is_shipped:
+            message += " hpsearch 0.1.0 had other values in this shipped space; `hpsearch resume` continues with those."
+        raise StudyChangedError(message)
 
     # ------------------------------------------------------------------ numerics and test scores
 

@@ -32,7 +32,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Standing:
+class Rankings:
     """Which trials may go past which rung, as (trial, step), and their places there: (place from 1, of how many)."""
 
     passes: set[tuple[int, int]] = field(default_factory=set)
@@ -95,7 +95,7 @@ class PromotingPruner(Pruner):
         self._reduction_factor = reduction_factor
         self._history: History | None = None  # what the other two were computed from
         self._progress: dict[int, Progress] = {}
-        self._standings: dict[bool, Standing] = {}
+        self._standings: dict[bool, Rankings] = {}
 
     @abstractmethod
     def rungs(self, trial: Trial) -> tuple[int, ...]:
@@ -127,7 +127,7 @@ class PromotingPruner(Pruner):
             return f"{self._name}: not promoted {where}"
         return f"{self._name}: place {place[0]} of {place[1]} {where}, where 1 of {self._reduction_factor} continues"
 
-    def _standing(self, history: History, closing: bool) -> Standing:
+    def _standing(self, history: History, closing: bool) -> Rankings:
         """Return which trials may continue; computed once for each History."""
         self.look_at(history)
         if closing not in self._standings:
@@ -135,7 +135,7 @@ class PromotingPruner(Pruner):
             for trial in history.trials.values():
                 key, rungs, size = self.group_of(trial)
                 groups.setdefault(key, Group(rungs, size)).trials.append(trial)
-            standing = Standing()
+            standing = Rankings()
             for group in groups.values():
                 self._judge(history, group, closing, standing)
             self._standings[closing] = standing
@@ -148,7 +148,7 @@ class PromotingPruner(Pruner):
             for trial in history.trials.values():
                 self._progress[trial.number] = self._read(history, trial)
 
-    def _judge(self, history: History, group: Group, closing: bool, standing: Standing) -> None:
+    def _judge(self, history: History, group: Group, closing: bool, standing: Rankings) -> None:
         """Add which trials of a group go past each of its rungs, from the lowest upwards.
 
         The literature default always continues, and takes no other trial's place. Equal configurations share their

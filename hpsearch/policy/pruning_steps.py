@@ -58,6 +58,9 @@ def warmup_share(run: Run) -> float:
 
 def warmup_epochs(run: Run) -> float:
     """Return the epochs of a run in which the learning rate warms up."""
+    steps = run.config.get("warmup_steps")
+    if steps is not None and run.steps_per_epoch:
+        return float(steps) / run.steps_per_epoch
     return warmup_share(run) * float(run.config["epochs"])
 
 

@@ -138,12 +138,13 @@ class RacingPruner(PromotingPruner):
     def first_judged(self, trial: Trial) -> int:
         """Return the first step at which a trial may have to wait: after warmup, 20 steps and a tenth of a fold."""
         earliest, run = first_judged_step(trial), trial.runs[0]
-        if not run.steps_per_epoch:
+        steps_per_epoch = min(other.steps_per_epoch for other in trial.runs)
+        if not steps_per_epoch:
             return earliest
         epochs = int(run.config.get("epochs", 1))
         for step in range(earliest, RUNGS_PER_RUN + 1):
             passes = -(-step * run.horizon // RUNGS_PER_RUN) / run.horizon * epochs
-            if passes >= MINIMUM_SHARE and passes * run.steps_per_epoch >= MINIMUM_STEPS:
+            if passes >= MINIMUM_SHARE and passes * steps_per_epoch >= MINIMUM_STEPS:
                 return step
         return RUNGS_PER_RUN + 1
 

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.analysis.aggregates import TrialSummary
+from hpsearch.analysis.aggregates import TrialSummary, best_trial, default_trial, summarize
 from hpsearch.errors import LeaseHeldError, UsageError
 from hpsearch.plan.plan import Plan
 from hpsearch.plan.record import Record
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas
 
-    from hpsearch.analysis.aggregates import TrialSummary
     from hpsearch.analysis.significance import Evidence
     from hpsearch.report import Content, Figures
     from hpsearch.runtime.refit import Refit
@@ -56,8 +55,6 @@ class Result:
         Raises:
             UsageError: No trial is complete.
         """
-        from hpsearch.analysis.aggregates import best_trial
-
         trial = best_trial(self.history)
         if trial is None:
             raise UsageError(
@@ -69,15 +66,11 @@ class Result:
     @property
     def default(self) -> TrialSummary | None:
         """The trial of the literature default, or None where the space and the task name none."""
-        from hpsearch.analysis.aggregates import default_trial
-
         trial = default_trial(self.history)
         return None if trial is None else self.summary(trial.number)
 
     def summary(self, number: int) -> TrialSummary:
         """Return one trial in numbers."""
-        from hpsearch.analysis.aggregates import summarize
-
         return summarize(self._trial(number), self.history, self._objective, self.plan.test_shares)
 
     def table(self) -> "pandas.DataFrame":
@@ -289,7 +282,6 @@ class Result:
 
     def content(self, *, with_test: bool) -> "Content":
         """Return all that figures and the report show; test scores only once the study has ended."""
-        from hpsearch.analysis.aggregates import best_trial
         from hpsearch.analysis.pairing import winner_against_default
         from hpsearch.result.reporting import report_content
 

@@ -42,6 +42,9 @@ PARENT_CHECK_SECONDS = 1.0
 RELEASED_SECONDS = 60.0
 """How long a released process waits for the next pool, holding some hundred megabytes."""
 
+CODE_BY_VALUE = (b"_make_function", b"_make_skeleton_class")
+"""What cloudpickle writes for code of `__main__` or a notebook. Such code may have changed anything in its process."""
+
 SET_BY_TRAINING = {"KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK", "TORCHINDUCTOR_CACHE_DIR", "TORCHINDUCTOR_DETERMINISTIC"}
 """Environment variables that scikit-learn, torch and a refit may set in this process."""
 
@@ -200,13 +203,14 @@ def _follow_orders(channel: "Channel", device: str) -> None:
     from hpsearch.runtime.worker import Worker
     from hpsearch.training.numerics import detect_environment
 
-    imported = set(sys.modules)
+    imported, holds_code = set(sys.modules), False
     worker = Worker(device)
     channel.send(Ready(os.getpid(), detect_environment(worker.device)))
     channel.start_heartbeat(lambda: worker.progress)
     while True:
         match channel.receive():
             case Prepare(study, workload):
+                holds_code = holds_code or any(mark in workload for mark in CODE_BY_VALUE)
                 channel.send(_answer(study, functools.partial(_prepare, worker, workload)))
             case Probe() as probe:
                 channel.send(_answer(probe.study, functools.partial(_probe, worker, probe)))
@@ -217,7 +221,7 @@ def _follow_orders(channel: "Channel", device: str) -> None:
             case Stop():
                 pass  # its segment ended while it travelled
             case None:
-                if _has_imported_user_code(imported):
+                if holds_code or _has_imported_user_code(imported):
                     os._exit(0)
                 return
 

@@ -54,6 +54,33 @@ def test_the_next_pool_has_the_same_processes_until_new_ones_would_begin_otherwi
     third.close()
 
 
+def test_code_of_a_script_leaves_nothing_behind_for_the_next_study(tmp_path):
+    """It travels by value, imports no module, and may change anything in its process."""
+    code = """
+        import numpy as np, hpsearch as hp
+        from torch import nn
+        x = np.random.default_rng(0).normal(size=(60, 6)).astype("float32")
+        y = np.arange(60) % 3
+        x[:, 0] += y
+        def clean(width=4):
+            return nn.Sequential(nn.Linear(6, width), nn.ReLU(), nn.Linear(width, 3))
+        def patching(width=4):
+            nn.init.kaiming_uniform_ = lambda tensor, *_, **__: nn.init.constant_(tensor, 0.01)
+            return clean(width)
+        def folds(name, make):
+            space = hp.Space(epochs=2, batch_size=8, width=4, learning_rate=0.05)
+            task = hp.CustomTask(make, train=(x, y))
+            study = hp.Study(name, task, space, cv=2, pruner="none", sampler="random")
+            return study.run(trials=1, devices=1, progress=False).best.folds
+        before, patched, after = folds("before", clean), folds("patched", patching), folds("after", clean)
+        print(before != patched, before == after)
+    """
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HPSEARCH_CACHE": str(tmp_path / "cache")}
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "True True", done.stderr
+
+
 def test_after_an_update_of_a_package_processes_are_new(monkeypatch):
     pool, processes = ready([CPU])
     pool.close()
