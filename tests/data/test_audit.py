@@ -78,7 +78,7 @@ def test_labels_are_checked():
 
 
 def test_groups_are_checked():
-    refused(lambda: audit(changed(7, patient=None), **WORDS, group="patient"), "no group", "row 7", "a group of its own")
+    refused(lambda: audit(changed(7, patient=None), **WORDS, group="patient"), "no group", "row 7", "of its own")
     assert group_codes(["b", "a", "b"]).tolist() == [0, 1, 0]
     assert group_codes(pd.Series([5, 5, 9], index=[1, 1, 1])).dtype == np.int64
 
