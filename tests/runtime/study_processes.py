@@ -176,6 +176,8 @@ def main() -> None:
         else:
             answer = _forked(request)
             if answer == 0:
+                if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # the tests were started in the background
+                    signal.signal(signal.SIGINT, signal.default_int_handler)
                 getattr(toy_studies, request["call"])(**request["arguments"])
                 return
         print(json.dumps(answer), flush=True)
