@@ -217,10 +217,13 @@ def _from_text(text: str) -> Any:
     match = re.fullmatch(RESTORED, text)
     if not match or match["kind"] is None:
         return text
-    import hpsearch
+    from hpsearch.policy.racing import Racing
+    from hpsearch.policy.successive_halving import SuccessiveHalving
+    from hpsearch.space import Grid
 
+    kinds: dict[str, Any] = {"Grid": Grid, "Racing": Racing, "SuccessiveHalving": SuccessiveHalving}
     pairs = (pair.split("=") for pair in match["values"].split(", ") if pair)
-    return getattr(hpsearch, match["kind"])(**{name: ast.literal_eval(value) for name, value in pairs})
+    return kinds[match["kind"]](**{name: ast.literal_eval(value) for name, value in pairs})
 
 
 def _splitter(description: Description, place: Path) -> Any:

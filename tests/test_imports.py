@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import hpsearch
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "hpsearch"
 
@@ -155,6 +157,15 @@ def import_graph(paths: Iterable[Path]) -> dict[str, set[str]]:
 
 def test_no_modules_import_each_other_in_circles() -> None:
     assert circles(import_graph(SOURCES)) == []
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_nothing_reaches_up_to_the_root(path: Path) -> None:
+    """`import hpsearch` inside the package would close a circle through every public name."""
+    names = [name for _, name in imports_of(path)]
+    assert "hpsearch" not in names
+    public = {f"hpsearch.{name}" for name in hpsearch.__all__} - {"hpsearch.errors"}  # that is a module, too
+    assert public.isdisjoint(names)
 
 
 def test_a_circle_is_found() -> None:
