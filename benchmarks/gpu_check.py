@@ -104,13 +104,13 @@ def ended(run: Any, items: Iterator[Any]) -> tuple[dict[str, np.ndarray], np.nda
         last = measurement or last
     assert last is not None
     weights = {name: tensor.detach().cpu().numpy().copy() for name, tensor in run.model.state_dict().items()}
-    return weights, last.logits
+    return weights, last.outputs
 
 
 def differences(one: tuple[Any, Any], other: tuple[Any, Any]) -> list[str]:
     """Return what is not equal to the last bit."""
     found = [name for name, weight in one[0].items() if weight.tobytes() != other[0][name].tobytes()]
-    return found + (["logits"] if one[1].tobytes() != other[1].tobytes() else [])
+    return found + (["outputs"] if one[1].tobytes() != other[1].tobytes() else [])
 
 
 def repeated(bench: Bench) -> Check:

@@ -177,10 +177,10 @@ class Result:
         tested = model if model is not None else self.refit(trial.number).model
         workload = workload_of(self.plan, self.record.numerics())
         scores = score(workload, tested, self.plan.complete(trial.config))
-        _write_array(outputs, scores.logits)
+        _write_array(outputs, scores.outputs)
         with contextlib.suppress(LeaseHeldError):  # the study is being run: its coordinator alone writes to it
             self.record.keep_test_scores(key, dict(scores.metrics))
-        return scores.metrics, scores.logits
+        return scores.metrics, scores.outputs
 
     def test_evidence(self, other: "Result") -> "Evidence":
         """Compare the best trial with another study's on the test rows, which both studies must share.

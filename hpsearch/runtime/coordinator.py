@@ -177,10 +177,10 @@ class Coordinator:
         """Make an event durable, and return the numbers of the trials to decide on."""
         self.store.renew()  # no lease protects files: notice a takeover before writing any
         match event:
-            case Evaluated(_, evaluation, logits):
+            case Evaluated(_, evaluation, outputs):
                 numbers = self._trials_of(evaluation.run)
                 if numbers:  # whether a worker measures more after its trial has ended depends on its speed
-                    self.store.record_evaluation(evaluation, logits)
+                    self.store.record_evaluation(evaluation, outputs)
                     self._notify(None)
                 return numbers
             case Checkpointed(_, key, point, step, files):

@@ -162,11 +162,11 @@ class Heartbeat:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A run reached an evaluation point. `logits`: held-out rows by outputs, float32."""
+    """A run reached an evaluation point. `outputs`: held-out rows by outputs, float32."""
 
     study: str
     evaluation: Evaluation
-    logits: np.ndarray | None = field(repr=False)
+    outputs: np.ndarray | None = field(repr=False)
 
 
 @dataclass(frozen=True)

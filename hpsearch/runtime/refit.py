@@ -23,11 +23,11 @@ class Scores:
 
     Attributes:
         metrics: Metric name to value (greater is better), and "loss", the mean loss (smaller is better).
-        logits: The model's outputs, test rows by outputs, float32.
+        outputs: The model's, test rows by outputs, float32.
     """
 
     metrics: Mapping[str, float]
-    logits: np.ndarray
+    outputs: np.ndarray
 
 
 @dataclass(frozen=True)

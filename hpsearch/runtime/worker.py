@@ -39,9 +39,9 @@ class CountedLearner:
     def __init__(self, learner: Learner, called: Callable[[], None]) -> None:
         self._learner, self._called = learner, called
 
-    def logits(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+    def outputs(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
         self._called()
-        return self._learner.logits(model, batch)
+        return self._learner.outputs(model, batch)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._learner, name)
@@ -214,12 +214,12 @@ class Worker:
 
     def _evaluated(self, warm: _Warm, order: Train, measurement: Measurement) -> Evaluated:
         workload, run = warm.workload, order.segment.run
-        assert measurement.logits is not None
+        assert measurement.outputs is not None
         held_out = workload.folds[run.fold][1]
         metrics = all_metrics(
             workload.metrics,
             workload.prepared.kind,
-            measurement.logits,
+            measurement.outputs,
             warm.targets[held_out],
             None if warm.weights is None else warm.weights[held_out],
             measurement.validation_loss,
@@ -236,7 +236,7 @@ class Worker:
             seconds=measurement.seconds,
             peak_memory_bytes=measurement.peak_memory_bytes,
         )
-        return Evaluated(order.study, evaluation, measurement.logits)
+        return Evaluated(order.study, evaluation, measurement.outputs)
 
     def _count_progress(self) -> None:
         self.progress += 1

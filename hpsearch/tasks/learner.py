@@ -36,7 +36,7 @@ class RowsLearner(ABC):
     def batch(self, rows: np.ndarray, padding_multiple: int) -> dict[str, Tensor]: ...
 
     @abstractmethod
-    def logits(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor: ...
+    def outputs(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor: ...
 
     def _find_layers(self, model: nn.Module, run: Callable[[], object]) -> list[list[str]]:
         """Return the paths of the modules in each layer; `run` puts one row through the model."""
@@ -47,7 +47,7 @@ class RowsLearner(ABC):
             row = self.batch(np.zeros(1, dtype=np.int64), 16)
             device = next(model.parameters()).device
             inputs = {name: tensor.to(device) for name, tensor in row.items()}
-            self._layers = self._find_layers(model, lambda: self.logits(model, inputs))
+            self._layers = self._find_layers(model, lambda: self.outputs(model, inputs))
         return [[model.get_submodule(path) for path in layer] for layer in self._layers]
 
     def targets(self, rows: np.ndarray) -> Tensor:
@@ -74,7 +74,7 @@ class ClassificationLearner(RowsLearner):
     def configure(self, model: nn.Module, config: Mapping[str, Any]) -> None:
         set_dropout(model, config.get("dropout"))
 
-    def logits(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+    def outputs(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
         if self._options is None:
             # A classifier reads each row once: the keys and values that decoders cache would only take memory.
             cached = "use_cache" in inspect.signature(model.forward).parameters
@@ -108,7 +108,7 @@ def try_model(learner: ClassificationLearner, model: nn.Module) -> None:
     model.eval()
     try:
         with torch.no_grad():
-            logits = learner.logits(model, batch)
+            logits = learner.outputs(model, batch)
     except (ValueError, RuntimeError, IndexError, TypeError, AttributeError) as error:
         raise TaskError(
             f"{type(model).__name__} in {learner.pretrained.source!r} does not take the rows as they are prepared "

@@ -250,19 +250,19 @@ class FineTune:
         self._require_finite("training loss", math.isfinite(train_loss))
         norm = nn.utils.get_total_norm(state.trainable.values())
         self._require_finite("norm of the weights", bool(norm.isfinite()))
-        logits, validation_loss = None, math.nan
+        outputs, validation_loss = None, math.nan
         if self._held_out_rows is not None:
             rows, learner = self._held_out_rows, self._learner
-            logits = predict(self.model, learner, rows, self._numerics, self._device, self._features)
-            self._require_finite("output for held-out rows", bool(np.isfinite(logits).all()))
-            validation_loss = mean_loss(learner, logits, learner.targets(rows), learner.weights(rows))
+            outputs = predict(self.model, learner, rows, self._numerics, self._device, self._features)
+            self._require_finite("output for held-out rows", bool(np.isfinite(outputs).all()))
+            validation_loss = mean_loss(learner, outputs, learner.targets(rows), learner.weights(rows))
             self._require_finite("validation loss", math.isfinite(validation_loss))
         return Measurement(
             point=position.point + 1,
             epoch=self.epoch,
             train_loss=train_loss,
             validation_loss=validation_loss,
-            logits=logits,
+            outputs=outputs,
             learning_rate=self._learning_rate(position.step - 1),
             rows_seen=position.rows_seen,
             seconds=0.0,

@@ -38,7 +38,7 @@ def accumulate_gradients(
         part = rows[first : first + largest]
         batch = batch_to_device(learner.batch(part, padding_multiple), device)
         with numerics.autocast():
-            logits = learner.logits(model, batch) if features is None else features.logits(part, batch)
+            logits = learner.outputs(model, batch) if features is None else features.outputs(part, batch)
         losses = learner.losses(logits.float(), to_device(learner.targets(part), device), label_smoothing)
         if weights is not None:
             losses = losses * to_device(weights[first : first + largest], device)

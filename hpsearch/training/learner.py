@@ -47,7 +47,7 @@ class Learner(Protocol):
     def weights(self, rows: np.ndarray) -> Tensor | None:
         """Return float32 sample weights of shape (rows,), or None where every row weighs the same."""
 
-    def logits(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+    def outputs(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
         """Return the model's outputs before softmax or sigmoid, shape (rows, classes or labels)."""
 
     def losses(self, logits: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:

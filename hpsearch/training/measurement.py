@@ -22,7 +22,7 @@ class Measurement:
         train_loss: Weighted mean training loss a row since the previous point, label smoothing included. A point that
             falls on the step of the previous one repeats it.
         validation_loss: Weighted mean loss a held-out row, without label smoothing; NaN on a refit.
-        logits: Outputs for the held-out rows in the order given, float32, shape (rows, outputs); None on a refit.
+        outputs: Those for the held-out rows in the order given, float32, shape (rows, outputs); None on a refit.
         learning_rate: That of the last step.
         rows_seen: Training rows seen by the run, repetitions counted.
         seconds: Time in training and evaluation since the previous point; not what the caller did meanwhile.
@@ -33,7 +33,7 @@ class Measurement:
     epoch: float
     train_loss: float
     validation_loss: float
-    logits: np.ndarray | None
+    outputs: np.ndarray | None
     learning_rate: float
     rows_seen: int
     seconds: float

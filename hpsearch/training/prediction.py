@@ -39,7 +39,7 @@ def predict(
         for positions in batches:
             filled = filled_up(rows[positions])
             batch = batch_to_device(learner.batch(filled, numerics.padding_multiple), device)
-            logits = learner.logits(model, batch) if features is None else features.logits(filled, batch)
+            logits = learner.outputs(model, batch) if features is None else features.outputs(filled, batch)
             parts.append(logits[: len(positions)].float())
     computed = torch.cat(parts).cpu().numpy()
     ordered = np.empty_like(computed)

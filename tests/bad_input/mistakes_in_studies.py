@@ -341,7 +341,7 @@ IN_TRAINING = [
         ("None of the 2 trials of 'mine' is complete", "The table says why", "Fix the cause"),
         StudyFailedError,
         body="from dataclasses import dataclass\n\nimport torch\nfrom toy_task import ToyLearner, ToyTask\n\n"
-        "import hpsearch as hp\n\n\nclass Hungry(ToyLearner):\n    def logits(self, model, batch):\n"
+        "import hpsearch as hp\n\n\nclass Hungry(ToyLearner):\n    def outputs(self, model, batch):\n"
         "        torch.empty(10**15)\n\n\n@dataclass(frozen=True, eq=False)\nclass HungryTask(ToyTask):\n"
         '    def learner(self, prepared, split="train"):\n        plain = super().learner(prepared, split)\n'
         "        return Hungry(self, plain._inputs, plain._targets)\n\n\n"

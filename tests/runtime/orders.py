@@ -81,7 +81,7 @@ def first(pool: Pool, kind: type, at_most: int = 2000) -> list[Event]:
 
 def measured(events: list[Event]) -> list[tuple[Any, bytes]]:
     """Return evaluations and the bytes of their outputs."""
-    return [(e.evaluation, e.logits.tobytes()) for e in events if isinstance(e, Evaluated) and e.logits is not None]
+    return [(e.evaluation, e.outputs.tobytes()) for e in events if isinstance(e, Evaluated) and e.outputs is not None]
 
 
 def ends(events: list[Event]) -> list[Ended]:

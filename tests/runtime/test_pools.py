@@ -76,7 +76,7 @@ def test_an_order_ends_once_after_its_evaluations_in_order(pool, tmp_path):
     assert len(ends(events)) == 1
     assert events[-1].result == replace(events[-1].result, segment=order.segment, outcome=Outcome.OK, point=4, log="")
     assert events[0].evaluation.metrics.keys() == {"accuracy", "loss"}
-    assert events[0].logits.shape == (20, 3)
+    assert events[0].outputs.shape == (20, 3)
     assert not pool.busy()
 
 

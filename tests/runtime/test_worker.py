@@ -23,10 +23,10 @@ from hpsearch.training.learner import Learner
 class Hungry(ToyLearner):
     """Allocates more memory than there is, whatever the batch."""
 
-    def logits(self, model: Any, batch: Mapping[str, Any]) -> Any:
+    def outputs(self, model: Any, batch: Mapping[str, Any]) -> Any:
         if model.training:
             torch.empty(10**15)
-        return super().logits(model, batch)
+        return super().outputs(model, batch)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,9 +50,9 @@ def test_a_counted_learner_counts_the_batches_that_go_through_the_model(tmp_path
     assert counted.weights(rows) is None
     batch, targets = counted.batch(rows, 16), counted.targets(rows)
     assert calls == []
-    logits = counted.logits(model, batch)
+    logits = counted.outputs(model, batch)
     assert calls == [1]
-    assert torch.equal(logits, plain.logits(model, plain.batch(rows, 16)))
+    assert torch.equal(logits, plain.outputs(model, plain.batch(rows, 16)))
     assert torch.equal(counted.losses(logits, targets, 0.1), plain.losses(logits, targets, 0.1))
 
 
@@ -60,7 +60,7 @@ def test_a_counted_learner_passes_every_method_on(tmp_path: Path) -> None:
     task = ToyTask()
     plain = task.learner(task.prepare(tmp_path))
     counted = CountedLearner(plain, lambda: None)
-    names = {name for name, _ in inspect.getmembers(Learner) if not name.startswith("_")} - {"logits", "lengths"}
+    names = {name for name, _ in inspect.getmembers(Learner) if not name.startswith("_")} - {"outputs", "lengths"}
     assert len(names) == 9
     absent = object()
     assert all(getattr(counted, name, absent) == getattr(plain, name, absent) for name in names)

@@ -109,7 +109,7 @@ class ToyLearner:
     def weights(self, rows: np.ndarray) -> Tensor | None:
         return None
 
-    def logits(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+    def outputs(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
         if model.training:
             self._trouble(len(batch["inputs"]))
             time.sleep(self._task.pause)

@@ -65,7 +65,7 @@ def test_a_learner_gives_what_the_fine_tune_reads(task, tmp_path):
         model = learner.load_model()
         assert all(each.dtype == torch.float32 for each in model.parameters())
         model.eval()
-        logits = learner.logits(model, batch)
+        logits = learner.outputs(model, batch)
         assert logits.shape == (4, len(prepared.classes))
         losses = learner.losses(logits, targets, 0.0)
         assert losses.shape == (4,) and losses.dtype == torch.float32

@@ -35,7 +35,7 @@ def processed(folder, images):
 
 def outputs(learner, model, rows=ROWS):
     with torch.no_grad():
-        return learner.logits(model.eval(), learner.batch(rows, 16)).numpy()
+        return learner.outputs(model.eval(), learner.batch(rows, 16)).numpy()
 
 
 PROCESSORS = {

@@ -48,4 +48,4 @@ def test_a_fine_tune_learns(task, tmp_path):
     found = [measurement for measurement in fine_tune.advance(fine_tune.horizon) if measurement is not None]
     assert [measurement.point for measurement in found] == [1, 2, 3]
     assert found[-1].validation_loss < found[0].validation_loss
-    assert found[-1].logits.shape == (24, 2)
+    assert found[-1].outputs.shape == (24, 2)

@@ -27,7 +27,7 @@ LABELS = ["is_long", "is_kind", "is_spoiler"]
 
 def outputs(learner, model, rows, multiple=16):
     with torch.no_grad():
-        return learner.logits(model.eval(), learner.batch(np.asarray(rows), multiple)).numpy()
+        return learner.outputs(model.eval(), learner.batch(np.asarray(rows), multiple)).numpy()
 
 
 def test_rows_become_tokens_targets_groups_and_weights(bert_folder, tmp_path):

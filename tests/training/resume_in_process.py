@@ -17,7 +17,7 @@ def main(kind: str, precision: str, point: int, folder: Path) -> None:
     for name, data in run.checkpoint().items():
         (folder / name).write_bytes(data)
     for measurement in found:
-        measurement["logits"] = measurement["logits"][2].hex()
+        measurement["outputs"] = measurement["outputs"][2].hex()
     (folder / "measurements.json").write_text(json.dumps(found))
 
 

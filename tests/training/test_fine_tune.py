@@ -128,7 +128,7 @@ def test_a_run_resumed_in_new_processes_is_the_straight_one(
         found = json.loads((tmp_path / "measurements.json").read_text())
         known = [numbers(measurement) for measurement in expected[start:stop]]
         for measurement in known:
-            measurement["logits"] = measurement["logits"][2].hex()
+            measurement["outputs"] = measurement["outputs"][2].hex()
         assert found == known
         assert (tmp_path / TENSORS).read_bytes() == states[stop][TENSORS]
         assert without_seconds((tmp_path / FACTS).read_bytes()) == without_seconds(states[stop][FACTS])
@@ -242,7 +242,7 @@ def plain_loop(learner: TextLearner, config: dict[str, Any], clip: float) -> dic
     for epoch in range(2):
         for positions in epoch_batches(learner.lengths[TRAIN_ROWS], 6, 5, epoch):
             rows = TRAIN_ROWS[positions]
-            logits = learner.logits(model, learner.batch(rows, 1))
+            logits = learner.outputs(model, learner.batch(rows, 1))
             losses = nn.functional.cross_entropy(logits, learner.targets(rows), reduction="none", label_smoothing=0.1)
             weights = learner.weights(rows)
             loss = losses.mean() if weights is None else (losses * weights).sum() / weights.sum()
@@ -317,7 +317,7 @@ def test_the_training_loss_is_the_weighted_mean_since_the_last_point() -> None:
         smoothed = learner.losses(logits, learner.targets(rows), 0.1).double()
         weights = learner.weights(rows).double()
         assert measurement.train_loss == pytest.approx(((smoothed * weights).sum() / weights.sum()).item(), rel=1e-6)
-    held_out = learner.losses(torch.from_numpy(losses[-1].logits), learner.targets(HELD_OUT_ROWS), 0.0).double()
+    held_out = learner.losses(torch.from_numpy(losses[-1].outputs), learner.targets(HELD_OUT_ROWS), 0.0).double()
     weights = learner.weights(HELD_OUT_ROWS).double()
     assert losses[-1].validation_loss == pytest.approx(((held_out * weights).sum() / weights.sum()).item(), rel=1e-12)
 
@@ -332,7 +332,7 @@ def test_measurements_tell_where_the_run_stands() -> None:
     assert all(item.learning_rate == 3e-3 for item in found)
     assert all(item.seconds > 0 and item.peak_memory_bytes > 2**20 for item in found)
     logits = predict(run.model, TextLearner(), HELD_OUT_ROWS, numerics(), CPU)
-    assert np.array_equal(found[-1].logits, logits)
+    assert np.array_equal(found[-1].outputs, logits)
 
 
 def test_time_that_the_caller_takes_is_not_the_runs() -> None:
@@ -351,7 +351,7 @@ def test_several_points_on_one_step_are_several_items() -> None:
     expected = measured(fine_tune(TextLearner(), evaluations_per_epoch=7))
     assert [item.point for item in expected] == list(range(1, 15))
     assert expected[0].train_loss == expected[1].train_loss
-    assert numbers(expected[0])["logits"] == numbers(expected[1])["logits"]
+    assert numbers(expected[0])["outputs"] == numbers(expected[1])["outputs"]
 
     files, found = None, []
     for point in range(1, 15):
@@ -366,7 +366,7 @@ def test_several_points_on_one_step_are_several_items() -> None:
 def test_a_refit_measures_the_training_loss_only() -> None:
     run, beside = fine_tune(TextLearner(), held_out_rows=None), fine_tune(TextLearner())
     found, full = measured(run), measured(beside)
-    assert all(item.logits is None and np.isnan(item.validation_loss) for item in found)
+    assert all(item.outputs is None and np.isnan(item.validation_loss) for item in found)
     assert [item.train_loss for item in found] == [item.train_loss for item in full]
     for name, parameter in run.model.named_parameters():
         assert torch.equal(parameter, dict(beside.model.named_parameters())[name])
@@ -393,8 +393,8 @@ def test_not_a_number_among_the_outputs_diverges_at_the_next_point() -> None:
 
 def test_a_failed_allocation_is_an_out_of_memory_error() -> None:
     class Greedy(TextLearner):
-        def logits(self, model: nn.Module, batch: Any) -> Tensor:
-            return super().logits(model, batch) + torch.empty(10**15)[0]
+        def outputs(self, model: nn.Module, batch: Any) -> Tensor:
+            return super().outputs(model, batch) + torch.empty(10**15)[0]
 
     run = fine_tune(Greedy())
     with pytest.raises(torch.OutOfMemoryError):

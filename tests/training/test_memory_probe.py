@@ -19,13 +19,13 @@ class Watching(TextLearner):
         super().__init__()
         self.seen: list[tuple[int, int, bool, int]] = []
 
-    def logits(self, model: nn.Module, batch: Any) -> Tensor:
+    def outputs(self, model: nn.Module, batch: Any) -> Tensor:
         rows, length = batch["tokens"].shape
         with_gradient = sum(parameter.grad is not None for parameter in model.parameters())
         self.seen.append((rows, length, model.training, with_gradient))
         if model.training and rows > self.fits:
             torch.empty(10**15)
-        return super().logits(model, batch)
+        return super().outputs(model, batch)
 
 
 def test_the_probe_finds_what_fits_on_the_longest_rows() -> None:

@@ -62,8 +62,8 @@ def test_the_model_is_in_eval_mode_and_nothing_is_remembered_for_a_backward_pass
     class Watching(TextLearner):
         seen: list[tuple[bool, bool]]
 
-        def logits(self, model: nn.Module, batch: Any) -> Tensor:
-            logits = super().logits(model, batch)
+        def outputs(self, model: nn.Module, batch: Any) -> Tensor:
+            logits = super().outputs(model, batch)
             self.seen.append((model.training, logits.requires_grad))
             return logits
 
@@ -77,8 +77,8 @@ def test_the_model_is_in_eval_mode_and_nothing_is_remembered_for_a_backward_pass
 
 def test_a_model_that_draws_random_numbers_is_a_function_all_the_same() -> None:
     class Noisy(ImageLearner):
-        def logits(self, model: nn.Module, batch: Any) -> Tensor:
-            logits = super().logits(model, batch)
+        def outputs(self, model: nn.Module, batch: Any) -> Tensor:
+            logits = super().outputs(model, batch)
             return logits + torch.randn_like(logits)
 
     learner = Noisy()

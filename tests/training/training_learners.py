@@ -131,7 +131,7 @@ class TinyLearner:
     def weights(self, rows: np.ndarray) -> Tensor | None:
         return None if self._weights is None else self._weights[rows]
 
-    def logits(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+    def outputs(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
         return model(**batch)
 
     def losses(self, logits: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
@@ -192,7 +192,7 @@ class BertLearner(TextLearner):
         tokens, mask = self.padded(rows, padding_multiple)
         return {"input_ids": tokens, "attention_mask": mask.long()}
 
-    def logits(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+    def outputs(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
         return model(**batch).logits
 
 
@@ -268,8 +268,8 @@ def numbers(measurement: Measurement) -> dict[str, Any]:
     """Return what of a measurement is equal between equal runs, as bytes and numbers."""
     values = {name: getattr(measurement, name) for name in measurement.__dataclass_fields__}
     del values["seconds"], values["peak_memory_bytes"]
-    logits = values["logits"]
-    values["logits"] = None if logits is None else (logits.shape, logits.dtype.str, logits.tobytes())
+    logits = values["outputs"]
+    values["outputs"] = None if logits is None else (logits.shape, logits.dtype.str, logits.tobytes())
     return values
 
 

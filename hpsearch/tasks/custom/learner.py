@@ -63,7 +63,7 @@ class CustomLearner(RowsLearner):
         if any(is_lazy(parameter) for parameter in model.parameters()):
             model.eval()
             with torch.no_grad():  # lazy modules learn their shapes, and are drawn, when a row first goes through
-                self.logits(model, self.batch(np.zeros(1, dtype=np.int64), 16))
+                self.outputs(model, self.batch(np.zeros(1, dtype=np.int64), 16))
         return model
 
     def initialize_head(self, model: nn.Module) -> None:
@@ -107,7 +107,7 @@ class CustomLearner(RowsLearner):
                 )
         return batch
 
-    def logits(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+    def outputs(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
         if self._takes is None:
             self._takes = frozenset(inspect.signature(model.forward).parameters)
         own = {_lengths_name(name) for name in self._fields} - self._fields.keys()  # which the user does not give

@@ -85,7 +85,7 @@ def _outputs(learner: CustomLearner, model: nn.Module, rows: np.ndarray) -> Tens
     batch: dict[str, Tensor] = {}
     try:
         batch = learner.batch(rows, _PADDING)
-        logits: Any = learner.logits(model, batch)
+        logits: Any = learner.outputs(model, batch)
     except TaskError:
         raise
     except USER_ERRORS as error:
@@ -140,8 +140,8 @@ def _padding_seen(learner: CustomLearner, model: nn.Module) -> list[str]:
     shortest, longest = int(np.argmin(learner.lengths)), int(np.argmax(learner.lengths))
     if learner.lengths[shortest] == learner.lengths[longest]:
         return []
-    alone = learner.logits(model, learner.batch(np.array([shortest]), _PADDING))
-    beside = learner.logits(model, learner.batch(np.array([shortest, longest]), _PADDING))[:1]
+    alone = learner.outputs(model, learner.batch(np.array([shortest]), _PADDING))
+    beside = learner.outputs(model, learner.batch(np.array([shortest, longest]), _PADDING))[:1]
     change = float((alone - beside).abs().max())
     if change <= _VISIBLE * max(1.0, float(alone.abs().max())):
         return []

@@ -41,9 +41,9 @@ class FrozenPart:
     def batch(self, rows: np.ndarray) -> dict[str, Tensor]:
         return batch_to_device(self.learner.batch(rows, self.numerics.padding_multiple), self.device)
 
-    def logits(self, batch: Mapping[str, Tensor]) -> Tensor:
+    def outputs(self, batch: Mapping[str, Tensor]) -> Tensor:
         with self.numerics.autocast():
-            return self.learner.logits(self.model, batch)
+            return self.learner.outputs(self.model, batch)
 
     def vectors(self, boundary: Tensor, rows: np.ndarray) -> Tensor:
         """Return a boundary with zeros for padding: of shape (rows, tokens, ...), or (rows, 1, ...) without tokens."""
@@ -89,7 +89,7 @@ class FrozenPart:
         batch, targets = self.batch(rows), to_device(self.learner.targets(rows), self.device)
         self.freezing.train(self.model)
         with torch.no_grad(), isolated(0, self.device):
-            recording, boundary = record(modules, lambda: self.logits(batch), self.device, whole=True)
+            recording, boundary = record(modules, lambda: self.outputs(batch), self.device, whole=True)
         calls = [module for module, _ in recording.calls]
         if all(calls[-1] is not module for layer in self.layers[1:] for module in layer):
             raise NotKeptError("its frozen layers are not called after its embeddings")
@@ -98,7 +98,7 @@ class FrozenPart:
         def outcome(trained: Sequence[nn.Parameter]) -> tuple[list[Tensor], tuple[Any, ...]]:
             """Return logits and gradients, and the random states after them."""
             with isolated(1, self.device), torch.set_grad_enabled(bool(trained)):
-                logits = self.logits(batch)
+                logits = self.outputs(batch)
                 loss = self.learner.losses(logits.float(), targets, 0.0).sum()
                 gradients = torch.autograd.grad(loss, trained, materialize_grads=True) if trained else ()
                 return [logits.detach(), *gradients], current_states(self.device)

@@ -106,7 +106,7 @@ class FrozenFeatures:
             entry.write(block, [row[:length] for row, length in zip(vectors, part.lengths[rows], strict=False)])
             yield
 
-    def logits(self, rows: np.ndarray, batch: Mapping[str, Tensor]) -> Tensor:
+    def outputs(self, rows: np.ndarray, batch: Mapping[str, Tensor]) -> Tensor:
         """Return the model's outputs for a batch, bitwise those of computing the frozen layers."""
         part, shape = self._part, self._shape(rows, batch)
         case = part.model.training, shape, frozenset(self._computed_in[row] for row in rows.tolist())
@@ -114,11 +114,11 @@ class FrozenFeatures:
             self._recordings[case] = self._compared(rows, batch)
         recording = self._recordings[case]
         if recording is None:
-            return part.logits(batch)
+            return part.outputs(batch)
         width = recording.shape.numel() // (len(rows) * self._vector_shape.numel())
         features = self._cache.entry.read(rows, width).view(self._dtype).view(recording.shape)
         with recording.bypass(to_device(features, part.device)):
-            return part.logits(batch)
+            return part.outputs(batch)
 
     def _shape(self, rows: np.ndarray, batch: Mapping[str, Tensor]) -> Shape:
         """Return the shape of a batch of rows, from its inputs or those of its longest row."""
@@ -137,7 +137,7 @@ class FrozenFeatures:
 
     def _computed(self, rows: np.ndarray, batch: Mapping[str, Tensor]) -> tuple[Recording, Tensor]:
         with isolated(0, self._part.device):
-            recording, boundary = record(self._calls, lambda: self._part.logits(batch), self._part.device)
+            recording, boundary = record(self._calls, lambda: self._part.outputs(batch), self._part.device)
         vectors = self._part.vectors(boundary, rows).cpu()
         if (vectors.shape[2:], vectors.dtype) != (self._vector_shape, self._dtype):
             raise NotKeptError("the shape of its last frozen layer's output depends on the batch")

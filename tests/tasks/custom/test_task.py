@@ -386,7 +386,7 @@ class TestRuns:
         parts += measured(resumed)
         assert [each.validation_loss for each in parts] == [each.validation_loss for each in whole]
         for one, other in zip(whole, parts, strict=True):
-            assert np.array_equal(one.logits, other.logits)
+            assert np.array_equal(one.outputs, other.outputs)
         ends = straight.model.state_dict(), resumed.model.state_dict()
         assert all(torch.equal(ends[0][name], each) for name, each in ends[1].items())
         if model is Images:
@@ -406,7 +406,7 @@ class TestRuns:
                 base=base,
             )  # fmt: skip
             after = measured(run)
-        assert all(np.array_equal(one.logits, other.logits) for one, other in zip(alone, after, strict=True))
+        assert all(np.array_equal(one.outputs, other.outputs) for one, other in zip(alone, after, strict=True))
 
 
 class TestIdentity:

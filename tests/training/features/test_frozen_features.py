@@ -72,7 +72,7 @@ def test_frozen_layers_are_not_run_once_their_outputs_are_known(tmp_path: Path) 
         assert not frozen and trained
     # Nothing is left behind: the model runs as it always does.
     with calls_of(model.layers[0]) as frozen:
-        learner.logits(model, learner.batch(np.arange(3), 16))
+        learner.outputs(model, learner.batch(np.arange(3), 16))
     assert frozen and "forward" not in vars(model.layers[0])
 
 
