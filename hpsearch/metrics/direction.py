@@ -1,0 +1,31 @@
+"""Which way a metric is better. Whatever compares two values does so by their scores, which are greater for the better.
+
+Values are kept and shown as they were measured; a score is only ever compared.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Direction(StrEnum):
+    """Whether more or less of a metric is better, in Optuna's words."""
+
+    MAXIMIZE = "maximize"
+    MINIMIZE = "minimize"
+
+    def score(self, value: float) -> float:
+        """Return the score of a measured value: greater is better. It is its own inverse."""
+        return value if self is Direction.MAXIMIZE else -value
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a search is after: a metric by its name, and its direction."""
+
+    name: str
+    direction: Direction = Direction.MAXIMIZE
+
+    def score(self, metrics: Mapping[str, float]) -> float:
+        """Return the score of what was measured at an evaluation point, metric name to value."""
+        return self.direction.score(metrics[self.name])

@@ -1,0 +1,166 @@
+"""The seam of outputs: what becomes of a model's outputs, and of the targets that they are judged by."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from hpsearch.data.ragged import Rows
+from hpsearch.data.splits import Strata
+from hpsearch.metrics.direction import Direction
+from hpsearch.metrics.metric import Metric
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+class Judge(ABC):
+    """What a task makes of targets and outputs. It is learned from the training rows, and never changes.
+
+    Three forms of the same rows follow each other. *Outputs* are what the model computes. What is *kept* of them is
+    measured, stored and averaged (for classes the logits, for a text its summed loss): small, one entry a row,
+    rectangular or ragged. *Predictions* are what the kept outputs say in the user's terms (probabilities, numbers in
+    their own units); metrics, intervals and figures see these.
+
+    Worker, refit, result, estimator, evidence, model card and report ask the judge, and know nothing of its kind. It
+    travels to workers by pickle, so it holds plain values.
+    """
+
+    # ------------------------------------------------------------------ targets
+
+    @classmethod
+    @abstractmethod
+    def learn(cls, values: Any) -> Self:
+        """Return the judge of training rows with these targets, as they stand in the user's data.
+
+        Raises:
+            DataError: Nothing can be learned from them.
+        """
+
+    @abstractmethod
+    def encode(self, values: Any, role: str = "train") -> np.ndarray:
+        """Return targets as the loss and the metrics read them, the first axis the rows; `role` is for errors.
+
+        Raises:
+            DataError: One is missing, or does not go with those learned from.
+        """
+
+    @abstractmethod
+    def placeholders(self, rows: int) -> Any:
+        """Return targets that `encode` takes, for rows whose targets nobody knows or looks at."""
+
+    @abstractmethod
+    def to_json(self) -> dict[str, Any]:
+        """Return what the targets mean, as JSON keeps it; part of the digest of the data."""
+
+    @property
+    def classes(self) -> tuple[Any, ...]:
+        """The classes or labels in the order of their codes; () where targets are none."""
+        return ()
+
+    @property
+    @abstractmethod
+    def targets_text(self) -> str:
+        """What is predicted, in a few words for lists: "4 classes", "2 numbers"."""
+
+    @property
+    @abstractmethod
+    def purpose(self) -> str:
+        """What a model is trained for, after "fine-tuned": "to tell 2 classes apart: ham, spam"."""
+
+    @abstractmethod
+    def facts(self) -> Mapping[str, str]:
+        """Return what the report says of the targets, name to text: {"classes": "ham, spam"}."""
+
+    @abstractmethod
+    def remarks(self, targets: np.ndarray, test_targets: np.ndarray | None = None) -> list[str]:
+        """Return what the user should know of encoded targets, each a sentence; empty where all is well."""
+
+    @abstractmethod
+    def strata(self, targets: np.ndarray) -> Strata:
+        """Return what folds are stratified by, for encoded targets."""
+
+    def check_folds(
+        self, targets: np.ndarray, pairs: Sequence[tuple[np.ndarray, np.ndarray]], objective: Metric
+    ) -> None:
+        """Find folds that cannot be learned from or judged on; `DataError` or `MetricError` names the first."""
+
+    # ------------------------------------------------------------------ training
+
+    @property
+    @abstractmethod
+    def outputs(self) -> int:
+        """How many numbers the model gives for a row."""
+
+    @abstractmethod
+    def model_config(self) -> dict[str, Any]:
+        """Return what a config of transformers says of the outputs: id2label, label2id, problem_type."""
+
+    @property
+    @abstractmethod
+    def identity(self) -> list[Any]:
+        """What a model's digest says of its outputs, as JSON keeps it."""
+
+    def fitted(self, targets: np.ndarray) -> Self:
+        """Return the judge of a run that trains on rows with these encoded targets, and on no others.
+
+        What is fitted to targets (their mean and deviation) is fitted here, within the training part of each fold.
+        """
+        return self
+
+    @abstractmethod
+    def losses(self, outputs: "Tensor", targets: "Tensor", label_smoothing: float) -> "Tensor":
+        """Return each row's loss in float32, shape (rows,)."""
+
+    def keep(self, outputs: "Tensor", batch: "Mapping[str, Tensor]") -> "Tensor":
+        """Return what is kept of the outputs of a batch, still on its device, the first axis the rows.
+
+        Computed batch by batch, so that outputs over a vocabulary never lie in memory together. Where rows differ in
+        length return a list of one tensor a row.
+        """
+        return outputs.float()
+
+    def own_units(self, kept: Rows) -> Rows:
+        """Return what was kept in the user's units, whatever the run was fitted to: this is stored."""
+        return kept
+
+    def settle(self, model: "nn.Module", run: "Callable[[nn.Module], Tensor]") -> Self:
+        """Have a trained model give its outputs in the user's units, where its architecture allows; return its judge.
+
+        `run` returns the outputs of a few rows. The judge returned belongs to the model as it is now: its `own_units`
+        does what the model does not.
+        """
+        return self
+
+    # ------------------------------------------------------------------ evidence
+
+    @property
+    @abstractmethod
+    def row_bytes(self) -> int:
+        """Bytes kept of a row, at most."""
+
+    @abstractmethod
+    def predictions(self, kept: Rows) -> Any:
+        """Return what kept outputs predict, in the user's terms; metrics and figures take it, the first axis the rows."""
+
+    @abstractmethod
+    def answers(self, predictions: Any) -> np.ndarray:
+        """Return one answer a row as `predict` of scikit-learn gives it: labels, or numbers."""
+
+    @abstractmethod
+    def metric(self, given: Any, direction: Direction | None = None) -> Metric:
+        """Return a metric by name, scorer or function, resolved for these targets and tried on a made-up example.
+
+        `direction` is what the user says; None where the metric tells.
+
+        Raises:
+            MetricError: There is no such metric, it does not suit, or it contradicts its direction.
+        """
+
+    def figures(self, targets: np.ndarray, predictions: Any) -> Mapping[str, Any]:
+        """Return what figures show of out-of-fold predictions, name of the figure to its numbers.
+
+        Rows that no fold held out are NaN in `predictions`. A figure without an entry here is not drawn.
+        """
+        return {}
