@@ -140,7 +140,7 @@ def _verdict(different: Sequence[str]) -> str:
 
 
 def precisions(bench: Bench) -> Check:
-    from hpsearch.metrics.metric import probabilities
+    from hpsearch.tasks.classes.labels import probabilities
 
     if not bench.environment["bf16"]:
         return Check("bf16 against fp32", "this device has no native bf16", None)
@@ -185,10 +185,10 @@ class _Repeated:
 
 def workers(bench: Bench) -> Check:
     """Start a worker a device, each seeing its own alone, and have each take the task on."""
-    from hpsearch.metrics.metric import resolve_metric
     from hpsearch.runtime.devices import inventory, slots, worker_environment
     from hpsearch.runtime.messages import Workload
     from hpsearch.runtime.pools.local import LocalPool
+    from hpsearch.tasks.classes.metric import resolve_metric
 
     wanted = slots("cuda" if bench.device.type == "cuda" else 1, inventory())
     rows = np.arange(ROWS)
@@ -198,7 +198,7 @@ def workers(bench: Bench) -> Check:
         pool.prepare(
             Workload(
                 study="gpu-check", task=bench.task, prepared=bench.prepared, folds=((rows[::2], rows[1::2]),),
-                metrics=(resolve_metric("accuracy", "multiclass", bench.prepared.classes),), seed=0,
+                metrics=(resolve_metric("accuracy", "multiclass", bench.prepared.judge.classes),), seed=0,
                 evaluations_per_epoch=2, early_stopping=None, numerics=bench.numerics, checkpoint_every=300.0,
             )
         )  # fmt: skip

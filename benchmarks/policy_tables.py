@@ -221,7 +221,7 @@ def write(name: str, made: hp.Study, tested: Mapping[int, Mapping[str, float]]) 
         "evaluations_per_epoch": made.evaluations_per_epoch,
         "training rows a fold": [len(pair[0]) for pair in made.folds.pairs],
         "held-out rows a fold": [len(pair[1]) for pair in made.folds.pairs],
-        "classes": [str(each) for each in made.prepared.classes],
+        "classes": [str(each) for each in made.prepared.judge.classes],
         "numerics": made.stored_numerics().to_dict(),
         "space": made.space.to_json(),
         "configurations": len(configurations),

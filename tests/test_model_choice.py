@@ -17,7 +17,6 @@ from toy_studies import known_of
 
 import hpsearch as hp
 from hpsearch.errors import SpaceError, StudyChangedError, TaskError
-from hpsearch.metrics.metric import probabilities
 from hpsearch.plan.run_keys import run_keys
 from hpsearch.plan.starting_point import literature_default
 from hpsearch.records import Origin, Segment, TrialState
@@ -25,6 +24,7 @@ from hpsearch.runtime.messages import Evaluated, Probe, Train
 from hpsearch.runtime.study_run import each_choice, largest_config, workload_of
 from hpsearch.runtime.worker import BASES_KEPT, Worker
 from hpsearch.study import Study
+from hpsearch.tasks.classes.labels import probabilities
 from hpsearch.training.numerics import detect_environment, resolve_numerics
 
 GOOD, BAD = ("great", "loved", "fine"), ("awful", "hated", "dull")

@@ -96,7 +96,7 @@ def test_a_notebook_runs_a_study_goes_on_with_it_and_notices_an_edited_metric(
     gone_on, metric_edited, class_edited = executed(
         tmp_path,
         3,
-        ("np.mean(y_true == y_pred)", "np.mean(y_true != y_pred)"),
+        ("np.mean(y_true == y_pred)", "np.mean(y_true == y_pred) ** 2"),
         ("rows + torch.relu", "rows - torch.relu"),  # in a class that Net uses
     )
     resumed = printed(gone_on)

@@ -147,8 +147,9 @@ LISTED = {
     "scorers": Private(
         "scikit-learn",
         {
-            "metrics/metric.py": ("_score_func", "_kwargs", "_sign", "_response_method"),
-            "metrics/confusion.py": ("_score_func", "_kwargs", "_sign", "_response_method"),
+            "metrics/metric.py": ("_score_func", "_kwargs", "_sign"),
+            "tasks/classes/confusion.py": ("_score_func", "_kwargs", "_sign", "_response_method"),
+            "tasks/classes/metric.py": ("_kwargs", "_response_method"),
         },
         _scorers_tell_their_function,
         "In confusion.py let `confusion_metric` return None: the bootstrap then calls the metric for each resample, "
@@ -156,7 +157,7 @@ LISTED = {
     ),
     "kinds of scorers": Private(
         "scikit-learn",
-        {"metrics/metric.py": ("_score_func", "sklearn.metrics._regression")},
+        {"tasks/classes/metric.py": ("_score_func", "sklearn.metrics._regression")},
         _scorers_of_regression_are_told_apart,
         "Write the names of the classification scorers out in `_classification_names` (scikit-learn's documentation "
         "lists them by kind).",

@@ -400,23 +400,23 @@ def agreement(targets: Any, found: Any) -> float:
     return float(np.mean(targets == found))
 
 
-def disagreement(targets: Any, found: Any) -> float:
-    return float(np.mean(targets != found))
+def squared_agreement(targets: Any, found: Any) -> float:
+    return float(np.mean(targets == found)) ** 2
 
 
-disagreement.__name__ = "agreement"
+squared_agreement.__name__ = "agreement"
 
 
 def test_a_metric_that_computes_something_else_under_the_same_name_is_a_change(tmp_path: Path) -> None:
     run(toy_study(tmp_path, metric=agreement), 1)
     run(toy_study(tmp_path, metric=agreement), 2)
     with pytest.raises(StudyChangedError, match="what a metric computes"):
-        run(toy_study(tmp_path, metric=disagreement), 3)
+        run(toy_study(tmp_path, metric=squared_agreement), 3)
 
 
 def test_two_metrics_of_one_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(MetricError, match="Two different metrics are called 'agreement'"):
-        run(toy_study(tmp_path, metric=agreement, metrics=[disagreement]), 1)
+        run(toy_study(tmp_path, metric=agreement, metrics=[squared_agreement]), 1)
 
 
 def test_partial_metrics_are_told_apart_by_their_arguments(tmp_path: Path) -> None:

@@ -2,15 +2,11 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-
-from hpsearch.metrics.confusion import confusion_metric
-
-MOST_CLASSES = 100
-"""With more classes, a draw has more counts than rows."""
 
 DRAWS_TOGETHER = 200
 """Draws whose counts are held at once: 16 MB for a hundred classes."""
@@ -42,7 +38,8 @@ class PairedPredictions:
     """Two sets of predictions of the same rows, and what scores them.
 
     Attributes:
-        metric: `metric(targets, predictions)`; called with `sample_weight=` where there is one.
+        metric: `metric(targets, predictions)`; called with `sample_weight=` where there is one. It may have a method
+            `on_draws`, as `Metric` has.
         targets: Shape (n,) or (n, labels).
         winner: What the metric takes as the winner's predictions, first axis n.
         rival: The same for the rival.
@@ -64,18 +61,15 @@ class PairedPredictions:
     def differences(self, draws: Iterator[np.ndarray]) -> np.ndarray:
         """Return winner minus rival on each draw of rows, NaN where the metric cannot be computed; shape (draws,).
 
-        A metric of the confusion counts is computed from these, for many draws at once.
+        A metric that can is computed on many draws at once.
         """
-        counted = confusion_metric(self.metric)
-        has_zeros = self.sample_weight is not None and bool((self.sample_weight <= 0).any())
-        if counted is None or counted.classes > MOST_CLASSES or has_zeros:
+        on_draws: Any = getattr(self.metric, "on_draws", lambda *_: None)
+        sides = [on_draws(self.targets, side, self.sample_weight) for side in (self.winner, self.rival)]
+        if None in sides:
             return np.fromiter(map(self._difference_or_nan, draws), dtype=np.float64)
-        cells = [counted.cells(self.targets, predicted) for predicted in (self.winner, self.rival)]
-        weights = self.sample_weight if getattr(self.metric, "weighted", False) else None
         parts = []
         while together := list(itertools.islice(draws, DRAWS_TOGETHER)):
-            sides = [counted.values(_counts(place, together, weights, counted.classes**2)) for place in cells]
-            parts.append(sides[0] - sides[1])
+            parts.append(sides[0](together) - sides[1](together))
         return np.concatenate(parts) if parts else np.empty(0)
 
     def _difference_or_nan(self, rows: np.ndarray) -> float:
@@ -83,9 +77,3 @@ class PairedPredictions:
             return self.difference(rows)
         except ValueError:  # what scikit-learn, and our MetricError, raise for rows that lack a class
             return math.nan
-
-
-def _counts(cells: np.ndarray, draws: Sequence[np.ndarray], weights: np.ndarray | None, length: int) -> np.ndarray:
-    """Return how many rows of each draw are in each cell, or their weight, shape (draws, length)."""
-    weighed = [None if weights is None else weights[rows] for rows in draws]
-    return np.stack([np.bincount(cells[rows], weight, length) for rows, weight in zip(draws, weighed, strict=True)])

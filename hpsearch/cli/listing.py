@@ -41,9 +41,10 @@ def show_text(name: str, folder: Path, storage: str | None) -> str:
     stored = read(name, folder=folder, storage=storage)
     description, facts = stored.description, stored.description.facts
     task = str(description.task["task"]).partition(":")[2]
+    targets = facts.get("targets") or f"{len(facts['classes'])} classes"  # as earlier versions kept it
     searched = Space.from_json(description.space).parameters
     lines = [
-        f"{description.name}: {task} on {facts['rows']} rows, {len(facts['classes'])} classes, {facts['folds']} "
+        f"{description.name}: {task} on {facts['rows']} rows, {targets}, {facts['folds']} "
         f"fold(s); sampler {description.sampler}, pruner {description.pruner}, seed {description.seed}",
         outcome_text(stored.history, description.metric, stored.test_shares, searched),
     ]

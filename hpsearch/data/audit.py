@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +11,6 @@ from hpsearch.data.example_reading import called
 from hpsearch.data.examples import Examples, Field
 from hpsearch.data.fingerprint import file_digest
 from hpsearch.data.images import ImageRows, require_columns
-from hpsearch.data.labels import LabelEncoding, learn_labels
 from hpsearch.data.wording import counted, listed, row_list
 from hpsearch.errors import DataError
 
@@ -20,13 +19,16 @@ if TYPE_CHECKING:
 
 _BROKEN_SHOWN = 5
 _CHUNK_BYTES = 1 << 24
-_RARE_ROWS = 10
+
+ReadTargets = Callable[[], tuple[np.ndarray, list[str]]]
+"""Returns the encoded targets of the training rows, and what is to be said of targets, each a sentence."""
 
 
 def audit(
     train: "pd.DataFrame | ImageRows",
     test: "pd.DataFrame | ImageRows | None" = None,
     *,
+    read_targets: ReadTargets,
     text: str | Sequence[str] | None = None,
     label: str | Sequence[str] | None = None,
     group: str | None = None,
@@ -37,6 +39,7 @@ def audit(
     Args:
         train: What `read_table` or `read_images` gave.
         test: The same for the test rows; they need the text and label columns only.
+        read_targets: Called once the columns are known to be there.
         text: The column of texts, or the pair of columns (tables only).
         label: The column of labels, or the list of 0/1 columns (tables only: ImageRows have their labels).
         group: The column of groups.
@@ -53,11 +56,7 @@ def audit(
     _check_columns(train, [*texts, *labels], extra, "train")
     if test is not None:
         _check_columns(test, [*texts, *labels], [], "test")
-    encoding = learn_labels(labels_of(train, label))
-    targets = encoding.encode(labels_of(train, label))
-    warnings = _rare_classes(encoding, targets)
-    if test is not None:
-        warnings += _classes_without_test_rows(encoding, encoding.encode(labels_of(test, label), role="test"))
+    targets, warnings = read_targets()
     warnings += _audit_groups_and_weights(train, test, group, sample_weight)
     for rows, role in ((train, "train"), (test, "test")):
         if isinstance(rows, ImageRows):
@@ -176,34 +175,6 @@ def labels_of(rows: "pd.DataFrame | ImageRows", label: str | Sequence[str] | Non
     return rows[label] if isinstance(label, str) else rows[list(label)]
 
 
-def _counts(encoding: LabelEncoding, targets: np.ndarray) -> list[int]:
-    if encoding.kind == "multilabel":
-        return [int(count) for count in targets.sum(axis=0)]
-    return [int(count) for count in np.bincount(targets, minlength=len(encoding.classes))]
-
-
-def _rare_classes(encoding: LabelEncoding, targets: np.ndarray) -> list[str]:
-    """Return a warning where classes have so few training rows that scores will be uncertain."""
-    rare = [
-        f"{name!r} ({count})"
-        for name, count in zip(encoding.classes, _counts(encoding, targets), strict=True)
-        if count < _RARE_ROWS
-    ]
-    if not rare:
-        return []
-    more = f" and {len(rare) - 5} more" if len(rare) > 5 else ""
-    return [
-        f"{len(rare)} of {len(encoding.classes)} classes have fewer than {_RARE_ROWS} training rows: "
-        f"{', '.join(rare[:5])}{more}. Scores that average over classes will be uncertain."
-    ]
-
-
-def _classes_without_test_rows(encoding: LabelEncoding, targets: np.ndarray) -> list[str]:
-    """Return a warning where the test rows lack a class."""
-    absent = [name for name, count in zip(encoding.classes, _counts(encoding, targets), strict=True) if count == 0]
-    return [f"the test rows have none of the class {listed(absent)}."] if absent else []
-
-
 def _audit_groups_and_weights(train: Any, test: Any, group: str | None, sample_weight: str | None) -> list[str]:
     table = train.table if isinstance(train, ImageRows) else train
     if table is None:
@@ -261,7 +232,7 @@ def _contents(rows: "pd.DataFrame | ImageRows", texts: Sequence[str]) -> list[An
     return [hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest() for image in images]
 
 
-def audit_examples(encoding: LabelEncoding, train: Examples, test: Examples | None = None) -> list[str]:
+def audit_examples(train: Examples, test: Examples | None, read_targets: ReadTargets) -> list[str]:
     """Check training rows, and test rows if any; return warnings, each a sentence for the user.
 
     Raises:
@@ -270,11 +241,9 @@ def audit_examples(encoding: LabelEncoding, train: Examples, test: Examples | No
     for examples, role in ((train, "train"), (test, "test")):
         for name, field in examples.fields.items() if examples is not None else ():
             _require_finite(name, field, role)
-    targets = encoding.encode(train.named_targets)
-    warnings = _rare_classes(encoding, targets) + _one_of_each(encoding, targets)
     if test is not None:
         _require_alike(train, test)
-        warnings += _classes_without_test_rows(encoding, encoding.encode(test.named_targets, "test"))
+    targets, warnings = read_targets()
     return warnings + _copies("inputs", _row_digests(train), [] if test is None else _row_digests(test), targets)
 
 
@@ -323,15 +292,6 @@ def _require_alike(train: Examples, test: Examples) -> None:
                 f"{called(name)} is {field.elements.dtype} in the train data and {other.elements.dtype} in the test "
                 "data. Give both one type of number."
             )
-
-
-def _one_of_each(encoding: LabelEncoding, targets: np.ndarray) -> list[str]:
-    if encoding.kind != "multilabel" or not (targets.sum(axis=1) == 1).all():
-        return []
-    return [
-        f"every training row has exactly one of the {len(encoding.classes)} labels, and they are taken for labels that "
-        "may apply together. If they exclude each other, give one class a row: targets.argmax(axis=1)."
-    ]
 
 
 def _row_digests(examples: Examples) -> list[bytes]:

@@ -1,12 +1,12 @@
 """Making folds: scikit-learn splits; here are the choice of a splitter, its seed, and the checks.
 
-Stratified by default: by class, or for several labels a row by the combination of its labels (label powerset). Groups
-are never split. A fold that could not be learned from is an error before any training.
+Stratified by what the task's judge says: by class, or for several labels a row by the combination of its labels (label
+powerset). Groups are never split. A fold that could not be learned from is an error before any training.
 """
 
 import copy
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -16,7 +16,6 @@ import numpy as np
 from hpsearch.data.folds import Folds, Holdout
 from hpsearch.data.wording import counted, listed, shortened
 from hpsearch.errors import DataError
-from hpsearch.metrics.metric import TargetKind
 
 Pairs = tuple[tuple[np.ndarray, np.ndarray], ...]
 
@@ -24,31 +23,47 @@ _ATTEMPTS = 10
 _HOLDOUT_PARTS = 20  # a holdout of whole groups is put together from at most this many parts
 
 
-def make_folds(
-    cv: Any,
-    *,
-    targets: np.ndarray,
-    kind: TargetKind,
-    groups: np.ndarray | None = None,
-    seed: int,
-    classes: Sequence[Any] | None = None,
-) -> Folds:
+@dataclass(frozen=True, eq=False)
+class Strata:
+    """What folds are stratified by, and what the training rows of each must have.
+
+    Attributes:
+        codes: A code a row, from 0, int64, shape (rows,); all the same where nothing is stratified.
+        members: Whether row i has class or label j, shape (rows, names). Each must be among the training rows of every
+            fold; of shape (rows, 0) nothing must.
+        names: What the columns of `members` are called, for errors.
+        noun: What they are: "class", "label".
+        are_pooled: Whether rare strata are put together, so that no stratum is smaller than the number of folds;
+            otherwise strata that are too small are an error.
+    """
+
+    codes: np.ndarray
+    members: np.ndarray
+    names: tuple[Any, ...] = ()
+    noun: str = "class"
+    are_pooled: bool = False
+
+    @classmethod
+    def by(cls, codes: np.ndarray) -> "Strata":
+        """Return strata of which none must be in every fold."""
+        return cls(np.asarray(codes, np.int64), np.zeros((len(codes), 0), dtype=bool), are_pooled=True)
+
+
+def make_folds(cv: Any, *, strata: Strata, groups: np.ndarray | None = None, seed: int) -> Folds:
     """Return the folds of a study, the same for the same arguments.
 
     Args:
         cv: The number of folds, a Holdout, or a scikit-learn splitter (one that draws without a `random_state` of its
             own is given the study's seed).
-        targets: Class codes of shape (rows,), or 0/1 indicators of shape (rows, labels).
-        kind: What the targets are.
+        strata: What they are stratified by.
         groups: A group a row, shape (rows,); rows of one group are never on both sides of a fold.
         seed: The study's seed.
-        classes: The names of the classes, for errors.
 
     Raises:
         DataError: Too few rows or groups of a class for so many folds; a fold without training rows of a class; a
             splitter that does not fit the data.
     """
-    rows = _Rows.of(targets, kind, groups, classes)
+    rows = _Rows.of(strata, groups)
     if hasattr(cv, "split") and not isinstance(cv, type | str):
         pairs = _split(cv, rows, seed)
         _check(pairs, rows, type(cv).__name__)
@@ -72,41 +87,28 @@ def make_folds(
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """What splitting looks at.
+    """What splitting looks at: strata, and group codes or None."""
 
-    Attributes:
-        members: Whether row i has class or label j, shape (rows, classes).
-        strata: A code a row: its class, or its combination of labels.
-        groups: Group codes, or None.
-        names: The classes' names, for errors.
-        what: "class" or "label".
-    """
-
-    members: np.ndarray
-    strata: np.ndarray
+    given: Strata
     groups: np.ndarray | None
-    names: tuple[Any, ...]
-    what: str
 
     @classmethod
-    def of(
-        cls, targets: np.ndarray, kind: TargetKind, groups: np.ndarray | None, classes: Sequence[Any] | None
-    ) -> "_Rows":
-        array = np.asarray(targets)
-        if kind == "multilabel":
-            members = array > 0
-            strata = np.unique(members, axis=0, return_inverse=True)[1].reshape(-1)
-        else:
-            strata = array.astype(np.int64)
-            members = strata[:, None] == np.arange(max(int(strata.max(initial=0)) + 1, len(classes or ())))
-        names = tuple(classes) if classes is not None else tuple(range(members.shape[1]))
+    def of(cls, strata: Strata, groups: np.ndarray | None) -> "_Rows":
         codes = None if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1].reshape(-1)
-        if codes is not None and len(codes) != len(array):
-            raise DataError(f"there are {len(array)} rows and {len(codes)} groups. Give one group for each row.")
-        return cls(members, strata, codes, names, "label" if kind == "multilabel" else "class")
+        if codes is not None and len(codes) != len(strata.codes):
+            raise DataError(f"there are {len(strata.codes)} rows and {len(codes)} groups. Give one group for each row.")
+        return cls(strata, codes)
+
+    @property
+    def strata(self) -> np.ndarray:
+        return self.given.codes
+
+    @property
+    def noun(self) -> str:
+        return self.given.noun
 
     def __len__(self) -> int:
-        return len(self.members)
+        return len(self.strata)
 
     def pooled(self, least: int) -> np.ndarray | None:
         """Return strata of at least `least` rows each, rare ones pooled into one; None where fewer than two remain."""
@@ -152,8 +154,8 @@ def _candidates(cv: Any, rows: _Rows, seed: int) -> Iterator[Pairs]:
 
 
 def _strata(cv: Any, rows: _Rows) -> np.ndarray | None:
-    """Return what to stratify by, or None: combinations of labels are pooled until both sides can have one of each."""
-    if rows.what == "class":
+    """Return what to stratify by, or None: rare strata are pooled until both sides can have one of each."""
+    if not rows.given.are_pooled:
         return rows.strata
     if not isinstance(cv, Holdout):
         return rows.pooled(int(cv))
@@ -202,7 +204,7 @@ def _split(cv: Any, rows: _Rows, seed: int) -> Pairs:
             "Give one entry for each row."
         )
     number = (inner or {}).get("n_splits") or getattr(splitter, "n_splits", 2)
-    strata = rows.pooled(number) if rows.what == "label" and isinstance(number, int) else rows.strata
+    strata = rows.pooled(number) if rows.given.are_pooled and isinstance(number, int) else rows.strata
     return _run(splitter, rows, np.zeros(len(rows), dtype=np.int64) if strata is None else strata)
 
 
@@ -248,15 +250,15 @@ def _check_enough(cv: Any, rows: _Rows) -> None:
             f"cv={cv} needs at least {folds} {noun}s, and the data has {units}. Use fewer folds or more data."
         )
     # Stratified folds need a row of the class each; a rare label, and a class in groups, must be in two of them.
-    least = folds if rows.groups is None and rows.what == "class" else 2
-    for name, members in zip(rows.names, rows.members.T, strict=True):
+    least = folds if rows.groups is None and not rows.given.are_pooled else 2
+    for name, members in zip(rows.given.names, rows.given.members.T, strict=True):
         count = int(members.sum()) if rows.groups is None else len(np.unique(rows.groups[members]))
         if count < least:
             alternatives = [f"use cv={count}"] if 2 <= count < folds else []
-            alternatives += [f"add {noun}s of that {rows.what}", f"merge it with another {rows.what}", "leave it out"]
+            alternatives += [f"add {noun}s of that {rows.noun}", f"merge it with another {rows.noun}", "leave it out"]
             raise DataError(
-                f"{rows.what} {name!r} has {counted(count, noun)}, and cv={cv} needs at least {least} of each "
-                f"{rows.what}: "
+                f"{rows.noun} {name!r} has {counted(count, noun)}, and cv={cv} needs at least {least} of each "
+                f"{rows.noun}: "
                 f"{', '.join(alternatives[:-1])}, or {alternatives[-1]}."
             )
 
@@ -277,11 +279,11 @@ def _check(pairs: Pairs, rows: _Rows, origin: str) -> None:
                 f"fold {fold} of {origin} has rows twice, on both sides, or outside 0 to {len(rows) - 1}. "
                 "Correct the splitter."
             )
-        present: list[bool] = np.any(rows.members[training], axis=0).tolist()
-        lacking = [name for name, has in zip(rows.names, present, strict=True) if not has]
+        present: list[bool] = np.any(rows.given.members[training], axis=0).tolist()
+        lacking = [name for name, has in zip(rows.given.names, present, strict=True) if not has]
         if lacking:
             raise DataError(
-                f"the training rows of fold {fold} of {origin} have none of {rows.what} {listed(lacking)}, which could "
+                f"the training rows of fold {fold} of {origin} have none of {rows.noun} {listed(lacking)}, which could "
                 "not be learned there. Use a splitter that stratifies, fewer folds, or more rows of it."
             )
         _check_groups(fold, training, held_out, rows, origin)

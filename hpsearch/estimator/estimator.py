@@ -193,7 +193,6 @@ class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
 
         best = result.best
         self.multimetric_ = False
-        self.scorer_ = Scorer(self.study_.objective)
         self.cv_results_ = cv_results(result)
         self.n_splits_ = len(self.study_.folds.pairs)
         self.best_index_ = int(np.flatnonzero(self.cv_results_["trial"] == best.number)[0])
@@ -201,7 +200,10 @@ class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
         self.best_score_ = best.value
         self.best_config_ = dict(best.config)
         self._task, self._prepared = self._chosen(best.config)
-        self.classes_ = np.asarray(self._prepared.classes, dtype=self.classes_.dtype)  # in the order of the outputs
+        self.scorer_ = Scorer(self.study_.objective, self._prepared.judge)
+        self.classes_ = np.asarray(
+            self._prepared.judge.classes, dtype=self.classes_.dtype
+        )  # in the order of the outputs
         if self.refit:
             self._encoder = self._inputs.encoder(self._task, self._prepared)
             started = time.perf_counter()
@@ -219,16 +221,18 @@ class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
     @available_if(_was_refit)
     def predict(self, X: Any) -> np.ndarray:  # noqa: N803
         """Return the likeliest label of each row, shape (rows,)."""
-        likeliest = self.predict_proba(X).argmax(axis=1)
-        labels: np.ndarray = self.classes_[likeliest]
-        return labels
+        predictions = self._predictions(X)
+        return self._prepared.judge.answers(predictions).astype(self.classes_.dtype)
 
     @available_if(_was_refit)
     def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
         """Return probabilities, float64, shape (rows, classes), in the order of `classes_`."""
+        return self._predictions(X)
+
+    def _predictions(self, X: Any) -> np.ndarray:  # noqa: N803
+        """Return what the judge predicts of each row."""
         import torch
 
-        from hpsearch.metrics.metric import probabilities
         from hpsearch.runtime.refit import honoured
         from hpsearch.training.numerics import detect_environment, resolve_numerics
         from hpsearch.training.prediction import predict
@@ -240,9 +244,9 @@ class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
         with tempfile.TemporaryDirectory(prefix="hpsearch-") as scratch, honoured(numerics, device):
             prepared = self._inputs.prepared(self._encoder, self._prepared, rows, Path(scratch))
             learner = self._task.learner(prepared, "test", self._task.complete(self.best_config_))
-            logits = predict(self.best_model_, learner, np.arange(len(rows)), numerics, device)
-        chances: np.ndarray = probabilities(logits, prepared.kind)
-        return chances
+            outputs = predict(self.best_model_, learner, np.arange(len(rows)), numerics, device)
+        predictions: np.ndarray = prepared.judge.predictions(outputs)
+        return predictions
 
     @available_if(_was_refit)
     def score(self, X: Any, y: Any) -> float:  # noqa: N803

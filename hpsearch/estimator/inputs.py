@@ -75,14 +75,14 @@ class Inputs(ABC):
 
     @abstractmethod
     def arrays(self, encoder: Any, rows: Any, targets: np.ndarray, scratch: Path) -> Arrays:
-        """Return rows to be predicted, encoded; `targets` are labels that nobody looks at."""
+        """Return rows to be predicted, encoded; `targets` are some that nobody looks at."""
 
     def prepared(self, encoder: Any, prepared: Prepared, rows: Any, scratch: Path) -> Prepared:
-        """Return `prepared` with these rows, of which no labels are known, in the place of its test rows."""
-        codes = np.zeros(len(rows), dtype=np.int64)
-        arrays, facts = self.arrays(encoder, rows, np.asarray(prepared.classes)[codes], scratch)
+        """Return `prepared` with these rows, of which no targets are known, in the place of its test rows."""
+        targets = prepared.judge.placeholders(len(rows))
+        arrays, facts = self.arrays(encoder, rows, targets, scratch)
         folder = scratch / "rows"
-        write_dataset(folder, {"targets": codes, **arrays}, facts)
+        write_dataset(folder, {"targets": prepared.judge.encode(targets), **arrays}, facts)
         return replace(prepared, test_folder=folder, test_rows=len(rows))
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from hpsearch.errors import UsageError
 from hpsearch.metrics.metric import Metric
+from hpsearch.tasks.judge import Judge
 
 if TYPE_CHECKING:
     from hpsearch.records import Trial
@@ -76,27 +77,20 @@ class Scorer:
 
     Attributes:
         metric: The objective.
+        judge: What becomes of targets and predictions.
     """
 
     metric: Metric
+    judge: Judge
 
     def __call__(self, estimator: Any, X: Any, y: Any) -> float:  # noqa: N803  (scikit-learn's name)
-        """Return the score of a fitted classifier with `predict_proba`.
+        """Return the score of a fitted estimator.
 
         Raises:
-            UsageError: y has another length than X, or a label that the classifier does not know.
+            UsageError: y has another length than X.
+            DataError: y has targets unlike those of the training rows, such as a label that they lack.
         """
-        from sklearn.utils.validation import column_or_1d
-
-        targets = column_or_1d(y, warn=True)
-        chances = estimator.predict_proba(X)
-        if len(targets) != len(chances):
-            raise UsageError(f"X has {len(chances)} rows and y has {len(targets)}: give one label per row.")
-        outputs = {label: output for output, label in enumerate(estimator.classes_.tolist())}
-        labels = np.asarray(self.metric.classes, dtype=estimator.classes_.dtype).tolist()
-        codes = {label: code for code, label in enumerate(labels)}
-        unknown = [label for label in targets.tolist() if label not in codes]
-        if unknown:
-            raise UsageError(f"y has the label {unknown[0]!r}, which was not in the training rows.")
-        in_order = chances[:, [outputs[label] for label in labels]]
-        return float(self.metric(np.array([codes[label] for label in targets.tolist()]), in_order))
+        predictions = self.judge.predicted_by(estimator, X)
+        if len(y) != len(predictions):
+            raise UsageError(f"X has {len(predictions)} rows and y has {len(y)}: give one target per row.")
+        return float(self.metric(self.judge.encode(y, "given"), predictions))

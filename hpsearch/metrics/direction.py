@@ -18,6 +18,10 @@ class Direction(StrEnum):
         """Return the score of a measured value: greater is better. It is its own inverse."""
         return value if self is Direction.MAXIMIZE else -value
 
+    @property
+    def opposite(self) -> "Direction":
+        return Direction.MINIMIZE if self is Direction.MAXIMIZE else Direction.MAXIMIZE
+
 
 @dataclass(frozen=True)
 class Objective:

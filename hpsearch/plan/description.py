@@ -41,7 +41,7 @@ class Description:
         early_stopping: Its patience and monitor, or None.
         data, test_data, model, folds: Digests.
         checkpoint_every, checkpoint_bytes: Seconds between checkpoints, and what they may take on the disk.
-        facts: Rows, classes, kind and versions, for the reader.
+        facts: Rows, what is predicted, folds and the version, for the reader.
         numerics: What the workers honour, once resolved.
         feature_cache_bytes: What outputs of frozen layers may take in the cache; None for the default.
         models: Of a study that chooses among pretrained models, by choice: what it is read from ("source"), and the
@@ -111,8 +111,8 @@ class Description:
             facts={
                 "rows": prepared.rows,
                 "test_rows": prepared.test_rows,
-                "classes": list(prepared.classes),
-                "kind": prepared.kind,
+                "classes": list(prepared.judge.classes),
+                "targets": prepared.judge.targets_text,
                 "folds": len(plan.folds.pairs),
                 "hpsearch": __version__,
             },

@@ -173,15 +173,11 @@ class Plan:
 
         if isinstance(self.cv, Folds):
             return self.cv
-        rows = open_dataset(self.prepared.folder)
-        return make_folds(
-            self.cv,
-            targets=rows["targets"],
-            kind=self.prepared.kind,
-            groups=rows.get("groups"),
-            seed=self.seed,
-            classes=self.prepared.classes,
-        )
+        rows, judge = open_dataset(self.prepared.folder), self.prepared.judge
+        strata = judge.strata(rows["targets"])
+        folds = make_folds(self.cv, strata=strata, groups=rows.get("groups"), seed=self.seed)
+        judge.check_folds(rows["targets"], folds.pairs, self.objective)
+        return folds
 
     @property
     def test_shares(self) -> list[float]:
@@ -191,7 +187,7 @@ class Plan:
     @cached_property
     def objective(self) -> "Metric":
         """The objective, resolved for the task."""
-        return self._resolved_metric(self.metric)
+        return self.prepared.judge.metric(self.metric)
 
     @cached_property
     def measured(self) -> "tuple[Metric, ...]":
@@ -204,7 +200,7 @@ class Plan:
 
         measured = {self.objective.name: (self.metric, self.objective)}
         for given in self.metrics:
-            metric = self._resolved_metric(given)
+            metric = self.prepared.judge.metric(given, is_objective=False)
             earlier, _ = measured.setdefault(metric.name, (given, metric))
             pair = (earlier, given)
             definitions = [source if isinstance(source, str) else code_definition(source) for source in pair]
@@ -214,11 +210,6 @@ class Plan:
                     "Give one of the functions another name (its __name__)."
                 )
         return tuple(metric for _, metric in measured.values())
-
-    def _resolved_metric(self, metric: Any) -> "Metric":
-        from hpsearch.metrics.metric import resolve_metric
-
-        return resolve_metric(metric, self.prepared.kind, self.prepared.classes)
 
     # ------------------------------------------------------------------ rules
 

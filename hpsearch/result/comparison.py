@@ -219,7 +219,7 @@ def _same_rows(one: "Result", other: "Result", role: str) -> bool:
     from hpsearch.data.dataset import open_dataset
 
     prepared = [result.plan.prepared for result in (one, other)]
-    if prepared[0].classes != prepared[1].classes or prepared[0].kind != prepared[1].kind:
+    if prepared[0].judge.to_json() != prepared[1].judge.to_json():
         return False
     digests = [rows.data_digest if role == "train" else rows.test_digest for rows in prepared]
     if digests[0] == digests[1]:

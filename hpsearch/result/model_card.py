@@ -1,7 +1,7 @@
 """The model card: what was trained on what, how well it does, and how to use it."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +13,6 @@ from hpsearch.result.export import FACTS_FILE
 if TYPE_CHECKING:
     from hpsearch.analysis.aggregates import TrialSummary
     from hpsearch.runtime.refit import Refit
-
-PIPELINES = {
-    "TextClassification": ("text-classification", "classify(texts, truncation=True{all_labels})"),
-    "ImageClassification": ("image-classification", "classify(images)"),
-}
-"""Name of a task's class to transformers' pipeline for it, and the call; texts are cut where training cut them."""
 
 
 def write_card(
@@ -65,8 +59,9 @@ def _facts(
 def _page(plan: Plan, trial: "TrialSummary", facts: Mapping[str, Any], *, trials: int) -> str:
     model = plan.model_of(trial.config)
     base, on_hub = (Path(model).name, False) if Path(model).exists() else (model, True)
-    pipeline, _ = PIPELINES.get(type(plan.task).__name__, (None, ""))
+    pipeline = plan.task.pipeline
     code = plan.task.how_to_load(facts["config"])
+    use = code or plan.task.how_to_call(plan.prepared_for(trial.config))
     on_hub = on_hub and not code  # a name in the user's code
     head = [f"library_name: {'pytorch' if code else 'transformers'}"]
     head += [f"pipeline_tag: {pipeline}"] if pipeline else []
@@ -78,10 +73,10 @@ def _page(plan: Plan, trial: "TrialSummary", facts: Mapping[str, Any], *, trials
     parts = [
         "\n".join(["---", *head, "---"]),
         f"# {plan.name}",
-        f"{base}, {'trained' if code else 'fine-tuned'} {_labels(plan, facts['classes'])}. Found by a search of "
+        f"{base}, {'trained' if code else 'fine-tuned'} {plan.prepared.judge.purpose}. Found by a search of "
         f"{trials} trials with hpsearch {facts['hpsearch']}, then trained on all "
         f"{plan.prepared.rows:,} training rows for {facts['epochs_trained']:.3g} epochs.",
-        f"```python\n{code}\n```" if code else _use(plan),
+        f"```python\n{use}\n```" if use else "",
         "## Scores",
         _scores(facts),
         f"Cross-validated over {len(validated['folds'])} run(s){_interval(validated)}. The cross-validated score of "
@@ -95,25 +90,6 @@ def _page(plan: Plan, trial: "TrialSummary", facts: Mapping[str, Any], *, trials
         f"- {_numerics(facts['numerics'] or {})}",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def _labels(plan: Plan, classes: Sequence[Any]) -> str:
-    names = ", ".join(str(name) for name in classes)
-    if plan.prepared.kind == "multilabel":
-        return f"to tell which of {len(classes)} labels apply: {names}"
-    return f"to tell {len(classes)} classes apart: {names}"
-
-
-def _use(plan: Plan) -> str:
-    """Return how the model is called, or an empty text where transformers has no pipeline for its task."""
-    pipeline, call = PIPELINES.get(type(plan.task).__name__, (None, ""))
-    if pipeline is None:
-        return ""
-    all_labels = ", top_k=None" if plan.prepared.kind == "multilabel" else ""
-    return (
-        "```python\nfrom transformers import pipeline\n\n"
-        f'classify = pipeline("{pipeline}", model="path/to/this/folder")\n{call.format(all_labels=all_labels)}\n```'
-    )
 
 
 def _scores(facts: Mapping[str, Any]) -> str:

@@ -12,7 +12,6 @@ from hpsearch.records import History
 if TYPE_CHECKING:
     import numpy as np
 
-    from hpsearch.analysis.confusion import Confusion
     from hpsearch.analysis.significance import Evidence
     from hpsearch.report import Content
 
@@ -36,7 +35,7 @@ def report_content(
         evidence: Whether the winner beats the default, where that can be told.
         test_scores: The winner's and the default's scores on the test rows, by what they are called.
         test_is_to_come: Whether there will be such scores once the study has ended.
-        out_of_fold: The winner's out-of-fold probabilities, shape (rows, classes); None without a winner.
+        out_of_fold: The winner's out-of-fold predictions, as `Result.out_of_fold` returns them; None without a winner.
     """
     from hpsearch.report import Content
 
@@ -58,7 +57,7 @@ def report_content(
         logs=_logs(plan.folder),
         ends=record.store.results(),
         decisions=record.store.decisions(),
-        confusion=None if out_of_fold is None else _confusion(plan, out_of_fold),
+        confusion=None if out_of_fold is None else _figures(plan, out_of_fold).get("confusion"),
     )
 
 
@@ -83,7 +82,7 @@ def _facts(plan: Plan, description: Description) -> Mapping[str, Any]:
     return {
         "training rows": facts["rows"],
         "test rows": facts["test_rows"],
-        "classes": ", ".join(str(name) for name in facts["classes"]),
+        **plan.prepared.judge.facts(),
         "folds": facts["folds"],
         "repeats": description.repeats,
         "sampler": description.sampler,
@@ -93,15 +92,11 @@ def _facts(plan: Plan, description: Description) -> Mapping[str, Any]:
     }
 
 
-def _confusion(plan: Plan, out_of_fold: "np.ndarray") -> "Confusion | None":
-    """Return the winner's out-of-fold predictions by class; None with several labels a row."""
-    from hpsearch.analysis.confusion import confusion
+def _figures(plan: Plan, out_of_fold: "np.ndarray") -> Mapping[str, Any]:
+    """Return what figures show of the winner's out-of-fold predictions, by the figure's name."""
     from hpsearch.data.dataset import open_dataset
 
-    if plan.prepared.kind == "multilabel":
-        return None
-    targets = open_dataset(plan.prepared.folder)["targets"]
-    return confusion(targets, out_of_fold, [str(name) for name in plan.prepared.classes])
+    return plan.prepared.judge.figures(open_dataset(plan.prepared.folder)["targets"], out_of_fold)
 
 
 def _logs(folder: Path) -> Mapping[int, str]:

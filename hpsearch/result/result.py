@@ -86,37 +86,30 @@ class Result:
         return curves(self.history)
 
     def out_of_fold(self, number: int | None = None) -> "np.ndarray":
-        """Return out-of-fold probabilities of a complete trial (the best by default).
+        """Return out-of-fold predictions of a complete trial (the best by default).
 
         Each training row is predicted by the model that was not trained on it, at the trial's own evaluation
         point, averaged where a row is held out more than once.
 
         Returns:
-            float64, shape (rows, classes or labels); not a number for rows that no fold holds out.
+            float64, the first axis the rows: probabilities of shape (rows, classes or labels), or whatever the task's
+            judge predicts; not a number for rows that no fold holds out.
 
         Raises:
             UsageError: The trial is not complete.
         """
-        import numpy as np
-
-        from hpsearch.metrics.metric import probabilities
-
         trial = self._trial(self.best.number if number is None else number)
         if trial.state is not TrialState.COMPLETE or trial.point is None:
             raise UsageError(
                 f"Trial {trial.number} is {trial.state.value}: only complete trials predict every row. {self._which()}"
             )
         prepared, pairs = self.plan.prepared, self.plan.folds.pairs
-        total = np.zeros((prepared.rows, len(prepared.classes)))
-        count = np.zeros((prepared.rows, 1))
+        parts = []
         for run in trial.runs:
-            logits = self.record.store.predictions(run.key, trial.point)
-            if logits is not None:
-                total[pairs[run.fold][1]] += probabilities(logits, prepared.kind)
-                count[pairs[run.fold][1]] += 1
-        with np.errstate(invalid="ignore"):
-            mean: np.ndarray = total / count
-        return mean
+            kept = self.record.store.predictions(run.key, trial.point)
+            if kept is not None:
+                parts.append((pairs[run.fold][1], prepared.judge.predictions(kept)))
+        return prepared.judge.joined(prepared.rows, parts)
 
     def evidence(self) -> "Evidence | None":
         """Answer the question fixed beforehand: does the winner beat the literature default?
@@ -161,7 +154,7 @@ class Result:
         return self._tested(self._complete(number))[0]
 
     def _tested(self, trial: Trial, model: Any = None) -> "tuple[Mapping[str, float], np.ndarray]":
-        """Return (scores, logits) on the test rows, training and scoring only what was not scored before."""
+        """Return (scores, kept outputs) on the test rows, training and scoring only what was not scored before."""
         import numpy as np
 
         from hpsearch.runtime.refit import score
@@ -203,11 +196,10 @@ class Result:
 
         from hpsearch.analysis.significance import paired_bootstrap
         from hpsearch.data.dataset import open_dataset
-        from hpsearch.metrics.metric import probabilities
 
-        kind = self.plan.prepared.kind
+        judge = self.plan.prepared.judge
         asked = ((self, winner), (rival_of or self, rival))
-        logits = [result._tested(result._complete(number))[1] for result, number in asked]
+        kept = [result._tested(result._complete(number))[1] for result, number in asked]
         learner = self.plan.task.learner(self.plan.prepared, split="test")
         rows = np.arange(self.plan.prepared.test_rows)
         weights, test_folder = learner.weights(rows), self.plan.prepared.test_folder
@@ -215,8 +207,8 @@ class Result:
         return paired_bootstrap(
             self.plan.objective,
             learner.targets(rows).numpy(),
-            probabilities(logits[0], kind),
-            probabilities(logits[1], kind),
+            judge.predictions(kept[0]),
+            judge.predictions(kept[1]),
             sample_weight=None if weights is None else weights.numpy(),
             groups=open_dataset(test_folder).get("groups"),
             seed=self.plan.seed,

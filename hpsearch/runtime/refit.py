@@ -22,7 +22,7 @@ class Scores:
     """A refit's scores on the test rows.
 
     Attributes:
-        metrics: Metric name to value (greater is better), and "loss", the mean loss (smaller is better).
+        metrics: Metric name to value as measured, and "loss", the mean loss.
         outputs: The model's, test rows by outputs, float32.
     """
 
@@ -94,8 +94,7 @@ def score(workload: Workload, model: torch.nn.Module, config: Mapping[str, Any])
         targets, weights = learner.targets(rows), learner.weights(rows)
         metrics = all_metrics(
             workload.metrics,
-            workload.prepared.kind,
-            logits,
+            workload.prepared.judge.predictions(logits),
             targets.numpy(),
             None if weights is None else weights.numpy(),
             mean_loss(learner, logits, targets, weights),

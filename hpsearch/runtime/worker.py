@@ -218,8 +218,7 @@ class Worker:
         held_out = workload.folds[run.fold][1]
         metrics = all_metrics(
             workload.metrics,
-            workload.prepared.kind,
-            measurement.outputs,
+            workload.prepared.judge.predictions(measurement.outputs),
             warm.targets[held_out],
             None if warm.weights is None else warm.weights[held_out],
             measurement.validation_loss,

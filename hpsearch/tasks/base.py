@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from hpsearch.data.dataset import open_dataset, write_dataset
-from hpsearch.data.labels import LabelEncoding
 from hpsearch.errors import TaskError, nearest
-from hpsearch.metrics.metric import TargetKind
 from hpsearch.provenance.definitions import SCRIPTS
 from hpsearch.records import digest
 from hpsearch.tasks.example_source import ExampleSource
+from hpsearch.tasks.judge import Judge
 from hpsearch.tasks.sources import Arrays, Location, Table, source_from
 from hpsearch.tasks.user_code import UserCode, found_by
 from hpsearch.training.hyperparameters import TRAINING_HYPERPARAMETERS, Hyperparameter
@@ -34,11 +33,10 @@ class Prepared:
     """Rows ready to be trained on: encoded once, kept on disk, memory-mapped by every worker.
 
     Attributes:
-        folder: The dataset of the training rows, with "targets" (int64 codes or float32 indicators), and "groups"
-            (int64) and "weights" (float32) where the task has them.
+        folder: The dataset of the training rows, with "targets" (as the judge encodes them), and "groups" (int64) and
+            "weights" (float32) where the task has them.
         test_folder: The dataset of the test rows, or None.
-        kind: What the targets are.
-        classes: Labels by code; of a multilabel task the names of the columns.
+        judge: What becomes of targets and outputs.
         rows: Training rows.
         test_rows: Test rows, 0 where there are none.
         data_digest: The training rows as the model sees them: texts or images, labels, groups, weights, and the
@@ -56,8 +54,7 @@ class Prepared:
 
     folder: Path
     test_folder: Path | None
-    kind: TargetKind
-    classes: tuple[Any, ...]
+    judge: Judge
     rows: int
     test_rows: int
     data_digest: str
@@ -78,16 +75,13 @@ class Prepared:
         return folder
 
 
-def prepared_rows(
-    folders: Mapping[Split, Path], digests: Mapping[Split, str], encoding: LabelEncoding, **others: Any
-) -> Prepared:
+def prepared_rows(folders: Mapping[Split, Path], digests: Mapping[Split, str], judge: Judge, **others: Any) -> Prepared:
     """Return what these folders hold. The caller fills in `model_digest`."""
     counts = {role: len(open_dataset(folder)["targets"]) for role, folder in folders.items()}
     return Prepared(
         folder=folders["train"],
         test_folder=folders.get("test"),
-        kind=encoding.kind,
-        classes=encoding.classes,
+        judge=judge,
         rows=counts["train"],
         test_rows=counts.get("test", 0),
         data_digest=digests["train"],
@@ -117,9 +111,11 @@ class Task(ABC):
     Attributes:
         choice: The hyperparameter that chooses among pretrained models. Each choice has its own rows (`choosing`).
             None where all configs share one `Prepared`.
+        pipeline: transformers' name of the pipeline that reads what `save` wrote, or None.
     """
 
     choice: ClassVar[str | None] = None
+    pipeline: ClassVar[str | None] = None
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)  # the dataclass is frozen for everyone but its own construction
@@ -170,6 +166,10 @@ class Task(ABC):
     @abstractmethod
     def save(self, model: "nn.Module", folder: Path, prepared: Prepared) -> None:
         """Write a fine-tuned model into `folder` as `from_pretrained` and `pipeline` of transformers read it."""
+
+    def how_to_call(self, prepared: Prepared) -> str:
+        """Return Python that loads what `save` wrote and predicts with it, for the model card; empty if unknown."""
+        return ""
 
     def how_to_load(self, config: Mapping[str, Any]) -> str:
         """Return Python that loads what `save` wrote of a config's model, where that is no matter of transformers."""

@@ -1,4 +1,4 @@
-"""Image classification: one label or several for an image."""
+"""Tasks over images; image classification."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,9 @@ from hpsearch.data.dataset import Dataset, open_dataset
 from hpsearch.data.fingerprint import fingerprint_arrays, fingerprint_table
 from hpsearch.data.images import ImageRows, read_images
 from hpsearch.tasks.base import Prepared, Split
-from hpsearch.tasks.classification import Classification, whole_number
+from hpsearch.tasks.classes.judge import ClassJudge
+from hpsearch.tasks.judge import Judge
+from hpsearch.tasks.pretrained_task import PretrainedTask, whole_number
 from hpsearch.tasks.sources import Source, Table
 
 if TYPE_CHECKING:
@@ -23,7 +25,86 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class ImageClassification(Classification):
+class ImageTask(PretrainedTask):
+    """Fine-tune a transformers model on images (ViT, ResNet, any other); torchvision is not needed.
+
+    Rows are a table with a column of paths and one or several of targets; or a pair of arrays (images, targets), the
+    images uint8, or floats from 0 to 1 that become bytes, of shape (rows, height, width) or (rows, height, width,
+    channels). Grey images are given to a colour model as three equal channels, colour images to a grey model
+    (num_channels 1) by their luma.
+
+    Attributes:
+        image: The column of paths, where the rows are a table.
+        label: The column of targets, or a list of columns, where the rows are a table.
+        image_size: Height and width of the model's input; None for what its image processor says.
+    """
+
+    image: str | None = field(default=None, kw_only=True)
+    image_size: int | None = field(default=None, kw_only=True)
+
+    auto_class: ClassVar[str] = "AutoModelForImageClassification"
+    pipeline: ClassVar[str | None] = "image-classification"
+
+    def __post_init__(self) -> None:
+        if self.image_size is not None:
+            self._set("image_size", whole_number(self.image_size, "image_size", 1))
+        super().__post_init__()
+        for role in ("train", "test"):
+            self._set(role, _with_absolute_paths(getattr(self, role), self.image))
+
+    def _learner(self, dataset: Dataset, pretrained: "Pretrained") -> "ImageLearner":
+        from hpsearch.tasks.pixels import ImageLearner
+
+        return ImageLearner(dataset, pretrained)
+
+    def save(self, model: "nn.Module", folder: Path, prepared: Prepared) -> None:
+        """Write the model and its image processor into `folder`, for `pipeline`: `how_to_call` says how.
+
+        The pipeline reads files in colour: to a grey model give uint8 arrays of shape (1, height, width), not paths.
+        """
+        from hpsearch.tasks.pixels import rebuilt
+        from hpsearch.tasks.pretrained import save_model
+
+        save_model(model, rebuilt(dict(open_dataset(prepared.folder).facts["processor"])), folder)
+
+    def how_to_call(self, prepared: Prepared) -> str:
+        arguments = prepared.judge.pipeline_arguments()
+        return (
+            "from transformers import pipeline\n\n"
+            f'classify = pipeline("{self.pipeline}", model="path/to/this/folder")\n'
+            f"classify(images{arguments})"
+        )
+
+    def _input_columns(self) -> list[str]:
+        return [] if self.image is None else [self.image]
+
+    def _read(self, source: Source, role: Split) -> Any:
+        label = self.label if self.label is None or isinstance(self.label, str) else list(self.label)
+        return read_images(source.value, image=self.image, label=label, role=role)
+
+    def _fingerprint(self, rows: ImageRows) -> str:
+        table, names = rows.table, [self.group, self.sample_weight]
+        present = [name for name in names if name is not None and table is not None and name in table.columns]
+        beside = fingerprint_table(table, present) if table is not None and present else ""
+        return fingerprint_arrays({"parts": np.array([rows.fingerprint(), beside])})
+
+    def _audit(self, train: Any, test: Any) -> list[str]:
+        return audit(
+            train,
+            test,
+            read_targets=lambda: self._read_targets(train, test),
+            group=self.group,
+            sample_weight=self.sample_weight,
+        )
+
+    def _encoder(self, train: Any) -> "PixelEncoder":
+        from hpsearch.tasks.pixels import PixelEncoder
+
+        return PixelEncoder(str(self.model), self.image_size, train)
+
+
+@dataclass(frozen=True, eq=False)
+class ImageClassification(ImageTask):
     """Fine-tune a transformers image classifier (ViT, ResNet, any other); torchvision is not needed.
 
     Rows are a folder with one folder per class; or a table with a column of paths and one of labels (or several 0/1
@@ -37,17 +118,7 @@ class ImageClassification(Classification):
         image_size: Height and width of the model's input; None for what its image processor says.
     """
 
-    image: str | None = field(default=None, kw_only=True)
-    image_size: int | None = field(default=None, kw_only=True)
-
-    auto_class: ClassVar[str] = "AutoModelForImageClassification"
-
-    def __post_init__(self) -> None:
-        if self.image_size is not None:
-            self._set("image_size", whole_number(self.image_size, "image_size", 1))
-        super().__post_init__()
-        for role in ("train", "test"):
-            self._set(role, _with_absolute_paths(getattr(self, role), self.image))
+    judge_class: ClassVar[type[Judge]] = ClassJudge
 
     def _literature(self) -> Mapping[str, Any]:
         """Return values for AdamW that search_spaces/image-transfer.toml traces number by number.
@@ -64,42 +135,6 @@ class ImageClassification(Classification):
             "lr_scheduler_type": "cosine",
             "warmup_ratio": 0.1,
         }
-
-    def _learner(self, dataset: Dataset, pretrained: "Pretrained") -> "ImageLearner":
-        from hpsearch.tasks.pixels import ImageLearner
-
-        return ImageLearner(dataset, pretrained)
-
-    def save(self, model: "nn.Module", folder: Path, prepared: Prepared) -> None:
-        """Write the model and its image processor into `folder`; `pipeline("image-classification", folder)` reads them.
-
-        The pipeline reads files in colour: to a grey model give uint8 arrays of shape (1, height, width), not paths.
-        """
-        from hpsearch.tasks.pixels import rebuilt
-        from hpsearch.tasks.pretrained import save_model
-
-        save_model(model, rebuilt(dict(open_dataset(prepared.folder).facts["processor"])), folder)
-
-    def _input_columns(self) -> list[str]:
-        return [] if self.image is None else [self.image]
-
-    def _read(self, source: Source, role: Split) -> Any:
-        label = self.label if self.label is None or isinstance(self.label, str) else list(self.label)
-        return read_images(source.value, image=self.image, label=label, role=role)
-
-    def _fingerprint(self, rows: ImageRows) -> str:
-        table, names = rows.table, [self.group, self.sample_weight]
-        present = [name for name in names if name is not None and table is not None and name in table.columns]
-        beside = fingerprint_table(table, present) if table is not None and present else ""
-        return fingerprint_arrays({"parts": np.array([rows.fingerprint(), beside])})
-
-    def _audit(self, train: Any, test: Any) -> list[str]:
-        return audit(train, test, group=self.group, sample_weight=self.sample_weight)
-
-    def _encoder(self, train: Any) -> "PixelEncoder":
-        from hpsearch.tasks.pixels import PixelEncoder
-
-        return PixelEncoder(str(self.model), self.image_size, train)
 
 
 def _with_absolute_paths(source: Any, column: str | None) -> Any:

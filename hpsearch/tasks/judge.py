@@ -25,7 +25,12 @@ class Judge(ABC):
 
     Worker, refit, result, estimator, evidence, model card and report ask the judge, and know nothing of its kind. It
     travels to workers by pickle, so it holds plain values.
+
+    Attributes:
+        classes: The classes or labels in the order of their codes; () where targets are none.
     """
+
+    classes: tuple[Any, ...] = ()
 
     # ------------------------------------------------------------------ targets
 
@@ -55,11 +60,6 @@ class Judge(ABC):
         """Return what the targets mean, as JSON keeps it; part of the digest of the data."""
 
     @property
-    def classes(self) -> tuple[Any, ...]:
-        """The classes or labels in the order of their codes; () where targets are none."""
-        return ()
-
-    @property
     @abstractmethod
     def targets_text(self) -> str:
         """What is predicted, in a few words for lists: "4 classes", "2 numbers"."""
@@ -81,7 +81,7 @@ class Judge(ABC):
     def strata(self, targets: np.ndarray) -> Strata:
         """Return what folds are stratified by, for encoded targets."""
 
-    def check_folds(
+    def check_folds(  # noqa: B027  (most judges have nothing to check)
         self, targets: np.ndarray, pairs: Sequence[tuple[np.ndarray, np.ndarray]], objective: Metric
     ) -> None:
         """Find folds that cannot be learned from or judged on; `DataError` or `MetricError` names the first."""
@@ -93,14 +93,19 @@ class Judge(ABC):
     def outputs(self) -> int:
         """How many numbers the model gives for a row."""
 
+    @property
+    def outputs_text(self) -> str:
+        """What outputs are needed, after "(3, 2) is needed": a remark and a full stop."""
+        return "."
+
     @abstractmethod
     def model_config(self) -> dict[str, Any]:
         """Return what a config of transformers says of the outputs: id2label, label2id, problem_type."""
 
     @property
     @abstractmethod
-    def identity(self) -> list[Any]:
-        """What a model's digest says of its outputs, as JSON keeps it."""
+    def identity(self) -> tuple[str, int]:
+        """What a model's digest says of its outputs, as JSON keeps it: what they are, how many."""
 
     def fitted(self, targets: np.ndarray) -> Self:
         """Return the judge of a run that trains on rows with these encoded targets, and on no others.
@@ -142,17 +147,41 @@ class Judge(ABC):
 
     @abstractmethod
     def predictions(self, kept: Rows) -> Any:
-        """Return what kept outputs predict, in the user's terms; metrics and figures take it, the first axis the rows."""
+        """Return what kept outputs predict, as metrics and figures take it, the first axis the rows."""
+
+    def joined(self, rows: int, parts: Sequence[tuple[np.ndarray, Any]]) -> Any:
+        """Return the predictions of all rows from those of parts of them, NaN for rows that are in no part.
+
+        Each part is (indices of rows, their predictions). A row in several of them has the mean: predictions are
+        arrays unless a judge joins its own.
+        """
+        shape = np.asarray(parts[0][1]).shape[1:] if parts else (self.outputs,)
+        total = np.zeros((rows, *shape))
+        count = np.zeros((rows, *(1 for _ in shape)))
+        for indices, predictions in parts:
+            total[indices] += predictions
+            count[indices] += 1
+        with np.errstate(invalid="ignore"):
+            mean: np.ndarray = total / count
+        return mean
 
     @abstractmethod
     def answers(self, predictions: Any) -> np.ndarray:
         """Return one answer a row as `predict` of scikit-learn gives it: labels, or numbers."""
 
     @abstractmethod
-    def metric(self, given: Any, direction: Direction | None = None) -> Metric:
+    def predicted_by(self, estimator: Any, rows: Any) -> Any:
+        """Return the predictions of rows by a fitted estimator of scikit-learn's, as metrics take them."""
+
+    @abstractmethod
+    def metric(self, given: Any, direction: Direction | None = None, *, is_objective: bool = True) -> Metric:
         """Return a metric by name, scorer or function, resolved for these targets and tried on a made-up example.
 
-        `direction` is what the user says; None where the metric tells.
+        Args:
+            given: The metric.
+            direction: What the user says; None where the metric tells.
+            is_objective: Whether a search is to follow it: a function that is an error is then refused without a
+                direction; of a metric that is only recorded its direction is found out.
 
         Raises:
             MetricError: There is no such metric, it does not suit, or it contradicts its direction.
@@ -164,3 +193,7 @@ class Judge(ABC):
         Rows that no fold held out are NaN in `predictions`. A figure without an entry here is not drawn.
         """
         return {}
+
+    def pipeline_arguments(self) -> str:
+        """Return further arguments of a call of transformers' pipeline for all that this judge reads, as Python."""
+        return ""

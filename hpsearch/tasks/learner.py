@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from hpsearch.data.dataset import Dataset
 from hpsearch.errors import TaskError
-from hpsearch.metrics.metric import TargetKind
 from hpsearch.tasks.dropout import set_dropout
 from hpsearch.tasks.heads import draw_head
+from hpsearch.tasks.judge import Judge
 from hpsearch.tasks.layers import find_layers
 from hpsearch.tasks.pretrained import Pretrained, first_line
 
@@ -26,8 +25,9 @@ class RowsLearner(ABC):
     inputs_are_fixed = True
     """Rows are encoded once: a batch only lays them out."""
 
-    def __init__(self, dataset: Dataset) -> None:
+    def __init__(self, dataset: Dataset, judge: Judge) -> None:
         self.dataset = dataset
+        self.judge = judge
         self._targets = np.asarray(dataset["targets"])
         self._weights = None if "weights" not in dataset else np.asarray(dataset["weights"])
         self._layers: list[list[str]] | None = None
@@ -57,11 +57,11 @@ class RowsLearner(ABC):
         return None if self._weights is None else torch.from_numpy(self._weights[rows])
 
 
-class ClassificationLearner(RowsLearner):
+class PretrainedLearner(RowsLearner):
     """A learner for models of transformers; subclasses make the batches."""
 
     def __init__(self, dataset: Dataset, pretrained: Pretrained) -> None:
-        super().__init__(dataset)
+        super().__init__(dataset, pretrained.judge)
         self.pretrained = pretrained
         self._options: dict[str, Any] | None = None
 
@@ -81,24 +81,11 @@ class ClassificationLearner(RowsLearner):
             self._options = {"use_cache": False} if cached else {}
         return model(**batch, **self._options).logits
 
-    def losses(self, logits: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
-        return classification_losses(logits, targets, label_smoothing, self.pretrained.kind)
+    def losses(self, outputs: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
+        return self.judge.losses(outputs, targets, label_smoothing)
 
 
-def classification_losses(logits: Tensor, targets: Tensor, label_smoothing: float, kind: TargetKind) -> Tensor:
-    """Return each row's loss in float32, shape (rows,).
-
-    Cross-entropy, the target's share `label_smoothing` spread over all classes (Szegedy et al. 2016, section 7);
-    of a multilabel task the mean over its labels of binary cross-entropy, each target drawn towards 1/2 by that share.
-    """
-    scores = logits.float()
-    if kind != "multilabel":
-        return functional.cross_entropy(scores, targets, reduction="none", label_smoothing=label_smoothing)
-    smoothed = targets * (1.0 - label_smoothing) + 0.5 * label_smoothing
-    return functional.binary_cross_entropy_with_logits(scores, smoothed, reduction="none").mean(dim=1)
-
-
-def try_model(learner: ClassificationLearner, model: nn.Module) -> None:
+def try_model(learner: PretrainedLearner, model: nn.Module) -> None:
     """Compute the outputs of the longest row.
 
     Raises:
@@ -116,15 +103,15 @@ def try_model(learner: ClassificationLearner, model: nn.Module) -> None:
             "Use the tokenizer or image processor that belongs to the model; for images of another size give "
             "image_size=."
         ) from error
-    expected = (1, len(learner.pretrained.classes))
+    expected = (1, learner.judge.outputs)
     if tuple(logits.shape) != expected:
         raise TaskError(
             f"{type(model).__name__} in {learner.pretrained.source!r} gives outputs of shape {tuple(logits.shape)} for "
-            f"one row, and the task has {expected[1]} classes. Give a model for classification."
+            f"one row, and the task has {learner.judge.targets_text}. Give a model with one output for each."
         )
 
 
-def count_layers(learner: ClassificationLearner, model: nn.Module) -> int:
+def count_layers(learner: PretrainedLearner, model: nn.Module) -> int:
     """Return how many layers of a model can be kept as pretrained: 0 where nothing is, or no layers are found."""
     try:
         return len(learner.layers(model)) - 1

@@ -16,9 +16,9 @@ from hpsearch.errors import TaskError
 from hpsearch.provenance.definitions import imported
 from hpsearch.provenance.packages import versions_of
 from hpsearch.records import digest
-from hpsearch.tasks.classification import Encoded
-from hpsearch.tasks.learner import ClassificationLearner
+from hpsearch.tasks.learner import PretrainedLearner
 from hpsearch.tasks.pretrained import LOADING_ERRORS, Pretrained, first_line, quiet, read_config
+from hpsearch.tasks.pretrained_task import Encoded
 
 _DEFAULT_SIZE = 224
 _COMPARED_ROWS = 4
@@ -158,7 +158,7 @@ class PixelEncoder:
         return line if all(_on_line(line, early, late) for early, late in samples) else None
 
 
-class ImageLearner(ClassificationLearner):
+class ImageLearner(PretrainedLearner):
     """Batches of pixels, all of one size."""
 
     def __init__(self, dataset: Dataset, pretrained: Pretrained) -> None:

@@ -13,9 +13,9 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from hpsearch.errors import TaskError
-from hpsearch.metrics.metric import TargetKind
 from hpsearch.records import digest
 from hpsearch.tasks.heads import mark_head, new_parameters
+from hpsearch.tasks.judge import Judge
 
 LOADING_ERRORS = (
     OSError,
@@ -63,17 +63,15 @@ class Pretrained:
     Attributes:
         source: A local folder (absolute) or a name on the hub.
         auto_class: The class of transformers that builds it: "AutoModelForSequenceClassification", ...
-        kind: What the outputs are trained to be.
-        classes: Labels in the order of the outputs; their text becomes id2label.
+        judge: What becomes of the outputs; it says what the config says of them.
         weights: Whether to start from the weights in `source`; otherwise only its config.json is read.
-        keep_head: Keep a head that the weights bring along, where its outputs are these classes.
+        keep_head: Keep a head that the weights bring along, where its outputs are these.
         pad_token_id: Set on a model whose own config names none (GPT-2).
     """
 
     source: str
     auto_class: str
-    kind: TargetKind
-    classes: tuple[Any, ...]
+    judge: Judge
     weights: bool = True
     keep_head: bool = False
     pad_token_id: int | None = None
@@ -93,17 +91,15 @@ class Pretrained:
         own = read_config(self.source)
         if self.keep_head:
             self._check_kept_head(own)
-        names = [str(label) for label in self.classes]
-        own.id2label = dict(enumerate(names))
-        own.label2id = {name: code for code, name in enumerate(names)}
-        own.problem_type = f"{'multi' if self.kind == 'multilabel' else 'single'}_label_classification"
+        for name, value in self.judge.model_config().items():
+            setattr(own, name, value)
         if self.pad_token_id is not None and getattr(own, "pad_token_id", None) is None:
             own.pad_token_id = self.pad_token_id
         return own
 
     def _check_kept_head(self, own: Any) -> None:
         theirs = [str(own.id2label[code]) for code in sorted(own.id2label)]
-        ours = [str(label) for label in self.classes]
+        ours = list(self.judge.model_config()["id2label"].values())
         unnamed = theirs == [f"LABEL_{code}" for code in range(len(ours))]
         if theirs != ours and not unnamed:
             raise TaskError(
@@ -155,7 +151,7 @@ class Pretrained:
         config: Any = model.config
         facts = {name: value for name, value in config.to_dict().items() if name not in _VOLATILE}
         facts["attention"] = attention_of(model)
-        return digest([self.auto_class, self.kind, len(self.classes), repr(sorted(facts.items())), content])
+        return digest([self.auto_class, *self.judge.identity, repr(sorted(facts.items())), content])
 
 
 def digest_of_tensors(tensors: Mapping[str, Tensor]) -> str:

@@ -1,4 +1,4 @@
-"""Text classification: one label or several for a text or a pair of texts."""
+"""Tasks over texts, or pairs of texts; text classification."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,9 @@ from hpsearch.data.fingerprint import fingerprint_table
 from hpsearch.data.sources import read_table
 from hpsearch.errors import TaskError
 from hpsearch.tasks.base import Prepared, Split
-from hpsearch.tasks.classification import Classification, names_of, whole_number
+from hpsearch.tasks.classes.judge import ClassJudge
+from hpsearch.tasks.judge import Judge
+from hpsearch.tasks.pretrained_task import PretrainedTask, names_of, whole_number
 from hpsearch.tasks.sources import Source
 
 if TYPE_CHECKING:
@@ -22,15 +24,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class TextClassification(Classification):
-    """Fine-tune a transformers model to classify texts.
-
-    Two classes are a binary task (two outputs, softmax), more a multi-class one; a list of 0/1 columns is a multi-label
-    task (one sigmoid per label). Code that comes with a model is not run.
+class TextTask(PretrainedTask):
+    """Fine-tune a transformers model on texts. Code that comes with a model is not run.
 
     Attributes:
         text: The column of texts, or the two columns of a pair.
-        label: The column of labels, or a list of 0/1 columns.
+        label: The column of targets, or a list of columns.
         max_length: Most tokens of a row; longer rows are cut, and `Prepared.warnings` says so. None: the limit of model
             and tokenizer, up to 512.
     """
@@ -40,6 +39,7 @@ class TextClassification(Classification):
     max_length: int | None = field(default=None, kw_only=True)
 
     auto_class: ClassVar[str] = "AutoModelForSequenceClassification"
+    pipeline: ClassVar[str | None] = "text-classification"
 
     def __post_init__(self) -> None:
         text = names_of(self.text, "text")
@@ -47,17 +47,10 @@ class TextClassification(Classification):
             raise TaskError(f"text={self.text!r}: give the name of a column of texts, or of two for pairs.")
         self._set("text", text)
         if self.label is None:
-            raise TaskError("label=None: give the name of the column of labels, or a list of 0/1 columns.")
+            raise TaskError("label=None: give the name of the column of labels, or a list of columns.")
         if self.max_length is not None:
             self._set("max_length", whole_number(self.max_length, "max_length", 1))
         super().__post_init__()
-
-    def _literature(self) -> Mapping[str, Any]:
-        """Return the values of BERT's fine-tuning (Devlin et al. 2019, appendix A.3; of its ranges the usual ones).
-
-        Weight decay and warmup are those of its published code. search_spaces/bert.toml has the ranges.
-        """
-        return {"learning_rate": 2e-5, "batch_size": 32, "epochs": 3, "weight_decay": 0.01, "warmup_ratio": 0.1}
 
     def _learner(self, dataset: Dataset, pretrained: "Pretrained") -> "TextLearner":
         from hpsearch.tasks.tokens import TextLearner
@@ -65,7 +58,7 @@ class TextClassification(Classification):
         return TextLearner(dataset, pretrained)
 
     def save(self, model: "nn.Module", folder: Path, prepared: Prepared) -> None:
-        """Write the model and its tokenizer into `folder`; `pipeline("text-classification", folder)` reads them.
+        """Write the model and its tokenizer into `folder`, for `pipeline`: `how_to_call` says how.
 
         Given `truncation=True`, the pipeline cuts texts where training did.
         """
@@ -75,6 +68,13 @@ class TextClassification(Classification):
         tokenizer = load_tokenizer(prepared.source or str(self.model))
         tokenizer.model_max_length = int(open_dataset(prepared.folder).facts["max_length"])
         save_model(model, tokenizer, folder)
+
+    def how_to_call(self, prepared: Prepared) -> str:
+        return (
+            "from transformers import pipeline\n\n"
+            f'classify = pipeline("{self.pipeline}", model="path/to/this/folder")\n'
+            f"classify(texts, truncation=True{prepared.judge.pipeline_arguments()})"
+        )
 
     def _input_columns(self) -> list[str]:
         return [self.text] if isinstance(self.text, str) else list(self.text)
@@ -89,10 +89,40 @@ class TextClassification(Classification):
     def _audit(self, train: Any, test: Any) -> list[str]:
         label = self.label if isinstance(self.label, str) else list(self.label)
         return audit(
-            train, test, text=self._input_columns(), label=label, group=self.group, sample_weight=self.sample_weight
+            train,
+            test,
+            read_targets=lambda: self._read_targets(train, test),
+            text=self._input_columns(),
+            label=label,
+            group=self.group,
+            sample_weight=self.sample_weight,
         )
 
     def _encoder(self, train: Any) -> "TokenEncoder":
         from hpsearch.tasks.tokens import TokenEncoder
 
         return TokenEncoder(str(self.model), self.auto_class, self._input_columns(), self.max_length)
+
+
+@dataclass(frozen=True, eq=False)
+class TextClassification(TextTask):
+    """Fine-tune a transformers model to classify texts.
+
+    Two classes are a binary task (two outputs, softmax), more a multi-class one; a list of 0/1 columns is a multi-label
+    task (one sigmoid per label). Code that comes with a model is not run.
+
+    Attributes:
+        text: The column of texts, or the two columns of a pair.
+        label: The column of labels, or a list of 0/1 columns.
+        max_length: Most tokens of a row; longer rows are cut, and `Prepared.warnings` says so. None: the limit of model
+            and tokenizer, up to 512.
+    """
+
+    judge_class: ClassVar[type[Judge]] = ClassJudge
+
+    def _literature(self) -> Mapping[str, Any]:
+        """Return the values of BERT's fine-tuning (Devlin et al. 2019, appendix A.3; of its ranges the usual ones).
+
+        Weight decay and warmup are those of its published code. search_spaces/bert.toml has the ranges.
+        """
+        return {"learning_rate": 2e-5, "batch_size": 32, "epochs": 3, "weight_decay": 0.01, "warmup_ratio": 0.1}

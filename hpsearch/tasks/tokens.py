@@ -14,10 +14,10 @@ from hpsearch.data.dataset import Dataset, RaggedRows
 from hpsearch.errors import TaskError
 from hpsearch.provenance.packages import versions_of
 from hpsearch.records import digest
-from hpsearch.tasks.classification import Encoded
 from hpsearch.tasks.heads import base_of
-from hpsearch.tasks.learner import ClassificationLearner
+from hpsearch.tasks.learner import PretrainedLearner
 from hpsearch.tasks.pretrained import LOADING_ERRORS, Pretrained, first_line, quiet, read_config
+from hpsearch.tasks.pretrained_task import Encoded
 
 DEFAULT_MAX_LENGTH = 512
 _BATCH = 1000
@@ -190,7 +190,7 @@ class TokenEncoder:
             )
 
 
-class TextLearner(ClassificationLearner):
+class TextLearner(PretrainedLearner):
     """Padded batches of tokens."""
 
     def __init__(self, dataset: Dataset, pretrained: Pretrained) -> None:

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from hpsearch.metrics.metric import Metric, TargetKind, probabilities
+from hpsearch.metrics.metric import Metric
 from hpsearch.records.types import LOSS
 from hpsearch.training.learner import Learner
 
@@ -51,21 +52,19 @@ def mean_loss(learner: Learner, logits: np.ndarray, targets: Tensor, weights: Te
 
 def all_metrics(
     metrics: Sequence[Metric],
-    kind: TargetKind,
-    logits: np.ndarray,
-    targets: np.ndarray,
+    predictions: Any,
+    targets: Any,
     weights: np.ndarray | None,
     loss: float,
     progressed: Callable[[], None] = lambda: None,
 ) -> dict[str, float]:
-    """Return every metric of the rows' logits by name, and their mean loss as "loss".
+    """Return every metric of rows by name, from what the task's judge predicts of them, and their mean loss as "loss".
 
     `progressed` is called before each metric and after the last: a slow one is no standstill.
     """
-    chances = probabilities(logits, kind)
     values: dict[str, float] = {}
     for metric in metrics:
         progressed()
-        values[metric.name] = metric(targets, chances, weights)
+        values[metric.name] = metric(targets, predictions, weights)
     progressed()
     return {**values, LOSS: loss}

@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from hpsearch.analysis.resampling import DRAWS_TOGETHER, PairedPredictions, drawn_units, draws
-from hpsearch.metrics.confusion import confusion_metric
-from hpsearch.metrics.metric import Metric, resolve_metric
+from hpsearch.tasks.classes.metric import ClassMetric, resolve_metric
 
 CLASSES = ("a", "b", "c")
 NAMES = ("accuracy", "f1_macro", "recall_weighted", "jaccard_macro", "matthews_corrcoef", "balanced_accuracy")
@@ -22,7 +21,7 @@ def predictions(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarra
 @pytest.mark.parametrize("weighted", [False, True])
 def test_counts_give_what_row_by_row_gives(name: str, weighted: bool) -> None:
     metric = resolve_metric(name, "multiclass", CLASSES)
-    assert confusion_metric(metric) is not None
+    assert metric.counted() is not None
     targets, winner, rival = predictions(60, seed=1)
     weights = np.linspace(0.5, 2.0, 60) if weighted else None
 
@@ -60,7 +59,7 @@ def test_rows_that_weigh_nothing_count_as_scikit_learn_has_it() -> None:
 
 
 def test_a_draw_on_which_the_metric_is_none_is_nan() -> None:
-    metric = Metric("roc_auc", "binary", (0, 1))
+    metric = ClassMetric("roc_auc", "binary", (0, 1))
     targets, chances = np.array([0, 1]), np.array([[0.8, 0.2], [0.1, 0.9]])
     predictions = PairedPredictions(metric, targets, chances, chances)
     found = predictions.differences(iter([np.array([0, 1]), np.array([0, 0])]))

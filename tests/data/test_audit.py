@@ -5,9 +5,11 @@ import pandas as pd
 import PIL.Image
 import pytest
 
-from hpsearch.data.audit import audit, group_codes, sample_weights
+from hpsearch.data import audit as auditing
+from hpsearch.data.audit import group_codes, labels_of, sample_weights
 from hpsearch.data.images import read_images
 from hpsearch.errors import DataError
+from hpsearch.tasks.classes.judge import ClassJudge
 
 TRAIN = pd.DataFrame(
     {
@@ -20,6 +22,17 @@ TRAIN = pd.DataFrame(
 )
 TEST = pd.DataFrame({"text": ["new one", "new two"], "label": ["a", "b"]})
 WORDS = {"text": "text", "label": "label"}
+
+
+def audit(train, test=None, *, label=None, **columns):
+    """Audit rows whose targets are classes."""
+
+    def read_targets():
+        judge = ClassJudge.learn(labels_of(train, label))
+        targets = judge.encode(labels_of(train, label))
+        return targets, judge.remarks(targets, None if test is None else judge.encode(labels_of(test, label), "test"))
+
+    return auditing.audit(train, test, read_targets=read_targets, label=label, **columns)
 
 
 def refused(function, *words):

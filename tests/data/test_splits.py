@@ -6,9 +6,17 @@ from hypothesis import assume, given, reject, settings
 from hypothesis import strategies as st
 from sklearn import model_selection as splitters
 
+from hpsearch.data import splits
 from hpsearch.data.folds import Folds, Holdout
-from hpsearch.data.splits import make_folds
 from hpsearch.errors import DataError
+from hpsearch.tasks.classes.judge import ClassJudge
+
+
+def make_folds(cv, *, targets, kind, groups=None, seed, classes=None):
+    """Return folds stratified as classes or labels are."""
+    count = targets.shape[1] if kind == "multilabel" else int(targets.max()) + 1
+    judge = ClassJudge(kind, tuple(range(count)) if classes is None else tuple(classes))
+    return splits.make_folds(cv, strata=judge.strata(targets), groups=groups, seed=seed)
 
 
 def refused(function, *words):

@@ -25,7 +25,7 @@ from torch import nn
 
 import hpsearch as hp
 import hpsearch.data.dataset
-from hpsearch.errors import StudyChangedError, UsageError
+from hpsearch.errors import DataError, StudyChangedError, UsageError
 from hpsearch.estimator.checks import check_how_it_ended, seed_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*joblib will operate in serial mode.*:UserWarning")
@@ -114,7 +114,7 @@ def test_it_predicts_labels_with_the_refitted_winner(fitted, iris):
     assert (fitted.predict(rows) == fitted.classes_[chances.argmax(axis=1)]).all()
     assert fitted.score(rows, labels) > 0.9
     assert np.array_equal(fitted.predict_proba(rows[7:9]), chances[7:9])
-    with pytest.raises(UsageError, match="label 'tulip'"):
+    with pytest.raises(DataError, match="labels that the training rows do not have: 'tulip'"):
         fitted.score(rows[:2], ["setosa", "tulip"])
     with pytest.raises(UsageError, match="X has 5 rows and y has 4"):
         fitted.score(rows[:5], labels[:4])
@@ -352,13 +352,13 @@ def test_texts_and_pairs_with_a_model_of_transformers(text_model):
     assert tested.max_length == 16
     chances = found.predict_proba(table["text"].to_numpy())
     refit = found.result_.refit()
-    from hpsearch.metrics.metric import probabilities
+    from hpsearch.tasks.classes.labels import probabilities
     from hpsearch.training.prediction import predict
 
     study = found.study_
     learner = study.task.learner(study.plan.prepared)
     logits = predict(refit.model, learner, np.arange(24), study.record.numerics(), "cpu")
-    assert np.allclose(chances, probabilities(logits, study.plan.prepared.kind), rtol=0, atol=1e-2)
+    assert np.allclose(chances, probabilities(logits, study.plan.prepared.judge.kind), rtol=0, atol=1e-2)
     pairs = np.stack([table["text"], table["text"].iloc[::-1]], axis=1)
     of_pairs = search(model=model, space=space).fit(pairs, table["label"])
     assert of_pairs.predict(pairs[:3]).shape == (3,)

@@ -104,7 +104,7 @@ def test_a_multilabel_card_speaks_of_labels(tmp_path: Path, monkeypatch: pytest.
     folder = searched(tmp_path, task, epochs=1).export(tmp_path / "model")
     page = (folder / "README.md").read_text()
     assert "to tell which of 2 labels apply: liked, long" in page
-    assert "truncation=True, top_k=None" in page
+    assert "truncation=True, top_k=2" in page
     assert "test" not in page.partition("## Configuration")[0].partition("## Scores")[2].splitlines()[2]
     assert json.loads((folder / "hpsearch.json").read_text())["test"] is None
 

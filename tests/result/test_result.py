@@ -17,8 +17,8 @@ from toy_studies import toy_study
 
 import hpsearch as hp
 from hpsearch.errors import UsageError
-from hpsearch.metrics.metric import probabilities
 from hpsearch.records import Origin, TrialState
+from hpsearch.tasks.classes.labels import probabilities
 
 GOOD, BAD = ("great", "loved", "fine"), ("awful", "hated", "dull")
 FOLDS, TRIALS = 3, 4
@@ -193,7 +193,7 @@ def exported(result: hp.Result, place: Path) -> Path:
 
 
 def test_the_labels_are_those_of_the_data(result: hp.Result, exported: Path) -> None:
-    assert result.plan.prepared.classes == ("negative", "positive")
+    assert result.plan.prepared.judge.classes == ("negative", "positive")
     config = json.loads((exported / "config.json").read_text())
     assert config["id2label"] == {"0": "negative", "1": "positive"}
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from toy_task import ToyTask
 
-from hpsearch.metrics.metric import resolve_metric
 from hpsearch.policy.early_stopping import EarlyStopping
 from hpsearch.records import Run, Segment
 from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Event, Train, Workload
 from hpsearch.runtime.pools.base import Pool
+from hpsearch.tasks.classes.metric import resolve_metric
 from hpsearch.training.numerics import resolve_numerics
 
 ROWS = 60

@@ -164,7 +164,7 @@ def main() -> None:
     import torch
     import toy_studies
 
-    from hpsearch.metrics.metric import resolve_metric
+    from hpsearch.tasks.classes.metric import resolve_metric
 
     resolve_metric("f1_macro", "multiclass", ("a", "b", "c"))
     torch.set_num_threads(1)

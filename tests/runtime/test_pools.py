@@ -23,7 +23,6 @@ from orders import ends, finish, first, measured, order_of, resumed, run_of, tra
 from study_processes import StudyProcess, is_alive, is_worker, until
 
 from hpsearch.errors import HpsearchError, NumericsError, TaskError
-from hpsearch.metrics.metric import resolve_metric
 from hpsearch.policy.early_stopping import EarlyStopping
 from hpsearch.records import Outcome, Slot
 from hpsearch.runtime.devices import KEEP_FREED_MEMORY, worker_environment
@@ -32,6 +31,7 @@ from hpsearch.runtime.pools.base import Pool
 from hpsearch.runtime.pools.inline import InlinePool
 from hpsearch.runtime.pools.local import LocalPool
 from hpsearch.runtime.worker_process import HEARTBEAT_SECONDS, WorkerProcess
+from hpsearch.tasks.classes.metric import resolve_metric
 
 CPU = Slot(0, ("cpu",))
 DEATH_SECONDS = 5.0

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from hpsearch.data.dataset import write_dataset
 from hpsearch.records import digest
 from hpsearch.tasks import Prepared, Task
+from hpsearch.tasks.classes.judge import ClassJudge
 
 WIDTH = 6
 
@@ -50,7 +51,7 @@ class ToyTask(Task):
             write_dataset(Path(cache) / f"toy-{key}", {"inputs": inputs, "targets": targets}, {})
             folders.append(Path(cache) / f"toy-{key}")
         return Prepared(
-            folders[0], folders[1], "multiclass", ("a", "b", "c"), len(train[1]), len(test[1]),
+            folders[0], folders[1], ClassJudge("multiclass", ("a", "b", "c")), len(train[1]), len(test[1]),
             digest(["toy data", self.rows]), digest(["toy test", self.rows]), digest("toy model"),
         )  # fmt: skip
 

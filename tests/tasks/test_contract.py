@@ -66,7 +66,7 @@ def test_a_learner_gives_what_the_fine_tune_reads(task, tmp_path):
         assert all(each.dtype == torch.float32 for each in model.parameters())
         model.eval()
         logits = learner.outputs(model, batch)
-        assert logits.shape == (4, len(prepared.classes))
+        assert logits.shape == (4, len(prepared.judge.classes))
         losses = learner.losses(logits, targets, 0.0)
         assert losses.shape == (4,) and losses.dtype == torch.float32
         assert torch.allclose(losses[0], losses[2])

@@ -7,6 +7,7 @@ import hpsearch as hp
 from hpsearch.errors import SpaceError, TaskError
 from hpsearch.space import list_spaces
 from hpsearch.tasks import Prepared
+from hpsearch.tasks.classes.judge import ClassJudge
 from hpsearch.tasks.frozen_layers import (
     LayeredModel,
     check_frozen_layers,
@@ -119,7 +120,7 @@ def test_a_share_is_rounded_down_to_whole_layers(share: float, layers: int, whol
 
 def test_a_share_and_its_number_of_layers_are_one_completed_config() -> None:
     task = hp.TextClassification("model", train="rows.csv")
-    prepared = Prepared(Path(), None, "binary", ("a", "b"), 1, 0, "", None, "", layers=12)
+    prepared = Prepared(Path(), None, ClassJudge("binary", ("a", "b")), 1, 0, "", None, "", layers=12)
 
     def completed(value: Any) -> dict[str, Any]:
         return with_whole_layers(task.complete({"freeze_layers": value}), task, lambda _: prepared)
@@ -133,7 +134,7 @@ def test_a_share_and_its_number_of_layers_are_one_completed_config() -> None:
 
 def test_a_share_of_a_number_of_layers_that_nobody_knows_is_refused() -> None:
     task = hp.TextClassification("model", train="rows.csv")
-    prepared = Prepared(Path(), None, "binary", ("a", "b"), 1, 0, "", None, "", layers=None)
+    prepared = Prepared(Path(), None, ClassJudge("binary", ("a", "b")), 1, 0, "", None, "", layers=None)
     with pytest.raises(
         TaskError, match=r"TextClassification does not say how many layers its model has. Give a number"
     ):

@@ -12,8 +12,8 @@ from tasks_samples import image_arrays, save_base, save_image_folder
 
 from hpsearch.data.dataset import open_dataset
 from hpsearch.errors import DataError, TaskError
-from hpsearch.metrics.metric import probabilities
 from hpsearch.tasks import ImageClassification
+from hpsearch.tasks.classes.labels import probabilities
 from hpsearch.tasks.heads import draw_head
 from hpsearch.tasks.pixels import load_processor
 from hpsearch.tasks.pretrained import quiet
@@ -69,7 +69,7 @@ def test_batches_are_what_the_processor_gives(name, vit_folder, tmp_path):
     assert set(batch) == {"pixel_values"}
     assert batch["pixel_values"].dtype == torch.float32
     assert (batch["pixel_values"] - expected).abs().max() < 1e-6
-    assert (prepared.classes, dataset["targets"].tolist()) == (("cat", "dog"), [0] * 4 + [1] * 4)
+    assert (prepared.judge.classes, dataset["targets"].tolist()) == (("cat", "dog"), [0] * 4 + [1] * 4)
 
 
 def test_a_processor_that_does_more_is_kept_as_its_numbers(vit_folder, tmp_path):
@@ -93,7 +93,7 @@ def test_without_a_processor_images_are_brought_to_the_models_size(vit_folder, t
     images, labels = image_arrays(size=24)
     task = ImageClassification(vit_folder, train=(images, labels), test=(images[:4], labels[:4]))
     prepared = task.prepare(tmp_path)
-    assert (prepared.rows, prepared.test_rows, prepared.classes) == (12, 4, ("dark", "light"))
+    assert (prepared.rows, prepared.test_rows, prepared.judge.classes) == (12, 4, ("dark", "light"))
     resized = np.stack([np.asarray(PIL.Image.fromarray(image).resize((16, 16), 2)) for image in images])
     expected = np.moveaxis((resized.astype(np.float64) / 255.0 - 0.5) / 0.5, -1, 1)
     learner = task.learner(prepared)
@@ -182,7 +182,7 @@ def test_a_saved_model_in_a_pipeline(name, vit_folder, tmp_path):
         pipeline = transformers.pipeline("image-classification", str(tmp_path / "saved"), device="cpu")
     files = sorted((images / "cat").iterdir()) + sorted((images / "dog").iterdir())
     theirs = [{each["label"]: each["score"] for each in pipeline(str(file))}["dog"] for file in files]
-    ours = probabilities(outputs(learner, model), prepared.kind)[:, 1]
+    ours = probabilities(outputs(learner, model), prepared.judge.kind)[:, 1]
     assert ours.std() > 0.01
     assert np.abs(ours - theirs).max() < 1e-5
 

@@ -16,9 +16,9 @@ from tasks_samples import config_of, review_rows, save_base, save_text_model, sa
 
 from hpsearch.data.dataset import open_dataset
 from hpsearch.errors import DataError, TaskError
-from hpsearch.metrics.metric import probabilities
 from hpsearch.provenance.packages import VERSIONED
 from hpsearch.tasks import TextClassification
+from hpsearch.tasks.classes.labels import probabilities
 from hpsearch.tasks.heads import draw_head
 from hpsearch.tasks.pretrained import quiet
 
@@ -36,7 +36,12 @@ def test_rows_become_tokens_targets_groups_and_weights(bert_folder, tmp_path):
         bert_folder, train=table, test=review_rows(6, seed=9), group="site", sample_weight="weight"
     )
     prepared = task.prepare(tmp_path)
-    assert (prepared.kind, prepared.classes, prepared.rows, prepared.test_rows) == ("binary", ("bad", "good"), 24, 6)
+    assert (prepared.judge.kind, prepared.judge.classes, prepared.rows, prepared.test_rows) == (
+        "binary",
+        ("bad", "good"),
+        24,
+        6,
+    )
     dataset = open_dataset(prepared.folder)
     tokenizer = transformers.AutoTokenizer.from_pretrained(bert_folder)
     tokens = dataset.ragged("tokens")
@@ -142,7 +147,7 @@ def test_multilabel(bert_folder, tmp_path):
     table = review_rows()
     task = TextClassification(bert_folder, train=table, label=LABELS)
     prepared = task.prepare(tmp_path)
-    assert (prepared.kind, prepared.classes) == ("multilabel", tuple(LABELS))
+    assert (prepared.judge.kind, prepared.judge.classes) == ("multilabel", tuple(LABELS))
     learner = task.learner(prepared)
     assert learner.targets(np.arange(24)).dtype == torch.float32
     assert np.array_equal(learner.targets(np.arange(24)).numpy(), table[LABELS].to_numpy(np.float32))
@@ -295,9 +300,9 @@ def test_a_saved_model_in_a_pipeline(bert_folder, tmp_path, text, label):
     if text != "text":
         rows = [{"text": one, "text_pair": two} for one, two in zip(rows, table["second"], strict=True)]
     found = [pipeline(row, top_k=None, truncation=True) for row in rows]
-    names = [str(name) for name in prepared.classes]
+    names = [str(name) for name in prepared.judge.classes]
     theirs = np.array([[{each["label"]: each["score"] for each in row}[name] for name in names] for row in found])
-    ours = probabilities(outputs(learner, model, np.arange(24)), prepared.kind)
+    ours = probabilities(outputs(learner, model, np.arange(24)), prepared.judge.kind)
     assert ours.std() > 0.05
     assert np.abs(ours - theirs).max() < 1e-5
 
@@ -450,7 +455,7 @@ def test_real_tweets_and_a_real_encoder(tmp_path):
         pytest.skip("the tweets or the encoder are not here")
     task = TextClassification(_minilm(), train=pd.read_csv(rows).head(600))
     prepared = task.prepare(tmp_path)
-    assert (prepared.rows, len(prepared.classes), prepared.kind) == (600, 4, "multiclass")
+    assert (prepared.rows, len(prepared.judge.classes), prepared.judge.kind) == (600, 4, "multiclass")
     learner = task.learner(prepared)
     model = learner.load_model()
     assert learner.initialize_head(model) is None

@@ -19,7 +19,7 @@ from hpsearch.tasks.base import Prepared
 from hpsearch.tasks.custom.model import check_head, custom_layers, draw, under_head
 from hpsearch.tasks.custom.model_factory import DROPOUT, ModelFactory
 from hpsearch.tasks.dropout import set_dropout
-from hpsearch.tasks.learner import RowsLearner, classification_losses
+from hpsearch.tasks.learner import RowsLearner
 from hpsearch.tasks.user_code import SMOOTHING, UserCode, accepts
 
 LENGTHS = "lengths"
@@ -40,8 +40,7 @@ class CustomLearner(RowsLearner):
         loss: UserCode | None,
         collate: UserCode | None,
     ) -> None:
-        super().__init__(dataset)
-        self.kind, self.classes = prepared.kind, prepared.classes
+        super().__init__(dataset, prepared.judge)
         self.factory, self.arguments, self.head = factory, arguments, head
         self.loss: Any = None if loss is None else loss.value
         self.collate: Any = None if collate is None else collate.value
@@ -117,13 +116,13 @@ class CustomLearner(RowsLearner):
             outputs: Any = model(inputs.pop(SINGLE), **inputs) if SINGLE in inputs else model(**inputs)
         return getattr(outputs, "logits", outputs)
 
-    def losses(self, logits: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
-        """Return each row's loss in float32, shape (rows,): the user's, or see `classification_losses`."""
+    def losses(self, outputs: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
+        """Return each row's loss in float32, shape (rows,): the user's, or the judge's."""
         if self.loss is None:
-            return classification_losses(logits, targets, label_smoothing, self.kind)
-        loss = self._loss_on(logits.device)
+            return self.judge.losses(outputs, targets, label_smoothing)
+        loss = self._loss_on(outputs.device)
         smoothing = {SMOOTHING: label_smoothing} if accepts(loss, SMOOTHING) else {}
-        return loss(logits.float(), targets, **smoothing)
+        return loss(outputs.float(), targets, **smoothing)
 
     def _loss_on(self, device: torch.device) -> Any:
         """Return the loss with what it holds (weights of classes) on a device."""

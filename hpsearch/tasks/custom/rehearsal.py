@@ -45,7 +45,11 @@ def tried(
             f"{learner.factory.code.name} makes the same {type(model).__name__} under every seed, so folds and "
             "repeats differ in their rows only. If it sets a seed of its own, leave that out."
         )
-    parts = {**definitions, "head": learner.head, "kind": prepared.kind, "classes": len(prepared.classes)}
+    parts = {
+        **definitions,
+        "head": learner.head,
+        **dict(zip(("kind", "classes"), prepared.judge.identity, strict=True)),
+    }
     return replace(
         prepared,
         model_digest=digest(["custom", learner.factory.code.definition, digest_of_tensors(same), parts]),
@@ -81,7 +85,7 @@ def rehearse(learner: CustomLearner, model: nn.Module) -> list[str]:
 
 
 def _outputs(learner: CustomLearner, model: nn.Module, rows: np.ndarray) -> Tensor:
-    name, classes = type(model).__name__, len(learner.classes)
+    name, outputs = type(model).__name__, learner.judge.outputs
     batch: dict[str, Tensor] = {}
     try:
         batch = learner.batch(rows, _PADDING)
@@ -94,16 +98,13 @@ def _outputs(learner: CustomLearner, model: nn.Module, rows: np.ndarray) -> Tens
             f"{name} does not take the rows as they are ({shapes}): {failure(error)} Shape the rows as the model takes "
             "them, or the model as the rows are; the first dimension is the rows."
         ) from error
-    if not isinstance(logits, Tensor) or tuple(logits.shape) != (len(rows), classes):
+    if not isinstance(logits, Tensor) or tuple(logits.shape) != (len(rows), outputs):
         given = (
             f"outputs of shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
         )
-        two = " A binary task has two outputs, with a softmax over them." if learner.kind == "binary" else ""
-        outputs = "labels" if learner.kind == "multilabel" else "classes"
-        needed = f"({len(rows)}, {classes})"
         raise TaskError(
-            f"{name} gives {given} for {len(rows)} rows, and the task has {classes} {outputs}: {needed} is "
-            f"needed, numbers before any softmax or sigmoid.{two}"
+            f"{name} gives {given} for {len(rows)} rows, and the task has {learner.judge.targets_text}: "
+            f"({len(rows)}, {outputs}) is needed{learner.judge.outputs_text}"
         )
     if not logits.is_floating_point() or not bool(logits.isfinite().all()):
         raise TaskError(

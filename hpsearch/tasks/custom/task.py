@@ -12,12 +12,13 @@ from hpsearch.data.audit import audit_examples, group_codes, sample_weights
 from hpsearch.data.dataset import open_dataset, write_dataset
 from hpsearch.data.examples import Examples
 from hpsearch.data.fingerprint import fingerprint_arrays
-from hpsearch.data.labels import learn_labels
 from hpsearch.errors import DataError, TaskError
 from hpsearch.records import digest
 from hpsearch.tasks.base import Prepared, Split, Task, audited, prepared_rows
+from hpsearch.tasks.classes.judge import ClassJudge
 from hpsearch.tasks.custom.model_factory import ModelFactory
 from hpsearch.tasks.example_source import ExampleSource
+from hpsearch.tasks.judge import Judge
 from hpsearch.tasks.sources import Arrays, plain_array
 from hpsearch.tasks.user_code import SMOOTHING, UserCode, accepts
 from hpsearch.training.hyperparameters import Hyperparameter
@@ -165,23 +166,34 @@ class CustomTask(Task):
         if self.test is not None:
             sources["test"] = self.test
         rows: dict[Split, Examples] = {role: source.read(cache) for role, source in sources.items()}
-        encoding = learn_labels(rows["train"].named_targets)
+        judge = self._learned(rows["train"].named_targets)
         sides = {role: self._sides(role, len(rows[role].targets)) for role in rows}
         digests = {
-            role: digest(["custom", _FORMAT, examples.fingerprint, fingerprint_arrays(sides[role]), encoding.to_json()])
+            role: digest(["custom", _FORMAT, examples.fingerprint, fingerprint_arrays(sides[role]), judge.to_json()])
             for role, examples in rows.items()
         }
-        warnings = audited(cache, [_FORMAT, digests], lambda: audit_examples(encoding, rows["train"], rows.get("test")))
+
+        def read_targets() -> tuple[np.ndarray, list[str]]:
+            targets = {role: judge.encode(examples.named_targets, role) for role, examples in rows.items()}
+            return targets["train"], judge.remarks(targets["train"], targets.get("test"))
+
+        warnings = audited(
+            cache, [_FORMAT, digests], lambda: audit_examples(rows["train"], rows.get("test"), read_targets)
+        )
         folders = {role: cache / content for role, content in digests.items()}
         for role, examples in rows.items():
             if not folders[role].exists():
-                targets = encoding.encode(examples.named_targets, role)
+                targets = judge.encode(examples.named_targets, role)
                 arrays = {"targets": targets, **sides[role], **examples.to_arrays()}
-                write_dataset(folders[role], arrays, {"axes": examples.axes(), "labels": encoding.to_json()})
-        prepared = prepared_rows(folders, digests, encoding, attention="none", source=self.model)
+                write_dataset(folders[role], arrays, {"axes": examples.axes(), "labels": judge.to_json()})
+        prepared = prepared_rows(folders, digests, judge, attention="none", source=self.model)
         code = {"loss": self.loss, "collate": self.collate}
         definitions = {name: None if given is None else given.definition for name, given in code.items()}
         return tried(self.learner(prepared), prepared, tuple(warnings), definitions)
+
+    def _learned(self, targets: Any) -> Judge:
+        """Return the judge of training rows with these targets."""
+        return ClassJudge.learn(targets)
 
     def _sides(self, role: str, rows: int) -> dict[str, np.ndarray]:
         """Return groups and weights of the training or the test rows."""

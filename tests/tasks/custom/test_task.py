@@ -138,7 +138,7 @@ class TestRows:
     def test_kind_and_classes_are_told_by_the_targets(self, tmp_path, targets, kind, classes):
         model = functools.partial(Images, classes=len(classes))
         prepared = hp.CustomTask(model, train=(images(24)[0], targets)).prepare(tmp_path)
-        assert (prepared.kind, prepared.classes) == (kind, classes)
+        assert (prepared.judge.kind, prepared.judge.classes) == (kind, classes)
 
     def test_test_rows_groups_and_weights_are_kept(self, tmp_path):
         groups, weights = [f"g{row // 2}" for row in range(24)], np.linspace(0.5, 2, 24)
@@ -601,5 +601,5 @@ def test_what_misleads_is_said(tmp_path):
     assert "2 of 26 training rows repeat the inputs of another row, and 1 of the repeated ones" in found
     assert "6 of 6 test rows have inputs that are training rows too" in found
     one_hot = hp.CustomTask(Images, train=(X, np.eye(3)[Y])).prepare(tmp_path)
-    assert one_hot.kind == "multilabel"
+    assert one_hot.judge.kind == "multilabel"
     assert any("exactly one of the 3 labels" in each for each in one_hot.warnings)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpsearch.data.labels import LabelEncoding, learn_labels
 from hpsearch.errors import DataError
+from hpsearch.tasks.classes.labels import LabelEncoding, learn_labels
 
 
 def refused(function, *words):

@@ -9,16 +9,11 @@ import sklearn.metrics as reference
 from sklearn.metrics import get_scorer, get_scorer_names, make_scorer
 
 from hpsearch.errors import MetricError
-from hpsearch.metrics.metric import (
-    Metric,
-    applicable_metrics,
-    bounds,
-    metric_name,
-    predictions,
-    probabilities,
-    resolve_metric,
-)
+from hpsearch.metrics.direction import Direction
+from hpsearch.metrics.metric import bounds, metric_name
 from hpsearch.provenance.definitions import code_definition
+from hpsearch.tasks.classes.labels import predicted_codes, probabilities
+from hpsearch.tasks.classes.metric import ClassMetric, applicable_metrics, resolve_metric
 
 BINARY = ("ham", "spam")
 THREE = ("a", "b", "c")
@@ -52,9 +47,9 @@ def test_multilabel_probabilities_are_a_sigmoid_each_and_do_not_overflow():
 
 
 def test_predictions_are_codes_or_indicators():
-    assert predictions(np.array([[0.5, 0.5], [0.1, 0.9]]), "binary").tolist() == [0, 1]
-    assert predictions(np.array([[0.2, 0.3, 0.5]]), "multiclass").tolist() == [2]
-    assert predictions(np.array([[0.5, 0.51, 0.49]]), "multilabel").tolist() == [[0, 1, 0]]
+    assert predicted_codes(np.array([[0.5, 0.5], [0.1, 0.9]]), "binary").tolist() == [0, 1]
+    assert predicted_codes(np.array([[0.2, 0.3, 0.5]]), "multiclass").tolist() == [2]
+    assert predicted_codes(np.array([[0.5, 0.51, 0.49]]), "multilabel").tolist() == [[0, 1, 0]]
 
 
 # ---------------------------------------------------------------------------------------- names
@@ -120,13 +115,14 @@ def test_every_scorer_name_works_or_is_refused_when_resolved(kind, classes):
     assert not {"r2", "neg_mean_squared_error", "adjusted_rand_score"} & set(working)
 
 
-def test_a_better_model_has_a_greater_value_in_every_metric():
+def test_a_better_model_has_a_greater_score_in_every_metric():
     targets = np.arange(30) % 3
     for name in applicable_metrics("multiclass", len(THREE)):
         metric = resolve_metric(name, "multiclass", THREE)
         right = np.eye(3)[targets] * 0.7 + 0.1
         wrong = np.eye(3)[(targets + 1 + np.arange(30) % 2) % 3] * 0.7 + 0.1
-        assert metric(targets, right) > metric(targets, wrong), name
+        scores = [metric.direction.score(metric(targets, chances)) for chances in (right, wrong)]
+        assert scores[0] > scores[1], name
 
 
 def test_class_one_is_the_positive_class_whatever_it_is_called():
@@ -148,7 +144,7 @@ def test_class_one_is_the_positive_class_whatever_it_is_called():
         ("r2", "binary", ["regression", "f1_macro"]),
         ("adjusted_rand_score", "binary", ["clustering"]),
         ("f1-macro", "binary", ["no metric called 'f1-macro'", "Did you mean 'f1_macro'?"]),
-        ("log_loss", "binary", ["Did you mean 'neg_log_loss'?"]),
+        ("logloss", "binary", ["Did you mean 'log_loss'?"]),
     ],
 )
 def test_a_name_that_does_not_fit_is_refused_with_a_better_one(name, kind, words):
@@ -156,6 +152,91 @@ def test_a_name_that_does_not_fit_is_refused_with_a_better_one(name, kind, words
         resolve_metric(name, kind, BINARY if kind == "binary" else THREE)
     for word in words:
         assert word in str(caught.value)
+
+
+# ---------------------------------------------------------------------------------------- directions
+
+
+def error_rate(y_true, y_pred):
+    return float(np.mean(y_true != y_pred))
+
+
+def share_right(y_true, y_pred):
+    return float(np.mean(y_true == y_pred))
+
+
+MINIMISED = [
+    "log_loss",
+    "brier_score_loss",
+    "zero_one_loss",
+    "hamming_loss",
+    reference.zero_one_loss,
+    reference.log_loss,
+    reference.hamming_loss,
+    functools.partial(reference.zero_one_loss, normalize=False),
+    make_scorer(reference.log_loss, response_method="predict_proba"),
+    make_scorer(reference.brier_score_loss, response_method="predict_proba"),
+    make_scorer(reference.zero_one_loss),
+]
+MAXIMISED = [
+    "accuracy",
+    "neg_log_loss",
+    "neg_brier_score",
+    reference.accuracy_score,
+    get_scorer("neg_log_loss"),
+    make_scorer(reference.zero_one_loss, greater_is_better=False),
+    make_scorer(error_rate, greater_is_better=False),
+    share_right,
+]
+
+
+@pytest.mark.parametrize(("metrics", "direction"), [(MINIMISED, Direction.MINIMIZE), (MAXIMISED, Direction.MAXIMIZE)])
+def test_a_metric_knows_its_direction_and_refuses_the_other(metrics, direction):
+    targets = np.array([0, 1, 0, 1])
+    right, wrong = np.eye(2)[targets] * 0.8 + 0.1, np.eye(2)[1 - targets] * 0.8 + 0.1
+    for metric in metrics:
+        resolved = resolve_metric(metric, "binary", (0, 1))
+        assert resolved.direction is direction, metric
+        assert resolve_metric(metric, "binary", (0, 1), direction) == resolved
+        values = [direction.score(resolved(targets, chances)) for chances in (right, wrong)]
+        assert values[0] > values[1], metric
+        with pytest.raises(MetricError, match=f"is not to be {direction.opposite}d"):
+            resolve_metric(metric, "binary", (0, 1), direction.opposite)
+
+
+def test_a_loss_by_its_name_is_the_negative_of_its_scorer():
+    for kind, classes in (("binary", BINARY), ("multiclass", THREE)):
+        targets, found = outputs(kind)
+        for loss, scorer in (("log_loss", "neg_log_loss"), ("brier_score_loss", "neg_brier_score")):
+            one, other = (resolve_metric(name, kind, classes) for name in (loss, scorer))
+            assert one(targets, found) == -other(targets, found) > 0
+
+
+@pytest.mark.parametrize(("kind", "classes"), [("binary", BINARY), ("multiclass", THREE), ("multilabel", THREE)])
+def test_a_function_that_is_an_error_needs_its_direction_said(kind, classes):
+    with pytest.raises(MetricError) as caught:
+        resolve_metric(error_rate, kind, classes)
+    assert "is an error, not a score: it gives 0 to predictions that are all right and 1 to some" in str(caught.value)
+    assert 'direction="minimize"' in str(caught.value)
+    assert resolve_metric(error_rate, kind, classes, Direction.MINIMIZE).direction is Direction.MINIMIZE
+    assert resolve_metric(error_rate, kind, classes, is_objective=False).direction is Direction.MINIMIZE
+    with pytest.raises(MetricError, match="is not to be minimized: it gives 1 to predictions that are all right"):
+        resolve_metric(share_right, kind, classes, Direction.MINIMIZE)
+
+
+def test_a_scorer_that_calls_a_score_an_error_contradicts_itself():
+    upside_down = make_scorer(reference.accuracy_score, greater_is_better=False)
+    assert resolve_metric(upside_down, "binary", BINARY).direction is Direction.MINIMIZE
+    with pytest.raises(MetricError, match="is not to be maximized: less of it is better"):
+        resolve_metric(upside_down, "binary", BINARY, Direction.MAXIMIZE)
+
+
+def test_a_function_that_cannot_tell_right_from_wrong_goes_the_way_it_is_told():
+    def constant(y_true, y_pred):
+        return 0.5
+
+    assert resolve_metric(constant, "binary", BINARY).direction is Direction.MAXIMIZE
+    assert resolve_metric(constant, "binary", BINARY, Direction.MINIMIZE).direction is Direction.MINIMIZE
 
 
 def test_something_that_is_no_metric_is_refused():
@@ -324,7 +405,7 @@ def test_names_of_callables():
     assert metric_name(functools.partial(share_of_spam)) == "share_of_spam"
     resolved = resolve_metric("accuracy", "binary", BINARY)
     assert metric_name(resolved) == "accuracy"
-    assert resolve_metric(resolved, "multiclass", THREE) == Metric("accuracy", "multiclass", THREE)
+    assert resolve_metric(resolved, "multiclass", THREE) == ClassMetric("accuracy", "multiclass", THREE)
 
 
 def test_the_name_of_the_validation_loss_is_taken():

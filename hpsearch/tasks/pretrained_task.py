@@ -1,4 +1,4 @@
-"""What text and image classification have in common: one way from sources to prepared rows."""
+"""What tasks over models of transformers have in common: one way from sources to prepared rows."""
 
 import operator
 from abc import abstractmethod
@@ -12,15 +12,15 @@ import numpy as np
 from hpsearch.data.audit import group_codes, labels_of, sample_weights
 from hpsearch.data.dataset import Dataset, open_dataset, write_dataset
 from hpsearch.data.images import ImageRows
-from hpsearch.data.labels import LabelEncoding, learn_labels
 from hpsearch.errors import TaskError
 from hpsearch.records import digest
 from hpsearch.tasks.base import Prepared, Split, Task, audited, prepared_rows
+from hpsearch.tasks.judge import Judge
 from hpsearch.tasks.sources import Location, Source, source_of
 from hpsearch.training.hyperparameters import Hyperparameter
 
 if TYPE_CHECKING:
-    from hpsearch.tasks.learner import ClassificationLearner
+    from hpsearch.tasks.learner import PretrainedLearner
     from hpsearch.tasks.pretrained import Pretrained
 
 _FORMAT = 2
@@ -62,21 +62,22 @@ class Encoder(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Classification(Task):
-    """Rows with one of several classes, or with several labels each, and a model of transformers.
+class PretrainedTask(Task):
+    """Rows with targets, and a model of transformers.
 
     Attributes:
         model: A local folder, or a name on the hub. Where a space searches `model`, this one is loaded only if it is
             among the choices.
         train: The training rows.
         test: Rows that the search never sees, or None.
-        label: The column of labels, or the columns of 0/1 of a multilabel task.
+        label: The column of targets, or several of them.
         group: The column of groups: rows of one group are never on both sides of a fold.
         sample_weight: The column of weights: a row's share in the loss and in the scores.
         pretrained: Whether to start from the model's weights; otherwise only its config.json is read, and each seed
             draws every weight.
-        keep_head: Keep the head in the weights, whose outputs must be this task's classes. Otherwise each seed draws a
+        keep_head: Keep the head in the weights, whose outputs must be those of this task. Otherwise each seed draws a
             new one.
+        judge_class: What becomes of targets and outputs.
     """
 
     model: Any
@@ -89,6 +90,7 @@ class Classification(Task):
     keep_head: bool = field(default=False, kw_only=True)
 
     auto_class: ClassVar[str]
+    judge_class: ClassVar[type[Judge]]
     choice: ClassVar[str | None] = "model"
 
     def __post_init__(self) -> None:
@@ -159,20 +161,19 @@ class Classification(Task):
         """Return what encodes the rows."""
 
     @abstractmethod
-    def _learner(self, dataset: Dataset, pretrained: "Pretrained") -> "ClassificationLearner":
+    def _learner(self, dataset: Dataset, pretrained: "Pretrained") -> "PretrainedLearner":
         """Return what the fine-tune needs of this kind of rows."""
 
     def learner(
         self, prepared: Prepared, split: Split = "train", config: Mapping[str, Any] | None = None
-    ) -> "ClassificationLearner":
+    ) -> "PretrainedLearner":
         from hpsearch.tasks.pretrained import Pretrained
 
         dataset = open_dataset(prepared.folder_of(split))
         pretrained = Pretrained(
             source=prepared.source or str(self.model),
             auto_class=self.auto_class,
-            kind=prepared.kind,
-            classes=prepared.classes,
+            judge=prepared.judge,
             weights=self.pretrained,
             keep_head=self.keep_head,
             pad_token_id=dataset.facts.get("pad_token_id"),
@@ -200,33 +201,45 @@ class Classification(Task):
 
     def _prepare(self, cache: Path, rows: dict[Split, Any], prints: dict[Split, str]) -> Prepared:
         arguments = [self.group, self.sample_weight, self.label, self._columns(), prints]
-        warnings = audited(cache, [_FORMAT, *arguments], lambda: self._audit(rows["train"], rows.get("test")))
-        encoding = learn_labels(labels_of(rows["train"], self.label))
+        key = [_FORMAT, self.judge_class.__name__, *arguments]
+        warnings = audited(cache, key, lambda: self._audit(rows["train"], rows.get("test")))
+        judge = self._learned(labels_of(rows["train"], self.label))
         encoder = self._encoder(rows["train"])
-        digests = {role: self._digest(role, prints[role], encoder=encoder, encoding=encoding) for role in rows}
+        digests = {role: self._digest(role, prints[role], encoder=encoder, judge=judge) for role in rows}
         folders: dict[Split, Path] = {}
         for role, examples in rows.items():
             folders[role] = cache / digest([digests[role], encoder.versions()])
-            self._write(folders[role], examples, role, encoder=encoder, encoding=encoding)
+            self._write(folders[role], examples, role, encoder=encoder, judge=judge)
         for folder in folders.values():
             warnings += open_dataset(folder).facts["warnings"]
-        return self._tried(prepared_rows(folders, digests, encoding, source=str(self.model), content=prints), warnings)
+        return self._tried(prepared_rows(folders, digests, judge, source=str(self.model), content=prints), warnings)
 
-    def _digest(self, role: str, content: str, *, encoder: Encoder, encoding: LabelEncoding) -> str:
+    def _learned(self, targets: Any) -> Judge:
+        """Return the judge of training rows with these targets."""
+        return self.judge_class.learn(targets)
+
+    def _read_targets(self, train: Any, test: Any) -> tuple[np.ndarray, list[str]]:
+        """Return the encoded targets of the training rows, and what is to be said of targets."""
+        judge = self._learned(labels_of(train, self.label))
+        targets = judge.encode(labels_of(train, self.label))
+        tested = None if test is None else judge.encode(labels_of(test, self.label), "test")
+        return targets, judge.remarks(targets, tested)
+
+    def _digest(self, role: str, content: str, *, encoder: Encoder, judge: Judge) -> str:
         """Return the digest of the rows as the model sees them.
 
         It leaves out the encoder's versions: the numerics already put them in every run's key, and a study that
         continues under others says which they are.
         """
-        settings = {"format": _FORMAT, "rows": content, "role": role, "labels": encoding.to_json()}
+        settings = {"format": _FORMAT, "rows": content, "role": role, "labels": judge.to_json()}
         return digest([settings, [self.group, self.sample_weight], encoder.settings()])
 
-    def _write(self, folder: Path, rows: Any, role: str, *, encoder: Encoder, encoding: LabelEncoding) -> None:
+    def _write(self, folder: Path, rows: Any, role: str, *, encoder: Encoder, judge: Judge) -> None:
         """Encode rows into a folder, unless they were before."""
         if not folder.exists():
-            arrays = {"targets": encoding.encode(labels_of(rows, self.label), role), **self._side_columns(rows, role)}
+            arrays = {"targets": judge.encode(labels_of(rows, self.label), role), **self._side_columns(rows, role)}
             encoded = encoder.encode(rows, role, folder.parent)
-            facts = {**encoded.facts, "warnings": list(encoded.warnings), "labels": encoding.to_json()}
+            facts = {**encoded.facts, "warnings": list(encoded.warnings), "labels": judge.to_json()}
             write_dataset(folder, {**arrays, **encoded.arrays}, facts)
 
     def _side_columns(self, rows: Any, role: str) -> dict[str, np.ndarray]:

@@ -4,14 +4,18 @@ A bootstrap scores thousands of resamples of the same rows. Accuracy, F1 and the
 (true, predicted) pair of classes. They are computed here for all resamples at once, as scikit-learn defines them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from hpsearch.metrics.metric import Metric, predictions
+from hpsearch.metrics.metric import OnDraws, is_scorer
+from hpsearch.tasks.classes.labels import TargetKind, predicted_codes
+
+MOST_CLASSES = 100
+"""With more classes, a draw has more counts than rows."""
 
 Counted = Callable[[np.ndarray], np.ndarray]
 """From counts of shape (n, classes, classes), true by predicted, to values of shape (n,); NaN where undefined."""
@@ -31,7 +35,7 @@ class ConfusionMetric:
 
     def cells(self, targets: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
         """Return the place in the flattened counts that each row adds to, int64, shape (rows,)."""
-        predicted = predictions(np.asarray(probabilities, np.float64), "multiclass")
+        predicted = predicted_codes(np.asarray(probabilities, np.float64), "multiclass")
         return np.asarray(targets).astype(np.int64) * self.classes + predicted
 
     def values(self, counts: np.ndarray) -> np.ndarray:
@@ -39,22 +43,38 @@ class ConfusionMetric:
         with np.errstate(divide="ignore", invalid="ignore"):
             return self.function(counts.reshape(-1, self.classes, self.classes).astype(np.float64))
 
+    def on_draws(self, targets: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None) -> OnDraws:
+        """Return what computes the metric on many draws of these rows at once; weights are all above zero."""
+        cells, length = self.cells(targets, probabilities), self.classes**2
 
-def confusion_metric(metric: Any) -> ConfusionMetric | None:
+        def of_draws(draws: Sequence[np.ndarray]) -> np.ndarray:
+            weighed = [None if weights is None else weights[rows] for rows in draws]
+            counts = [np.bincount(cells[rows], weight, length) for rows, weight in zip(draws, weighed, strict=True)]
+            return self.values(np.stack(counts))
+
+        return of_draws
+
+
+def confusion_metric(scorer: Any, kind: TargetKind, classes: int, *, is_named: bool) -> ConfusionMetric | None:
     """Return a metric as a function of confusion counts, or None where it is none, or is not known to be.
 
     Whether a class is present is told from the counts, so every row must have a weight above zero.
+
+    Args:
+        scorer: A scorer of scikit-learn's, or a function of true and predicted classes.
+        kind: What the targets are.
+        classes: Number of classes.
+        is_named: Whether it sees codes, of which 1 is the positive class; otherwise it sees the user's labels.
     """
-    if not isinstance(metric, Metric) or metric.kind == "multilabel":
+    if kind == "multilabel":
         return None
-    function, settings, sign = _definition(metric)
+    function, settings, sign = _definition(scorer)
     average = settings.pop("average", "binary")
     if function in _PER_CLASS:
         share = _PER_CLASS[function]
         if function == "fbeta_score" and "beta" in settings:
             share = partial(_f_shares, beta=float(settings.pop("beta")))
-        # A named metric's positive class has code 1; a user's function sees the user's labels.
-        is_binary = average == "binary" and metric.kind == "binary" and metric.function is None
+        is_binary = average == "binary" and kind == "binary" and is_named
         is_average = average in ("macro", "micro", "weighted")
         if settings.pop("pos_label", 1) not in ((1, None) if is_average else (1,)) or settings:
             return None
@@ -65,22 +85,16 @@ def confusion_metric(metric: Any) -> ConfusionMetric | None:
         counted = _WHOLE[function]
     else:
         return None
-    return ConfusionMetric(counted if sign > 0 else lambda counts: -counted(counts), len(metric.classes))
+    return ConfusionMetric(counted if sign > 0 else lambda counts: -counted(counts), classes)
 
 
-def _definition(metric: Metric) -> tuple[str, dict[str, Any], int]:
-    """Return the name of scikit-learn's function that a metric is, its settings and its sign; "" where it is none."""
-    if metric.function is None:
-        from sklearn.metrics import get_scorer
-
-        scorer: Any = get_scorer(metric.name)
-    else:
-        scorer = metric.function
-    if not hasattr(scorer, "_score_func"):
-        function, settings, sign, is_read_off = scorer, {}, 1, True
-    else:
+def _definition(scorer: Any) -> tuple[str, dict[str, Any], int]:
+    """Return the name of scikit-learn's function that a scorer is, its settings and its sign; "" where it is none."""
+    if is_scorer(scorer):
         function, settings, sign = scorer._score_func, dict(scorer._kwargs), scorer._sign
         is_read_off = scorer._response_method == "predict"
+    else:
+        function, settings, sign, is_read_off = scorer, {}, 1, True
     own = str(getattr(function, "__module__", "")).startswith("sklearn.metrics.")
     return (function.__name__ if own and is_read_off else ""), settings, sign
 

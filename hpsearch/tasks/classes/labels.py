@@ -3,16 +3,40 @@
 import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from hpsearch.data.wording import listed, no_rows, row_list
 from hpsearch.errors import DataError, nearest
-from hpsearch.metrics.metric import TargetKind
 
 if TYPE_CHECKING:
     import pandas as pd
+
+TargetKind = Literal["binary", "multiclass", "multilabel"]
+
+
+def probabilities(logits: np.ndarray, kind: TargetKind) -> np.ndarray:
+    """Return float64 probabilities of the shape of `logits`, (rows, outputs): softmax, or a sigmoid for each label.
+
+    A binary task has two outputs and a softmax over them, so the columns are always the classes in their order.
+    """
+    scores = np.asarray(logits, dtype=np.float64)
+    if kind == "multilabel":
+        return np.exp(-np.logaddexp(0.0, -scores))
+    with np.errstate(invalid="ignore"):  # infinite logits give NaN, which every metric refuses
+        exponentials = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
+
+
+def predicted_codes(probabilities: np.ndarray, kind: TargetKind) -> np.ndarray:
+    """Return int64 class codes of shape (rows,), or int64 indicators of shape (rows, labels) where kind is multilabel.
+
+    Ties go to the class of the lower code; a label is predicted when its probability is above one half.
+    """
+    if kind == "multilabel":
+        return (probabilities > 0.5).astype(np.int64)
+    return np.asarray(probabilities.argmax(axis=1), dtype=np.int64)
 
 
 @dataclass(frozen=True)

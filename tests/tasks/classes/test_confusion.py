@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score, f1_score, fbeta_score, make_scorer, zero_one_loss
 
 from hpsearch.errors import MetricError
-from hpsearch.metrics.confusion import confusion_metric
-from hpsearch.metrics.metric import Metric, resolve_metric
+from hpsearch.tasks.classes.metric import ClassMetric, resolve_metric
 
 SHARES = ("f1", "precision", "recall", "jaccard")
 NAMES = (
@@ -23,7 +22,7 @@ CALLABLES = (
 )
 
 
-def asked(metrics, classes: int) -> list[Metric]:
+def asked(metrics, classes: int) -> list[ClassMetric]:
     kind = "binary" if classes == 2 else "multiclass"
     return [resolve_metric(metric, kind, range(classes)) for metric in metrics]
 
@@ -41,7 +40,7 @@ def rows(draw):
     return classes, np.array(draw(codes)), np.array(draw(codes)), draw(weights)
 
 
-def value(metric: Metric, targets, chances, weight) -> float:
+def value(metric: ClassMetric, targets, chances, weight) -> float:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -57,7 +56,7 @@ def test_values_are_those_of_scikit_learn(found):
     weight = None if weights is None else np.array(weights)
     chances = np.eye(classes)[predicted]
     for metric in METRICS[classes]:
-        counted = confusion_metric(metric)
+        counted = metric.counted()
         assert counted is not None, metric.name
         counts = np.bincount(counted.cells(targets, chances), weight, classes**2)
         expected = value(metric, targets, chances, weight)
@@ -80,8 +79,4 @@ def test_values_are_those_of_scikit_learn(found):
 )
 def test_other_metrics_are_left_to_be_computed_row_by_row(metric, kind):
     classes = ("class 0", "class 1") if kind == "binary" else ("class 0", "class 1", "class 2")
-    assert confusion_metric(resolve_metric(metric, kind, classes)) is None
-
-
-def test_what_is_no_metric_of_ours_is_none():
-    assert confusion_metric(f1_score) is None
+    assert resolve_metric(metric, kind, classes).counted() is None

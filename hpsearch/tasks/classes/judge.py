@@ -1,0 +1,190 @@
+"""What becomes of class logits: one class of several a row, or several labels."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from hpsearch.analysis.confusion import confusion
+from hpsearch.data.splits import Strata
+from hpsearch.data.wording import listed
+from hpsearch.metrics.direction import Direction
+from hpsearch.tasks.classes.labels import LabelEncoding, TargetKind, learn_labels, predicted_codes, probabilities
+from hpsearch.tasks.classes.metric import ClassMetric, resolve_metric
+from hpsearch.tasks.judge import Judge
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_RARE_ROWS = 10
+
+
+@dataclass(frozen=True)
+class ClassJudge(Judge):
+    """Keeps the logits, and predicts probabilities.
+
+    Attributes:
+        kind: "binary" for two classes (two outputs and a softmax), "multiclass" for more, "multilabel" for labels that
+            may apply together (a sigmoid each).
+        classes: Labels as plain Python values, sorted, by code; of a multilabel task the names of the columns.
+    """
+
+    kind: TargetKind
+    classes: tuple[Any, ...] = ()
+
+    # ------------------------------------------------------------------ targets
+
+    @classmethod
+    def learn(cls, values: Any) -> Self:
+        """See `Judge.learn`, and `learn_labels` for what labels may be."""
+        encoding = learn_labels(values)
+        return cls(encoding.kind, encoding.classes)
+
+    def encode(self, values: Any, role: str = "train") -> np.ndarray:
+        """Return int64 codes of shape (rows,), or float32 indicators of shape (rows, labels)."""
+        return LabelEncoding(self.kind, self.classes).encode(values, role)
+
+    def placeholders(self, rows: int) -> Any:
+        """Return the first class for every row; of several labels, none."""
+        if self._has_several:
+            return np.zeros((rows, len(self.classes)), dtype=np.int64)
+        return np.asarray(self.classes)[np.zeros(rows, dtype=np.int64)]
+
+    def to_json(self) -> dict[str, Any]:
+        return LabelEncoding(self.kind, self.classes).to_json()
+
+    @property
+    def targets_text(self) -> str:
+        return f"{len(self.classes)} {'labels' if self._has_several else 'classes'}"
+
+    @property
+    def purpose(self) -> str:
+        names = ", ".join(str(name) for name in self.classes)
+        if self._has_several:
+            return f"to tell which of {len(self.classes)} labels apply: {names}"
+        return f"to tell {len(self.classes)} classes apart: {names}"
+
+    def facts(self) -> Mapping[str, str]:
+        return {"classes": ", ".join(str(name) for name in self.classes)}
+
+    def remarks(self, targets: np.ndarray, test_targets: np.ndarray | None = None) -> list[str]:
+        """Return warnings of classes with few rows, labels that may exclude each other, classes without a test row."""
+        remarks = [*self._rare(targets), *self._exclusive(targets)]
+        if test_targets is not None:
+            counts = zip(self.classes, self._counts(test_targets), strict=True)
+            absent = [name for name, count in counts if count == 0]
+            remarks += [f"the test rows have none of the class {listed(absent)}."] if absent else []
+        return remarks
+
+    def strata(self, targets: np.ndarray) -> Strata:
+        """Return the classes, each of which every fold must have, or combinations of labels."""
+        targets = np.asarray(targets)
+        if self._has_several:
+            members = targets > 0
+            codes = np.unique(members, axis=0, return_inverse=True)[1].reshape(-1)
+            return Strata(codes, members, self.classes, "label", are_pooled=True)
+        codes = targets.astype(np.int64)
+        return Strata(codes, codes[:, None] == np.arange(len(self.classes)), self.classes)
+
+    # ------------------------------------------------------------------ training
+
+    @property
+    def outputs(self) -> int:
+        return len(self.classes)
+
+    @property
+    def outputs_text(self) -> str:
+        two = " A binary task has two outputs, with a softmax over them." if self.kind == "binary" else ""
+        return f", numbers before any softmax or sigmoid.{two}"
+
+    def model_config(self) -> dict[str, Any]:
+        names = [str(label) for label in self.classes]
+        return {
+            "id2label": dict(enumerate(names)),
+            "label2id": {name: code for code, name in enumerate(names)},
+            "problem_type": f"{'multi' if self._has_several else 'single'}_label_classification",
+        }
+
+    @property
+    def identity(self) -> tuple[str, int]:
+        return self.kind, len(self.classes)
+
+    def losses(self, outputs: "Tensor", targets: "Tensor", label_smoothing: float) -> "Tensor":
+        """Return each row's loss in float32, shape (rows,).
+
+        Cross-entropy, the target's share `label_smoothing` spread over all classes (Szegedy et al. 2016, section 7);
+        of a multilabel task the mean over its labels of binary cross-entropy, each target drawn towards 1/2 by that
+        share.
+        """
+        from torch.nn import functional
+
+        scores = outputs.float()
+        if not self._has_several:
+            return functional.cross_entropy(scores, targets, reduction="none", label_smoothing=label_smoothing)
+        smoothed = targets * (1.0 - label_smoothing) + 0.5 * label_smoothing
+        return functional.binary_cross_entropy_with_logits(scores, smoothed, reduction="none").mean(dim=1)
+
+    # ------------------------------------------------------------------ evidence
+
+    @property
+    def row_bytes(self) -> int:
+        return 4 * len(self.classes)
+
+    def predictions(self, kept: Any) -> np.ndarray:
+        """Return probabilities, float64, shape (rows, classes or labels)."""
+        return probabilities(kept, self.kind)
+
+    def answers(self, predictions: np.ndarray) -> np.ndarray:
+        """Return the likeliest class of each row, shape (rows,), or 0/1 indicators, shape (rows, labels)."""
+        codes = predicted_codes(predictions, self.kind)
+        return codes if self._has_several else np.asarray(np.asarray(self.classes)[codes])
+
+    def predicted_by(self, estimator: Any, rows: Any) -> np.ndarray:
+        """Return the estimator's probabilities, their columns in the order of these classes."""
+        columns = {str(label): column for column, label in enumerate(estimator.classes_.tolist())}
+        return np.asarray(estimator.predict_proba(rows)[:, [columns[str(label)] for label in self.classes]])
+
+    def metric(self, given: Any, direction: Direction | None = None, *, is_objective: bool = True) -> ClassMetric:
+        """See `Judge.metric` and `resolve_metric`."""
+        return resolve_metric(given, self.kind, self.classes, direction, is_objective=is_objective)
+
+    def figures(self, targets: np.ndarray, predictions: np.ndarray) -> Mapping[str, Any]:
+        """Return the confusion matrix; nothing with several labels a row."""
+        if self._has_several:
+            return {}
+        return {"confusion": confusion(targets, predictions, [str(name) for name in self.classes])}
+
+    def pipeline_arguments(self) -> str:
+        return f", top_k={len(self.classes)}" if self._has_several else ""
+
+    # ------------------------------------------------------------------ inside
+
+    @property
+    def _has_several(self) -> bool:
+        return self.kind == "multilabel"
+
+    def _counts(self, targets: np.ndarray) -> list[int]:
+        if self._has_several:
+            return [int(count) for count in targets.sum(axis=0)]
+        return [int(count) for count in np.bincount(targets, minlength=len(self.classes))]
+
+    def _rare(self, targets: np.ndarray) -> list[str]:
+        """Return a warning where classes have so few training rows that scores will be uncertain."""
+        counts = zip(self.classes, self._counts(targets), strict=True)
+        rare = [f"{name!r} ({count})" for name, count in counts if count < _RARE_ROWS]
+        if not rare:
+            return []
+        more = f" and {len(rare) - 5} more" if len(rare) > 5 else ""
+        return [
+            f"{len(rare)} of {len(self.classes)} classes have fewer than {_RARE_ROWS} training rows: "
+            f"{', '.join(rare[:5])}{more}. Scores that average over classes will be uncertain."
+        ]
+
+    def _exclusive(self, targets: np.ndarray) -> list[str]:
+        if not self._has_several or not (targets.sum(axis=1) == 1).all():
+            return []
+        return [
+            f"every training row has exactly one of the {len(self.classes)} labels, and they are taken for labels that "
+            "may apply together. If they exclude each other, give one class a row instead of 0/1 columns."
+        ]
