@@ -2,7 +2,9 @@
 
 import plotly.graph_objects as go
 
+from hpsearch.analysis.confusion import Confusion
 from hpsearch.report.content import Content
+from hpsearch.report.page_figure import PageFigure
 from hpsearch.report.theme import BLUE, Figure, empty_figure, shortened, titled
 from hpsearch.report.wording import brief, escaped
 
@@ -12,24 +14,24 @@ MOST_NUMBERS = 12
 MOST_CLASSES = 60
 
 
-def confusion_figure(content: Content) -> Figure:
-    """Draw a row for each true class and a column for each predicted one, coloured by the share of the row."""
+def confusion(content: Content) -> Figure:
+    """Draw the winner's out-of-fold predictions by true and predicted class; colour is the share of the row."""
     title = "Out-of-fold predictions of the winner"
-    confusion = content.confusion
-    if confusion is None or len(confusion.classes) > MOST_CLASSES:
-        why = "there is no confusion matrix" if confusion is None else "there are too many classes"
+    counted = _counted(content)
+    if counted is None or len(counted.classes) > MOST_CLASSES:
+        why = "there is no confusion matrix" if counted is None else "there are too many classes"
         return empty_figure(title, why)
-    names = [escaped(shortened(brief(name), 16)) for name in confusion.classes]
+    names = [escaped(shortened(brief(name), 16)) for name in counted.classes]
     places = list(range(len(names)))
     cells = go.Heatmap(
         x=places,
         y=places,
-        z=[[count / sum(row) if sum(row) else None for count in row] for row in confusion.counts],
+        z=[[count / sum(row) if sum(row) else None for count in row] for row in counted.counts],
         zmin=0,
         zmax=1,
         colorscale=[[0.0, "rgba(43,135,200,0.06)"], [1.0, BLUE]],
-        customdata=[list(row) for row in confusion.counts],
-        text=[[str(count) for count in row] for row in confusion.counts],
+        customdata=[list(row) for row in counted.counts],
+        text=[[str(count) for count in row] for row in counted.counts],
         texttemplate="%{text}" if len(names) <= MOST_NUMBERS else "",
         hovertemplate="true %{y}, predicted %{x}<br>%{customdata} rows, %{z:.1%} of the class<extra></extra>",
         colorbar={"tickformat": ".0%", "thickness": 10, "title": {"text": "of the class", "side": "right"}},
@@ -44,3 +46,39 @@ def confusion_figure(content: Content) -> Figure:
         xaxis={"title": {"text": "predicted"}, **ticks},
         yaxis={"title": {"text": "true"}, "autorange": "reversed", **ticks},
     )
+
+
+def _counted(content: Content) -> Confusion | None:
+    return content.outputs.get("confusion")
+
+
+WORDS = (
+    "Each row is a true class; each column is what the winner predicted while those rows were held out. The "
+    "diagonal is right; colour is the share of the class."
+)
+
+
+def _alt_text(content: Content) -> str:
+    """Return how many rows are right, and the most frequent mistake."""
+    counted = _counted(content)
+    if counted is None or not counted.rows:
+        return "No out-of-fold predictions."
+    right = sum(row[index] for index, row in enumerate(counted.counts))
+    text = f"{right} of {counted.rows} held-out rows are right."
+    worst = counted.worst()
+    if worst is None:
+        return text
+    true, predicted, count, rows = worst
+    return f"{text} The most frequent mistake: {count} of {rows} rows of {true} are taken for {predicted}."
+
+
+confusion_figure = PageFigure(
+    name="confusion",
+    heading="Confusion matrix",
+    draw=confusion,
+    words=WORDS,
+    alt_text=_alt_text,
+    has_something=lambda content: _counted(content) is not None,
+    most_width=720,
+    legend_room=(34, 16),
+)

@@ -6,12 +6,12 @@ from functools import cached_property
 from typing import Any
 
 from hpsearch.analysis.aggregates import TrialSummary, best_trial, default_trial, summarize_all
-from hpsearch.analysis.confusion import Confusion
 from hpsearch.analysis.importance import Importance, importance
 from hpsearch.analysis.pairing import PairedScores, paired_scores
 from hpsearch.analysis.significance import Evidence
 from hpsearch.analysis.table import metric_names
 from hpsearch.analysis.timeline import End, Span, spans
+from hpsearch.errors import UsageError, nearest
 from hpsearch.records import LOSS, Decision, History, Origin, TrialState
 
 
@@ -34,7 +34,8 @@ class Content:
         logs: Number of a trial to the name of its log.
         ends: (seconds since 1970, end of a segment) in order, as the store has them; empty where not known.
         decisions: (seconds since 1970, decision) likewise.
-        confusion: The winner's out-of-fold predictions by class, or None.
+        outputs: Name of a figure to what it shows of the winner's out-of-fold predictions, as the task's judge gives
+            it.
     """
 
     name: str
@@ -53,7 +54,7 @@ class Content:
     logs: Mapping[int, str] = field(default_factory=dict)
     ends: Sequence[End] = ()
     decisions: Sequence[tuple[float, Decision]] = ()
-    confusion: Confusion | None = None
+    outputs: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def summaries(self) -> tuple[TrialSummary, ...]:
@@ -157,6 +158,20 @@ class Content:
         ]
         ranked = [name for name in self.importance.shares if name in varying]
         return (*ranked, *(name for name in varying if name not in ranked))
+
+    def searched(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Return these hyperparameters, each once.
+
+        Raises:
+            UsageError: One of them is not searched.
+        """
+        for name in names:
+            if name not in self.parameters:
+                raise UsageError(
+                    f"Study {self.name!r} does not search {name!r}.{nearest(name, list(self.parameters))} "
+                    f"It searches {', '.join(self.parameters) or 'nothing'}."
+                )
+        return tuple(dict.fromkeys(names))
 
     def summary(self, number: int) -> TrialSummary:
         return self._by_number[number]

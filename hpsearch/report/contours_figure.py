@@ -7,23 +7,39 @@ import plotly.graph_objects as go
 
 from hpsearch.analysis.aggregates import TrialSummary
 from hpsearch.analysis.surfaces import surface
+from hpsearch.errors import UsageError
 from hpsearch.records import TrialState
 from hpsearch.report.content import Content
 from hpsearch.report.marks import Place
+from hpsearch.report.page_figure import PageFigure
 from hpsearch.report.panels import COLORBAR, add_trials, axes, axis_of, describe_axes, lay_out
 from hpsearch.report.scales import ABSENT, Scale, scale_of
 from hpsearch.report.theme import Figure, empty_figure
-from hpsearch.report.wording import escaped
+from hpsearch.report.wording import escaped, settings
+
+CONTOURED = 3
+"""Hyperparameters whose pairs are drawn by default."""
 
 SURFACE_COLORS = [[0.0, "#3B4CC0"], [0.5, "#C9C9C9"], [1.0, "#D55E00"]]
 """Low to high through grey, without red against green."""
 
 
-def contours_figure(content: Content, names: Sequence[str]) -> Figure:
-    """Draw a panel for each pair of hyperparameters: complete trials coloured by value, over their smoothed mean.
+def contours(content: Content, parameters: Sequence[str] | None = None) -> Figure:
+    """Draw pairs of hyperparameters: trials as points, over a surface where there are enough of them.
 
-    There is no surface where fewer than two trials, weighted by nearness, are near.
+    Points are coloured by value. The surface is their smoothed mean; it is blank where fewer than two trials, weighted
+    by nearness, are near.
+
+    Args:
+        parameters: Names of two or more searched hyperparameters; None takes the three most important, or the first
+            three that differ where importance is unknown.
+
+    Raises:
+        UsageError: A name is not searched, or there are fewer than two.
     """
+    if parameters is not None and len(set(parameters)) < 2:
+        raise UsageError(f"parameters={list(parameters)!r}: contours need two or more hyperparameters.")
+    names = content.ranked[:CONTOURED] if parameters is None else content.searched(parameters)
     title = f"{escaped(content.objective)} over pairs of hyperparameters"
     complete = [s for s in content.summaries if s.state is TrialState.COMPLETE and s.value is not None]
     pruned = [summary for summary in content.summaries if summary.state is TrialState.PRUNED]
@@ -97,3 +113,32 @@ def _add_surface(figure: Figure, index: int, places: Sequence[Place], one: Scale
             ygap=gap,
         )
     )
+
+
+def _words(content: Content) -> str:
+    chosen = (
+        "most important hyperparameters"
+        if content.importance.shares
+        else "first hyperparameters that differ, because importance cannot be estimated yet"
+    )
+    return (
+        f"Pairs of the {chosen}. Points are trials, coloured by value, over a smoothed mean. Blank areas have too few "
+        "trials to say anything."
+    )
+
+
+def _alt_text(content: Content) -> str:
+    """Return what the panels show, and where the best lies."""
+    names = content.ranked[:CONTOURED]
+    text = f"{content.objective} over pairs of {', '.join(names)}."
+    return text if content.best is None else f"{text} The best lies at {settings(content.best.config, names)}."
+
+
+contours_figure = PageFigure(
+    name="contours",
+    heading="Pairs of hyperparameters",
+    draw=contours,
+    words=_words,
+    alt_text=_alt_text,
+    has_something=lambda content: len(content.ranked) > 1 and content.best is not None,
+)

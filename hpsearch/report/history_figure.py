@@ -8,8 +8,9 @@ from hpsearch.analysis.aggregates import TrialSummary, best_so_far
 from hpsearch.records import TrialState
 from hpsearch.report.content import Content
 from hpsearch.report.marks import CROSS, HOLLOW, error_bars, rings, trial_points
+from hpsearch.report.page_figure import PageFigure
 from hpsearch.report.theme import BEST, BLUE, PURPLE, Figure, empty_figure, titled
-from hpsearch.report.wording import escaped
+from hpsearch.report.wording import escaped, score
 
 LOOKS = {
     TrialState.COMPLETE: ("complete", {"symbol": "circle", "size": 8, "color": BLUE}),
@@ -20,8 +21,11 @@ LOOKS = {
 }
 
 
-def history_figure(content: Content) -> Figure:
-    """Draw value by trial; trials that ended without a value are marked along the bottom."""
+def history(content: Content) -> Figure:
+    """Draw the value of every trial in the order proposed, with the best so far.
+
+    Trials that ended without a value are marked along the bottom.
+    """
     title = f"{escaped(content.objective)} by trial"
     begun = [
         summary
@@ -90,3 +94,37 @@ def _tick_step(last: int) -> int:
     while last / step > 10:
         step = {1: 2, 2: 5, 5: 10}[int(str(step)[0])] * 10 ** (len(str(step)) - 1)
     return step
+
+
+WORDS = (
+    "One point per trial, in the order proposed. The line is the best complete value so far; the bar through the "
+    "best trial is the 95% interval of its mean. Values of trials that are not complete are partial."
+)
+
+
+def _alt_text(content: Content) -> str:
+    """Return how many trials there are, and how the best value rose."""
+    text = f"{content.objective} of {len(content.summaries)} trials, in the order proposed."
+    line = [
+        (summary.number, value)
+        for summary, value in zip(content.summaries, best_so_far(content.summaries), strict=True)
+        if value is not None
+    ]
+    if not line or content.best is None:
+        return f"{text} None is complete."
+    first, value = line[0]
+    return (
+        f"{text} The best complete value rises from {score(value)} at trial {first} to {score(content.best.value)} at "
+        f"trial {content.best.number}."
+    )
+
+
+history_figure = PageFigure(
+    name="history",
+    heading="Search history",
+    draw=history,
+    words=WORDS,
+    alt_text=_alt_text,
+    heights=(440, 430),
+    legend_room=(62, 84),
+)

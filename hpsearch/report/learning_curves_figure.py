@@ -8,23 +8,60 @@ import plotly.graph_objects as go
 
 from hpsearch.analysis.aggregates import TrialSummary
 from hpsearch.analysis.table import curves, mean_curves
+from hpsearch.errors import MetricError, UsageError, nearest
 from hpsearch.records import LOSS, TrialState
 from hpsearch.report.content import Content
 from hpsearch.report.marks import ring
+from hpsearch.report.page_figure import PageFigure
 from hpsearch.report.theme import Figure, colored_trials, empty_figure, titled
-from hpsearch.report.wording import escaped, fold_name
+from hpsearch.report.wording import escaped, fold_name, number, score
 
 if TYPE_CHECKING:
     import pandas
 
 
-def learning_curves_figure(content: Content, trials: Sequence[int], metric: str, fold: int | None = None) -> Figure:
-    """Draw a metric above, training and validation loss below, by epoch, for all folds or one.
+SHOWN_TRIALS = 6
+"""Trials with a button among the learning curves: as many as there are colours to tell apart."""
+
+
+def learning_curves(
+    content: Content, trials: Sequence[int] | None = None, metric: str | None = None, fold: int | None = None
+) -> Figure:
+    """Draw a metric, and training and validation loss, by epoch: every fold, and their mean.
 
     Thin lines are folds. Bold lines are their mean, up to the last point that every started fold has reached. A ring
-    marks where the trial's value is read. A trial's traces are one legend group; page.js draws the same ones, for any
-    trial, metric and fold.
+    marks where the trial's value is read.
+
+    Args:
+        trials: Numbers of trials; None takes the best, the literature default and the next best.
+        metric: Name of a metric that was measured; None takes the objective.
+        fold: Index of the only fold to draw, from 0; None draws all of them.
+
+    Raises:
+        UsageError: There is no trial of this number, or no fold.
+        MetricError: This metric was not measured.
     """
+    recorded = content.history.trials
+    chosen = content.leading(SHOWN_TRIALS) if trials is None else tuple(trials)
+    unknown = [trial for trial in chosen if trial not in recorded]
+    if unknown:
+        there = f"trials 0 to {max(recorded)}" if recorded else "none"
+        raise UsageError(f"Study {content.name!r} has no trial {unknown[0]}; it has {there}.")
+    measured = content.all_metrics
+    name = content.objective if metric is None else metric
+    if name not in measured:
+        raise MetricError(
+            f"Study {content.name!r} did not measure {name!r}.{nearest(name, measured)} "
+            f"It measured {', '.join(measured)}."
+        )
+    folds = {run.fold for trial in recorded.values() for run in trial.runs}
+    if fold is not None and fold not in folds:
+        raise UsageError(f"Study {content.name!r} has no fold {fold}; it has folds 0 to {max(folds, default=0)}.")
+    return _drawn(content, chosen, name, fold)
+
+
+def _drawn(content: Content, trials: Sequence[int], metric: str, fold: int | None) -> Figure:
+    """Draw a metric above and the losses below. A trial's traces are one legend group; page.js draws the same ones."""
     title = f"{escaped(metric)} and loss by epoch"
     frame = curves(content.history)
     frame = frame[frame["trial"].isin(trials)]
@@ -134,3 +171,35 @@ def _hover(label: str) -> str:
 def _drawable(values: Sequence[float]) -> list[float | None]:
     """Return the values, with None for those that are not finite, which JSON cannot hold."""
     return [value if math.isfinite(value) else None for value in values]
+
+
+WORDS = (
+    "Thin lines are folds, bold lines their mean. The ring marks the epoch at which the value is read, the same "
+    "for all folds. Below: validation loss, with training loss dotted. A validation loss that rises again is "
+    "overfitting."
+)
+
+
+def _alt_text(content: Content) -> str:
+    """Return where the best trial's value is read."""
+    best = content.best
+    if best is None:
+        return f"{content.objective} and loss by epoch; no trial is complete. The table below has the numbers."
+    return (
+        f"{content.objective} and loss by epoch of chosen trials. The best, trial {best.number}, is read at epoch "
+        f"{number(best.epoch or 0.0)} with {score(best.value)}. The table below has the numbers."
+    )
+
+
+learning_curves_figure = PageFigure(
+    name="curves",
+    heading="Learning curves",
+    draw=learning_curves,
+    words=WORDS,
+    alt_text=_alt_text,
+    # page.js adds the other trials from the numbers that the page has anyway.
+    on_page=lambda content: learning_curves(content, trials=content.leading(1)),
+    template="learning_curves.html",
+    heights=(600, 520),
+    legend_room=(24, 24),
+)

@@ -10,9 +10,8 @@
 
   /* ---- figures: their place on the page */
 
-  /* Room above a figure for its legend; figures without a legend need less. */
-  const TOP = { history: 62, parallel: 64, importance: 44, timeline: 44, curves: 24, confusion: 34 };
-  const TOP_NARROW = { history: 84, parallel: 52, importance: 56, timeline: 62, curves: 24, confusion: 16 };
+  /* Room above a figure for its legend, on wide and on narrow pages. */
+  const room = (place) => (place.dataset.room || "44 62").split(" ").map(Number)[narrow.matches ? 1 : 0];
 
   /* Small multiples in as many columns as fit, and the height they take. */
   function panels(place, layout) {
@@ -55,7 +54,7 @@
     } else {
       change["margin.l"] = narrow.matches ? 30 : 64;
       change["margin.r"] = narrow.matches ? 6 : 16;
-      change["margin.t"] = (narrow.matches ? TOP_NARROW : TOP)[id] || (narrow.matches ? 62 : 44);
+      change["margin.t"] = room(place);
       change["legend.font.size"] = narrow.matches ? 11 : 13;
       if (id === "history") change["legend.entrywidth"] = narrow.matches ? 98 : 0;
       change["font.size"] = narrow.matches ? 11.5 : 13;
@@ -75,7 +74,7 @@
 
   function draw(place) {
     const figure = data.figures[place.id], { layout } = figure;
-    /* A size in the layout would stay when the window changes: figures fill their boxes, whose heights the style sheet sets. */
+    /* A size in the layout would stay when the window changes: figures fill their boxes, whose heights the page gives. */
     if (!figure.data.length) place.style.height = "200px";
     else if (place.dataset.fits) place.style.height = `${layout.height - 48}px`;
     delete layout.height;

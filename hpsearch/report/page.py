@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.records import LOSS, TrialState
-from hpsearch.report.alt_texts import alt_texts
 from hpsearch.report.content import Content
 from hpsearch.report.curves_data import curves_data
 from hpsearch.report.document import document, figures_data, write_document
-from hpsearch.report.figures import MOST_SLICES, SHOWN_TRIALS, Figures
+from hpsearch.report.figures import drawable
+from hpsearch.report.learning_curves_figure import SHOWN_TRIALS
 from hpsearch.report.tables import (
     details,
     epoch_heads,
@@ -18,7 +18,7 @@ from hpsearch.report.tables import (
     study_facts,
     trial_heads,
 )
-from hpsearch.report.theme import Figure, colored_trials
+from hpsearch.report.theme import colored_trials
 
 STATES = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING, TrialState.WAITING)
 
@@ -37,10 +37,13 @@ def write_page(path: str | Path, content: Content) -> Path:
 
 def page(content: Content) -> str:
     """Return the page as text: the answer first, then why, then everything."""
-    figures = drawn_figures(content)
+    figures = drawable(content)
     return document(
         "page.html",
-        {**figures_data(figures), "curves": curves_data(content, content.leading(SHOWN_TRIALS))},
+        {
+            **figures_data({figure.name: figure.drawn(content) for figure in figures}),
+            "curves": curves_data(content, content.leading(SHOWN_TRIALS)),
+        },
         study=content,
         state_counts=[(state, content.count(state)) for state in STATES if content.count(state)],
         complete_trials=content.count(TrialState.COMPLETE),
@@ -50,25 +53,9 @@ def page(content: Content) -> str:
         trial_heads=trial_heads(content),
         troubled_trials=[s for s in content.summaries if s.state is TrialState.FAIL or s.number in content.logs],
         **_configurations(content),
-        **_figure_values(content, figures),
+        figures=figures,
+        **_menus(content),
     )
-
-
-def drawn_figures(content: Content) -> dict[str, Figure]:
-    """Return the figures for which this study has something, by name, in the order of the page."""
-    figures = Figures(content)
-    wanted = {
-        "pairs": (content.pairs, figures.winner_against_default),
-        "history": (True, figures.history),
-        "curves": (True, lambda: figures.learning_curves(trials=content.leading(1))),
-        "importance": (content.ranked, figures.importance),
-        "slices": (content.ranked, figures.slices),
-        "contours": (len(content.ranked) > 1 and content.best is not None, figures.contours),
-        "parallel": (content.parameters, figures.parallel_coordinates),
-        "confusion": (content.confusion is not None, figures.confusion),
-        "timeline": (content.spans, figures.timeline),
-    }
-    return {name: draw() for name, (has_something, draw) in wanted.items() if has_something}
 
 
 def _configurations(content: Content) -> dict[str, Any]:
@@ -84,16 +71,14 @@ def _configurations(content: Content) -> dict[str, Any]:
     }
 
 
-def _figure_values(content: Content, figures: dict[str, Figure]) -> dict[str, Any]:
-    """Return what the page shows beside the figures: words, menus and buttons."""
+def _menus(content: Content) -> dict[str, Any]:
+    """Return what learning curves and the table of epochs can be chosen by."""
     measured = [
         (summary.number, content.label(summary.number)) for summary in content.summaries if summary.point is not None
     ]
     folds = sorted({run.fold for trial in content.history.trials.values() for run in trial.runs})
     metrics = list(enumerate(content.all_metrics))
-    in_slices = content.ranked[:MOST_SLICES]
     return {
-        "alt_texts": {name: alt_texts[name](content) for name in figures},
         "measured": measured,
         "first_trial": next(iter([*content.leading(1), *(number for number, _ in measured)]), None),
         "first_curves": [
@@ -103,7 +88,4 @@ def _figure_values(content: Content, figures: dict[str, Figure]) -> dict[str, An
         "folds": [(fold, f"fold {fold + 1}") for fold in folds],
         "drawn_metrics": [(index, name) for index, name in metrics if name != LOSS or name == content.objective],
         "epoch_heads": epoch_heads(content),
-        "most_slices": MOST_SLICES,
-        "has_waiting_trials": content.count(TrialState.WAITING) > 0,
-        "has_conditional_slices": any(name not in s.config for s in content.summaries for name in in_slices),
     }

@@ -8,16 +8,20 @@ from hpsearch.analysis.pairing import PairedScores
 from hpsearch.records.objective_values import mean_value
 from hpsearch.report.content import Content
 from hpsearch.report.marks import DIAMOND
+from hpsearch.report.page_figure import PageFigure
 from hpsearch.report.panels import add_traces, describe_axes, lay_out
 from hpsearch.report.theme import BEST, DEFAULT, GREY, PURPLE, Figure, empty_figure
-from hpsearch.report.wording import fold_name
+from hpsearch.report.wording import fold_name, signed
 
 SIDES = (("literature default", -0.16), ("winner", 1.16))
 """Where each model's test score lies, beside the folds at 0 and 1."""
 
 
-def pairs_figure(content: Content) -> Figure:
-    """Draw a line for each fold from the literature default to the winner, their means bold, and their test scores."""
+def winner_against_default(content: Content) -> Figure:
+    """Draw every fold of the literature default and of the winner, one panel per metric.
+
+    A line joins each fold of the two; their means are bold; their test scores lie beside them.
+    """
     title = "Winner against literature default"
     pairs = [pair for pair in content.pairs if all(map(math.isfinite, (*pair.winner, *pair.rival)))]
     if not pairs:
@@ -75,3 +79,32 @@ def _test_scores(pair: PairedScores, content: Content) -> go.Scatter:
         name="on the test rows",
         hovertemplate="on the test rows: %{y:.4f}<extra></extra>",
     )
+
+
+def _words(content: Content) -> str:
+    text = (
+        "Each grey line is one fold, trained with both configurations. If all lines rise, the winner is better on "
+        "every fold; if they cross, the difference may be chance. Higher is better, except for the loss."
+    )
+    return f"{text} Diamonds are the scores on the test rows." if content.test_scores else text
+
+
+def _alt_text(content: Content) -> str:
+    """Return on how many folds the winner is better, by metric."""
+    words = [
+        f"{pair.metric}: the winner is better on {pair.won} of {len(pair.places)} runs, mean difference "
+        f"{signed(pair.difference)}"
+        for pair in content.pairs
+    ]
+    return "Winner and literature default on the same folds. " + "; ".join(words) + "."
+
+
+pairs_figure = PageFigure(
+    name="pairs",
+    heading="Winner against literature default, fold by fold",
+    draw=winner_against_default,
+    words=_words,
+    alt_text=_alt_text,
+    has_something=lambda content: bool(content.pairs),
+    template="pairs.html",
+)

@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 from hpsearch.analysis.aggregates import TrialSummary
 from hpsearch.records import TrialState
 from hpsearch.report.content import Content
+from hpsearch.report.page_figure import PageFigure
 from hpsearch.report.scales import ABSENT, Scale, scale_of
 from hpsearch.report.theme import (
     BLUE,
@@ -32,10 +33,11 @@ TICK_LETTERS = 19
 NOT_USED = "not used"
 
 
-def parallel_coordinates_figure(content: Content) -> Figure:
-    """Draw a line for each trial: complete ones to their value, the stronger the better; pruned ones grey, without one.
+def parallel_coordinates(content: Content) -> Figure:
+    """Draw every trial as a line through its hyperparameters to its value.
 
-    A line passes below the axis of a hyperparameter that its trial does not use.
+    The stronger the line, the better the trial; pruned ones are grey, without a value. A line passes below the axis of
+    a hyperparameter that its trial does not use.
     """
     title = f"Hyperparameters and {escaped(content.objective)}"
     complete = _ranked(content, TrialState.COMPLETE)[:MOST_LINES]
@@ -166,3 +168,29 @@ def _broken(name: str) -> str:
         else:
             lines.append(piece)
     return "<br>".join(escaped(line) for line in lines)
+
+
+WORDS = (
+    "One line per trial, through its settings to its value; the stronger the line, the better the trial. Pruned "
+    "trials are grey and have no value."
+)
+
+
+def _alt_text(content: Content) -> str:
+    """Return what the axes are."""
+    return (
+        f"One line per judged trial through {', '.join(content.parameters)} to {content.objective}. The table of "
+        "trials has the same numbers."
+    )
+
+
+parallel_coordinates_figure = PageFigure(
+    name="parallel",
+    heading="All hyperparameters at once",
+    draw=parallel_coordinates,
+    words=WORDS,
+    alt_text=_alt_text,
+    has_something=lambda content: bool(content.parameters),
+    template="parallel_coordinates.html",
+    heights=(460, 460),
+)

@@ -5,17 +5,29 @@ from collections.abc import Sequence
 from hpsearch.analysis.aggregates import TrialSummary
 from hpsearch.records import TrialState
 from hpsearch.report.content import Content
+from hpsearch.report.page_figure import PageFigure
 from hpsearch.report.panels import COLORBAR, add_trials, axis_of, describe_axes, lay_out
 from hpsearch.report.scales import ABSENT, Scale, scale_of
 from hpsearch.report.theme import SKY, VERMILION, Figure, empty_figure
-from hpsearch.report.wording import escaped
+from hpsearch.report.wording import escaped, settings
+
+MOST_SLICES = 12
+"""Panels by default, for the most important hyperparameters."""
 
 ORDER_COLORS = [[0.0, SKY], [1.0, VERMILION]]
 """From the first trial to the last; both ends show on light and dark pages."""
 
 
-def slices_figure(content: Content, names: Sequence[str]) -> Figure:
-    """Draw a panel for each hyperparameter, with the trials that use it: value by setting, coloured by trial number."""
+def slices(content: Content, parameters: Sequence[str] | None = None) -> Figure:
+    """Draw each hyperparameter against the value, one panel each, coloured by trial number.
+
+    Args:
+        parameters: Names of searched hyperparameters; None takes those that differ, the most important first.
+
+    Raises:
+        UsageError: A name is not searched.
+    """
+    names = content.ranked[:MOST_SLICES] if parameters is None else content.searched(parameters)
     title = f"{escaped(content.objective)} by hyperparameter"
     judged = [s for s in content.summaries if s.state in (TrialState.COMPLETE, TrialState.PRUNED)]
     shown = [(summary, summary.value) for summary in judged if summary.value is not None]
@@ -53,3 +65,33 @@ def _place(scale: Scale, summary: TrialSummary, name: str) -> float:
         return at
     room = 0.25 / max(2, len(scale.positions))
     return at + room * (2 * ((summary.number * 0.618034) % 1) - 1)
+
+
+def _words(content: Content) -> str:
+    text = (
+        "One point per trial, at its setting and its value, coloured from blue for the first trial to red for the "
+        "last. Where late points gather, the sampler saw promise. Values of pruned trials are partial."
+    )
+    if len(content.ranked) > MOST_SLICES:
+        text += f" The first {MOST_SLICES} of {len(content.ranked)} hyperparameters are shown."
+    if any(name not in summary.config for summary in content.summaries for name in content.ranked[:MOST_SLICES]):
+        text += " A trial without a hyperparameter is not in its panel."
+    return text
+
+
+def _alt_text(content: Content) -> str:
+    """Return what the panels show, and the best setting of each."""
+    text = f"{content.objective} over each of {', '.join(content.ranked)}."
+    if content.best is None:
+        return text
+    return f"{text} The best trial has {settings(content.best.config, content.ranked)}."
+
+
+slices_figure = PageFigure(
+    name="slices",
+    heading="Each hyperparameter by itself",
+    draw=slices,
+    words=_words,
+    alt_text=_alt_text,
+    has_something=lambda content: bool(content.ranked),
+)

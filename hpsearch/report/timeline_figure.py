@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 
 import plotly.graph_objects as go
 
-from hpsearch.analysis.timeline import Span, pauses, without_pauses
+from hpsearch.analysis.timeline import Span, compute, pauses, without_pauses
 from hpsearch.records import Outcome, TrialState
 from hpsearch.report.content import Content
 from hpsearch.report.marks import CROSS
+from hpsearch.report.page_figure import PageFigure
 from hpsearch.report.theme import BLUE, GREY, PURPLE, VERMILION, Figure, empty_figure, titled
 from hpsearch.report.wording import duration, ended, escaped, fold_name
 
@@ -23,9 +24,10 @@ UNITS = ((1.0, "s"), (60.0, "min"), (3600.0, "h"), (86400.0, "days"))
 """Units in seconds; the figure takes the largest that fits into the whole three times."""
 
 
-def timeline_figure(content: Content) -> Figure:
-    """Draw a bar for each segment; a trial that waited between segments has gaps.
+def timeline(content: Content) -> Figure:
+    """Draw when each run trained, one row per trial, in wall-clock time.
 
+    A bar is a segment; a trial that waited between segments has gaps.
     Long times in which nothing trained (the study was paused) are cut out and marked.
     """
     title = "Timeline"
@@ -95,3 +97,33 @@ def _run(span: Span) -> str:
 
 def _outcome(span: Span) -> str:
     return escaped(span.outcome.value.replace("_", " "))
+
+
+def _words(content: Content) -> str:
+    text = (
+        "One row per trial, one bar per stretch of training, in wall-clock time; gaps are waiting. A bar ends when its "
+        "end was recorded, and starts the measured seconds earlier."
+    )
+    return f"{text} Waiting trials may still continue." if content.count(TrialState.WAITING) else text
+
+
+def _alt_text(content: Content) -> str:
+    """Return how long training took, and how much of it went into pruned trials."""
+    taken = compute(content.history, content.ends)
+    pruned = sum(s.seconds for s in content.summaries if s.state is TrialState.PRUNED)
+    elapsed = "" if taken.elapsed is None else f", {duration(taken.elapsed)} by the clock"
+    return (
+        f"{len(content.spans)} stretches of training: {duration(taken.seconds)} in all{elapsed}, {taken.epochs:.4g} "
+        f"epochs of one fold. {duration(pruned)} went into pruned trials."
+    )
+
+
+timeline_figure = PageFigure(
+    name="timeline",
+    heading="Timeline",
+    draw=timeline,
+    words=_words,
+    alt_text=_alt_text,
+    has_something=lambda content: bool(content.spans),
+    heights=(420, 420),
+)

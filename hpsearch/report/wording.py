@@ -3,7 +3,7 @@
 import html
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from hpsearch.records import TrialState
@@ -41,6 +41,11 @@ def setting(value: Any) -> str:
     if isinstance(value, float):
         return "1.0" if value == 1 else number(value)
     return str(value)
+
+
+def settings(config: Mapping[str, Any], names: Iterable[str]) -> str:
+    """Return the hyperparameters of these names that a configuration has, each with its value."""
+    return ", ".join(f"{name} {setting(config[name])}" for name in names if name in config)
 
 
 def number(value: float) -> str:

@@ -57,7 +57,7 @@ def report_content(
         logs=_logs(plan.folder),
         ends=record.store.results(),
         decisions=record.store.decisions(),
-        confusion=None if out_of_fold is None else _figures(plan, out_of_fold).get("confusion"),
+        outputs={} if out_of_fold is None else _outputs(plan, out_of_fold),
     )
 
 
@@ -92,7 +92,7 @@ def _facts(plan: Plan, description: Description) -> Mapping[str, Any]:
     }
 
 
-def _figures(plan: Plan, out_of_fold: "np.ndarray") -> Mapping[str, Any]:
+def _outputs(plan: Plan, out_of_fold: "np.ndarray") -> Mapping[str, Any]:
     """Return what figures show of the winner's out-of-fold predictions, by the figure's name."""
     from hpsearch.data.dataset import open_dataset
 

@@ -339,6 +339,6 @@ def test_winner_and_default_are_joined_fold_by_fold() -> None:
 
 def test_the_confusion_is_a_share_of_each_class() -> None:
     found = Confusion(("a", "b"), ((3, 1), (0, 0)))
-    (cells,) = Figures(small(confusion=found)).confusion().data
+    (cells,) = Figures(small(outputs={"confusion": found})).confusion().data
     assert [list(row) for row in cells.z] == [[0.75, 0.25], [None, None]]
     assert cells.text[0][0] == "3"
