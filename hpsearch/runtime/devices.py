@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from hpsearch.errors import UsageError, nearest
 from hpsearch.records import Slot
 
-INLINE = "inline"
-"""Value of `devices` that trains in the calling process, for debugging."""
+KINDS = ("auto", "cpu", "cuda", "mps")
+"""Kinds of device of this machine, as users name them."""
+
+THREADS = 1
+"""CPU threads per worker: two workers of one thread do more than one of two."""
 
 WORKER_BYTES = 2 * 1024**3
 """Assumed memory of a worker on a CPU: torch and transformers, a model of some hundred million parameters with
@@ -29,7 +32,8 @@ then takes an embedding's gradient anew: 14,000 page faults a step with 23 milli
 (docs/decisions/throughput.md). Other C libraries ignore the variable."""
 
 Devices = str | int | Sequence[str | int]
-"""What a user may give: "auto", "inline", "cpu", "cuda", "mps", "cuda:1", a number of workers, or a list of devices."""
+"""What a user may give: "auto", "cpu", "cuda", "mps", "cuda:1", a number of workers, a list of devices, or what
+another pool claims, such as "inline"."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +98,6 @@ def _listed(devices: Devices, machine: Inventory) -> Sequence[str | int]:
         if not devices:
             raise UsageError("devices=[] names no device; give at least one, or 'auto'.")
         return devices
-    if devices == INLINE:
-        return [0 if best == "cuda" else best]
     kind = best if devices == "auto" else devices
     if kind == "cuda" and machine.cuda:
         return list(range(machine.cuda))
@@ -117,14 +119,13 @@ def _check(name: str, devices: Devices, machine: Inventory) -> None:
             f"devices={devices!r} asks for {name}, and this process sees {machine.cuda} CUDA device(s); "
             "check nvidia-smi and CUDA_VISIBLE_DEVICES, or use devices='auto'."
         )
-    choices = ["auto", INLINE, "cpu", "cuda", "mps"]
     raise UsageError(
-        f"devices={devices!r} is not understood.{nearest(str(name), choices)} Use {', '.join(choices)}, "
-        "'cuda:0', a number of workers, or a list of devices."
+        f"devices={devices!r} is not understood.{nearest(str(name), KINDS)} Use {', '.join(KINDS)}, 'cuda:0', a number "
+        "of workers, or a list of devices."
     )
 
 
-def worker_environment(slot: Slot, inherited: Mapping[str, str], threads: int) -> dict[str, str]:
+def worker_environment(slot: Slot, inherited: Mapping[str, str], threads: int = THREADS) -> dict[str, str]:
     """Return a worker's environment, set before torch starts in it, so that it sees only its own devices.
 
     Device numbers count what this process sees: under CUDA_VISIBLE_DEVICES=2,5 the device cuda:1 is the machine's

@@ -26,12 +26,11 @@ from hpsearch.records import Trial
 from hpsearch.records.checkpoint_folder import CheckpointFolder
 from hpsearch.runtime.callback_guard import guarded_callbacks
 from hpsearch.runtime.coordinator import Coordinator
-from hpsearch.runtime.devices import INLINE, Devices, inventory, slots
+from hpsearch.runtime.devices import Devices
 from hpsearch.runtime.messages import Probe, Workload
 from hpsearch.runtime.new_trials import Asker
+from hpsearch.runtime.pools import chosen_pool
 from hpsearch.runtime.pools.base import Pool
-from hpsearch.runtime.pools.inline import InlinePool
-from hpsearch.runtime.pools.local import LocalPool
 from hpsearch.training.features.store import FeatureStore
 from hpsearch.training.numerics import Numerics, resolve_numerics
 
@@ -68,8 +67,8 @@ class StudyRun:
         Raises:
             UsageError: Something in the plan, its data or the devices is not valid.
         """
-        places = slots(devices, inventory())
-        sampler, pruner = self._rules(enqueued, is_inline=devices == INLINE)
+        choice, start = chosen_pool(devices)
+        sampler, pruner = self._rules(enqueued, is_in_process=choice.is_in_process)
         store = self.record.open_or_create()
         store.acquire()
         try:
@@ -79,16 +78,15 @@ class StudyRun:
             for config in enqueued:
                 store.enqueue(config)
             # Only now: users hear of their mistakes before any worker starts.
-            pool: Pool = InlinePool(places[0]) if devices == INLINE else LocalPool(places)
-            with contextlib.closing(pool):
+            with contextlib.closing(start()) as pool:
                 self._coordinate(pool, sampler, pruner)
                 self._say_how_it_ended()
         finally:
             store.release()
 
-    def _rules(self, enqueued: Sequence[Mapping[str, Any]], *, is_inline: bool) -> tuple[Sampler, Pruner]:
+    def _rules(self, enqueued: Sequence[Mapping[str, Any]], *, is_in_process: bool) -> tuple[Sampler, Pruner]:
         """Return sampler and pruner, after checking all that needs no worker."""
-        if not is_inline:
+        if not is_in_process:
             check_metrics_travel(self.plan)
         check_models(self.plan, enqueued)
         sampler = self.plan.resolved_sampler()

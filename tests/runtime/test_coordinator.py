@@ -93,7 +93,7 @@ def test_what_a_worker_finds_after_its_trial_was_pruned_is_not_recorded(tmp_path
                     yield replace(self.last, evaluation=replace(self.last.evaluation, point=point))
                 yield event
 
-    monkeypatch.setattr("hpsearch.runtime.study_run.InlinePool", LatePool)
+    monkeypatch.setattr("hpsearch.runtime.pools.inline.InlinePool", LatePool)
     monkeypatch.setattr("hpsearch.policy.pruners.resolve_pruner", lambda *_: PruneAtOnce())
     study = toy_study(tmp_path)
     run(study, 3)

@@ -22,14 +22,15 @@ import torch
 from orders import ends, finish, first, measured, order_of, resumed, run_of, train, workload
 from study_processes import StudyProcess, is_alive, is_worker, until
 
-from hpsearch.errors import HpsearchError, NumericsError, TaskError
+from hpsearch.errors import HpsearchError, NumericsError, TaskError, UsageError
 from hpsearch.policy.early_stopping import EarlyStopping
 from hpsearch.records import Outcome, Slot
-from hpsearch.runtime.devices import KEEP_FREED_MEMORY, worker_environment
+from hpsearch.runtime.devices import KEEP_FREED_MEMORY, Inventory, worker_environment
 from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Probe
-from hpsearch.runtime.pools.base import Pool
-from hpsearch.runtime.pools.inline import InlinePool
-from hpsearch.runtime.pools.local import LocalPool
+from hpsearch.runtime.pools import POOLS, chosen_pool
+from hpsearch.runtime.pools.base import Pool, PoolChoice
+from hpsearch.runtime.pools.inline import InlinePool, inline_pool
+from hpsearch.runtime.pools.local import LocalPool, local_pool
 from hpsearch.runtime.worker_process import HEARTBEAT_SECONDS, WorkerProcess
 from hpsearch.tasks.classes.metric import resolve_metric
 
@@ -243,6 +244,51 @@ def test_the_callers_random_states_and_flags_are_left_alone(tmp_path):
     inline.close()
     assert states() == before_states
     assert flags() == before_flags
+
+
+# Which pool
+
+
+@pytest.mark.parametrize(
+    ("devices", "chosen"),
+    [("inline", inline_pool), ("auto", local_pool), ("cpu", local_pool), (3, local_pool), (["cpu"], local_pool)],
+)
+def test_devices_choose_the_pool_and_start_nothing_yet(devices, chosen):
+    pool, start = chosen_pool(devices)
+    assert pool is chosen
+    assert callable(start)
+
+
+@pytest.mark.parametrize(
+    ("machine", "device"),
+    [
+        (Inventory(cuda=0, mps=False, cores=3), "cpu"),
+        (Inventory(cuda=4, mps=False, cores=8), "cuda:0"),
+        (Inventory(cuda=0, mps=True, cores=10), "mps"),
+    ],
+)
+def test_inline_takes_the_best_device(machine, device, monkeypatch):
+    made = []
+    monkeypatch.setattr("hpsearch.runtime.pools.inline.inventory", lambda: machine)
+    monkeypatch.setattr("hpsearch.runtime.pools.inline.InlinePool", made.append)
+    chosen_pool("inline")[1]()
+    assert made == [Slot(0, (device,))]
+
+
+@pytest.mark.parametrize("devices", ["gpu", "inlin", "inline:cpu", "cuda:one", "cpu:1", "local"])
+def test_what_no_pool_claims_is_refused_with_what_there_is(devices):
+    with pytest.raises(UsageError, match=rf"devices='{devices}' is not understood.*Use auto, cpu, cuda, mps, inline,"):
+        chosen_pool(devices)
+
+
+def test_a_pool_from_outside_claims_its_own_and_is_named_in_errors(monkeypatch):
+    opened = []
+    other = PoolChoice(("elsewhere",), lambda devices: str(devices).startswith("elsewhere"), opened.append)
+    monkeypatch.setattr("hpsearch.runtime.pools.POOLS", [*POOLS, other])
+    assert chosen_pool("elsewhere://host:1")[0] is other
+    assert opened == ["elsewhere://host:1"]
+    with pytest.raises(UsageError, match=r"Did you mean 'elsewhere'\? Use auto, cpu, cuda, mps, inline, elsewhere,"):
+        chosen_pool("elsewere")
 
 
 # Processes of their own

@@ -119,7 +119,7 @@ def test_what_is_trained_on_while_the_study_closes_is_never_said_to_wait(tmp_pat
                 seen.extend(states.get(segment.run.key, TrialState.RUNNING) for _, segment in self.training())
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hpsearch.runtime.study_run.InlinePool", Watching)
+        patch.setattr("hpsearch.runtime.pools.inline.InlinePool", Watching)
         study = toy_study(tmp_path, **{**SETTINGS, "evaluations_per_epoch": 4})
         run(study, 3)
     assert len(seen) > 10

@@ -1,9 +1,11 @@
 """The seam of the pools."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from hpsearch.records import Segment, Slot
+from hpsearch.runtime.devices import Devices
 from hpsearch.runtime.messages import Event, Probe, Train, Workload
 
 
@@ -49,3 +51,20 @@ class Pool(Protocol):
 
     def close(self) -> None:
         """End all workers."""
+
+
+@dataclass(frozen=True)
+class PoolChoice:
+    """How `devices` chooses a pool.
+
+    Attributes:
+        values: What `devices` may be for this pool, as errors list it.
+        claims: Whether a value is meant for this pool, be it there or not.
+        opening: Checks such a value at once, and returns what starts the pool. `UsageError` says what is not there.
+        is_in_process: Whether it trains in the calling process, so that metrics and tasks need not travel.
+    """
+
+    values: tuple[str, ...]
+    claims: Callable[[Devices], bool]
+    opening: Callable[[Devices], Callable[[], Pool]]
+    is_in_process: bool = False

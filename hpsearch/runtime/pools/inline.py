@@ -1,15 +1,20 @@
 """The pool of one slot, in the calling process, where a debugger sees everything."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 
 from hpsearch.records import Segment, Slot
+from hpsearch.runtime.devices import Devices, inventory, slots
 from hpsearch.runtime.messages import Ended, Event, Probe, Stop, Train, Workload
+from hpsearch.runtime.pools.base import Pool, PoolChoice
 from hpsearch.runtime.worker import Worker
 from hpsearch.training.numerics import detect_environment
+
+INLINE = "inline"
+"""The value of `devices` that trains in the calling process, for debugging."""
 
 
 class InlinePool:
@@ -77,3 +82,14 @@ class InlinePool:
         torch.set_num_threads(self._threads)
         torch.use_deterministic_algorithms(self._deterministic)
         torch.set_float32_matmul_precision(self._matmul_precision)
+
+
+def _opening(_: Devices) -> Callable[[], Pool]:
+    """Return what starts the pool, on the best device of this machine."""
+    best = slots("auto", inventory())[0]
+    return lambda: InlinePool(best)
+
+
+inline_pool = PoolChoice(
+    values=(INLINE,), claims=lambda devices: devices == INLINE, opening=_opening, is_in_process=True
+)

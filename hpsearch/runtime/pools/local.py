@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import AuthenticationError
@@ -20,7 +20,7 @@ import cloudpickle
 
 from hpsearch.errors import HpsearchError, TaskError
 from hpsearch.records import Outcome, Segment, SegmentResult, Slot
-from hpsearch.runtime.devices import worker_device, worker_environment
+from hpsearch.runtime.devices import KINDS, Devices, inventory, slots, worker_device, worker_environment
 from hpsearch.runtime.messages import (
     Checkpointed,
     Ended,
@@ -36,10 +36,8 @@ from hpsearch.runtime.messages import (
     Train,
     Workload,
 )
+from hpsearch.runtime.pools.base import Pool, PoolChoice
 from hpsearch.runtime.worker_process import WorkerProcess, serve
-
-THREADS = 1
-"""CPU threads per worker: two workers of one thread do more than one of two."""
 
 HANG_SECONDS = 1800.0
 """How long a busy worker may show no progress: no batch trained on or evaluated, no metric begun or ended.
@@ -201,7 +199,7 @@ class LocalPool:
     def _start(self, slot: Slot) -> _Worker:
         self._generation += 1
         call = partial(serve, self._listener.address, self._authkey, self._generation, worker_device(slot))
-        process = WorkerProcess(call, worker_environment(slot, os.environ, THREADS))
+        process = WorkerProcess(call, worker_environment(slot, os.environ))
         return _Worker(slot, process, self._generation, time.monotonic())
 
     def _accept(self) -> None:
@@ -344,3 +342,19 @@ def _pickled(message: Any) -> bytes:
             "inside the function that uses it, or run with devices='inline'."
         ) from error
     return content
+
+
+def _claims(devices: Devices) -> bool:
+    """Whether a value names devices of this machine: a number of workers, a list, or a kind of device."""
+    if not isinstance(devices, str):
+        return True
+    kind, colon, index = devices.partition(":")
+    return kind in KINDS and (not colon or (kind == "cuda" and index.isdigit()))
+
+
+def _opening(devices: Devices) -> Callable[[], Pool]:
+    places = slots(devices, inventory())
+    return lambda: LocalPool(places)
+
+
+local_pool = PoolChoice(values=KINDS, claims=_claims, opening=_opening)
