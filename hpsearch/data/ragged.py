@@ -1,5 +1,6 @@
-"""Rows of different lengths in one array."""
+"""Rows of different lengths in one array, and how rows of either form are written down."""
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -37,3 +38,35 @@ class Ragged:
 
 Rows = np.ndarray | Ragged
 """One entry a row, the first axis the rows: rectangular, or of different lengths."""
+
+
+def is_finite(rows: Rows) -> bool:
+    """Return whether no element of any row is NaN or infinite."""
+    return bool(np.isfinite(rows.elements if isinstance(rows, Ragged) else rows).all())
+
+
+def to_bytes(rows: Rows) -> bytes:
+    """Return rows as the bytes of a .npy file, or of a .npz file where their lengths differ; never a pickle.
+
+    Equal rows give equal bytes.
+
+    Raises:
+        ValueError: Their elements are Python objects.
+    """
+    file = io.BytesIO()
+    if not isinstance(rows, Ragged):
+        np.save(file, np.asarray(rows, order="C"), allow_pickle=False)
+    elif rows.elements.dtype.hasobject:
+        raise ValueError(f"ragged rows of {rows.elements.dtype}, which only a pickle holds")
+    else:
+        np.savez(file, elements=rows.elements, offsets=rows.offsets)
+    return file.getvalue()
+
+
+def from_bytes(data: bytes) -> Rows:
+    """Return what `to_bytes` wrote."""
+    loaded = np.load(io.BytesIO(data), allow_pickle=False)
+    if isinstance(loaded, np.ndarray):
+        return loaded
+    with loaded:
+        return Ragged(loaded["elements"], loaded["offsets"])

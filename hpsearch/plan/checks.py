@@ -9,6 +9,14 @@ from hpsearch.plan.plan import Plan
 from hpsearch.policy.rule_names import check_runs
 from hpsearch.space import Space
 
+KEPT_BYTES = 256 * 2**20
+"""What an evaluation may keep of its outputs, at most.
+
+It becomes one value in the database, and an unfinished run has one for each evaluation point. SQLite takes values of a
+billion bytes and PostgreSQL a gigabyte, as text of twice the length on the way there. MySQL takes what its
+`max_allowed_packet` allows: 64 MiB, unless it is raised.
+"""
+
 
 def check_space(plan: Plan) -> None:
     """Find unknown hyperparameters and impossible fixed values before anything is read."""
@@ -65,6 +73,18 @@ def check_metrics_travel(plan: Plan) -> None:
 
     for metric in (plan.metric, *plan.metrics):
         check_travels(metric, metric_name(metric))
+
+
+def check_kept_outputs(row_bytes: int, held_out_rows: int) -> None:
+    """Find, before anything is trained, outputs too large to be kept, at so many bytes a row in the largest fold."""
+    needed = row_bytes * held_out_rows
+    if needed > KEPT_BYTES:
+        raise TaskError(
+            f"Each evaluation would keep {row_bytes:,} bytes of the outputs of each of {held_out_rows:,} held-out "
+            f"rows, {needed / 2**20:,.0f} MiB in all, and the database takes {KEPT_BYTES >> 20} MiB. Hold out at most "
+            f"{KEPT_BYTES // row_bytes:,} rows (more folds, or cv=hp.Holdout with a smaller share), or use a task that "
+            "keeps less of each row."
+        )
 
 
 def check_dropout(plan: Plan) -> None:

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
-import numpy as np
 from sqlalchemy import Connection, delete, insert, select
 
+from hpsearch.data.ragged import Rows
 from hpsearch.records import tables
 from hpsearch.records.history import History
 from hpsearch.records.types import Evaluation, Run, Trial, TrialState
@@ -34,7 +34,7 @@ def _needed_by(trial: Trial, run: Run, history: History) -> set[int]:
     return set()
 
 
-def keep(connection: Connection, study: str, history: History, evaluation: Evaluation, outputs: np.ndarray) -> None:
+def keep(connection: Connection, study: str, history: History, evaluation: Evaluation, outputs: Rows) -> None:
     """Write the predictions of an evaluation, unless they are there already or no trial needs them.
 
     So where another trial trains the run again after its predictions were trimmed, those it needs come back.

@@ -20,6 +20,7 @@ import optuna
 from optuna.distributions import BaseDistribution
 from sqlalchemy import Connection, Row, Table, insert, select, update
 
+from hpsearch.data.ragged import Rows
 from hpsearch.records import reading, retention, tables
 from hpsearch.records.database import database_errors, sqlite_path
 from hpsearch.records.digest import digest
@@ -154,8 +155,8 @@ class Store:
         self._taken = {digest(trial.config) for trial in trials if trial.origin is not Origin.SAMPLER}
         return self._history
 
-    def predictions(self, run: str, point: int) -> np.ndarray | None:
-        """Return the float32 outputs of the held-out rows, shape (rows, outputs), or None where they are not kept."""
+    def predictions(self, run: str, point: int) -> Rows | None:
+        """Return what was recorded of the outputs of the held-out rows, or None where the database has it no more."""
         table = tables.predictions
         query = select(table).where(table.c.study == self.name, table.c.run == run, table.c.point == point)
         with database_errors(self.url, "reading predictions"), self._engine.connect() as connection:
@@ -257,8 +258,8 @@ class Store:
         self._history = self.history.with_trial(replace(before, state=state))
         return self._history
 
-    def record_evaluation(self, evaluation: Evaluation, predictions: np.ndarray | None = None) -> History:
-        """Write an evaluation and the outputs of the held-out rows, shape (rows, outputs), in one transaction.
+    def record_evaluation(self, evaluation: Evaluation, predictions: Rows | None = None) -> History:
+        """Write an evaluation and what is kept of the outputs of the held-out rows, in one transaction.
 
         The first evaluation of a point stays; one repeated after a crash that differs is logged and counted.
         """

@@ -5,7 +5,7 @@ Every table's name begins with `hpsearch_`. Every key has the study's name, so s
     studies       one row per study: its description (JSON), the version of this layout
     lease         one row per study: who may write, and the fencing token that every write checks
     evaluations   (study, run, point): what was measured; written once, never changed
-    predictions   (study, run, point): float32 outputs of the held-out rows; trimmed when a trial ends
+    predictions   (study, run, point): what is kept of outputs of the held-out rows; trimmed when a trial ends
     results       the ends of segments, in order
     decisions     what was done with the trials and why, in order
     queue         the configurations that the user enqueued, in order
@@ -35,7 +35,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects.mysql import LONGBLOB, LONGTEXT
 from sqlalchemy.schema import SchemaItem
 
+from hpsearch.data.ragged import Rows, from_bytes, to_bytes
 from hpsearch.records.types import Action, Decision, Evaluation, SegmentResult
+
+DESCRIBES_ITSELF = -1
+"""In the column `outputs`, which is no count then: `float32` holds the bytes that `hpsearch.data.ragged` writes."""
 
 LAYOUT = 1
 """Version of these tables; a study with a later one is refused."""
@@ -203,14 +207,18 @@ def same_numbers(one: Evaluation, other: Evaluation) -> bool:
     return rows[0] == rows[1]
 
 
-def predictions_row(run: str, point: int, outputs: np.ndarray) -> dict[str, Any]:
-    array = np.ascontiguousarray(outputs, dtype="<f4")
-    if array.ndim != 2:
-        raise ValueError(f"predictions of run {run} have shape {array.shape}, not (rows, outputs)")
-    return {"run": run, "point": point, "rows": len(array), "outputs": array.shape[1], "float32": array.tobytes()}
+def predictions_row(run: str, point: int, outputs: Rows) -> dict[str, Any]:
+    """Return a row of float32 outputs of shape (rows, outputs) as they are, of anything else as it describes itself."""
+    if isinstance(outputs, np.ndarray) and outputs.dtype == np.float32 and outputs.ndim == 2:
+        width, data = outputs.shape[1], np.ascontiguousarray(outputs, dtype="<f4").tobytes()
+    else:
+        width, data = DESCRIBES_ITSELF, to_bytes(outputs)
+    return {"run": run, "point": point, "rows": len(outputs), "outputs": width, "float32": data}
 
 
-def predictions_of(row: Row[Any]) -> np.ndarray:
+def predictions_of(row: Row[Any]) -> Rows:
+    if row.outputs == DESCRIBES_ITSELF:
+        return from_bytes(row.float32)
     return np.frombuffer(row.float32, dtype="<f4").astype(np.float32).reshape(row.rows, row.outputs)
 
 

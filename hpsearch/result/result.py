@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas
 
     from hpsearch.analysis.significance import Evidence
+    from hpsearch.data.ragged import Rows
     from hpsearch.report import Content, Figures
     from hpsearch.runtime.refit import Refit
 
@@ -153,10 +154,9 @@ class Result:
         """
         return self._tested(self._complete(number))[0]
 
-    def _tested(self, trial: Trial, model: Any = None) -> "tuple[Mapping[str, float], np.ndarray]":
-        """Return (scores, kept outputs) on the test rows, training and scoring only what was not scored before."""
-        import numpy as np
-
+    def _tested(self, trial: Trial, model: Any = None) -> "tuple[Mapping[str, float], Rows]":
+        """Return (scores, kept outputs) of the test rows, training and scoring only what was not scored before."""
+        from hpsearch.data.ragged import from_bytes
         from hpsearch.runtime.refit import score
         from hpsearch.runtime.study_run import workload_of
 
@@ -166,11 +166,11 @@ class Result:
         stored = self.record.description.test or {}
         outputs = self.plan.folder / "test" / f"{key}.npy"
         if key in stored and outputs.exists():
-            return stored[key], np.load(outputs, allow_pickle=False)
+            return stored[key], from_bytes(outputs.read_bytes())
         tested = model if model is not None else self.refit(trial.number).model
         workload = workload_of(self.plan, self.record.numerics())
         scores = score(workload, tested, self.plan.complete(trial.config))
-        _write_array(outputs, scores.outputs)
+        _write_rows(outputs, scores.outputs)
         with contextlib.suppress(LeaseHeldError):  # the study is being run: its coordinator alone writes to it
             self.record.keep_test_scores(key, dict(scores.metrics))
         return scores.metrics, scores.outputs
@@ -350,10 +350,11 @@ class Result:
         return scores
 
 
-def _write_array(path: Path, array: "np.ndarray") -> None:
-    from hpsearch.data.atomic_write import replaced_file, save_array, writing
+def _write_rows(path: Path, rows: "Rows") -> None:
+    from hpsearch.data.atomic_write import replaced_file, writing
+    from hpsearch.data.ragged import to_bytes
 
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     with replaced_file(path) as file:
-        save_array(file, array)
+        file.write(to_bytes(rows))

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from hpsearch.data.ragged import Rows
 from hpsearch.errors import HpsearchError
 from hpsearch.metrics.metric import Metric
 from hpsearch.policy.early_stopping import EarlyStopping
@@ -162,11 +163,11 @@ class Heartbeat:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A run reached an evaluation point. `outputs`: held-out rows by outputs, float32."""
+    """A run reached an evaluation point. `outputs`: what is kept of those of the held-out rows."""
 
     study: str
     evaluation: Evaluation
-    outputs: np.ndarray | None = field(repr=False)
+    outputs: Rows | None = field(repr=False)
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from hpsearch.data.ragged import Rows
 from hpsearch.records import digest
 from hpsearch.runtime.messages import Workload
 from hpsearch.training.base_model import BaseModel
 from hpsearch.training.fine_tune import FineTune
-from hpsearch.training.measurement import all_metrics, mean_loss
+from hpsearch.training.measurement import all_metrics
 from hpsearch.training.numerics import Numerics, honour, kept_flags
 from hpsearch.training.prediction import predict
 
@@ -23,11 +24,11 @@ class Scores:
 
     Attributes:
         metrics: Metric name to value as measured, and "loss", the mean loss.
-        outputs: The model's, test rows by outputs, float32.
+        outputs: What is kept of the model's, in the user's units.
     """
 
     metrics: Mapping[str, float]
-    outputs: np.ndarray
+    outputs: Rows
 
 
 @dataclass(frozen=True)
@@ -90,16 +91,16 @@ def score(workload: Workload, model: torch.nn.Module, config: Mapping[str, Any])
     with honoured(workload.numerics, device):
         learner = workload.learner_for(config, "test")
         rows = np.arange(workload.prepared.test_rows)
-        logits = predict(model, learner, rows, numerics, device)
-        targets, weights = learner.targets(rows), learner.weights(rows)
+        kept = predict(model, learner, rows, numerics, device)
+        outputs, weights = learner.own_units(kept), learner.weights(rows)
         metrics = all_metrics(
             workload.metrics,
-            workload.prepared.judge.predictions(logits),
-            targets.numpy(),
+            workload.prepared.judge.predictions(outputs),
+            learner.targets(rows).numpy(),
             None if weights is None else weights.numpy(),
-            mean_loss(learner, logits, targets, weights),
+            learner.mean_loss(kept, rows),
         )
-        return Scores(metrics, logits)
+        return Scores(metrics, outputs)
 
 
 @contextlib.contextmanager

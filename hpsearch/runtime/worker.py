@@ -43,6 +43,9 @@ class CountedLearner:
         self._called()
         return self._learner.outputs(model, batch)
 
+    def fitted(self, rows: np.ndarray) -> "CountedLearner":
+        return CountedLearner(self._learner.fitted(rows), self._called)
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._learner, name)
 

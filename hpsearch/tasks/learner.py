@@ -3,19 +3,21 @@
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from hpsearch.data.dataset import Dataset
+from hpsearch.data.ragged import Rows
 from hpsearch.errors import TaskError
 from hpsearch.tasks.dropout import set_dropout
 from hpsearch.tasks.heads import draw_head
 from hpsearch.tasks.judge import Judge
 from hpsearch.tasks.layers import find_layers
 from hpsearch.tasks.pretrained import Pretrained, first_line
+from hpsearch.training.measurement import weighted_mean
 
 
 class RowsLearner(ABC):
@@ -37,6 +39,22 @@ class RowsLearner(ABC):
 
     @abstractmethod
     def outputs(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor: ...
+
+    @abstractmethod
+    def losses(self, outputs: Tensor, targets: Tensor, label_smoothing: float) -> Tensor: ...
+
+    def fitted(self, rows: np.ndarray) -> Self:
+        return self
+
+    def keep(self, outputs: Tensor, batch: Mapping[str, Tensor]) -> Tensor | Sequence[Tensor]:
+        return outputs.float()
+
+    def mean_loss(self, kept: Rows, rows: np.ndarray) -> float:
+        losses = self.losses(torch.as_tensor(kept), self.targets(rows), 0.0)
+        return weighted_mean(losses, self.weights(rows))
+
+    def own_units(self, kept: Rows) -> Rows:
+        return kept
 
     def _find_layers(self, model: nn.Module, run: Callable[[], object]) -> list[list[str]]:
         """Return the paths of the modules in each layer; `run` puts one row through the model."""

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from hpsearch.data.ragged import is_finite
 from hpsearch.errors import DataError, UsageError
 from hpsearch.records.digest import digest
 from hpsearch.training import run_checkpoint
@@ -23,7 +24,7 @@ from hpsearch.training.freezing import freeze, frozen_layers
 from hpsearch.training.gradients import accumulate_gradients
 from hpsearch.training.hyperparameters import TrainingSettings
 from hpsearch.training.learner import Learner
-from hpsearch.training.measurement import Measurement, mean_loss
+from hpsearch.training.measurement import Measurement
 from hpsearch.training.memory import memory_errors, peak_memory_bytes, reset_peak_memory
 from hpsearch.training.numerics import Numerics
 from hpsearch.training.optimizers import make_optimizer
@@ -82,10 +83,12 @@ class FineTune:
             DataError: There are no rows.
         """
         settings = TrainingSettings.of(config)
-        self._learner, self._base, self._numerics, self._settings = learner, base, numerics, settings
+        self._base, self._numerics, self._settings = base, numerics, settings
         self._device = torch.device(device)
         self._train_rows = _checked_rows(train_rows, "train on")
         self._held_out_rows = None if held_out_rows is None else _checked_rows(held_out_rows, "evaluate on")
+        self._learner = learner.fitted(self._train_rows)
+        self._reads_features = base.features is not None and learner is base.learner
         self._lengths = np.asarray(learner.lengths)[self._train_rows]
         self._seed, self._evaluations_per_epoch = seed, evaluations_per_epoch
         self._steps_per_epoch = steps_per_epoch(len(self._train_rows), settings.batch_size)
@@ -172,11 +175,11 @@ class FineTune:
 
     def _prepared_features(self) -> Iterator[None]:
         """Compute the outputs of the frozen layers, before the first step, where they can be read."""
-        cache = self._base.features
-        if self._are_features_prepared or cache is None or self._learner is not self._base.learner:
+        cache, learner = self._base.features, self._base.learner  # features are the same whatever a run is fitted to
+        if self._are_features_prepared or cache is None or not self._reads_features:
             return
         self._freezing.train(self.model)
-        part = FrozenPart(self.model, self._learner, self._frozen_layers, self._freezing, self._numerics, self._device)
+        part = FrozenPart(self.model, learner, self._frozen_layers, self._freezing, self._numerics, self._device)
         blocks = cache.features(part, self._base.head)
         while True:
             self._require_model()
@@ -253,10 +256,11 @@ class FineTune:
         outputs, validation_loss = None, math.nan
         if self._held_out_rows is not None:
             rows, learner = self._held_out_rows, self._learner
-            outputs = predict(self.model, learner, rows, self._numerics, self._device, self._features)
-            self._require_finite("output for held-out rows", bool(np.isfinite(outputs).all()))
-            validation_loss = mean_loss(learner, outputs, learner.targets(rows), learner.weights(rows))
+            kept = predict(self.model, learner, rows, self._numerics, self._device, self._features)
+            self._require_finite("output for held-out rows", is_finite(kept))
+            validation_loss = learner.mean_loss(kept, rows)
             self._require_finite("validation loss", math.isfinite(validation_loss))
+            outputs = learner.own_units(kept)
         return Measurement(
             point=position.point + 1,
             epoch=self.epoch,

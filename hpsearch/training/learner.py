@@ -1,10 +1,12 @@
 """The seam between the fine-tune and what is fine-tuned: what the loop needs of a task, inside a worker."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 from torch import Tensor, nn
+
+from hpsearch.data.ragged import Rows
 
 
 class Learner(Protocol):
@@ -42,13 +44,34 @@ class Learner(Protocol):
         """Return the model's inputs for these rows, on the CPU, padded to the longest row rounded up."""
 
     def targets(self, rows: np.ndarray) -> Tensor:
-        """Return int64 class codes of shape (rows,), or float32 indicators of shape (rows, labels)."""
+        """Return the targets of these rows as `losses` takes them, the first axis the rows."""
 
     def weights(self, rows: np.ndarray) -> Tensor | None:
         """Return float32 sample weights of shape (rows,), or None where every row weighs the same."""
 
     def outputs(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
-        """Return the model's outputs before softmax or sigmoid, shape (rows, classes or labels)."""
+        """Return the model's outputs for a batch, the first axis the rows: the logits of a classifier."""
 
-    def losses(self, logits: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
+    def losses(self, outputs: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
         """Return the loss of each row in float32, shape (rows,)."""
+
+    # What becomes of outputs when they are evaluated.
+
+    def fitted(self, rows: np.ndarray) -> Self:
+        """Return the learner of a run that trains on these rows, and on no others.
+
+        What is fitted to targets (their mean and deviation) is fitted here. Inputs, layers and outputs are the same.
+        """
+
+    def keep(self, outputs: Tensor, batch: Mapping[str, Tensor]) -> Tensor | Sequence[Tensor]:
+        """Return what is kept of a batch's outputs, on their device, in a type that NumPy has.
+
+        A tensor whose first axis is the rows, or where rows differ in length one tensor a row. Rows are kept one by
+        one: what is kept of a row does not depend on the others.
+        """
+
+    def mean_loss(self, kept: Rows, rows: np.ndarray) -> float:
+        """Return the weighted mean loss of rows of which this was kept, without label smoothing."""
+
+    def own_units(self, kept: Rows) -> Rows:
+        """Return what was kept in the user's units, whatever the learner was fitted to."""

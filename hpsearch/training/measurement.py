@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from hpsearch.data.ragged import Rows
 from hpsearch.metrics.metric import Metric
 from hpsearch.records.types import LOSS
-from hpsearch.training.learner import Learner
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +22,8 @@ class Measurement:
         train_loss: Weighted mean training loss a row since the previous point, label smoothing included. A point that
             falls on the step of the previous one repeats it.
         validation_loss: Weighted mean loss a held-out row, without label smoothing; NaN on a refit.
-        outputs: Those for the held-out rows in the order given, float32, shape (rows, outputs); None on a refit.
+        outputs: What is kept of those for the held-out rows, in the order given and in the user's units; None on a
+            refit.
         learning_rate: That of the last step.
         rows_seen: Training rows seen by the run, repetitions counted.
         seconds: Time in training and evaluation since the previous point; not what the caller did meanwhile.
@@ -34,16 +34,16 @@ class Measurement:
     epoch: float
     train_loss: float
     validation_loss: float
-    outputs: np.ndarray | None
+    outputs: Rows | None
     learning_rate: float
     rows_seen: int
     seconds: float
     peak_memory_bytes: int
 
 
-def mean_loss(learner: Learner, logits: np.ndarray, targets: Tensor, weights: Tensor | None) -> float:
-    """Return the weighted mean loss of rows with these logits, without label smoothing."""
-    losses = learner.losses(torch.from_numpy(logits), targets, 0.0).double()
+def weighted_mean(losses: Tensor, weights: Tensor | None) -> float:
+    """Return the mean of the losses of rows that weigh this, or all the same; 0 where all rows weigh nothing."""
+    losses = losses.double()
     if weights is None:
         return losses.mean().item()
     total = weights.double().sum().item()

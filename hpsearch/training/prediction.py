@@ -1,9 +1,12 @@
-"""Prediction: a model's outputs for rows, whatever their order and the other rows."""
+"""Prediction: what is kept of a model's outputs for rows, whatever their order and the other rows."""
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from hpsearch.data.ragged import Ragged, Rows
 from hpsearch.errors import DataError
 from hpsearch.training.batches import evaluation_batches, filled_up, rows_without_graph
 from hpsearch.training.features.cache import FrozenFeatures
@@ -21,10 +24,10 @@ def predict(
     numerics: Numerics,
     device: torch.device | str,
     features: FrozenFeatures | None = None,
-) -> np.ndarray:
-    """Return the logits of `rows` in the order given, float32, shape (rows, outputs); the model is left in eval mode.
+) -> Rows:
+    """Return what the learner keeps of the outputs of `rows`, in the order given; the model is left in eval mode.
 
-    The batches depend on the rows' lengths and on the numerics only. On a CPU, a row's logits do not depend on the
+    The batches depend on the rows' lengths and on the numerics only. On a CPU, a row's outputs do not depend on the
     other rows either, where tokens are padded to multiples of 16; rows are, by repeating the last one. With `features`
     the model's frozen layers do not run.
     """
@@ -35,13 +38,24 @@ def predict(
     batches = evaluation_batches(np.asarray(learner.lengths)[rows], numerics.padding_multiple, largest)
     model.eval()
     parts = []
-    with isolated(0, device), numerics.autocast():
+    with isolated(0, device):
         for positions in batches:
             filled = filled_up(rows[positions])
             batch = batch_to_device(learner.batch(filled, numerics.padding_multiple), device)
-            logits = learner.outputs(model, batch) if features is None else features.outputs(filled, batch)
-            parts.append(logits[: len(positions)].float())
-    computed = torch.cat(parts).cpu().numpy()
-    ordered = np.empty_like(computed)
-    ordered[np.concatenate(batches)] = computed
-    return ordered
+            with numerics.autocast():
+                outputs = learner.outputs(model, batch) if features is None else features.outputs(filled, batch)
+            parts.append(learner.keep(outputs, batch)[: len(positions)])
+    return _gathered(parts, np.concatenate(batches))
+
+
+def _gathered(parts: Sequence[Tensor | Sequence[Tensor]], positions: np.ndarray) -> Rows:
+    """Return the rows of all parts, each at its position; the device is waited for once."""
+    tensors = [part for part in parts if isinstance(part, Tensor)]
+    if tensors:
+        computed = torch.cat(tensors).cpu().numpy()
+        ordered = np.empty_like(computed)
+        ordered[positions] = computed
+        return ordered
+    rows = [row for part in parts for row in part]
+    offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows])])
+    return Ragged(torch.cat(rows).cpu().numpy(), offsets)[np.argsort(positions)]

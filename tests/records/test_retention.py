@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from records_samples import (
     POINTS,
@@ -11,6 +12,7 @@ from records_samples import (
     train,
 )
 
+from hpsearch.data.ragged import Ragged, to_bytes
 from hpsearch.records import Action, Decision, History, Origin, Run, Trial, TrialState
 from hpsearch.records.retention import needed_points
 from hpsearch.records.store import Store
@@ -64,7 +66,7 @@ def test_the_end_of_a_trial_keeps_what_its_value_rests_on(store: Store) -> None:
     assert kept(store, third) == [set()] * 3
     expected = outputs_of(first.runs[1].key, 4)
     found = store.predictions(first.runs[1].key, 4)
-    assert found is not None and found.tobytes() == expected.tobytes()
+    assert isinstance(found, np.ndarray) and found.tobytes() == expected.tobytes()
 
 
 def test_a_trial_with_the_same_runs_that_goes_on_keeps_them(store: Store) -> None:
@@ -89,3 +91,22 @@ def test_predictions_that_are_wanted_again_come_back_and_others_do_not(store: St
         store.record_evaluation(evaluation_of(run, point), outputs_of(run, point))
     assert kept(store, one)[0] == {1, 2, 3, 4, 5}
     assert store.mismatches == 0
+
+
+def test_rows_of_different_lengths_are_kept_and_trimmed_alike(store: Store) -> None:
+    trial = add_trial(store, 0, folds=1)
+    run = trial.runs[0].key
+    texts = [
+        Ragged.of([np.arange(length, dtype=np.float64) + point for length in (2, 0, 5)])
+        for point in range(1, POINTS + 1)
+    ]
+    for point, kept_of_point in enumerate(texts, start=1):
+        store.record_evaluation(evaluation_of(run, point), kept_of_point)
+    assert kept(store, trial) == [set(range(1, POINTS + 1))]
+    store.apply(complete(store, trial, point=4))
+    assert kept(store, trial) == [{4}]
+    store.close()
+    with Store.open(store.url.render_as_string(hide_password=False), store.name) as again:
+        found = again.predictions(run, 4)
+    assert isinstance(found, Ragged)
+    assert to_bytes(found) == to_bytes(texts[3])

@@ -11,6 +11,7 @@ from sqlalchemy import create_engine, insert, select
 from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.schema import CreateTable
 
+from hpsearch.data.ragged import Ragged, Rows, to_bytes
 from hpsearch.records import Action, Decision, tables
 
 RUN = "a" * 32
@@ -79,12 +80,34 @@ def test_decisions_come_back_as_they_were(connection: Any, value: float | None) 
 def test_predictions_keep_shape_and_bits(connection: Any) -> None:
     outputs = np.array([[1.5, np.nan, -0.0], [np.inf, 1e-45, 3.4e38]], dtype=np.float32)
     row = tables.predictions_row(RUN, 1, outputs[::-1])
+    assert row == {"run": RUN, "point": 1, "rows": 2, "outputs": 3, "float32": outputs[::-1].tobytes()}  # as ever
     again = tables.predictions_of(through(connection, tables.predictions, row))
+    assert isinstance(again, np.ndarray)
     assert again.dtype == np.float32
     assert again.tobytes() == outputs[::-1].tobytes()
     again[0, 0] = 1.0  # the reader's own copy
-    with pytest.raises(ValueError, match="rows, outputs"):
-        tables.predictions_row(RUN, 1, outputs[0])
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        np.array([[0.1], [1e300], [-np.inf]]),
+        np.array([0.5, np.nan], dtype=np.float32),
+        np.ones((3, 2, 4), dtype=np.float32),
+        np.ones((4, 0), dtype=np.float32),
+        np.array([[3, -1], [2**40, 0]]),
+        np.array([True, False]),
+        Ragged.of([np.array([1.5, 2.5], dtype=np.float32), np.array([], dtype=np.float32)]),
+        Ragged.of([np.array([[7, 8]]), np.array([[9, 10], [11, 12]])]),
+    ],
+    ids=["float64", "one number", "three axes", "none", "integers", "booleans", "ragged", "ragged pairs"],
+)
+def test_whatever_is_kept_of_outputs_comes_back_as_it_was(connection: Any, outputs: Rows) -> None:
+    row = through(connection, tables.predictions, tables.predictions_row(RUN, 1, outputs))
+    assert row.rows == len(outputs)
+    again = tables.predictions_of(row)
+    assert type(again) is type(outputs)
+    assert to_bytes(again) == to_bytes(outputs)
 
 
 def test_text_that_a_database_refuses_is_made_storable() -> None:

@@ -8,16 +8,18 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from hpsearch.data.dataset import write_dataset
+from hpsearch.data.ragged import Rows
 from hpsearch.records import digest
 from hpsearch.tasks import Prepared, Task
 from hpsearch.tasks.classes.judge import ClassJudge
+from hpsearch.training.measurement import weighted_mean
 
 WIDTH = 6
 
@@ -121,6 +123,19 @@ class ToyLearner:
 
     def losses(self, logits: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
         return nn.functional.cross_entropy(logits.float(), targets, reduction="none", label_smoothing=label_smoothing)
+
+    def fitted(self, rows: np.ndarray) -> Self:
+        return self
+
+    def keep(self, outputs: Tensor, batch: Mapping[str, Tensor]) -> Tensor | Sequence[Tensor]:
+        return outputs.float()
+
+    def mean_loss(self, kept: Rows, rows: np.ndarray) -> float:
+        losses = self.losses(torch.as_tensor(kept), self.targets(rows), 0.0)
+        return weighted_mean(losses, self.weights(rows))
+
+    def own_units(self, kept: Rows) -> Rows:
+        return kept
 
     def _trouble(self, rows: int) -> None:
         task = self._task

@@ -22,7 +22,10 @@ from training_learners import (
     TRAIN_ROWS,
     BertLearner,
     ImageLearner,
+    LengthLearner,
+    TagLearner,
     TextLearner,
+    TinyLearner,
     assert_same_measurements,
     assert_same_state,
     everything,
@@ -34,6 +37,7 @@ from training_learners import (
 )
 
 import hpsearch
+from hpsearch.data.ragged import Ragged, to_bytes
 from hpsearch.errors import DataError, TaskError, UsageError
 from hpsearch.training.base_model import BaseModel
 from hpsearch.training.batches import epoch_batches
@@ -85,6 +89,53 @@ def test_a_run_resumed_after_every_step_is_the_straight_one(
             assert_same_measurements([item], [found])
         assert_same_state(state, everything(resumed))
         files = resumed.checkpoint()
+
+
+@pytest.mark.parametrize("config", [{}, {"freeze_layers": 1, "dropout": None}])
+@pytest.mark.parametrize("kind", [TagLearner, LengthLearner])
+def test_a_run_whose_outputs_are_no_logits_resumes_too(kind: type[TinyLearner], config: dict[str, Any]) -> None:
+    straight = fine_tune(kind(weighted=True), config)
+    expected = measured(straight)
+    assert type(expected[0].outputs) is (Ragged if kind is TagLearner else np.ndarray)
+    assert len({to_bytes(item.outputs) for item in expected if item.outputs is not None}) == 4
+
+    base, found, files = BaseModel(kind(weighted=True), CPU), [], None
+    for point in range(1, straight.horizon + 1):
+        resumed = fine_tune(base.learner, config, base=base)  # type: ignore[arg-type]
+        if files is not None:
+            resumed.restore(files)
+        found += measured(resumed, point)
+        files = resumed.checkpoint()
+    assert_same_measurements(expected, found)
+    assert_same_state(everything(straight), everything(resumed))
+
+
+def test_a_learner_is_fitted_to_the_rows_of_a_run_and_what_it_keeps_is_in_the_users_units() -> None:
+    learner = LengthLearner()
+    run = fine_tune(learner)
+    last = measured(run)[-1]
+    own = learner.lengths[TRAIN_ROWS]
+    fitted = LengthLearner(mean=float(own.mean()), deviation=float(own.std()))
+    assert (learner.mean, learner.deviation) == (0.0, 1.0)
+    kept = predict(run.model, fitted, HELD_OUT_ROWS, numerics(), CPU)
+    assert isinstance(kept, np.ndarray) and isinstance(last.outputs, np.ndarray)
+    assert last.outputs.dtype == np.float64
+    assert np.array_equal(last.outputs, kept[:, :1].astype(np.float64) * own.std() + own.mean())
+    standardised = (learner.lengths[HELD_OUT_ROWS] - own.mean()) / own.std()
+    assert last.validation_loss == pytest.approx(np.mean((kept[:, 0] - standardised) ** 2), rel=1e-6)
+    assert last.validation_loss < 5  # in deviations, not in tokens
+
+
+@pytest.mark.parametrize("kind", [TagLearner, LengthLearner])
+def test_one_kept_number_that_is_not_finite_diverges(kind: type[TinyLearner]) -> None:
+    class Broken(kind):  # type: ignore[valid-type, misc]
+        def keep(self, outputs: Tensor, batch: Any) -> Any:
+            kept = super().keep(outputs, batch)
+            kept[0][0] = torch.inf
+            return kept
+
+    with pytest.raises(Diverged, match="output for held-out rows is not finite after step 2"):
+        measured(fine_tune(Broken()))
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

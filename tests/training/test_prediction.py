@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from training_learners import CPU, PRECISIONS, BertLearner, ImageLearner, TextLearner, TinyLearner, numerics
+from training_learners import CPU, PRECISIONS, BertLearner, ImageLearner, TagLearner, TextLearner, TinyLearner, numerics
 
+from hpsearch.data.ragged import Ragged, to_bytes
 from hpsearch.errors import DataError
 from hpsearch.training.base_model import BaseModel
 from hpsearch.training.prediction import predict
@@ -88,6 +89,34 @@ def test_a_model_that_draws_random_numbers_is_a_function_all_the_same() -> None:
     assert torch.equal(state, torch.get_rng_state())
     torch.rand(3)
     assert np.array_equal(first, predict(model, learner, np.arange(9), numerics(), CPU))
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_rows_of_different_lengths_are_kept_in_the_order_given(precision: str) -> None:
+    learner = TagLearner(ROWS, width=64, heads=4)
+    model = BaseModel(learner, CPU).fresh({}, seed=0)
+    computing, permuted = numerics(precision), np.random.default_rng(0).permutation(ROWS)
+    together = predict(model, learner, np.arange(ROWS), computing, CPU)
+    assert isinstance(together, Ragged)
+    assert together.elements.dtype == np.float32
+    assert np.diff(together.offsets).tolist() == learner.lengths.tolist()
+    in_other_order = predict(model, learner, permuted, computing, CPU)
+    assert to_bytes(in_other_order) == to_bytes(together[permuted])
+    alone = [predict(model, learner, np.array([row]), computing, CPU) for row in (5, 77)]
+    assert [to_bytes(one) for one in alone] == [to_bytes(together[np.array([row])]) for row in (5, 77)]
+
+
+def test_what_is_kept_may_be_of_any_type_and_shape() -> None:
+    class Codes(TextLearner):
+        def keep(self, outputs: Tensor, batch: Any) -> Tensor:
+            return outputs.argmax(dim=1)
+
+    learner = Codes()
+    model = BaseModel(learner, CPU).fresh({}, seed=0)
+    codes = predict(model, learner, np.arange(9), numerics(), CPU)
+    logits = predict(model, TextLearner(), np.arange(9), numerics(), CPU)
+    assert isinstance(codes, np.ndarray) and isinstance(logits, np.ndarray)
+    assert (codes.dtype, codes.tolist()) == (np.int64, logits.argmax(axis=1).tolist())
 
 
 def test_no_rows_are_an_error() -> None:

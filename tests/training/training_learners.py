@@ -1,17 +1,19 @@
 """Tiny learners for the fine-tune's tests: made-up rows, small models that hold every kind of state there is."""
 
+import copy
 import random
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hpsearch.data.ragged import Ragged, Rows, to_bytes
 from hpsearch.training.base_model import BaseModel
 from hpsearch.training.fine_tune import FineTune
-from hpsearch.training.measurement import Measurement
+from hpsearch.training.measurement import Measurement, weighted_mean
 from hpsearch.training.numerics import Numerics, detect_environment
 from hpsearch.training.run_checkpoint import FACTS, TENSORS
 
@@ -137,6 +139,19 @@ class TinyLearner:
     def losses(self, logits: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
         return functional.cross_entropy(logits, targets, reduction="none", label_smoothing=label_smoothing)
 
+    def fitted(self, rows: np.ndarray) -> Self:
+        return self
+
+    def keep(self, outputs: Tensor, batch: Mapping[str, Tensor]) -> Tensor | Sequence[Tensor]:
+        return outputs.float()
+
+    def mean_loss(self, kept: Rows, rows: np.ndarray) -> float:
+        losses = self.losses(torch.as_tensor(kept), self.targets(rows), 0.0)
+        return weighted_mean(losses, self.weights(rows))
+
+    def own_units(self, kept: Rows) -> Rows:
+        return kept
+
 
 class TextLearner(TinyLearner):
     """Token sequences of many lengths for `Encoder`."""
@@ -214,6 +229,71 @@ class ImageLearner(TinyLearner):
         return {"pixels": self._pixels[rows]}
 
 
+class _Tagger(Encoder):
+    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        hidden = self.embedding_norm(self.words(tokens))
+        for layer in self.layers:
+            hidden = layer(hidden, mask)
+        return self.classifier(self.dropout(hidden))
+
+
+class TagLearner(TextLearner):
+    """The class of each token, which its neighbours decide; kept are the logits of a row's own tokens."""
+
+    inputs_are_fixed = True
+
+    def build(self) -> nn.Module:
+        return _Tagger(self._width, self._heads, self._noise)
+
+    def targets(self, rows: np.ndarray) -> Tensor:
+        """Return int64 (rows, tokens of the longest of all rows), -100 behind a row's end."""
+        tags = torch.full((len(rows), int(self._lengths.max())), -100)
+        for index, row in enumerate(rows):
+            tokens = torch.from_numpy(self._tokens[row])
+            tags[index, : len(tokens)] = (tokens + tokens.roll(1)) % CLASSES
+        return tags
+
+    def losses(self, logits: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
+        length = min(logits.shape[1], targets.shape[1])
+        logits, targets = logits[:, :length].transpose(1, 2), targets[:, :length]
+        each = functional.cross_entropy(logits, targets, reduction="none", label_smoothing=label_smoothing)
+        return each.sum(dim=1) / (targets >= 0).sum(dim=1)
+
+    def keep(self, outputs: Tensor, batch: Mapping[str, Tensor]) -> list[Tensor]:
+        return [row[own].float() for row, own in zip(outputs, batch["mask"], strict=True)]
+
+    def mean_loss(self, kept: Rows, rows: np.ndarray) -> float:
+        assert isinstance(kept, Ragged)
+        logits = [torch.from_numpy(kept.row(index))[None] for index in range(len(kept))]
+        losses = [self.losses(logits[index], self.targets(rows[[index]]), 0.0) for index in range(len(rows))]
+        return weighted_mean(torch.cat(losses), self.weights(rows))
+
+
+class LengthLearner(TextLearner):
+    """A row's length, as a number that is standardised on the rows that a run trains on."""
+
+    inputs_are_fixed = True
+
+    def __init__(self, rows: int = 22, *, weighted: bool = False, mean: float = 0.0, deviation: float = 1.0) -> None:
+        super().__init__(rows, weighted=weighted)
+        self.mean, self.deviation = mean, deviation
+
+    def fitted(self, rows: np.ndarray) -> Self:
+        learner = copy.copy(self)
+        learner.mean, learner.deviation = float(self._lengths[rows].mean()), float(self._lengths[rows].std())
+        return learner
+
+    def targets(self, rows: np.ndarray) -> Tensor:
+        return torch.from_numpy((self._lengths[rows] - self.mean) / self.deviation).float()
+
+    def losses(self, logits: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
+        return (logits[:, 0] - targets) ** 2
+
+    def own_units(self, kept: Rows) -> np.ndarray:
+        assert isinstance(kept, np.ndarray)
+        return kept[:, :1].astype(np.float64) * self.deviation + self.mean
+
+
 LEARNERS: dict[str, Callable[..., TinyLearner]] = {"text": TextLearner, "image": ImageLearner, "bert": BertLearner}
 
 CONFIG: dict[str, Any] = {
@@ -268,8 +348,11 @@ def numbers(measurement: Measurement) -> dict[str, Any]:
     """Return what of a measurement is equal between equal runs, as bytes and numbers."""
     values = {name: getattr(measurement, name) for name in measurement.__dataclass_fields__}
     del values["seconds"], values["peak_memory_bytes"]
-    logits = values["outputs"]
-    values["outputs"] = None if logits is None else (logits.shape, logits.dtype.str, logits.tobytes())
+    kept: Rows | None = values["outputs"]
+    if isinstance(kept, np.ndarray):
+        values["outputs"] = kept.shape, kept.dtype.str, kept.tobytes()
+    elif kept is not None:
+        values["outputs"] = len(kept), kept.elements.dtype.str, to_bytes(kept)
     return values
 
 

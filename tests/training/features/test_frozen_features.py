@@ -14,6 +14,9 @@ from torch import nn
 from training_learners import (
     CPU,
     PRECISIONS,
+    LengthLearner,
+    TagLearner,
+    TextLearner,
     assert_same_measurements,
     assert_same_state,
     everything,
@@ -56,6 +59,18 @@ def test_a_run_that_reads_equals_one_that_computes(tmp_path: Path, precision: st
         assert_equal_runs(run_of(learner, plain, frozen, numerics(precision)), run)
         assert run._features is not None
     assert len(store(tmp_path).entries()) == 2
+
+
+@pytest.mark.parametrize("kind", [TagLearner, LengthLearner])
+def test_a_run_that_reads_is_fitted_to_its_own_rows_and_may_keep_rows_of_any_length(
+    tmp_path: Path, kind: type[TextLearner]
+) -> None:
+    learner = kind()
+    plain, base = BaseModel(learner, CPU), cached(learner, store(tmp_path))
+    for config in ({"freeze_layers": 1}, {"freeze_layers": 1, "learning_rate": 1e-3}):
+        run = run_of(learner, base, config)
+        assert_equal_runs(run_of(learner, plain, config), run)
+        assert run._features is not None
 
 
 def test_frozen_layers_are_not_run_once_their_outputs_are_known(tmp_path: Path) -> None:
