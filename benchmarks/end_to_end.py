@@ -105,8 +105,8 @@ class Judge:
         key = digest([config, trial.epochs])
         if key not in self._known:
             point = max(1, round(trial.epochs * self._study.plan.evaluations_per_epoch))
-            model = refit(self._workload, config, point).model
-            self._known[key] = float(score(self._workload, model, config).metrics["f1_macro"])
+            trained = refit(self._workload, config, point)
+            self._known[key] = float(score(self._workload, trained).metrics["f1_macro"])
         return self._known[key]
 
 

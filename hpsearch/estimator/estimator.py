@@ -5,6 +5,7 @@ import tempfile
 import time
 import weakref
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -207,7 +208,8 @@ class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
         if self.refit:
             self._encoder = self._inputs.encoder(self._task, self._prepared)
             started = time.perf_counter()
-            self.best_model_ = result.refit().model.cpu()
+            refit = result.refit()
+            self.best_model_, self._prepared = refit.model.cpu(), replace(self._prepared, judge=refit.judge)
             self.refit_time_ = time.perf_counter() - started
 
     def _chosen(self, config: Mapping[str, Any]) -> tuple[Any, Any]:
@@ -244,8 +246,8 @@ class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
         with tempfile.TemporaryDirectory(prefix="hpsearch-") as scratch, honoured(numerics, device):
             prepared = self._inputs.prepared(self._encoder, self._prepared, rows, Path(scratch))
             learner = self._task.learner(prepared, "test", self._task.complete(self.best_config_))
-            outputs = predict(self.best_model_, learner, np.arange(len(rows)), numerics, device)
-        predictions: np.ndarray = prepared.judge.predictions(outputs)
+            kept = predict(self.best_model_, learner, np.arange(len(rows)), numerics, device)
+        predictions: np.ndarray = prepared.judge.predictions(learner.own_units(kept))
         return predictions
 
     @available_if(_was_refit)

@@ -61,6 +61,7 @@ def check_models(plan: Plan, enqueued: Iterable[Mapping[str, Any]]) -> None:
     models = plan.layered_models(plan.prepared)  # which fits a shipped space to them, so it comes first
     _ = plan.objective, plan.measured
     check_runs(plan.pruner, len(plan.folds.pairs) * plan.repeats)
+    check_kept_outputs(plan.prepared.judge.row_bytes, max(len(held_out) for _, held_out in plan.folds.pairs))
     check_dropout(plan)
     check_frozen_layers(plan.space, models)
     for config in enqueued:

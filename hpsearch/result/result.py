@@ -154,7 +154,7 @@ class Result:
         """
         return self._tested(self._complete(number))[0]
 
-    def _tested(self, trial: Trial, model: Any = None) -> "tuple[Mapping[str, float], Rows]":
+    def _tested(self, trial: Trial, refit: "Refit | None" = None) -> "tuple[Mapping[str, float], Rows]":
         """Return (scores, kept outputs) of the test rows, training and scoring only what was not scored before."""
         from hpsearch.data.ragged import from_bytes
         from hpsearch.runtime.refit import score
@@ -167,9 +167,8 @@ class Result:
         outputs = self.plan.folder / "test" / f"{key}.npy"
         if key in stored and outputs.exists():
             return stored[key], from_bytes(outputs.read_bytes())
-        tested = model if model is not None else self.refit(trial.number).model
-        workload = workload_of(self.plan, self.record.numerics())
-        scores = score(workload, tested, self.plan.complete(trial.config))
+        tested = refit if refit is not None else self.refit(trial.number)
+        scores = score(workload_of(self.plan, self.record.numerics()), tested)
         _write_rows(outputs, scores.outputs)
         with contextlib.suppress(LeaseHeldError):  # the study is being run: its coordinator alone writes to it
             self.record.keep_test_scores(key, dict(scores.metrics))
@@ -240,7 +239,7 @@ class Result:
         trial = self._complete(number)
         target.make_parent()  # what the disk refuses is found before the training
         refit = self.refit(trial.number)
-        test = self._tested(trial, refit.model)[0] if self.plan.prepared.test_rows else None
+        test = self._tested(trial, refit)[0] if self.plan.prepared.test_rows else None
         with target.writing() as partial:
             self.plan.task.save(refit.model, partial, self.plan.prepared_for(trial.config))
             write_card(partial, self.plan, self.record, self.summary(trial.number), refit, test)

@@ -1,7 +1,7 @@
 """The messages between the coordinator and its workers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from hpsearch.metrics.metric import Metric
 from hpsearch.policy.early_stopping import EarlyStopping
 from hpsearch.records import Evaluation, Segment, SegmentResult
 from hpsearch.tasks import Prepared, Split, Task
+from hpsearch.tasks.judge import Judge
 from hpsearch.training.features.cache import FeatureCache
 from hpsearch.training.features.store import FeatureStore
 from hpsearch.training.learner import Learner
@@ -53,9 +54,14 @@ class Workload:
         choice = self.task.model_choice(config)
         return self.prepared if choice is None else self.choices[choice]
 
-    def learner_for(self, config: Mapping[str, Any], split: Split = "train") -> Learner:
-        """Return the learner for a completed config and all others of its base key; without base keys, for all."""
+    def learner_for(self, config: Mapping[str, Any], split: Split = "train", judge: Judge | None = None) -> Learner:
+        """Return the learner for a completed config and all others of its base key; without base keys, for all.
+
+        `judge` is that of a trained model, where the learner is to measure it.
+        """
         prepared = self.prepared_for(config)
+        if judge is not None:
+            prepared = replace(prepared, judge=judge)
         if not self.task.base_key(config):
             return self.task.learner(prepared, split)
         return self.task.learner(prepared, split, config)

@@ -11,6 +11,7 @@ import torch
 from hpsearch.data.ragged import Rows
 from hpsearch.records import digest
 from hpsearch.runtime.messages import Workload
+from hpsearch.tasks.judge import Judge
 from hpsearch.training.base_model import BaseModel
 from hpsearch.training.fine_tune import FineTune
 from hpsearch.training.measurement import all_metrics
@@ -41,6 +42,7 @@ class Refit:
         epochs: The same, in passes over the rows.
         train_loss: Mean training loss since the last evaluation point.
         model: Still on the device it was trained on.
+        judge: What becomes of this model's outputs: that of the task, fitted to the rows it was trained on.
     """
 
     config: Mapping[str, Any]
@@ -48,6 +50,7 @@ class Refit:
     epochs: float
     train_loss: float
     model: torch.nn.Module
+    judge: Judge
 
 
 def refit(workload: Workload, config: Mapping[str, Any], point: int) -> Refit:
@@ -60,11 +63,11 @@ def refit(workload: Workload, config: Mapping[str, Any], point: int) -> Refit:
     """
     device = torch.device(workload.numerics.device_type)
     with honoured(workload.numerics, device):
-        learner = workload.learner_for(config)
+        learner, rows = workload.learner_for(config), np.arange(workload.prepared.rows)
         fine_tune = FineTune(
             learner,
             config,
-            train_rows=np.arange(workload.prepared.rows),
+            train_rows=rows,
             held_out_rows=None,
             seed=int(digest(["refit", workload.seed])[:8], 16),
             evaluations_per_epoch=workload.evaluations_per_epoch,
@@ -76,26 +79,26 @@ def refit(workload: Workload, config: Mapping[str, Any], point: int) -> Refit:
         for measurement in fine_tune.advance(point):
             last = measurement or last
         assert last is not None  # a run up to a point of at least 1 has measured there
-        return Refit(dict(config), point, last.epoch, last.train_loss, fine_tune.model.eval())
+        judge = workload.prepared_for(config).judge.fitted(learner.targets(rows).numpy())
+        return Refit(dict(config), point, last.epoch, last.train_loss, fine_tune.model.eval(), judge)
 
 
-def score(workload: Workload, model: torch.nn.Module, config: Mapping[str, Any]) -> Scores:
-    """Score a model on the task's test rows with the study's metrics, in float32 whatever it was trained in.
+def score(workload: Workload, refit: Refit) -> Scores:
+    """Score a refit on the task's test rows with the study's metrics, in float32 whatever it was trained in.
 
     `from_pretrained` and `pipeline` run an exported model in float32 by default. In bf16 some rows would get another
-    class than from these, and the model card another score (0.7287 for 0.7283 on 1,421 tweets). `config` is the
-    completed one that the model was trained with; it says how the rows are encoded.
+    class than from these, and the model card another score (0.7287 for 0.7283 on 1,421 tweets).
     """
     numerics = replace(workload.numerics, precision="fp32")
     device = torch.device(workload.numerics.device_type)
     with honoured(workload.numerics, device):
-        learner = workload.learner_for(config, "test")
+        learner = workload.learner_for(refit.config, "test", refit.judge)
         rows = np.arange(workload.prepared.test_rows)
-        kept = predict(model, learner, rows, numerics, device)
+        kept = predict(refit.model, learner, rows, numerics, device)
         outputs, weights = learner.own_units(kept), learner.weights(rows)
         metrics = all_metrics(
             workload.metrics,
-            workload.prepared.judge.predictions(outputs),
+            refit.judge.predictions(outputs),
             learner.targets(rows).numpy(),
             None if weights is None else weights.numpy(),
             learner.mean_loss(kept, rows),

@@ -118,7 +118,7 @@ class Judge(ABC):
     def losses(self, outputs: "Tensor", targets: "Tensor", label_smoothing: float) -> "Tensor":
         """Return each row's loss in float32, shape (rows,)."""
 
-    def keep(self, outputs: "Tensor", batch: "Mapping[str, Tensor]") -> "Tensor":
+    def keep(self, outputs: "Tensor", batch: "Mapping[str, Tensor]") -> "Tensor | Sequence[Tensor]":
         """Return what is kept of the outputs of a batch, still on its device, the first axis the rows.
 
         Computed batch by batch, so that outputs over a vocabulary never lie in memory together. Where rows differ in

@@ -1,5 +1,6 @@
 """What the fine-tune is given of a task: a `hpsearch.training.learner.Learner` over a prepared dataset and a model."""
 
+import copy
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -44,17 +45,23 @@ class RowsLearner(ABC):
     def losses(self, outputs: Tensor, targets: Tensor, label_smoothing: float) -> Tensor: ...
 
     def fitted(self, rows: np.ndarray) -> Self:
-        return self
+        learner = copy.copy(self)
+        learner.judge = self.judge.fitted(self._targets[rows])
+        return learner
 
     def keep(self, outputs: Tensor, batch: Mapping[str, Tensor]) -> Tensor | Sequence[Tensor]:
-        return outputs.float()
+        return self.judge.keep(outputs, batch)
 
     def mean_loss(self, kept: Rows, rows: np.ndarray) -> float:
+        """Return the mean of `losses` of what was kept, where outputs are kept; another learner has a mean of its own.
+
+        The rest is described by `Learner`.
+        """
         losses = self.losses(torch.as_tensor(kept), self.targets(rows), 0.0)
         return weighted_mean(losses, self.weights(rows))
 
     def own_units(self, kept: Rows) -> Rows:
-        return kept
+        return self.judge.own_units(kept)
 
     def _find_layers(self, model: nn.Module, run: Callable[[], object]) -> list[list[str]]:
         """Return the paths of the modules in each layer; `run` puts one row through the model."""

@@ -1,12 +1,13 @@
 """A task that trains in milliseconds, for tests of everything around the fine-tune. Workers import it by name."""
 
+import copy
 import ctypes
 import os
 import random
 import signal
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from hpsearch.data.dataset import write_dataset
-from hpsearch.data.ragged import Rows
+from hpsearch.data.ragged import Ragged, Rows
 from hpsearch.records import digest
 from hpsearch.tasks import Prepared, Task
 from hpsearch.tasks.classes.judge import ClassJudge
@@ -149,3 +150,50 @@ class ToyLearner:
                 time.sleep(600)
             else:
                 ctypes.PyDLL(None).sleep(600)
+
+
+class RaggedJudge(ClassJudge):
+    """Keeps of a row its logits, and behind them as many zeros as the number of its likeliest class."""
+
+    def keep(self, outputs: Tensor, batch: Mapping[str, Tensor]) -> list[Tensor]:
+        return [torch.cat([row, row.new_zeros(int(row.argmax()))]) for row in outputs.float()]
+
+    def logits(self, kept: Rows) -> np.ndarray:
+        assert isinstance(kept, Ragged)
+        return np.stack([kept.row(index)[: len(self.classes)] for index in range(len(kept))])
+
+    def predictions(self, kept: Any) -> np.ndarray:
+        return super().predictions(self.logits(kept))
+
+
+@dataclass(frozen=True, eq=False)
+class RaggedToyTask(ToyTask):
+    """The toy, but what is kept of its rows differs in length."""
+
+    def prepare(self, cache: Path) -> Prepared:
+        plain = super().prepare(cache)
+        return replace(plain, judge=RaggedJudge("multiclass", plain.judge.classes))
+
+    def learner(self, prepared: Prepared, split: str = "train") -> "RaggedToyLearner":
+        plain = super().learner(prepared, split)
+        return RaggedToyLearner(prepared.judge, self, plain._inputs, plain._targets)
+
+
+class RaggedToyLearner(ToyLearner):
+    def __init__(self, judge: Any, *others: Any) -> None:
+        super().__init__(*others)
+        self._judge = judge
+
+    def fitted(self, rows: np.ndarray) -> Self:
+        learner = copy.copy(self)
+        learner._judge = self._judge.fitted(self._targets[rows])
+        return learner
+
+    def own_units(self, kept: Rows) -> Rows:
+        return self._judge.own_units(kept)
+
+    def keep(self, outputs: Tensor, batch: Mapping[str, Tensor]) -> Tensor | Sequence[Tensor]:
+        return self._judge.keep(outputs, batch)
+
+    def mean_loss(self, kept: Rows, rows: np.ndarray) -> float:
+        return super().mean_loss(self._judge.logits(kept), rows)
