@@ -2,12 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
 from hpsearch.data.ragged import Rows
 from hpsearch.data.splits import Strata
+from hpsearch.errors import TaskError
 from hpsearch.metrics.direction import Direction
 from hpsearch.metrics.metric import Metric
 
@@ -28,9 +29,11 @@ class Judge(ABC):
 
     Attributes:
         classes: The classes or labels in the order of their codes; () where targets are none.
+        takes_label_smoothing: Whether its loss can be smoothed.
     """
 
     classes: tuple[Any, ...] = ()
+    takes_label_smoothing: ClassVar[bool] = True
 
     # ------------------------------------------------------------------ targets
 
@@ -77,14 +80,25 @@ class Judge(ABC):
     def remarks(self, targets: np.ndarray, test_targets: np.ndarray | None = None) -> list[str]:
         """Return what the user should know of encoded targets, each a sentence; empty where all is well."""
 
+    def stratified(self, parts: int) -> Self:
+        """Return the judge whose `strata` are so many parts of equal size; `TaskError` where it has other strata."""
+        raise TaskError(f"strata={parts!r}: folds are stratified by {self.targets_text} as they are. Leave strata out.")
+
     @abstractmethod
     def strata(self, targets: np.ndarray) -> Strata:
         """Return what folds are stratified by, for encoded targets."""
 
     def check_folds(  # noqa: B027  (most judges have nothing to check)
-        self, targets: np.ndarray, pairs: Sequence[tuple[np.ndarray, np.ndarray]], objective: Metric
+        self,
+        targets: np.ndarray,
+        pairs: Sequence[tuple[np.ndarray, np.ndarray]],
+        objective: Metric,
+        groups: np.ndarray | None = None,
     ) -> None:
-        """Find folds that cannot be learned from or judged on; `DataError` or `MetricError` names the first."""
+        """Find folds that cannot be learned from or judged on; `DataError` or `MetricError` names the first.
+
+        `groups` are codes, shape (rows,), where rows are kept in groups.
+        """
 
     # ------------------------------------------------------------------ training
 
@@ -113,6 +127,10 @@ class Judge(ABC):
         What is fitted to targets (their mean and deviation) is fitted here, within the training part of each fold.
         """
         return self
+
+    def loss_arguments(self, outputs: "Tensor", targets: "Tensor") -> "tuple[Tensor, Tensor]":
+        """Return outputs in float32, and targets, as a loss takes them; a loss of the user's own among them."""
+        return outputs.float(), targets
 
     @abstractmethod
     def losses(self, outputs: "Tensor", targets: "Tensor", label_smoothing: float) -> "Tensor":

@@ -110,7 +110,9 @@ class PretrainedTask(Task):
             self._set("test", source_of(self.test, self._columns(), "test"))
 
     def hyperparameters(self) -> Mapping[str, Hyperparameter]:
-        return {**super().hyperparameters(), "model": MODEL}
+        left_out = () if self.judge_class.takes_label_smoothing else ("label_smoothing_factor",)
+        training = {name: value for name, value in super().hyperparameters().items() if name not in left_out}
+        return {**training, "model": MODEL}
 
     def choosing(self, model: str) -> Self:
         return replace(self, model=model)

@@ -122,7 +122,7 @@ class CustomLearner(RowsLearner):
             return self.judge.losses(outputs, targets, label_smoothing)
         loss = self._loss_on(outputs.device)
         smoothing = {SMOOTHING: label_smoothing} if accepts(loss, SMOOTHING) else {}
-        return loss(outputs.float(), targets, **smoothing)
+        return loss(*self.judge.loss_arguments(outputs, targets), **smoothing)
 
     def _loss_on(self, device: torch.device) -> Any:
         """Return the loss with what it holds (weights of classes) on a device."""

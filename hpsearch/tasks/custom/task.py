@@ -15,11 +15,12 @@ from hpsearch.data.fingerprint import fingerprint_arrays
 from hpsearch.errors import DataError, TaskError
 from hpsearch.records import digest
 from hpsearch.tasks.base import Prepared, Split, Task, audited, prepared_rows
-from hpsearch.tasks.classes.judge import ClassJudge
 from hpsearch.tasks.custom.model_factory import ModelFactory
 from hpsearch.tasks.example_source import ExampleSource
 from hpsearch.tasks.judge import Judge
+from hpsearch.tasks.pretrained_task import whole_number
 from hpsearch.tasks.sources import Arrays, plain_array
+from hpsearch.tasks.targets import targets_called
 from hpsearch.tasks.user_code import SMOOTHING, UserCode, accepts
 from hpsearch.training.hyperparameters import Hyperparameter
 
@@ -55,6 +56,9 @@ class CustomTask(Task):
         train: The training rows: a pair (inputs, targets) of arrays, lists of arrays or, for named inputs, dicts of
             them; a map-style dataset of (input, target) items; or a function without arguments that returns either.
             Targets are one class per row (two are binary, more multiclass), or 0/1 columns (multilabel).
+        targets: What targets are: "classes".
+        strata: Into how many parts of equal size rows are sorted, so that each fold has rows of each; for targets that
+            have no strata of their own.
         test: Rows that the search never sees, in the same form, or None.
         loss: A function (logits, targets) that returns a loss per row, float32, shape (rows,); targets are int64 codes
             in the order of the sorted labels, or float32 indicators. None: cross-entropy; for several labels, the mean
@@ -74,6 +78,8 @@ class CustomTask(Task):
 
     make_model: Any
     train: Any = field(kw_only=True)
+    targets: str = field(default="classes", kw_only=True)
+    strata: int | None = field(default=None, kw_only=True)
     test: Any = field(default=None, kw_only=True)
     loss: Any = field(default=None, kw_only=True)
     group: Any = field(default=None, kw_only=True)
@@ -85,6 +91,9 @@ class CustomTask(Task):
     collate: Any = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
+        targets_called(self.targets)
+        if self.strata is not None:
+            self._set("strata", whole_number(self.strata, "strata", 2))
         for name in ("make_model", "loss", "collate"):
             value = getattr(self, name)
             if value is not None or name == "make_model":
@@ -113,7 +122,8 @@ class CustomTask(Task):
         left_out = set()
         if self.head is None:
             left_out.add("freeze_layers")
-        if self.loss is not None and not accepts(self.loss.value, SMOOTHING):
+        is_smoothed = targets_called(self.targets).judge.takes_label_smoothing
+        if not (is_smoothed if self.loss is None else accepts(self.loss.value, SMOOTHING)):
             left_out.add("label_smoothing_factor")
         training = {name: value for name, value in super().hyperparameters().items() if name not in left_out}
         return {**training, **self._factory.hyperparameters}
@@ -193,7 +203,8 @@ class CustomTask(Task):
 
     def _learned(self, targets: Any) -> Judge:
         """Return the judge of training rows with these targets."""
-        return ClassJudge.learn(targets)
+        judge = targets_called(self.targets).judge.learn(targets)
+        return judge if self.strata is None else judge.stratified(self.strata)
 
     def _sides(self, role: str, rows: int) -> dict[str, np.ndarray]:
         """Return groups and weights of the training or the test rows."""

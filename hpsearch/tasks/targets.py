@@ -1,0 +1,40 @@
+"""What targets may be, by name: each kind with its judge, and with the tasks over texts and images that predict it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hpsearch.errors import TaskError, nearest
+from hpsearch.tasks.classes.judge import ClassJudge
+from hpsearch.tasks.image import ImageClassification, ImageTask
+from hpsearch.tasks.judge import Judge
+from hpsearch.tasks.text import TextClassification, TextTask
+
+
+@dataclass(frozen=True)
+class Targets:
+    """One kind of targets.
+
+    Attributes:
+        judge: What becomes of them.
+        text: The task over texts.
+        image: The task over images.
+    """
+
+    judge: type[Judge]
+    text: type[TextTask]
+    image: type[ImageTask]
+
+
+TARGETS: Mapping[str, Targets] = {
+    "classes": Targets(ClassJudge, TextClassification, ImageClassification),
+}
+
+
+def targets_called(name: Any) -> Targets:
+    """Return the targets of this name; `TaskError` where there are none."""
+    if name not in TARGETS:
+        raise TaskError(
+            f"targets={name!r}:{nearest(str(name), TARGETS)} Targets are {' or '.join(map(repr, TARGETS))}."
+        )
+    return TARGETS[name]
