@@ -1,19 +1,16 @@
-"""What the estimator checks before a search and after it: labels, groups, the seed, and how the search has ended."""
+"""What the estimator checks before a search and after it: targets, groups, the seed, and how the search has ended."""
 
 import logging
 import numbers
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.utils import assert_all_finite
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import column_or_1d
 
-from hpsearch.data.wording import row_list
 from hpsearch.errors import UsageError
 from hpsearch.plan.arguments import parse_duration
 from hpsearch.records import TrialState
 from hpsearch.study import Study
+from hpsearch.tasks.targets import Targets
 
 if TYPE_CHECKING:
     from hpsearch.result.result import Result
@@ -21,26 +18,18 @@ if TYPE_CHECKING:
 logger = logging.getLogger("hpsearch")
 
 
-def targets_of(y: Any, rows: int) -> np.ndarray:
-    """Return labels of shape (rows,), of two classes at least.
+def targets_of(y: Any, rows: int, targets: Targets) -> np.ndarray:
+    """Return y as an array, the first axis the rows.
 
     Raises:
-        ValueError: (UsageError is one.) There are none, too few, or they are no classes.
+        ValueError: (UsageError is one.) There are none, too few, or nothing can be learned from them.
     """
     if y is None:
         raise UsageError("FineTuneSearchCV requires y to be passed, but the target y is None.")
-    targets: np.ndarray = column_or_1d(y, warn=True)
-    assert_all_finite(targets, input_name="y")
-    missing = [row for row, label in enumerate(targets.tolist()) if label is None]
-    if missing:
-        raise UsageError(f"y has no label in {row_list(missing)}. Give each row one, or remove it.")
-    check_classification_targets(targets)
-    if rows != len(targets):
-        raise UsageError(f"X has {rows} rows and y has {len(targets)}: give one label per row.")
-    classes = np.unique(targets).tolist()
-    if len(classes) < 2:
-        raise UsageError(f"y has one class only, {classes[0]!r}: a classifier needs at least two to tell apart.")
-    return targets
+    array = targets.judge.estimator_targets(y)
+    if rows != len(array):
+        raise UsageError(f"X has {rows} rows and y has {len(array)}: give one target per row.")
+    return array
 
 
 def groups_of(groups: Any, rows: int) -> np.ndarray | None:

@@ -1,4 +1,4 @@
-"""A search as a scikit-learn classifier, for users of `GridSearchCV`."""
+"""A search as a scikit-learn estimator, for users of `GridSearchCV`."""
 
 import shutil
 import tempfile
@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator
+from sklearn.utils import ClassifierTags, RegressorTags, TargetTags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -18,6 +19,7 @@ from hpsearch.errors import UsageError
 from hpsearch.estimator.checks import check_how_it_ended, groups_of, seed_of, targets_of
 from hpsearch.estimator.inputs import Texts, holds_text, inputs_of
 from hpsearch.study import Study
+from hpsearch.tasks.targets import targets_called
 
 if TYPE_CHECKING:
     from hpsearch.result.result import Result
@@ -34,13 +36,19 @@ def _was_refit(search: "FineTuneSearchCV") -> bool:
     return True
 
 
-class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
+def _tells_classes(search: "FineTuneSearchCV") -> bool:
+    if targets_called(search.targets).estimator_type != "classifier":
+        raise AttributeError(f"targets={search.targets!r} have no probabilities; use predict.")
+    return _was_refit(search)
+
+
+class FineTuneSearchCV(BaseEstimator):
     """Search the hyperparameters of a fine-tune, and predict with the winner.
 
     What X may be depends on the model. For a transformers model: texts, shape (rows,); pairs of texts, shape (rows, 2);
     or images, shape (rows, height, width) or (rows, height, width, channels). For a function or class that makes a
     torch module (see `CustomTask`): numbers of any shape (rows, ...); a table (rows, columns) becomes float32. If it
-    has arguments `n_features` and `n_classes`, they get the shape of X and y.
+    has arguments `n_features` and `n_classes` (or `n_outputs`), they get the shape of X and y.
 
     Ctrl-C ends `fit` with KeyboardInterrupt, and nothing is refitted. For sample weights, use a `Study` of a task with
     sample_weight=. A pickle predicts without the model's folder or the hub, but needs the packages that it was made by.
@@ -49,7 +57,9 @@ class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
         model: A folder or hub name of a transformers model, or a function or class that makes a torch module.
         space: What is searched, as `Study` takes it: a `Space`, the name of a shipped one, or a path to a TOML file.
         n_iter: Trials in all; None with sampler="grid" for all its points.
-        scoring: The objective: a scikit-learn scorer name or a callable; None for "accuracy".
+        targets: What y is: "classes".
+        scoring: The objective: a scikit-learn scorer name or a callable. "auto" is "f1_macro" for classes; None is what
+            scikit-learn's own estimators score themselves by, "accuracy" for classes.
         cv: Number of folds, a `Holdout`, or a scikit-learn splitter; None for 5.
         sampler: See `Study`, also for the next three.
         pruner: Pruned trials have the score nan in `cv_results_`.
@@ -69,14 +79,14 @@ class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
 
     Attributes:
         best_params_: Searched hyperparameters of the winner.
-        best_score_: Its cross-validated objective.
+        best_score_: Its cross-validated objective; greater is better, so what is to be minimised is negative.
         best_index_: Its row in `cv_results_`.
         best_model_: The `torch.nn.Module` that predicts, on the CPU. There is no `best_estimator_`: this one predicts.
         refit_time_: Seconds of training the winner on all rows.
         scorer_: The objective, called as `scorer_(estimator, X, y)`.
         multimetric_: False: there is one objective; `metrics` are only recorded.
         cv_results_: Column to array, one row per trial, with the column names of `GridSearchCV`.
-        classes_: The labels, sorted.
+        classes_: The labels, sorted, where y is classes.
         n_splits_: Folds.
         n_features_in_: Columns of X, if X is a table of numbers; not set for texts, images or longer shapes.
         result_: The study's `Result`: table, figures, report, evidence, export. Not part of a pickle.
@@ -91,8 +101,9 @@ class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
         model: Any,
         space: Any,
         *,
+        targets: str = "classes",
         n_iter: int | None = 20,
-        scoring: Any = "f1_macro",
+        scoring: Any = "auto",
         cv: Any = 5,
         sampler: Any = "bayesian",
         pruner: Any = "racing",
@@ -109,6 +120,7 @@ class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
     ) -> None:
         self.model = model
         self.space = space
+        self.targets = targets
         self.n_iter = n_iter
         self.scoring = scoring
         self.cv = cv
@@ -130,7 +142,7 @@ class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
 
         Args:
             X: Rows, see the class.
-            y: One label per row, numbers or text, shape (rows,).
+            y: One target per row, for classes numbers or text, shape (rows,).
             groups: Groups, shape (rows,): rows of one group are never on both sides of a fold.
         """
         for name in [name for name in vars(self) if name.endswith("_")]:
@@ -138,9 +150,9 @@ class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
         if not isinstance(self.refit, bool):
             raise UsageError(f"refit={self.refit!r}: give True or False; the winner is that of the one objective.")
         rows = self._rows(X, y, reset=True)
-        targets = targets_of(y, len(rows))
-        self.classes_ = np.unique(targets)
-        self._inputs = inputs_of(rows, self.model, self.task_options)
+        kind = targets_called(self.targets)
+        targets = targets_of(y, len(rows), kind)
+        self._inputs = inputs_of(rows, self.model, self.targets, self.task_options)
         task = self._inputs.task(rows, targets, groups_of(groups, len(rows)))
         study = Study(
             self.name,
@@ -148,7 +160,7 @@ class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
             self.space,
             sampler=self.sampler,
             cv=5 if self.cv is None else self.cv,
-            metric="accuracy" if self.scoring is None else self.scoring,
+            metric=kind.score if self.scoring is None else kind.scoring if self.scoring == "auto" else self.scoring,
             metrics=self.metrics,
             pruner=self.pruner,
             early_stopping=self.early_stopping,
@@ -160,7 +172,7 @@ class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
         result = study.run(self.n_iter, timeout=self.timeout, devices=self.devices, progress=bool(self.verbose))
         check_how_it_ended(study, result, self.n_iter, self.timeout, time.monotonic() - started)
         self.study_, self.result_ = study, result
-        self._keep(result)
+        self._keep(result, targets.dtype)
         return self
 
     def _temporary_folder(self) -> str:
@@ -188,7 +200,7 @@ class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
         array: np.ndarray = np.ascontiguousarray(checked, dtype=np.float32 if becomes_real else checked.dtype)
         return array
 
-    def _keep(self, result: "Result") -> None:
+    def _keep(self, result: "Result", dtype: np.dtype) -> None:
         """Keep the result of the search under scikit-learn's names."""
         from hpsearch.estimator.results import Scorer, cv_results
 
@@ -198,13 +210,12 @@ class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
         self.n_splits_ = len(self.study_.folds.pairs)
         self.best_index_ = int(np.flatnonzero(self.cv_results_["trial"] == best.number)[0])
         self.best_params_ = dict(result.history.trials[best.number].params)
-        self.best_score_ = best.value
+        self.best_score_ = result.plan.objective.direction.score(best.value)
         self.best_config_ = dict(best.config)
         self._task, self._prepared = self._chosen(best.config)
         self.scorer_ = Scorer(self.study_.objective, self._prepared.judge)
-        self.classes_ = np.asarray(
-            self._prepared.judge.classes, dtype=self.classes_.dtype
-        )  # in the order of the outputs
+        if self._prepared.judge.classes:
+            self.classes_ = np.asarray(self._prepared.judge.classes, dtype=dtype)  # in the order of the outputs
         if self.refit:
             self._encoder = self._inputs.encoder(self._task, self._prepared)
             started = time.perf_counter()
@@ -222,11 +233,12 @@ class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
 
     @available_if(_was_refit)
     def predict(self, X: Any) -> np.ndarray:  # noqa: N803
-        """Return the likeliest label of each row, shape (rows,)."""
+        """Return the likeliest label of each row, or the numbers predicted, in the shape of y."""
         predictions = self._predictions(X)
-        return self._prepared.judge.answers(predictions).astype(self.classes_.dtype)
+        answers = self._prepared.judge.answers(predictions)
+        return answers.astype(self.classes_.dtype) if hasattr(self, "classes_") else answers
 
-    @available_if(_was_refit)
+    @available_if(_tells_classes)
     def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
         """Return probabilities, float64, shape (rows, classes), in the order of `classes_`."""
         return self._predictions(X)
@@ -252,12 +264,18 @@ class FineTuneSearchCV(ClassifierMixin, BaseEstimator):
 
     @available_if(_was_refit)
     def score(self, X: Any, y: Any) -> float:  # noqa: N803
-        """Return the objective of the search on other rows."""
+        """Return the objective of the search on other rows; greater is better, as everywhere in scikit-learn."""
         check_is_fitted(self, "best_model_")
         return self.scorer_(self, X, y)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
+        tags.estimator_type = targets_called(self.targets).estimator_type
+        if tags.estimator_type == "classifier":
+            tags.classifier_tags = ClassifierTags()
+        else:
+            tags.regressor_tags = RegressorTags()
+        tags.target_tags = TargetTags(required=True, multi_output=tags.estimator_type == "regressor")
         tags.input_tags.string = not callable(self.model)
         tags.input_tags.three_d_array = True
         tags.input_tags.two_d_array = callable(self.model)

@@ -15,12 +15,15 @@ from hpsearch.data.audit import check_texts
 from hpsearch.data.dataset import open_dataset, write_dataset
 from hpsearch.data.images import read_images
 from hpsearch.errors import UsageError, nearest
-from hpsearch.tasks import CustomTask, ImageClassification, Prepared, Task, TextClassification
+from hpsearch.tasks import CustomTask, Prepared, Task
+from hpsearch.tasks.image import ImageTask
+from hpsearch.tasks.targets import targets_called
+from hpsearch.tasks.text import TextTask
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SHAPE_ARGUMENTS = ("n_features", "n_classes")
+SHAPE_ARGUMENTS = ("n_features", "n_classes", "n_outputs")
 """Arguments of a function that makes a model which are bound to the shape of X and y, where it has them."""
 
 _TEXTS = ("text", "text_pair")
@@ -35,17 +38,23 @@ class Inputs(ABC):
 
     Attributes:
         model: What the estimator was given as its model.
+        targets: What targets are, by name.
         options: Further arguments of the task.
         shape: Of a row that was trained on; () for a single text.
     """
 
     model: Any
+    targets: str
     options: Mapping[str, Any] = field(default_factory=dict)
     shape: tuple[int, ...] = ()
 
-    task_class: ClassVar[type[Task]]
     set_here: ClassVar[tuple[str, ...]]
     """Arguments of the task that follow from X, y and groups."""
+
+    @property
+    @abstractmethod
+    def task_class(self) -> type[Task]:
+        """The class of the task."""
 
     def __post_init__(self) -> None:
         allowed = [argument.name for argument in fields(self.task_class) if argument.name not in self.set_here]
@@ -90,20 +99,24 @@ class Inputs(ABC):
 class Texts(Inputs):
     """Texts, or pairs of texts: shape (rows,) or (rows, 2)."""
 
-    task_class = TextClassification
     set_here = ("model", "train", "text", "label", "group")
 
+    @property
+    def task_class(self) -> type[TextTask]:
+        return targets_called(self.targets).text
+
     def task(self, rows: Any, targets: np.ndarray, groups: np.ndarray | None) -> Task:
-        table = self._table(rows).assign(label=targets)
-        names = list(table.columns[:-1])
-        beside: dict[str, Any] = {} if groups is None else {"group": "group"}
-        if groups is not None:
-            table = table.assign(group=groups)
+        table = self._table(rows)
+        names = list(table.columns)
         text = names[0] if len(names) == 1 else names
-        return TextClassification(self.model, train=table, text=text, **beside, **self.options)
+        columns = {"label": targets} if targets.ndim == 1 else {f"label_{at}": y for at, y in enumerate(targets.T)}
+        label = "label" if targets.ndim == 1 else list(columns)
+        beside: dict[str, Any] = {} if groups is None else {"group": "group"}
+        table = table.assign(**columns, **({} if groups is None else {"group": groups}))
+        return self.task_class(self.model, train=table, text=text, label=label, **beside, **self.options)
 
     def encoder(self, task: Task, prepared: Prepared) -> Any:
-        assert isinstance(task, TextClassification)
+        assert isinstance(task, TextTask)
         return task._encoder(None)  # it depends on no rows
 
     def check(self, rows: Any) -> None:
@@ -135,16 +148,20 @@ class Texts(Inputs):
 class Images(Inputs):
     """Images: uint8, or floats from 0 to 1, of shape (rows, height, width) or (rows, height, width, channels)."""
 
-    task_class = ImageClassification
     set_here = ("model", "train", "image", "label", "group")
+
+    @property
+    def task_class(self) -> type[ImageTask]:
+        return targets_called(self.targets).image
 
     def task(self, rows: Any, targets: np.ndarray, groups: np.ndarray | None) -> Task:
         if groups is not None:
             raise UsageError(
-                "groups= with images as an array: rows of arrays carry no groups. Use hp.ImageClassification with a "
-                "table of paths and group=, or give cv= a splitter that knows the groups."
+                "groups= with images as an array: rows of arrays carry no groups. Use "
+                f"hp.{self.task_class.__name__} with a table of paths and group=, or give cv= a splitter that knows "
+                "the groups."
             )
-        return ImageClassification(self.model, train=(rows, targets), **self.options)
+        return self.task_class(self.model, train=(rows, targets), **self.options)
 
     def encoder(self, task: Task, prepared: Prepared) -> Any:
         from hpsearch.tasks.pixels import PixelEncoder
@@ -168,11 +185,14 @@ class Images(Inputs):
 class Numbers(Inputs):
     """Arrays of any shape (rows, ...) for a function or class that makes a torch module."""
 
-    task_class = CustomTask
-    set_here = ("make_model", "train", "group")
+    set_here = ("make_model", "train", "targets", "group")
+
+    @property
+    def task_class(self) -> type[CustomTask]:
+        return CustomTask
 
     def task(self, rows: Any, targets: np.ndarray, groups: np.ndarray | None) -> Task:
-        beside: dict[str, Any] = {} if groups is None else {"group": groups}
+        beside: dict[str, Any] = {"targets": self.targets, **({} if groups is None else {"group": groups})}
         return CustomTask(self._bound(rows, targets), train=(rows, targets), **beside, **self.options)
 
     def check(self, rows: Any) -> None:
@@ -188,12 +208,14 @@ class Numbers(Inputs):
 
     def _bound(self, rows: Any, targets: np.ndarray) -> Any:
         """Return what makes the model, told the shape of the data where it asks for it by name."""
-        sizes = {"n_features": int(np.prod(rows.shape[1:])), "n_classes": len(np.unique(targets))}
+        judge = targets_called(self.targets).judge.learn(targets)
+        sizes = {"n_features": int(np.prod(rows.shape[1:])), "n_outputs": judge.outputs}
+        sizes |= {"n_classes": len(judge.classes)} if judge.classes else {}
         try:
             asked = inspect.signature(self.model).parameters
         except (TypeError, ValueError):  # CustomTask says what is wrong with it
             return self.model
-        bound = {name: sizes[name] for name in SHAPE_ARGUMENTS if name in asked}
+        bound = {name: sizes[name] for name in SHAPE_ARGUMENTS if name in asked and name in sizes}
         return functools.partial(self.model, **bound) if bound else self.model
 
 
@@ -210,12 +232,13 @@ def holds_text(rows: Any) -> bool:
     return array.size > 0 and isinstance(first, str)
 
 
-def inputs_of(rows: Any, model: Any, options: Any) -> Inputs:
+def inputs_of(rows: Any, model: Any, targets: str, options: Any) -> Inputs:
     """Return what kind of X these rows are, given the model that is to read them.
 
     Args:
         rows: An array of shape (rows, ...).
         model: A folder or hub name of transformers, or what makes a torch module.
+        targets: What targets are, by name.
         options: Further arguments of the task, or None.
 
     Raises:
@@ -223,7 +246,7 @@ def inputs_of(rows: Any, model: Any, options: Any) -> Inputs:
     """
     if options is not None and not isinstance(options, Mapping):
         raise UsageError(f"task_options={options!r} is a {type(options).__name__}: give a dict, as in {{'loss': ...}}.")
-    settings = (model, dict(options or {}), rows.shape[1:])
+    settings = (model, targets, dict(options or {}), rows.shape[1:])
     is_text = rows.dtype.kind in "OUT"
     if callable(model):
         return Numbers(*settings)

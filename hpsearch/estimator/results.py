@@ -21,18 +21,20 @@ def cv_results(result: "Result") -> dict[str, Any]:
     Columns are those of `GridSearchCV`: "params", "param_<name>" (masked where a configuration does not have it),
     "split<i>_test_score", "mean_test_score", "std_test_score", "rank_test_score", "mean_fit_time", "std_fit_time", and
     "mean_test_<name>" for every further metric. Beside them: "trial", "state" and "epoch". Scores are those at the
-    evaluation point that the trial's value is read at. A trial that was pruned or failed has no mean and the last rank:
+    evaluation point that the trial's value is read at; as always in scikit-learn greater is better, so what is to be
+    minimised is negative. A trial that was pruned or failed has no mean and the last rank:
     its folds are not all there. Times hold training and evaluation of a fold that was begun, in seconds.
     """
+    score = result.plan.objective.direction.score
     summaries = [result.summary(number) for number in result.history.trials]
     trials = list(result.history.trials.values())
     complete = np.array([summary.state.value == "complete" for summary in summaries])
     runs = max((summary.runs for summary in summaries), default=0)
     splits = np.full((len(summaries), runs), np.nan)
     for row, summary in enumerate(summaries):
-        splits[row, : len(summary.folds)] = summary.folds
+        splits[row, : len(summary.folds)] = [score(value) for value in summary.folds]
     values = [summary.value if done else None for summary, done in zip(summaries, complete, strict=True)]
-    means = np.array([np.nan if value is None else value for value in values])
+    means = np.array([np.nan if value is None else score(value) for value in values])
     columns: dict[str, Any] = {
         "trial": np.array([summary.number for summary in summaries]),
         "state": np.array([summary.state.value for summary in summaries]),
@@ -52,7 +54,7 @@ def cv_results(result: "Result") -> dict[str, Any]:
     columns["std_fit_time"] = np.array([np.std(seconds) for seconds in times])
     columns["epoch"] = np.array([np.nan if summary.epoch is None else summary.epoch for summary in summaries])
     for metric in result.plan.measured[1:]:
-        measured = [summary.metrics.get(metric.name, np.nan) for summary in summaries]
+        measured = [metric.direction.score(summary.metrics.get(metric.name, np.nan)) for summary in summaries]
         columns[f"mean_test_{metric.name}"] = np.where(complete, measured, np.nan)
     return columns
 
@@ -93,4 +95,4 @@ class Scorer:
         predictions = self.judge.predicted_by(estimator, X)
         if len(y) != len(predictions):
             raise UsageError(f"X has {len(predictions)} rows and y has {len(y)}: give one target per row.")
-        return float(self.metric(self.judge.encode(y, "given"), predictions))
+        return self.metric.direction.score(self.metric(self.judge.encode(y, "given"), predictions))

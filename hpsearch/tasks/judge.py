@@ -46,6 +46,15 @@ class Judge(ABC):
             DataError: Nothing can be learned from them.
         """
 
+    @classmethod
+    @abstractmethod
+    def estimator_targets(cls, y: Any) -> np.ndarray:
+        """Return the y of an estimator of scikit-learn's as `learn` takes it, checked in scikit-learn's way and words.
+
+        Raises:
+            ValueError: (UsageError is one.) Nothing can be learned from it.
+        """
+
     @abstractmethod
     def encode(self, values: Any, role: str = "train") -> np.ndarray:
         """Return targets as the loss and the metrics read them, the first axis the rows; `role` is for errors.

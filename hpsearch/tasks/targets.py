@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from hpsearch.errors import TaskError, nearest
 from hpsearch.tasks.classes.judge import ClassJudge
@@ -19,15 +19,21 @@ class Targets:
         judge: What becomes of them.
         text: The task over texts.
         image: The task over images.
+        estimator_type: What scikit-learn calls an estimator of them.
+        scoring: The objective of `FineTuneSearchCV` where none is given.
+        score: What an estimator of scikit-learn's own scores itself by.
     """
 
     judge: type[Judge]
     text: type[TextTask]
     image: type[ImageTask]
+    estimator_type: Literal["classifier", "regressor"]
+    scoring: str
+    score: str
 
 
 TARGETS: Mapping[str, Targets] = {
-    "classes": Targets(ClassJudge, TextClassification, ImageClassification),
+    "classes": Targets(ClassJudge, TextClassification, ImageClassification, "classifier", "f1_macro", "accuracy"),
 }
 
 

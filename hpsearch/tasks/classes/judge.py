@@ -8,7 +8,8 @@ import numpy as np
 
 from hpsearch.analysis.confusion import confusion
 from hpsearch.data.splits import Strata
-from hpsearch.data.wording import listed
+from hpsearch.data.wording import listed, row_list
+from hpsearch.errors import UsageError
 from hpsearch.metrics.direction import Direction
 from hpsearch.tasks.classes.labels import LabelEncoding, TargetKind, learn_labels, predicted_codes, probabilities
 from hpsearch.tasks.classes.metric import ClassMetric, resolve_metric
@@ -40,6 +41,24 @@ class ClassJudge(Judge):
         """See `Judge.learn`, and `learn_labels` for what labels may be."""
         encoding = learn_labels(values)
         return cls(encoding.kind, encoding.classes)
+
+    @classmethod
+    def estimator_targets(cls, y: Any) -> np.ndarray:
+        """Return labels of shape (rows,), of two classes at least."""
+        from sklearn.utils import assert_all_finite
+        from sklearn.utils.multiclass import check_classification_targets
+        from sklearn.utils.validation import column_or_1d
+
+        targets: np.ndarray = column_or_1d(y, warn=True)
+        assert_all_finite(targets, input_name="y")
+        missing = [row for row, label in enumerate(targets.tolist()) if label is None]
+        if missing:
+            raise UsageError(f"y has no label in {row_list(missing)}. Give each row one, or remove it.")
+        check_classification_targets(targets)
+        classes = np.unique(targets).tolist()
+        if len(classes) == 1:
+            raise UsageError(f"y has one class only, {classes[0]!r}: a classifier needs at least two to tell apart.")
+        return targets
 
     def encode(self, values: Any, role: str = "train") -> np.ndarray:
         """Return int64 codes of shape (rows,), or float32 indicators of shape (rows, labels)."""
