@@ -25,7 +25,7 @@ from torch import nn
 
 import hpsearch as hp
 import hpsearch.data.dataset
-from hpsearch.errors import DataError, StudyChangedError, UsageError
+from hpsearch.errors import DataError, StudyChangedError, TaskError, UsageError
 from hpsearch.estimator.checks import check_how_it_ended, seed_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*joblib will operate in serial mode.*:UserWarning")
@@ -417,3 +417,8 @@ def test_images_with_a_model_of_transformers(tmp_path):
 def test_what_does_not_go_together_is_said(rows, labels, model, words):
     with pytest.raises(ValueError, match=words):
         search(model=model).fit(rows, labels)
+
+
+def test_what_y_is_has_a_name(iris):
+    with pytest.raises(TaskError, match="targets='klasses'"):
+        search(targets="klasses").fit(*iris)

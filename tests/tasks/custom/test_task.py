@@ -603,3 +603,12 @@ def test_what_misleads_is_said(tmp_path):
     one_hot = hp.CustomTask(Images, train=(X, np.eye(3)[Y])).prepare(tmp_path)
     assert one_hot.judge.kind == "multilabel"
     assert any("exactly one of the 3 labels" in each for each in one_hot.warnings)
+
+
+def test_targets_are_named_and_classes_have_strata_of_their_own(tmp_path):
+    with pytest.raises(TaskError, match="targets='class': Did you mean 'classes'"):
+        hp.CustomTask(Images, train=images(24), targets="class")
+    with pytest.raises(TaskError, match="strata=3: folds are stratified by 3 classes as they are"):
+        hp.CustomTask(Images, train=images(24), strata=3).prepare(tmp_path)
+    with pytest.raises(TaskError, match="strata=1: give a whole number from 2"):
+        hp.CustomTask(Images, train=images(24), strata=1)
