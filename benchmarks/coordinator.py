@@ -28,6 +28,7 @@ import numpy as np
 from benchmarks.measurements import machine, spread, write_measurements
 from hpsearch.display.plain import PlainLines
 from hpsearch.display.standing import Watch
+from hpsearch.metrics.direction import Objective
 from hpsearch.policy.policy import Policy
 from hpsearch.policy.pruner import Pruner
 from hpsearch.policy.pruners import resolve_pruner
@@ -43,6 +44,7 @@ from hpsearch.space import Categorical, Float, Int, Space
 from hpsearch.tasks import TextClassification
 
 OBJECTIVE, FOLDS, EVALUATIONS_PER_EPOCH = "f1_macro", 3, 2
+AIM = Objective(OBJECTIVE)
 HELD_OUT_ROWS, CLASSES = 200, 4
 GOALS_MS = {"random": 50.0, "bayesian": 150.0}
 STUDY = "benchmark"
@@ -147,7 +149,7 @@ class Setting:
     keys: RunKeys
 
     def asker(self, store: Store, sampler: str) -> Asker:
-        made = resolve_sampler(sampler, self.space, OBJECTIVE, seed=0)
+        made = resolve_sampler(sampler, self.space, AIM, seed=0)
         default = {**(self.space.default or {}), **self.space.fixed}
         return Asker(store, self.space, made, self.keys, self.task.complete, default)
 
@@ -169,7 +171,7 @@ def setting() -> Setting:
 
 def fill(store: Store, given: Setting, trials: int) -> None:
     """Put finished trials into a study, as a coordinator would have."""
-    policy = Policy(OBJECTIVE, EVALUATIONS_PER_EPOCH, None, Pruner())
+    policy = Policy(AIM, EVALUATIONS_PER_EPOCH, None, Pruner())
     asker = given.asker(store, "random")
     for _ in range(trials):
         trial = asker.ask()
@@ -195,7 +197,7 @@ def segments(folder: Path, given: Setting, sampler: str, pruner: str, count: int
         pool.has_asked = True
         return asker.ask()
 
-    policy = Policy(OBJECTIVE, EVALUATIONS_PER_EPOCH, None, resolve_pruner(pruner, given.space, OBJECTIVE))
+    policy = Policy(AIM, EVALUATIONS_PER_EPOCH, None, resolve_pruner(pruner, given.space, AIM))
     lines = PlainLines(Watch(STUDY, folder, OBJECTIVE, None, EVALUATIONS_PER_EPOCH), io.StringIO())
     coordinator = Coordinator(
         store, pool, ask, None, policy, CheckpointFolder(folder / "checkpoints", 2**30),  # type: ignore[arg-type]

@@ -28,6 +28,7 @@ import optuna
 import hpsearch as hp
 from benchmarks.curves_recording import RECORDED
 from benchmarks.measurements import machine, write_measurements
+from hpsearch.metrics.direction import Objective
 from hpsearch.policy.optuna_sampler import OptunaSampler
 from hpsearch.policy.policy import Policy
 from hpsearch.policy.pruners import resolve_pruner
@@ -64,6 +65,10 @@ class Table:
     curves: Sequence[Sequence[Sequence[float]]]
     losses: Sequence[Sequence[Sequence[float]]]
     values: Sequence[float]
+
+    @property
+    def aim(self) -> Objective:
+        return Objective(self.objective)
 
     @classmethod
     def read(cls, path: Path, objective: str = "f1_macro") -> "Table":
@@ -114,7 +119,7 @@ class Replay:
     def __init__(self, table: Table, sampler: Sampler, pruner: str) -> None:
         self._table = table
         self._sampler = sampler
-        self._policy = Policy(table.objective, 1, None, resolve_pruner(pruner, table.space, table.objective))
+        self._policy = Policy(table.aim, 1, None, resolve_pruner(pruner, table.space, table.aim))
         self._history = History()
         self._tried: set[int] = set()
         self.best: list[float] = []
@@ -164,8 +169,8 @@ def made(name: str, table: Table, seed: int) -> Sampler:
         def make(ask: int) -> optuna.samplers.BaseSampler:
             return optuna.samplers.GPSampler(seed=ask, warn_independent_sampling=False)
 
-        return OptunaSampler(table.space, table.objective, seed, make)
-    return resolve_sampler(name, table.space, table.objective, seed)
+        return OptunaSampler(table.space, table.aim, seed, make)
+    return resolve_sampler(name, table.space, table.aim, seed)
 
 
 def at_budget(replay: Replay, budget: int) -> float:

@@ -19,6 +19,7 @@ import optuna
 from benchmarks.grid_table import GridTable, Untried
 from benchmarks.memory_store import MemoryStore
 from benchmarks.table_pool import TablePool
+from hpsearch.metrics.direction import Objective
 from hpsearch.policy.optuna_sampler import OptunaSampler
 from hpsearch.policy.policy import Policy as Rules
 from hpsearch.policy.pruners import resolve_pruner
@@ -153,7 +154,7 @@ class Ours:
 
     def replay(self, table: GridTable, seed: int, workers: int, trials: int | None, until: Until) -> Replayed:
         pool = TablePool(table, workers)
-        objective = table.objective
+        objective = Objective(table.objective)
         sampler = OnGrid(self._sampler(table, seed), table, seed)
         pruner = resolve_pruner(self.pruner, table.space, objective)
         rules = Rules(objective, table.evaluations_per_epoch, None, pruner)
@@ -173,10 +174,11 @@ class Ours:
 
     def _sampler(self, table: GridTable, seed: int) -> Sampler:
         if self.imputes:
-            return resolve_sampler(self.sampler, table.space, table.objective, seed)
+            return resolve_sampler(self.sampler, table.space, Objective(table.objective), seed)
         if self.sampler != "bayesian":
             raise ValueError(f"imputes=False is of 'bayesian', not of {self.sampler!r}")
-        return OptunaSampler(table.space, table.objective, seed, lambda ask: optuna.samplers.TPESampler(seed=ask))
+        aim = Objective(table.objective)
+        return OptunaSampler(table.space, aim, seed, lambda ask: optuna.samplers.TPESampler(seed=ask))
 
 
 class OnGrid:

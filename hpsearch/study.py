@@ -12,6 +12,7 @@ from hpsearch.plan.arguments import (
     check_no_class,
     check_task,
     check_whole,
+    direction_of,
     early_stopping_of,
     parse_duration,
 )
@@ -58,7 +59,8 @@ class Study:
             object. A resumed study tries what it would have tried without the pause. With a sampler class that is not
             Optuna's own it may not, and a warning says so.
         cv: Number of folds, a `Holdout`, or a scikit-learn splitter.
-        metric: The objective, greater is better: a scikit-learn scorer name or a callable.
+        metric: The objective: a scikit-learn scorer name or a callable.
+        direction: "maximize" or "minimize" the objective; None follows from the metric. Values are shown as measured.
         metrics: Further metrics to record.
         pruner: "racing", "asha", "hyperband", "median", "wilcoxon", "none", a `Racing`, a `SuccessiveHalving`, your
             own subclass of `Pruner`, or an Optuna pruner object of a kind that remembers nothing.
@@ -92,6 +94,7 @@ class Study:
         sampler: Any = "bayesian",
         cv: Any = 5,
         metric: Any = "f1_macro",
+        direction: str | None = None,
         metrics: Sequence[Any] = (),
         pruner: Any = "racing",
         early_stopping: "float | EarlyStopping | None" = 1.0,
@@ -119,6 +122,7 @@ class Study:
             sampler=sampler,
             cv=cv,
             metric=metric,
+            direction=direction_of(direction),
             metrics=tuple(metrics),
             pruner=pruner,
             early_stopping=early_stopping_of(early_stopping),

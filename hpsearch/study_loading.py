@@ -79,6 +79,7 @@ def load(
         sampler=sampler if sampler is not None else _from_text(description.sampler),
         cv=_splitter(description, place),
         metric=metric if metric is not None else _metric(description.metric, description),
+        direction=description.direction,
         metrics=metrics if metrics is not None else [_metric(name, description) for name in description.metrics[1:]],
         pruner=pruner if pruner is not None else _from_text(description.pruner),
         early_stopping=_early_stopping(description.early_stopping),

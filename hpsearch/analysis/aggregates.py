@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpsearch.analysis.significance import corrected_interval
+from hpsearch.metrics.direction import Direction
 from hpsearch.metrics.metric import bounds
 from hpsearch.records import Evaluation, History, Origin, Trial, TrialState
 from hpsearch.records.objective_values import best_common_point, mean_value, objective_curve
@@ -111,7 +112,7 @@ def summarize_all(
 
 
 def best_trial(history: History) -> Trial | None:
-    """Return the complete trial of the highest value, ties to the lowest number, or None where none is complete.
+    """Return the complete trial of the best value, ties to the lowest number, or None where none is complete.
 
     A pruned trial is never the best: its partial value comes from fewer folds.
     """
@@ -120,7 +121,7 @@ def best_trial(history: History) -> Trial | None:
         for trial in history.finished(TrialState.COMPLETE)
         if trial.value is not None and not math.isnan(trial.value)
     ]
-    return max(complete, key=lambda trial: (trial.value, -trial.number), default=None)
+    return max(complete, key=lambda trial: (history.direction.score(trial.value or 0.0), -trial.number), default=None)
 
 
 def default_trial(history: History) -> Trial | None:
@@ -128,14 +129,16 @@ def default_trial(history: History) -> Trial | None:
     return next((trial for trial in history.trials.values() if trial.origin is Origin.DEFAULT), None)
 
 
-def best_so_far(summaries: Sequence[TrialSummary]) -> tuple[float | None, ...]:
-    """Return, for each trial, the highest value among the complete ones up to it."""
+def best_so_far(
+    summaries: Sequence[TrialSummary], direction: Direction = Direction.MAXIMIZE
+) -> tuple[float | None, ...]:
+    """Return, for each trial, the best value among the complete ones up to it."""
     best: float | None = None
     values = []
     for summary in summaries:
         value = summary.value
-        if summary.state is TrialState.COMPLETE and value is not None and (best is None or value > best):
-            best = value
+        if summary.state is TrialState.COMPLETE and value is not None:
+            best = value if best is None or direction.score(value) > direction.score(best) else best
         values.append(best)
     return tuple(values)
 
@@ -150,7 +153,7 @@ def _point_and_value(trial: Trial, history: History, objective: str) -> tuple[in
     ended = [run for run in started if history.point(run) >= (run.horizon if trial.stop is None else trial.stop)]
     chosen = ended or started[:1]
     curves = [objective_curve(history, run, objective) for run in chosen]
-    point, value = best_common_point(curves, trial.stop)
+    point, value = best_common_point(curves, trial.stop, history.direction)
     return point, None if math.isnan(value) else value
 
 

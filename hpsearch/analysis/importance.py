@@ -3,13 +3,14 @@
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hpsearch.analysis.aggregates import TrialSummary
+from hpsearch.metrics.direction import Direction
 from hpsearch.records import TrialState
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class Importance:
 def importance(
     summaries: Sequence[TrialSummary],
     parameters: Mapping[str, Mapping[str, Any]],
+    direction: Direction = Direction.MAXIMIZE,
 ) -> Importance:
     """Return the importance of the searched hyperparameters over the trials that were judged.
 
@@ -69,7 +71,7 @@ def importance(
     Complete and pruned trials are judged. Without the pruned ones, what a pruner notices at once (a learning rate that
     cannot work) would look unimportant, because every complete trial has it right.
 
-    The top trials are the complete ones with the highest values. A halving pruner leaves few of these, so trials pruned
+    The top trials are the complete ones with the best values. A halving pruner leaves few of these, so trials pruned
     after a whole fold rank below them: by the number of folds they finished, then by their partial value. So no partial
     mean is compared with a mean over more folds, and a trial that lasted longer was better where the others ended. A
     trial that diverged, or was pruned in its first fold, is never among the top.
@@ -77,8 +79,10 @@ def importance(
     Args:
         summaries: The trials, in any state.
         parameters: Name to what the space's JSON says of it (`type`, `low`, `high`, `log`, `choices`).
+        direction: Whether more or less of the objective is better.
     """
-    judged = [summary for summary in summaries if summary.state is TrialState.PRUNED or _is_complete(summary)]
+    scored = [_scored(summary, direction) for summary in summaries]
+    judged = [summary for summary in scored if summary.state is TrialState.PRUNED or _is_complete(summary)]
     names = [name for name in parameters if len({repr(s.config[name]) for s in judged if name in s.config}) > 1]
     present = {name: sum(name in summary.config for summary in judged) for name in names}
     why_not = _why_not(judged, names)
@@ -90,6 +94,11 @@ def importance(
     ranked = sorted(names, key=lambda name: (-observed[name], names.index(name)))
     chance = {name: scale * float(np.quantile([divergence[name] for divergence in shuffled], 0.95)) for name in ranked}
     return Importance({name: scale * observed[name] for name in ranked}, chance, present, len(judged))
+
+
+def _scored(summary: TrialSummary, direction: Direction) -> TrialSummary:
+    """Return a trial with its score in place of its value."""
+    return summary if summary.value is None else replace(summary, value=direction.score(summary.value))
 
 
 def _is_complete(summary: TrialSummary) -> bool:

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from hpsearch.analysis.resampling import PairedPredictions, drawn_units, draws
+from hpsearch.metrics.direction import Direction
 from hpsearch.records.objective_values import mean_value
 
 Verdict = Literal["better", "not distinguishable", "worse"]
@@ -24,10 +25,10 @@ class Evidence:
     """The answer to one question: is the winner better than its rival?
 
     Attributes:
-        difference: Winner minus rival, in units of the metric; greater is better.
+        difference: Winner minus rival, in units of the metric, as measured.
         interval: The ends of its two-sided interval, or None where no spread can be estimated.
         p_value: Two-sided, or None where no spread can be estimated.
-        verdict: "not distinguishable" if the interval includes zero, or there is none.
+        verdict: By the metric's direction; "not distinguishable" if the interval includes zero, or there is none.
         method: How and on what it was computed, in words for the reader of a report.
         level: Coverage of the interval.
     """
@@ -96,6 +97,7 @@ def paired_folds(
     level: float = 0.95,
     *,
     folds: Sequence[Hashable] | None = None,
+    direction: Direction = Direction.MAXIMIZE,
 ) -> Evidence:
     """Compare two configurations on the same folds by the corrected resampled t test, two-sided.
 
@@ -107,6 +109,7 @@ def paired_folds(
         test_shares: As in `variance_factor`, one a score, shape (n,).
         level: Coverage of the interval, and the level of the verdict.
         folds: As in `corrected_interval`: the repeats of a fold are averaged first.
+        direction: Whether more or less of the score is better.
 
     Raises:
         ValueError: Their lengths differ or are zero.
@@ -125,7 +128,7 @@ def paired_folds(
     statistic = estimate[0] / estimate[1]
     p_value = float(2 * stdtr(len(differences) - 1, -abs(statistic)))
     method = f"corrected paired t test over {len(differences)} folds (Nadeau and Bengio 2003)"
-    return Evidence(mean, interval, p_value, _verdict(interval), method, level)
+    return Evidence(mean, interval, p_value, _verdict(interval, direction), method, level)
 
 
 def paired_bootstrap(
@@ -139,6 +142,7 @@ def paired_bootstrap(
     resamples: int = RESAMPLES,
     seed: int = 0,
     level: float = 0.95,
+    direction: Direction = Direction.MAXIMIZE,
 ) -> Evidence:
     """Compare two sets of predictions on the same rows, by resampling rows (percentile interval).
 
@@ -147,7 +151,7 @@ def paired_bootstrap(
     Hinkley 1997, section 3.8): drawn one by one, they would count as more evidence than they are.
 
     Args:
-        metric: `metric(targets, predictions)`, greater is better; called with `sample_weight=` where there is one.
+        metric: `metric(targets, predictions)`; called with `sample_weight=` where there is one.
         targets: Shape (n,) or (n, labels).
         winner: What the metric takes as the winner's predictions, first axis n.
         rival: The same of the rival.
@@ -156,6 +160,7 @@ def paired_bootstrap(
         resamples: How many times n rows, or all groups, are drawn with replacement.
         seed: Seed of the drawing.
         level: Coverage of the interval, and the level of the verdict.
+        direction: Whether more or less of the metric is better.
 
     A resample on which the metric cannot be computed (a class has no row) is left out; the method says so.
 
@@ -183,7 +188,7 @@ def paired_bootstrap(
     below, above = int(np.sum(usable <= 0)), int(np.sum(usable >= 0))
     p_value = min(1.0, 2 * (1 + min(below, above)) / (1 + len(usable)))
     interval = (float(low), float(high))
-    return Evidence(observed, interval, p_value, _verdict(interval), method, level)
+    return Evidence(observed, interval, p_value, _verdict(interval, direction), method, level)
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:
@@ -260,7 +265,8 @@ def _undecided(difference: float, method: str, level: float) -> Evidence:
     return Evidence(difference, None, None, "not distinguishable", method, level)
 
 
-def _verdict(interval: tuple[float, float]) -> Verdict:
-    if interval[0] > 0:
+def _verdict(interval: tuple[float, float], direction: Direction) -> Verdict:
+    worst, best = sorted(map(direction.score, interval))
+    if worst > 0:
         return "better"
-    return "worse" if interval[1] < 0 else "not distinguishable"
+    return "worse" if best < 0 else "not distinguishable"

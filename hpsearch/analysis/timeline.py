@@ -123,11 +123,12 @@ def best_by_compute(
     Events are ordered by the clock; where the store's `ends` or `decisions` are empty, trials count one after another.
     """
     steps = _timed(history, ends, decisions) if ends and decisions else _one_by_one(history)
+    score = history.direction.score
     best: list[tuple[float, float]] = []
     total = 0.0
     for epochs, value in steps:
         total += epochs
-        if value is not None and (not best or value > best[-1][1]):
+        if value is not None and (not best or score(value) > score(best[-1][1])):
             best.append((total, value))
     return tuple(best)
 

@@ -55,6 +55,7 @@ class MLflowCallback(Tracking):
             "hpsearch.state": record.state.value,
             "hpsearch.origin": record.origin.value,
             "hpsearch.reason": record.reason or "",
+            "hpsearch.direction": record.direction.value,
             "mlflow.parentRunId": self._study_run(record.study_id, record.study),
         }
         for earlier in self._runs_tagged(record.id):

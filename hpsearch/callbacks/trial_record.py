@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from hpsearch.analysis.aggregates import TrialSummary, best_trial, summarize
+from hpsearch.metrics.direction import Direction
 from hpsearch.records import Evaluation, History, Run, Trial, TrialState, digest
 from hpsearch.records.objective_values import mean_value
 
@@ -64,6 +65,7 @@ class TrialRecord(TrialSummary):
         study_id: The study's own id, a digest alike.
         objective: Name of the objective.
         curves: The measurements on the way, by evaluation point.
+        direction: Whether more or less of the objective is better.
     """
 
     id: str
@@ -71,6 +73,7 @@ class TrialRecord(TrialSummary):
     study_id: str
     objective: str
     curves: tuple[CurvePoint, ...]
+    direction: Direction = Direction.MAXIMIZE
 
     @property
     def name(self) -> str:
@@ -107,6 +110,7 @@ def trial_record(study: TrackedStudy, history: History, trial: Trial) -> TrialRe
         study_id=_study_id(study, history),
         objective=objective,
         curves=_curves(history, trial),
+        direction=history.direction,
     )
 
 

@@ -108,6 +108,7 @@ def _summary(record: TrialRecord) -> dict[str, Any]:
     summary: dict[str, Any] = {f"{name}/mean": value for name, value in record.metrics.items()}
     summary |= {
         "objective": record.objective,
+        "direction": record.direction.value,
         "value": record.value,
         "folds": list(record.folds),
         "state": record.state.value,

@@ -186,7 +186,7 @@ def compare(
         typer.Option(
             metavar="STUDY",
             help="The study that the others are tested against; the first by default. 'best' takes the one with the "
-            "highest value, which makes the p-values optimistic.",
+            "best value, which makes the p-values optimistic.",
         ),
     ] = None,
     folder: Folder = Path("runs"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpsearch.analysis.aggregates import summarize
+from hpsearch.analysis.aggregates import best_trial, summarize
 from hpsearch.display.time_left import Pace
 from hpsearch.plan.paths import shown_folder
 from hpsearch.records import History, Run, Segment, Slot, Trial, TrialState
@@ -36,14 +36,13 @@ class Tally:
     @classmethod
     def of(cls, history: History) -> "Tally":
         states = [trial.state for trial in history.trials.values()]
-        complete = [trial for trial in history.finished(TrialState.COMPLETE) if trial.value is not None]
         return cls(
             running=states.count(TrialState.RUNNING),
             waiting=states.count(TrialState.WAITING),
             complete=states.count(TrialState.COMPLETE),
             pruned=states.count(TrialState.PRUNED),
             failed=states.count(TrialState.FAIL),
-            best=max(complete, key=lambda trial: (trial.value, -trial.number), default=None),
+            best=best_trial(history),
         )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import MetricError, TaskError, UsageError
+from hpsearch.metrics.direction import Direction
 
 if TYPE_CHECKING:
     from hpsearch.policy.early_stopping import EarlyStopping
@@ -95,6 +96,21 @@ def check_whole(name: str, value: Any, least: int) -> None:
     """Raise UsageError unless this is a whole number of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise UsageError(f"{name}={value!r} must be a whole number of at least {least}.")
+
+
+def direction_of(value: Any) -> Direction | None:
+    """Return the direction that a study was given, or None where it follows from the metric.
+
+    Raises:
+        UsageError: It is none.
+    """
+    if value is None:
+        return None
+    if isinstance(value, str) and value in list(Direction):
+        return Direction(value)
+    raise UsageError(
+        f"direction={value!r} is unknown: give 'minimize', 'maximize', or None, which follows from the metric."
+    )
 
 
 def early_stopping_of(value: "float | EarlyStopping | None") -> "EarlyStopping | None":

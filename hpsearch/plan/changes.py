@@ -8,6 +8,7 @@ from hpsearch.space import Space
 
 CONTRACT = {
     "metric": "the objective",
+    "direction": "the direction of the objective",
     "metrics": "the metrics",
     "definitions": "what a metric computes (the code of a function)",
     "early_stopping": "early stopping",

@@ -9,6 +9,7 @@ from typing import Any
 
 from hpsearch.data.atomic_write import replaced_file, writing
 from hpsearch.errors import StudyChangedError
+from hpsearch.metrics.direction import Direction
 from hpsearch.plan.arguments import named
 from hpsearch.plan.plan import Plan
 from hpsearch.provenance.definitions import SCRIPTS, code_definition, import_path
@@ -36,6 +37,7 @@ class Description:
         space: The space, as JSON.
         sampler, pruner, cv: Their names, or what kind of object they were.
         metric, metrics: Names of the objective and of everything measured.
+        direction: Whether more or less of the objective is better; earlier versions always maximized.
         callables: Import paths of those metrics that are functions, None for one that cannot be imported.
         definitions: Digests of what those functions compute.
         early_stopping: Its patience and monitor, or None.
@@ -79,6 +81,7 @@ class Description:
     test: Mapping[str, Any] | None = None
     models: Mapping[str, Mapping[str, str | None]] | None = None
     feature_cache_bytes: int | None = None
+    direction: str = Direction.MAXIMIZE.value
     format: int = FORMAT
 
     @classmethod
@@ -100,6 +103,7 @@ class Description:
             pruner=named(plan.pruner),
             cv=plan.cv_name,
             metric=plan.objective.name,
+            direction=plan.objective.direction.value,
             metrics=tuple(metric.name for metric in plan.measured),
             callables={_callable_name(source): import_path(source) for source in sources if callable(source)},
             early_stopping=None if plan.early_stopping is None else asdict(plan.early_stopping),

@@ -14,6 +14,7 @@ from hpsearch.space import Space
 
 if TYPE_CHECKING:
     from hpsearch.data.folds import Folds
+    from hpsearch.metrics.direction import Direction, Objective
     from hpsearch.metrics.metric import Metric
     from hpsearch.policy.early_stopping import EarlyStopping
     from hpsearch.policy.pruner import Pruner
@@ -48,6 +49,7 @@ class Plan:
     sampler: Any
     cv: Any
     metric: Any
+    direction: "Direction | None"
     metrics: tuple[Any, ...]
     pruner: Any
     early_stopping: "EarlyStopping | None"
@@ -187,7 +189,22 @@ class Plan:
     @cached_property
     def objective(self) -> "Metric":
         """The objective, resolved for the task."""
-        return self.prepared.judge.metric(self.metric)
+        return self.prepared.judge.metric(self.metric, self.direction)
+
+    @property
+    def aim(self) -> "Objective":
+        """What the search is after, as the policy takes it: the objective by its name, and its direction."""
+        from hpsearch.metrics.direction import Objective
+
+        return Objective(self.objective.name, self.objective.direction)
+
+    @property
+    def directions(self) -> "Mapping[str, Direction]":
+        """Which way each recorded metric is better, by name; less of the loss is."""
+        from hpsearch.metrics.direction import Direction
+        from hpsearch.records import LOSS
+
+        return {metric.name: metric.direction for metric in self.measured} | {LOSS: Direction.MINIMIZE}
 
     @cached_property
     def measured(self) -> "tuple[Metric, ...]":
@@ -215,14 +232,12 @@ class Plan:
 
     def resolved_sampler(self) -> "Sampler":
         """Return what proposes configurations."""
-        from hpsearch.metrics.metric import metric_name
         from hpsearch.policy.samplers import resolve_sampler
 
-        return resolve_sampler(self.sampler, self.space, metric_name(self.metric), self.seed)
+        return resolve_sampler(self.sampler, self.space, self.aim, self.seed)
 
     def resolved_pruner(self) -> "Pruner":
         """Return what stops unpromising trials early."""
-        from hpsearch.metrics.metric import metric_name
         from hpsearch.policy.pruners import resolve_pruner
 
-        return resolve_pruner(self.pruner, self.space, metric_name(self.metric))
+        return resolve_pruner(self.pruner, self.space, self.aim)

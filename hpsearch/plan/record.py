@@ -63,7 +63,7 @@ class Record:
                 plan.folder.mkdir(parents=True, exist_ok=True)
             plan.folds.write(plan.folder / FOLDS_FILE)
             self._snapshot()
-            self._store = Store.create(self.url, plan.name, Description.of(plan).to_json())
+            self._store = Store.create(self.url, plan.name, Description.of(plan).to_json(), plan.aim.direction)
         return self.store
 
     def _snapshot(self) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hpsearch.errors import UsageError
+from hpsearch.metrics.direction import Objective
 from hpsearch.records import LOSS, Evaluation
 
 
@@ -36,7 +37,7 @@ class EarlyStopping:
             raise UsageError(f"Early stopping monitors 'loss' or 'objective', not {self.monitor!r}.")
 
     def stop_point(
-        self, evaluations: Sequence[Evaluation], objective: str, warmup_epochs: float, evaluations_per_epoch: int
+        self, evaluations: Sequence[Evaluation], objective: Objective, warmup_epochs: float, evaluations_per_epoch: int
     ) -> int | None:
         """Return the point at which a run stops early, or None while it continues.
 
@@ -47,7 +48,7 @@ class EarlyStopping:
         earliest = math.ceil(max(1.0, warmup_epochs) * evaluations_per_epoch - 1e-9)
         best_point, best = 0, math.inf
         for evaluation in evaluations:
-            monitored = evaluation.metrics[LOSS] if self.monitor == "loss" else -evaluation.metrics[objective]
+            monitored = evaluation.metrics[LOSS] if self.monitor == "loss" else -objective.score(evaluation.metrics)
             if math.isfinite(monitored) and monitored < best:
                 best_point, best = evaluation.point, monitored
             if evaluation.point >= earliest and evaluation.point - best_point >= patience:

@@ -15,6 +15,7 @@ from optuna.samplers import BaseSampler
 from optuna.samplers._lazy_random_state import LazyRandomState
 from optuna.trial import FrozenTrial
 
+from hpsearch.metrics.direction import Objective
 from hpsearch.policy.projection import Projection, distribution
 from hpsearch.records import History, Origin, ask_seed, digest
 from hpsearch.space import Categorical, Float, Int, Space
@@ -38,7 +39,13 @@ class OptunaSampler:
     is_finite = False
 
     def __init__(
-        self, space: Space, objective: str, seed: int, make: Callable[[int], BaseSampler], *, imputes: bool = False
+        self,
+        space: Space,
+        objective: Objective,
+        seed: int,
+        make: Callable[[int], BaseSampler],
+        *,
+        imputes: bool = False,
     ) -> None:
         self._space = space
         self._seed = seed
@@ -76,7 +83,7 @@ class QuasiRandomSampler:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             sampler = _SobolPoint(self.space, ask_seed(self.seed, SCRAMBLE), index)
-            study = Projection(self.space, "").study(History(), sampler)
+            study = Projection(self.space, Objective("")).study(History(), sampler)
             return suggest(study.ask(), self.space)
 
 

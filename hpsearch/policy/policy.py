@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hpsearch.errors import UsageError
+from hpsearch.metrics.direction import Objective
 from hpsearch.policy.early_stopping import EarlyStopping
 from hpsearch.policy.failures import after_bad_outcome
 from hpsearch.policy.pruner import Pruner
@@ -16,9 +17,12 @@ from hpsearch.records.objective_values import best_common_point, objective_curve
 
 @dataclass(frozen=True)
 class Policy:
-    """The rules that judge a study's trials: early stopping ends a first fold, the pruner ends or pauses a trial."""
+    """The rules that judge a study's trials: early stopping ends a first fold, the pruner ends or pauses a trial.
 
-    objective: str
+    They compare scores of the objective; what a decision records are values as measured.
+    """
+
+    objective: Objective
     evaluations_per_epoch: int
     early_stopping: EarlyStopping | None
     pruner: Pruner
@@ -142,10 +146,10 @@ class Policy:
         )
 
     def _complete(self, history: History, trial: Trial, stop: int) -> Decision:
-        curves = [objective_curve(history, run, self.objective) for run in trial.runs]
-        point, value = best_common_point(curves, stop)
+        curves = [objective_curve(history, run, self.objective.name) for run in trial.runs]
+        point, value = best_common_point(curves, stop, self.objective.direction)
         if not math.isfinite(value):
-            return Decision(trial.number, Action.FAIL, f"{self.objective} was never a number", stop=stop)
+            return Decision(trial.number, Action.FAIL, f"{self.objective.name} was never a number", stop=stop)
         return Decision(
             trial.number,
             Action.COMPLETE,
@@ -165,6 +169,6 @@ class Policy:
         }
         return {
             "epoch": evaluations[0].epoch,  # as recorded, which is what the table and the card say
-            "folds": [evaluation.metrics[self.objective] for evaluation in evaluations],
+            "folds": [evaluation.metrics[self.objective.name] for evaluation in evaluations],
             "metrics": {name: value for name, value in means.items() if math.isfinite(value)},
         }

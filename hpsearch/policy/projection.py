@@ -4,6 +4,9 @@ Waiting and pruned trials, and promoted ones that run again, are PRUNED at their
 Trials on their first segment are RUNNING. So no trial is frozen at its first value, and a resumed study asks what it
 would have asked. Diverged and out-of-memory trials are PRUNED without a report. For a sampler that learns from values
 (a Parzen estimator, a Gaussian process) all PRUNED ones are COMPLETE, at values from `hpsearch.policy.imputation`.
+
+The study always maximizes, and its values are scores. So a search and its mirror image, the negated objective in the
+other direction, propose and prune exactly the same, whatever a rule does with ties and quantiles.
 """
 
 import copy
@@ -20,6 +23,7 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
 from hpsearch.errors import SpaceError
+from hpsearch.metrics.direction import Objective
 from hpsearch.policy.imputation import imputed
 from hpsearch.policy.pruning_steps import reports_at_end
 from hpsearch.records import History, Outcome, Trial, TrialState
@@ -201,14 +205,14 @@ class Projection:
     """Makes Optuna studies from History; a finished trial is projected once and kept.
 
     Args:
-        steps: Returns what a trial has reported, as (step, value) pairs, from (history, trial, objective).
+        steps: Returns what a trial has reported, as (step, measured value) pairs, from (history, trial, objective).
     """
 
     def __init__(
         self,
         space: Space,
-        objective: str,
-        steps: Callable[[History, Trial, str], Iterable[tuple[int, float]]] = reports_at_end,
+        objective: Objective,
+        steps: Callable[[History, Trial, Objective], Iterable[tuple[int, float]]] = reports_at_end,
     ) -> None:
         self._space = space
         self._objective = objective
@@ -244,7 +248,7 @@ class Projection:
         begun = bool(steps) and (trial.state is TrialState.WAITING or has_stood(history, trial))
         match trial.state:
             case TrialState.COMPLETE if trial.value is not None and math.isfinite(trial.value):
-                return self._shown(trial, OptunaState.COMPLETE, steps, trial.value)
+                return self._shown(trial, OptunaState.COMPLETE, steps, self._objective.direction.score(trial.value))
             case TrialState.RUNNING | TrialState.WAITING if not begun:
                 return self._shown(trial, OptunaState.RUNNING, steps)  # nothing to judge it by yet
             case TrialState.PRUNED if trial.value is None:
@@ -262,4 +266,5 @@ class Projection:
 
     def _steps(self, history: History, trial: Trial) -> dict[int, float]:
         pairs = self._reports(history, trial, self._objective)
-        return {step: value for step, value in pairs if math.isfinite(value)}
+        score = self._objective.direction.score
+        return {step: score(value) for step, value in pairs if math.isfinite(value)}

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import takewhile
 
+from hpsearch.metrics.direction import Objective
 from hpsearch.policy.pruner import Pruner
 from hpsearch.policy.pruning_steps import RUNGS_PER_RUN, first_judged_step, reports_at_end, running_best, steps_reached
 from hpsearch.records import Evaluation, History, Origin, Run, Trial, TrialState
@@ -45,8 +46,8 @@ class Progress:
 
     Attributes:
         first: The first step at which it may have to wait.
-        steps: Step to (value, minus validation loss). The loss breaks ties: models that predict one class for every
-            row have equal values, and it tells which has learnt more.
+        steps: Step to (score of the partial value, minus validation loss). The loss breaks ties: models that predict
+            one class for every row have equal scores, and it tells which has learnt more.
         folds: The best score of each of its whole runs, in order, up to the first that is not whole.
     """
 
@@ -76,20 +77,20 @@ class Rung:
     """The trials that came to a rung, the best first, equal configurations together.
 
     Attributes:
-        values: What each of `ranked` has shown.
+        scores: What each of `ranked` has shown.
         all_came: Whether no other trial can come.
     """
 
     step: int
     ranked: Sequence[Sequence[Trial]]
-    values: Sequence[tuple[float, float]]
+    scores: Sequence[tuple[float, float]]
     all_came: bool
 
 
 class PromotingPruner(Pruner):
-    """Says how far each trial may go; a pure function of History."""
+    """Says how far each trial may go; a pure function of History. It compares scores, greater for the better."""
 
-    def __init__(self, objective: str, name: str, reduction_factor: int) -> None:
+    def __init__(self, objective: Objective, name: str, reduction_factor: int) -> None:
         self._objective = objective
         self._name = name
         self._reduction_factor = reduction_factor
@@ -163,8 +164,8 @@ class PromotingPruner(Pruner):
                 progress = self._progress[trial.number]
                 if step < progress.first:
                     free.append(trial)
-                elif (value := progress.at(step)) is not None:
-                    came.append((value, trial))
+                elif (score := progress.at(step)) is not None:
+                    came.append((score, trial))
                 elif not trial.state.is_finished:
                     all_came = False
                 elif trial.state is TrialState.PRUNED and trial.value is None:
@@ -204,12 +205,14 @@ class PromotingPruner(Pruner):
         is_same = last is not None and last.stop == trial.stop and last.state is trial.state
         if last is not None and is_same and all(map(operator.is_, last.evaluations, evaluations)):
             return last
-        steps = {step: (value, -at.loss) for step, value, at in steps_reached(history, trial, self._objective)}
+        score = self._objective.direction.score
+        reached = steps_reached(history, trial, self._objective)
+        steps = {step: (score(value), -at.loss) for step, value, at in reached}
         if trial.state.is_finished:  # an equal trial may take its runs further
             steps = {step: steps[step] for step, _ in reports_at_end(history, trial, self._objective)}
         stop = trial.stop
         whole = () if stop is None else takewhile(lambda measured: len(measured) >= stop, evaluations)
-        folds = tuple([running_best(measured[:stop], self._objective) for measured in whole])
+        folds = tuple([score(running_best(measured[:stop], self._objective)) for measured in whole])
         first = self.first_judged(trial) if last is None else last.first
         return Progress(first, trial.runs, evaluations, stop, trial.state, steps, folds)
 
@@ -226,8 +229,8 @@ def _ended_badly(trial: Trial) -> bool:
 def _ranked(step: int, came: list[tuple[tuple[float, float], Trial]], all_came: bool) -> Rung:
     came.sort(key=lambda pair: (-pair[0][0], -pair[0][1], pair[1].number))
     equals: dict[str, list[Trial]] = {}
-    values: dict[str, tuple[float, float]] = {}
-    for value, trial in came:
+    scores: dict[str, tuple[float, float]] = {}
+    for score, trial in came:
         equals.setdefault(trial.runs[0].key, []).append(trial)
-        values.setdefault(trial.runs[0].key, value)
-    return Rung(step, list(equals.values()), list(values.values()), all_came)
+        scores.setdefault(trial.runs[0].key, score)
+    return Rung(step, list(equals.values()), list(scores.values()), all_came)

@@ -22,7 +22,9 @@ class Pruner:
     `history.of(run.key)` gives the evaluations of a run, each with `metrics` by name. Pruners count in steps: step 1 is
     a quarter of the first fold, step 4 its end, step 5 a quarter of the second fold, and so on.
     `hpsearch.policy.pruning_steps.reports(history, trial, "f1_macro")` gives the steps that a trial has reached, with
-    its mean over folds there. A pruner is never asked about the literature default, which always trains to its end.
+    its mean over folds there. All values are as measured, so where the objective is minimized a lower one is better:
+    `history.direction.score(value)` is greater for the better in either case. A pruner is never asked about the
+    literature default, which always trains to its end.
     """
 
     def reason_to_prune(self, history: History, trial: Trial) -> str | None:

@@ -1,5 +1,6 @@
 """Which pruner judges a study: one by name, by its settings, an object of Optuna's, or the user's own."""
 
+import copy
 import warnings
 from collections.abc import Iterator
 
@@ -8,6 +9,7 @@ from optuna.pruners import BasePruner
 from optuna.trial import FrozenTrial
 
 from hpsearch.errors import UsageError
+from hpsearch.metrics.direction import Direction, Objective
 from hpsearch.policy.projection import Projection
 from hpsearch.policy.pruner import Pruner
 from hpsearch.policy.pruning_steps import RUNGS_PER_RUN, running_best
@@ -52,10 +54,11 @@ class OptunaPruning(Pruner):
         UsageError: The pruner remembers what it was asked.
     """
 
-    def __init__(self, pruner: BasePruner, space: Space, objective: str, name: str) -> None:
+    def __init__(self, pruner: BasePruner, space: Space, objective: Objective, name: str) -> None:
         _require_memoryless(pruner)
-        self._pruner = pruner
+        self._pruner = pruner if objective.direction is Direction.MAXIMIZE else _mirrored(pruner)
         self._projection = Projection(space, objective)
+        self._direction = objective.direction
         self._name = name
 
     def reason_to_prune(self, history: History, trial: Trial) -> str | None:
@@ -64,8 +67,9 @@ class OptunaPruning(Pruner):
             return None
         step = max(frozen.intermediate_values)
         run, quarter = divmod(step - 1, RUNGS_PER_RUN)
+        value = self._direction.score(frozen.intermediate_values[step])
         return (
-            f"{self._name}: partial value {frozen.intermediate_values[step]:.4g} after "
+            f"{self._name}: partial value {value:.4g} after "
             f"{quarter + 1}/{RUNGS_PER_RUN} of run {run + 1} of {len(trial.runs)}"
         )
 
@@ -83,7 +87,7 @@ class FoldWilcoxon(OptunaPruning):
     on, so it saves the folds from the fifth on.
     """
 
-    def __init__(self, space: Space, objective: str) -> None:
+    def __init__(self, space: Space, objective: Objective) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             super().__init__(optuna.pruners.WilcoxonPruner(p_threshold=P_THRESHOLD), space, objective, "wilcoxon")
@@ -94,12 +98,12 @@ class FoldWilcoxon(OptunaPruning):
         scores = list(frozen.intermediate_values.values())
         if len(scores) < LEAST_FOLDS or len(scores) == len(trial.runs) or not self._would_prune(history, frozen):
             return None
-        mean = sum(scores) / len(scores)
+        mean = self._direction.score(sum(scores) / len(scores))
         return f"wilcoxon: mean {mean:.4g} over {len(scores)} of {len(trial.runs)} folds, worse than the best trial's"
 
 
-def _fold_scores(history: History, trial: Trial, objective: str) -> Iterator[tuple[int, float]]:
-    """Yield (run, score) of a trial's whole runs, in order, up to the first that is not whole."""
+def _fold_scores(history: History, trial: Trial, objective: Objective) -> Iterator[tuple[int, float]]:
+    """Yield (run, its best value) of a trial's whole runs, in order, up to the first that is not whole."""
     if trial.stop is None:
         return
     for index, run in enumerate(trial.runs):
@@ -110,7 +114,7 @@ def _fold_scores(history: History, trial: Trial, objective: str) -> Iterator[tup
 
 
 def resolve_pruner(
-    pruner: str | BasePruner | Pruner | Racing | SuccessiveHalving | None, space: Space, objective: str
+    pruner: str | BasePruner | Pruner | Racing | SuccessiveHalving | None, space: Space, objective: Objective
 ) -> Pruner:
     """Return the pruner that a study asks for.
 
@@ -146,6 +150,16 @@ def resolve_pruner(
             )
             return OptunaPruning(median, space, objective, "median")
     raise unknown("pruner", pruner)
+
+
+def _mirrored(pruner: BasePruner) -> BasePruner:
+    """Return a pruner as it judges scores of an objective that is minimized: bounds are of values as measured."""
+    mirrored = copy.copy(pruner)
+    if isinstance(mirrored, optuna.pruners.ThresholdPruner):
+        mirrored._lower, mirrored._upper = -mirrored._upper, -mirrored._lower
+    if isinstance(mirrored, optuna.pruners.PatientPruner) and mirrored._wrapped_pruner is not None:
+        mirrored._wrapped_pruner = _mirrored(mirrored._wrapped_pruner)
+    return mirrored
 
 
 def _require_memoryless(pruner: BasePruner) -> None:

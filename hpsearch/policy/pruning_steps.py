@@ -7,6 +7,7 @@ second fold, and so on. So a trial of one epoch and a trial of four meet at ever
 import math
 from collections.abc import Iterator, Sequence
 
+from hpsearch.metrics.direction import Objective
 from hpsearch.records import Evaluation, History, Run, Trial, TrialState
 
 RUNGS_PER_RUN = 4
@@ -64,7 +65,7 @@ def warmup_epochs(run: Run) -> float:
     return warmup_share(run) * float(run.config["epochs"])
 
 
-def reports_at_end(history: History, trial: Trial, objective: str) -> tuple[tuple[int, float], ...]:
+def reports_at_end(history: History, trial: Trial, objective: Objective) -> tuple[tuple[int, float], ...]:
     """Return a trial's reports; of a pruned one only those that judged it, for an equal trial may train its runs on."""
     pairs = reports(history, trial, objective)
     if trial.state is not TrialState.PRUNED or trial.value is None:
@@ -76,16 +77,21 @@ def reports_at_end(history: History, trial: Trial, objective: str) -> tuple[tupl
     return pairs[: last + 1]
 
 
-def reports(history: History, trial: Trial, objective: str) -> tuple[tuple[int, float], ...]:
-    """Return the (step, partial value) pairs that a trial has reached so far, in order."""
+def reports(history: History, trial: Trial, objective: Objective | str) -> tuple[tuple[int, float], ...]:
+    """Return the (step, partial value) pairs that a trial has reached so far, in order; the values are as measured.
+
+    A name alone, as a user's own pruner gives it, is that of a metric of the study's direction.
+    """
+    if isinstance(objective, str):
+        objective = Objective(objective, history.direction)
     return tuple([(step, value) for step, value, _ in steps_reached(history, trial, objective)])
 
 
-def steps_reached(history: History, trial: Trial, objective: str) -> Iterator[tuple[int, float, Evaluation]]:
+def steps_reached(history: History, trial: Trial, objective: Objective) -> Iterator[tuple[int, float, Evaluation]]:
     """Yield (step, partial value, evaluation that reached it) of a trial, in the order of the steps.
 
-    The partial value is the mean, over the runs begun so far, of the best objective of each. A run counts only once
-    all before it have ended, so that the steps do not depend on which worker was faster.
+    The partial value is the mean, over the runs begun so far, of the best objective of each, as measured. A run counts
+    only once all before it have ended, so that the steps do not depend on which worker was faster.
     """
     ended: list[float] = []
     for index, run in enumerate(trial.runs):
@@ -100,7 +106,7 @@ def steps_reached(history: History, trial: Trial, objective: str) -> Iterator[tu
         ended.append(running_best(evaluations, objective))
 
 
-def running_best(evaluations: Sequence[Evaluation], objective: str) -> float:
-    """Return the best objective among the evaluations, minus infinity where none is a number."""
-    values = (evaluation.metrics[objective] for evaluation in evaluations)
-    return max((value for value in values if math.isfinite(value)), default=-math.inf)
+def running_best(evaluations: Sequence[Evaluation], objective: Objective) -> float:
+    """Return the best objective among the evaluations, as measured; where none is a number, the worst infinity."""
+    scores = (objective.score(evaluation.metrics) for evaluation in evaluations)
+    return objective.direction.score(max((score for score in scores if math.isfinite(score)), default=-math.inf))

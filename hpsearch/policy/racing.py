@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 
 from hpsearch.errors import UsageError
+from hpsearch.metrics.direction import Objective
 from hpsearch.policy.promotion import PromotingPruner, Rung, steps_of
 from hpsearch.policy.pruning_steps import RUNGS_PER_RUN, first_judged_step
 from hpsearch.records import History, Origin, Trial, TrialState
@@ -40,7 +41,7 @@ class Racing:
     - A trial waits if it is behind the best complete trial, at the same rung and on the same folds, by more than
       `margin` standard errors of that difference.
     - If the spread of a rung is within its sampling error, the rung cannot tell trials apart, and all continue.
-    - With `forgiving`, a trial ends for good once its mean over whole folds is below the worst fold of the best
+    - With `forgiving`, a trial ends for good once its mean over whole folds is worse than the worst fold of the best
       complete trial (Bergman, Purucker and Hutter 2024, "Don't waste your time: early stopping cross-validation"). That
       does not compare fold by fold: where folds differ in difficulty, a hard first fold ends trials that are better.
 
@@ -55,7 +56,7 @@ class Racing:
         margin: Standard errors by which a trial may be behind. None: trials are not compared with the best one.
         partial: Whether there are rungs within the first fold.
         spread: Whether all trials continue at a rung that cannot tell them apart.
-        forgiving: Whether a trial ends below the worst fold of the best one.
+        forgiving: Whether a trial ends that is worse than the worst fold of the best one.
         synchronous: Decide in cohorts by trial number, at a rung once the whole cohort is there, by rank alone: the
             comparison with the best trial so far depends on which worker was faster. The whole study is then the same
             on any number of workers, with a sampler that does not learn.
@@ -124,10 +125,10 @@ class RacingPruner(PromotingPruner):
 
     Args:
         rule: Its settings.
-        objective: Name of the objective among the metrics.
+        objective: What it compares.
     """
 
-    def __init__(self, rule: Racing, objective: str) -> None:
+    def __init__(self, rule: Racing, objective: Objective) -> None:
         super().__init__(objective, "racing", rule.reduction_factor)
         self._rule = rule
         self._best_of: tuple[History, _Best | None] | None = None
@@ -188,16 +189,17 @@ class RacingPruner(PromotingPruner):
         return super().reason_to_wait(history, trial, limit)
 
     def reason_to_prune(self, history: History, trial: Trial) -> str | None:
-        """Return why a trial ends for good: its mean over whole folds is below the worst fold of the best."""
+        """Return why a trial ends for good: its mean over whole folds is worse than the best's worst fold."""
         best = None if self._rule.synchronous or not self._rule.forgiving else self._best(history)
         if best is None or best.only_default or trial.stop is None:
             return None
         whole = self.progress(history, trial).folds
         if not whole or len(whole) == len(trial.runs) or fmean(whole) >= min(best.folds):
             return None
+        mean, worst = map(self._objective.direction.score, (fmean(whole), min(best.folds)))
         return (
-            f"racing: mean {fmean(whole):.4g} over {len(whole)} of {len(trial.runs)} folds, below the worst fold "
-            f"({min(best.folds):.4g}) of trial {best.trial.number}"
+            f"racing: mean {mean:.4g} over {len(whole)} of {len(trial.runs)} folds, worse than the worst fold "
+            f"({worst:.4g}) of trial {best.trial.number}"
         )
 
     def _is_behind(self, history: History, trial: Trial, step: int, best: Trial, margin: float) -> bool:
@@ -217,10 +219,10 @@ class RacingPruner(PromotingPruner):
         return self._rule.margin * best.error * math.sqrt(2 * max(0.0, unknown))
 
     def _tells_nothing_apart(self, rung: Rung, best: _Best) -> bool:
-        values = [value for value, _ in rung.values if math.isfinite(value)]
-        if not self._rule.spread or best.error is None or len(values) < LEAST_FOR_SPREAD:
+        scores = [score for score, _ in rung.scores if math.isfinite(score)]
+        if not self._rule.spread or best.error is None or len(scores) < LEAST_FOR_SPREAD:
             return False
-        return stdev(values) <= best.error / math.sqrt(max(1, rung.step // RUNGS_PER_RUN))
+        return stdev(scores) <= best.error / math.sqrt(max(1, rung.step // RUNGS_PER_RUN))
 
     def _best(self, history: History) -> _Best | None:
         """Return the best complete trial, and the folds' sampling error; worked out once for each History."""
@@ -232,8 +234,11 @@ class RacingPruner(PromotingPruner):
         complete = history.finished(TrialState.COMPLETE)
         if not complete:
             return None
-        best = max(complete, key=lambda trial: (-math.inf if trial.value is None else trial.value, -trial.number))
+        best = max(complete, key=lambda trial: (self._score(trial), -trial.number))
         scores = [self.progress(history, trial).folds for trial in history.trials.values()]
         error = sampling_error([folds for folds in scores if len(folds) >= 2])
         only_default = all(trial.origin is Origin.DEFAULT for trial in complete)
         return _Best(best, self.progress(history, best).folds, error, only_default)
+
+    def _score(self, trial: Trial) -> float:
+        return -math.inf if trial.value is None else self._objective.direction.score(trial.value)

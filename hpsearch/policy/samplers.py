@@ -7,6 +7,7 @@ import optuna
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 
 from hpsearch.errors import UsageError, nearest
+from hpsearch.metrics.direction import Objective
 from hpsearch.policy.grid_sampler import GridSampler
 from hpsearch.policy.optuna_sampler import (
     OptunaSampler,
@@ -32,7 +33,7 @@ class Sampler(Protocol):
         """Return the searched parameters of the next trial, or None when there is nothing left to try."""
 
 
-def resolve_sampler(sampler: str | Grid | BaseSampler, space: Space, objective: str, seed: int) -> Sampler:
+def resolve_sampler(sampler: str | Grid | BaseSampler, space: Space, objective: Objective, seed: int) -> Sampler:
     """Return the sampler that a study asks for.
 
     Each proposal asks a copy of an Optuna object, reseeded by (study seed, trial number), so that a resumed study asks

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from hpsearch.errors import UsageError
+from hpsearch.metrics.direction import Objective
 from hpsearch.policy.promotion import PromotingPruner, Rung, steps_of
 from hpsearch.records import History, Trial
 
@@ -82,7 +83,7 @@ def bracket_cycle(rungs: int, brackets: int, reduction_factor: int) -> tuple[int
 class PromotingHalving(PromotingPruner):
     """Successive halving as a pure function of History: it says how far each trial may go, and prunes none."""
 
-    def __init__(self, rule: SuccessiveHalving, objective: str, name: str) -> None:
+    def __init__(self, rule: SuccessiveHalving, objective: Objective, name: str) -> None:
         super().__init__(objective, name, rule.reduction_factor)
         self._rule = rule
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TypeVar
 
+from hpsearch.metrics.direction import Direction
 from hpsearch.records.types import Decision, Evaluation, Outcome, Run, SegmentResult, Trial, TrialState
 
 Key = TypeVar("Key")
@@ -38,11 +39,13 @@ class History:
         trials: Trial number to trial, in the order of asking.
         evaluations: Run key to its evaluations at points 1, 2, 3, ... without a gap.
         results: Run key to the ends of its segments, oldest first.
+        direction: Whether more or less of the objective is better. Values are as measured, so compare their scores.
     """
 
     trials: Mapping[int, Trial] = field(default_factory=lambda: MappingProxyType({}))
     evaluations: Mapping[str, tuple[Evaluation, ...]] = field(default_factory=lambda: MappingProxyType({}))
     results: Mapping[str, tuple[SegmentResult, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    direction: Direction = Direction.MAXIMIZE
 
     def with_trial(self, trial: Trial) -> "History":
         return replace(self, trials=_with(self.trials, trial.number, trial))

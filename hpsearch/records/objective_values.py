@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from hpsearch.errors import MetricError
+from hpsearch.metrics.direction import Direction
 from hpsearch.records.history import History
 from hpsearch.records.types import Run
 
@@ -33,15 +34,18 @@ def mean_value(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-def best_common_point(curves: Sequence[Sequence[float]], stop: int | None) -> tuple[int, float]:
+def best_common_point(
+    curves: Sequence[Sequence[float]], stop: int | None, direction: Direction = Direction.MAXIMIZE
+) -> tuple[int, float]:
     """Return (point, value): the best mean over curves at a common evaluation point, ties to the earliest point.
 
     One point is chosen for all folds, so that no fold is scored at a point picked by looking at it alone. A mean of
-    NaN is worse than any other, minus infinity included; where every mean is NaN, so is the value, at point 1.
+    NaN is worse than any other, an infinite one included; where every mean is NaN, so is the value, at point 1.
 
     Args:
-        curves: The objective of each fold at points 1, 2, 3, ...; greater is better.
+        curves: The objective of each fold at points 1, 2, 3, ..., as measured.
         stop: The last point that may be chosen; None, or more than a curve has, means as far as all curves go.
+        direction: Whether more or less is better.
 
     Raises:
         ValueError: There is no curve, or no point that all curves have.
@@ -54,6 +58,6 @@ def best_common_point(curves: Sequence[Sequence[float]], stop: int | None) -> tu
     best_point, best_value = 1, math.nan
     for point in range(1, last + 1):
         value = mean_value([curve[point - 1] for curve in curves])
-        if value > best_value or (math.isnan(best_value) and not math.isnan(value)):
+        if direction.score(value) > direction.score(best_value) or (math.isnan(best_value) and not math.isnan(value)):
             best_point, best_value = point, value
     return best_point, best_value

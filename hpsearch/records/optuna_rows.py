@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial
 from sqlalchemy.engine import URL
 
 from hpsearch.errors import StoreError
+from hpsearch.metrics.direction import Direction
 from hpsearch.records.database import engine_arguments, make_durable, optuna_url, shown
 from hpsearch.records.tables import finite, storable
 from hpsearch.records.types import Decision, Origin, Run, Trial, TrialState
@@ -74,6 +75,10 @@ class OptunaRows:
         self._reports: dict[int, dict[int, float]] = {}
         self._attributes: dict[int, dict[str, Any]] = {}
         self._states: dict[int, TrialState] = {}
+
+    def direction(self) -> Direction:
+        """Return the direction of the objective: that of Optuna's study."""
+        return Direction(self.storage.get_study_directions(self._study_id)[0].name.lower())
 
     def load(self) -> list[Trial]:
         """Read all of our trials, by number."""

@@ -32,7 +32,7 @@ def read_history(engine: Engine, study: str, rows: OptunaRows) -> History:
     for _, result in results_of(result_rows, trials):
         key = result.segment.run.key
         results[key] = (*results.get(key, ()), result)
-    return History(MappingProxyType(trials), MappingProxyType(evaluations), MappingProxyType(results))
+    return History(MappingProxyType(trials), MappingProxyType(evaluations), MappingProxyType(results), rows.direction())
 
 
 def results_of(rows: Sequence[Row[Any]], trials: Mapping[int, Trial]) -> Iterator[tuple[float, SegmentResult]]:

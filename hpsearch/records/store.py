@@ -21,6 +21,7 @@ from optuna.distributions import BaseDistribution
 from sqlalchemy import Connection, Row, Table, insert, select, update
 
 from hpsearch.data.ragged import Rows
+from hpsearch.metrics.direction import Direction
 from hpsearch.records import reading, retention, tables
 from hpsearch.records.database import database_errors, sqlite_path
 from hpsearch.records.digest import digest
@@ -60,9 +61,11 @@ class Store:
         self._taken: set[str] = set()
 
     @classmethod
-    def create(cls, url: str, name: str, description: Mapping[str, Any]) -> Self:
+    def create(
+        cls, url: str, name: str, description: Mapping[str, Any], direction: Direction = Direction.MAXIMIZE
+    ) -> Self:
         """Make a new study. Raises StoreError where it exists already or the database cannot be made."""
-        make_study(url, name, description)
+        make_study(url, name, description, direction)
         return cls(open_study(url, name, is_new=True), name)
 
     @classmethod

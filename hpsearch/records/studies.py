@@ -16,6 +16,7 @@ from sqlalchemy import Engine, Row, insert, inspect, select
 from sqlalchemy.engine import URL
 
 from hpsearch.errors import StoreError, StudyNotFoundError, UsageError, nearest
+from hpsearch.metrics.direction import Direction
 from hpsearch.records import tables
 from hpsearch.records.database import database_errors, open_engine, parse_url, prepare_file, shown, sqlite_path
 from hpsearch.records.digest import digest
@@ -44,7 +45,7 @@ def study_names(url: str) -> list[str]:
             return list(connection.execute(select(tables.studies.c.study).order_by(tables.studies.c.created)).scalars())
 
 
-def make_study(url: str, name: str, description: Mapping[str, Any]) -> None:
+def make_study(url: str, name: str, description: Mapping[str, Any], direction: Direction = Direction.MAXIMIZE) -> None:
     """Make a study; write its row last, so that a kill leaves nothing that looks like a study.
 
     Raises StoreError where it exists already or its database cannot be made.
@@ -62,7 +63,7 @@ def make_study(url: str, name: str, description: Mapping[str, Any]) -> None:
             tables.metadata.create_all(engine)
             if _study_row(engine, name) is not None:
                 raise StoreError(f"{shown(parsed)}: study {name!r} exists already. Open it, or choose another name.")
-            _make_optuna_study(parsed, storage, name)
+            _make_optuna_study(parsed, storage, name, direction)
         finally:
             storage.engine.dispose()
         row = {"study": name, "layout": tables.LAYOUT, "description": text, "created": time.time()}
@@ -136,17 +137,18 @@ def _making(url: URL, name: str) -> Iterator[None]:
         lock.release()
 
 
-def _make_optuna_study(url: URL, storage: RDBStorage, name: str) -> None:
-    """Make Optuna's study, or use another tool's of this name if it maximizes one value."""
+def _make_optuna_study(url: URL, storage: RDBStorage, name: str, direction: Direction) -> None:
+    """Make Optuna's study, or use another tool's of this name if it has one value of this direction."""
+    wanted = [StudyDirection[direction.name]]
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        storage.create_new_study([StudyDirection.MAXIMIZE], name)
+        storage.create_new_study(wanted, name)
     except optuna.exceptions.DuplicatedStudyError:
         directions = storage.get_study_directions(storage.get_study_id_from_name(name))
-        if directions != [StudyDirection.MAXIMIZE]:
+        if directions != wanted:
             raise StoreError(
-                f"{shown(url)}: an Optuna study {name!r} exists that does not maximize one value (its directions: "
+                f"{shown(url)}: an Optuna study {name!r} exists that does not {direction} one value (its directions: "
                 f"{[direction.name for direction in directions]}). Choose another name."
             ) from None
     finally:

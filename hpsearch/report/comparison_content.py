@@ -7,6 +7,7 @@ from functools import cached_property
 from hpsearch.analysis.aggregates import best_so_far
 from hpsearch.analysis.significance import Evidence
 from hpsearch.analysis.timeline import Compute, best_by_compute, compute
+from hpsearch.metrics.direction import Direction
 from hpsearch.report.content import Content
 
 
@@ -31,7 +32,7 @@ class ComparedStudy:
     @cached_property
     def by_trials(self) -> list[tuple[int, float]]:
         """(trials asked for, best complete value among them), from the first complete one on."""
-        values = best_so_far(self.content.summaries)
+        values = best_so_far(self.content.summaries, self.content.history.direction)
         return [(index + 1, value) for index, value in enumerate(values) if value is not None]
 
     @cached_property
@@ -66,7 +67,7 @@ class ComparisonContent:
     Attributes:
         reference: Name of the study that the others are compared with.
         judgements: Two for each other study: on the test rows, which are primary, and on the folds.
-        reference_is_best: Whether the reference was chosen for its highest value, which no p-value accounts for.
+        reference_is_best: Whether the reference was chosen for its best value, which no p-value accounts for.
     """
 
     studies: Sequence[ComparedStudy]
@@ -76,9 +77,19 @@ class ComparisonContent:
 
     @property
     def objective(self) -> str:
-        return next(study for study in self.studies if study.name == self.reference).content.objective
+        return self._content.objective
+
+    @property
+    def direction(self) -> Direction:
+        """Whether more or less of the objective is better."""
+        return self._content.history.direction
 
     @property
     def alike(self) -> list[ComparedStudy]:
-        """The studies with the reference's objective: only they can share an axis."""
-        return [study for study in self.studies if study.content.objective == self.objective]
+        """The studies with the reference's objective, of one direction: only they can share an axis."""
+        wanted = self.objective, self.direction
+        return [study for study in self.studies if (study.content.objective, study.content.history.direction) == wanted]
+
+    @property
+    def _content(self) -> Content:
+        return next(study for study in self.studies if study.name == self.reference).content

@@ -12,6 +12,7 @@ from hpsearch.analysis.significance import Evidence
 from hpsearch.analysis.table import metric_names
 from hpsearch.analysis.timeline import End, Span, spans
 from hpsearch.errors import UsageError, nearest
+from hpsearch.metrics.direction import Direction
 from hpsearch.records import LOSS, Decision, History, Origin, TrialState
 
 
@@ -22,8 +23,9 @@ class Content:
     Attributes:
         task: What is fine-tuned, in a line.
         facts: Facts of data and search in the order shown: rows, classes, sampler, ...
-        objective: Name of the objective among the metrics; greater is better.
+        objective: Name of the objective among the metrics; the history knows its direction.
         metrics: Names of all the metrics measured, the objective among them or not.
+        directions: Which way metrics are better, by name; more of one without an entry is, except for the loss.
         space: The search space as JSON, as `Space.to_json` gives it; empty where it is not known.
         test_shares: By fold, held-out rows over all rows of the split; empty leaves the intervals out.
         evidence: The answer to whether the winner beats the literature default, or None.
@@ -44,6 +46,7 @@ class Content:
     history: History
     objective: str
     metrics: Sequence[str] = ()
+    directions: Mapping[str, Direction] = field(default_factory=dict)
     space: Mapping[str, Any] = field(default_factory=dict)
     test_shares: Sequence[float] = ()
     evidence: Evidence | None = None
@@ -95,7 +98,17 @@ class Content:
 
     @cached_property
     def importance(self) -> Importance:
-        return importance(self.summaries, self.parameters)
+        return importance(self.summaries, self.parameters, self.history.direction)
+
+    def direction(self, metric: str) -> Direction:
+        """Return which way a metric is better."""
+        if metric == self.objective:
+            return self.history.direction
+        return self.directions.get(metric, Direction.MINIMIZE if metric == LOSS else Direction.MAXIMIZE)
+
+    def described(self, metric: str) -> str:
+        """Return a metric's name, and where less of it is better, that it is."""
+        return metric + (" (lower is better)" if self.direction(metric) is Direction.MINIMIZE else "")
 
     @cached_property
     def spans(self) -> tuple[Span, ...]:
@@ -108,7 +121,7 @@ class Content:
         winner, rival = best_trial(self.history), default_trial(self.history)
         if winner is None or rival is None or rival.state is not TrialState.COMPLETE or winner.number == rival.number:
             return ()
-        return paired_scores(self.history, winner, rival, self.all_metrics)
+        return paired_scores(self.history, winner, rival, {name: self.direction(name) for name in self.all_metrics})
 
     @property
     def repeats(self) -> int:
@@ -143,8 +156,9 @@ class Content:
         """Return the numbers of up to `count` trials worth a look: best, default, then the next best."""
         first = [summary.number for summary in (self.best, self.default) if summary is not None and summary.folds]
         measured = [summary for summary in self.summaries if summary.value is not None]
+        score = self.history.direction.score
         ranked = sorted(
-            measured, key=lambda summary: (summary.state is not TrialState.COMPLETE, -(summary.value or 0.0))
+            measured, key=lambda summary: (summary.state is not TrialState.COMPLETE, -score(summary.value or 0.0))
         )
         return tuple(dict.fromkeys([*first, *(summary.number for summary in ranked)]))[:count]
 

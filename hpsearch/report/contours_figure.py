@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 from hpsearch.analysis.aggregates import TrialSummary
 from hpsearch.analysis.surfaces import surface
 from hpsearch.errors import UsageError
+from hpsearch.metrics.direction import Direction
 from hpsearch.records import TrialState
 from hpsearch.report.content import Content
 from hpsearch.report.marks import Place
@@ -21,7 +22,7 @@ CONTOURED = 3
 """Hyperparameters whose pairs are drawn by default."""
 
 SURFACE_COLORS = [[0.0, "#3B4CC0"], [0.5, "#C9C9C9"], [1.0, "#D55E00"]]
-"""Low to high through grey, without red against green."""
+"""Worst to best through grey, without red against green."""
 
 
 def contours(content: Content, parameters: Sequence[str] | None = None) -> Figure:
@@ -62,15 +63,21 @@ def contours(content: Content, parameters: Sequence[str] | None = None) -> Figur
         x_axis = {**axis_of(one), **plain, "title": {"text": escaped(pair[0])}}
         describe_axes(figure, index, x_axis, {**axis_of(other), **plain})
     lay_out(figure, [other for _, other in pairs], title, row_height=330, gap_x=84)
-    values = sorted(s.value for s in complete if s.value is not None)
+    direction = content.history.direction
+    scores = sorted(direction.score(s.value) for s in complete if s.value is not None)
     # A few failures at the bottom would leave one colour for all the rest.
-    low, high = values[len(values) // 10], values[-1]
+    low, high = sorted(map(direction.score, (scores[len(scores) // 10], scores[-1])))
     figure.update_layout(
         coloraxis={
             "colorscale": SURFACE_COLORS,
+            "reversescale": direction is Direction.MINIMIZE,
             "cmin": low,
             "cmax": high if high > low else high + 1e-9,
-            "colorbar": {**COLORBAR, "title": {"text": escaped(content.objective), "side": "top"}, "nticks": 4},
+            "colorbar": {
+                **COLORBAR,
+                "title": {"text": escaped(content.described(content.objective)), "side": "top"},
+                "nticks": 4,
+            },
         },
     )
     return figure

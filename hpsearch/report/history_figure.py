@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from hpsearch.analysis.aggregates import TrialSummary, best_so_far
+from hpsearch.metrics.direction import Direction
 from hpsearch.records import TrialState
 from hpsearch.report.content import Content
 from hpsearch.report.marks import CROSS, HOLLOW, error_bars, rings, trial_points
@@ -34,7 +35,7 @@ def history(content: Content) -> Figure:
     ]
     if not begun:
         return empty_figure(title, "no trial has begun")
-    figure = Figure(_best_so_far(begun))
+    figure = Figure(_best_so_far(begun, content))
     valued = [(summary, summary.number, summary.value) for summary in begun if summary.value is not None]
     for state, (name, marker) in LOOKS.items():
         places = [place for place in valued if place[0].state is state]
@@ -50,14 +51,15 @@ def history(content: Content) -> Figure:
         title,
         420,
         xaxis={"title": {"text": "trial"}, "dtick": _tick_step(begun[-1].number), "tick0": 0},
-        yaxis={"title": {"text": escaped(content.objective)}},
+        yaxis={"title": {"text": escaped(content.described(content.objective))}},
         # Its markers lie at the foot of the plot, whatever the values.
         yaxis2={"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True},
     )
 
 
-def _best_so_far(begun: Sequence[TrialSummary]) -> go.Scatter:
-    line = zip([summary.number for summary in begun], best_so_far(begun), strict=True)
+def _best_so_far(begun: Sequence[TrialSummary], content: Content) -> go.Scatter:
+    best = best_so_far(begun, content.history.direction)
+    line = zip([summary.number for summary in begun], best, strict=True)
     steps = [(number, value) for number, value in line if value is not None]
     return go.Scatter(
         x=[number for number, _ in steps],
@@ -103,18 +105,16 @@ WORDS = (
 
 
 def _alt_text(content: Content) -> str:
-    """Return how many trials there are, and how the best value rose."""
+    """Return how many trials there are, and how the best value rose or fell."""
     text = f"{content.objective} of {len(content.summaries)} trials, in the order proposed."
-    line = [
-        (summary.number, value)
-        for summary, value in zip(content.summaries, best_so_far(content.summaries), strict=True)
-        if value is not None
-    ]
+    best = best_so_far(content.summaries, content.history.direction)
+    line = [(trial.number, value) for trial, value in zip(content.summaries, best, strict=True) if value is not None]
     if not line or content.best is None:
         return f"{text} None is complete."
     first, value = line[0]
+    goes = "falls" if content.history.direction is Direction.MINIMIZE else "rises"
     return (
-        f"{text} The best complete value rises from {score(value)} at trial {first} to {score(content.best.value)} at "
+        f"{text} The best complete value {goes} from {score(value)} at trial {first} to {score(content.best.value)} at "
         f"trial {content.best.number}."
     )
 

@@ -31,7 +31,7 @@ def winner_against_default(content: Content) -> Figure:
     for index, pair in enumerate(pairs):
         add_traces(figure, index, [_folds(pair), _means(pair), _test_scores(pair, content)])
         describe_axes(figure, index, sides, {"nticks": 5})
-    lay_out(figure, [pair.metric for pair in pairs], title)
+    lay_out(figure, [content.described(pair.metric) for pair in pairs], title)
     return figure
 
 
@@ -83,8 +83,8 @@ def _test_scores(pair: PairedScores, content: Content) -> go.Scatter:
 
 def _words(content: Content) -> str:
     text = (
-        "Each grey line is one fold, trained with both configurations. If all lines rise, the winner is better on "
-        "every fold; if they cross, the difference may be chance. Higher is better, except for the loss."
+        "Each grey line is one fold, trained with both configurations. If all lines rise, or fall where lower is "
+        "better, the winner is better on every fold; if they cross, the difference may be chance."
     )
     return f"{text} Diamonds are the scores on the test rows." if content.test_scores else text
 

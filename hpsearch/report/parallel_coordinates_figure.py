@@ -77,11 +77,12 @@ def parallel_coordinates(content: Content) -> Figure:
 
 
 def _ranked(content: Content, state: TrialState) -> list[TrialSummary]:
-    """Return the trials in a state, the highest value first."""
+    """Return the trials in a state, the best value first."""
     chosen = [summary for summary in content.summaries if summary.state is state]
     if state is TrialState.COMPLETE:
         chosen = [summary for summary in chosen if summary.value is not None]
-    return sorted(chosen, key=lambda summary: (summary.value is None, -(summary.value or 0.0), summary.number))
+    score = content.history.direction.score
+    return sorted(chosen, key=lambda summary: (summary.value is None, -score(summary.value or 0.0), summary.number))
 
 
 def _add_line(

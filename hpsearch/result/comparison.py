@@ -24,7 +24,7 @@ def compare(results: "Sequence[Result]", *, against: str | None = None) -> "Comp
     Args:
         results: Two or more results of different studies.
         against: Name of the study that the others are tested against; the first by default. "best" takes the one with
-            the highest value. Its p-values are then too small, because the question depends on the answer.
+            the best value. Its p-values are then too small, because the question depends on the answer.
 
     Raises:
         UsageError: Fewer than two are given, one is not a result, one is given twice, or `against` names none of them.
@@ -107,14 +107,16 @@ class Comparison:
         if against is None:
             return names[0]
         if against == "best" and "best" not in names:
-            objectives = {result.plan.objective.name for result in self.results.values()}
+            aims = {result.plan.aim for result in self.results.values()}
+            objectives = {f"{aim.name} ({aim.direction})" for aim in aims}
             if len(objectives) > 1:
                 raise UsageError(
                     f'against="best" needs studies of one objective, and these have {", ".join(sorted(objectives))}; '
                     "name one of the studies instead."
                 )
             complete = [name for name in names if self.results[name].history.finished(TrialState.COMPLETE)]
-            return max(complete, key=lambda name: self.results[name].best.value, default=names[0])
+            score = self.results[names[0]].history.direction.score
+            return max(complete, key=lambda name: score(self.results[name].best.value), default=names[0])
         if against not in names:
             raise UsageError(f"against={against!r} is not one of the studies {names}.{nearest(against, names)}")
         return against
@@ -194,6 +196,8 @@ def _why_not(study: "Result", reference: "Result", ground: str) -> str | None:
     one, other = (result.record.description for result in (study, reference))
     if one.metric != other.metric:
         return f"the objectives differ ({one.metric} and {other.metric})"
+    if one.direction != other.direction:
+        return f"one study is to {one.direction} {one.metric}, the other to {other.direction} it"
     if one.definitions.get(one.metric) != other.definitions.get(one.metric):
         return f"the objective {one.metric} is computed otherwise"
     if ground == "folds":
@@ -246,5 +250,6 @@ def _on_folds(study: "Result", reference: "Result") -> Any:
         [scores[1][place] for place in common],
         shares,
         folds=[fold for fold, _ in common],
+        direction=study.plan.aim.direction,
     )
     return replace(evidence, method=f"{evidence.method}; {SEARCHED}")

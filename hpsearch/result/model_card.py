@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hpsearch.metrics.direction import Direction
 from hpsearch.plan.plan import Plan
 from hpsearch.plan.record import Record
 from hpsearch.provenance.packages import __version__
@@ -43,6 +44,7 @@ def _facts(
         "epochs_trained": refit.epochs,
         "cross_validation": {
             "objective": description.metric,
+            "direction": description.direction,
             "value": trial.value,
             "interval": trial.interval,
             "folds": list(trial.folds),
@@ -78,10 +80,9 @@ def _page(plan: Plan, trial: "TrialSummary", facts: Mapping[str, Any], *, trials
         f"{plan.prepared.rows:,} training rows for {facts['epochs_trained']:.3g} epochs.",
         f"```python\n{use}\n```" if use else "",
         "## Scores",
-        _scores(facts),
+        _scores(facts, plan.directions),
         f"Cross-validated over {len(validated['folds'])} run(s){_interval(validated)}. The cross-validated score of "
-        "a search's winner is optimistic, because the winner was chosen by it; the test score is not. Higher is "
-        "better, except for the loss.",
+        "a search's winner is optimistic, because the winner was chosen by it; the test score is not.",
         "## Configuration",
         "\n".join(["| hyperparameter | value |", "|---|---|", *config]),
         "## Data and numerics",
@@ -92,12 +93,13 @@ def _page(plan: Plan, trial: "TrialSummary", facts: Mapping[str, Any], *, trials
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _scores(facts: Mapping[str, Any]) -> str:
+def _scores(facts: Mapping[str, Any], directions: Mapping[str, Direction]) -> str:
     validated, test = facts["cross_validation"]["metrics"], facts["test"]
     heading = "| metric | cross-validated |" + (f" test ({test['rows']} rows) |" if test else "")
     lines = [heading, "|---|---|" + ("---|" if test else "")]
     for name, value in validated.items():
-        lines.append(f"| {name} | {value:.4f} |" + (f" {test['metrics'][name]:.4f} |" if test else ""))
+        remark = " (lower is better)" if directions.get(name) is Direction.MINIMIZE else ""
+        lines.append(f"| {name}{remark} | {value:.4f} |" + (f" {test['metrics'][name]:.4f} |" if test else ""))
     return "\n".join(lines)
 
 

@@ -47,6 +47,7 @@ def report_content(
         history=history,
         objective=plan.objective.name,
         metrics=tuple(metric.name for metric in plan.measured),
+        directions=plan.directions,
         space=plan.space.to_json(),
         test_shares=plan.test_shares,
         evidence=evidence,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Best(TrialSummary):
-    """The complete trial with the highest cross-validated objective; of equal ones, the first.
+    """The complete trial with the best cross-validated objective; of equal ones, the first.
 
     Attributes:
         curve: (epoch, mean objective over folds) at each evaluation point. The others are those of every trial.
@@ -211,6 +211,7 @@ class Result:
             sample_weight=None if weights is None else weights.numpy(),
             groups=open_dataset(test_folder).get("groups"),
             seed=self.plan.seed,
+            direction=self.plan.aim.direction,
         )
 
     def export(self, folder: str | Path, *, number: int | None = None, overwrite: bool = False) -> Path:

@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Mapping
 
+from hpsearch.metrics.direction import Objective
 from hpsearch.policy.pruning_steps import reports
 from hpsearch.records import Trial, TrialState
 from hpsearch.records.checkpoint_folder import CheckpointFolder
@@ -15,7 +16,7 @@ logger = logging.getLogger("hpsearch")
 class CheckpointBudget:
     """Writes checkpoints, and drops others to make room for them; needs a store whose lease is held."""
 
-    def __init__(self, store: Store, checkpoints: CheckpointFolder, objective: str) -> None:
+    def __init__(self, store: Store, checkpoints: CheckpointFolder, objective: Objective) -> None:
         self._store, self._checkpoints, self._objective = store, checkpoints, objective
         self._dropped = 0
 
@@ -37,7 +38,7 @@ class CheckpointBudget:
     def drop_until_fits(self, more: int, besides: str = "") -> None:
         """Drop checkpoints until `more` bytes fit, the least promising trials' first, but not that of run `besides`.
 
-        Waiting trials go first: those that came least far, then those of the lowest value. Then the others, the
+        Waiting trials go first: those that came least far, then those of the worst value. Then the others, the
         youngest first. A run without a checkpoint starts again if it ever continues, and measures the same.
         """
         if not self._checkpoints.over_budget(more):
@@ -63,5 +64,7 @@ class CheckpointBudget:
         if trial.state is not TrialState.WAITING:
             return True, 0, 0.0, -trial.number
         reached = reports(self._store.history, trial, self._objective)
-        step, value = reached[-1] if reached else (0, -math.inf)
-        return False, step, value, -trial.number
+        if not reached:
+            return False, 0, -math.inf, -trial.number
+        step, value = reached[-1]
+        return False, step, self._objective.direction.score(value), -trial.number

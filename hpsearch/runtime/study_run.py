@@ -106,7 +106,7 @@ class StudyRun:
     def _coordinate(self, pool: Pool, sampler: Sampler, pruner: Pruner) -> None:
         plan, store = self.plan, self.record.store
         numerics = settled_numerics(plan, self.record, pool)
-        policy = Policy(plan.objective.name, plan.evaluations_per_epoch, plan.early_stopping, pruner)
+        policy = Policy(plan.aim, plan.evaluations_per_epoch, plan.early_stopping, pruner)
         default = literature_default(plan)
         asker = Asker(store, plan.space, sampler, run_keys(plan, numerics), plan.complete, default)
         checkpoints = CheckpointFolder(plan.folder / "checkpoints", plan.checkpoint_bytes)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from hpsearch.errors import CheckpointError, TaskError
+from hpsearch.metrics.direction import Objective
 from hpsearch.policy.pruning_steps import warmup_epochs
 from hpsearch.records import Evaluation, Outcome, SegmentResult, run_seed
 from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Event, Probe, Stop, Train, Workload
@@ -212,7 +213,8 @@ class Worker:
         rule, warmup = warm.workload.early_stopping, warmup_epochs(order.segment.run)
         if rule is None:
             return False
-        objective = warm.workload.metrics[0].name
+        first = warm.workload.metrics[0]
+        objective = Objective(first.name, first.direction)
         return rule.stop_point(evaluations, objective, warmup, warm.workload.evaluations_per_epoch) is not None
 
     def _evaluated(self, warm: _Warm, order: Train, measurement: Measurement) -> Evaluated:

@@ -2,14 +2,18 @@ import pytest
 from analysis_samples import OBJECTIVE, with_trial
 
 from hpsearch.analysis.pairing import paired_scores
+from hpsearch.metrics.direction import Direction
 from hpsearch.records import History
+
+MAXIMIZE, MINIMIZE = Direction
 
 
 def test_each_trial_is_read_at_its_own_point_and_pairs_by_fold() -> None:
     history = with_trial(History(), 0, [[0.4, 0.5], [0.6, 0.1]], value=0.5, point=1)
     history = with_trial(history, 1, [[0.1, 0.7], [0.1, 0.5]], value=0.6, point=2)
     winner, rival = history.trials[1], history.trials[0]
-    objective, accuracy, loss = paired_scores(history, winner, rival, [OBJECTIVE, "accuracy", "loss"])
+    directions = {OBJECTIVE: MAXIMIZE, "accuracy": MAXIMIZE, "loss": MINIMIZE}
+    objective, accuracy, loss = paired_scores(history, winner, rival, directions)
     assert objective.places == ((0, 0), (1, 0))
     assert objective.winner == (0.7, 0.5)
     assert objective.rival == (0.4, 0.6)
@@ -23,10 +27,10 @@ def test_each_trial_is_read_at_its_own_point_and_pairs_by_fold() -> None:
 def test_only_folds_and_metrics_that_both_have_are_paired() -> None:
     history = with_trial(History(), 0, [[0.4], [0.6], [0.5]], value=0.5, point=1)
     history = with_trial(history, 1, [[0.7], [0.5], []], value=0.6, point=1, metrics={"extra": 1.0})
-    found = paired_scores(history, history.trials[1], history.trials[0], [OBJECTIVE, "extra"])
+    found = paired_scores(history, history.trials[1], history.trials[0], {OBJECTIVE: MAXIMIZE, "extra": MAXIMIZE})
     assert [(pair.metric, len(pair.places)) for pair in found] == [(OBJECTIVE, 2)]
 
 
 def test_trials_that_were_not_measured_have_no_pairs() -> None:
     history = with_trial(with_trial(History(), 0, [[]]), 1, [[0.5]], value=0.5, point=1)
-    assert paired_scores(history, history.trials[1], history.trials[0], [OBJECTIVE]) == ()
+    assert paired_scores(history, history.trials[1], history.trials[0], {OBJECTIVE: MAXIMIZE}) == ()

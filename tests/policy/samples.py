@@ -4,7 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from hpsearch.metrics.direction import Objective
 from hpsearch.records import Evaluation, History, Origin, Outcome, Run, Segment, SegmentResult, Trial, TrialState
+
+F1 = Objective("f1")
 
 
 def trial(number: int, config: Mapping[str, Any] | None = None, *, horizon: int = 4, folds: int = 3) -> Trial:

@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import replace
 
-from samples import measured, trial
+from samples import F1, measured, trial
 
 from hpsearch.policy.policy import Policy
 from hpsearch.policy.pruner import Pruner
@@ -34,7 +34,7 @@ class Simulated:
         self, pruner: Pruner, trials: int, workers: int, seed: int, *, distinct: int = 1000, best: int = -1
     ) -> None:
         self.distinct, self.best = distinct, best
-        self.policy = Policy("f1", 2, None, pruner)
+        self.policy = Policy(F1, 2, None, pruner)
         self.total, self.workers, self.random = trials, workers, random.Random(seed)
         self.history = History()
         self.busy: dict[tuple[int, int], int] = {}

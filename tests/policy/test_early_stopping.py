@@ -1,6 +1,7 @@
 import math
 
 import pytest
+from samples import F1
 
 from hpsearch.errors import UsageError
 from hpsearch.policy.early_stopping import EarlyStopping
@@ -16,7 +17,7 @@ def curve(*losses: float, scores: tuple[float, ...] = ()) -> list[Evaluation]:
 
 
 def stop(rule: EarlyStopping, evaluations: list[Evaluation], warmup: float = 0.0, per_epoch: int = 2) -> int | None:
-    return rule.stop_point(evaluations, "f1", warmup, per_epoch)
+    return rule.stop_point(evaluations, F1, warmup, per_epoch)
 
 
 def test_stops_after_the_patience_without_improvement():

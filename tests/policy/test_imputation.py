@@ -2,6 +2,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState as OptunaState
 from sampled_histories import asked, grown, told
+from samples import F1
 
 import hpsearch as hp
 from hpsearch.policy.imputation import imputed, imputed_values
@@ -75,10 +76,10 @@ def test_what_is_shown_is_complete_and_what_was_given_is_left_as_it_was():
 
 
 def test_the_projection_shows_waiting_trials_too_and_one_that_has_shown_nothing_as_in_flight():
-    history = grown(resolve_sampler("random", SPACE, "f1", 0), SPACE, 10)  # one of each in `STATES`
-    states = [trial.state.name for trial in Projection(SPACE, "f1").study(history, imputes=True).trials]
+    history = grown(resolve_sampler("random", SPACE, F1, 0), SPACE, 10)  # one of each in `STATES`
+    states = [trial.state.name for trial in Projection(SPACE, F1).study(history, imputes=True).trials]
     assert states == ["COMPLETE"] * 7 + ["FAIL", "COMPLETE", "RUNNING"]
-    states = [trial.state.name for trial in Projection(SPACE, "f1").study(history).trials]
+    states = [trial.state.name for trial in Projection(SPACE, F1).study(history).trials]
     assert states == ["COMPLETE", "PRUNED"] * 3 + ["COMPLETE", "FAIL", "COMPLETE", "RUNNING"]
 
 
@@ -91,7 +92,7 @@ def test_a_gaussian_process_keeps_away_from_where_trials_diverge():
         history = told(
             asked(history, space, {"learning_rate": rate}), space, number, "diverged" if rate > 1e-3 else "complete"
         )
-    proposals = [resolve_sampler("gp", space, "f1", seed).propose(history)["learning_rate"] for seed in range(2)]
+    proposals = [resolve_sampler("gp", space, F1, seed).propose(history)["learning_rate"] for seed in range(2)]
     assert max(proposals) < 1.5e-3
 
 
@@ -105,12 +106,12 @@ class Looking(optuna.samplers.TPESampler):
 
 def test_a_parzen_estimator_is_told_of_waiting_trials_at_their_imputed_values():
     """Optuna's own rule puts every pruned trial behind every complete one, however good it looks."""
-    history = grown(resolve_sampler("random", SPACE, "f1", 0), SPACE, 30)
+    history = grown(resolve_sampler("random", SPACE, F1, 0), SPACE, 30)
     own = Looking()
-    resolve_sampler(own, SPACE, "f1", 0).propose(history)
+    resolve_sampler(own, SPACE, F1, 0).propose(history)
     expected = [
         (trial.state.name, trial.value if trial.state is OptunaState.COMPLETE else None)
-        for trial in Projection(SPACE, "f1").study(history, imputes=True).trials
+        for trial in Projection(SPACE, F1).study(history, imputes=True).trials
     ]
     assert [(state, value if state == "COMPLETE" else None) for state, value in own.shown] == expected
     assert sum(state == "COMPLETE" for state, _ in own.shown) == 24
@@ -118,9 +119,9 @@ def test_a_parzen_estimator_is_told_of_waiting_trials_at_their_imputed_values():
 
 def test_bayesian_is_the_parzen_estimator_that_is_told_of_them():
     def with_imputation(imputes):
-        return OptunaSampler(SPACE, "f1", 0, lambda ask: optuna.samplers.TPESampler(seed=ask), imputes=imputes)
+        return OptunaSampler(SPACE, F1, 0, lambda ask: optuna.samplers.TPESampler(seed=ask), imputes=imputes)
 
-    history = grown(resolve_sampler("random", SPACE, "f1", 0), SPACE, 40, states=(*["waiting"] * 7, "complete"))
-    proposed = resolve_sampler("bayesian", SPACE, "f1", 0).propose(history)
+    history = grown(resolve_sampler("random", SPACE, F1, 0), SPACE, 40, states=(*["waiting"] * 7, "complete"))
+    proposed = resolve_sampler("bayesian", SPACE, F1, 0).propose(history)
     assert proposed == with_imputation(True).propose(history)
     assert proposed != with_imputation(False).propose(history)

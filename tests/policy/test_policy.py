@@ -2,7 +2,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from samples import ended, measured, stopped, trial
+from samples import F1, ended, measured, stopped, trial
 
 from hpsearch.policy.early_stopping import EarlyStopping
 from hpsearch.policy.failures import LOST_LIMIT
@@ -17,7 +17,7 @@ class AlwaysPrune(Pruner):
 
 
 def policy(pruner=None, early_stopping=None) -> Policy:
-    return Policy("f1", 2, early_stopping, pruner or Pruner())
+    return Policy(F1, 2, early_stopping, pruner or Pruner())
 
 
 @pytest.fixture

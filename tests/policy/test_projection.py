@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import optuna
 import pytest
-from samples import ended, measured, stopped, trial
+from samples import F1, ended, measured, stopped, trial
 
 import hpsearch as hp
 from hpsearch.policy.optuna_sampler import OptunaSampler
@@ -24,7 +24,7 @@ def begun() -> History:
 
 
 def projected(history: History):
-    return Projection(SPACE, "f1").trial(history, history.trials[0])
+    return Projection(SPACE, F1).trial(history, history.trials[0])
 
 
 def test_a_trial_in_flight_is_running_with_all_its_steps(begun):
@@ -58,7 +58,7 @@ def test_tpe_stays_with_the_best_while_they_are_promoted():
     def nearness(shown: History) -> float:
         """Return how far, in decades, proposals lie from the best."""
         found = [
-            OptunaSampler(SPACE, "f1", seed, lambda given: optuna.samplers.TPESampler(seed=given)).propose(shown)
+            OptunaSampler(SPACE, F1, seed, lambda given: optuna.samplers.TPESampler(seed=given)).propose(shown)
             for seed in range(15)
         ]
         return sum(abs(math.log10(each["learning_rate"] / rates[12])) for each in found) / len(found)
@@ -70,7 +70,7 @@ def test_tpe_stays_with_the_best_while_they_are_promoted():
 
 
 def test_a_waiting_trial_is_asked_about_as_one_that_runs(begun):
-    projection = Projection(SPACE, "f1")
+    projection = Projection(SPACE, F1)
     running = projection.reporting(begun, begun.trials[0])
     paused = with_state(begun, 0, TrialState.WAITING)
     assert projection.reporting(paused, paused.trials[0]) == running
@@ -108,7 +108,7 @@ def test_what_an_equal_trial_adds_to_shared_runs_does_not_change_a_pruned_one(be
     history = begun
     if fold:
         history = measured(stopped(measured(begun, 0, 0, [0.5, 0.5]), 0, 4), 0, 1, [0.1])
-    found = Projection(SPACE, "f1").trial(history, history.trials[0]).intermediate_values
+    found = Projection(SPACE, F1).trial(history, history.trials[0]).intermediate_values
     value = list(found.values())[-1]
     point = max(history.point(run) for run in history.trials[0].runs)
     pruned = with_state(history, 0, TrialState.PRUNED, value=value, point=point)
@@ -128,7 +128,7 @@ def test_a_value_off_its_range_widens_the_distribution_that_is_shown():
 
 
 def test_a_study_hands_its_trials_out_as_they_are_and_counts_on(begun):
-    study = Projection(SPACE, "f1").study(begun)
+    study = Projection(SPACE, F1).study(begun)
     assert [each.state for each in study.trials] == [OptunaState.RUNNING]
     assert study.ask().number == 1
     with pytest.raises(ValueError, match="No trials are completed"):

@@ -15,7 +15,7 @@ from optuna.pruners import (
     ThresholdPruner,
     WilcoxonPruner,
 )
-from samples import measured, stopped, trial
+from samples import F1, measured, stopped, trial
 
 import hpsearch as hp
 from hpsearch.errors import UsageError
@@ -74,14 +74,14 @@ def lived(history: History, number: int) -> Iterator[History]:
 
 def ended(history: History, number: int, state: TrialState) -> History:
     final = history.trials[number]
-    value = reports(history, final, "f1")[-1][1]
+    value = reports(history, final, F1)[-1][1]
     point = max(history.point(run) for run in final.runs)
     return history.with_trial(replace(final, state=state, value=value, point=point))
 
 
 def sequential(pruner: BasePruner, count: int, history: History | None = None) -> tuple[History, list[list[bool]]]:
     """Return what happens with one worker, and what was decided after each report of each trial."""
-    judge = OptunaPruning(pruner, SPACE, "f1", "it")
+    judge = OptunaPruning(pruner, SPACE, F1, "it")
     history, decided = history or History(), []
     for number in range(len(history.trials), count):
         history = history.with_trial(trial(number, horizon=HORIZON, folds=FOLDS))
@@ -103,7 +103,7 @@ def in_plain_optuna(pruner: BasePruner, count: int) -> list[list[bool]]:
         decided.append([])
         history = History.of_trials([trial(number, horizon=HORIZON, folds=FOLDS)])
         for now in lived(history, number):
-            step, value = reports(now, now.trials[number], "f1")[-1]
+            step, value = reports(now, now.trials[number], F1)[-1]
             asked.report(value, step)
             decided[-1].append(asked.should_prune())
             if decided[-1][-1]:
@@ -135,7 +135,7 @@ def test_after_a_restart_it_decides_as_if_nothing_had_been(name):
 @pytest.mark.parametrize("name", PRUNERS)
 def test_with_many_at_once_it_decides_by_history_alone_whoever_is_asked(name):
     """Four trials take turns; one that has decided everything, one made anew and one after a pause agree."""
-    warm = OptunaPruning(PRUNERS[name](), SPACE, "f1", "it")
+    warm = OptunaPruning(PRUNERS[name](), SPACE, F1, "it")
     history, lives, pruned = History(), {}, 0
     turns = np.random.default_rng(0)
     while len(history.trials) < 24 or lives:
@@ -151,7 +151,7 @@ def test_with_many_at_once_it_decides_by_history_alone_whoever_is_asked(name):
             n: replace(t, state=TrialState.WAITING) if n in lives else t for n, t in history.trials.items()
         })  # fmt: skip
         for other in (history, paused):
-            anew = OptunaPruning(PRUNERS[name](), SPACE, "f1", "it")
+            anew = OptunaPruning(PRUNERS[name](), SPACE, F1, "it")
             assert anew.reason_to_prune(other, other.trials[number]) == reason
         if reason is not None or not lives[number]:
             pruned += reason is not None
@@ -162,7 +162,7 @@ def test_with_many_at_once_it_decides_by_history_alone_whoever_is_asked(name):
 
 def test_a_patient_pruner_around_a_memoryless_one_is_taken_however_deep():
     nested = PatientPruner(PatientPruner(None, patience=1), patience=2)
-    assert isinstance(resolve_pruner(nested, SPACE, "f1"), OptunaPruning)
+    assert isinstance(resolve_pruner(nested, SPACE, F1), OptunaPruning)
 
 
 @pytest.mark.parametrize(
@@ -178,22 +178,22 @@ def test_a_patient_pruner_around_a_memoryless_one_is_taken_however_deep():
 )
 def test_pruner_objects_that_may_remember_something_are_refused_with_what_to_use_instead(made, instead):
     with pytest.raises(UsageError, match=f"{instead}"):
-        resolve_pruner(made(), SPACE, "f1")
+        resolve_pruner(made(), SPACE, F1)
 
 
 @pytest.mark.parametrize("name", ["median", "none", None])
 def test_a_named_pruner_decides_by_history_alone(name):
-    made = resolve_pruner(name, SPACE, "f1")
+    made = resolve_pruner(name, SPACE, F1)
     history, _ = sequential(MedianPruner(), 12)
     history = history.with_trial(trial(12, horizon=HORIZON, folds=FOLDS))
     for now in lived(history, 12):
         asked = now.trials[12]
-        assert made.reason_to_prune(now, asked) == resolve_pruner(name, SPACE, "f1").reason_to_prune(now, asked)
+        assert made.reason_to_prune(now, asked) == resolve_pruner(name, SPACE, F1).reason_to_prune(now, asked)
 
 
 def first_pruned(made: str, horizon: int = HORIZON) -> tuple[int | None, Trial]:
     """Return the step at which the worst of all trials is pruned after six good ones."""
-    pruner = resolve_pruner(made, SPACE, "f1")
+    pruner = resolve_pruner(made, SPACE, F1)
     history = History()
     for number in range(6):
         history = history.with_trial(trial(number, horizon=horizon, folds=FOLDS))
@@ -202,11 +202,11 @@ def first_pruned(made: str, horizon: int = HORIZON) -> tuple[int | None, Trial]:
             history = stopped(history, number, horizon)
         history = ended(history, number, TrialState.COMPLETE)
     history = history.with_trial(trial(6, horizon=horizon, folds=FOLDS))
-    policy = Policy("f1", 2, None, pruner)
+    policy = Policy(F1, 2, None, pruner)
     for _ in range(horizon):
         history = measured(history, 6, 0, [0.01])
         if policy.decide(history, 6).action is Action.PRUNE:
-            return reports(history, history.trials[6], "f1")[-1][0], history.trials[6]
+            return reports(history, history.trials[6], F1)[-1][0], history.trials[6]
     return None, history.trials[6]
 
 
@@ -217,11 +217,11 @@ def test_the_median_never_judges_on_the_first_quarter():
 
 def test_none_prunes_nothing():
     assert first_pruned("none")[0] is None
-    assert type(resolve_pruner(None, SPACE, "f1")) is Pruner
+    assert type(resolve_pruner(None, SPACE, F1)) is Pruner
 
 
 def test_the_reason_says_where_and_by_what():
-    judge = OptunaPruning(ThresholdPruner(lower=0.5), SPACE, "f1", "threshold")
+    judge = OptunaPruning(ThresholdPruner(lower=0.5), SPACE, F1, "threshold")
     history = measured(stopped(measured(History.of_trials([trial(0)]), 0, 0, [0.6] * 4), 0, 4), 0, 1, [0.1, 0.2])
     reason = judge.reason_to_prune(history, history.trials[0])
     assert reason == "threshold: partial value 0.4 after 2/4 of run 2 of 3"
@@ -230,20 +230,20 @@ def test_the_reason_says_where_and_by_what():
 
 def test_an_unknown_name_is_answered_with_the_nearest():
     with pytest.raises(UsageError, match="median"):
-        resolve_pruner("medain", SPACE, "f1")
+        resolve_pruner("medain", SPACE, F1)
 
 
 def test_an_object_of_a_loaded_study_has_to_be_given_again():
     with pytest.raises(UsageError, match=r"was an object, <MedianPruner>.*hp\.load\(\.\.\., pruner=\.\.\.\)"):
-        resolve_pruner("<MedianPruner>", SPACE, "f1")
+        resolve_pruner("<MedianPruner>", SPACE, F1)
 
 
 @pytest.mark.parametrize("name", rule_names.PRUNERS)
 def test_each_name_is_a_pruner(name):
-    assert isinstance(resolve_pruner(name, SPACE, "f1"), Pruner)
+    assert isinstance(resolve_pruner(name, SPACE, F1), Pruner)
 
 
 @pytest.mark.parametrize("given", [5, ["median"], len])
 def test_what_is_no_pruner_is_said_to_be_none(given):
     with pytest.raises(UsageError, match="is not one of 'racing', 'asha'"):
-        resolve_pruner(given, SPACE, "f1")
+        resolve_pruner(given, SPACE, F1)

@@ -6,6 +6,7 @@ from typing import Any
 
 import optuna
 import pytest
+from samples import F1
 from simulated import Simulated, limits, outcome
 
 import hpsearch as hp
@@ -48,7 +49,7 @@ EVERY: Mapping[str, Callable[[], Any]] = {**{name: (lambda name=name: name) for 
 
 
 def made(name: str) -> hp.Pruner:
-    return resolve_pruner(EVERY[name](), SPACE, "f1")
+    return resolve_pruner(EVERY[name](), SPACE, F1)
 
 
 def answers(pruner: hp.Pruner, history: History) -> list[Any]:

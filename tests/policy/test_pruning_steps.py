@@ -3,7 +3,7 @@ from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
-from samples import measured, stopped, trial
+from samples import F1, measured, stopped, trial
 
 from hpsearch.policy.pruning_steps import RUNGS_PER_RUN, first_judged_step, reports, rung, warmup_epochs, warmup_share
 from hpsearch.records import History, Run
@@ -39,7 +39,7 @@ def test_steps_of_a_run_rise_and_end_at_its_last_step(index, horizon, data):
 def test_reports_are_means_of_running_bests_over_the_runs_begun():
     history = stopped(measured(History.of_trials([trial(0)]), 0, 0, [0.2, 0.6, 0.4, 0.5]), 0, 4)
     history = measured(history, 0, 1, [0.1, 0.8])
-    assert reports(history, history.trials[0], "f1") == (
+    assert reports(history, history.trials[0], F1) == (
         (1, 0.2), (2, 0.6), (3, 0.6), (4, 0.6), (5, (0.6 + 0.1) / 2), (6, (0.6 + 0.8) / 2),
     )  # fmt: skip
 
@@ -47,12 +47,12 @@ def test_reports_are_means_of_running_bests_over_the_runs_begun():
 def test_a_later_run_counts_only_once_those_before_it_have_ended():
     history = stopped(measured(History.of_trials([trial(0)]), 0, 0, [0.2, 0.6, 0.4, 0.5]), 0, 4)
     history = measured(history, 0, 2, [0.9, 0.9, 0.9, 0.9])
-    assert [step for step, _ in reports(history, history.trials[0], "f1")] == [1, 2, 3, 4]
+    assert [step for step, _ in reports(history, history.trials[0], F1)] == [1, 2, 3, 4]
 
 
 def test_what_is_no_number_does_not_hide_what_is():
     history = measured(History.of_trials([trial(0)]), 0, 0, [math.nan, 0.3])
-    assert reports(history, history.trials[0], "f1") == ((1, -math.inf), (2, 0.3))
+    assert reports(history, history.trials[0], F1) == ((1, -math.inf), (2, 0.3))
 
 
 def test_a_warmup_in_steps_is_counted_from_the_runs_own_steps_an_epoch():

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from samples import measured, stopped, trial
+from samples import F1, measured, stopped, trial
 from simulated import FOLDS, HORIZON, Simulated, curve, limits, outcome
 
 from hpsearch.errors import UsageError
@@ -18,7 +18,7 @@ NO_COMPARISON = {"margin": None, "spread": False}
 
 
 def judge(**rule) -> RacingPruner:
-    return RacingPruner(Racing(**rule), "f1")
+    return RacingPruner(Racing(**rule), F1)
 
 
 def complete(history: History, number: int, folds: list[float], *, early: float = 0.5) -> History:
@@ -98,14 +98,14 @@ def test_a_rung_that_tells_nothing_apart_lets_everybody_go_on():
 
 def test_a_trial_ends_below_the_worst_fold_of_the_best():
     history = raced([0.2] * HORIZON, [0.79] * HORIZON)  # trial 13: 0.78, 0.82, 0.8 or so
-    policy = Policy("f1", 2, None, judge(forgiving=True))
+    policy = Policy(F1, 2, None, judge(forgiving=True))
     for number in (1, 2):
         history = stopped(history, number, HORIZON)
     decision = policy.decide(history, 1)
     assert decision.action is Action.PRUNE
-    assert decision.reason == "racing: mean 0.2 over 1 of 3 folds, below the worst fold (0.78) of trial 13"
+    assert decision.reason == "racing: mean 0.2 over 1 of 3 folds, worse than the worst fold (0.78) of trial 13"
     assert policy.decide(history, 2).action is not Action.PRUNE
-    assert Policy("f1", 2, None, judge()).decide(history, 1).action is not Action.PRUNE
+    assert Policy(F1, 2, None, judge()).decide(history, 1).action is not Action.PRUNE
 
 
 def test_equal_scores_are_ranked_by_loss():
@@ -132,7 +132,7 @@ def test_the_default_is_trained_to_its_end_and_ended_by_no_comparison():
     history = raced([0.9])
     history = stopped(measured(history, 0, 0, [0.01] * HORIZON), 0, HORIZON)
     assert judge().limit(history, history.trials[0], closing=False) is None
-    assert Policy("f1", 2, None, judge()).decide(history, 0).final_state is None
+    assert Policy(F1, 2, None, judge()).decide(history, 0).final_state is None
 
 
 def test_when_only_the_default_is_whole_the_best_of_each_rung_goes_on_at_the_end():
@@ -202,13 +202,13 @@ def test_what_is_kept_from_question_to_question_changes_no_answer():
 
 
 def test_by_name():
-    found = resolve_pruner("racing", Space(learning_rate=Float(0.1, 1.0)), "f1")
+    found = resolve_pruner("racing", Space(learning_rate=Float(0.1, 1.0)), F1)
     assert isinstance(found, RacingPruner)
     history = raced([0.1], [0.3])
     reason = found.reason_to_wait(history, history.trials[1], 1)
     assert reason == (
         "racing: behind trial 13 after step 1 of 12 by more than 2 standard errors of the difference (0.06532)"
     )
-    by_rank = resolve_pruner(Racing(margin=None), Space(learning_rate=Float(0.1, 1.0)), "f1")
+    by_rank = resolve_pruner(Racing(margin=None), Space(learning_rate=Float(0.1, 1.0)), F1)
     reason = by_rank.reason_to_wait(history, history.trials[1], 1)
     assert reason == "racing: place 6 of 6 after step 1 of 12, where 1 of 2 continues"

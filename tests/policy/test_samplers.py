@@ -8,6 +8,7 @@ import optuna
 import pytest
 from sampled_histories import asked, grown, told
 from sampled_histories import score as best_in_the_middle
+from samples import F1
 
 import hpsearch as hp
 from hpsearch.errors import SpaceError, UsageError
@@ -41,7 +42,7 @@ def searched(sampler: Any, count: int) -> History:
 
 @pytest.mark.parametrize(("name", "count", "late"), [("bayesian", 60, 20)])
 def test_it_learns(name: str, count: int, late: int) -> None:
-    history = searched(resolve_sampler(name, PLAIN, "f1", 3), count)
+    history = searched(resolve_sampler(name, PLAIN, F1, 3), count)
     scores = [score(each.params) for each in history.trials.values()]
     assert sum(scores[-late:]) / late > sum(scores[:10]) / 10
     assert max(scores[-late:]) > 0.97
@@ -50,15 +51,15 @@ def test_it_learns(name: str, count: int, late: int) -> None:
 def test_a_gaussian_process_learns_from_few_trials() -> None:
     space = hp.Space(learning_rate=hp.Float(1e-5, 1e-2, log=True))
     states = ("complete", "complete", "pruned")
-    history = grown(resolve_sampler("random", space, "f1", 1), space, 14, states=states)
-    learnt = grown(resolve_sampler("gp", space, "f1", 0), space, 2, history, states)
+    history = grown(resolve_sampler("random", space, F1, 1), space, 14, states=states)
+    learnt = grown(resolve_sampler("gp", space, F1, 0), space, 2, history, states)
     values = [best_in_the_middle(space, each.params) for each in learnt.trials.values()]
     assert min(values[14:]) > 0.9  # each would be so by chance once in ten times
 
 
 def test_the_bayesian_sampler_takes_a_waiting_trial_for_what_it_showed_and_not_for_one_in_flight() -> None:
     """It counts by its partial mean, as a pruned trial does; one in flight counts as bad wherever it is."""
-    history = grown(resolve_sampler("random", PLAIN, "f1", 3), PLAIN, 20)
+    history = grown(resolve_sampler("random", PLAIN, F1, 3), PLAIN, 20)
     numbers = range(20, 28)
     for number in numbers:
         params = {"learning_rate": 1e-3 * (1 + 0.01 * number), "batch_size": 8, "weight_decay": 0.1}
@@ -70,7 +71,7 @@ def test_the_bayesian_sampler_takes_a_waiting_trial_for_what_it_showed_and_not_f
             trial = replace(shown.trials[number], state=TrialState.RUNNING)
             shown = told(shown.with_trial(trial), PLAIN, number, state) if state == "pruned" else shown
             shown = shown.with_trial(trial) if state == "running" else shown
-        proposed[state] = [resolve_sampler("bayesian", PLAIN, "f1", seed).propose(shown) for seed in range(20)]
+        proposed[state] = [resolve_sampler("bayesian", PLAIN, F1, seed).propose(shown) for seed in range(20)]
     assert proposed["waiting"] == proposed["pruned"]
     assert proposed["waiting"] != proposed["running"]
 
@@ -91,7 +92,7 @@ def test_the_points_of_a_quasi_random_object_are_those_of_plain_optuna(qmc_type:
         }
         expected.append(params)
         plain.tell(new, score(params))
-    found = [each.params for each in searched(resolve_sampler(made(), PLAIN, "f1", 0), 60).trials.values()]
+    found = [each.params for each in searched(resolve_sampler(made(), PLAIN, F1, 0), 60).trials.values()]
     assert found[1:] == expected[1:]
     assert len({str(params) for params in found}) == 60
 
@@ -110,7 +111,7 @@ def test_the_points_of_a_quasi_random_object_are_those_of_plain_optuna(qmc_type:
 )
 def test_samplers_that_would_start_anew_at_every_proposal_are_refused(sampler: Any, instead: str) -> None:
     with pytest.raises(UsageError, match="cannot be used here") as caught:
-        resolve_sampler(sampler(), PLAIN, "f1", 0)
+        resolve_sampler(sampler(), PLAIN, F1, 0)
     assert instead in str(caught.value)
 
 
@@ -118,12 +119,12 @@ def test_samplers_that_would_start_anew_at_every_proposal_are_refused(sampler: A
 def test_constraints_that_only_optunas_loop_would_call_are_refused() -> None:
     sampler = optuna.samplers.TPESampler(constraints_func=lambda _: [0.0])
     with pytest.raises(UsageError, match="constraints_func, which only Optuna's own loop calls"):
-        resolve_sampler(sampler, PLAIN, "f1", 0)
+        resolve_sampler(sampler, PLAIN, F1, 0)
 
 
 def test_what_a_partly_fixed_sampler_fixes_stays_fixed() -> None:
     fixed = optuna.samplers.PartialFixedSampler({"weight_decay": 0.1}, optuna.samplers.TPESampler(seed=1))
-    history = searched(resolve_sampler(fixed, PLAIN, "f1", 0), 15)
+    history = searched(resolve_sampler(fixed, PLAIN, F1, 0), 15)
     assert {each.params["weight_decay"] for each in history.trials.values()} == {0.1}
     assert len({each.params["learning_rate"] for each in history.trials.values()}) == 15
 
@@ -135,7 +136,7 @@ def test_what_a_partly_fixed_sampler_fixes_stays_fixed() -> None:
 def test_what_a_partly_fixed_sampler_fixes_lies_in_the_space(fixed: dict[str, Any], message: str) -> None:
     sampler = optuna.samplers.PartialFixedSampler(fixed, optuna.samplers.TPESampler(seed=1))
     with pytest.raises(UsageError, match=message):
-        resolve_sampler(sampler, PLAIN, "f1", 0)
+        resolve_sampler(sampler, PLAIN, F1, 0)
 
 
 class Remembering(optuna.samplers.RandomSampler):
@@ -152,7 +153,7 @@ class Remembering(optuna.samplers.RandomSampler):
 
 def test_a_sampler_of_the_users_own_class_is_asked_itself_and_it_is_said_what_that_means() -> None:
     sampler = Remembering()
-    history = searched(resolve_sampler(sampler, PLAIN, "f1", 0), 4)
+    history = searched(resolve_sampler(sampler, PLAIN, F1, 0), 4)
     assert sampler.asked == 4 * 3
     assert len({str(each.params) for each in history.trials.values()}) == 4
     assert what_is_not_kept(sampler) == (
@@ -169,19 +170,19 @@ def test_names_grids_and_optunas_own_are_kept_whole(sampler: Any) -> None:
 
 def test_an_unknown_name_is_answered_with_the_nearest_and_with_all() -> None:
     with pytest.raises(UsageError, match="Did you mean 'bayesian'") as caught:
-        resolve_sampler("baysian", PLAIN, "f1", 0)
+        resolve_sampler("baysian", PLAIN, F1, 0)
     assert "'bayesian', 'tpe', 'random', 'grid', 'gp', 'qmc', nor hp.Grid(points=...)" in str(caught.value)
 
 
 def test_a_grid_over_a_range_needs_points() -> None:
     with pytest.raises(SpaceError, match="learning_rate"):
-        resolve_sampler("grid", PLAIN, "f1", 0)
+        resolve_sampler("grid", PLAIN, F1, 0)
 
 
 def test_a_sampler_of_an_earlier_version_may_stand_in_a_study_but_cannot_be_run() -> None:
     check_sampler("cmaes", PLAIN)
     with pytest.raises(UsageError, match=r"'cmaes' was removed.* Use sampler='gp' .*hp\.load\(\.\.\., sampler='gp'\)"):
-        resolve_sampler("cmaes", PLAIN, "f1", 0)
+        resolve_sampler("cmaes", PLAIN, F1, 0)
 
 
 GRID = hp.Space(batch_size=hp.Categorical([8, 16]), epochs=hp.Int(1, 3))
@@ -190,15 +191,15 @@ GRID = hp.Space(batch_size=hp.Categorical([8, 16]), epochs=hp.Int(1, 3))
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_each_name_is_a_sampler_that_proposes(name: str) -> None:
-    assert GRID.contains(resolve_sampler(name, GRID, "f1", 0).propose(History()) or {})
+    assert GRID.contains(resolve_sampler(name, GRID, F1, 0).propose(History()) or {})
 
 
 @pytest.mark.parametrize("given", [5, None, ["random"], len])
 def test_what_is_no_sampler_is_said_to_be_none(given: Any) -> None:
     with pytest.raises(UsageError, match="is not one of 'bayesian'"):
-        resolve_sampler(given, PLAIN, "f1", 0)
+        resolve_sampler(given, PLAIN, F1, 0)
 
 
 def test_an_object_that_was_not_kept_has_to_be_given_again() -> None:
     with pytest.raises(UsageError, match=r"was an object, <TPESampler>, .* hp\.load\(\.\.\., sampler=\.\.\.\)"):
-        resolve_sampler("<TPESampler>", PLAIN, "f1", 0)
+        resolve_sampler("<TPESampler>", PLAIN, F1, 0)

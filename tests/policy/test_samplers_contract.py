@@ -6,6 +6,7 @@ from typing import Any
 import optuna
 import pytest
 from sampled_histories import asked, before, grown, told
+from samples import F1
 
 import hpsearch as hp
 from hpsearch.policy.rule_names import SAMPLERS
@@ -52,7 +53,7 @@ SLOW = ("gp", "GP object")
 
 
 def made(name: str, space: hp.Space, seed: int = 0) -> Any:
-    return resolve_sampler(EVERY[name](), space, "f1", seed)
+    return resolve_sampler(EVERY[name](), space, F1, seed)
 
 
 def all_states(space: hp.Space) -> History:
@@ -135,7 +136,7 @@ def test_a_study_of_which_nothing_is_known_but_failures_goes_on(name: str) -> No
 def test_objects_with_other_seeds_propose_otherwise_and_are_not_touched() -> None:
     history = all_states(CONTINUOUS)
     objects = [optuna.samplers.RandomSampler(seed=seed) for seed in (1, 1, 2)]
-    found = [resolve_sampler(each, CONTINUOUS, "f1", 0).propose(history) for each in objects]
+    found = [resolve_sampler(each, CONTINUOUS, F1, 0).propose(history) for each in objects]
     assert found[0] == found[1] != found[2]
     unseen = optuna.samplers.RandomSampler(seed=1)
     assert objects[0]._rng.rng.random() == unseen._rng.rng.random()

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from samples import ended, measured, stopped, trial
+from samples import F1, ended, measured, stopped, trial
 from simulated import FOLDS, HORIZON, Simulated, curve, limits, outcome
 
 from hpsearch.errors import UsageError
@@ -17,7 +17,7 @@ RUNGS = (2, 4, 12)
 
 
 def made(rule: SuccessiveHalving) -> PromotingHalving:
-    return PromotingHalving(rule, "f1", "asha")
+    return PromotingHalving(rule, F1, "asha")
 
 
 def judge(**rule) -> PromotingHalving:
@@ -173,13 +173,13 @@ def test_a_study_of_any_length_ends_with_a_searched_trial_on_all_folds(trials, s
 def test_what_is_kept_from_question_to_question_changes_no_answer(rule):
     study = Simulated(made(rule), 12, 3, seed=1)
     for history in study.steps():
-        fresh = PromotingHalving(rule, "f1", "asha")
+        fresh = PromotingHalving(rule, F1, "asha")
         for closing in (False, True):
             assert limits(history, study.policy.pruner, closing=closing) == limits(history, fresh, closing=closing)
 
 
 def test_a_trial_waits_once_all_its_runs_stand_at_its_limit():
-    policy = Policy("f1", 2, None, judge())
+    policy = Policy(F1, 2, None, judge())
     history = at_half([0.5])
     decision = policy.decide(history, 1)
     assert (decision.action, decision.reports) == (Action.PAUSE, ((1, 0.25), (2, 0.5)))
@@ -192,12 +192,12 @@ def test_a_trial_waits_once_all_its_runs_stand_at_its_limit():
 
 def test_bad_luck_still_ends_a_trial():
     history = ended(at_half([0.5]), 1, 0, Outcome.DIVERGED)
-    assert Policy("f1", 2, None, judge()).decide(history, 1).action is Action.PRUNE
+    assert Policy(F1, 2, None, judge()).decide(history, 1).action is Action.PRUNE
 
 
 @pytest.mark.parametrize("name", ["asha", "hyperband"])
 def test_by_name(name):
-    found = resolve_pruner(name, Space(learning_rate=Float(0.1, 1.0)), "f1")
+    found = resolve_pruner(name, Space(learning_rate=Float(0.1, 1.0)), F1)
     assert isinstance(found, PromotingHalving)
     history = at_half([0.5, 0.9, 0.7])
     assert found.reason_to_wait(history, history.trials[1], 2).startswith(f"{name}: ")

@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 import pytest
-from samples import measured, stopped, trial
+from samples import F1, measured, stopped, trial
 
 from hpsearch.errors import UsageError
 from hpsearch.policy.policy import Policy
@@ -15,7 +15,7 @@ FOLDS = 5
 
 
 def judge() -> FoldWilcoxon:
-    return FoldWilcoxon(SPACE, "f1")
+    return FoldWilcoxon(SPACE, F1)
 
 
 def folds_of(history: History, number: int, scores: list[float]) -> History:
@@ -60,7 +60,7 @@ def test_without_a_complete_trial_there_is_nothing_to_compare_with():
 
 
 def test_the_policy_asks_when_a_fold_is_done(best):
-    policy = Policy("f1", 2, None, judge())
+    policy = Policy(F1, 2, None, judge())
     decision = policy.decide(folds_of(best, 1, [0.7, 0.6, 0.85, 0.7]), 1)
     assert decision.action is Action.PRUNE
     asked: Trial = best.trials[1]
@@ -73,4 +73,4 @@ def test_too_few_folds_are_refused_with_the_reason(runs):
         check_runs("wilcoxon", runs)
     check_runs("wilcoxon", 5)
     check_runs("median", runs)
-    assert isinstance(resolve_pruner("wilcoxon", SPACE, "f1"), FoldWilcoxon)
+    assert isinstance(resolve_pruner("wilcoxon", SPACE, F1), FoldWilcoxon)

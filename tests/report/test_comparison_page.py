@@ -41,7 +41,7 @@ def test_the_page_says_what_was_tested_and_what_could_not_be() -> None:
 def test_the_page_warns_of_numbers_against_the_best() -> None:
     assert "with care" not in Outline(comparison_page(compared())).words
     text = Outline(comparison_page(replace(compared(), reference_is_best=True))).words
-    assert "Read these numbers with care. one is the reference because it scored highest" in text
+    assert "Read these numbers with care. one is the reference because it scored best" in text
     assert "the verdict on these is the answer" in text
 
 

@@ -262,7 +262,7 @@ def study(*states: TrialState, origin: Origin = Origin.DEFAULT) -> Content:
             study(TrialState.FAIL, TrialState.COMPLETE),
             "The literature default (trial 0) is not complete (its state: failed).",
         ),
-        (study(TrialState.COMPLETE), "No trial scored higher than the literature default itself."),
+        (study(TrialState.COMPLETE), "No trial is better than the literature default itself."),
         (study(TrialState.COMPLETE, origin=Origin.SAMPLER), "The literature default was not tried"),
     ],
 )

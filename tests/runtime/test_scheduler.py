@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 import pytest
-from samples import measured, stopped, trial
+from samples import F1, measured, stopped, trial
 
 from hpsearch.policy.policy import Policy
 from hpsearch.policy.pruner import Pruner
@@ -9,7 +9,7 @@ from hpsearch.records import History, Segment, Slot, Trial, TrialState
 from hpsearch.runtime.scheduler import Scheduler
 
 SLOT = Slot(0, ("cpu",))
-POLICY = Policy("f1", 2, None, Pruner())
+POLICY = Policy(F1, 2, None, Pruner())
 
 
 class Asked:
