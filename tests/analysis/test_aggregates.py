@@ -4,6 +4,7 @@ import pytest
 from analysis_samples import OBJECTIVE, with_trial
 
 from hpsearch.analysis.aggregates import best_so_far, best_trial, default_trial, summarize, summarize_all
+from hpsearch.metrics.direction import Direction
 from hpsearch.records import History, Origin, TrialState
 
 SHARES = [1 / 3] * 3
@@ -148,3 +149,22 @@ def test_the_best_so_far_never_falls_and_counts_complete_trials_only() -> None:
 def test_summaries_come_by_number() -> None:
     history = with_trial(complete(3, 0.4), 1, [[0.5]], value=0.5, point=1)
     assert [summary.number for summary in summarize_all(history, OBJECTIVE)] == [1, 3]
+
+
+def test_of_what_is_minimized_the_lowest_complete_one_is_the_best_ties_to_the_first() -> None:
+    history = History(direction=Direction.MINIMIZE)
+    for number, (value, state) in enumerate(
+        [(0.5, "COMPLETE"), (0.3, "COMPLETE"), (0.3, "COMPLETE"), (0.1, "PRUNED"), (0.4, "COMPLETE")]
+    ):
+        history = with_trial(history, number, [[value]], value=value, point=1, state=TrialState[state])
+    best = best_trial(history)
+    assert best is not None
+    assert best.number == 1
+    found = best_so_far(summarize_all(history, OBJECTIVE), Direction.MINIMIZE)
+    assert found == (0.5, 0.3, 0.3, 0.3, 0.3)
+
+
+def test_of_what_is_minimized_an_unfinished_trial_shows_its_lowest_value() -> None:
+    history = with_trial(History(direction=Direction.MINIMIZE), 0, [[0.5, 0.2, 0.4]], state=TrialState.RUNNING)
+    summary = summarize(history.trials[0], history, OBJECTIVE)
+    assert (summary.point, summary.value) == (2, 0.2)

@@ -1,5 +1,6 @@
 import math
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from analysis_samples import OBJECTIVE, with_trial
 
 from hpsearch.analysis.aggregates import TrialSummary, summarize_all
 from hpsearch.analysis.importance import LEAST_TRIALS, _values, importance
+from hpsearch.metrics.direction import Direction
 from hpsearch.records import History, TrialState
 
 SPACE: dict[str, dict[str, Any]] = {
@@ -155,3 +157,10 @@ def test_a_partial_value_never_stands_above_a_complete_one() -> None:
 def test_what_was_pruned_in_its_first_fold_or_diverged_is_none_of_the_top() -> None:
     for trials in (halved(60, ended=False), halved(60, value=False)):
         assert "4 of 60 lasted a whole fold" in str(importance(trials, SPACE).why_not)
+
+
+def test_the_mirror_image_has_the_same_importance() -> None:
+    trials = searched(160, prunes=True)
+    image = [replace(each, value=None if each.value is None else -each.value) for each in trials]
+    assert importance(image, SPACE, Direction.MINIMIZE) == importance(trials, SPACE)
+    assert importance(image, SPACE) != importance(trials, SPACE)

@@ -1,11 +1,13 @@
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from hpsearch.analysis.significance import corrected_interval, paired_bootstrap, paired_folds, variance_factor
 from hpsearch.errors import MetricError
+from hpsearch.metrics.direction import Direction
 
 FIFTHS = [0.2] * 5
 
@@ -279,3 +281,25 @@ def test_groups_of_one_row_each_are_rows() -> None:
 
     alone = paired_bootstrap(accuracy, targets, one, other, seed=4)
     assert paired_bootstrap(accuracy, targets, one, other, groups=np.arange(50), seed=4).interval == alone.interval
+
+
+def test_of_what_is_minimized_the_lower_is_better_and_the_difference_is_as_measured() -> None:
+    winner, rival = [0.80, 0.82, 0.81, 0.83, 0.82], [0.70, 0.71, 0.72, 0.70, 0.73]
+    plain = paired_folds(winner, rival, FIFTHS)
+    image = paired_folds([-each for each in winner], [-each for each in rival], FIFTHS, direction=Direction.MINIMIZE)
+    assert plain.interval is not None
+    assert image == replace(plain, difference=-plain.difference, interval=(-plain.interval[1], -plain.interval[0]))
+    assert paired_folds(winner, rival, FIFTHS, direction=Direction.MINIMIZE).verdict == "worse"
+
+
+def test_the_bootstrap_judges_an_error_by_its_direction() -> None:
+    targets = np.zeros(400)
+    good, poor = np.repeat([0.0, 1.0], [380, 20]), np.repeat([0.0, 1.0], [300, 100])
+
+    def error(truth: np.ndarray, found: np.ndarray) -> float:
+        return float(np.mean(truth != found))
+
+    evidence = paired_bootstrap(error, targets, good, poor, resamples=200, direction=Direction.MINIMIZE)
+    assert evidence.verdict == "better"
+    assert evidence.difference == pytest.approx(-0.2)
+    assert paired_bootstrap(error, targets, good, poor, resamples=200).verdict == "worse"

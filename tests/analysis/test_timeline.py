@@ -4,6 +4,7 @@ import pytest
 from analysis_samples import with_trial
 
 from hpsearch.analysis.timeline import Pause, Span, best_by_compute, compute, pauses, spans, without_pauses
+from hpsearch.metrics.direction import Direction
 from hpsearch.records import Action, Decision, History, Outcome, Segment, SegmentResult, TrialState
 
 
@@ -85,3 +86,10 @@ def test_the_best_by_compute_is_in_the_order_of_the_clock() -> None:
 def test_a_segment_that_is_repeated_costs_no_more(history: History) -> None:
     ends = [(1.0, end(history, 0, 0, 0, 4, Outcome.LOST)), (2.0, end(history, 0, 0, 0, 4))]
     assert best_by_compute(history, ends, [(3.0, Decision(0, Action.COMPLETE, ""))]) == ((2.0, 0.3),)
+
+
+def test_the_best_by_compute_falls_where_the_objective_is_minimized() -> None:
+    history = History(direction=Direction.MINIMIZE)
+    for number, value in enumerate((0.4, 0.5, 0.3)):
+        history = with_trial(history, number, [[value, value]], value=value, point=1)
+    assert best_by_compute(history, [], []) == ((1.0, 0.4), (3.0, 0.3))

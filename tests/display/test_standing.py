@@ -8,6 +8,7 @@ from samples import measured, stopped, trial
 
 from hpsearch.analysis.aggregates import summarize
 from hpsearch.display.standing import Tally, Watch
+from hpsearch.metrics.direction import Direction
 from hpsearch.records import Action, Decision, History, Segment, Slot, TrialState
 
 SHARES = [1 / 3, 1 / 3, 1 / 3]
@@ -104,3 +105,12 @@ def test_a_deadline_and_a_pause_are_known() -> None:
     assert (seen.standing().pauses_in, seen.standing().is_pausing) == (100.0, False)
     clock.now = 120.0
     assert (seen.standing().pauses_in, seen.standing().is_pausing) == (0.0, True)
+
+
+def test_the_best_of_what_is_minimized_is_the_lowest() -> None:
+    seen = watch()
+    history = complete(complete(complete(History(), 0, 0.3, 0.3, 0.3), 1, 0.1, 0.1, 0.2), 2, 0.5, 0.5, 0.5)
+    seen.observe(replace(history, direction=Direction.MINIMIZE), None)
+    best = seen.standing().best
+    assert best is not None
+    assert best.number == 1

@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from hpsearch.metrics.direction import Objective
+from hpsearch.metrics.direction import Direction, Objective
 from hpsearch.records import Evaluation, History, Origin, Outcome, Run, Segment, SegmentResult, Trial, TrialState
 
 F1 = Objective("f1")
+MIRRORED = Objective("f1", Direction.MINIMIZE)
+"""The same search seen in a mirror: the objective is negated, and less of it is better."""
 
 
 def trial(number: int, config: Mapping[str, Any] | None = None, *, horizon: int = 4, folds: int = 3) -> Trial:
@@ -34,6 +36,19 @@ def measured(
 
 def stopped(history: History, number: int, stop: int) -> History:
     return history.with_trial(replace(history.trials[number], stop=stop))
+
+
+def mirrored(history: History, metric: str = "f1") -> History:
+    """Return a history with the objective negated, to be minimized: its mirror image."""
+    evaluations = {
+        key: tuple(replace(each, metrics={**each.metrics, metric: -each.metrics[metric]}) for each in of_run)
+        for key, of_run in history.evaluations.items()
+    }
+    trials = {
+        number: each if each.value is None else replace(each, value=-each.value)
+        for number, each in history.trials.items()
+    }
+    return replace(history, trials=trials, evaluations=evaluations, direction=Direction.MINIMIZE)
 
 
 def ended(history: History, number: int, fold: int, outcome: Outcome, log: str = "") -> History:

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 from samples import F1, measured, trial
 
+from hpsearch.metrics.direction import Objective
+from hpsearch.policy.early_stopping import EarlyStopping
 from hpsearch.policy.policy import Policy
 from hpsearch.policy.pruner import Pruner
 from hpsearch.records import Action, History, Origin, TrialState
@@ -27,16 +29,26 @@ def curve(number: int, fold: int, best: int | None = None) -> list[float]:
 class Simulated:
     """A study whose workers finish in a random order, through the real policy.
 
-    Trial 0 is the literature default. With `distinct` configurations, later trials repeat those of earlier ones.
+    Curves are scores; an objective that is minimized is measured as their negatives. Trial 0 is the literature
+    default. With `distinct` configurations, later trials repeat those of earlier ones.
     """
 
     def __init__(
-        self, pruner: Pruner, trials: int, workers: int, seed: int, *, distinct: int = 1000, best: int = -1
+        self,
+        pruner: Pruner,
+        trials: int,
+        workers: int,
+        seed: int,
+        *,
+        distinct: int = 1000,
+        best: int = -1,
+        objective: Objective = F1,
+        early_stopping: EarlyStopping | None = None,
     ) -> None:
         self.distinct, self.best = distinct, best
-        self.policy = Policy(F1, 2, None, pruner)
+        self.policy = Policy(objective, 2, early_stopping, pruner)
         self.total, self.workers, self.random = trials, workers, random.Random(seed)
-        self.history = History()
+        self.history = History(direction=objective.direction)
         self.busy: dict[tuple[int, int], int] = {}
 
     def run(self) -> History:
@@ -53,7 +65,7 @@ class Simulated:
             run = self.history.trials[number].runs[fold]
             point = self.history.point(run)
             scores = curve(number % self.distinct, fold, self.best)
-            self.history = measured(self.history, number, fold, [scores[point]])
+            self.history = measured(self.history, number, fold, [self.policy.objective.direction.score(scores[point])])
             if point + 1 == self.busy[number, fold]:
                 del self.busy[number, fold]
             for each in self.history.unfinished():

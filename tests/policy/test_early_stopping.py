@@ -1,7 +1,7 @@
 import math
 
 import pytest
-from samples import F1
+from samples import F1, MIRRORED
 
 from hpsearch.errors import UsageError
 from hpsearch.policy.early_stopping import EarlyStopping
@@ -43,6 +43,13 @@ def test_never_before_one_epoch_or_the_end_of_warmup():
 
 def test_a_loss_that_is_no_number_never_improves():
     assert stop(EarlyStopping(1.0), curve(0.5, math.nan, math.inf)) == 3
+
+
+def test_an_objective_that_is_minimized_is_watched_from_the_other_side():
+    rule = EarlyStopping(1.0, "objective")
+    falls = curve(1.0, 1.0, 1.0, 1.0, scores=(0.5, 0.4, 0.3, 0.2))
+    assert rule.stop_point(falls, MIRRORED, 0.0, 2) is None
+    assert rule.stop_point(falls, F1, 0.0, 2) == 3
 
 
 def test_the_objective_can_be_watched_instead():

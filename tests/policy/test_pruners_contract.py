@@ -1,16 +1,20 @@
 """What every pruner keeps to, whoever made it."""
 
+import re
 import statistics
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import optuna
 import pytest
-from samples import F1
+from samples import F1, MIRRORED, mirrored
 from simulated import Simulated, limits, outcome
 
 import hpsearch as hp
+from hpsearch.analysis.aggregates import best_trial
 from hpsearch.errors import UsageError
+from hpsearch.metrics.direction import Objective
+from hpsearch.policy.early_stopping import EarlyStopping
 from hpsearch.policy.policy import Policy
 from hpsearch.policy.pruners import resolve_pruner
 from hpsearch.policy.pruning_steps import reports
@@ -29,14 +33,18 @@ class Floor(hp.Pruner):
         self.least = least
 
     def reason_to_prune(self, history: History, trial: Trial) -> str | None:
-        first_fold = history.of(trial.runs[0].key)
-        best = max((evaluation.metrics["f1"] for evaluation in first_fold), default=1.0)
+        score = history.direction.score
+        best = max((score(evaluation.metrics["f1"]) for evaluation in history.of(trial.runs[0].key)), default=1.0)
         return f"f1 {best:.3f} is below {self.least}" if best < self.least else None
 
     def limit(self, history: History, trial: Trial, *, closing: bool) -> int | None:
-        shown = [dict(reports(history, other, "f1")).get(4) for other in history.trials.values()]
-        own = dict(reports(history, trial, "f1")).get(4)
+        shown = [self._first_fold(history, other) for other in history.trials.values()]
+        own = self._first_fold(history, trial)
         return 4 if own is None or own < statistics.median(value for value in shown if value is not None) else None
+
+    def _first_fold(self, history: History, trial: Trial) -> float | None:
+        value = dict(reports(history, trial, "f1")).get(4)
+        return None if value is None else history.direction.score(value)
 
 
 OBJECTS: Mapping[str, Callable[[], Any]] = {
@@ -48,8 +56,8 @@ OBJECTS: Mapping[str, Callable[[], Any]] = {
 EVERY: Mapping[str, Callable[[], Any]] = {**{name: (lambda name=name: name) for name in PRUNERS}, **OBJECTS}
 
 
-def made(name: str) -> hp.Pruner:
-    return resolve_pruner(EVERY[name](), SPACE, F1)
+def made(name: str, objective: Objective = F1) -> hp.Pruner:
+    return resolve_pruner(EVERY[name](), SPACE, objective)
 
 
 def answers(pruner: hp.Pruner, history: History) -> list[Any]:
@@ -94,6 +102,42 @@ def test_every_trial_ends_and_the_literature_default_on_all_folds(name: str) -> 
 @pytest.mark.parametrize("name", EVERY)
 def test_with_one_worker_the_same_study_comes_out_again(name: str) -> None:
     assert outcome(Simulated(made(name), 14, 1, seed=0).run()) == outcome(Simulated(made(name), 14, 1, seed=5).run())
+
+
+def unsigned(text: str | None) -> str | None:
+    return None if text is None else re.sub(r"-(?=[0-9])", "", text)
+
+
+@pytest.mark.parametrize("early_stopping", [None, EarlyStopping(0.5, "objective")], ids=["whole", "stopping early"])
+@pytest.mark.parametrize("name", EVERY)
+def test_the_mirror_image_of_a_study_prunes_promotes_and_ends_exactly_the_same(name: str, early_stopping: Any) -> None:
+    plain = Simulated(made(name), 30, 3, seed=1, distinct=25, early_stopping=early_stopping)
+    image = Simulated(
+        made(name, MIRRORED), 30, 3, seed=1, distinct=25, objective=MIRRORED, early_stopping=early_stopping
+    )
+    for ours, theirs in zip(plain.steps(), image.steps(), strict=True):
+        assert outcome(theirs) == outcome(mirrored(ours))
+    ours, theirs = plain.history, image.history
+    assert outcome(theirs) == outcome(mirrored(ours))  # values, states, and how far each was trained
+    for number, trial in ours.trials.items():
+        assert unsigned(theirs.trials[number].reason) == unsigned(trial.reason)
+    winners = [best_trial(history) for history in (ours, theirs)]
+    assert winners[0] is not None
+    assert winners[1] is not None
+    assert winners[0].number == winners[1].number
+
+
+def test_bounds_that_optuna_prunes_beyond_are_values_as_measured() -> None:
+    def thresholds(**bounds: float) -> Any:
+        return optuna.pruners.PatientPruner(optuna.pruners.ThresholdPruner(**bounds), patience=0)
+
+    plain = Simulated(resolve_pruner(thresholds(lower=0.3, upper=0.8), SPACE, F1), 20, 2, seed=0).run()
+    other = resolve_pruner(thresholds(lower=-0.8, upper=-0.3), SPACE, MIRRORED)
+    image = Simulated(other, 20, 2, seed=0, objective=MIRRORED).run()
+    assert outcome(image) == outcome(mirrored(plain))
+    pruned = image.finished(TrialState.PRUNED)
+    assert pruned
+    assert all(str(trial.reason).startswith("PatientPruner: partial value -0.") for trial in pruned)
 
 
 def test_a_pruner_of_the_users_own_ends_trials_and_lets_them_wait() -> None:

@@ -3,8 +3,9 @@ from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
-from samples import F1, measured, stopped, trial
+from samples import F1, MIRRORED, measured, stopped, trial
 
+from hpsearch.metrics.direction import Direction
 from hpsearch.policy.pruning_steps import RUNGS_PER_RUN, first_judged_step, reports, rung, warmup_epochs, warmup_share
 from hpsearch.records import History, Run
 
@@ -65,3 +66,14 @@ def test_a_warmup_in_steps_is_counted_from_the_runs_own_steps_an_epoch():
     assert first_judged_step(replace(made, runs=(replace(run, config={**config, "warmup_steps": 100}),))) == 5
     by_ratio = replace(run, config={"warmup_steps": None, "warmup_ratio": 0.5, "epochs": 4})
     assert (warmup_epochs(by_ratio), warmup_share(by_ratio) * by_ratio.horizon) == (2.0, 4.0)
+
+
+def test_reports_of_what_is_minimized_are_the_lowest_as_measured() -> None:
+    history = stopped(measured(History.of_trials([trial(0)]), 0, 0, [0.5, math.nan, 0.7, 0.2]), 0, 4)
+    history = replace(measured(history, 0, 1, [0.4, 0.6, 0.6, 0.6]), direction=Direction.MINIMIZE)
+    mean = (0.2 + 0.4) / 2
+    expected = ((1, 0.5), (2, 0.5), (3, 0.5), (4, 0.2), (5, mean), (6, mean), (7, mean), (8, mean))
+    assert reports(history, history.trials[0], MIRRORED) == expected
+    assert reports(history, history.trials[0], "f1") == expected  # a name alone is in the study's direction
+    nothing = measured(History.of_trials([trial(0)]), 0, 0, [math.nan])
+    assert reports(nothing, nothing.trials[0], MIRRORED) == ((1, math.inf),)

@@ -6,9 +6,10 @@ from typing import Any
 import optuna
 import pytest
 from sampled_histories import asked, before, grown, told
-from samples import F1
+from samples import F1, MIRRORED, mirrored
 
 import hpsearch as hp
+from hpsearch.metrics.direction import Objective
 from hpsearch.policy.rule_names import SAMPLERS
 from hpsearch.policy.samplers import resolve_sampler
 from hpsearch.records import History, Origin
@@ -52,8 +53,8 @@ FINITE = ("Grid object",)
 SLOW = ("gp", "GP object")
 
 
-def made(name: str, space: hp.Space, seed: int = 0) -> Any:
-    return resolve_sampler(EVERY[name](), space, F1, seed)
+def made(name: str, space: hp.Space, seed: int = 0, objective: Objective = F1) -> Any:
+    return resolve_sampler(EVERY[name](), space, objective, seed)
 
 
 def all_states(space: hp.Space) -> History:
@@ -131,6 +132,19 @@ def test_a_study_of_which_nothing_is_known_but_failures_goes_on(name: str) -> No
         history = told(asked(history, CONTINUOUS, params), CONTINUOUS, number, state)
     params = made(name, CONTINUOUS).propose(history)
     assert CONTINUOUS.validate(params, "the proposal") == params
+
+
+@pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
+@pytest.mark.parametrize("name", EVERY)
+def test_the_mirror_image_of_a_search_proposes_exactly_the_same(name: str, space: hp.Space) -> None:
+    count = 8 if name in SLOW else 21
+    history = grown(made(name, space, 5), space, count)
+    for number in [count - 1] if name in SLOW else range(len(history.trials)):
+        past = mirrored(before(history, number))
+        assert made(name, space, 5, MIRRORED).propose(past) == history.trials[number].params
+    everything = all_states(space)
+    proposed = made(name, space, 2, MIRRORED).propose(mirrored(everything))
+    assert proposed == made(name, space, 2).propose(everything)
 
 
 def test_objects_with_other_seeds_propose_otherwise_and_are_not_touched() -> None:

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpsearch.errors import MetricError
+from hpsearch.metrics.direction import Direction
 from hpsearch.records import Evaluation, History, Run
 from hpsearch.records.objective_values import best_common_point, mean_value, objective_curve
 
@@ -80,3 +81,20 @@ def test_an_objective_that_was_not_recorded_is_named() -> None:
     history, run = _history({"accuracy": 0.25, "loss": 1.0})
     with pytest.raises(MetricError, match=r"'f1'.*\['accuracy', 'loss'\]"):
         objective_curve(history, run, "f1")
+
+
+def test_of_what_is_minimized_the_least_mean_is_the_best() -> None:
+    minimize = Direction.MINIMIZE
+    assert best_common_point([[0.5, 0.3, 0.3], [0.5, 0.1, 0.1]], None, minimize) == (2, pytest.approx(0.2))
+    assert best_common_point([[math.inf, NAN]], None, minimize) == (1, math.inf)
+    assert best_common_point([[NAN, math.inf, -math.inf]], None, minimize) == (3, -math.inf)
+
+
+def test_a_mirror_image_is_read_at_the_same_point_and_a_zero_keeps_its_sign() -> None:
+    curves = [[0.3, 0.7, 0.7000000000000001], [0.1, 0.2, 0.2]]
+    point, value = best_common_point(curves, None)
+    assert best_common_point([[-each for each in curve] for curve in curves], None, Direction.MINIMIZE) == (
+        point,
+        -value,
+    )
+    assert repr(best_common_point([[0.0], [0.0]], None, Direction.MINIMIZE)) == "(1, 0.0)"

@@ -8,6 +8,7 @@ from records_samples import add_trial, url_of
 from sqlalchemy import create_engine, update
 
 from hpsearch.errors import LeaseHeldError, StoreError, StudyNotFoundError, UsageError
+from hpsearch.metrics.direction import Direction
 from hpsearch.records import tables
 from hpsearch.records.file_lock import FileLock
 from hpsearch.records.store import Store
@@ -122,3 +123,19 @@ def test_a_folder_that_cannot_be_made_is_a_store_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StoreError, match="cannot be made here"):
         Store.create(url_of(tmp_path / "file"), "emotion", {})
+
+
+def test_a_study_that_minimizes_is_optunas_too(url: str) -> None:
+    with Store.create(url, "emotion", {}, Direction.MINIMIZE) as store:
+        store.acquire()
+        assert add_trial(store, 0).number == 0
+        assert store.history.direction is Direction.MINIMIZE
+        assert store.optuna_study().direction is StudyDirection.MINIMIZE
+    with Store.open(url, "emotion") as opened:
+        assert opened.history.direction is Direction.MINIMIZE
+    theirs = optuna.create_study(study_name="accuracy", storage=url, direction="maximize")
+    theirs._storage.remove_session()
+    with pytest.raises(
+        StoreError, match=r"'accuracy' exists that does not minimize one value .*MAXIMIZE.*another name"
+    ):
+        Store.create(url, "accuracy", {}, Direction.MINIMIZE)
