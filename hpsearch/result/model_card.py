@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ def write_card(
     """Write README.md, which model hubs show, and hpsearch.json, which programs read, into a saved model's folder."""
     facts = _facts(plan, record, trial, refit, test)
     (folder / FACTS_FILE).write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    page = _page(plan, trial, facts, trials=len(record.store.history.trials))
+    page = _page(plan, trial, facts, refit, trials=len(record.store.history.trials))
     (folder / "README.md").write_text(page, encoding="utf-8")
 
 
@@ -58,12 +59,12 @@ def _facts(
     }
 
 
-def _page(plan: Plan, trial: "TrialSummary", facts: Mapping[str, Any], *, trials: int) -> str:
+def _page(plan: Plan, trial: "TrialSummary", facts: Mapping[str, Any], refit: "Refit", *, trials: int) -> str:
     model = plan.model_of(trial.config)
     base, on_hub = (Path(model).name, False) if Path(model).exists() else (model, True)
     pipeline = plan.task.pipeline
     code = plan.task.how_to_load(facts["config"])
-    use = code or plan.task.how_to_call(plan.prepared_for(trial.config))
+    use = _use(plan, trial, code, refit)
     on_hub = on_hub and not code  # a name in the user's code
     head = [f"library_name: {'pytorch' if code else 'transformers'}"]
     head += [f"pipeline_tag: {pipeline}"] if pipeline else []
@@ -91,6 +92,14 @@ def _page(plan: Plan, trial: "TrialSummary", facts: Mapping[str, Any], *, trials
         f"- {_numerics(facts['numerics'] or {})}",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _use(plan: Plan, trial: "TrialSummary", code: str, refit: "Refit") -> str:
+    """Return Python that predicts with the exported model, or an empty text; `code` loads one not of transformers."""
+    if not code:
+        return plan.task.how_to_call(replace(plan.prepared_for(trial.config), judge=refit.judge))
+    lacking = refit.judge.unsettled()
+    return f"{code}\n\noutputs = model(inputs)\n{lacking}" if lacking else code
 
 
 def _scores(facts: Mapping[str, Any], directions: Mapping[str, Direction]) -> str:

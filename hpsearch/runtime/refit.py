@@ -18,6 +18,9 @@ from hpsearch.training.measurement import all_metrics
 from hpsearch.training.numerics import Numerics, honour, kept_flags
 from hpsearch.training.prediction import predict
 
+SETTLED_BY = 64
+"""Training rows by whose outputs a judge finds out that it has settled a model."""
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -42,7 +45,8 @@ class Refit:
         epochs: The same, in passes over the rows.
         train_loss: Mean training loss since the last evaluation point.
         model: Still on the device it was trained on.
-        judge: What becomes of this model's outputs: that of the task, fitted to the rows it was trained on.
+        judge: What becomes of this model's outputs: that of the task, fitted to the rows it was trained on. Where the
+            model's architecture allows, its outputs are in the user's units.
     """
 
     config: Mapping[str, Any]
@@ -80,7 +84,10 @@ def refit(workload: Workload, config: Mapping[str, Any], point: int) -> Refit:
             last = measurement or last
         assert last is not None  # a run up to a point of at least 1 has measured there
         judge = workload.prepared_for(config).judge.fitted(learner.targets(rows).numpy())
-        return Refit(dict(config), point, last.epoch, last.train_loss, fine_tune.model.eval(), judge)
+        few, numerics = rows[:SETTLED_BY], replace(workload.numerics, precision="fp32")
+        model = fine_tune.model.eval()
+        judge = judge.settle(model, lambda model: predict(model, learner, few, numerics, device))
+        return Refit(dict(config), point, last.epoch, last.train_loss, model, judge)
 
 
 def score(workload: Workload, refit: Refit) -> Scores:

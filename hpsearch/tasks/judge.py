@@ -157,13 +157,17 @@ class Judge(ABC):
         """Return what was kept in the user's units, whatever the run was fitted to: this is stored."""
         return kept
 
-    def settle(self, model: "nn.Module", run: "Callable[[nn.Module], Tensor]") -> Self:
+    def settle(self, model: "nn.Module", run: "Callable[[nn.Module], Rows]") -> Self:
         """Have a trained model give its outputs in the user's units, where its architecture allows; return its judge.
 
-        `run` returns the outputs of a few rows. The judge returned belongs to the model as it is now: its `own_units`
+        `run` returns what is kept of a few rows. The judge returned belongs to the model as it is now: its `own_units`
         does what the model does not.
         """
         return self
+
+    def unsettled(self) -> str:
+        """Return Python that does with the `outputs` of a settled model what the model does not; empty if nothing."""
+        return ""
 
     # ------------------------------------------------------------------ evidence
 

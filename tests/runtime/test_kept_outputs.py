@@ -1,12 +1,15 @@
 """Studies whose tasks keep of each row another number of numbers: all that is known of them is as with rectangles."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 import pytest
+import torch
 from orders import order_of, run_of, train
+from torch import nn
 from toy_studies import SETTINGS
 from toy_task import RaggedJudge, RaggedToyTask, ToyTask
 
@@ -21,7 +24,7 @@ from hpsearch.runtime.pools.local import LocalPool
 from hpsearch.runtime.refit import refit, score
 from hpsearch.runtime.study_run import workload_of
 from hpsearch.tasks import Prepared
-from hpsearch.training.numerics import resolve_numerics
+from hpsearch.training.numerics import detect_environment, resolve_numerics
 
 
 def study(folder: Path, task: ToyTask | None = None) -> hp.Study:
@@ -106,6 +109,36 @@ def test_runs_and_refits_are_measured_in_the_units_of_their_own_training_rows(tm
     assert own.elements.tolist() == (kept.elements.astype(np.float64) + 40).tolist()
     assert own_scores.outputs.elements.tolist() == (scores.outputs.elements.astype(np.float64) + 60).tolist()
     assert own_scores.metrics == scores.metrics and same.metrics == evaluation.metrics
+
+
+@dataclass(frozen=True)
+class _SettlingJudge(RaggedJudge):
+    """Has the model double its outputs, and halves what it says when it knows that the model does."""
+
+    is_doubled: bool = False
+
+    def settle(self, model: nn.Module, run: Callable[[nn.Module], Rows]) -> Self:
+        before = run(model)
+        with torch.no_grad():
+            for parameter in list(model.parameters())[-2:]:
+                parameter.mul_(2)
+        after = run(model)
+        assert isinstance(before, Ragged) and isinstance(after, Ragged) and len(before) == 60
+        np.testing.assert_allclose(after.elements, 2 * before.elements, rtol=1e-6)
+        return replace(self, is_doubled=True)
+
+    def own_units(self, kept: Rows) -> Rows:
+        assert isinstance(kept, Ragged)
+        return Ragged(kept.elements / 2, kept.offsets) if self.is_doubled else kept
+
+
+def test_a_refit_is_settled_once_and_scored_as_it_is_then(tmp_path: Path) -> None:
+    found = []
+    for judge in (RaggedJudge, _SettlingJudge):
+        plan = study(tmp_path / judge.__name__, _JudgedToyTask(judge=judge)).plan
+        workload = workload_of(plan, resolve_numerics(detect_environment("cpu"), precision="fp32"))
+        found.append(score(workload, refit(workload, plan.complete({"batch_size": 8, "epochs": 2}), 2)))
+    np.testing.assert_allclose(found[0].outputs.elements, found[1].outputs.elements, rtol=1e-6)
 
 
 def test_outputs_too_large_to_be_kept_are_found_before_anything_is_trained(tmp_path: Path) -> None:
