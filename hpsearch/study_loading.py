@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hpsearch.errors import DataError, StoreError, StudyNotFoundError, UsageError, nearest
 from hpsearch.plan.description import ARGUMENTS, RESTORED, Description
 from hpsearch.plan.paths import DATABASE_FILE, DESCRIPTION_FILE, FOLDS_FILE, lost_database
+from hpsearch.policy.rule_names import FORMER_SAMPLERS, PRUNERS, SAMPLERS, describes_object
 from hpsearch.provenance.definitions import imported
 from hpsearch.records import History
 from hpsearch.space import Space
@@ -214,10 +215,14 @@ def _early_stopping(values: Any) -> Any:
 
 
 def _from_text(text: str) -> Any:
-    """Return a sampler or pruner from its name; an object of Optuna's has to be made by the script again."""
+    """Return a sampler or pruner from its name; an object of Optuna's has to be made by the script again.
+
+    A name that nothing here has given to a sampler or pruner stands for such an object: it is enough to read the study.
+    """
     match = re.fullmatch(RESTORED, text)
     if not match or match["kind"] is None:
-        return text
+        is_there = text in (*SAMPLERS, *FORMER_SAMPLERS, *PRUNERS) or describes_object(text)
+        return text if is_there else f"<{text}>"
     from hpsearch.policy.racing import Racing
     from hpsearch.policy.successive_halving import SuccessiveHalving
     from hpsearch.space import Grid

@@ -14,8 +14,9 @@ from hpsearch.policy.projection import Projection
 from hpsearch.policy.pruner import Pruner
 from hpsearch.policy.pruning_steps import RUNGS_PER_RUN, running_best
 from hpsearch.policy.racing import Racing, RacingPruner
-from hpsearch.policy.rule_names import LEAST_FOLDS, unknown
+from hpsearch.policy.rule_names import LEAST_FOLDS, PRUNERS, unknown
 from hpsearch.policy.successive_halving import PromotingHalving, SuccessiveHalving
+from hpsearch.provenance.definitions import imported
 from hpsearch.records import History, Trial
 from hpsearch.space import Space
 
@@ -133,23 +134,38 @@ def resolve_pruner(
         return RacingPruner(pruner, objective)
     if isinstance(pruner, SuccessiveHalving):
         return PromotingHalving(pruner, objective, "successive halving")
-    match pruner:
-        case None | "none":
-            return Pruner()
-        case "racing":
-            return RacingPruner(Racing(), objective)
-        case "asha":
-            return PromotingHalving(SuccessiveHalving(), objective, "asha")
-        case "hyperband":
-            return PromotingHalving(SuccessiveHalving(brackets=None), objective, "hyperband")
-        case "wilcoxon":
-            return FoldWilcoxon(space, objective)
-        case "median":
-            median = optuna.pruners.MedianPruner(
-                n_startup_trials=MEDIAN_STARTUP_TRIALS, n_warmup_steps=MEDIAN_FIRST_STEP
-            )
-            return OptunaPruning(median, space, objective, "median")
-    raise unknown("pruner", pruner)
+    name = "none" if pruner is None else pruner
+    if not isinstance(name, str) or name not in PRUNERS:
+        raise unknown("pruner", pruner)
+    made: Pruner = imported(PRUNERS[name])(space, objective)
+    return made
+
+
+# What makes the pruners that rule_names.py lists.
+
+
+def no_pruning(_space: Space, _objective: Objective) -> Pruner:
+    return Pruner()
+
+
+def racing(_space: Space, objective: Objective) -> Pruner:
+    return RacingPruner(Racing(), objective)
+
+
+def asha(_space: Space, objective: Objective) -> Pruner:
+    return PromotingHalving(SuccessiveHalving(), objective, "asha")
+
+
+def hyperband(_space: Space, objective: Objective) -> Pruner:
+    return PromotingHalving(SuccessiveHalving(brackets=None), objective, "hyperband")
+
+
+def median(space: Space, objective: Objective) -> Pruner:
+    rule = optuna.pruners.MedianPruner(n_startup_trials=MEDIAN_STARTUP_TRIALS, n_warmup_steps=MEDIAN_FIRST_STEP)
+    return OptunaPruning(rule, space, objective, "median")
+
+
+# Pruner objects of Optuna's.
 
 
 def _mirrored(pruner: BasePruner) -> BasePruner:

@@ -1,16 +1,32 @@
 """Samplers and pruners by name, and checks of them that need no data and, for a name, no Optuna."""
 
+from collections.abc import Mapping
+
 from hpsearch.errors import UsageError, nearest
 from hpsearch.policy.pruner import Pruner
 from hpsearch.policy.racing import Racing
 from hpsearch.policy.successive_halving import SuccessiveHalving
 from hpsearch.space import Grid, Space
 
-SAMPLERS = ("bayesian", "tpe", "random", "grid", "gp", "qmc")
-"""Made by `hpsearch.policy.samplers`."""
+SAMPLERS: dict[str, str] = {
+    "bayesian": "hpsearch.policy.samplers:bayesian",
+    "tpe": "hpsearch.policy.samplers:bayesian",
+    "random": "hpsearch.policy.samplers:uniform",
+    "grid": "hpsearch.policy.samplers:whole_grid",
+    "gp": "hpsearch.policy.samplers:gaussian_process",
+    "qmc": "hpsearch.policy.samplers:quasi_random",
+}
+"""A sampler's name to the import path of what makes it from (space, objective, seed). See `Sampler` in samplers.py."""
 
-PRUNERS = ("racing", "asha", "hyperband", "median", "wilcoxon", "none")
-"""Made by `hpsearch.policy.pruners`."""
+PRUNERS: dict[str, str] = {
+    "racing": "hpsearch.policy.pruners:racing",
+    "asha": "hpsearch.policy.pruners:asha",
+    "hyperband": "hpsearch.policy.pruners:hyperband",
+    "median": "hpsearch.policy.pruners:median",
+    "wilcoxon": "hpsearch.policy.pruners:FoldWilcoxon",
+    "none": "hpsearch.policy.pruners:no_pruning",
+}
+"""A pruner's name to the import path of what makes it from (space, objective). See `Pruner` in pruner.py."""
 
 FORMER_SAMPLERS = ("cmaes",)
 """Samplers of earlier versions: their studies can be read, but continue only with another sampler."""
@@ -18,7 +34,7 @@ FORMER_SAMPLERS = ("cmaes",)
 LEAST_FOLDS = 4
 """Below these, a signed-rank test never reaches the threshold of 0.1: its smallest p is 2^-n for n folds."""
 
-_KINDS = {
+_KINDS: Mapping[str, tuple[Mapping[str, str], str]] = {
     "sampler": (SAMPLERS, "nor hp.Grid(points=...) or a sampler object of Optuna's"),
     "pruner": (
         PRUNERS,

@@ -17,7 +17,8 @@ from hpsearch.policy.optuna_sampler import (
     reseeding,
     within,
 )
-from hpsearch.policy.rule_names import unknown
+from hpsearch.policy.rule_names import SAMPLERS, unknown
+from hpsearch.provenance.definitions import imported
 from hpsearch.records import History
 from hpsearch.space import Grid, Space
 
@@ -53,22 +54,39 @@ def resolve_sampler(sampler: str | Grid | BaseSampler, space: Space, objective: 
         return OptunaSampler(space, objective, seed, make, imputes=learns_from_values(sampler))
     if isinstance(sampler, Grid):
         return GridSampler(space, sampler.points, seed)
-    match sampler:
-        case "bayesian" | "tpe":
-            return OptunaSampler(space, objective, seed, lambda ask: TPESampler(seed=ask), imputes=True)
-        case "gp":
-            return OptunaSampler(space, objective, seed, _gaussian_process, imputes=True)
-        case "random":
-            return OptunaSampler(space, objective, seed, lambda ask: RandomSampler(seed=ask))
-        case "grid":
-            return GridSampler(space, None, seed)
-        case "qmc":
-            return QuasiRandomSampler(space, seed)
-    raise unknown("sampler", sampler)
+    if not isinstance(sampler, str) or sampler not in SAMPLERS:
+        raise unknown("sampler", sampler)
+    made: Sampler = imported(SAMPLERS[sampler])(space, objective, seed)
+    return made
 
 
-def _gaussian_process(seed: int) -> BaseSampler:
-    return GPSampler(seed=seed, warn_independent_sampling=False)
+# What makes the samplers that rule_names.py lists.
+
+
+def bayesian(space: Space, objective: Objective, seed: int) -> Sampler:
+    return OptunaSampler(space, objective, seed, lambda ask: TPESampler(seed=ask), imputes=True)
+
+
+def gaussian_process(space: Space, objective: Objective, seed: int) -> Sampler:
+    def make(ask: int) -> BaseSampler:
+        return GPSampler(seed=ask, warn_independent_sampling=False)
+
+    return OptunaSampler(space, objective, seed, make, imputes=True)
+
+
+def uniform(space: Space, objective: Objective, seed: int) -> Sampler:
+    return OptunaSampler(space, objective, seed, lambda ask: RandomSampler(seed=ask))
+
+
+def whole_grid(space: Space, _objective: Objective, seed: int) -> Sampler:
+    return GridSampler(space, None, seed)
+
+
+def quasi_random(space: Space, _objective: Objective, seed: int) -> Sampler:
+    return QuasiRandomSampler(space, seed)
+
+
+# A user's sampler objects.
 
 
 def what_is_not_kept(sampler: str | Grid | BaseSampler) -> str | None:

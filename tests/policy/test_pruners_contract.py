@@ -1,12 +1,12 @@
 """What every pruner keeps to, whoever made it."""
 
 import re
-import statistics
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import optuna
 import pytest
+from floor_pruner import Floor
 from samples import F1, MIRRORED, mirrored
 from simulated import Simulated, limits, outcome
 
@@ -17,7 +17,6 @@ from hpsearch.metrics.direction import Objective
 from hpsearch.policy.early_stopping import EarlyStopping
 from hpsearch.policy.policy import Policy
 from hpsearch.policy.pruners import resolve_pruner
-from hpsearch.policy.pruning_steps import reports
 from hpsearch.policy.rule_names import PRUNERS, check_pruner
 from hpsearch.records import History, Origin, Trial, TrialState
 
@@ -26,32 +25,11 @@ pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalW
 SPACE = hp.Space(learning_rate=hp.Float(1e-5, 1.0))
 
 
-class Floor(hp.Pruner):
-    """A user's own: ends trials below a floor, and lets the upper half of what has passed a step go on from there."""
-
-    def __init__(self, least: float) -> None:
-        self.least = least
-
-    def reason_to_prune(self, history: History, trial: Trial) -> str | None:
-        score = history.direction.score
-        best = max((score(evaluation.metrics["f1"]) for evaluation in history.of(trial.runs[0].key)), default=1.0)
-        return f"f1 {best:.3f} is below {self.least}" if best < self.least else None
-
-    def limit(self, history: History, trial: Trial, *, closing: bool) -> int | None:
-        shown = [self._first_fold(history, other) for other in history.trials.values()]
-        own = self._first_fold(history, trial)
-        return 4 if own is None or own < statistics.median(value for value in shown if value is not None) else None
-
-    def _first_fold(self, history: History, trial: Trial) -> float | None:
-        value = dict(reports(history, trial, "f1")).get(4)
-        return None if value is None else history.direction.score(value)
-
-
 OBJECTS: Mapping[str, Callable[[], Any]] = {
     "Racing object": lambda: hp.Racing(reduction_factor=3, forgiving=True),
     "SuccessiveHalving object": lambda: hp.SuccessiveHalving(brackets=2),
     "Optuna's median": lambda: optuna.pruners.MedianPruner(n_startup_trials=3, n_warmup_steps=2),
-    "the user's own": lambda: Floor(0.3),
+    "the user's own": lambda: Floor("f1", 0.3),
 }
 EVERY: Mapping[str, Callable[[], Any]] = {**{name: (lambda name=name: name) for name in PRUNERS}, **OBJECTS}
 

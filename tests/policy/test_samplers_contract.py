@@ -47,10 +47,17 @@ OBJECTS: Mapping[str, Callable[[], Any]] = {
     ),
     "partly fixed": lambda: optuna.samplers.PartialFixedSampler({}, optuna.samplers.TPESampler(seed=1)),
 }
-NAMED = {name: (lambda name=name: name) for name in SAMPLERS if name != "grid"}  # a grid needs points: see its object
+OUTSIDE = {"near_best": "near_best_sampler:near_best"}  # tests/extending
+NAMED = {name: (lambda name=name: name) for name in (*SAMPLERS, *OUTSIDE) if name != "grid"}  # a grid needs points
 EVERY: Mapping[str, Callable[[], Any]] = {**NAMED, **OBJECTS}
 FINITE = ("Grid object",)
 SLOW = ("gp", "GP object")
+
+
+@pytest.fixture(autouse=True)
+def _samplers_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, path in OUTSIDE.items():
+        monkeypatch.setitem(SAMPLERS, name, path)
 
 
 def made(name: str, space: hp.Space, seed: int = 0, objective: Objective = F1) -> Any:

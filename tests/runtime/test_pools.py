@@ -21,6 +21,7 @@ import pytest
 import torch
 from orders import ends, finish, first, measured, order_of, resumed, run_of, train, workload
 from study_processes import StudyProcess, is_alive, is_worker, until
+from thread_pool import ThreadPool
 
 from hpsearch.errors import HpsearchError, NumericsError, TaskError, UsageError
 from hpsearch.policy.early_stopping import EarlyStopping
@@ -51,12 +52,12 @@ def local() -> Iterator[LocalPool]:
     pool.close()
 
 
-@pytest.fixture(scope="module", params=["inline", "local"])
+@pytest.fixture(scope="module", params=["inline", "local", "thread"])
 def pool(request: pytest.FixtureRequest) -> Iterator[Pool]:
     if request.param == "local":
         yield request.getfixturevalue("local")
         return
-    made = InlinePool(CPU)
+    made = InlinePool(CPU) if request.param == "inline" else ThreadPool(CPU)
     yield made
     made.close()
 
@@ -113,7 +114,7 @@ def test_it_says_which_slots_it_has_and_what_is_trained_where(pool, tmp_path):
         return found[0]
 
     order = order_of(ready(pool, tmp_path, "shown", pause=0.1), run_of("shown"))
-    every = [CPU, Slot(1, ("cpu",))][: 1 if isinstance(pool, InlinePool) else 2]
+    every = [CPU, Slot(1, ("cpu",))][: 2 if isinstance(pool, LocalPool) else 1]
     assert (pool.slots(), pool.training()) == (every, [])
     slot = pool.idle()[-1]
     pool.submit(slot, order)

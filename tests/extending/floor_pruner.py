@@ -1,0 +1,31 @@
+import statistics
+
+import hpsearch as hp
+from hpsearch.policy.pruning_steps import reports
+from hpsearch.records import History, Trial
+
+FIRST_FOLD = 4
+"""The step at the end of a trial's first fold."""
+
+
+class Floor(hp.Pruner):
+    """Ends trials whose first fold stays below a floor; of the others the upper half goes on to the second fold."""
+
+    def __init__(self, objective: str, least: float) -> None:
+        self.objective, self.least = objective, least
+
+    def reason_to_prune(self, history: History, trial: Trial) -> str | None:
+        score = history.direction.score  # greater is better, whatever is measured
+        first_fold = history.of(trial.runs[0].key)
+        best = max((score(evaluation.metrics[self.objective]) for evaluation in first_fold), default=1.0)
+        return f"{self.objective} {best:.3f} is below {self.least}" if best < self.least else None
+
+    def limit(self, history: History, trial: Trial, *, closing: bool) -> int | None:
+        shown = [self._after_first_fold(history, other) for other in history.trials.values()]
+        own = self._after_first_fold(history, trial)
+        is_low = own is None or own < statistics.median(value for value in shown if value is not None)
+        return FIRST_FOLD if is_low else None
+
+    def _after_first_fold(self, history: History, trial: Trial) -> float | None:
+        value = dict(reports(history, trial, self.objective)).get(FIRST_FOLD)
+        return None if value is None else history.direction.score(value)

@@ -1,0 +1,92 @@
+import contextlib
+import queue
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from hpsearch.errors import UsageError
+from hpsearch.records import Segment, Slot
+from hpsearch.runtime.devices import Devices
+from hpsearch.runtime.messages import Ended, Event, Probe, Stop, Train, Workload
+from hpsearch.runtime.pools.base import Pool, PoolChoice
+from hpsearch.runtime.worker import Worker
+from hpsearch.training.numerics import detect_environment
+
+
+class ThreadPool:
+    """Trains in a thread of this process, while the coordinator waits for what it reports."""
+
+    def __init__(self, slot: Slot) -> None:
+        self._slot = slot
+        self._worker = Worker(slot.devices[0])
+        self._thread = ThreadPoolExecutor(max_workers=1)
+        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._segment: Segment | None = None
+        self._stop: Stop | None = None
+
+    def environment(self) -> Mapping[str, Any]:
+        return detect_environment(self._worker.device)
+
+    def prepare(self, workload: Workload) -> None:
+        self._thread.submit(self._worker.prepare, workload).result()
+
+    def probe(self, order: Probe) -> int:
+        return self._thread.submit(self._worker.probe, order).result()
+
+    def slots(self) -> Sequence[Slot]:
+        return [self._slot]
+
+    def idle(self) -> Sequence[Slot]:
+        return [] if self.busy() else [self._slot]
+
+    def busy(self) -> bool:
+        return self._segment is not None
+
+    def training(self) -> Sequence[tuple[Slot, Segment]]:
+        segment = self._segment  # read once: any thread may ask
+        return [] if segment is None else [(self._slot, segment)]
+
+    def submit(self, slot: Slot, order: Train) -> None:
+        self._segment, self._stop = order.segment, None
+        self._thread.submit(self._train, order)
+
+    def _train(self, order: Train) -> None:
+        for event in self._worker.train(order, lambda: self._stop):
+            if event is not None:
+                self._events.put(event)
+
+    def completed(self, timeout: float) -> Iterator[Event]:
+        with contextlib.suppress(queue.Empty):
+            event = self._events.get(timeout=timeout)
+            if isinstance(event, Ended):
+                self._segment = None
+            yield event
+
+    def cancel(self, run: str) -> None:
+        if self._segment is not None and self._segment.run.key == run:
+            self._stop = Stop(checkpoint=False)
+
+    def interrupt(self) -> None:
+        self._stop = self._stop or Stop(checkpoint=True)
+
+    def close(self) -> None:
+        self._stop = Stop(checkpoint=False)
+        self._thread.shutdown()
+
+
+def opening(devices: Devices) -> Callable[[], Pool]:
+    """Return what starts the pool on the device after the colon, "cpu" where there is none."""
+    device = str(devices).partition(":")[2] or "cpu"
+    if device != "cpu":
+        raise UsageError(
+            f"devices={devices!r}: the pool of one thread trains on the CPU; give 'thread' or 'thread:cpu'."
+        )
+    return lambda: ThreadPool(Slot(0, (device,)))
+
+
+thread_pool = PoolChoice(
+    values=("thread",),
+    claims=lambda devices: str(devices).partition(":")[0] == "thread",
+    opening=opening,
+    is_in_process=True,
+)
