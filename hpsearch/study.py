@@ -59,8 +59,9 @@ class Study:
             object. A resumed study tries what it would have tried without the pause. With a sampler class that is not
             Optuna's own it may not, and a warning says so.
         cv: Number of folds, a `Holdout`, or a scikit-learn splitter.
-        metric: The objective: a scikit-learn scorer name or a callable.
-        direction: "maximize" or "minimize" the objective; None follows from the metric. Values are shown as measured.
+        metric: The objective: the name of a scikit-learn scorer or loss, or a callable.
+        direction: "maximize" or "minimize" the objective. None follows from the metric: losses and errors are
+            minimized. An error function of your own needs "minimize". Values are shown as measured.
         metrics: Further metrics to record.
         pruner: "racing", "asha", "hyperband", "median", "wilcoxon", "none", a `Racing`, a `SuccessiveHalving`, your
             own subclass of `Pruner`, or an Optuna pruner object of a kind that remembers nothing.

@@ -25,14 +25,19 @@ OnDraws = Callable[[Sequence[np.ndarray]], np.ndarray]
 """From draws of rows, each an array of their indices, to the metric on each, shape (draws,); NaN where undefined."""
 
 _SHARES = ("accuracy", "balanced_accuracy", "f1", "jaccard", "precision", "recall", "roc_auc", "average_precision")
+_ERRORS = (
+    "brier_score_loss", "hamming_loss", "log_loss", "zero_one_loss", "mae", "mse", "rmse", "max_error",
+    "mean_absolute_error", "mean_absolute_percentage_error", "mean_squared_error", "mean_squared_log_error",
+    "median_absolute_error", "root_mean_squared_error", "root_mean_squared_log_error",
+)  # fmt: skip
 _AVERAGES = ("", "_macro", "_micro", "_samples", "_weighted", "_ovr", "_ovo", "_ovr_weighted", "_ovo_weighted")
 
 
 def bounds(name: str) -> tuple[float, float]:
-    """Return the least and the greatest value of the scikit-learn scorer of this name, (-inf, inf) where unknown."""
+    """Return the least and the greatest value of scikit-learn's scorer or error of this name; infinite if unknown."""
     if name in {share + average for share in _SHARES for average in _AVERAGES}:
         return 0.0, 1.0
-    return -np.inf, 0.0 if name.startswith("neg_") else np.inf
+    return 0.0 if name in _ERRORS else -np.inf, 0.0 if name.startswith("neg_") else np.inf
 
 
 @dataclass(frozen=True)

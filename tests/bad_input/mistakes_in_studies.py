@@ -74,6 +74,9 @@ SETTINGS = [
     ),
     _setting("`repeats=0`", "repeats=0", "repeats=0", "at least 1"),
     _setting("a seed below zero", "seed=-1", "seed=-1", "at least 0"),
+    _setting(
+        "a direction in short", 'direction="min"', "direction='min' is unknown", "'minimize', 'maximize', or None"
+    ),
     _setting("early stopping after no epochs", "early_stopping=0", "positive number of epochs", "None switches"),
     _setting("early stopping as a text", 'early_stopping="1 epoch"', "early_stopping='1 epoch'", "or None"),
     _setting("a checkpoint every minus one seconds", "checkpoint_every=-1", "checkpoint_every=-1", "seconds"),

@@ -1,11 +1,14 @@
 """What a service is told of a trial is what the study knows of it, under an id that a resume does not change."""
 
+import dataclasses
 import math
 from pathlib import Path
 
 import pytest
 from callback_studies import records, run, study
 
+from hpsearch.callbacks.trial_record import trial_record
+from hpsearch.metrics.direction import Direction
 from hpsearch.records import TrialState
 
 
@@ -40,14 +43,18 @@ def test_of_a_trial_whose_folds_got_unlike_far_no_mean_is_made_up(tmp_path: Path
     run(made, 1)
     history = made.store().history
     trial = history.trials[0]
-    from hpsearch.callbacks.trial_record import trial_record
-
     cut = history.evaluations.copy()
     cut[trial.runs[1].key] = cut[trial.runs[1].key][:2]
     cut[trial.runs[2].key] = ()
-    import dataclasses
-
     record = trial_record(made, dataclasses.replace(history, evaluations=cut), trial)
     assert ["loss/mean" in point.values for point in record.curves] == [True, True, False, False]
     assert ["loss/fold_1" in point.values for point in record.curves] == [True, True, False, False]
     assert not any("loss/fold_2" in point.values for point in record.curves)
+
+
+def test_a_record_says_which_way_its_value_is_better(tmp_path: Path) -> None:
+    made = run(study(tmp_path), 1)
+    history = made.store().history
+    image = dataclasses.replace(history, direction=Direction.MINIMIZE)
+    directions = [trial_record(made, each, each.trials[0]).direction for each in (history, image)]
+    assert directions == [Direction.MAXIMIZE, Direction.MINIMIZE]

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 from report_samples import OBJECTIVE, realistic_content
+from samples import mirrored
 from test_page import Outline
 
 from hpsearch.analysis.significance import Evidence
@@ -89,3 +90,19 @@ def test_studies_without_a_complete_trial_say_so() -> None:
     content = ComparisonContent(empty, "a")
     assert "none yet" in Outline(comparison_page(content)).words
     assert ComparisonFigures(content).winners().layout.annotations[0].text == "no trial is complete"
+
+
+def test_of_what_is_minimized_the_lower_line_is_the_better() -> None:
+    content = compared()
+    image = [
+        replace(study, content=replace(study.content, history=mirrored(study.content.history, study.content.objective)))
+        for study in content.studies
+    ]
+    figures = ComparisonFigures(replace(content, studies=image))
+    for line in (*figures.best_so_far("trials").data, *figures.best_so_far("compute").data):
+        assert list(line.y) == sorted(line.y, reverse=True)
+    text = Outline(comparison_page(replace(content, studies=image))).words
+    assert "the lower line made better use of them" in text
+    assert "the higher line made better use of them" in Outline(comparison_page(content)).words
+    mixed = replace(content, studies=[content.studies[0], image[1]])
+    assert [study.name for study in mixed.alike] == ["one"]  # values of two directions cannot share an axis

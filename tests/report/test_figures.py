@@ -1,13 +1,16 @@
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from analysis_samples import OBJECTIVE, with_trial
 from report_samples import realistic_content
+from samples import mirrored
 
 from hpsearch.analysis.confusion import Confusion
 from hpsearch.analysis.importance import importance
 from hpsearch.errors import MetricError, UsageError
+from hpsearch.metrics.direction import Direction
 from hpsearch.records import History, Origin, Outcome, Segment, SegmentResult, TrialState
 from hpsearch.report import Content, Figures
 from hpsearch.report.scales import ABSENT
@@ -342,3 +345,46 @@ def test_the_confusion_is_a_share_of_each_class() -> None:
     (cells,) = Figures(small(outputs={"confusion": found})).confusion().data
     assert [list(row) for row in cells.z] == [[0.75, 0.25], [None, None]]
     assert cells.text[0][0] == "3"
+
+
+# ---------------------------------------------------------------- an objective to minimize
+
+
+def image(content: Content) -> Content:
+    """Return the mirror image of a study: its objective negated, to be minimized."""
+    return replace(content, history=mirrored(content.history, OBJECTIVE))
+
+
+def test_of_what_is_minimized_the_best_so_far_never_rises() -> None:
+    figure = Figures(image(small())).history()
+    assert list(named(figure, "best so far").y) == [-0.5, -0.5, -0.5, -0.8, -0.8, -0.8]
+    assert list(named(figure, "best").x) == [3]
+    assert figure.layout.yaxis.title.text == f"{OBJECTIVE} (lower is better)"
+
+
+def test_the_mirror_image_of_a_study_is_drawn_alike() -> None:
+    content = realistic_content(trials=60)
+    other = image(content)
+    assert other.leading(6) == content.leading(6)
+    assert other.ranked == content.ranked
+    assert other.importance == content.importance
+    lines = [Figures(each).parallel_coordinates().data for each in (content, other)]
+    assert [(line.name, line.opacity, line.line.color) for line in lines[0]] == [
+        (line.name, line.opacity, line.line.color) for line in lines[1]
+    ]
+
+
+def test_the_best_values_have_the_same_colour_in_either_direction() -> None:
+    content = realistic_content(trials=60)
+    plain, other = (Figures(each).contours().layout.coloraxis for each in (content, image(content)))
+    assert not plain.reversescale
+    assert other.reversescale
+    assert (other.cmin, other.cmax) == (-plain.cmax, -plain.cmin)
+    assert other.colorbar.title.text == f"{OBJECTIVE} (lower is better)"
+
+
+def test_panels_say_where_lower_is_better() -> None:
+    content = realistic_content(directions={"accuracy": Direction.MINIMIZE})
+    titles = [note.text for note in Figures(content).winner_against_default().layout.annotations]
+    marked = ["accuracy (lower is better)", "loss (lower is better)"]
+    assert [title for title in titles if "lower" in title] == [f"<b>{name}</b>" for name in marked]

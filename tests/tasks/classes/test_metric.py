@@ -430,7 +430,13 @@ def test_metrics_travel_by_cloudpickle():
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("f1_macro", (0, 1)), ("roc_auc_ovr", (0, 1)), ("neg_log_loss", (-np.inf, 0)), ("mine", (-np.inf, np.inf))],
+    [
+        ("f1_macro", (0, 1)),
+        ("roc_auc_ovr", (0, 1)),
+        ("neg_log_loss", (-np.inf, 0)),
+        ("log_loss", (0, np.inf)),
+        ("mine", (-np.inf, np.inf)),
+    ],
 )
 def test_bounds_are_those_of_the_scorer(name, expected):
     assert bounds(name) == expected
