@@ -1,0 +1,235 @@
+"""Numbers as targets: standardised within each training part, predicted and judged in the user's units."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+
+from hpsearch.analysis.predicted import predicted_targets
+from hpsearch.data.ragged import Rows
+from hpsearch.data.splits import Strata
+from hpsearch.errors import MetricError
+from hpsearch.metrics.direction import Direction
+from hpsearch.metrics.metric import Metric
+from hpsearch.tasks.judge import Judge
+from hpsearch.tasks.numbers.metric import NumberMetric, Range, resolve_metric
+from hpsearch.tasks.numbers.remarks import range_remarks, target_remarks
+from hpsearch.tasks.numbers.strata import quantile_bins
+from hpsearch.tasks.numbers.targets import called, check_differ, numbers_of
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+_UNNAMED = "target"
+"""What transformers' config calls a target without a name."""
+
+
+@dataclass(frozen=True)
+class NumberJudge(Judge):
+    """One number a row, or several.
+
+    A run trains on standardised targets: less the mean and over the standard deviation of its training rows, each row
+    counted once whatever its weight. Targets are float64 throughout, for float32 cannot tell 1e9 from 1e9 + 1.
+
+    Attributes:
+        names: The targets' names; one that comes without a name is "".
+        ranges: Where the training targets lie.
+        bins: Into how many parts of equal size the rows are sorted, by their (first) target, for folds that have rows
+            of each. None: folds are drawn without looking at the targets.
+        mean: Of the training rows of a run, shape (targets,); () while no run is fitted.
+        scale: Their standard deviation, shape (targets,).
+        is_settled: Whether the outputs of the run's model are in the user's units already.
+    """
+
+    takes_label_smoothing: ClassVar[bool] = False
+
+    names: tuple[str, ...]
+    ranges: Range
+    bins: int | None = None
+    mean: tuple[float, ...] = ()
+    scale: tuple[float, ...] = ()
+    is_settled: bool = False
+
+    # ------------------------------------------------------------------ targets
+
+    @classmethod
+    def learn(cls, values: Any) -> Self:
+        """See `Judge.learn`; `values` as `numbers_of` takes them."""
+        names, numbers = numbers_of(values, None, "train")
+        check_differ(names, numbers, "train rows", "Check the column, or leave this target out.")
+        return cls(names, Range(tuple(numbers.min(axis=0).tolist()), tuple(numbers.max(axis=0).tolist())))
+
+    def encode(self, values: Any, role: str = "train") -> np.ndarray:
+        """Return float64 targets of shape (rows,), or (rows, targets) of several."""
+        return self._shaped(numbers_of(values, self.names, role)[1])
+
+    def _shaped(self, numbers: np.ndarray) -> np.ndarray:
+        return numbers[:, 0] if len(self.names) == 1 else numbers
+
+    def placeholders(self, rows: int) -> Any:
+        return self._shaped(np.zeros((rows, len(self.names))))
+
+    def to_json(self) -> dict[str, Any]:
+        return {"numbers": list(self.names)}
+
+    @property
+    def targets_text(self) -> str:
+        return f"{len(self.names)} number{'' if len(self.names) == 1 else 's'}"
+
+    @property
+    def purpose(self) -> str:
+        what = "a number" if len(self.names) == 1 else f"{len(self.names)} numbers"
+        return f"to predict {what}" + (f": {', '.join(self.names)}" if any(self.names) else "")
+
+    def facts(self) -> Mapping[str, str]:
+        ranges = zip(self.names, self.ranges.low, self.ranges.high, strict=True)
+        return {
+            "targets": "; ".join(f"{name} {low + 0.0:.6g} to {high + 0.0:.6g}".strip() for name, low, high in ranges)
+        }
+
+    def remarks(self, targets: np.ndarray, test_targets: np.ndarray | None = None) -> list[str]:
+        columns = _columns(targets)
+        named = zip(self.names, columns.T, strict=True)
+        sentences = [text for name, column in named for text in target_remarks(name, column)]
+        if test_targets is not None:
+            tests = zip(self.names, columns.T, _columns(test_targets).T, strict=True)
+            sentences += [text for name, column, test in tests for text in range_remarks(name, column, test)]
+        return sentences
+
+    def stratified(self, parts: int) -> Self:
+        return replace(self, bins=parts)
+
+    def strata(self, targets: np.ndarray) -> Strata:
+        first = _columns(targets)[:, 0]
+        return Strata.by(np.zeros(len(first)) if self.bins is None else quantile_bins(first, self.bins))
+
+    def check_folds(
+        self,
+        targets: np.ndarray,
+        pairs: Sequence[tuple[np.ndarray, np.ndarray]],
+        objective: Metric,
+        groups: np.ndarray | None = None,
+    ) -> None:
+        """Find a fold whose training rows have one number only, or whose held-out rows the objective cannot judge."""
+        numbers = _columns(targets)
+        for fold, (training, held_out) in enumerate(pairs):
+            remedy = _remedy(held_out, groups)
+            check_differ(self.names, numbers[training], f"training rows of fold {fold}", remedy)
+            for place, (name, column) in enumerate(zip(self.names, numbers[held_out].T, strict=True)):
+                if column.min() == column.max() and not self._is_judged(objective, numbers[held_out], place):
+                    raise MetricError(
+                        f"metric {objective.name!r} is not defined on the held-out rows of fold {fold}: {called(name)} "
+                        f"is {float(column[0])!r} in each of the {len(column)}. {remedy} Or choose an error as the "
+                        "objective, such as 'rmse' or 'mae'."
+                    )
+
+    def _is_judged(self, objective: Metric, numbers: np.ndarray, place: int) -> bool:
+        """Return whether a metric tells near predictions of one target from far ones on these rows."""
+        far = np.zeros(numbers.shape)
+        far[:, place] = np.linspace(0.5, 1.5, len(numbers)) * (self.ranges.high[place] - self.ranges.low[place])
+        targets = self._shaped(numbers)
+        try:
+            near_value, far_value = (objective(targets, self._shaped(numbers + share * far)) for share in (0.01, 0.5))
+        except MetricError:
+            return False
+        return near_value != far_value
+
+    # ------------------------------------------------------------------ training
+
+    @property
+    def outputs(self) -> int:
+        return len(self.names)
+
+    def model_config(self) -> dict[str, Any]:
+        names = [name or _UNNAMED for name in self.names]
+        return {
+            "id2label": dict(enumerate(names)),
+            "label2id": {name: place for place, name in enumerate(names)},
+            "problem_type": "regression",
+        }
+
+    @property
+    def identity(self) -> tuple[str, int]:
+        return "numbers", len(self.names)
+
+    def fitted(self, targets: np.ndarray) -> Self:
+        numbers = _columns(targets)
+        check_differ(self.names, numbers, "training rows", "Use fewer folds, or strata=.")
+        return replace(self, mean=tuple(numbers.mean(axis=0).tolist()), scale=tuple(numbers.std(axis=0).tolist()))
+
+    def loss_arguments(self, outputs: "Tensor", targets: "Tensor") -> "tuple[Tensor, Tensor]":
+        """Return outputs and targets standardised, float32, both of shape (rows, targets)."""
+        standardised = self._standardised(targets.reshape(len(targets), -1))
+        return self._standardised(outputs.to(targets.dtype)) if self.is_settled else outputs.float(), standardised
+
+    def losses(self, outputs: "Tensor", targets: "Tensor", label_smoothing: float) -> "Tensor":
+        """Return the squared error of each row on standardised targets, of several the mean over them."""
+        predicted, true = self.loss_arguments(outputs, targets)
+        return (predicted - true).square().mean(dim=1)
+
+    def _standardised(self, numbers: "Tensor") -> "Tensor":
+        mean, scale = (numbers.new_tensor(values) for values in (self.mean, self.scale))
+        return ((numbers - mean) / scale).float()
+
+    def own_units(self, kept: Rows) -> Rows:
+        """Return float64 numbers in the user's units, shape (rows, targets)."""
+        numbers = np.asarray(kept, dtype=np.float64)
+        return numbers * np.array(self.scale) + np.array(self.mean) if self.needs_rescaling else numbers
+
+    @property
+    def needs_rescaling(self) -> bool:
+        """Whether a run's model gives standardised numbers."""
+        return bool(self.mean) and not self.is_settled
+
+    def settle(self, model: "nn.Module", run: "Callable[[nn.Module], Tensor]") -> Self:
+        """Put mean and scale into the model's last linear layer, where float32 can hold them; return its judge.
+
+        Else `target_mean` and `target_scale` are in its config, and the judge returned applies them.
+        """
+        from hpsearch.tasks.numbers.rescaling import rescale, tell_config
+
+        is_settled = rescale(model, run, mean=self.mean, scale=self.scale)
+        tell_config(model, None if is_settled else {"target_mean": self.mean, "target_scale": self.scale})
+        return replace(self, is_settled=is_settled)
+
+    # ------------------------------------------------------------------ evidence
+
+    @property
+    def row_bytes(self) -> int:
+        return 8 * len(self.names)
+
+    def predictions(self, kept: Rows) -> np.ndarray:
+        """Return float64 numbers of shape (rows,), or (rows, targets) of several."""
+        return self._shaped(np.asarray(kept, dtype=np.float64))
+
+    def answers(self, predictions: Any) -> np.ndarray:
+        return np.asarray(predictions)
+
+    def predicted_by(self, estimator: Any, rows: Any) -> np.ndarray:
+        predicted = np.asarray(estimator.predict(rows), dtype=np.float64)
+        return self._shaped(_columns(predicted))
+
+    def metric(self, given: Any, direction: Direction | None = None, *, is_objective: bool = True) -> NumberMetric:
+        """See `resolve_metric` for what is taken."""
+        return resolve_metric(given, self.ranges, direction, is_objective=is_objective)
+
+    def figures(self, targets: np.ndarray, predictions: Any) -> Mapping[str, Any]:
+        drawn = predicted_targets(self.names, targets, predictions)
+        return {} if drawn is None else {"predicted_against_true": drawn}
+
+
+def _columns(numbers: np.ndarray) -> np.ndarray:
+    """Return targets as (rows, targets)."""
+    return np.asarray(numbers).reshape(len(numbers), -1)
+
+
+def _remedy(held_out: np.ndarray, groups: np.ndarray | None) -> str:
+    """Return what to do about a fold on one side of which all targets are the same."""
+    if groups is None:
+        return "Use fewer folds, or strata= so that each has small and large targets."
+    there, everywhere = len(np.unique(groups[held_out])), len(np.unique(groups))
+    return (
+        f"The fold holds out {there} of {everywhere} groups, which are kept whole. Use fewer folds so that each has "
+        "groups of different targets, or leave out group= if these are no groups."
+    )

@@ -1,0 +1,86 @@
+"""Targets are read as float64, and what cannot be learned from is an error that names column and rows."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hpsearch.errors import DataError
+from hpsearch.tasks.numbers.judge import NumberJudge
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [1, 2, 4],
+        [1.0, 2.0, 4.0],
+        np.array([1, 2, 4], dtype=np.int8),
+        pd.Series([1, 2, 4], dtype="Int64"),
+        pd.Series([1, 2, 4], dtype=object),
+        np.array([[1], [2], [4]]),
+        pd.DataFrame({"x": [1, 2, 4]}),
+    ],
+)
+def test_one_number_a_row(values):
+    judge = NumberJudge.learn(values)
+    targets = judge.encode(values)
+    assert targets.dtype == np.float64
+    assert targets.tolist() == [1.0, 2.0, 4.0]
+    assert judge.outputs == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "names"),
+    [
+        (pd.DataFrame({"a": [1, 2], "b": [5.5, 2]}), ("a", "b")),
+        (np.array([[1, 5.5], [2, 2]]), ("0", "1")),
+        ([[1, 5.5], [2, 2]], ("0", "1")),
+        ([np.array([1, 5.5]), np.array([2, 2])], ("0", "1")),
+    ],
+)
+def test_several_numbers_a_row(values, names):
+    judge = NumberJudge.learn(values)
+    assert judge.names == names
+    assert judge.encode(values).tolist() == [[1.0, 5.5], [2.0, 2.0]]
+
+
+def test_columns_are_found_by_name_in_other_rows():
+    judge = NumberJudge.learn(pd.DataFrame({"a": [1, 2], "b": [5.5, 2]}))
+    assert judge.encode(pd.DataFrame({"b": [0.0], "c": [9.0], "a": [7.0]}), "test").tolist() == [[7.0, 0.0]]
+    with pytest.raises(DataError, match="the test data has no column 'b' of targets"):
+        judge.encode(pd.DataFrame({"a": [7.0]}), "test")
+    with pytest.raises(DataError, match="have 3 targets each, and 2 were learned"):
+        judge.encode(np.zeros((4, 3)), "test")
+
+
+def test_close_numbers_stay_apart():
+    values = [1e9, 1e9 + 1, 1e9 + 2]
+    assert NumberJudge.learn(values).encode(values).tolist() == values
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            ["a", "b"],
+            r"the target of the train data has 'a', a str, in rows 0, 1 \(counted from 0\).*pandas.to_numeric",
+        ),
+        (pd.Series([1.0, "2"], name="x"), r"target 'x' of the train data has '2', a str, in row 1"),
+        ([True, False], "True and False are two classes"),
+        (np.array([True, False]), "True and False are two classes"),
+        ([1.0, None, 2.0], r"missing \(NaN\) in 1 of 3 rows: row 1"),
+        ([1.0, np.nan, np.nan], r"missing \(NaN\) in 2 of 3 rows: rows 1, 2"),
+        ([1.0, np.inf, -np.inf], "infinite in 2 of 3 rows: rows 1, 2"),
+        ([1.0, 1e200], "beyond 1e.150 in 1 of 2 rows: row 1.*larger units"),
+        ([3.0, 3.0, 3.0], "the target is 3.0 in each of the 3 train rows: there is nothing to learn"),
+        (pd.DataFrame({"a": [1, 2], "b": [4, 4]}), "target 'b' is 4.0 in each of the 2 train rows"),
+        (pd.DataFrame({"a": [1, 2], "b": [4, np.nan]}), "target 'b' of the train data is missing"),
+        ([], "has no rows"),
+        (pd.DataFrame({"a": []}), "has no rows"),
+        (np.zeros((2, 2, 2)), r"shape \(2, 2, 2\)"),
+        ([1 + 2j, 3], "a complex"),
+        (pd.to_datetime(["2020-01-01", "2020-01-02"]), "a Timestamp"),
+    ],
+)
+def test_what_cannot_be_learned_from_is_an_error(values, message):
+    with pytest.raises(DataError, match=message):
+        NumberJudge.learn(values)
