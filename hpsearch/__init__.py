@@ -18,7 +18,9 @@ _HOMES = {
     "Holdout": "hpsearch.data.folds",
     "CustomTask": "hpsearch.tasks",
     "TextClassification": "hpsearch.tasks",
+    "TextRegression": "hpsearch.tasks",
     "ImageClassification": "hpsearch.tasks",
+    "ImageRegression": "hpsearch.tasks",
     "EarlyStopping": "hpsearch.policy.early_stopping",
     "Pruner": "hpsearch.policy.pruner",
     "Racing": "hpsearch.policy.racing",
@@ -58,7 +60,9 @@ if TYPE_CHECKING:
     from hpsearch.study_loading import studies as studies
     from hpsearch.tasks import CustomTask as CustomTask
     from hpsearch.tasks import ImageClassification as ImageClassification
+    from hpsearch.tasks import ImageRegression as ImageRegression
     from hpsearch.tasks import TextClassification as TextClassification
+    from hpsearch.tasks import TextRegression as TextRegression
 
 __all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604  (the names are strings)
 

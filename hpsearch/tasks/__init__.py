@@ -5,12 +5,24 @@ from typing import TYPE_CHECKING, Any
 from hpsearch.tasks.base import Prepared, Split, Task
 from hpsearch.tasks.custom.task import CustomTask
 from hpsearch.tasks.image import ImageClassification
+from hpsearch.tasks.numbers.image import ImageRegression
+from hpsearch.tasks.numbers.text import TextRegression
 from hpsearch.tasks.text import TextClassification
 
 if TYPE_CHECKING:
     from hpsearch.training.learner import Learner
 
-__all__ = ["CustomTask", "ImageClassification", "Learner", "Prepared", "Split", "Task", "TextClassification"]
+__all__ = [
+    "CustomTask",
+    "ImageClassification",
+    "ImageRegression",
+    "Learner",
+    "Prepared",
+    "Split",
+    "Task",
+    "TextClassification",
+    "TextRegression",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -8,6 +8,9 @@ from hpsearch.errors import TaskError, nearest
 from hpsearch.tasks.classes.judge import ClassJudge
 from hpsearch.tasks.image import ImageClassification, ImageTask
 from hpsearch.tasks.judge import Judge
+from hpsearch.tasks.numbers.image import ImageRegression
+from hpsearch.tasks.numbers.judge import NumberJudge
+from hpsearch.tasks.numbers.text import TextRegression
 from hpsearch.tasks.text import TextClassification, TextTask
 
 
@@ -34,6 +37,7 @@ class Targets:
 
 TARGETS: Mapping[str, Targets] = {
     "classes": Targets(ClassJudge, TextClassification, ImageClassification, "classifier", "f1_macro", "accuracy"),
+    "numbers": Targets(NumberJudge, TextRegression, ImageRegression, "regressor", "r2", "r2"),
 }
 
 

@@ -60,6 +60,14 @@ class NumberJudge(Judge):
         check_differ(names, numbers, "train rows", "Check the column, or leave this target out.")
         return cls(names, Range(tuple(numbers.min(axis=0).tolist()), tuple(numbers.max(axis=0).tolist())))
 
+    @classmethod
+    def estimator_targets(cls, y: Any) -> np.ndarray:
+        """Return numbers of shape (rows,), or (rows, targets)."""
+        from sklearn.utils import check_array
+
+        checked: np.ndarray = check_array(y, ensure_2d=False, dtype="numeric", input_name="y")
+        return checked
+
     def encode(self, values: Any, role: str = "train") -> np.ndarray:
         """Return float64 targets of shape (rows,), or (rows, targets) of several."""
         return self._shaped(numbers_of(values, self.names, role)[1])
@@ -182,7 +190,7 @@ class NumberJudge(Judge):
         """Whether a run's model gives standardised numbers."""
         return bool(self.mean) and not self.is_settled
 
-    def settle(self, model: "nn.Module", run: "Callable[[nn.Module], Tensor]") -> Self:
+    def settle(self, model: "nn.Module", run: "Callable[[nn.Module], Rows]") -> Self:
         """Put mean and scale into the model's last linear layer, where float32 can hold them; return its judge.
 
         Else `target_mean` and `target_scale` are in its config, and the judge returned applies them.
@@ -192,6 +200,12 @@ class NumberJudge(Judge):
         is_settled = rescale(model, run, mean=self.mean, scale=self.scale)
         tell_config(model, None if is_settled else {"target_mean": self.mean, "target_scale": self.scale})
         return replace(self, is_settled=is_settled)
+
+    def unsettled(self) -> str:
+        if not self.needs_rescaling:
+            return ""
+        mean, scale = (f"torch.tensor({list(values)}, dtype=torch.float64)" for values in (self.mean, self.scale))
+        return f"numbers = outputs.double() * {scale} + {mean}"
 
     # ------------------------------------------------------------------ evidence
 

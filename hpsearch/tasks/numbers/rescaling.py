@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -11,7 +12,7 @@ _TOLERANCE = 1e-4
 
 
 def rescale(
-    model: nn.Module, run: Callable[[nn.Module], Tensor], *, mean: Sequence[float], scale: Sequence[float]
+    model: nn.Module, run: Callable[[nn.Module], Any], *, mean: Sequence[float], scale: Sequence[float]
 ) -> bool:
     """Put mean and scale into the last linear layer, so that `model` gives scale * outputs + mean; return whether done.
 
@@ -21,7 +22,7 @@ def rescale(
 
     Args:
         model: In evaluation mode.
-        run: Returns its outputs for a few rows, shape (rows, targets).
+        run: Returns its outputs for a few rows, as an array of shape (rows, targets).
         mean: Of each target.
         scale: The same.
     """
@@ -29,7 +30,7 @@ def rescale(
     for layer in _last_layers(model, len(mean)):
         parameters = (layer.weight, layer.bias)
         earlier = [parameter.detach().clone() for parameter in parameters]
-        weight, bias = (values.double().cpu() for values in earlier)
+        weight, bias = (values.cpu().double() for values in earlier)
         _put(parameters, (weight * _column(scale), _own_units(bias[None], mean, scale)[0]))
         moved = (_doubles(run(model)) - expected).abs() / _column(scale).T
         if bool((moved <= _TOLERANCE).all()):
@@ -66,12 +67,12 @@ def _put(parameters: Sequence[Tensor], values: Sequence[Tensor]) -> None:
         parameter.copy_(value)
 
 
-def _own_units(outputs: Tensor, mean: Sequence[float], scale: Sequence[float]) -> Tensor:
+def _own_units(outputs: Any, mean: Sequence[float], scale: Sequence[float]) -> Tensor:
     return _doubles(outputs) * _column(scale).T + _column(mean).T
 
 
-def _doubles(outputs: Tensor) -> Tensor:
-    return outputs.detach().double().cpu()
+def _doubles(outputs: Any) -> Tensor:
+    return torch.from_numpy(np.asarray(outputs, dtype=np.float64))
 
 
 def _column(values: Sequence[float]) -> Tensor:

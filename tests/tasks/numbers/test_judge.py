@@ -74,7 +74,7 @@ def test_a_settled_model_gives_the_users_units_and_its_judge_leaves_them():
     judge = NumberJudge.learn(TWO[:, :1]).fitted(TWO[:, 0])
     rows, model = torch.randn(6, 3), nn.Linear(3, 1).eval()
     before = judge.own_units(model(rows).detach().numpy())
-    settled = judge.settle(model, lambda model: model(rows))
+    settled = judge.settle(model, lambda model: model(rows).detach().numpy())
     outputs = model(rows).detach()
     np.testing.assert_allclose(settled.own_units(outputs.numpy()), before, atol=1e-4)
     assert settled.own_units(outputs.numpy()).tolist() == outputs.double().tolist()
@@ -87,8 +87,11 @@ def test_a_model_that_cannot_be_settled_keeps_its_judge():
     judge = NumberJudge.learn(TWO[:, 1]).fitted(TWO[:, 1])
     rows, model = torch.randn(6, 3), nn.Linear(3, 1).eval()
     before = judge.own_units(model(rows).detach().numpy())
-    settled = judge.settle(model, lambda model: model(rows))
-    assert settled == judge
+    settled = judge.settle(model, lambda model: model(rows).detach().numpy())
+    assert settled == judge and settled.needs_rescaling
+    found = {"torch": torch, "outputs": model(rows).detach()}
+    exec(settled.unsettled(), found)
+    np.testing.assert_array_equal(found["numbers"].numpy(), before)
     np.testing.assert_array_equal(settled.own_units(model(rows).detach().numpy()), before)
 
 
@@ -110,7 +113,7 @@ def test_words_for_lists_and_reports():
 def test_a_fold_whose_training_rows_have_one_number_is_an_error():
     targets = np.array([1.0, 1.0, 1.0, 2.0])
     judge = NumberJudge.learn(targets)
-    with pytest.raises(DataError, match=r"the target is 1.0 in each of the 3 training rows of fold 1.*groups are kept"):
+    with pytest.raises(DataError, match=r"the target is 1.0 in each of the 3 training rows of fold 1.*strata="):
         judge.check_folds(targets, [*folds(4, 2)[:1], (np.arange(3), np.array([3]))], judge.metric("rmse"))
 
 
@@ -118,8 +121,8 @@ def test_a_fold_whose_training_rows_have_one_number_is_an_error():
 @pytest.mark.parametrize("values", [np.arange(20.0) // 5, np.stack([ONE, np.arange(20.0) // 5], axis=1)])
 def test_one_value_a_group_leaves_shares_of_the_variance_undefined(name, values):
     judge = NumberJudge.learn(values)
-    with pytest.raises(MetricError, match=rf"{name}.* is not defined on the held-out rows of fold 0.*group.*'rmse'"):
-        judge.check_folds(values, folds(), judge.metric(name))
+    with pytest.raises(MetricError, match=rf"{name}.*held-out rows of fold 0.* 1 of 4 groups.*'rmse'"):
+        judge.check_folds(values, folds(), judge.metric(name), np.arange(20) // 5)
 
 
 @pytest.mark.parametrize("name", ["rmse", "neg_mean_absolute_error", "max_error", "mean_absolute_percentage_error"])
