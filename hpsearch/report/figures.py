@@ -9,6 +9,7 @@ from hpsearch.report.learning_curves_figure import learning_curves_figure
 from hpsearch.report.page_figure import PageFigure
 from hpsearch.report.pairs_figure import pairs_figure
 from hpsearch.report.parallel_coordinates_figure import parallel_coordinates_figure
+from hpsearch.report.predicted_figure import predicted_figure
 from hpsearch.report.slices_figure import slices_figure
 from hpsearch.report.timeline_figure import timeline_figure
 
@@ -27,6 +28,7 @@ class Figures:
     contours = contours_figure
     parallel_coordinates = parallel_coordinates_figure
     confusion = confusion_figure
+    predicted_against_true = predicted_figure
     timeline = timeline_figure
 
 
