@@ -9,6 +9,7 @@ import numpy as np
 import optuna
 import pandas
 import pytest
+from sklearn.metrics import make_scorer, roc_auc_score
 from toy_studies import toy_study
 
 import hpsearch as hp
@@ -79,6 +80,30 @@ def test_the_mirror_image_of_a_study_comes_to_the_same_table(pair: tuple[hp.Resu
     assert {"complete", "pruned"} == set(down["state"])
     assert pair[0].best.number == pair[1].best.number
     assert pair[1].best.value == down["value"][down["state"] == "complete"].min() == -pair[0].best.value
+
+
+@pytest.mark.parametrize(
+    ("score", "error"),
+    [
+        ("neg_log_loss", "log_loss"),
+        (
+            "roc_auc_ovr",
+            make_scorer(roc_auc_score, greater_is_better=False, response_method="predict_proba", multi_class="ovr"),
+        ),
+    ],
+    ids=["log_loss", "roc_auc"],
+)
+def test_the_direction_follows_from_the_metric_and_the_winner_is_the_same(
+    score: str, error: Any, tmp_path: Path
+) -> None:
+    up, down = (run(made(tmp_path / name, metric), 10) for name, metric in (("up", score), ("down", error)))
+    assert (up.history.direction, down.history.direction) == (Direction.MAXIMIZE, Direction.MINIMIZE)
+    assert down.best.number == up.best.number
+    assert down.best.config == up.best.config
+    for one, other in zip(up.history.trials.values(), down.history.trials.values(), strict=True):
+        assert (one.state, one.config, one.point, one.stop) == (other.state, other.config, other.point, other.stop)
+        assert one.value == (None if other.value is None else -other.value)
+    assert down.best.interval is None or down.best.interval == tuple(-end for end in reversed(up.best.interval or ()))
 
 
 def test_optuna_minimizes_values_as_they_were_measured(pair: tuple[hp.Result, hp.Result]) -> None:
