@@ -1,6 +1,7 @@
 import ast
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,11 @@ from typing import Any
 import pytest
 from analysis_samples import OBJECTIVE, with_trial
 from report_samples import realistic_content
+from samples import mirrored
 
 from hpsearch.analysis.significance import Evidence
 from hpsearch.errors import UsageError
+from hpsearch.metrics.direction import Direction
 from hpsearch.records import History, Origin, TrialState
 from hpsearch.report import Content, page, write_page
 from hpsearch.report.curves_data import curves_data
@@ -383,3 +386,17 @@ def test_equal_content_is_an_equal_page() -> None:
 def test_a_folder_is_no_place_for_a_page(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is a folder"):
         write_page(tmp_path, study())
+
+
+def test_tables_say_of_which_metrics_less_is_better() -> None:
+    content = realistic_content(directions={"accuracy": Direction.MINIMIZE})
+    text = Outline(page.page(content)).words
+    assert f"{OBJECTIVE} objective" in text
+    assert "accuracy lower is better" in text
+    assert "loss lower is better" in text
+    assert "neg_log_loss lower" not in text
+    image = replace(content, history=mirrored(content.history, OBJECTIVE))
+    text = Outline(page.page(image)).words
+    assert f"Best {OBJECTIVE} (lower is better)" in text
+    assert f"{OBJECTIVE} objective, lower is better" in text
+    assert f"Difference in {OBJECTIVE} (lower is better)" in text

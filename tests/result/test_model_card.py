@@ -56,6 +56,7 @@ def test_the_card_states_what_the_study_recorded(exported: tuple[hp.Result, Path
     best = result.best
     assert facts["trial"] == best.number
     assert facts["cross_validation"]["value"] == best.value
+    assert facts["cross_validation"]["direction"] == "maximize"
     assert facts["cross_validation"]["folds"] == list(best.folds)
     assert facts["test"]["rows"] == 30
     assert facts["test"]["metrics"] == dict(result.test_scores())
@@ -78,6 +79,7 @@ def test_the_page_shows_it_to_a_person(exported: tuple[hp.Result, Path]) -> None
     assert f"| learning_rate | {result.best.config['learning_rate']} |" in body
     assert "test (30 rows)" in body
     assert result.plan.prepared.data_digest in body
+    assert f"| loss (lower is better) | {result.best.metrics['loss']:.4f} |" in body
     assert "winner is optimistic" in body
     assert str(folder.parent) not in page, "a card travels; the paths of the machine that wrote it do not"
 
