@@ -33,6 +33,7 @@ def tried(
     Raises:
         TaskError: Model, loss and rows do not fit each other.
     """
+    learner = learner.fitted(np.arange(prepared.rows))  # as a run is
     with isolated(0):
         model = learner.load_model()
         remarks = rehearse(learner, model)
@@ -116,7 +117,8 @@ def _outputs(learner: CustomLearner, model: nn.Module, rows: np.ndarray) -> Tens
 
 def _losses(learner: CustomLearner, logits: Tensor, rows: np.ndarray) -> Tensor:
     targets = learner.targets(rows)
-    given = f"for logits {tuple(logits.shape)} and targets {tuple(targets.shape)} {targets.dtype}"
+    _, taken = learner.judge.loss_arguments(logits, targets)
+    given = f"for logits {tuple(logits.shape)} and targets {tuple(taken.shape)} {taken.dtype}"
     try:
         losses: Any = learner.losses(logits, targets, 0.0)
     except USER_ERRORS as error:
