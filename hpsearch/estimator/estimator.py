@@ -57,9 +57,9 @@ class FineTuneSearchCV(BaseEstimator):
         model: A folder or hub name of a transformers model, or a function or class that makes a torch module.
         space: What is searched, as `Study` takes it: a `Space`, the name of a shipped one, or a path to a TOML file.
         n_iter: Trials in all; None with sampler="grid" for all its points.
-        targets: What y is: "classes".
-        scoring: The objective: a scikit-learn scorer name or a callable. "auto" is "f1_macro" for classes; None is what
-            scikit-learn's own estimators score themselves by, "accuracy" for classes.
+        targets: What y is: "classes" or "numbers", of which a row may have several.
+        scoring: The objective: a scikit-learn scorer name or a callable. "auto" is "f1_macro" for classes, "r2" for
+            numbers; None is what scikit-learn's own estimators score themselves by, "accuracy" or "r2".
         cv: Number of folds, a `Holdout`, or a scikit-learn splitter; None for 5.
         sampler: See `Study`, also for the next three.
         pruner: Pruned trials have the score nan in `cv_results_`.

@@ -30,14 +30,19 @@ _ERRORS = (
     "mean_absolute_error", "mean_absolute_percentage_error", "mean_squared_error", "mean_squared_log_error",
     "median_absolute_error", "root_mean_squared_error", "root_mean_squared_log_error",
 )  # fmt: skip
+_SHARES_OF_VARIANCE = ("d2_absolute_error_score", "explained_variance", "r2")
+_CORRELATIONS = ("pearson", "spearman")
 _AVERAGES = ("", "_macro", "_micro", "_samples", "_weighted", "_ovr", "_ovo", "_ovr_weighted", "_ovo_weighted")
 
 
 def bounds(name: str) -> tuple[float, float]:
-    """Return the least and the greatest value of scikit-learn's scorer or error of this name; infinite if unknown."""
+    """Return the least and the greatest value of the scorer, error or correlation of this name; infinite if unknown."""
     if name in {share + average for share in _SHARES for average in _AVERAGES}:
         return 0.0, 1.0
-    return 0.0 if name in _ERRORS else -np.inf, 0.0 if name.startswith("neg_") else np.inf
+    if name in _CORRELATIONS:
+        return -1.0, 1.0
+    greatest = 1.0 if name in _SHARES_OF_VARIANCE else 0.0 if name.startswith("neg_") else np.inf
+    return 0.0 if name in _ERRORS else -np.inf, greatest
 
 
 @dataclass(frozen=True)

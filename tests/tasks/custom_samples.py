@@ -90,6 +90,14 @@ class Lazy(nn.Module):
         return self.out(torch.relu(self.inner(images.flatten(1))))
 
 
+def one_number(width: int = 4) -> nn.Module:
+    return Images(width, classes=1)
+
+
+def one_number_of_two(size: int = 4) -> nn.Module:
+    return Two(size, outputs=1)
+
+
 def pretrained(width: int = 4) -> nn.Module:
     """A CNN whose body was trained before (drawn from a seed of its own), with a new head."""
     model = Images(width)
@@ -104,6 +112,12 @@ def focal(logits: Tensor, targets: Tensor) -> Tensor:
     """Focal loss (Lin et al. 2017, equation 4), gamma 2, one number a row."""
     losses = functional.cross_entropy(logits, targets, reduction="none")
     return (1.0 - torch.exp(-losses)) ** 2 * losses
+
+
+def absolute(outputs: Tensor, targets: Tensor) -> Tensor:
+    """The mean absolute error of standardised numbers."""
+    assert outputs.shape == targets.shape and targets.dtype == torch.float32
+    return (outputs - targets).abs().mean(dim=1)
 
 
 def smoothed(logits: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:

@@ -7,7 +7,7 @@ import cloudpickle
 import numpy as np
 import pytest
 import torch
-from custom_samples import Images, Two, images, mixed
+from custom_samples import Images, Two, absolute, images, mixed, one_number, one_number_of_two
 from tasks_samples import image_arrays, review_rows
 
 import hpsearch as hp
@@ -21,8 +21,36 @@ from hpsearch.training.random_states import isolated
 ROWS, TEST_ROWS = 24, 9
 
 
-@pytest.fixture(params=["text", "image", "custom", "custom pair"])
+def numbered(rows):
+    """Return arrays with a number in the place of the label."""
+    inputs, labels = rows
+    return inputs, np.linspace(-1.0, 3.0, len(labels))
+
+
+KINDS = ["text", "image", "custom", "custom pair"]
+
+
+@pytest.fixture(params=[*KINDS, *(f"{kind} numbers" for kind in KINDS)])
 def task(request, bert_folder, vit_folder):
+    if request.param == "text numbers":
+        train, test = (
+            table.assign(length=table["text"].str.len())
+            for table in (review_rows(ROWS), review_rows(TEST_ROWS, seed=1))
+        )
+        return hp.TextRegression(
+            bert_folder, train=train, test=test, label=["length", "weight"], strata=3, group="site"
+        )
+    if request.param == "image numbers":
+        train, test = numbered(image_arrays(ROWS)), numbered(image_arrays(TEST_ROWS, seed=1))
+        return hp.ImageRegression(vit_folder, train=train, test=test)
+    if request.param == "custom numbers":
+        train, test = numbered(images(ROWS)), numbered(images(TEST_ROWS, seed=1))
+        weights = np.linspace(0.5, 2.0, ROWS)
+        return hp.CustomTask(one_number, train=train, test=test, targets="numbers", sample_weight=weights)
+    if request.param == "custom pair numbers":
+        train, test, groups = numbered(mixed(ROWS)), numbered(mixed(TEST_ROWS, seed=1)), np.arange(ROWS) // 2
+        given = {"targets": "numbers", "strata": 4, "loss": absolute, "group": groups}
+        return hp.CustomTask(one_number_of_two, train=train, test=test, **given)
     if request.param == "text":
         return hp.TextClassification(
             bert_folder,
@@ -60,13 +88,15 @@ def test_a_learner_gives_what_the_fine_tune_reads(task, tmp_path):
         batch = learner.batch(rows, 16)
         assert all(len(tensor) == 4 and tensor.device.type == "cpu" for tensor in batch.values())
         targets, weights = learner.targets(rows), learner.weights(rows)
-        assert targets.dtype == torch.int64 and targets.shape == (4,)
+        several = () if prepared.judge.classes or prepared.judge.outputs == 1 else (prepared.judge.outputs,)
+        assert targets.dtype == (torch.int64 if prepared.judge.classes else torch.float64)
+        assert targets.shape == (4, *several)
         assert weights is None or (weights.dtype == torch.float32 and weights.shape == (4,))
         model = learner.load_model()
         assert all(each.dtype == torch.float32 for each in model.parameters())
         model.eval()
         logits = learner.outputs(model, batch)
-        assert logits.shape == (4, len(prepared.judge.classes))
+        assert logits.shape == (4, prepared.judge.outputs)
         losses = learner.losses(logits, targets, 0.0)
         assert losses.shape == (4,) and losses.dtype == torch.float32
         assert torch.allclose(losses[0], losses[2])

@@ -39,14 +39,15 @@ _SIDES = {"group": "groups", "sample_weight": "weights", "test_group": "groups",
 
 @dataclass(frozen=True, eq=False)
 class CustomTask(Task):
-    """Classify with any torch module, on your own rows.
+    """Predict classes or numbers with any torch module, on your own rows.
 
     `make_model` is called with keyword arguments and returns a `torch.nn.Module`; a class is such a function. Its
     arguments with plain defaults are hyperparameters, which a space may search: `make_model(width=32, depth=2)`.
-    Called on a batch, the model returns numbers before softmax or sigmoid, shape (rows, classes or labels). It is
-    called as `model(x)`, or, where inputs have names, as `model(**inputs)`; real numbers come as float32, whole ones
-    as int64, bytes and booleans as they are. Rows may differ in the length of one dimension: they are padded with
-    zeros and batched by similar length. If the model's forward has an argument `lengths`, it gets the rows' lengths.
+    Called on a batch, the model returns numbers before softmax or sigmoid, shape (rows, classes or labels); where
+    targets are numbers, standardised ones, shape (rows, targets). It is called as `model(x)`, or, where inputs have
+    names, as `model(**inputs)`; real numbers come as float32, whole ones as int64, bytes and booleans as they are. Rows
+    may differ in the length of one dimension: they are padded with zeros and batched by similar length. If the model's
+    forward has an argument `lengths`, it gets the rows' lengths.
 
     Rows are read once, and workers get arrays, so put random augmentation into the model's forward, under
     `if self.training`. State outside of the model's parameters and buffers is not part of a checkpoint.
@@ -55,14 +56,16 @@ class CustomTask(Task):
         make_model: The function or class.
         train: The training rows: a pair (inputs, targets) of arrays, lists of arrays or, for named inputs, dicts of
             them; a map-style dataset of (input, target) items; or a function without arguments that returns either.
-            Targets are one class per row (two are binary, more multiclass), or 0/1 columns (multilabel).
-        targets: What targets are: "classes".
-        strata: Into how many parts of equal size rows are sorted, so that each fold has rows of each; for targets that
-            have no strata of their own.
+            Targets are one class per row (two are binary, more multiclass), 0/1 columns (multilabel), or numbers.
+        targets: What targets are: "classes" or "numbers". Each fold trains on numbers less the mean and over the
+            standard deviation of its training rows; scores and predictions are in your units.
+        strata: Into how many parts of equal size rows are sorted by their (first) number, so that each fold has rows of
+            each. None: folds are drawn without looking at numbers.
         test: Rows that the search never sees, in the same form, or None.
         loss: A function (logits, targets) that returns a loss per row, float32, shape (rows,); targets are int64 codes
-            in the order of the sorted labels, or float32 indicators. None: cross-entropy; for several labels, the mean
-            of their binary ones. If it has an argument label_smoothing, it can be smoothed.
+            in the order of the sorted labels, float32 indicators, or standardised numbers in float32, shape (rows,
+            targets). None: cross-entropy, for several labels the mean of their binary ones; for numbers the squared
+            error. If it has an argument label_smoothing, it can be smoothed.
         group: Groups of the training rows, shape (rows,): rows of one group are never on both sides of a fold.
         sample_weight: Weights of the training rows, shape (rows,): a row's share in the loss and in the scores.
         test_group: Groups of the test rows; the evidence on them resamples whole groups.

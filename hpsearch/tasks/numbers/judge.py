@@ -177,6 +177,8 @@ class NumberJudge(Judge):
         return (predicted - true).square().mean(dim=1)
 
     def _standardised(self, numbers: "Tensor") -> "Tensor":
+        if not self.mean:
+            return numbers.float()
         mean, scale = (numbers.new_tensor(values) for values in (self.mean, self.scale))
         return ((numbers - mean) / scale).float()
 

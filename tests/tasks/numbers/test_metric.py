@@ -11,6 +11,7 @@ from sklearn.metrics import get_scorer, get_scorer_names, make_scorer
 
 from hpsearch.errors import MetricError
 from hpsearch.metrics.direction import Direction
+from hpsearch.metrics.metric import bounds
 from hpsearch.tasks.numbers.metric import Range, applicable_metrics, resolve_metric
 
 ONE = Range((0.0,), (10.0,))
@@ -162,3 +163,13 @@ def test_a_metric_travels_to_workers():
     targets, predictions = numbers()
     sent = cloudpickle.loads(cloudpickle.dumps(metric))
     assert sent(targets, predictions) == metric(targets, predictions)
+
+
+@pytest.mark.parametrize("name", applicable_metrics(ONE))
+def test_what_is_known_of_the_bounds_holds(name):
+    low, high = bounds(name)
+    metric = resolve_metric(name, ONE)
+    targets = np.linspace(0.0, 10.0, 30)
+    assert metric(targets, targets) in (low, high)
+    for predictions in (targets[::-1], targets * 100.0, np.zeros(30)):
+        assert low <= metric(targets, predictions) <= high
