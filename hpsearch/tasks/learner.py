@@ -53,10 +53,7 @@ class RowsLearner(ABC):
         return self.judge.keep(outputs, batch)
 
     def mean_loss(self, kept: Rows, rows: np.ndarray) -> float:
-        """Return the mean of `losses` of what was kept, where outputs are kept; another learner has a mean of its own.
-
-        The rest is described by `Learner`.
-        """
+        """Return the mean of `losses` of what was kept: outputs. A learner that keeps something else computes its own."""
         losses = self.losses(torch.as_tensor(kept), self.targets(rows), 0.0)
         return weighted_mean(losses, self.weights(rows))
 

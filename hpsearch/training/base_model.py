@@ -1,7 +1,7 @@
 """The base of all runs of a worker: pretrained weights read once, and one model that is reset in place for each run."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -13,7 +13,10 @@ from hpsearch.training.random_states import isolated, stream_seed
 
 
 class BaseModel:
-    """The pretrained weights, on the CPU, and one model on the device that every run of the worker trains in turn.
+    """One model on the device, which every run of the worker trains in turn, and what makes it new for the next.
+
+    That is as little as can be: copies of what the latest run trains, and a template with parameters of its own where
+    the learner draws them. All other parameters are in memory once, on the device.
 
     Attributes:
         learner: What the model is for.
@@ -30,45 +33,102 @@ class BaseModel:
         self.generation = 0
         self.features = features
         with isolated(0):
-            self._template = learner.load_model().cpu()
-        self._trainable = {name: parameter.requires_grad for name, parameter in self._template.named_parameters()}
-        self.model: nn.Module = copy.deepcopy(self._template).to(self.device)
-        self.head = self._find_head()
+            loaded = learner.load_model().cpu()
+        self._trainable = {name: parameter.requires_grad for name, parameter in loaded.named_parameters()}
+        self.model: nn.Module = _copied(loaded, self.device)
+        self._parameters: dict[str, nn.Parameter] = dict(self.model.named_parameters())
+        self.head, drawn = self._find_head(loaded)
+        self._template = self._sharing(loaded, drawn)
+        self._drawn = {name: item for name, item in self._template.named_parameters() if name in drawn}
+        self._pristine: dict[str, Tensor] = {}
+        self._states: dict[str, tuple[int, int]] = {}
 
     @torch.no_grad()
-    def _find_head(self) -> frozenset[str]:
-        """Return the names of the parameters that the learner draws: those that it fills after all are NaN."""
-        floating = {name: item for name, item in self._template.named_parameters() if item.is_floating_point()}
+    def _find_head(self, loaded: nn.Module) -> tuple[frozenset[str], frozenset[str]]:
+        """Return the names of the parameters that the learner draws, and of those of which it draws any part.
+
+        They are found by what is left of NaN, which stays where nothing is drawn.
+        """
+        floating = {name: item for name, item in loaded.named_parameters() if item.is_floating_point()}
         for parameter in floating.values():
             parameter.fill_(torch.nan)
         with isolated(0):
-            self.learner.initialize_head(self._template)
-        head = frozenset(name for name, parameter in floating.items() if not bool(parameter.isnan().any()))
-        pretrained = dict(self.model.named_parameters())
+            self.learner.initialize_head(loaded)
+        head, drawn = set(), set()
         for name, parameter in floating.items():
-            if name not in head:
-                parameter.copy_(pretrained[name])
-        return head
+            is_unknown = parameter.isnan()
+            if not bool(is_unknown.all()):
+                drawn.add(name)
+                if bool(is_unknown.any()):
+                    parameter.copy_(self._parameters[name])
+                else:
+                    head.add(name)
+        return frozenset(head), frozenset(drawn)
+
+    def _sharing(self, loaded: nn.Module, drawn: frozenset[str]) -> nn.Module:
+        """Return a copy of the loaded model that shares all parameters but those drawn with the model on the device."""
+        shared: dict[int, Any] = {
+            id(parameter): self._parameters[name] for name, parameter in loaded.named_parameters() if name not in drawn
+        }
+        return copy.deepcopy(loaded, shared)
 
     @torch.no_grad()
     def fresh(self, config: Mapping[str, Any], seed: int) -> nn.Module:
         """Return the model as it was loaded, its head drawn from `seed`, and set up as `config` says.
 
         The head is drawn on the CPU, so that one seed means one head on every device. Whatever an earlier run left
-        (weights, buffers, gradients, frozen parameters, dropout) is undone.
+        (weights, buffers, gradients, frozen parameters, dropout) is undone. Call `before_training` before any step.
         """
         self.generation += 1
+        self._restore()
         with isolated(stream_seed(seed, "head")):
             self.learner.initialize_head(self._template)
-        for (name, pristine), parameter in zip(self._template.named_parameters(), self.model.parameters(), strict=True):
-            parameter.copy_(pristine)
+        for name, drawn in self._drawn.items():
+            self._parameters[name].copy_(drawn)
+        for name, parameter in self._parameters.items():
             parameter.grad = None
             parameter.requires_grad_(self._trainable[name])
+            self._states[name] = _state(parameter)
         for original, buffer in zip(self._template.buffers(), self.model.buffers(), strict=True):
             buffer.copy_(original)
         self.learner.configure(self.model, config)
         return self.model
 
+    @torch.no_grad()
+    def before_training(self, trained: Iterable[str]) -> None:
+        """Copy the parameters of these names, which the model's owner is about to train; drop copies of others."""
+        names = [name for name in trained if name not in self._drawn]
+        self._pristine = {name: self._pristine[name] for name in names if name in self._pristine}
+        for name in names:
+            if name not in self._pristine:
+                self._pristine[name] = self._parameters[name].to("cpu", copy=True)
+
+    def _restore(self) -> None:
+        """Undo what was trained, and read again what was changed without being trained: models may do anything."""
+        for name, pristine in self._pristine.items():
+            self._parameters[name].copy_(pristine)
+        ours = self._pristine.keys() | self._drawn.keys()
+        changed = [name for name in self._states.keys() - ours if self._states[name] != _state(self._parameters[name])]
+        if changed:
+            with isolated(0):
+                loaded = dict(self.learner.load_model().named_parameters())
+            for name in changed:
+                self._parameters[name].copy_(loaded[name])
+
     def pristine_buffers(self) -> dict[str, Tensor]:
         """Return the buffers as they were loaded, on the CPU, by name."""
         return dict(self._template.named_buffers())
+
+
+def _copied(model: nn.Module, device: torch.device) -> nn.Module:
+    """Return a copy on a device, made a parameter at a time: nowhere is there another whole one."""
+    copies: dict[int, Any] = {}
+    for parameter in model.parameters():
+        copies[id(parameter)] = own = copy.deepcopy(parameter)
+        own.data = own.data.to(device)
+    return copy.deepcopy(model, copies).to(device)
+
+
+def _state(parameter: nn.Parameter) -> tuple[int, int]:
+    """Return what changes whenever torch writes to a parameter: the number of its changes, and where it lies."""
+    return parameter._version, parameter.data_ptr()

@@ -36,6 +36,7 @@ def memory_trial(base: BaseModel, numerics: Numerics, config: Mapping[str, Any])
         tried = replace(numerics, micro_batch=rows)
         model = base.fresh(unfrozen, seed=0)
         model.train()
+        base.before_training(name for name, parameter in model.named_parameters() if parameter.requires_grad)
         optimizer = make_optimizer(model, settings)
         try:
             with memory_errors(), isolated(0, device):

@@ -64,6 +64,7 @@ class RunState:
         dtype = torch.float32 if base.device.type == "mps" else torch.float64
         self.loss_sum = torch.zeros((), dtype=dtype, device=base.device)
         self.trainable = {name: item for name, item in self.model.named_parameters() if item.requires_grad}
+        base.before_training(self.trainable)
         self._pristine_buffers = base.pristine_buffers()
         self._buffers = {
             name: buffer for name, buffer in self.model.named_buffers() if name.rpartition(".")[0] not in freezing.names
