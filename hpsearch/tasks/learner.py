@@ -53,7 +53,7 @@ class RowsLearner(ABC):
         return self.judge.keep(outputs, batch)
 
     def mean_loss(self, kept: Rows, rows: np.ndarray) -> float:
-        """Return the mean of `losses` of what was kept: outputs. A learner that keeps something else computes its own."""
+        """Return the mean of `losses` of what was kept: outputs. A learner that keeps other things has its own."""
         losses = self.losses(torch.as_tensor(kept), self.targets(rows), 0.0)
         return weighted_mean(losses, self.weights(rows))
 

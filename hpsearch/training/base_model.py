@@ -33,27 +33,26 @@ class BaseModel:
         self.generation = 0
         self.features = features
         with isolated(0):
-            loaded = learner.load_model().cpu()
-        self._trainable = {name: parameter.requires_grad for name, parameter in loaded.named_parameters()}
-        self.model: nn.Module = _copied(loaded, self.device)
+            self.model: nn.Module = _moved(learner.load_model(), self.device)
         self._parameters: dict[str, nn.Parameter] = dict(self.model.named_parameters())
-        self.head, drawn = self._find_head(loaded)
-        self._template = self._sharing(loaded, drawn)
+        self._trainable = {name: parameter.requires_grad for name, parameter in self._parameters.items()}
+        unknown: dict[int, Any] = {id(parameter): _unknown(parameter) for parameter in self.model.parameters()}
+        template = copy.deepcopy(self.model, unknown).cpu()
+        self.head, drawn = self._find_head(template)
+        self._template = self._sharing(template, drawn)
         self._drawn = {name: item for name, item in self._template.named_parameters() if name in drawn}
         self._pristine: dict[str, Tensor] = {}
         self._states: dict[str, tuple[int, int]] = {}
 
     @torch.no_grad()
-    def _find_head(self, loaded: nn.Module) -> tuple[frozenset[str], frozenset[str]]:
+    def _find_head(self, template: nn.Module) -> tuple[frozenset[str], frozenset[str]]:
         """Return the names of the parameters that the learner draws, and of those of which it draws any part.
 
         They are found by what is left of NaN, which stays where nothing is drawn.
         """
-        floating = {name: item for name, item in loaded.named_parameters() if item.is_floating_point()}
-        for parameter in floating.values():
-            parameter.fill_(torch.nan)
+        floating = {name: item for name, item in template.named_parameters() if item.is_floating_point()}
         with isolated(0):
-            self.learner.initialize_head(loaded)
+            self.learner.initialize_head(template)
         head, drawn = set(), set()
         for name, parameter in floating.items():
             is_unknown = parameter.isnan()
@@ -65,12 +64,11 @@ class BaseModel:
                     head.add(name)
         return frozenset(head), frozenset(drawn)
 
-    def _sharing(self, loaded: nn.Module, drawn: frozenset[str]) -> nn.Module:
-        """Return a copy of the loaded model that shares all parameters but those drawn with the model on the device."""
-        shared: dict[int, Any] = {
-            id(parameter): self._parameters[name] for name, parameter in loaded.named_parameters() if name not in drawn
-        }
-        return copy.deepcopy(loaded, shared)
+    def _sharing(self, template: nn.Module, drawn: frozenset[str]) -> nn.Module:
+        """Return a copy of a template that shares all parameters but those drawn with the model on the device."""
+        names = {name: parameter for name, parameter in template.named_parameters() if name not in drawn}
+        shared: dict[int, Any] = {id(parameter): self._parameters[name] for name, parameter in names.items()}
+        return copy.deepcopy(template, shared)
 
     @torch.no_grad()
     def fresh(self, config: Mapping[str, Any], seed: int) -> nn.Module:
@@ -120,13 +118,26 @@ class BaseModel:
         return dict(self._template.named_buffers())
 
 
-def _copied(model: nn.Module, device: torch.device) -> nn.Module:
-    """Return a copy on a device, made a parameter at a time: nowhere is there another whole one."""
-    copies: dict[int, Any] = {}
+@torch.no_grad()
+def _moved(model: nn.Module, device: torch.device) -> nn.Module:
+    """Move a model to a device, into memory of its own: what is loaded may lie in a file, aligned in another way.
+
+    It is done tensor by tensor, so that nowhere is there another whole one.
+    """
     for parameter in model.parameters():
-        copies[id(parameter)] = own = copy.deepcopy(parameter)
-        own.data = own.data.to(device)
-    return copy.deepcopy(model, copies).to(device)
+        parameter.data = parameter.data.to(device, copy=True)
+    for buffer in model.buffers():
+        buffer.data = buffer.data.clone()
+    return model.to(device)
+
+
+def _unknown(parameter: nn.Parameter) -> nn.Parameter:
+    """Return a parameter on the CPU that is NaN everywhere; of whole numbers a copy."""
+    if parameter.is_floating_point():
+        values = torch.full_like(parameter, torch.nan, device="cpu")
+    else:
+        values = parameter.detach().to("cpu", copy=True)
+    return nn.Parameter(values, parameter.requires_grad)
 
 
 def _state(parameter: nn.Parameter) -> tuple[int, int]:

@@ -123,6 +123,20 @@ def test_runs_one_after_the_other_equal_runs_of_fresh_workers(kind: str) -> None
     assert learner.loads == 1
 
 
+def test_a_layer_that_was_wrapped_before_it_was_given_is_trained() -> None:
+    """A wrapper may hold the layer itself, where no copy of a model reaches it."""
+
+    class Wrapped(TextLearner):
+        def build(self) -> nn.Module:
+            model: Any = super().build()
+            layer, forward = model.layers[0], model.layers[0].forward
+            layer.forward = lambda hidden, mask: forward(hidden, mask)
+            return model
+
+    wrapped, plain = (fine_tune(kind()) for kind in (Wrapped, TextLearner))
+    assert_same_measurements(measured(wrapped), measured(plain))
+
+
 class Drawn(TextLearner):
     """A learner of a model some ten times as large as its head and the layer below; it can draw part of a weight."""
 

@@ -15,8 +15,6 @@ from training_learners import (
     CPU,
     PRECISIONS,
     LengthLearner,
-    TagLearner,
-    TextLearner,
     assert_same_measurements,
     assert_same_state,
     everything,
@@ -61,11 +59,8 @@ def test_a_run_that_reads_equals_one_that_computes(tmp_path: Path, precision: st
     assert len(store(tmp_path).entries()) == 2
 
 
-@pytest.mark.parametrize("kind", [TagLearner, LengthLearner])
-def test_a_run_that_reads_is_fitted_to_its_own_rows_and_may_keep_rows_of_any_length(
-    tmp_path: Path, kind: type[TextLearner]
-) -> None:
-    learner = kind()
+def test_a_run_that_reads_is_fitted_to_its_own_rows(tmp_path: Path) -> None:
+    learner = LengthLearner()
     plain, base = BaseModel(learner, CPU), cached(learner, store(tmp_path))
     for config in ({"freeze_layers": 1}, {"freeze_layers": 1, "learning_rate": 1e-3}):
         run = run_of(learner, base, config)
