@@ -1,24 +1,32 @@
 """One of each from outside of the package, in real studies: a small file, and a line that names it."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
 import pytest
 from floor_pruner import Floor
 from least_recall import least_recall
+from rising_task import RisingNumbers
 from thread_pool import thread_pool
 from toy_studies import known_of, toy_study
 from training_time_figure import training_time_figure
 
 import hpsearch as hp
-from hpsearch.errors import UsageError
+from hpsearch.data.ragged import Ragged
+from hpsearch.errors import MetricError, UsageError
 from hpsearch.policy.rule_names import SAMPLERS
 from hpsearch.records import TrialState
-from hpsearch.report import Figures
+from hpsearch.report import Content, Figures
+from hpsearch.report.page_figure import PageFigure
+from hpsearch.report.theme import Figure
 from hpsearch.runtime import pools
 
 TRIALS = 8
@@ -105,3 +113,101 @@ except hp.errors.UsageError as error:
     count, message = done.stdout.splitlines()
     assert int(count) == TRIALS
     assert "The sampler of this study was an object, <near_best>, which is not stored with it." in message
+
+
+# The task
+
+
+def right_by_place(content: Content) -> Figure:
+    """Draw the share of right tags by place in the row."""
+    return Figure(go.Scatter(y=content.outputs["right-by-place"]))
+
+
+right_by_place_figure = PageFigure(
+    name="right-by-place",
+    heading="Right tags by place",
+    draw=right_by_place,
+    words="Out-of-fold predictions of the winner.",
+    alt_text=lambda content: f"{len(content.outputs['right-by-place'])} places.",
+    has_something=lambda content: "right-by-place" in content.outputs,
+)
+
+
+def tagged(folder: Path, devices: Any, **settings: Any) -> hp.Result:
+    space = hp.Space(learning_rate=hp.Float(1e-3, 1e-1, log=True), epochs=hp.Int(1, 2))
+    rules = {"space": space, "sampler": "near_best", "pruner": Floor("accuracy", 0.2), "metric": "accuracy", "cv": 3}
+    study = hp.Study("toy", RisingNumbers(), folder=folder, early_stopping=None, seed=3, **{**rules, **settings})
+    return study.run(trials=TRIALS, devices=devices, progress=False)
+
+
+@pytest.fixture(scope="module")
+def tags(tmp_path_factory: pytest.TempPathFactory) -> hp.Result:
+    """The result of a study of the task."""
+    return tagged(tmp_path_factory.mktemp("tags"), "inline")
+
+
+def test_what_its_judge_keeps_is_measured_stored_and_told(tags: hp.Result) -> None:
+    found = tags.out_of_fold()
+    assert isinstance(found, Ragged)
+    assert len(found) == 60
+    assert set(np.diff(found.offsets)) == set(range(3, 17))
+    assert np.isfinite(found.elements).all()
+    assert tags.best.value > 0.6
+    assert tags.test_scores()["accuracy"] > 0.6
+    evidence = tags.evidence()
+    assert evidence is not None
+    assert "test rows" in evidence.method
+
+
+@pytest.mark.parametrize("devices", ["thread", pytest.param(2, marks=pytest.mark.slow)])
+def test_wherever_it_runs_the_same_study_comes_out(tags: hp.Result, devices: Any, tmp_path: Path) -> None:
+    given = {"sampler": "random", "pruner": "none"} if devices == 2 else {}
+    expected = tagged(tmp_path / "straight", "inline", **given).table() if given else tags.table()
+    found = tagged(tmp_path / "elsewhere", devices, **given).table()
+    pd.testing.assert_frame_equal(found.drop(columns="seconds"), expected.drop(columns="seconds"), check_exact=True)
+
+
+def test_stopped_and_resumed_it_is_the_same_study(tags: hp.Result, tmp_path: Path) -> None:
+    def stop(running: hp.Study, trial: Any) -> None:
+        if trial.number in (2, 5):
+            running.stop()
+
+    for _ in range(3):
+        resumed = tagged(tmp_path, "inline", callbacks=[stop])
+    pd.testing.assert_frame_equal(
+        resumed.table().drop(columns="seconds"), tags.table().drop(columns="seconds"), check_exact=True
+    )
+
+
+def test_it_is_loaded_by_name_and_exported(tags: hp.Result, tmp_path: Path) -> None:
+    loaded = hp.load("toy", folder=tags.plan.folder.parent)
+    assert isinstance(loaded.task, RisingNumbers)
+    assert (loaded.result.export(tmp_path / "model") / "model.safetensors").stat().st_size > 0
+
+
+def test_a_figure_shows_what_its_judge_computes_and_no_other_study_has_it(
+    tags: hp.Result, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Figures, "right_by_place", right_by_place_figure, raising=False)
+    page = tags.report(tmp_path / "tags.html").read_text(encoding="utf-8")
+    assert 'aria-label="16 places."' in page
+    assert "confusion-section" not in page
+    other = hp.load("toy", folder=folder).result.report(tmp_path / "classes.html").read_text(encoding="utf-8")
+    assert "Right tags by place" not in other
+    assert "confusion-section" in other
+
+
+def test_a_metric_of_its_own_is_refused_in_the_words_of_its_judge(tmp_path: Path) -> None:
+    with pytest.raises(MetricError, match="there is no metric called 'f1_macro' of tags"):
+        tagged(tmp_path, "inline", metric="f1_macro")
+
+
+# The page that shows them
+
+
+def test_the_page_on_contributing_shows_these_files_as_they_are() -> None:
+    page = (Path(hp.__file__).parents[1] / "docs" / "contributing.md").read_text(encoding="utf-8")
+    shown = dict(re.findall(r"```python\n# (\w+\.py)\n(.*?)```", page, re.DOTALL))
+    assert set(shown) == {"least_recall.py", "near_best_sampler.py", "floor_pruner.py", "training_time_figure.py"}
+    for name, text in shown.items():
+        assert text == (Path(__file__).parent / name).read_text(encoding="utf-8"), name
