@@ -15,6 +15,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ from tasks_samples import review_rows, save_base, save_image_folder, save_text_m
 from typer.testing import CliRunner
 
 from hpsearch.cli.commands import app
+from hpsearch.policy.rule_names import SAMPLERS
+from hpsearch.report import Figures
+from hpsearch.runtime import pools
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -78,6 +82,18 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture(autouse=True)
+def _registered_for_one_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Take back what a page registers."""
+    monkeypatch.setattr(pools, "POOLS", [*pools.POOLS])
+    names, figures = dict(SAMPLERS), set(vars(Figures))
+    yield
+    for name in SAMPLERS.keys() - names:
+        del SAMPLERS[name]
+    for name in set(vars(Figures)) - figures:
+        delattr(Figures, name)
+
+
 class Reader:
     """Somebody who follows a page."""
 
@@ -130,7 +146,7 @@ def plain(text: str) -> list[str]:
 
 def test_there_are_pages_and_the_index_names_them() -> None:
     assert {"tutorial.md", "spaces.md", "samplers-and-pruners.md", "scikit-learn.md", "tasks.md"} <= set(PAGES)
-    assert {"watching.md", "resuming.md", "reading-figures.md"} <= set(PAGES)
+    assert {"watching.md", "resuming.md", "reading-figures.md", "contributing.md"} <= set(PAGES)
     index = (DOCS / "README.md").read_text(encoding="utf-8")
     for name in PAGES:
         assert f"]({name})" in index, name

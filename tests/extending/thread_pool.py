@@ -10,7 +10,7 @@ from hpsearch.runtime.devices import Devices
 from hpsearch.runtime.messages import Ended, Event, Probe, Stop, Train, Workload
 from hpsearch.runtime.pools.base import Pool, PoolChoice
 from hpsearch.runtime.worker import Worker
-from hpsearch.training.numerics import detect_environment
+from hpsearch.training.numerics import detect_environment, kept_flags
 
 
 class ThreadPool:
@@ -18,6 +18,8 @@ class ThreadPool:
 
     def __init__(self, slot: Slot) -> None:
         self._slot = slot
+        self._flags = contextlib.ExitStack()
+        self._flags.enter_context(kept_flags())  # torch's, which the numerics of a study set
         self._worker = Worker(slot.devices[0])
         self._thread = ThreadPoolExecutor(max_workers=1)
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
@@ -72,6 +74,7 @@ class ThreadPool:
     def close(self) -> None:
         self._stop = Stop(checkpoint=False)
         self._thread.shutdown()
+        self._flags.close()
 
 
 def opening(devices: Devices) -> Callable[[], Pool]:
