@@ -1,17 +1,16 @@
 """The pool of one slot, in the calling process, where a debugger sees everything."""
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
-
-import torch
 
 from hpsearch.records import Segment, Slot
 from hpsearch.runtime.devices import Devices, inventory, slots
 from hpsearch.runtime.messages import Ended, Event, Probe, Stop, Train, Workload
 from hpsearch.runtime.pools.base import Pool, PoolChoice
 from hpsearch.runtime.worker import Worker
-from hpsearch.training.numerics import detect_environment
+from hpsearch.training.numerics import detect_environment, kept_flags
 
 INLINE = "inline"
 """The value of `devices` that trains in the calling process, for debugging."""
@@ -23,9 +22,8 @@ class InlinePool:
     def __init__(self, slot: Slot) -> None:
         self._slot = slot
         self._worker = Worker(slot.devices[0])
-        self._threads = torch.get_num_threads()
-        self._deterministic = torch.are_deterministic_algorithms_enabled()
-        self._matmul_precision = torch.get_float32_matmul_precision()
+        self._flags = contextlib.ExitStack()
+        self._flags.enter_context(kept_flags())
         self._segment: Segment | None = None
         self._events: Iterator[Event | None] | None = None
         self._stop: Stop | None = None
@@ -79,9 +77,7 @@ class InlinePool:
 
     def close(self) -> None:
         self._events = self._segment = None
-        torch.set_num_threads(self._threads)
-        torch.use_deterministic_algorithms(self._deterministic)
-        torch.set_float32_matmul_precision(self._matmul_precision)
+        self._flags.close()
 
 
 def _opening(_: Devices) -> Callable[[], Pool]:
