@@ -108,6 +108,18 @@ def _a_patient_pruner_tells_whom_it_asks() -> bool:
     return optuna.pruners.PatientPruner(inner, patience=1)._wrapped_pruner is inner
 
 
+def _a_threshold_pruner_tells_its_bounds_and_is_asked_about_them() -> bool:
+    import optuna
+
+    pruner: Any = optuna.pruners.ThresholdPruner(lower=0.0, upper=1.0)
+    bounds = pruner._lower, pruner._upper
+    pruner._lower, pruner._upper = 2.0, 3.0
+    study = optuna.create_study()
+    trial = study.ask()
+    trial.report(0.5, 1)
+    return bounds == (0.0, 1.0) and bool(pruner.prune(study, study.trials[0]))
+
+
 def _trials_have_ids_of_their_own() -> bool:
     import optuna
 
@@ -193,6 +205,12 @@ LISTED = {
         {"policy/pruners.py": ("_wrapped_pruner",)},
         _a_patient_pruner_tells_whom_it_asks,
         "Refuse PatientPruner in `_require_memoryless`, unless another way shows which pruner it asks.",
+    ),
+    "thresholds of values": Private(
+        "optuna",
+        {"policy/pruners.py": ("_lower", "_upper")},
+        _a_threshold_pruner_tells_its_bounds_and_is_asked_about_them,
+        "Refuse ThresholdPruner where the objective is minimized; `_mirrored` turns its bounds over.",
     ),
     "trial ids": Private(
         "optuna",
