@@ -59,7 +59,8 @@ class Study:
             object. A resumed study tries what it would have tried without the pause. With a sampler class that is not
             Optuna's own it may not, and a warning says so.
         cv: Number of folds, a `Holdout`, or a scikit-learn splitter.
-        metric: The objective: the name of a scikit-learn scorer or loss, or a callable.
+        metric: The objective: the name of a scikit-learn scorer or loss, or a callable. None: "f1_macro" for classes,
+            "r2" for numbers.
         direction: "maximize" or "minimize" the objective. None follows from the metric: losses and errors are
             minimized. An error function of your own needs "minimize". Values are shown as measured.
         metrics: Further metrics to record.
@@ -94,7 +95,7 @@ class Study:
         *,
         sampler: Any = "bayesian",
         cv: Any = 5,
-        metric: Any = "f1_macro",
+        metric: Any = None,
         direction: str | None = None,
         metrics: Sequence[Any] = (),
         pruner: Any = "racing",
@@ -122,7 +123,7 @@ class Study:
             space=space if isinstance(space, Space) else Space.load(space),
             sampler=sampler,
             cv=cv,
-            metric=metric,
+            metric=task.default_metric if metric is None else metric,
             direction=direction_of(direction),
             metrics=tuple(metrics),
             pruner=pruner,

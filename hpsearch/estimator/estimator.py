@@ -151,6 +151,7 @@ class FineTuneSearchCV(BaseEstimator):
             raise UsageError(f"refit={self.refit!r}: give True or False; the winner is that of the one objective.")
         rows = self._rows(X, y, reset=True)
         kind = targets_called(self.targets)
+        scoring = kind.score if self.scoring is None else self.scoring
         targets = targets_of(y, len(rows), kind)
         self._inputs = inputs_of(rows, self.model, self.targets, self.task_options)
         task = self._inputs.task(rows, targets, groups_of(groups, len(rows)))
@@ -160,7 +161,7 @@ class FineTuneSearchCV(BaseEstimator):
             self.space,
             sampler=self.sampler,
             cv=5 if self.cv is None else self.cv,
-            metric=kind.score if self.scoring is None else kind.scoring if self.scoring == "auto" else self.scoring,
+            metric=None if scoring == "auto" else scoring,
             metrics=self.metrics,
             pruner=self.pruner,
             early_stopping=self.early_stopping,

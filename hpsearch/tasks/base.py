@@ -120,6 +120,11 @@ class Task(ABC):
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)  # the dataclass is frozen for everyone but its own construction
 
+    @property
+    def default_metric(self) -> str:
+        """The objective of a study that names none."""
+        return Judge.default_metric
+
     @abstractmethod
     def prepare(self, cache: Path) -> Prepared:
         """Read, audit and encode the rows into folders under `cache`, once; two processes may do so at once.

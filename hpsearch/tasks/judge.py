@@ -30,10 +30,12 @@ class Judge(ABC):
     Attributes:
         classes: The classes or labels in the order of their codes; () where targets are none.
         takes_label_smoothing: Whether its loss can be smoothed.
+        default_metric: The objective of a study that names none.
     """
 
     classes: tuple[Any, ...] = ()
     takes_label_smoothing: ClassVar[bool] = True
+    default_metric: ClassVar[str] = "f1_macro"
 
     # ------------------------------------------------------------------ targets
 

@@ -109,6 +109,10 @@ class PretrainedTask(Task):
         if self.test is not None:
             self._set("test", source_of(self.test, self._columns(), "test"))
 
+    @property
+    def default_metric(self) -> str:
+        return self.judge_class.default_metric
+
     def hyperparameters(self) -> Mapping[str, Hyperparameter]:
         left_out = () if self.judge_class.takes_label_smoothing else ("label_smoothing_factor",)
         training = {name: value for name, value in super().hyperparameters().items() if name not in left_out}

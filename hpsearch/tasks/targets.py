@@ -23,7 +23,6 @@ class Targets:
         text: The task over texts.
         image: The task over images.
         estimator_type: What scikit-learn calls an estimator of them.
-        scoring: The objective of `FineTuneSearchCV` where none is given.
         score: What an estimator of scikit-learn's own scores itself by.
     """
 
@@ -31,13 +30,12 @@ class Targets:
     text: type[TextTask]
     image: type[ImageTask]
     estimator_type: Literal["classifier", "regressor"]
-    scoring: str
     score: str
 
 
 TARGETS: Mapping[str, Targets] = {
-    "classes": Targets(ClassJudge, TextClassification, ImageClassification, "classifier", "f1_macro", "accuracy"),
-    "numbers": Targets(NumberJudge, TextRegression, ImageRegression, "regressor", "r2", "r2"),
+    "classes": Targets(ClassJudge, TextClassification, ImageClassification, "classifier", "accuracy"),
+    "numbers": Targets(NumberJudge, TextRegression, ImageRegression, "regressor", "r2"),
 }
 
 

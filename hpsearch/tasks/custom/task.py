@@ -116,6 +116,10 @@ class CustomTask(Task):
         """What the model is called, in reports."""
         return str(self.make_model.name)
 
+    @property
+    def default_metric(self) -> str:
+        return targets_called(self.targets).judge.default_metric
+
     @cached_property
     def _factory(self) -> ModelFactory:
         return ModelFactory(self.make_model)

@@ -43,6 +43,7 @@ class NumberJudge(Judge):
     """
 
     takes_label_smoothing: ClassVar[bool] = False
+    default_metric: ClassVar[str] = "r2"
 
     names: tuple[str, ...]
     ranges: Range
