@@ -46,6 +46,7 @@ CASES = [
     pytest.param(Case("text", "random", "fp32"), id="text-random-fp32"),
     pytest.param(Case("text", "grid", "bf16"), id="text-grid-bf16", marks=needs_bf16),
     pytest.param(Case("image", "random", "fp32"), id="image-random-fp32"),
+    pytest.param(Case("numbers", "random", "fp32"), id="numbers-random-fp32"),
 ]
 
 
@@ -56,17 +57,21 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def tasks(place: Path) -> Mapping[str, Mapping[str, Any]]:
-    """Arguments of small tasks of each kind: the toy, a BERT of three layers with dropout, a ViT of three layers."""
+    """Arguments of small tasks of each kind: the toy, a BERT of three layers with dropout (for classes and for two
+    numbers), a ViT of three layers."""
     import PIL.Image
 
-    review_rows(24).to_csv(place / "train.csv", index=False)
+    rows = review_rows(24)
+    rows.assign(length=rows["text"].str.len()).to_csv(place / "train.csv", index=False)
     for row, (image, label) in enumerate(zip(*image_arrays(16), strict=True)):
         (place / "images" / label).mkdir(parents=True, exist_ok=True)
         PIL.Image.fromarray(image).save(place / "images" / label / f"{row:02}.png")
     vit = save_base("vit", place / "vit", hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1)
+    text = {"model": str(save_text_model(place / "bert")), "train": str(place / "train.csv")}
     return {
         "toy": {},
-        "text": {"kind": "text", "model": str(save_text_model(place / "bert")), "train": str(place / "train.csv")},
+        "text": {"kind": "text", **text},
+        "numbers": {"kind": "text numbers", "label": ["length", "weight"], "strata": 3, **text},
         "image": {"kind": "image", "model": str(vit), "train": str(place / "images")},
     }
 
@@ -85,6 +90,7 @@ def arguments(case: Case, tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, A
         "precision": case.precision,
         "cv": 2,
         "evaluations_per_epoch": 2 if case.task == "toy" else 1,
+        "metrics": ["mae"] if case.task == "numbers" else ["accuracy"],
         "seed": 7,  # with which the first random trial has two epochs, so that it can be paused between them
     }
 

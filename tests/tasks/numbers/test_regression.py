@@ -198,3 +198,10 @@ def test_list_and_show_say_what_is_predicted(tmp_path: Path, model: str) -> None
     result = run(study(tmp_path, task), trials=1)
     assert "TextRegression on 20 rows, 2 numbers" in show_text("toy", tmp_path, None)
     assert result.content(with_test=False).facts["targets"].startswith("words 3 to 19; letters 13 to ")
+
+
+def test_a_study_of_numbers_that_names_no_objective_has_r2(tmp_path: Path, model: str) -> None:
+    task = hp.TextRegression(model, train=lengths(20, 0), label="words")
+    assert hp.Study("toy", task, SPACE, folder=tmp_path).plan.metric == "r2"
+    assert hp.CustomTask(plain, train=(np.zeros((9, 5)), np.arange(9.0)), targets="numbers").default_metric == "r2"
+    assert hp.CustomTask(plain, train=(np.zeros((9, 5)), np.arange(9) % 2)).default_metric == "f1_macro"
