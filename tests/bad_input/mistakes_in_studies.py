@@ -16,6 +16,7 @@ from hpsearch.errors import (
     StudyChangedError,
     StudyFailedError,
     StudyNotFoundError,
+    TaskError,
     UsageError,
 )
 
@@ -134,6 +135,17 @@ SETTINGS = [
     ),
     _run("no devices: `devices=0`", "trials=2, devices=0", "--trials 2 --devices 0", "devices=0", "1 or more"),
     _run("two and a half workers", "trials=2, devices=2.5", "", "devices=2.5", "a number of workers"),
+    Mistake(
+        "a task that keeps more of its outputs than a database takes",
+        ("16,777,216 bytes", "30 held-out rows, 480 MiB in all", "takes 256 MiB", "at most 16 rows", "keeps less"),
+        TaskError,
+        body="from dataclasses import dataclass, replace\n\nfrom toy_task import ClassJudge, ToyTask\n\n"
+        "import hpsearch as hp\n\n\nclass Everything(ClassJudge):\n    row_bytes = 2**24\n\n\n"
+        "@dataclass(frozen=True, eq=False)\nclass EverythingTask(ToyTask):\n    def prepare(self, cache):\n"
+        "        prepared = super().prepare(cache)\n"
+        '        return replace(prepared, judge=Everything("multiclass", prepared.judge.classes))\n\n\n'
+        'study = hp.Study("mine", EverythingTask(), hp.Space(epochs=1), cv=2)\n',
+    ),
 ]
 
 
