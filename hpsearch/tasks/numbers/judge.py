@@ -15,7 +15,7 @@ from hpsearch.metrics.metric import Metric
 from hpsearch.tasks.judge import Judge
 from hpsearch.tasks.numbers.metric import NumberMetric, Range, resolve_metric
 from hpsearch.tasks.numbers.remarks import range_remarks, target_remarks
-from hpsearch.tasks.numbers.strata import quantile_bins
+from hpsearch.tasks.numbers.strata import others, quantile_bins
 from hpsearch.tasks.numbers.targets import called, check_differ, numbers_of
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class NumberJudge(Judge):
         names: The targets' names; one that comes without a name is "".
         ranges: Where the training targets lie.
         bins: Into how many parts of equal size the rows are sorted, by their (first) target, for folds that have rows
-            of each. None: folds are drawn without looking at the targets.
+            of each. None: folds are drawn without looking at the targets, unless most are the same number.
         mean: Of the training rows of a run, shape (targets,); () while no run is fitted.
         scale: Their standard deviation, shape (targets,).
         is_settled: Whether the outputs of the run's model are in the user's units already.
@@ -110,8 +110,8 @@ class NumberJudge(Judge):
         return replace(self, bins=parts)
 
     def strata(self, targets: np.ndarray) -> Strata:
-        first = _columns(targets)[:, 0]
-        return Strata.by(np.zeros(len(first)) if self.bins is None else quantile_bins(first, self.bins))
+        columns = _columns(targets)
+        return Strata.by(others(columns) if self.bins is None else quantile_bins(columns[:, 0], self.bins))
 
     def check_folds(
         self,

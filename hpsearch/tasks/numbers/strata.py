@@ -24,3 +24,18 @@ def quantile_bins(numbers: np.ndarray, bins: int) -> np.ndarray:
         joined[place] = part
         size += count
     return joined[codes]
+
+
+def others(numbers: np.ndarray) -> np.ndarray:
+    """Return 1 for rows that differ from what more than half of the rows have, of the first such target, else 0.
+
+    So no fold is left with one number only as long as there are enough others.
+
+    Args:
+        numbers: Shape (rows, targets).
+    """
+    for column in numbers.T:
+        values, counts = np.unique(column, return_counts=True)
+        if counts.max() > len(column) / 2:
+            return (column != values[counts.argmax()]).astype(np.int64)
+    return np.zeros(len(numbers), dtype=np.int64)

@@ -5,7 +5,7 @@ import pytest
 
 from hpsearch.data.splits import make_folds
 from hpsearch.tasks.numbers.judge import NumberJudge
-from hpsearch.tasks.numbers.strata import quantile_bins
+from hpsearch.tasks.numbers.strata import others, quantile_bins
 
 
 def test_bins_have_equally_many_rows_in_the_order_of_the_numbers():
@@ -47,3 +47,14 @@ def test_several_targets_are_stratified_by_the_first():
     learned = NumberJudge.learn(numbers)
     judge = NumberJudge(learned.names, learned.ranges, bins=5)
     assert judge.strata(numbers).codes.tolist() == quantile_bins(numbers[:, 0], 5).tolist()
+
+
+def test_where_most_rows_have_one_number_each_fold_has_its_share_of_the_others():
+    numbers = np.where(np.arange(40) < 34, 1.0, np.arange(40.0))
+    assert others(numbers[:, None]).tolist() == [0] * 34 + [1] * 6
+    assert others(np.stack([np.arange(40.0), numbers], axis=1)).sum() == 6
+    assert others(np.arange(40.0)[:, None]).sum() == 0
+    judge = NumberJudge.learn(numbers)
+    for seed in range(5):
+        folds = make_folds(3, strata=judge.strata(numbers), seed=seed)
+        assert [len(np.unique(numbers[held_out])) for _, held_out in folds.pairs] == [3, 3, 3]
