@@ -7,7 +7,7 @@ import PIL.Image
 from mistake import TEXT, Mistake, World, changed_table, written
 from tasks_samples import review_rows
 
-from hpsearch.errors import DataError, TaskError, UsageError
+from hpsearch.errors import DataError, MetricError, TaskError, UsageError
 
 IMAGES = 'hp.ImageClassification("image-model", train="images")'
 
@@ -15,6 +15,11 @@ IMAGES = 'hp.ImageClassification("image-model", train="images")'
 def _text(**arguments: str) -> str:
     given = {"train": '"train.csv"', **arguments}
     return f'hp.TextClassification("model", {", ".join(f"{name}={value}" for name, value in given.items())})'
+
+
+def _numbers(**arguments: str) -> str:
+    given = {"train": '"train.csv"', "label": '"weight"', **arguments}
+    return f'hp.TextRegression("model", {", ".join(f"{name}={value}" for name, value in given.items())})'
 
 
 def _saved(name: str, **options: object) -> World:
@@ -211,7 +216,7 @@ COLUMNS = [
     ),
     Mistake(
         "labels that are fractions: a regression",
-        ("is 0.5, a float", "labels are text"),
+        ("is 0.5, a float", "labels are text", "hp.TextRegression"),
         DataError,
         task=_text(label='"weight"'),
     ),
@@ -265,6 +270,109 @@ COLUMNS = [
         DataError,
         task=_text(group='"site"'),
         world=changed_table(site=lambda t: [None if i == 4 else x for i, x in enumerate(t["site"])]),
+    ),
+]
+
+NUMBERS = [
+    Mistake(
+        "numbers that are text",
+        ("target 'label' of the train data has 'bad', a str, in rows 0,", "pandas.to_numeric"),
+        DataError,
+        task=_numbers(label='"label"'),
+        process=True,
+    ),
+    Mistake(
+        "numbers that are missing",
+        ("target 'weight' of the train data is missing (NaN) in 2 of 24 rows: rows 0, 7", "Fill the gaps in"),
+        DataError,
+        task=_numbers(),
+        world=changed_table(weight=lambda t: [None if i in (0, 7) else x for i, x in enumerate(t.weight)]),
+    ),
+    Mistake(
+        "numbers that are infinite",
+        ("target 'weight' of the train data is infinite in 1 of 24 rows: row 3", "remove them"),
+        DataError,
+        task=_numbers(),
+        world=changed_table(weight=lambda t: [float("inf") if i == 3 else x for i, x in enumerate(t.weight)]),
+    ),
+    Mistake(
+        "numbers that are True and False",
+        ("target 'is_long' of the train data has True, a bool", "two classes"),
+        DataError,
+        task=_numbers(label='"is_long"'),
+        world=changed_table(is_long=[True] * 12 + [False] * 12),
+    ),
+    Mistake(
+        "numbers that are the same in every row",
+        ("target 'weight' is 2.5 in each of the 24 train rows", "nothing to learn"),
+        DataError,
+        task=_numbers(),
+        world=changed_table(weight=2.5),
+    ),
+    Mistake(
+        "one of several numbers that is the same in every row",
+        ("target 'is_long' is 1.0 in each of the 24 train rows", "leave this target out"),
+        DataError,
+        task=_numbers(label='["weight", "is_long"]'),
+        world=changed_table(is_long=1),
+    ),
+    Mistake(
+        "numbers of which the training rows of a fold have one",
+        ("is 1.0 in each of the 12 training rows of fold 0", "nothing to learn", "Use fewer folds"),
+        DataError,
+        task=_numbers(),
+        world=changed_table(weight=[1.0] * 23 + [2.0]),
+        settings='metric="rmse"',
+    ),
+    Mistake(
+        "groups of one number each, judged by R²",
+        ("metric 'r2' is not defined on the held-out rows of fold 0", "1 of 8 groups", "'rmse'"),
+        MetricError,
+        task=_numbers(group='"site"'),
+        world=changed_table(weight=lambda t: t["site"].astype("category").cat.codes),
+        settings="cv=8",
+    ),
+    Mistake(
+        "a metric of classes for numbers",
+        ("metric 'accuracy' cannot be used on numbers", "Those that fit: d2_absolute_error_score, ", "spearman"),
+        MetricError,
+        task=_numbers(),
+        settings='metric="accuracy"',
+    ),
+    Mistake(
+        "a metric of positive numbers, which predictions may not be",
+        ("'mean_gamma_deviance' cannot be used on these targets", "A model may predict numbers outside"),
+        MetricError,
+        task=_numbers(),
+        settings='metric="mean_gamma_deviance"',
+        quotes=True,
+    ),
+    Mistake(
+        'a score that is to be minimized: `metric="r2", direction="minimize"`',
+        ("metric 'r2' is not to be minimized", "more of it is better"),
+        MetricError,
+        task=_numbers(),
+        settings='metric="r2", direction="minimize"',
+    ),
+    Mistake(
+        "an error of one's own without its direction",
+        ("metric 'furthest' is an error", 'direction="minimize"'),
+        MetricError,
+        body="import hpsearch as hp\n\n\ndef furthest(y_true, y_pred):\n    return abs(y_true - y_pred).max()\n\n\n"
+        'task = hp.TextRegression("model", train="train.csv", label="weight")\n'
+        'study = hp.Study("mine", task, hp.Space(learning_rate=1e-3, epochs=hp.Int(1, 2)), cv=2, metric=furthest)\n',
+    ),
+    Mistake(
+        "a head that was trained before: `keep_head=True`",
+        ("a regression trains on standardised numbers", "Leave keep_head out"),
+        TaskError,
+        task=_numbers(keep_head="True"),
+    ),
+    Mistake(
+        'targets that there are none of: `targets="number"`',
+        ("targets='number': Did you mean 'numbers'?", "'classes' or 'numbers'"),
+        TaskError,
+        task='hp.CustomTask(__import__("torch").nn.Linear, train=([[1.0], [2.0]], [1.0, 2.0]), targets="number")',
     ),
 ]
 
@@ -381,4 +489,10 @@ FOLDS = [
     ),
 ]
 
-GROUPS = {"Files": FILES, "Columns, labels and texts": COLUMNS, "Images": IMAGE_MISTAKES, "Folds": FOLDS}
+GROUPS = {
+    "Files": FILES,
+    "Columns, labels and texts": COLUMNS,
+    "Numbers": NUMBERS,
+    "Images": IMAGE_MISTAKES,
+    "Folds": FOLDS,
+}

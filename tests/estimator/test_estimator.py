@@ -422,3 +422,12 @@ def test_what_does_not_go_together_is_said(rows, labels, model, words):
 def test_what_y_is_has_a_name(iris):
     with pytest.raises(TaskError, match="targets='klasses'"):
         search(targets="klasses").fit(*iris)
+
+
+def test_scores_are_greater_for_the_better_whatever_the_objective(iris):
+    fitted, mirrored = (search(n_iter=3, cv=2, scoring=scoring).fit(*iris) for scoring in ("log_loss", "neg_log_loss"))
+    for name in ("mean_test_score", "std_test_score", "rank_test_score", "split0_test_score"):
+        assert fitted.cv_results_[name].tolist() == mirrored.cv_results_[name].tolist()
+    assert fitted.best_params_ == mirrored.best_params_
+    assert fitted.best_score_ == mirrored.best_score_ < 0.0
+    assert fitted.score(*iris) == mirrored.score(*iris) < 0.0

@@ -127,7 +127,8 @@ def _plain(value: Any, row: int, role: str) -> Any:
         return int(float(value))
     raise DataError(
         f"the label of {role} row {row} (counted from 0) is {value!r}, a {type(value).__name__}: labels are text, "
-        "whole numbers, booleans or categories. Convert the column; for several labels per row give 0/1 columns."
+        "whole numbers, booleans or categories. Convert the column; for several labels per row give 0/1 columns. To "
+        "predict numbers take a regression: hp.TextRegression, hp.ImageRegression, or targets='numbers'."
     )
 
 

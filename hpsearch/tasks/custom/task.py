@@ -60,7 +60,7 @@ class CustomTask(Task):
         targets: What targets are: "classes" or "numbers". Each fold trains on numbers less the mean and over the
             standard deviation of its training rows; scores and predictions are in your units.
         strata: Into how many parts of equal size rows are sorted by their (first) number, so that each fold has rows of
-            each. None: folds are drawn without looking at numbers.
+            each. None: folds are drawn without looking at numbers, unless most are the same.
         test: Rows that the search never sees, in the same form, or None.
         loss: A function (logits, targets) that returns a loss per row, float32, shape (rows,); targets are int64 codes
             in the order of the sorted labels, float32 indicators, or standardised numbers in float32, shape (rows,

@@ -22,7 +22,7 @@ class ImageRegression(Regression, ImageTask):
         image: The column of paths, where the rows are a table.
         label: The column of numbers, or a list of columns, where the rows are a table.
         strata: Into how many parts of equal size rows are sorted by their (first) number, so that each fold has rows of
-            each. None: folds are drawn without looking at the numbers.
+            each. None: folds are drawn without looking at the numbers, unless most are the same.
         image_size: Height and width of the model's input; None for what its image processor says.
     """
 

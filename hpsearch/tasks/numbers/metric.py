@@ -190,7 +190,7 @@ def _refusal(name: str, ranges: Range) -> str | None:
 def _example(ranges: Range) -> tuple[np.ndarray, np.ndarray]:
     """Return (targets, predictions); some predictions lie outside of the range of the targets, as a model's may."""
     places = np.linspace(0.0, 1.0, _EXAMPLE_ROWS)
-    return ranges.at(places), ranges.at(1.6 * places - 0.3 + 0.1 * (-1.0) ** np.arange(_EXAMPLE_ROWS))
+    return ranges.at(places), ranges.at(2.0 * places - 0.5 + 0.1 * (-1.0) ** np.arange(_EXAMPLE_ROWS))
 
 
 def _by_name(name: str) -> Any:

@@ -22,7 +22,7 @@ class TextRegression(Regression, TextTask):
         text: The column of texts, or the two columns of a pair.
         label: The column of numbers, or a list of columns.
         strata: Into how many parts of equal size rows are sorted by their (first) number, so that each fold has rows of
-            each. None: folds are drawn without looking at the numbers.
+            each. None: folds are drawn without looking at the numbers, unless most are the same.
         max_length: Most tokens of a row; longer rows are cut, and `Prepared.warnings` says so. None: the limit of model
             and tokenizer, up to 512.
     """
