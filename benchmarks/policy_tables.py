@@ -169,15 +169,14 @@ def study(name: str, folder: Path) -> hp.Study:
 def test_scores(name: str, folder: Path, numbers: Sequence[int]) -> dict[int, Mapping[str, float]]:
     """Return trial number to scores on the test rows, after a refit to the point that its value is read at."""
     made = study(name, folder)
-    trials = made.store().history.trials
+    trials = made.record.store.history.trials
     found: dict[int, Mapping[str, float]] = {}
     kept = folder / f"test-{name}-{numbers[0]}.json"
     if kept.exists():
         found = {int(number): scores for number, scores in json.loads(kept.read_text()).items()}
     for number in numbers:
-        point = trials[number].point
-        if number not in found and point is not None:
-            found[number] = made.score(made.refit(trials[number].config, point).model, trials[number].config).metrics
+        if number not in found and trials[number].point is not None:
+            found[number] = made.result.test_scores(number)
             kept.write_text(json.dumps(found))
     return found
 
@@ -187,7 +186,7 @@ def tables(made: hp.Study, tested: Mapping[int, Mapping[str, float]]) -> tuple[p
 
     Outputs are float16, of the training rows in their order, (rows * classes) numbers a configuration.
     """
-    store, result = made.store(), made.result
+    store, result = made.record.store, made.result
     history = store.history
     curves, configurations = [], []
     for number, trial in history.trials.items():
@@ -218,11 +217,11 @@ def write(name: str, made: hp.Study, tested: Mapping[int, Mapping[str, float]]) 
         "task": RECORDINGS[name].about,
         "objective": OBJECTIVE,
         "folds": FOLDS,
-        "evaluations_per_epoch": made.evaluations_per_epoch,
+        "evaluations_per_epoch": made.plan.evaluations_per_epoch,
         "training rows a fold": [len(pair[0]) for pair in made.folds.pairs],
         "held-out rows a fold": [len(pair[1]) for pair in made.folds.pairs],
         "classes": [str(each) for each in made.prepared.judge.classes],
-        "numerics": made.stored_numerics().to_dict(),
+        "numerics": made.record.numerics().to_dict(),
         "space": made.space.to_json(),
         "configurations": len(configurations),
         "seconds of training": round(float(curves["seconds"].sum()), 1),
@@ -248,7 +247,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     folder = given.folder.resolve()
     made = study(given.name, folder)
     made.run(devices=given.devices, timeout=given.timeout, progress="plain")
-    trials = made.store().history.trials
+    trials = made.record.store.history.trials
     if any(not trial.state.is_finished for trial in trials.values()) or len(trials) < sum(1 for _ in made.space.grid()):
         print("paused; run again, it goes on")
         return

@@ -10,12 +10,14 @@ from hpsearch.policy.rule_names import check_runs
 from hpsearch.space import Space
 
 KEPT_BYTES = 256 * 2**20
-"""What an evaluation may keep of its outputs, at most.
+"""What an evaluation may keep of its outputs, at most: it becomes one value in the database.
 
-It becomes one value in the database, and an unfinished run has one for each evaluation point. SQLite takes values of a
-billion bytes and PostgreSQL a gigabyte, as text of twice the length on the way there. MySQL takes what its
-`max_allowed_packet` allows: 64 MiB, unless it is raised.
+SQLite takes values of a billion bytes and PostgreSQL a gigabyte, as text of twice the length on the way there. MySQL
+takes what its `max_allowed_packet` allows: 64 MiB, unless it is raised.
 """
+
+RUN_BYTES = 2 * 2**30
+"""What a run may keep, at most: until its trial ends, outputs at every evaluation point, for any may be the best."""
 
 
 def check_space(plan: Plan) -> None:
@@ -61,7 +63,8 @@ def check_models(plan: Plan, enqueued: Iterable[Mapping[str, Any]]) -> None:
     models = plan.layered_models(plan.prepared)  # which fits a shipped space to them, so it comes first
     _ = plan.objective, plan.measured
     check_runs(plan.pruner, len(plan.folds.pairs) * plan.repeats)
-    check_kept_outputs(plan.prepared.judge.row_bytes, max(len(held_out) for _, held_out in plan.folds.pairs))
+    held_out_rows = max(len(held_out) for _, held_out in plan.folds.pairs)
+    check_kept_outputs(plan.prepared.judge.row_bytes, held_out_rows, _most_points(plan))
     check_dropout(plan)
     check_frozen_layers(plan.space, models)
     for config in enqueued:
@@ -76,16 +79,36 @@ def check_metrics_travel(plan: Plan) -> None:
         check_travels(metric, metric_name(metric))
 
 
-def check_kept_outputs(row_bytes: int, held_out_rows: int) -> None:
-    """Find, before anything is trained, outputs too large to be kept, at so many bytes a row in the largest fold."""
-    needed = row_bytes * held_out_rows
-    if needed > KEPT_BYTES:
+def check_kept_outputs(row_bytes: int, held_out_rows: int, points: int) -> None:
+    """Find, before anything is trained, outputs too large to be kept.
+
+    Args:
+        row_bytes: Bytes kept of a row.
+        held_out_rows: Rows of the largest fold.
+        points: Evaluation points of the longest run.
+    """
+    evaluation = row_bytes * held_out_rows
+    kept = f"{row_bytes:,} bytes of the outputs of each of {held_out_rows:,} held-out rows"
+    fewer = "Hold out fewer rows (more folds, or cv=hp.Holdout with a smaller share)"
+    if evaluation > KEPT_BYTES:
         raise TaskError(
-            f"Each evaluation would keep {row_bytes:,} bytes of the outputs of each of {held_out_rows:,} held-out "
-            f"rows, {needed / 2**20:,.0f} MiB in all, and the database takes {KEPT_BYTES >> 20} MiB. Hold out at most "
-            f"{KEPT_BYTES // row_bytes:,} rows (more folds, or cv=hp.Holdout with a smaller share), or use a task that "
-            "keeps less of each row."
+            f"Each evaluation would keep {kept}, {evaluation / 2**20:,.0f} MiB in all, and the database takes "
+            f"{KEPT_BYTES >> 20} MiB. {fewer}, or use a task that keeps less of each row."
         )
+    if evaluation * points > RUN_BYTES:
+        raise TaskError(
+            f"A run of {points:,} evaluation points would keep {kept} at each, {evaluation * points / 2**30:,.1f} GiB "
+            f"in all, and may keep {RUN_BYTES >> 30} GiB. {fewer}, evaluate less often (evaluations_per_epoch=), or "
+            "use a task that keeps less of each row."
+        )
+
+
+def _most_points(plan: Plan) -> int:
+    """Return how many evaluation points the longest run of a space has."""
+    searched = plan.space.parameters.get("epochs")
+    fixed = plan.space.fixed.get("epochs", plan.task.unnamed().get("epochs", 1))
+    epochs = [fixed] if searched is None else searched.edges()
+    return max(int(str(edge)) for edge in epochs) * plan.evaluations_per_epoch
 
 
 def check_dropout(plan: Plan) -> None:

@@ -137,7 +137,7 @@ SETTINGS = [
     _run("two and a half workers", "trials=2, devices=2.5", "", "devices=2.5", "a number of workers"),
     Mistake(
         "a task that keeps more of its outputs than a database takes",
-        ("16,777,216 bytes", "30 held-out rows, 480 MiB in all", "takes 256 MiB", "at most 16 rows", "keeps less"),
+        ("16,777,216 bytes", "30 held-out rows, 480 MiB in all", "takes 256 MiB", "Hold out fewer rows", "keeps less"),
         TaskError,
         body="from dataclasses import dataclass, replace\n\nfrom toy_task import ClassJudge, ToyTask\n\n"
         "import hpsearch as hp\n\n\nclass Everything(ClassJudge):\n    row_bytes = 2**24\n\n\n"
