@@ -11,6 +11,7 @@ BENCHMARKS = {
     "curves": "samplers under pruning, replayed on recorded fine-tunes",
     "policy": "policies to the same quality, replayed on full grids through the coordinator",
     "emotion": "a whole study on real tweets, against a frozen-feature probe; needs a model and data",
+    "regression": "numbers on real data, each against a ridge regression; tweets need a model and data",
     "systems": "fixed lists of fine-tunes run to the end, against Optuna with Trainer; needs accelerate, too",
     "end_to_end": "wall time until a test score, against Optuna TPE and Hyperband with Trainer",
     "limit": "how near to the machine's matmul peak; where a worker's time goes",
