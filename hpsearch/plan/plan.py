@@ -178,7 +178,8 @@ class Plan:
         rows, judge = open_dataset(self.prepared.folder), self.prepared.judge
         strata = judge.strata(rows["targets"])
         folds = make_folds(self.cv, strata=strata, groups=rows.get("groups"), seed=self.seed)
-        judge.check_folds(rows["targets"], folds.pairs, self.objective, rows.get("groups"))
+        for metric in self.measured:
+            judge.check_folds(rows["targets"], folds.pairs, metric, rows.get("groups"))
         return folds
 
     @property

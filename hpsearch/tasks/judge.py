@@ -103,7 +103,7 @@ class Judge(ABC):
         self,
         targets: np.ndarray,
         pairs: Sequence[tuple[np.ndarray, np.ndarray]],
-        objective: Metric,
+        metric: Metric,
         groups: np.ndarray | None = None,
     ) -> None:
         """Find folds that cannot be learned from or judged on; `DataError` or `MetricError` names the first.
