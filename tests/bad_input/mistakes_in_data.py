@@ -304,7 +304,7 @@ NUMBERS = [
     ),
     Mistake(
         "numbers that are the same in every row",
-        ("target 'weight' is 2.5 in each of the 24 train rows", "nothing to learn"),
+        ("target 'weight' is 2.5 in each of the 24 train rows", "nothing to tell apart"),
         DataError,
         task=_numbers(),
         world=changed_table(weight=2.5),
@@ -317,8 +317,15 @@ NUMBERS = [
         world=changed_table(is_long=1),
     ),
     Mistake(
+        "test rows that all have the same number",
+        ("target 'weight' is 2.5 in each of the 10 test rows", "Give test rows with different numbers"),
+        DataError,
+        task=_numbers(test='"test.csv"'),
+        world=lambda place: review_rows(10, seed=1).assign(weight=2.5).to_csv(place / "test.csv", index=False),
+    ),
+    Mistake(
         "numbers of which the training rows of a fold have one",
-        ("is 1.0 in each of the 12 training rows of fold 0", "nothing to learn", "Use fewer folds"),
+        ("is 1.0 in each of the 12 training rows of fold 0", "nothing to tell apart", "Use fewer folds"),
         DataError,
         task=_numbers(),
         world=changed_table(weight=[1.0] * 23 + [2.0]),

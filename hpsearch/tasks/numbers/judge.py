@@ -70,8 +70,11 @@ class NumberJudge(Judge):
         return checked
 
     def encode(self, values: Any, role: str = "train") -> np.ndarray:
-        """Return float64 targets of shape (rows,), or (rows, targets) of several."""
-        return self._shaped(numbers_of(values, self.names, role)[1])
+        """Return float64 targets, (rows,), or (rows, targets) of several; test rows must not all be the same."""
+        numbers = numbers_of(values, self.names, role)[1]
+        if role == "test":  # found now, and not when the winner is scored
+            check_differ(self.names, numbers, "test rows", "Give test rows with different numbers, or none.")
+        return self._shaped(numbers)
 
     def _shaped(self, numbers: np.ndarray) -> np.ndarray:
         return numbers[:, 0] if len(self.names) == 1 else numbers
@@ -117,29 +120,29 @@ class NumberJudge(Judge):
         self,
         targets: np.ndarray,
         pairs: Sequence[tuple[np.ndarray, np.ndarray]],
-        objective: Metric,
+        metric: Metric,
         groups: np.ndarray | None = None,
     ) -> None:
-        """Find a fold whose training rows have one number only, or whose held-out rows the objective cannot judge."""
+        """Find a fold whose training rows have one number only, or whose held-out rows the metric cannot judge."""
         numbers = _columns(targets)
         for fold, (training, held_out) in enumerate(pairs):
             remedy = _remedy(held_out, groups)
             check_differ(self.names, numbers[training], f"training rows of fold {fold}", remedy)
             for place, (name, column) in enumerate(zip(self.names, numbers[held_out].T, strict=True)):
-                if column.min() == column.max() and not self._is_judged(objective, numbers[held_out], place):
+                if column.min() == column.max() and not self._is_judged(metric, numbers[held_out], place):
                     raise MetricError(
-                        f"metric {objective.name!r} is not defined on the held-out rows of fold {fold}: {called(name)} "
-                        f"is {float(column[0])!r} in each of the {len(column)}. {remedy} Or choose an error as the "
-                        "objective, such as 'rmse' or 'mae'."
+                        f"metric {metric.name!r} is not defined on the held-out rows of fold {fold}: {called(name)} "
+                        f"is {float(column[0])!r} in each of the {len(column)}. {remedy} Or measure errors "
+                        "instead, such as 'rmse' and 'mae'."
                     )
 
-    def _is_judged(self, objective: Metric, numbers: np.ndarray, place: int) -> bool:
+    def _is_judged(self, metric: Metric, numbers: np.ndarray, place: int) -> bool:
         """Return whether a metric tells near predictions of one target from far ones on these rows."""
         far = np.zeros(numbers.shape)
         far[:, place] = np.linspace(0.5, 1.5, len(numbers)) * (self.ranges.high[place] - self.ranges.low[place])
         targets = self._shaped(numbers)
         try:
-            near_value, far_value = (objective(targets, self._shaped(numbers + share * far)) for share in (0.01, 0.5))
+            near_value, far_value = (metric(targets, self._shaped(numbers + share * far)) for share in (0.01, 0.5))
         except MetricError:
             return False
         return near_value != far_value

@@ -1,5 +1,6 @@
 """What regressions of texts and of images have in common."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hpsearch.errors import TaskError
@@ -29,6 +30,8 @@ class Regression(PretrainedTask):
 
     def _learned(self, targets: Any) -> Judge:
         judge = NumberJudge.learn(targets)
+        if judge.names == ("",) and isinstance(self.label, str):  # images come without the name of their column
+            judge = replace(judge, names=(self.label,))
         return judge if self.strata is None else judge.stratified(self.strata)
 
     def _use(self, arguments: str, prepared: "Prepared") -> str:

@@ -25,11 +25,6 @@ def range_remarks(name: str, numbers: np.ndarray, test: np.ndarray) -> list[str]
     """Return sentences on the test rows' numbers beside those of the training rows."""
     low, high = numbers.min(), numbers.max()
     sentences = []
-    if len(test) > 1 and test.min() == test.max():
-        sentences.append(
-            f"{called(name)} is {float(test[0])!r} in each of the {len(test)} test rows: r2 and correlations are not "
-            "defined there."
-        )
     margin = (high - low) / 2
     far = np.flatnonzero((test < low - margin) | (test > high + margin))
     if far.size:

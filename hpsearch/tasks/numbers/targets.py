@@ -44,7 +44,7 @@ def check_differ(names: Sequence[str], numbers: np.ndarray, where: str, remedy: 
         if column.min() == column.max():
             raise DataError(
                 f"{called(name)} is {float(column[0])!r} in each of the {len(column)} {where}: there is nothing to "
-                f"learn. {remedy}"
+                f"tell apart. {remedy}"
             )
 
 

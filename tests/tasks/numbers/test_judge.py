@@ -67,7 +67,7 @@ def test_answers_are_numbers_of_the_shape_of_the_targets():
         judge = NumberJudge.learn(values)
         answers = judge.answers(judge.predictions(values.reshape(20, -1)))
         assert answers.shape == values.shape
-        assert judge.encode(judge.placeholders(7), "test").shape == (7, *values.shape[1:])
+        assert judge.encode(judge.placeholders(7)).shape == (7, *values.shape[1:])
 
 
 def test_a_settled_model_gives_the_users_units_and_its_judge_leaves_them():
@@ -154,7 +154,8 @@ def test_remarks():
     assert "row 7 (counted from 0)" in judge.remarks(outlying)[0]
     far = judge.remarks(usual, np.array([0.0, 99.0, 0.5]))
     assert "in 1 test row: row 1 (counted from 0)" in far[0]
-    assert "r2 and correlations are not defined" in judge.remarks(usual, np.zeros(5))[0]
+    with pytest.raises(DataError, match=r"the target is 0.0 in each of the 5 test rows"):
+        judge.encode(np.zeros(5), "test")
 
 
 def test_the_figure_has_the_rows_that_some_fold_held_out():

@@ -45,7 +45,7 @@ def test_several_numbers_a_row(values, names):
 
 def test_columns_are_found_by_name_in_other_rows():
     judge = NumberJudge.learn(pd.DataFrame({"a": [1, 2], "b": [5.5, 2]}))
-    assert judge.encode(pd.DataFrame({"b": [0.0], "c": [9.0], "a": [7.0]}), "test").tolist() == [[7.0, 0.0]]
+    assert judge.encode(pd.DataFrame({"b": [0.0], "c": [9.0], "a": [7.0]}), "given").tolist() == [[7.0, 0.0]]
     with pytest.raises(DataError, match="the test data has no column 'b' of targets"):
         judge.encode(pd.DataFrame({"a": [7.0]}), "test")
     with pytest.raises(DataError, match="have 3 targets each, and 2 were learned"):
@@ -71,7 +71,7 @@ def test_close_numbers_stay_apart():
         ([1.0, np.nan, np.nan], r"missing \(NaN\) in 2 of 3 rows: rows 1, 2"),
         ([1.0, np.inf, -np.inf], "infinite in 2 of 3 rows: rows 1, 2"),
         ([1.0, 1e200], "beyond 1e.150 in 1 of 2 rows: row 1.*larger units"),
-        ([3.0, 3.0, 3.0], "the target is 3.0 in each of the 3 train rows: there is nothing to learn"),
+        ([3.0, 3.0, 3.0], "the target is 3.0 in each of the 3 train rows: there is nothing to tell apart"),
         (pd.DataFrame({"a": [1, 2], "b": [4, 4]}), "target 'b' is 4.0 in each of the 2 train rows"),
         (pd.DataFrame({"a": [1, 2], "b": [4, np.nan]}), "target 'b' of the train data is missing"),
         ([], "has no rows"),
