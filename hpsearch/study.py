@@ -123,7 +123,7 @@ class Study:
             space=space if isinstance(space, Space) else Space.load(space),
             sampler=sampler,
             cv=cv,
-            metric=task.default_metric if metric is None else metric,
+            metric=metric,
             direction=direction_of(direction),
             metrics=tuple(metrics),
             pruner=pruner,

@@ -8,11 +8,17 @@ from typing import Any
 
 import numpy as np
 
+from hpsearch.data.ragged import Rows
+
 DRAWS_TOGETHER = 200
 """Draws whose counts are held at once: 16 MB for a hundred classes."""
 
 
-def drawn_units(rows: int, groups: np.ndarray | None) -> list[np.ndarray] | np.ndarray:
+Units = list[np.ndarray] | np.ndarray
+"""What is drawn with replacement: single rows, shape (rows,), or the rows of each group."""
+
+
+def drawn_units(rows: int, groups: np.ndarray | None) -> Units:
     """Return what is drawn: the rows of each group, or single rows where `groups` is None.
 
     `groups` are the codes of the groups that rows belong to, shape (rows,). Raises ValueError where they are not as
@@ -26,7 +32,7 @@ def drawn_units(rows: int, groups: np.ndarray | None) -> list[np.ndarray] | np.n
     return np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
 
 
-def draws(units: list[np.ndarray] | np.ndarray, resamples: int, generator: np.random.Generator) -> Iterator[np.ndarray]:
+def draws(units: Units, resamples: int, generator: np.random.Generator) -> Iterator[np.ndarray]:
     """Yield rows, `resamples` times: as many units as there are, drawn with replacement."""
     for _ in range(resamples):
         drawn = generator.integers(0, len(units), size=len(units))
@@ -40,16 +46,16 @@ class PairedPredictions:
     Attributes:
         metric: `metric(targets, predictions)`; called with `sample_weight=` where there is one. It may have a method
             `on_draws`, as `Metric` has.
-        targets: Shape (n,) or (n, labels).
+        targets: First axis n; as the metric takes them.
         winner: What the metric takes as the winner's predictions, first axis n.
         rival: The same for the rival.
         sample_weight: Shape (n,), or None.
     """
 
     metric: Callable[..., float]
-    targets: np.ndarray
-    winner: np.ndarray
-    rival: np.ndarray
+    targets: Rows
+    winner: Any
+    rival: Any
     sample_weight: np.ndarray | None = None
 
     def difference(self, rows: np.ndarray) -> float:

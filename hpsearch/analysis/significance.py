@@ -3,11 +3,12 @@
 import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from hpsearch.analysis.resampling import PairedPredictions, drawn_units, draws
+from hpsearch.analysis.resampling import PairedPredictions, Units, drawn_units, draws
+from hpsearch.data.ragged import Rows
 from hpsearch.metrics.direction import Direction
 from hpsearch.records.objective_values import mean_value
 
@@ -133,12 +134,12 @@ def paired_folds(
 
 def paired_bootstrap(
     metric: Callable[..., float],
-    targets: np.ndarray,
-    winner: np.ndarray,
-    rival: np.ndarray,
+    targets: Rows,
+    winner: Any,
+    rival: Any,
     *,
     sample_weight: np.ndarray | None = None,
-    groups: np.ndarray | None = None,
+    units: Units | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
     level: float = 0.95,
@@ -152,12 +153,12 @@ def paired_bootstrap(
 
     Args:
         metric: `metric(targets, predictions)`; called with `sample_weight=` where there is one.
-        targets: Shape (n,) or (n, labels).
+        targets: First axis n; as the metric takes them.
         winner: What the metric takes as the winner's predictions, first axis n.
         rival: The same of the rival.
         sample_weight: Shape (n,), or None.
-        groups: Codes of the groups that rows belong to, shape (n,), or None where every row stands alone.
-        resamples: How many times n rows, or all groups, are drawn with replacement.
+        units: What is drawn, as `drawn_units` gives it; None where every row stands alone.
+        resamples: How many times n rows, or as many units as there are, are drawn with replacement.
         seed: Seed of the drawing.
         level: Coverage of the interval, and the level of the verdict.
         direction: Whether more or less of the metric is better.
@@ -173,12 +174,12 @@ def paired_bootstrap(
 
     predictions = PairedPredictions(metric, targets, winner, rival, sample_weight)
     observed = predictions.difference(np.arange(rows))
-    units = drawn_units(rows, groups)
+    units = drawn_units(rows, None) if units is None else units
     if len(units) < 2:
         return _undecided(observed, "no test: all test rows are of one group", level)
     drawn = predictions.differences(draws(units, resamples, np.random.default_rng(seed)))
     usable = drawn[np.isfinite(drawn)]
-    of = "" if groups is None else f" in {len(units):,} groups"
+    of = "" if isinstance(units, np.ndarray) else f" in {len(units):,} groups"
     method = f"paired bootstrap over {rows:,} test rows{of}, {resamples:,} resamples"
     if len(usable) < resamples:
         method += f", {resamples - len(usable):,} of them left out, as the metric was not a number there"

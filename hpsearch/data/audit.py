@@ -11,6 +11,7 @@ from hpsearch.data.example_reading import called
 from hpsearch.data.examples import Examples, Field
 from hpsearch.data.fingerprint import file_digest
 from hpsearch.data.images import ImageRows, require_columns
+from hpsearch.data.ragged import Rows, as_list
 from hpsearch.data.wording import counted, listed, row_list
 from hpsearch.errors import DataError
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 _BROKEN_SHOWN = 5
 _CHUNK_BYTES = 1 << 24
 
-ReadTargets = Callable[[], tuple[np.ndarray, list[str]]]
+ReadTargets = Callable[[], tuple[Rows, list[str]]]
 """Returns the encoded targets of the training rows, and what is to be said of targets, each a sentence."""
 
 
@@ -198,13 +199,13 @@ def _audit_groups_and_weights(train: Any, test: Any, group: str | None, sample_w
     return warnings
 
 
-def _copies(what: str, train: Sequence[Any], test: Sequence[Any], targets: np.ndarray) -> list[str]:
+def _copies(what: str, train: Sequence[Any], test: Sequence[Any], targets: Rows) -> list[str]:
     """Return a warning where training rows repeat each other, and one where test rows repeat them.
 
     `train` and `test` have what each row holds, or a digest of it; `what` names it in the message.
     """
     labels: dict[Any, set[str]] = {}
-    for content, target in zip(train, targets.tolist(), strict=True):
+    for content, target in zip(train, as_list(targets), strict=True):
         labels.setdefault(content, set()).add(str(target))
     warnings = []
     repeated = len(train) - len(labels)

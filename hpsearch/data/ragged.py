@@ -1,8 +1,9 @@
 """Rows of different lengths in one array, and how rows of either form are written down."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,8 @@ class Ragged:
     @classmethod
     def of(cls, rows: Sequence[np.ndarray]) -> "Ragged":
         """Return these rows; all have the same shape but for their lengths."""
+        if not rows:
+            return cls(np.empty(0), np.zeros(1, dtype=np.int64))
         offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
         return cls(np.concatenate(rows), offsets)
 
@@ -32,12 +35,41 @@ class Ragged:
         return self.elements[self.offsets[index] : self.offsets[index + 1]]
 
     def __getitem__(self, rows: np.ndarray) -> "Ragged":
-        """Return some rows, given by index, in that order."""
-        return Ragged.of([self.row(int(row)) for row in rows])
+        """Return some rows, given as NumPy's arrays are indexed: by their places, or by a mask."""
+        chosen = np.arange(len(self))[rows]
+        lengths = np.diff(self.offsets)[chosen]
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        places = np.arange(offsets[-1]) + np.repeat(self.offsets[chosen] - offsets[:-1], lengths)
+        return Ragged(self.elements[places], offsets)
 
 
 Rows = np.ndarray | Ragged
 """One entry a row, the first axis the rows: rectangular, or of different lengths."""
+
+
+def as_arrays(name: str, rows: Rows) -> dict[str, np.ndarray]:
+    """Return rows as the arrays of a prepared dataset, under a name."""
+    if not isinstance(rows, Ragged):
+        return {name: rows}
+    return {name: rows.elements, f"{name}_offsets": rows.offsets}
+
+
+def rows_of(arrays: Mapping[str, np.ndarray], name: str) -> Rows:
+    """Return the rows that `as_arrays` named."""
+    offsets = arrays.get(f"{name}_offsets")
+    return arrays[name] if offsets is None else Ragged(arrays[name], offsets)
+
+
+def as_list(rows: Rows) -> list[Any]:
+    """Return each row as plain Python has it."""
+    if isinstance(rows, Ragged):
+        return [rows.row(index).tolist() for index in range(len(rows))]
+    return list(rows.tolist())
+
+
+def byte_count(rows: Rows) -> int:
+    """Return how many bytes the elements take."""
+    return rows.elements.nbytes if isinstance(rows, Ragged) else rows.nbytes
 
 
 def is_finite(rows: Rows) -> bool:

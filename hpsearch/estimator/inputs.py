@@ -14,6 +14,7 @@ import numpy as np
 from hpsearch.data.audit import check_texts
 from hpsearch.data.dataset import open_dataset, write_dataset
 from hpsearch.data.images import read_images
+from hpsearch.data.ragged import as_arrays
 from hpsearch.errors import UsageError, nearest
 from hpsearch.tasks import CustomTask, Prepared, Task
 from hpsearch.tasks.image import ImageTask
@@ -91,7 +92,7 @@ class Inputs(ABC):
         targets = prepared.judge.placeholders(len(rows))
         arrays, facts = self.arrays(encoder, rows, targets, scratch)
         folder = scratch / "rows"
-        write_dataset(folder, {"targets": prepared.judge.encode(targets), **arrays}, facts)
+        write_dataset(folder, {**as_arrays("targets", prepared.judge.encode(targets)), **arrays}, facts)
         return replace(prepared, test_folder=folder, test_rows=len(rows))
 
 

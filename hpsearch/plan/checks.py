@@ -75,7 +75,7 @@ def check_metrics_travel(plan: Plan) -> None:
     """Find a metric that cannot be sent to a worker process."""
     from hpsearch.metrics.metric import metric_name
 
-    for metric in (plan.metric, *plan.metrics):
+    for metric in (plan.named_metric, *plan.metrics):
         check_travels(metric, metric_name(metric))
 
 

@@ -94,7 +94,7 @@ class Description:
     ) -> "Description":
         """Describe a study as it is now; reads its data when that has not been done."""
         prepared = plan.prepared
-        sources = [plan.metric, *plan.metrics]
+        sources = [plan.named_metric, *plan.metrics]
         return cls(
             **{name: getattr(plan, name) for name in ARGUMENTS},
             task=plan.task.describe(),

@@ -171,15 +171,17 @@ class Plan:
         """The folds, made from `cv`; of a study that was loaded without its splitter, those kept with it."""
         from hpsearch.data.dataset import open_dataset
         from hpsearch.data.folds import Folds
+        from hpsearch.data.ragged import rows_of
         from hpsearch.data.splits import make_folds
 
         if isinstance(self.cv, Folds):
             return self.cv
         rows, judge = open_dataset(self.prepared.folder), self.prepared.judge
-        strata = judge.strata(rows["targets"])
+        targets = rows_of(rows.arrays, "targets")
+        strata = judge.strata(targets)
         folds = make_folds(self.cv, strata=strata, groups=rows.get("groups"), seed=self.seed)
         for metric in self.measured:
-            judge.check_folds(rows["targets"], folds.pairs, metric, rows.get("groups"))
+            judge.check_folds(targets, folds.pairs, metric, rows.get("groups"))
         return folds
 
     @property
@@ -190,7 +192,12 @@ class Plan:
     @cached_property
     def objective(self) -> "Metric":
         """The objective, resolved for the task."""
-        return self.prepared.judge.metric(self.metric, self.direction)
+        return self.prepared.judge.metric(self.named_metric, self.direction)
+
+    @property
+    def named_metric(self) -> Any:
+        """The objective as the user names it; where nobody does, by the name that the task's judge has for it."""
+        return self.prepared.judge.default_metric if self.metric is None else self.metric
 
     @property
     def aim(self) -> "Objective":
@@ -216,7 +223,7 @@ class Plan:
         """
         from hpsearch.provenance.definitions import code_definition
 
-        measured = {self.objective.name: (self.metric, self.objective)}
+        measured = {self.objective.name: (self.named_metric, self.objective)}
         for given in self.metrics:
             metric = self.prepared.judge.metric(given, is_objective=False)
             earlier, _ = measured.setdefault(metric.name, (given, metric))

@@ -96,8 +96,9 @@ def _facts(plan: Plan, description: Description) -> Mapping[str, Any]:
 def _outputs(plan: Plan, out_of_fold: "np.ndarray") -> Mapping[str, Any]:
     """Return what figures show of the winner's out-of-fold predictions, by the figure's name."""
     from hpsearch.data.dataset import open_dataset
+    from hpsearch.data.ragged import rows_of
 
-    return plan.prepared.judge.figures(open_dataset(plan.prepared.folder)["targets"], out_of_fold)
+    return plan.prepared.judge.figures(rows_of(open_dataset(plan.prepared.folder).arrays, "targets"), out_of_fold)
 
 
 def _logs(folder: Path) -> Mapping[int, str]:

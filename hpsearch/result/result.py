@@ -205,11 +205,11 @@ class Result:
         assert test_folder is not None  # there are test rows
         return paired_bootstrap(
             self.plan.objective,
-            learner.targets(rows).numpy(),
+            learner.truth(rows),
             judge.predictions(kept[0]),
             judge.predictions(kept[1]),
             sample_weight=None if weights is None else weights.numpy(),
-            groups=open_dataset(test_folder).get("groups"),
+            units=judge.units(len(rows), open_dataset(test_folder).get("groups")),
             seed=self.plan.seed,
             direction=self.plan.aim.direction,
         )

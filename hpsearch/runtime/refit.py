@@ -83,7 +83,7 @@ def refit(workload: Workload, config: Mapping[str, Any], point: int) -> Refit:
         for measurement in fine_tune.advance(point):
             last = measurement or last
         assert last is not None  # a run up to a point of at least 1 has measured there
-        judge = workload.prepared_for(config).judge.fitted(learner.targets(rows).numpy())
+        judge = workload.prepared_for(config).judge.fitted(learner.truth(rows))
         few, numerics = rows[:SETTLED_BY], replace(workload.numerics, precision="fp32")
         model = fine_tune.model.eval()
         judge = judge.settle(model, lambda model: predict(model, learner, few, numerics, device))
@@ -106,7 +106,7 @@ def score(workload: Workload, refit: Refit) -> Scores:
         metrics = all_metrics(
             workload.metrics,
             refit.judge.predictions(outputs),
-            learner.targets(rows).numpy(),
+            learner.truth(rows),
             None if weights is None else weights.numpy(),
             learner.mean_loss(kept, rows),
         )

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hpsearch.data.ragged import Rows, byte_count
 from hpsearch.errors import CheckpointError, TaskError
 from hpsearch.metrics.direction import Objective
 from hpsearch.policy.pruning_steps import warmup_epochs
@@ -56,7 +57,7 @@ class _Warm:
     """What a worker keeps of a study between segments; `bases` are base models by key, the last used last."""
 
     workload: Workload
-    targets: np.ndarray
+    targets: Rows
     weights: np.ndarray | None
     bases: dict[str, BaseModel]
 
@@ -91,7 +92,7 @@ class Worker:
         weights = base.learner.weights(rows)
         self._warm[workload.study] = _Warm(
             workload,
-            base.learner.targets(rows).numpy(),
+            base.learner.truth(rows),
             None if weights is None else weights.numpy(),
             {workload.task.base_key(workload.example): base},
         )
@@ -220,10 +221,15 @@ class Worker:
     def _evaluated(self, warm: _Warm, order: Train, measurement: Measurement) -> Evaluated:
         workload, run = warm.workload, order.segment.run
         assert measurement.outputs is not None
-        held_out = workload.folds[run.fold][1]
+        held_out, judge = workload.folds[run.fold][1], workload.prepared.judge
+        if byte_count(measurement.outputs) > judge.row_bytes * len(held_out):
+            raise TaskError(
+                f"{type(judge).__name__} says that it keeps {judge.row_bytes:,} bytes of a row at most, and kept "
+                f"{byte_count(measurement.outputs):,} of {len(held_out):,} rows. Raise its row_bytes, or keep less."
+            )
         metrics = all_metrics(
             workload.metrics,
-            workload.prepared.judge.predictions(measurement.outputs),
+            judge.predictions(measurement.outputs),
             warm.targets[held_out],
             None if warm.weights is None else warm.weights[held_out],
             measurement.validation_loss,

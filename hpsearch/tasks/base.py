@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from hpsearch.data.dataset import open_dataset, write_dataset
+from hpsearch.data.ragged import rows_of
 from hpsearch.errors import TaskError, nearest
 from hpsearch.provenance.definitions import SCRIPTS
 from hpsearch.records import digest
@@ -77,7 +78,7 @@ class Prepared:
 
 def prepared_rows(folders: Mapping[Split, Path], digests: Mapping[Split, str], judge: Judge, **others: Any) -> Prepared:
     """Return what these folders hold. The caller fills in `model_digest`."""
-    counts = {role: len(open_dataset(folder)["targets"]) for role, folder in folders.items()}
+    counts = {role: len(rows_of(open_dataset(folder).arrays, "targets")) for role, folder in folders.items()}
     return Prepared(
         folder=folders["train"],
         test_folder=folders.get("test"),
@@ -119,11 +120,6 @@ class Task(ABC):
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)  # the dataclass is frozen for everyone but its own construction
-
-    @property
-    def default_metric(self) -> str:
-        """The objective of a study that names none."""
-        return Judge.default_metric
 
     @abstractmethod
     def prepare(self, cache: Path) -> Prepared:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
+from hpsearch.analysis.resampling import Units, drawn_units
 from hpsearch.data.ragged import Rows
 from hpsearch.data.splits import Strata
 from hpsearch.errors import TaskError
@@ -35,7 +36,7 @@ class Judge(ABC):
 
     classes: tuple[Any, ...] = ()
     takes_label_smoothing: ClassVar[bool] = True
-    default_metric: ClassVar[str] = "f1_macro"
+    default_metric: ClassVar[str]
 
     # ------------------------------------------------------------------ targets
 
@@ -48,26 +49,13 @@ class Judge(ABC):
             DataError: Nothing can be learned from them.
         """
 
-    @classmethod
     @abstractmethod
-    def estimator_targets(cls, y: Any) -> np.ndarray:
-        """Return the y of an estimator of scikit-learn's as `learn` takes it, checked in scikit-learn's way and words.
-
-        Raises:
-            ValueError: (UsageError is one.) Nothing can be learned from it.
-        """
-
-    @abstractmethod
-    def encode(self, values: Any, role: str = "train") -> np.ndarray:
+    def encode(self, values: Any, role: str = "train") -> Rows:
         """Return targets as the loss and the metrics read them, the first axis the rows; `role` is for errors.
 
         Raises:
             DataError: One is missing, or does not go with those learned from.
         """
-
-    @abstractmethod
-    def placeholders(self, rows: int) -> Any:
-        """Return targets that `encode` takes, for rows whose targets nobody knows or looks at."""
 
     @abstractmethod
     def to_json(self) -> dict[str, Any]:
@@ -83,25 +71,25 @@ class Judge(ABC):
     def purpose(self) -> str:
         """What a model is trained for, after "fine-tuned": "to tell 2 classes apart: ham, spam"."""
 
-    @abstractmethod
     def facts(self) -> Mapping[str, str]:
         """Return what the report says of the targets, name to text: {"classes": "ham, spam"}."""
+        return {"targets": self.targets_text}
 
-    @abstractmethod
-    def remarks(self, targets: np.ndarray, test_targets: np.ndarray | None = None) -> list[str]:
+    def remarks(self, targets: Any, test_targets: Any = None) -> list[str]:
         """Return what the user should know of encoded targets, each a sentence; empty where all is well."""
+        return []
 
     def stratified(self, parts: int) -> Self:
         """Return the judge whose `strata` are so many parts of equal size; `TaskError` where it has other strata."""
         raise TaskError(f"strata={parts!r}: folds are stratified by {self.targets_text} as they are. Leave strata out.")
 
-    @abstractmethod
-    def strata(self, targets: np.ndarray) -> Strata:
-        """Return what folds are stratified by, for encoded targets."""
+    def strata(self, targets: Any) -> Strata:
+        """Return what folds are stratified by, for encoded targets; by default by nothing."""
+        return Strata.by(np.zeros(len(targets)))
 
     def check_folds(  # noqa: B027  (most judges have nothing to check)
         self,
-        targets: np.ndarray,
+        targets: Any,
         pairs: Sequence[tuple[np.ndarray, np.ndarray]],
         metric: Metric,
         groups: np.ndarray | None = None,
@@ -114,25 +102,25 @@ class Judge(ABC):
     # ------------------------------------------------------------------ training
 
     @property
-    @abstractmethod
     def outputs(self) -> int:
-        """How many numbers the model gives for a row."""
+        """How many numbers the model gives for a row; 0 where that is the model's own matter."""
+        return 0
 
     @property
     def outputs_text(self) -> str:
         """What outputs are needed, after "(3, 2) is needed": a remark and a full stop."""
         return "."
 
-    @abstractmethod
     def model_config(self) -> dict[str, Any]:
         """Return what a config of transformers says of the outputs: id2label, label2id, problem_type."""
+        return {}
 
     @property
-    @abstractmethod
     def identity(self) -> tuple[str, int]:
         """What a model's digest says of its outputs, as JSON keeps it: what they are, how many."""
+        return type(self).__name__, self.outputs
 
-    def fitted(self, targets: np.ndarray) -> Self:
+    def fitted(self, targets: Any) -> Self:
         """Return the judge of a run that trains on rows with these encoded targets, and on no others.
 
         What is fitted to targets (their mean and deviation) is fitted here, within the training part of each fold.
@@ -188,7 +176,8 @@ class Judge(ABC):
         Each part is (indices of rows, their predictions). A row in several of them has the mean: predictions are
         arrays unless a judge joins its own.
         """
-        shape = np.asarray(parts[0][1]).shape[1:] if parts else (self.outputs,)
+        shown = parts[0][1] if parts else self.predictions(np.zeros((0, self.outputs)))
+        shape = np.asarray(shown).shape[1:]
         total = np.zeros((rows, *shape))
         count = np.zeros((rows, *(1 for _ in shape)))
         for indices, predictions in parts:
@@ -198,13 +187,9 @@ class Judge(ABC):
             mean: np.ndarray = total / count
         return mean
 
-    @abstractmethod
-    def answers(self, predictions: Any) -> np.ndarray:
-        """Return one answer a row as `predict` of scikit-learn gives it: labels, or numbers."""
-
-    @abstractmethod
-    def predicted_by(self, estimator: Any, rows: Any) -> Any:
-        """Return the predictions of rows by a fitted estimator of scikit-learn's, as metrics take them."""
+    def units(self, rows: int, groups: np.ndarray | None) -> Units:
+        """Return what intervals and tests draw of so many rows: whole groups where there are any, or single rows."""
+        return drawn_units(rows, groups)
 
     @abstractmethod
     def metric(self, given: Any, direction: Direction | None = None, *, is_objective: bool = True) -> Metric:
@@ -220,7 +205,7 @@ class Judge(ABC):
             MetricError: There is no such metric, it does not suit, or it contradicts its direction.
         """
 
-    def figures(self, targets: np.ndarray, predictions: Any) -> Mapping[str, Any]:
+    def figures(self, targets: Any, predictions: Any) -> Mapping[str, Any]:
         """Return what figures show of out-of-fold predictions, name of the figure to its numbers.
 
         Rows that no fold held out are NaN in `predictions`. A figure without an entry here is not drawn.
@@ -230,3 +215,26 @@ class Judge(ABC):
     def pipeline_arguments(self) -> str:
         """Return further arguments of a call of transformers' pipeline for all that this judge reads, as Python."""
         return ""
+
+    # ------------------------------------------------------------------ as an estimator of scikit-learn's has it
+
+    @classmethod
+    def estimator_targets(cls, y: Any) -> np.ndarray:
+        """Return the y of an estimator as `learn` takes it, checked in scikit-learn's way and words.
+
+        Raises:
+            ValueError: (UsageError is one.) Nothing can be learned from it.
+        """
+        raise NotImplementedError(f"{cls.__name__} is for no estimator of scikit-learn's")
+
+    def placeholders(self, rows: int) -> Any:
+        """Return targets that `encode` takes, for rows whose targets nobody knows or looks at."""
+        raise NotImplementedError(f"{type(self).__name__} is for no estimator of scikit-learn's")
+
+    def answers(self, predictions: Any) -> np.ndarray:
+        """Return one answer a row as `predict` gives it: labels, or numbers."""
+        raise NotImplementedError(f"{type(self).__name__} is for no estimator of scikit-learn's")
+
+    def predicted_by(self, estimator: Any, rows: Any) -> Any:
+        """Return the predictions of rows by a fitted estimator, as metrics take them."""
+        raise NotImplementedError(f"{type(self).__name__} is for no estimator of scikit-learn's")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hpsearch.data.dataset import Dataset
-from hpsearch.data.ragged import Rows
+from hpsearch.data.ragged import Ragged, Rows, rows_of
 from hpsearch.errors import TaskError
 from hpsearch.tasks.dropout import set_dropout
 from hpsearch.tasks.heads import draw_head
@@ -31,7 +31,7 @@ class RowsLearner(ABC):
     def __init__(self, dataset: Dataset, judge: Judge) -> None:
         self.dataset = dataset
         self.judge = judge
-        self._targets = np.asarray(dataset["targets"])
+        self._targets = rows_of(dataset.arrays, "targets")
         self._weights = None if "weights" not in dataset else np.asarray(dataset["weights"])
         self._layers: list[list[str]] | None = None
 
@@ -49,7 +49,10 @@ class RowsLearner(ABC):
         learner.judge = self.judge.fitted(self._targets[rows])
         return learner
 
-    def keep(self, outputs: Tensor, batch: Mapping[str, Tensor]) -> Tensor | Sequence[Tensor]:
+    def keep(
+        self, outputs: Tensor, batch: Mapping[str, Tensor], rows: np.ndarray, model: nn.Module
+    ) -> Tensor | Sequence[Tensor]:
+        """Return what the judge keeps; a learner whose judge needs targets, or generated text, computes it here."""
         return self.judge.keep(outputs, batch)
 
     def mean_loss(self, kept: Rows, rows: np.ndarray) -> float:
@@ -72,8 +75,15 @@ class RowsLearner(ABC):
             self._layers = self._find_layers(model, lambda: self.outputs(model, inputs))
         return [[model.get_submodule(path) for path in layer] for layer in self._layers]
 
+    def truth(self, rows: np.ndarray) -> Rows:
+        return self._targets[rows]
+
     def targets(self, rows: np.ndarray) -> Tensor:
-        return torch.from_numpy(self._targets[rows])
+        """Return targets as they are; a learner of ragged ones lays them out itself."""
+        truth = self.truth(rows)
+        if isinstance(truth, Ragged):
+            raise NotImplementedError(f"{type(self).__name__} has targets of different lengths: define its targets()")
+        return torch.from_numpy(truth)
 
     def weights(self, rows: np.ndarray) -> Tensor | None:
         return None if self._weights is None else torch.from_numpy(self._weights[rows])
@@ -126,7 +136,7 @@ def try_model(learner: PretrainedLearner, model: nn.Module) -> None:
             "image_size=."
         ) from error
     expected = (1, learner.judge.outputs)
-    if tuple(logits.shape) != expected:
+    if learner.judge.outputs and tuple(logits.shape) != expected:
         raise TaskError(
             f"{type(model).__name__} in {learner.pretrained.source!r} gives outputs of shape {tuple(logits.shape)} for "
             f"one row, and the task has {learner.judge.targets_text}. Give a model with one output for each."

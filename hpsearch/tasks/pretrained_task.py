@@ -12,6 +12,7 @@ import numpy as np
 from hpsearch.data.audit import group_codes, labels_of, sample_weights
 from hpsearch.data.dataset import Dataset, open_dataset, write_dataset
 from hpsearch.data.images import ImageRows
+from hpsearch.data.ragged import Rows, as_arrays
 from hpsearch.errors import TaskError
 from hpsearch.records import digest
 from hpsearch.tasks.base import Prepared, Split, Task, audited, prepared_rows
@@ -108,10 +109,6 @@ class PretrainedTask(Task):
         self._set("train", source_of(self.train, self._columns(), "train"))
         if self.test is not None:
             self._set("test", source_of(self.test, self._columns(), "test"))
-
-    @property
-    def default_metric(self) -> str:
-        return self.judge_class.default_metric
 
     def hyperparameters(self) -> Mapping[str, Hyperparameter]:
         left_out = () if self.judge_class.takes_label_smoothing else ("label_smoothing_factor",)
@@ -224,7 +221,7 @@ class PretrainedTask(Task):
         """Return the judge of training rows with these targets."""
         return self.judge_class.learn(targets)
 
-    def _read_targets(self, train: Any, test: Any) -> tuple[np.ndarray, list[str]]:
+    def _read_targets(self, train: Any, test: Any) -> tuple[Rows, list[str]]:
         """Return the encoded targets of the training rows, and what is to be said of targets."""
         judge = self._learned(labels_of(train, self.label))
         targets = judge.encode(labels_of(train, self.label))
@@ -243,7 +240,8 @@ class PretrainedTask(Task):
     def _write(self, folder: Path, rows: Any, role: str, *, encoder: Encoder, judge: Judge) -> None:
         """Encode rows into a folder, unless they were before."""
         if not folder.exists():
-            arrays = {"targets": judge.encode(labels_of(rows, self.label), role), **self._side_columns(rows, role)}
+            targets = judge.encode(labels_of(rows, self.label), role)
+            arrays = {**as_arrays("targets", targets), **self._side_columns(rows, role)}
             encoded = encoder.encode(rows, role, folder.parent)
             facts = {**encoded.facts, "warnings": list(encoded.warnings), "labels": judge.to_json()}
             write_dataset(folder, {**arrays, **encoded.arrays}, facts)

@@ -46,6 +46,9 @@ class Learner(Protocol):
     def targets(self, rows: np.ndarray) -> Tensor:
         """Return the targets of these rows as `losses` takes them, the first axis the rows."""
 
+    def truth(self, rows: np.ndarray) -> Rows:
+        """Return the targets of these rows as metrics take them, whatever the learner was fitted to."""
+
     def weights(self, rows: np.ndarray) -> Tensor | None:
         """Return float32 sample weights of shape (rows,), or None where every row weighs the same."""
 
@@ -63,11 +66,14 @@ class Learner(Protocol):
         What is fitted to targets (their mean and deviation) is fitted here. Inputs, layers and outputs are the same.
         """
 
-    def keep(self, outputs: Tensor, batch: Mapping[str, Tensor]) -> Tensor | Sequence[Tensor]:
+    def keep(
+        self, outputs: Tensor, batch: Mapping[str, Tensor], rows: np.ndarray, model: nn.Module
+    ) -> Tensor | Sequence[Tensor]:
         """Return what is kept of a batch's outputs, on their device, in a type that NumPy has.
 
         A tensor whose first axis is the rows, or where rows differ in length one tensor a row. Rows are kept one by
-        one: what is kept of a row does not depend on the others.
+        one: what is kept of a row does not depend on the others. `rows` are those of the batch, for what is computed
+        with their targets; `model` is in eval mode, for what it generates.
         """
 
     def mean_loss(self, kept: Rows, rows: np.ndarray) -> float:

@@ -44,18 +44,22 @@ def predict(
             batch = batch_to_device(learner.batch(filled, numerics.padding_multiple), device)
             with numerics.autocast():
                 outputs = learner.outputs(model, batch) if features is None else features.outputs(filled, batch)
-            parts.append(learner.keep(outputs, batch)[: len(positions)])
+            parts.append(learner.keep(outputs, batch, filled, model)[: len(positions)])
     return _gathered(parts, np.concatenate(batches))
 
 
 def _gathered(parts: Sequence[Tensor | Sequence[Tensor]], positions: np.ndarray) -> Rows:
     """Return the rows of all parts, each at its position; the device is waited for once."""
     tensors = [part for part in parts if isinstance(part, Tensor)]
+    if tensors and len(tensors) < len(parts):
+        raise TypeError("a learner's keep() returned a tensor for one batch and a list for another")
     if tensors:
         computed = torch.cat(tensors).cpu().numpy()
         ordered = np.empty_like(computed)
         ordered[positions] = computed
         return ordered
     rows = [row for part in parts for row in part]
+    if not all(isinstance(row, Tensor) and row.ndim for row in rows):
+        raise TypeError("a learner's keep() must return a tensor, or a list of one tensor of one axis or more a row")
     offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows])])
     return Ragged(torch.cat(rows).cpu().numpy(), offsets)[np.argsort(positions)]

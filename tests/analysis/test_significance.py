@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from hpsearch.analysis.resampling import drawn_units
 from hpsearch.analysis.significance import corrected_interval, paired_bootstrap, paired_folds, variance_factor
 from hpsearch.errors import MetricError
 from hpsearch.metrics.direction import Direction
@@ -264,7 +265,7 @@ def test_rows_of_one_group_are_drawn_together() -> None:
         return float(found.mean())
 
     alone = paired_bootstrap(accuracy, targets, right[0], right[1])
-    together = paired_bootstrap(accuracy, targets, right[0], right[1], groups=groups)
+    together = paired_bootstrap(accuracy, targets, right[0], right[1], units=drawn_units(len(targets), groups))
     assert together.difference == alone.difference
     assert alone.interval is not None
     assert together.interval is not None
@@ -280,7 +281,10 @@ def test_groups_of_one_row_each_are_rows() -> None:
         return float((targets == found).mean())
 
     alone = paired_bootstrap(accuracy, targets, one, other, seed=4)
-    assert paired_bootstrap(accuracy, targets, one, other, groups=np.arange(50), seed=4).interval == alone.interval
+    assert (
+        paired_bootstrap(accuracy, targets, one, other, units=drawn_units(50, np.arange(50)), seed=4).interval
+        == alone.interval
+    )
 
 
 def test_of_what_is_minimized_the_lower_is_better_and_the_difference_is_as_measured() -> None:

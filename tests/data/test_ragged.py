@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from hpsearch.data.ragged import Ragged, Rows, from_bytes, is_finite, to_bytes
+from hpsearch.data.ragged import Ragged, Rows, as_arrays, as_list, byte_count, from_bytes, is_finite, rows_of, to_bytes
 
 LENGTHS = st.lists(st.integers(0, 4), min_size=1, max_size=6)
 NUMBERS = st.sampled_from(["<f4", "<f8", "<i8", "<i4", "|u1", "|b1", "<f2"])
@@ -18,6 +18,9 @@ def ragged(lengths: Sequence[int], dtype: str = "<f4", inner: tuple[int, ...] = 
     total = sum(lengths) * int(np.prod(inner))
     elements = np.arange(total).reshape(-1, *inner).astype(dtype)
     return Ragged(elements, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+
+
+NONE = Ragged(np.empty(0, np.float32), np.zeros(1, np.int64))
 
 
 def assert_same(one: Rows, other: Rows) -> None:
@@ -36,6 +39,26 @@ def test_rows_are_made_and_picked_by_index(lengths: list[int], dtype: str, inner
     assert [len(row) for row in rows] == lengths
     assert_same(Ragged.of(rows), whole)
     assert_same(whole[np.arange(len(whole))[::-1]], Ragged.of(rows[::-1]))
+
+
+def test_rows_are_picked_as_those_of_arrays_are() -> None:
+    whole = ragged([2, 0, 3, 1])
+    places = np.arange(4)
+    for picked in (places % 2 == 0, [-1, 0], [], np.array([], dtype=np.int64), slice(1, 3), [2, 2]):
+        assert_same(
+            whole[picked], Ragged.of([whole.row(row) for row in places[picked]]) if len(places[picked]) else NONE
+        )
+    with pytest.raises(IndexError):
+        whole[np.array([4])]
+    assert len(Ragged.of([])) == 0
+
+
+def test_rows_of_either_form_are_arrays_of_a_dataset() -> None:
+    for rows in (ragged([2, 0, 3]), np.arange(6).reshape(3, 2)):
+        arrays_by_name = {"other": np.zeros(3), **as_arrays("targets", rows)}
+        assert_same(rows_of(arrays_by_name, "targets"), rows)
+        assert byte_count(rows) == sum(array.nbytes for name, array in arrays_by_name.items() if name == "targets")
+    assert as_list(ragged([2, 0, 1])) == [[0.0, 1.0], [], [2.0]]
 
 
 @given(arrays.arrays(NUMBERS, arrays.array_shapes(max_dims=3)))

@@ -1,16 +1,15 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from hpsearch.data.dataset import Dataset, open_dataset, write_dataset
-from hpsearch.data.ragged import Ragged
-from hpsearch.data.splits import Strata
-from hpsearch.errors import MetricError, TaskError
+from hpsearch.data.ragged import Ragged, as_arrays
+from hpsearch.errors import MetricError
 from hpsearch.metrics.direction import Direction
 from hpsearch.metrics.metric import Metric, checked_metric, known_direction, metric_name, settled_direction
 from hpsearch.records import digest
@@ -20,7 +19,7 @@ from hpsearch.tasks.learner import RowsLearner
 from hpsearch.training.measurement import weighted_mean
 
 WIDTH = 16
-"""Numbers of a row, at most; shorter ones are filled up, their targets with NONE."""
+"""Numbers of a row, at most; batches fill shorter ones up, their tags with NONE."""
 
 NONE = -1
 
@@ -28,8 +27,8 @@ NONE = -1
 class TagMetric(Metric):
     """A metric over the tags of all rows, one after the other: "accuracy", or a function of true and predicted tags."""
 
-    def _compute(self, targets: np.ndarray, predictions: Ragged, weight: np.ndarray | None) -> float:
-        truth, predicted = targets[targets != NONE], predictions.elements > 0.5
+    def _compute(self, targets: Ragged, predictions: Ragged, weight: np.ndarray | None) -> float:
+        truth, predicted = targets.elements, predictions.elements > 0.5
         if self.function is not None:
             return float(self.function(truth, predicted.astype(np.int64)))
         shares = None if weight is None else np.repeat(weight, np.diff(predictions.offsets))
@@ -40,21 +39,15 @@ class TagMetric(Metric):
 class TagJudge(Judge):
     """A tag for each number of a row. It keeps as many logits as the row has numbers, and predicts probabilities."""
 
+    default_metric: ClassVar[str] = "accuracy"
+
     @classmethod
     def learn(cls, values: Any) -> Self:
         return cls()
 
-    @classmethod
-    def estimator_targets(cls, y: Any) -> np.ndarray:
-        raise TaskError("An estimator of scikit-learn's has one target a row, and here a row has many.")
-
-    def encode(self, values: Sequence[np.ndarray], role: str = "train") -> np.ndarray:
-        """Return tags, 1 or 0, int64, shape (rows, WIDTH)."""
-        rows = [np.asarray(row, dtype=np.int64) for row in values]
-        return np.stack([np.pad(row, (0, WIDTH - len(row)), constant_values=NONE) for row in rows])
-
-    def placeholders(self, rows: int) -> Sequence[np.ndarray]:
-        return [np.zeros(1)] * rows
+    def encode(self, values: Sequence[np.ndarray], role: str = "train") -> Ragged:
+        """Return tags, 1 or 0, int64, as many a row as it has numbers."""
+        return Ragged.of([np.asarray(row, dtype=np.int64) for row in values])
 
     def to_json(self) -> dict[str, Any]:
         return {"tags": [0, 1]}
@@ -66,26 +59,6 @@ class TagJudge(Judge):
     @property
     def purpose(self) -> str:
         return "to find the numbers that rise"
-
-    def facts(self) -> Mapping[str, str]:
-        return {"tags": "rises, or not"}
-
-    def remarks(self, targets: np.ndarray, test_targets: np.ndarray | None = None) -> list[str]:
-        return []
-
-    def strata(self, targets: np.ndarray) -> Strata:
-        return Strata.by(np.zeros(len(targets)))
-
-    @property
-    def outputs(self) -> int:
-        return WIDTH
-
-    def model_config(self) -> dict[str, Any]:
-        return {}
-
-    @property
-    def identity(self) -> tuple[str, int]:
-        return "tags", WIDTH
 
     def losses(self, outputs: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
         """Return the mean over each row's numbers."""
@@ -111,13 +84,6 @@ class TagJudge(Judge):
                 found[row].append(predictions.row(place))
         return Ragged.of([np.mean(each, axis=0) if each else np.full(1, np.nan) for each in found])
 
-    def answers(self, predictions: Ragged) -> np.ndarray:
-        rows = [predictions.row(row) for row in range(len(predictions))]
-        return np.array(["".join("01"[int(chance > 0.5)] for chance in row) for row in rows])
-
-    def predicted_by(self, estimator: Any, rows: Any) -> Any:
-        raise TaskError("No estimator of scikit-learn's gives a tag for each number.")
-
     def metric(self, given: Any, direction: Direction | None = None, *, is_objective: bool = True) -> Metric:
         given = checked_metric(given)
         if isinstance(given, str) and given != "accuracy":
@@ -134,15 +100,20 @@ class TagJudge(Judge):
         settled = settled_direction(metric.name, direction, known, right_and_wrong, is_objective=is_objective)
         return TagMetric(metric.name, function=function, weighted=function is None, direction=settled)
 
-    def figures(self, targets: np.ndarray, predictions: Ragged) -> Mapping[str, Any]:
+    def figures(self, targets: Ragged, predictions: Ragged) -> Mapping[str, Any]:
         """Return the share of right tags at each place of a row."""
-        filled = np.full(targets.shape, np.nan)
-        for row in range(len(predictions)):
-            filled[row, : len(predictions.row(row))] = predictions.row(row)
-        is_there = (targets != NONE) & np.isfinite(filled)
-        is_right = is_there & ((filled > 0.5) == (targets == 1))
+        true, tagged = padded(targets), padded(predictions)
+        is_there = (true != NONE) & np.isfinite(tagged)
+        is_right = is_there & ((tagged > 0.5) == (true == 1))
         places = np.flatnonzero(is_there.any(axis=0))
         return {"right-by-place": (is_right.sum(axis=0)[places] / is_there.sum(axis=0)[places]).tolist()}
+
+
+def padded(rows: Ragged) -> np.ndarray:
+    """Return rows filled up to WIDTH."""
+    return np.stack(
+        [np.pad(row, (0, WIDTH - len(row)), constant_values=NONE) for row in map(rows.row, range(len(rows)))]
+    )
 
 
 class Network(nn.Module):
@@ -189,11 +160,12 @@ class RisingLearner(RowsLearner):
     def losses(self, outputs: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
         return self.judge.losses(outputs, targets, label_smoothing)
 
+    def targets(self, rows: np.ndarray) -> Tensor:
+        """Return tags, int64, shape (rows, WIDTH)."""
+        return torch.from_numpy(padded(self.truth(rows)))  # type: ignore[arg-type]  (ragged, as the judge encodes them)
+
     def mean_loss(self, kept: Any, rows: np.ndarray) -> float:
-        padded = torch.zeros(len(kept), WIDTH)
-        for row in range(len(kept)):
-            padded[row, : len(kept.row(row))] = torch.from_numpy(kept.row(row))
-        return weighted_mean(self.losses(padded, self.targets(rows), 0.0), self.weights(rows))
+        return weighted_mean(self.losses(torch.from_numpy(padded(kept)), self.targets(rows), 0.0), self.weights(rows))
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,14 +178,14 @@ class RisingNumbers(Task):
     def prepare(self, cache: Path) -> Prepared:
         judge, folders = TagJudge(), {}
         for role, rows in (("train", self.rows), ("test", self.test_rows)):
-            folders[role] = cache / f"rising-{role}-{rows}"
+            folders[role] = cache / f"rising-tags-{role}-{rows}"
             random = np.random.default_rng(rows)
             made = [random.normal(size=random.integers(3, WIDTH + 1)).astype(np.float32) for _ in range(rows)]
             arrays = {
                 "numbers": np.stack([np.pad(row, (0, WIDTH - len(row))) for row in made]),
                 "lengths": np.array([len(row) for row in made], dtype=np.int64),
-                "targets": judge.encode([np.diff(row, prepend=0) > 0 for row in made]),
             }
+            arrays |= as_arrays("targets", judge.encode([np.diff(row, prepend=0) > 0 for row in made]))
             write_dataset(folders[role], arrays, {})
         digests = [digest(["rising", role, folder.name]) for role, folder in folders.items()]
         return Prepared(

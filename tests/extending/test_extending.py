@@ -135,7 +135,7 @@ right_by_place_figure = PageFigure(
 
 def tagged(folder: Path, devices: Any, **settings: Any) -> hp.Result:
     space = hp.Space(learning_rate=hp.Float(1e-3, 1e-1, log=True), epochs=hp.Int(1, 2))
-    rules = {"space": space, "sampler": "near_best", "pruner": Floor("accuracy", 0.2), "metric": "accuracy", "cv": 3}
+    rules = {"space": space, "sampler": "near_best", "pruner": Floor("accuracy", 0.2), "cv": 3}
     study = hp.Study("toy", RisingNumbers(), folder=folder, early_stopping=None, seed=3, **{**rules, **settings})
     return study.run(trials=TRIALS, devices=devices, progress=False)
 
@@ -147,6 +147,7 @@ def tags(tmp_path_factory: pytest.TempPathFactory) -> hp.Result:
 
 
 def test_what_its_judge_keeps_is_measured_stored_and_told(tags: hp.Result) -> None:
+    assert tags.plan.objective.name == "accuracy"  # which its judge names where the study does not
     found = tags.out_of_fold()
     assert isinstance(found, Ragged)
     assert len(found) == 60

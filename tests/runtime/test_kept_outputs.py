@@ -141,8 +141,32 @@ def test_a_refit_is_settled_once_and_scored_as_it_is_then(tmp_path: Path) -> Non
     np.testing.assert_allclose(found[0].outputs.elements, found[1].outputs.elements, rtol=1e-6)
 
 
+@dataclass(frozen=True)
+class _ModestJudge(RaggedJudge):
+    @property
+    def row_bytes(self) -> int:
+        return 4
+
+
+@dataclass(frozen=True, eq=False)
+class _ModestToyTask(RaggedToyTask):
+    def prepare(self, cache: Path) -> Prepared:
+        plain = super().prepare(cache)
+        return replace(plain, judge=_ModestJudge("multiclass", plain.judge.classes))
+
+
+def test_a_judge_that_keeps_more_than_it_says_fills_no_database(tmp_path: Path) -> None:
+    made = study(tmp_path, _ModestToyTask())
+    result = made.run(trials=1, devices="inline", progress=False)
+    (trial,) = result.history.trials.values()
+    assert trial.state.value == "fail"
+    (log,) = (tmp_path / "toy" / "logs").iterdir()
+    assert "_ModestJudge says that it keeps 4 bytes of a row at most, and kept" in log.read_text(encoding="utf-8")
+    assert result.record.store.predictions(trial.runs[0].key, 1) is None
+
+
 def test_outputs_too_large_to_be_kept_are_found_before_anything_is_trained(tmp_path: Path) -> None:
     made = study(tmp_path, _JudgedToyTask(judge=_LargeJudge))
-    with pytest.raises(TaskError, match=r"of each of 20 held-out rows, 320 MiB .* at most 16 rows"):
+    with pytest.raises(TaskError, match=r"of each of 20 held-out rows, 320 MiB .* Hold out fewer rows"):
         made.run(trials=1, devices="inline", progress=False)
     assert not (tmp_path / "toy" / "study.db").exists()

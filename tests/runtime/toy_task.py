@@ -110,6 +110,9 @@ class ToyLearner:
     def targets(self, rows: np.ndarray) -> Tensor:
         return torch.from_numpy(self._targets[rows])
 
+    def truth(self, rows: np.ndarray) -> np.ndarray:
+        return self.targets(rows).numpy()
+
     def weights(self, rows: np.ndarray) -> Tensor | None:
         return None
 
@@ -128,7 +131,7 @@ class ToyLearner:
     def fitted(self, rows: np.ndarray) -> Self:
         return self
 
-    def keep(self, outputs: Tensor, batch: Mapping[str, Tensor]) -> Tensor | Sequence[Tensor]:
+    def keep(self, outputs: Tensor, batch: Mapping[str, Tensor], *_: Any) -> Tensor | Sequence[Tensor]:
         return outputs.float()
 
     def mean_loss(self, kept: Rows, rows: np.ndarray) -> float:
@@ -154,6 +157,10 @@ class ToyLearner:
 
 class RaggedJudge(ClassJudge):
     """Keeps of a row its logits, and behind them as many zeros as the number of its likeliest class."""
+
+    @property
+    def row_bytes(self) -> int:
+        return 16 * len(self.classes)  # zeros up to one less than the classes, in float64 at most
 
     def keep(self, outputs: Tensor, batch: Mapping[str, Tensor]) -> list[Tensor]:
         return [torch.cat([row, row.new_zeros(int(row.argmax()))]) for row in outputs.float()]
@@ -192,7 +199,7 @@ class RaggedToyLearner(ToyLearner):
     def own_units(self, kept: Rows) -> Rows:
         return self._judge.own_units(kept)
 
-    def keep(self, outputs: Tensor, batch: Mapping[str, Tensor]) -> Tensor | Sequence[Tensor]:
+    def keep(self, outputs: Tensor, batch: Mapping[str, Tensor], *_: Any) -> Tensor | Sequence[Tensor]:
         return self._judge.keep(outputs, batch)
 
     def mean_loss(self, kept: Rows, rows: np.ndarray) -> float:

@@ -13,7 +13,7 @@ from tasks_samples import image_arrays, review_rows
 
 import hpsearch as hp
 from hpsearch.data.dataset import open_dataset
-from hpsearch.data.ragged import to_bytes
+from hpsearch.data.ragged import rows_of, to_bytes
 from hpsearch.errors import TaskError
 from hpsearch.tasks import Task
 from hpsearch.training.base_model import BaseModel
@@ -93,9 +93,10 @@ def test_a_learner_gives_what_the_fine_tune_reads(task, tmp_path):
         batch = learner.batch(rows, 16)
         assert all(len(tensor) == 4 and tensor.device.type == "cpu" for tensor in batch.values())
         targets, weights = learner.targets(rows), learner.weights(rows)
-        encoded = torch.from_numpy(np.asarray(open_dataset(prepared.folder_of(split))["targets"])[rows])
-        assert targets.dtype == encoded.dtype and torch.equal(targets, encoded)
+        encoded, truth = rows_of(open_dataset(prepared.folder_of(split)).arrays, "targets")[rows], learner.truth(rows)
+        assert to_bytes(truth) == to_bytes(encoded)
         if not isinstance(task, RisingNumbers):
+            assert to_bytes(targets.numpy()) == to_bytes(encoded)
             several = () if prepared.judge.classes or prepared.judge.outputs == 1 else (prepared.judge.outputs,)
             assert targets.dtype == (torch.int64 if prepared.judge.classes else torch.float64)
             assert targets.shape == (4, *several)
@@ -104,7 +105,7 @@ def test_a_learner_gives_what_the_fine_tune_reads(task, tmp_path):
         assert all(each.dtype == torch.float32 for each in model.parameters())
         model.eval()
         outputs = learner.outputs(model, batch)
-        assert outputs.shape == (4, prepared.judge.outputs)
+        assert len(outputs) == 4 and prepared.judge.outputs in (0, outputs.shape[1])
         losses = learner.losses(outputs, targets, 0.0)
         assert losses.shape == (4,) and losses.dtype == torch.float32
         assert torch.allclose(losses[0], losses[2])

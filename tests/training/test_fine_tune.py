@@ -129,8 +129,8 @@ def test_a_learner_is_fitted_to_the_rows_of_a_run_and_what_it_keeps_is_in_the_us
 @pytest.mark.parametrize("kind", [TagLearner, LengthLearner])
 def test_one_kept_number_that_is_not_finite_diverges(kind: type[TinyLearner]) -> None:
     class Broken(kind):  # type: ignore[valid-type, misc]
-        def keep(self, outputs: Tensor, batch: Any) -> Any:
-            kept = super().keep(outputs, batch)
+        def keep(self, outputs: Tensor, batch: Any, *_: Any) -> Any:
+            kept = super().keep(outputs, batch, *_)
             kept[0][0] = torch.inf
             return kept
 

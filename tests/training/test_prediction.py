@@ -108,7 +108,7 @@ def test_rows_of_different_lengths_are_kept_in_the_order_given(precision: str) -
 
 def test_what_is_kept_may_be_of_any_type_and_shape() -> None:
     class Codes(TextLearner):
-        def keep(self, outputs: Tensor, batch: Any) -> Tensor:
+        def keep(self, outputs: Tensor, batch: Any, *_: Any) -> Tensor:
             return outputs.argmax(dim=1)
 
     learner = Codes()
@@ -117,6 +117,41 @@ def test_what_is_kept_may_be_of_any_type_and_shape() -> None:
     logits = predict(model, TextLearner(), np.arange(9), numerics(), CPU)
     assert isinstance(codes, np.ndarray) and isinstance(logits, np.ndarray)
     assert (codes.dtype, codes.tolist()) == (np.int64, logits.argmax(axis=1).tolist())
+
+
+@pytest.mark.parametrize(
+    ("kept", "words"),
+    [
+        (lambda rows, number: list(rows) if number else rows, "a tensor for one batch and a list for another"),
+        (lambda rows, _: [row.sum() for row in rows], "a list of one tensor of one axis or more a row"),
+    ],
+)
+def test_what_is_kept_in_two_forms_or_in_none_is_an_error(kept: Any, words: str) -> None:
+    class Careless(TextLearner):
+        batches = 0
+
+        def keep(self, outputs: Tensor, batch: Any, *_: Any) -> Any:
+            self.batches += 1
+            return kept(outputs, self.batches - 1)
+
+    learner = Careless(ROWS)
+    model = BaseModel(learner, CPU).fresh({}, seed=0)
+    with pytest.raises(TypeError, match=words):
+        predict(model, learner, np.arange(ROWS), numerics(), CPU)
+
+
+def test_what_is_kept_may_be_computed_from_targets_and_by_the_model() -> None:
+    class Right(TextLearner):
+        def keep(self, outputs: Tensor, batch: Any, rows: np.ndarray, model: nn.Module) -> Tensor:
+            assert not model.training
+            return (outputs.argmax(dim=1) == self.targets(rows)).float()
+
+    learner = Right(40)
+    model = BaseModel(learner, CPU).fresh({}, seed=0)
+    logits = predict(model, TextLearner(40), np.arange(40), numerics(), CPU)
+    assert isinstance(logits, np.ndarray)
+    expected = logits.argmax(axis=1) == learner.targets(np.arange(40)).numpy()
+    assert predict(model, learner, np.arange(40), numerics(), CPU).tolist() == expected.tolist()  # type: ignore[union-attr]
 
 
 def test_no_rows_are_an_error() -> None:

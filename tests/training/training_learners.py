@@ -130,6 +130,9 @@ class TinyLearner:
     def targets(self, rows: np.ndarray) -> Tensor:
         return self._targets[rows]
 
+    def truth(self, rows: np.ndarray) -> np.ndarray:
+        return self.targets(rows).numpy()
+
     def weights(self, rows: np.ndarray) -> Tensor | None:
         return None if self._weights is None else self._weights[rows]
 
@@ -142,7 +145,7 @@ class TinyLearner:
     def fitted(self, rows: np.ndarray) -> Self:
         return self
 
-    def keep(self, outputs: Tensor, batch: Mapping[str, Tensor]) -> Tensor | Sequence[Tensor]:
+    def keep(self, outputs: Tensor, batch: Mapping[str, Tensor], *_: Any) -> Tensor | Sequence[Tensor]:
         return outputs.float()
 
     def mean_loss(self, kept: Rows, rows: np.ndarray) -> float:
@@ -259,7 +262,7 @@ class TagLearner(TextLearner):
         each = functional.cross_entropy(logits, targets, reduction="none", label_smoothing=label_smoothing)
         return each.sum(dim=1) / (targets >= 0).sum(dim=1)
 
-    def keep(self, outputs: Tensor, batch: Mapping[str, Tensor]) -> list[Tensor]:
+    def keep(self, outputs: Tensor, batch: Mapping[str, Tensor], *_: Any) -> list[Tensor]:
         return [row[own].float() for row, own in zip(outputs, batch["mask"], strict=True)]
 
     def mean_loss(self, kept: Rows, rows: np.ndarray) -> float:

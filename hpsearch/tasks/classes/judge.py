@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -30,6 +30,8 @@ class ClassJudge(Judge):
             may apply together (a sigmoid each).
         classes: Labels as plain Python values, sorted, by code; of a multilabel task the names of the columns.
     """
+
+    default_metric: ClassVar[str] = "f1_macro"
 
     kind: TargetKind
     classes: tuple[Any, ...] = ()

@@ -12,6 +12,7 @@ from hpsearch.data.audit import audit_examples, group_codes, sample_weights
 from hpsearch.data.dataset import open_dataset, write_dataset
 from hpsearch.data.examples import Examples
 from hpsearch.data.fingerprint import fingerprint_arrays
+from hpsearch.data.ragged import Rows, as_arrays
 from hpsearch.errors import DataError, TaskError
 from hpsearch.records import digest
 from hpsearch.tasks.base import Prepared, Split, Task, audited, prepared_rows
@@ -116,10 +117,6 @@ class CustomTask(Task):
         """What the model is called, in reports."""
         return str(self.make_model.name)
 
-    @property
-    def default_metric(self) -> str:
-        return targets_called(self.targets).judge.default_metric
-
     @cached_property
     def _factory(self) -> ModelFactory:
         return ModelFactory(self.make_model)
@@ -190,7 +187,7 @@ class CustomTask(Task):
             for role, examples in rows.items()
         }
 
-        def read_targets() -> tuple[np.ndarray, list[str]]:
+        def read_targets() -> tuple[Rows, list[str]]:
             targets = {role: judge.encode(examples.named_targets, role) for role, examples in rows.items()}
             return targets["train"], judge.remarks(targets["train"], targets.get("test"))
 
@@ -200,8 +197,8 @@ class CustomTask(Task):
         folders = {role: cache / content for role, content in digests.items()}
         for role, examples in rows.items():
             if not folders[role].exists():
-                targets = judge.encode(examples.named_targets, role)
-                arrays = {"targets": targets, **sides[role], **examples.to_arrays()}
+                targets = as_arrays("targets", judge.encode(examples.named_targets, role))
+                arrays = {**targets, **sides[role], **examples.to_arrays()}
                 write_dataset(folders[role], arrays, {"axes": examples.axes(), "labels": judge.to_json()})
         prepared = prepared_rows(folders, digests, judge, attention="none", source=self.model)
         code = {"loss": self.loss, "collate": self.collate}

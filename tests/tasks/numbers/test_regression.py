@@ -202,6 +202,4 @@ def test_list_and_show_say_what_is_predicted(tmp_path: Path, model: str) -> None
 
 def test_a_study_of_numbers_that_names_no_objective_has_r2(tmp_path: Path, model: str) -> None:
     task = hp.TextRegression(model, train=lengths(20, 0), label="words")
-    assert hp.Study("toy", task, SPACE, folder=tmp_path).plan.metric == "r2"
-    assert hp.CustomTask(plain, train=(np.zeros((9, 5)), np.arange(9.0)), targets="numbers").default_metric == "r2"
-    assert hp.CustomTask(plain, train=(np.zeros((9, 5)), np.arange(9) % 2)).default_metric == "f1_macro"
+    assert hp.Study("toy", task, SPACE, folder=tmp_path).objective.name == "r2"
