@@ -251,14 +251,16 @@ def measured(name: str, case: Case, folder: Path, trials: int) -> dict[str, Any]
     stranger = as_exported(exported, case)
     found["pipeline"] = None if stranger is None else scores(true, stranger)
     report = result.report(folder / f"{label}.html")
-    print(f"\n{name}: {len(case.train[1])} training rows, {len(true)} test rows, {trials} trials; {report}")
+    print(
+        f"\n{name}: {len(case.train[1])} training rows, {len(true)} test rows, {len(result.history.trials)} trials; {report}"
+    )
     for side in ("winner", "literature default", "ridge", "mean of the training rows", "pipeline"):
         if found[side] is not None:
             print(f"  {side:<26} rmse {found[side]['rmse']:9.4f}   r2 {found[side]['r2']:7.4f}")
     return {
         "training rows": len(case.train[1]),
         "test rows": len(true),
-        "trials": trials,
+        "trials": len(result.history.trials),
         "config": result.best.config,
         "scores": found,
         "seconds of training": round(float(result.table()["seconds"].sum()), 1),
