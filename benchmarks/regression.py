@@ -251,9 +251,8 @@ def measured(name: str, case: Case, folder: Path, trials: int) -> dict[str, Any]
     stranger = as_exported(exported, case)
     found["pipeline"] = None if stranger is None else scores(true, stranger)
     report = result.report(folder / f"{label}.html")
-    print(
-        f"\n{name}: {len(case.train[1])} training rows, {len(true)} test rows, {len(result.history.trials)} trials; {report}"
-    )
+    rows = f"{len(case.train[1])} training rows, {len(true)} test rows"
+    print(f"\n{name}: {rows}, {len(result.history.trials)} trials; {report}")
     for side in ("winner", "literature default", "ridge", "mean of the training rows", "pipeline"):
         if found[side] is not None:
             print(f"  {side:<26} rmse {found[side]['rmse']:9.4f}   r2 {found[side]['r2']:7.4f}")
