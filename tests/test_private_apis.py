@@ -182,10 +182,13 @@ LISTED = {
     ),
     "kinds of scorers": Private(
         "scikit-learn",
-        {"tasks/classes/metric.py": ("_score_func", "sklearn.metrics._regression")},
+        {
+            "tasks/classes/metric.py": ("_score_func", "sklearn.metrics._regression"),
+            "tasks/numbers/metric.py": ("_score_func", "_sign", "sklearn.metrics._regression"),
+        },
         _scorers_of_regression_are_told_apart,
-        "Write the names of the classification scorers out in `_classification_names` (scikit-learn's documentation "
-        "lists them by kind).",
+        "Write the names of the classification scorers out in `_classification_names`, those of the regression scorers "
+        "in `_scorers` (scikit-learn's documentation lists them by kind).",
     ),
     "random states": Private(
         "optuna",

@@ -4,6 +4,7 @@ import transformers
 from tasks_samples import IMAGE, TEXT, config_of, save_base
 
 from hpsearch.errors import TaskError
+from hpsearch.tasks.classes.judge import ClassJudge
 from hpsearch.tasks.heads import draw_head, new_parameters
 from hpsearch.tasks.pretrained import Pretrained
 
@@ -19,7 +20,7 @@ HEADS = {
 
 def load(folder, name="bert", classes=("a", "b", "c"), **settings):
     auto_class = IMAGE if name in ("vit", "resnet") else TEXT
-    return Pretrained(str(folder), auto_class, "multiclass", classes, **settings).load()
+    return Pretrained(str(folder), auto_class, ClassJudge("multiclass", tuple(classes)), **settings).load()
 
 
 def values_of(model):

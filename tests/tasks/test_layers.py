@@ -5,6 +5,7 @@ from tasks_samples import IMAGE, TEXT, config_of, save_base
 from torch import nn
 
 from hpsearch.errors import TaskError
+from hpsearch.tasks.classes.judge import ClassJudge
 from hpsearch.tasks.heads import mark_head
 from hpsearch.tasks.layers import find_layers
 from hpsearch.tasks.pretrained import Pretrained
@@ -47,13 +48,13 @@ def inputs_of(name):
 def test_layers_of_an_architecture_from_the_input_upwards(name, tmp_path):
     folder = save_base(name, tmp_path)
     auto_class = IMAGE if name in IMAGES else TEXT
-    model = Pretrained(str(folder), auto_class, "multiclass", ("a", "b", "c"), pad_token_id=0).load()
+    model = Pretrained(str(folder), auto_class, ClassJudge("multiclass", ("a", "b", "c")), pad_token_id=0).load()
     assert find_layers(model, lambda: model(**inputs_of(name))) == EXPECTED[name]
 
 
 def test_modes_and_weights_are_as_before(tmp_path):
     folder = save_base("bert", tmp_path)
-    model = Pretrained(str(folder), TEXT, "binary", ("a", "b")).load()
+    model = Pretrained(str(folder), TEXT, ClassJudge("binary", ("a", "b"))).load()
     model.train()
     model.bert.embeddings.eval()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -68,7 +69,7 @@ def test_modes_and_weights_are_as_before(tmp_path):
 def test_parts_that_are_not_pretrained_belong_to_no_layer(tmp_path):
     """A checkpoint of a masked language model has no pooler: it is drawn anew, so freezing must not touch it."""
     transformers.BertForMaskedLM(config_of("bert")).save_pretrained(tmp_path)
-    model = Pretrained(str(tmp_path), TEXT, "binary", ("a", "b")).load()
+    model = Pretrained(str(tmp_path), TEXT, ClassJudge("binary", ("a", "b"))).load()
     found = find_layers(model, lambda: model(**inputs_of("bert")))
     assert "bert.pooler.dense.weight" in model.new_parameters
     assert not any("pooler" in path for layer in found for path in layer)
@@ -76,7 +77,7 @@ def test_parts_that_are_not_pretrained_belong_to_no_layer(tmp_path):
 
 def test_nothing_pretrained_cannot_be_frozen(tmp_path):
     folder = save_base("bert", tmp_path)
-    model = Pretrained(str(folder), TEXT, "binary", ("a", "b"), weights=False).load()
+    model = Pretrained(str(folder), TEXT, ClassJudge("binary", ("a", "b")), weights=False).load()
     with pytest.raises(TaskError, match="nothing of this model is pretrained"):
         find_layers(model, lambda: model(**inputs_of("bert")))
 
