@@ -13,7 +13,7 @@ from sklearn.metrics import make_scorer, roc_auc_score
 from toy_studies import toy_study
 
 import hpsearch as hp
-from hpsearch.errors import StoreError, StudyChangedError, UsageError
+from hpsearch.errors import MetricError, StoreError, StudyChangedError, UsageError
 from hpsearch.metrics.direction import Direction
 from hpsearch.policy.early_stopping import EarlyStopping
 from hpsearch.records.types import LOSS, TrialState
@@ -82,21 +82,18 @@ def test_the_mirror_image_of_a_study_comes_to_the_same_table(pair: tuple[hp.Resu
     assert pair[1].best.value == down["value"][down["state"] == "complete"].min() == -pair[0].best.value
 
 
+UPSIDE_DOWN = make_scorer(roc_auc_score, greater_is_better=False, response_method="predict_proba", multi_class="ovr")
+
+
 @pytest.mark.parametrize(
-    ("score", "error"),
-    [
-        ("neg_log_loss", "log_loss"),
-        (
-            "roc_auc_ovr",
-            make_scorer(roc_auc_score, greater_is_better=False, response_method="predict_proba", multi_class="ovr"),
-        ),
-    ],
+    ("score", "error", "said"),
+    [("neg_log_loss", "log_loss", None), ("roc_auc_ovr", UPSIDE_DOWN, "minimize")],
     ids=["log_loss", "roc_auc"],
 )
 def test_the_direction_follows_from_the_metric_and_the_winner_is_the_same(
-    score: str, error: Any, tmp_path: Path
+    score: str, error: Any, said: str | None, tmp_path: Path
 ) -> None:
-    up, down = (run(made(tmp_path / name, metric), 10) for name, metric in (("up", score), ("down", error)))
+    up, down = run(made(tmp_path / "up", score), 10), run(made(tmp_path / "down", error, said), 10)
     assert (up.history.direction, down.history.direction) == (Direction.MAXIMIZE, Direction.MINIMIZE)
     assert down.best.number == up.best.number
     assert down.best.config == up.best.config
@@ -150,18 +147,19 @@ def test_a_study_is_continued_and_loaded_with_its_direction(tmp_path: Path) -> N
     assert loaded.result.best.value == min(trial.value for trial in complete if trial.value is not None)
 
 
-def predicted_classes(y_true: Any, y_pred: Any) -> float:
-    """Return how many classes are ever predicted, of which neither more nor less is right."""
-    return float(len(np.unique(y_pred)))
+def predicted_share(y_true: Any, y_pred: Any) -> float:
+    """Return how often the last class is predicted, of which neither more nor less is right."""
+    return float(np.mean(np.asarray(y_pred) == sorted(np.asarray(y_true))[-1]))
 
 
 def test_another_direction_under_the_name_is_an_error_that_names_it(tmp_path: Path) -> None:
-    run(made(tmp_path, predicted_classes, "maximize"), 1)
-    assert made(tmp_path, predicted_classes).result.history.direction is Direction.MAXIMIZE
+    run(made(tmp_path, predicted_share, "maximize"), 1)
     with pytest.raises(
         StudyChangedError, match="the direction of the objective, which was 'maximize' and is 'minimize'"
     ):
-        _ = made(tmp_path, predicted_classes, "minimize").result
+        _ = made(tmp_path, predicted_share, "minimize").result
+    with pytest.raises(MetricError, match='Say it: direction="maximize" or direction="minimize"'):
+        _ = made(tmp_path, predicted_share).result
 
 
 def test_a_direction_that_is_none_is_refused(tmp_path: Path) -> None:

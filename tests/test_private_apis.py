@@ -172,9 +172,11 @@ LISTED = {
     "scorers": Private(
         "scikit-learn",
         {
+            "metrics/known.py": ("_score_func", "_kwargs", "_sign", "_response_method"),
             "metrics/metric.py": ("_score_func", "_kwargs", "_sign"),
+            "metrics/resolving.py": ("_score_func",),
             "tasks/classes/confusion.py": ("_score_func", "_kwargs", "_sign", "_response_method"),
-            "tasks/classes/metric.py": ("_kwargs", "_response_method"),
+            "tasks/classes/metric.py": ("_score_func", "_kwargs", "_response_method"),
         },
         _scorers_tell_their_function,
         "In confusion.py let `confusion_metric` return None: the bootstrap then calls the metric for each resample, "
@@ -182,13 +184,10 @@ LISTED = {
     ),
     "kinds of scorers": Private(
         "scikit-learn",
-        {
-            "tasks/classes/metric.py": ("_score_func", "sklearn.metrics._regression"),
-            "tasks/numbers/metric.py": ("_score_func", "_sign", "sklearn.metrics._regression"),
-        },
+        {"metrics/known.py": ("_score_func", "sklearn.metrics._regression")},
         _scorers_of_regression_are_told_apart,
-        "Write the names of the classification scorers out in `_classification_names`, those of the regression scorers "
-        "in `_scorers` (scikit-learn's documentation lists them by kind).",
+        "Write the names of the scorers of numbers and of clusterings out in `measures` (scikit-learn's documentation "
+        "lists them by kind).",
     ),
     "random states": Private(
         "optuna",

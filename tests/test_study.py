@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
-from sklearn.metrics import fbeta_score
+from sklearn.metrics import fbeta_score, log_loss
 from toy_studies import SPACE, toy_study
 from toy_task import ToyTask
 
@@ -417,6 +417,24 @@ def test_a_metric_that_computes_something_else_under_the_same_name_is_a_change(t
 def test_two_metrics_of_one_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(MetricError, match="Two different metrics are called 'agreement'"):
         run(toy_study(tmp_path, metric=agreement, metrics=[squared_agreement]), 1)
+
+
+def test_one_metric_given_in_two_ways_is_one(tmp_path: Path) -> None:
+    for metric, metrics in (
+        (log_loss, ["log_loss", functools.partial(log_loss)]),
+        ("accuracy", [agreement, agreement]),
+    ):
+        plan = toy_study(tmp_path, metric=metric, metrics=metrics).plan
+        assert [each.name for each in plan.measured] == (
+            ["log_loss"] if metric is log_loss else ["accuracy", "agreement"]
+        )
+
+    def other(targets: Any, found: Any) -> float:
+        return float(np.mean(targets == found))
+
+    other.__name__ = "log_loss"
+    with pytest.raises(MetricError, match="Two different metrics are called 'log_loss'"):
+        _ = toy_study(tmp_path, metric="log_loss", metrics=[other]).plan.measured
 
 
 def test_partial_metrics_are_told_apart_by_their_arguments(tmp_path: Path) -> None:

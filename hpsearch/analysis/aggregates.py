@@ -7,7 +7,7 @@ from typing import Any
 
 from hpsearch.analysis.significance import corrected_interval
 from hpsearch.metrics.direction import Direction
-from hpsearch.metrics.metric import bounds
+from hpsearch.metrics.known import bounds
 from hpsearch.records import Evaluation, History, Origin, Trial, TrialState
 from hpsearch.records.objective_values import best_common_point, mean_value, objective_curve
 

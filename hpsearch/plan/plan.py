@@ -223,18 +223,17 @@ class Plan:
         """
         from hpsearch.provenance.definitions import code_definition
 
-        measured = {self.objective.name: (self.named_metric, self.objective)}
+        measured = {self.objective.name: self.objective}
         for given in self.metrics:
             metric = self.prepared.judge.metric(given, is_objective=False)
-            earlier, _ = measured.setdefault(metric.name, (given, metric))
-            pair = (earlier, given)
-            definitions = [source if isinstance(source, str) else code_definition(source) for source in pair]
+            functions = [each.function for each in (measured.setdefault(metric.name, metric), metric)]
+            definitions = [None if function is None else code_definition(function) for function in functions]
             if definitions[0] != definitions[1]:
                 raise MetricError(
                     f"Two different metrics are called {metric.name!r}, and could not be told apart in the table. "
                     "Give one of the functions another name (its __name__)."
                 )
-        return tuple(metric for _, metric in measured.values())
+        return tuple(measured.values())
 
     # ------------------------------------------------------------------ rules
 

@@ -341,14 +341,18 @@ NUMBERS = [
     ),
     Mistake(
         "a metric of classes for numbers",
-        ("metric 'accuracy' cannot be used on numbers", "Those that fit: d2_absolute_error_score, ", "spearman"),
+        (
+            "'accuracy' cannot be used on these numbers: it measures classes",
+            "Those that fit: d2_absolute_error_score, ",
+            "spearman",
+        ),
         MetricError,
         task=_numbers(),
         settings='metric="accuracy"',
     ),
     Mistake(
         "a metric of positive numbers, which predictions may not be",
-        ("'mean_gamma_deviance' cannot be used on these targets", "A model may predict numbers outside"),
+        ("'mean_gamma_deviance' cannot be used on these numbers", "A model may predict numbers outside"),
         MetricError,
         task=_numbers(),
         settings='metric="mean_gamma_deviance"',
@@ -356,7 +360,7 @@ NUMBERS = [
     ),
     Mistake(
         'a score that is to be minimized: `metric="r2", direction="minimize"`',
-        ("metric 'r2' is not to be minimized", "more of it is better"),
+        ("direction='minimize' contradicts metric 'r2': more of it is better", "Leave direction= out"),
         MetricError,
         task=_numbers(),
         settings='metric="r2", direction="minimize"',

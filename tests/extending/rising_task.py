@@ -11,7 +11,8 @@ from hpsearch.data.dataset import Dataset, open_dataset, write_dataset
 from hpsearch.data.ragged import Ragged, as_arrays
 from hpsearch.errors import MetricError
 from hpsearch.metrics.direction import Direction
-from hpsearch.metrics.metric import Metric, checked_metric, known_direction, metric_name, settled_direction
+from hpsearch.metrics.metric import Metric, checked_metric, metric_name
+from hpsearch.metrics.resolving import MadeUp, resolve
 from hpsearch.records import digest
 from hpsearch.tasks import Prepared, Split, Task
 from hpsearch.tasks.judge import Judge
@@ -90,15 +91,14 @@ class TagJudge(Judge):
             raise MetricError(f"there is no metric called {given!r} of tags: give 'accuracy', or a function.")
         function: Callable[..., Any] | None = None if isinstance(given, str) else given
         metric = TagMetric(metric_name(given), function=function)
-
-        def right_and_wrong() -> tuple[float, float]:
-            targets, sides = self.encode([np.array([0, 1]), np.array([1])]), ([0.1, 0.9, 0.9], [0.9, 0.1, 0.1])
-            right, wrong = (metric(targets, Ragged(np.array(side), np.array([0, 2, 3]))) for side in sides)
-            return right, wrong
-
-        known = Direction.MAXIMIZE if function is None else known_direction(function)
-        settled = settled_direction(metric.name, direction, known, right_and_wrong, is_objective=is_objective)
-        return TagMetric(metric.name, function=function, weighted=function is None, direction=settled)
+        truth = np.array([0, 1, 1])
+        targets, offsets = self.encode([truth[:2], truth[2:]]), np.array([0, 2, 3])
+        right, nearly, wrong, ones, zeros = (
+            Ragged(np.where(np.array(tags) == 1, 0.9, 0.1), offsets)
+            for tags in (truth, [0, 1, 0], 1 - truth, [1, 1, 1], [0, 0, 0])
+        )
+        made_up = MadeUp((targets, nearly), targets, right, nearly, lambda: [wrong, ones, zeros])
+        return resolve(metric, made_up, direction, is_objective=is_objective)
 
     def figures(self, targets: Ragged, predictions: Ragged) -> Mapping[str, Any]:
         """Return the share of right tags at each place of a row."""

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from hpsearch.metrics.metric import OnDraws, is_scorer
+from hpsearch.metrics.known import is_scorer, scikit_learn_name
+from hpsearch.metrics.metric import OnDraws
 from hpsearch.tasks.classes.labels import TargetKind, predicted_codes
 
 MOST_CLASSES = 100
@@ -95,8 +96,7 @@ def _definition(scorer: Any) -> tuple[str, dict[str, Any], int]:
         is_read_off = scorer._response_method == "predict"
     else:
         function, settings, sign, is_read_off = scorer, {}, 1, True
-    own = str(getattr(function, "__module__", "")).startswith("sklearn.metrics.")
-    return (function.__name__ if own and is_read_off else ""), settings, sign
+    return (scikit_learn_name(function) if is_read_off else ""), settings, sign
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:

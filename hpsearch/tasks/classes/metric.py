@@ -6,32 +6,29 @@ refused before any training.
 """
 
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import cache
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 
-from hpsearch.errors import MetricError, nearest
+from hpsearch.errors import MetricError
 from hpsearch.metrics.direction import Direction
-from hpsearch.metrics.metric import (
-    COMPUTATION_ERRORS,
-    Metric,
-    OnDraws,
+from hpsearch.metrics.known import (
+    LOSSES,
     accepts,
-    checked_metric,
     is_scorer,
-    known_direction,
-    metric_name,
+    measures,
     named_scorer,
-    settled_direction,
+    reads_scores,
+    scikit_learn_name,
+    scorers,
 )
+from hpsearch.metrics.metric import COMPUTATION_ERRORS, Metric, OnDraws, checked_metric, metric_name
+from hpsearch.metrics.resolving import MadeUp, check_name, resolve
 from hpsearch.tasks.classes.confusion import MOST_CLASSES, ConfusionMetric, confusion_metric
 from hpsearch.tasks.classes.labels import TargetKind, predicted_codes
-
-LOSSES = ("brier_score_loss", "hamming_loss", "log_loss", "zero_one_loss")
-"""scikit-learn's losses of classes, which may be given by these names: minimised, and shown as they are."""
 
 
 class _FixedClassifier:
@@ -93,7 +90,7 @@ class ClassMetric(Metric):
 
     def _compute(self, targets: Any, predictions: Any, weight: np.ndarray | None) -> Any:
         targets, probabilities = np.asarray(targets).astype(np.int64), np.asarray(predictions, np.float64)
-        scorer = scorer_of(self.name) if self.function is None else self.function
+        scorer = self._computed_by()
         codes = np.arange(len(self.classes))
         # A name is computed on codes, so that class 1 is the positive one; the user's callable sees the user's labels.
         labels = codes if self.function is None or self.kind == "multilabel" else np.array(self.classes)
@@ -112,9 +109,15 @@ class ClassMetric(Metric):
     def _undefined(self) -> str:
         return " (often because they hold one class only, or one class is never predicted)"
 
+    def may_take_weights(self) -> bool:
+        return accepts(self._computed_by(), "sample_weight")
+
+    def _computed_by(self) -> Any:
+        return scorer_of(self.name) if self.function is None else self.function
+
     def counted(self) -> ConfusionMetric | None:
         """Return the metric as a function of confusion counts, or None where it is not known to be one."""
-        scorer = scorer_of(self.name) if self.function is None else self.function
+        scorer = self._computed_by()
         return confusion_metric(scorer, self.kind, len(self.classes), is_named=self.function is None)
 
     def on_draws(self, targets: Any, predictions: Any, sample_weight: np.ndarray | None) -> OnDraws | None:
@@ -150,23 +153,42 @@ def resolve_metric(
         MetricError: No such metric, or it cannot be computed for such targets (the message names those that fit), or
             its direction contradicts itself.
     """
-    metric = checked_metric(metric)
+    metric = _as_scorer(checked_metric(metric))
     name = metric_name(metric)
-    is_loss = name in LOSSES and not is_scorer(metric) and (isinstance(metric, str) or known_direction(metric))
-    if isinstance(metric, str) or is_loss:
-        _check_name(name, kind, classes)
-        resolved = _test_run(ClassMetric(name, kind, tuple(classes)))
-        known = known_direction(scorer_of(name))
-    else:
-        resolved = _test_run(ClassMetric(name, kind, tuple(classes), function=metric))
-        known = known_direction(metric)
+    if isinstance(metric, str):
+        check_name(
+            name,
+            _classification_names(),
+            lambda name: _refusal(ClassMetric(name, kind, tuple(classes))),
+            measured="classes",
+            targets=f"a {kind} task with {len(classes)} classes",
+            fitting=lambda: applicable_metrics(kind, len(classes)),
+        )
+    class_metric = ClassMetric(name, kind, tuple(classes), function=None if isinstance(metric, str) else metric)
+    return resolve(class_metric, _made_up(kind, len(classes)), direction, is_objective=is_objective)
 
-    def right_and_wrong() -> tuple[float, float]:
-        targets, right, wrong = _right_and_wrong(kind, len(classes))
-        return resolved(targets, right), resolved(targets, wrong)
 
-    return replace(
-        resolved, direction=settled_direction(name, direction, known, right_and_wrong, is_objective=is_objective)
+def _as_scorer(metric: str | Callable[..., Any]) -> str | Callable[..., Any]:
+    """Return the name of what is given as scikit-learn's own function, where that needs more than the classes.
+
+    Raises:
+        MetricError: Such a function has no name as a scorer, or has arguments bound.
+    """
+    function = metric.func if isinstance(metric, partial) else metric
+    plain = not isinstance(metric, partial) or not (metric.args or metric.keywords)
+    title = metric_name(function)
+    if plain and title in LOSSES["classes"] and scikit_learn_name(function):
+        return title
+    if not reads_scores(function):
+        return metric
+    for name in (title, title.removesuffix("_score")):
+        if plain and name in scorers() and scorers()[name]._score_func is function:
+            return name
+    method = "decision_function" if title == "hinge_loss" else "predict_proba"
+    raise MetricError(
+        f"metric {metric_name(metric)!r} needs probabilities or decisions, and a function is given the predicted "
+        f"classes. Give sklearn.metrics.make_scorer({title}, response_method={method!r}), with the arguments of the "
+        "function after it."
     )
 
 
@@ -177,48 +199,8 @@ def applicable_metrics(kind: TargetKind, classes: int) -> tuple[str, ...]:
     return tuple(name for name in _classification_names() if _refusal(ClassMetric(name, kind, codes)) is None)
 
 
-def _check_name(name: str, kind: TargetKind, classes: Sequence[Any]) -> None:
-    """Raise MetricError unless `name` is a classification scorer's that works for this kind of target."""
-    from sklearn.metrics import get_scorer_names
-
-    if name not in (*get_scorer_names(), *LOSSES):
-        raise MetricError(
-            f"there is no metric called {name!r}.{nearest(name, _classification_names())} "
-            f"Those that fit a {kind} task: {', '.join(applicable_metrics(kind, len(classes)))}."
-        )
-    if name in _classification_names():
-        reason = _refusal(ClassMetric(name, kind, tuple(classes)))
-    else:
-        reason = "it scores a regression or a clustering, not a classification"
-    if reason is not None:
-        fitting = applicable_metrics(kind, len(classes))
-        preferred = [f"{name}_{ending}" for ending in ("macro", "ovr", "weighted") if f"{name}_{ending}" in fitting]
-        stem = name.removesuffix("_samples") + "_macro"
-        preferred += [stem] if stem in fitting else []
-        hint = f" Did you mean {preferred[0]!r}?" if preferred else nearest(name, fitting)
-        raise MetricError(
-            f"metric {name!r} cannot be used on a {kind} task with {len(classes)} classes: {reason.rstrip('.')}.{hint} "
-            f"Those that fit: {', '.join(fitting)}."
-        )
-
-
-def _test_run(metric: ClassMetric) -> ClassMetric:
-    """Return `metric`, knowing whether it takes sample weights; raise MetricError if it fails on an example."""
-    targets, example = _example(metric.kind, len(metric.classes))
-    if metric.function is not None:
-        metric(targets, example)
-    if not accepts(metric.function or scorer_of(metric.name), "sample_weight"):
-        return replace(metric, weighted=False)
-    weight = np.linspace(0.5, 1.5, len(targets))
-    try:
-        metric(targets, example, weight)
-    except MetricError:  # one-versus-one ROC AUC has the argument and refuses it
-        return replace(metric, weighted=False)
-    return metric
-
-
 def _refusal(metric: ClassMetric) -> str | None:
-    """Return why scikit-learn's scorer of this name does not suit such targets, or None.
+    """Return why scikit-learn's scorer of this name does not suit such targets, as a sentence, or None.
 
     The example has no degenerate cases, so a warning about it means that the metric is meaningless here.
     """
@@ -231,9 +213,9 @@ def _refusal(metric: ClassMetric) -> str | None:
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", UserWarning)
             told = None if metric.kind == "multilabel" else labels
-            metric._finite(_score(scorer, classifier, targets, None, told, quiet=False))
+            metric._finite(metric._number(_score(scorer, classifier, targets, None, told, quiet=False)))
     except (*COMPUTATION_ERRORS, UserWarning) as error:
-        return str(error)
+        return f"{str(error).rstrip('.')}."
     return None
 
 
@@ -279,23 +261,35 @@ def _score(
         return scorer(classifier, np.zeros((len(truth), 1)), truth, **arguments)
 
 
-def _right_and_wrong(kind: TargetKind, classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return targets, probabilities that are right of every row, and some that are wrong of every row."""
-    if kind == "multilabel":
-        targets = np.vstack([np.eye(classes, dtype=np.int64), 1 - np.eye(classes, dtype=np.int64)])
-        return targets, np.where(targets == 1, 0.9, 0.1), np.where(targets == 1, 0.1, 0.9)
-    targets = np.repeat(np.arange(classes), 2)
-    sides = []
-    for predicted in (targets, (targets + 1) % classes):
-        chances = np.full((len(targets), classes), 0.1 / (classes - 1))
-        chances[np.arange(len(targets)), predicted] = 0.9
-        sides.append(chances)
-    return targets, sides[0], sides[1]
+def _made_up(kind: TargetKind, classes: int) -> MadeUp:
+    """Return what metrics of such targets are tried on."""
+    several = kind == "multilabel"
+    indicators = np.eye(classes, dtype=np.int64)
+    targets = np.vstack([indicators, 1 - indicators]) if several else np.repeat(np.arange(classes), 4)
+    rows = np.arange(len(targets))
+
+    def chances(predicted: np.ndarray) -> np.ndarray:
+        if several:
+            return np.where(predicted == 1, 0.9, 0.1)
+        made = np.full((len(rows), classes), 0.1 / (classes - 1))
+        made[rows, predicted] = 0.9
+        return made
+
+    def wrong() -> Iterator[np.ndarray]:
+        yield chances(1 - targets if several else (targets + 1) % classes)
+        if classes > 2:
+            yield chances(np.roll(targets, 1, axis=1) if several else (targets - 1) % classes)
+        for always in (0, 1) if several else sorted({0, 1, classes // 2, classes - 1}):
+            yield chances(np.full_like(targets, always))
+
+    nearly_right = targets.copy()
+    nearly_right[::4] = 1 - targets[::4] if several else (targets[::4] + 1) % classes
+    return MadeUp(_example(kind, classes), targets, chances(targets), chances(nearly_right), wrong)
 
 
 def scorer_of(name: str) -> Any:
     """Return scikit-learn's scorer of this name; of one of its losses, what gives the loss as it is."""
-    if name not in LOSSES:
+    if name not in LOSSES["classes"]:
         return named_scorer(name)
     from sklearn import metrics
 
@@ -305,9 +299,5 @@ def scorer_of(name: str) -> Any:
 
 @cache
 def _classification_names() -> tuple[str, ...]:
-    """Return the names of scikit-learn's scorers of classifications, known by where their functions are defined."""
-    from sklearn.metrics import get_scorer_names
-
-    others = ("sklearn.metrics._regression", "sklearn.metrics.cluster")
-    names = sorted((*get_scorer_names(), *LOSSES))
-    return tuple(name for name in names if not scorer_of(name)._score_func.__module__.startswith(others))
+    """Return the names of scikit-learn's scorers and losses of classifications, sorted."""
+    return tuple(sorted(name for name in (*scorers(), *LOSSES["classes"]) if measures(name) == "classes"))

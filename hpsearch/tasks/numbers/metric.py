@@ -5,28 +5,21 @@ any training.
 """
 
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
 
-from hpsearch.errors import MetricError, nearest
+from hpsearch.errors import MetricError
 from hpsearch.metrics.direction import Direction
-from hpsearch.metrics.metric import (
-    Metric,
-    accepts,
-    checked_metric,
-    is_scorer,
-    known_direction,
-    metric_name,
-    settled_direction,
-)
+from hpsearch.metrics.known import CORRELATIONS, LOSSES, accepts, is_scorer, measures, named_scorer, scorers
+from hpsearch.metrics.metric import Metric, checked_metric, metric_name
+from hpsearch.metrics.resolving import MadeUp, check_name, resolve
 from hpsearch.tasks.numbers.correlation import pearson, spearman
 
 _SHORT_NAMES = {"mae": "mean_absolute_error", "mse": "mean_squared_error", "rmse": "root_mean_squared_error"}
-_CORRELATIONS = {"pearson": pearson, "spearman": spearman}
 _EXAMPLE_ROWS = 12
 
 
@@ -81,7 +74,7 @@ class NumberMetric(Metric):
         return " (often because the targets are all the same, or there is only one)"
 
     def _compute(self, targets: Any, predictions: Any, weight: np.ndarray | None) -> Any:
-        scorer = _by_name(self.name) if self.function is None else self.function
+        scorer = self._computed_by()
         arguments = {} if weight is None else {"sample_weight": weight}
         # scikit-learn warns of too few rows, or of targets that are all the same: the value, NaN, says it too.
         with warnings.catch_warnings():
@@ -89,6 +82,12 @@ class NumberMetric(Metric):
             if is_scorer(scorer):
                 return scorer(_FixedRegressor(predictions), np.zeros((len(targets), 1)), targets, **arguments)
             return scorer(targets, predictions, **arguments)
+
+    def may_take_weights(self) -> bool:
+        return accepts(self._computed_by(), "sample_weight")
+
+    def _computed_by(self) -> Any:
+        return _by_name(self.name) if self.function is None else self.function
 
 
 def resolve_metric(
@@ -112,21 +111,16 @@ def resolve_metric(
     metric = checked_metric(metric)
     name = metric_name(metric)
     if isinstance(metric, str):
-        _check_name(name, ranges)
-        resolved, known = NumberMetric(name), known_direction(_by_name(name))
-    else:
-        _check_sign(metric, name)
-        resolved, known = NumberMetric(name, function=metric), known_direction(metric)
-    resolved = _test_run(resolved, ranges)
-
-    def right_and_wrong() -> tuple[float, float]:
-        places = np.linspace(0.0, 1.0, _EXAMPLE_ROWS)
-        targets = ranges.at(places)
-        return resolved(targets, targets), resolved(targets, ranges.at(1.0 - places))
-
-    return replace(
-        resolved, direction=settled_direction(name, direction, known, right_and_wrong, is_objective=is_objective)
-    )
+        check_name(
+            name,
+            _names(),
+            lambda name: _refusal(name, ranges),
+            measured="numbers",
+            targets="these numbers",
+            fitting=lambda: applicable_metrics(ranges),
+        )
+    number_metric = NumberMetric(name, function=None if isinstance(metric, str) else metric)
+    return resolve(number_metric, _made_up(ranges), direction, is_objective=is_objective)
 
 
 @cache
@@ -135,55 +129,14 @@ def applicable_metrics(ranges: Range) -> tuple[str, ...]:
     return tuple(name for name in _names() if _refusal(name, ranges) is None)
 
 
-def _check_name(name: str, ranges: Range) -> None:
-    """Raise MetricError unless `name` is that of a metric of such numbers."""
-    from sklearn.metrics import get_scorer_names
-
-    reason = _refusal(name, ranges) if name in _names() else None
-    if name in _names() and reason is None:
-        return
-    fitting = applicable_metrics(ranges)
-    if reason is not None:
-        wrong = (
-            f"metric {name!r} cannot be used on these targets: {reason} A model may predict numbers outside of their "
-            "range."
-        )
-    elif name in get_scorer_names():
-        wrong = f"metric {name!r} cannot be used on numbers: it scores a classification or a clustering."
-    else:
-        wrong = f"there is no metric called {name!r}.{nearest(name, fitting)}"
-    raise MetricError(f"{wrong} Those that fit: {', '.join(fitting)}.")
-
-
-def _check_sign(metric: Any, name: str) -> None:
-    """Raise MetricError for a scorer that makes a loss of one of scikit-learn's scores."""
-    if is_scorer(metric) and metric._sign < 0 and known_direction(metric._score_func) is Direction.MAXIMIZE:
-        raise MetricError(
-            f"metric {name!r} contradicts itself: more of {metric_name(metric._score_func)} is better, and the scorer "
-            "is made with greater_is_better=False. Leave that out."
-        )
-
-
-def _test_run(metric: NumberMetric, ranges: Range) -> NumberMetric:
-    """Return `metric`, knowing whether it takes sample weights; raise MetricError if it fails on made-up numbers."""
-    targets, predictions = _example(ranges)
-    metric(targets, predictions)
-    if not accepts(metric.function or _by_name(metric.name), "sample_weight"):
-        return replace(metric, weighted=False)
-    try:
-        metric(targets, predictions, np.linspace(0.5, 1.5, len(targets)))
-    except MetricError:  # a function that has the argument, and refuses it
-        return replace(metric, weighted=False)
-    return metric
-
-
 def _refusal(name: str, ranges: Range) -> str | None:
     """Return why the metric of this name does not suit such targets, as a sentence, or None."""
     try:
         NumberMetric(name)(*_example(ranges))
     except MetricError as error:
         cause = error.__cause__
-        return f"{str(error if cause is None else cause).rstrip('.')}."
+        reason = str(error if cause is None else cause).rstrip(".")
+        return f"{reason}. A model may predict numbers outside of their range."
     return None
 
 
@@ -193,27 +146,38 @@ def _example(ranges: Range) -> tuple[np.ndarray, np.ndarray]:
     return ranges.at(places), ranges.at(2.0 * places - 0.5 + 0.1 * (-1.0) ** np.arange(_EXAMPLE_ROWS))
 
 
+def _made_up(ranges: Range) -> MadeUp:
+    """Return what metrics of such targets are tried on."""
+    places = np.linspace(0.0, 1.0, _EXAMPLE_ROWS)
+
+    def wrong() -> Iterator[np.ndarray]:
+        yield ranges.at(1.0 - places)
+        for shift in (0.5, -0.5):
+            yield ranges.at(places + shift)
+        for constant in (0.5, 0.0, 1.0):
+            yield ranges.at(np.full(_EXAMPLE_ROWS, constant))
+        for width in (2.0, 0.5):
+            yield ranges.at(0.5 + width * (places - 0.5))
+
+    targets = ranges.at(places)
+    nearly_right = ranges.at(places + 0.001 * (-1.0) ** np.arange(_EXAMPLE_ROWS))
+    low, high = np.array(ranges.low), np.array(ranges.high)
+    rounding = 64.0 * np.finfo(np.float64).eps * float(np.max(np.maximum(abs(low), abs(high)) / (high - low)))
+    return MadeUp(_example(ranges), targets, targets, nearly_right, wrong, max(1e-9, rounding))
+
+
 def _by_name(name: str) -> Any:
     """Return the scorer or function of one of `_names`."""
     from sklearn import metrics
 
     name = _SHORT_NAMES.get(name, name)
-    if name in _CORRELATIONS:
-        return _CORRELATIONS[name]
-    return getattr(metrics, name) if f"neg_{name}" in _scorers() else _scorers()[name]
+    if name in CORRELATIONS:
+        return {"pearson": pearson, "spearman": spearman}[name]
+    return getattr(metrics, name) if name in LOSSES["numbers"] else named_scorer(name)
 
 
 @cache
 def _names() -> tuple[str, ...]:
-    losses = (name.removeprefix("neg_") for name in _scorers() if name.startswith("neg_"))
-    return tuple(sorted((*_scorers(), *losses, *_SHORT_NAMES, *_CORRELATIONS)))
-
-
-@cache
-def _scorers() -> dict[str, Any]:
-    """Return scikit-learn's scorers of regressions by name, known by where their functions are defined."""
-    from sklearn.metrics import get_scorer, get_scorer_names
-
-    scorers = {name: get_scorer(name) for name in get_scorer_names()}
-    home = "sklearn.metrics._regression"
-    return {name: scorer for name, scorer in scorers.items() if scorer._score_func.__module__ == home}
+    """Return the names of the metrics of numbers, sorted."""
+    regressions = (name for name in scorers() if measures(name) == "numbers")
+    return tuple(sorted({*regressions, *LOSSES["numbers"], *CORRELATIONS}))

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score, f1_score, fbeta_score, make_scorer, zero_one_loss
 
 from hpsearch.errors import MetricError
+from hpsearch.metrics.direction import Direction
+from hpsearch.metrics.known import is_negated_score
 from hpsearch.tasks.classes.metric import ClassMetric, resolve_metric
 
 SHARES = ("f1", "precision", "recall", "jaccard")
@@ -24,7 +26,10 @@ CALLABLES = (
 
 def asked(metrics, classes: int) -> list[ClassMetric]:
     kind = "binary" if classes == 2 else "multiclass"
-    return [resolve_metric(metric, kind, range(classes)) for metric in metrics]
+    return [
+        resolve_metric(metric, kind, range(classes), Direction.MINIMIZE if is_negated_score(metric) else None)
+        for metric in metrics
+    ]
 
 
 METRICS = {classes: asked((*NAMES, *CALLABLES, *(SHARES if classes == 2 else ())), classes) for classes in (2, 3, 5)}

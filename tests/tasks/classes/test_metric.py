@@ -6,17 +6,20 @@ import cloudpickle
 import numpy as np
 import pytest
 import sklearn.metrics as reference
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import get_scorer, get_scorer_names, make_scorer
 
 from hpsearch.errors import MetricError
 from hpsearch.metrics.direction import Direction
-from hpsearch.metrics.metric import bounds, metric_name
+from hpsearch.metrics.known import LOSSES
+from hpsearch.metrics.metric import metric_name
 from hpsearch.provenance.definitions import code_definition
 from hpsearch.tasks.classes.labels import predicted_codes, probabilities
 from hpsearch.tasks.classes.metric import ClassMetric, applicable_metrics, resolve_metric
 
 BINARY = ("ham", "spam")
 THREE = ("a", "b", "c")
+UP = Direction.MAXIMIZE
 
 
 def outputs(kind, rows=60, classes=3, seed=0):
@@ -141,10 +144,15 @@ def test_class_one_is_the_positive_class_whatever_it_is_called():
         ("roc_auc", "multiclass", ["Did you mean 'roc_auc_ovr'?"]),
         ("neg_log_loss", "multilabel", ["sum to one", "average_precision"]),
         ("top_k_accuracy", "binary", ["meaningless"]),
-        ("r2", "binary", ["regression", "f1_macro"]),
-        ("adjusted_rand_score", "binary", ["clustering"]),
+        ("r2", "binary", ["it measures numbers, not classes", "f1_macro"]),
+        ("adjusted_rand_score", "binary", ["it measures clusterings, not classes"]),
         ("f1-macro", "binary", ["no metric called 'f1-macro'", "Did you mean 'f1_macro'?"]),
         ("logloss", "binary", ["Did you mean 'log_loss'?"]),
+        ("F1_Macro", "binary", ["no metric called 'F1_Macro'", "Did you mean 'f1_macro'?"]),
+        ("mean_absolute_error", "binary", ["cannot be used on a binary task", "it measures numbers, not classes"]),
+        ("rmse", "multiclass", ["it measures numbers, not classes. Those that fit"]),
+        ("spearman", "multilabel", ["it measures numbers"]),
+        ("perplexity", "binary", ["it measures texts"]),
     ],
 )
 def test_a_name_that_does_not_fit_is_refused_with_a_better_one(name, kind, words):
@@ -200,7 +208,7 @@ def test_a_metric_knows_its_direction_and_refuses_the_other(metrics, direction):
         assert resolve_metric(metric, "binary", (0, 1), direction) == resolved
         values = [direction.score(resolved(targets, chances)) for chances in (right, wrong)]
         assert values[0] > values[1], metric
-        with pytest.raises(MetricError, match=f"is not to be {direction.opposite}d"):
+        with pytest.raises(MetricError, match=f"direction='{direction.opposite}' contradicts metric '"):
             resolve_metric(metric, "binary", (0, 1), direction.opposite)
 
 
@@ -216,27 +224,138 @@ def test_a_loss_by_its_name_is_the_negative_of_its_scorer():
 def test_a_function_that_is_an_error_needs_its_direction_said(kind, classes):
     with pytest.raises(MetricError) as caught:
         resolve_metric(error_rate, kind, classes)
-    assert "is an error, not a score: it gives 0 to predictions that are all right and 1 to some" in str(caught.value)
+    said = (
+        "is an error, not a score: of made-up predictions it gives 0 to those that are all right, and 1 to wrong ones"
+    )
+    assert said in str(caught.value)
     assert 'direction="minimize"' in str(caught.value)
     assert resolve_metric(error_rate, kind, classes, Direction.MINIMIZE).direction is Direction.MINIMIZE
     assert resolve_metric(error_rate, kind, classes, is_objective=False).direction is Direction.MINIMIZE
-    with pytest.raises(MetricError, match="is not to be minimized: it gives 1 to predictions that are all right"):
+    with pytest.raises(MetricError, match="direction='minimize' contradicts metric 'share_right': of made-up"):
         resolve_metric(share_right, kind, classes, Direction.MINIMIZE)
 
 
-def test_a_scorer_that_calls_a_score_an_error_contradicts_itself():
-    upside_down = make_scorer(reference.accuracy_score, greater_is_better=False)
-    assert resolve_metric(upside_down, "binary", BINARY).direction is Direction.MINIMIZE
-    with pytest.raises(MetricError, match="is not to be maximized: less of it is better"):
-        resolve_metric(upside_down, "binary", BINARY, Direction.MAXIMIZE)
+KINDS = [("binary", (0, 1)), ("multiclass", THREE), ("multilabel", THREE)]
 
 
-def test_a_function_that_cannot_tell_right_from_wrong_goes_the_way_it_is_told():
-    def constant(y_true, y_pred):
-        return 0.5
+@pytest.mark.parametrize(("kind", "classes"), KINDS)
+def test_every_scorer_and_loss_goes_the_way_of_its_values(kind, classes):
+    """Named, and the scorer object: more of it is better, and so it is measured on right and on wrong predictions."""
+    codes = np.repeat(np.arange(len(classes)), 5)
+    targets = np.eye(len(classes), dtype=np.int64)[codes] if kind == "multilabel" else codes
+    right, wrong = (np.eye(len(classes))[(codes + shift) % len(classes)] * 0.7 + 0.1 for shift in (0, 1))
+    right[0], wrong[0] = wrong[0], right[0]  # so that no ratio has nothing below its line
+    for name in applicable_metrics(kind, len(classes)):
+        metric = resolve_metric(name, kind, classes)
+        assert metric.direction is (Direction.MINIMIZE if name in LOSSES["classes"] else UP), name
+        scores = [metric.direction.score(metric(targets, chances)) for chances in (right, wrong)]
+        assert scores[0] > scores[1], name
+        if name in get_scorer_names():
+            assert resolve_metric(get_scorer(name), kind, classes).direction is UP, name
 
-    assert resolve_metric(constant, "binary", BINARY).direction is Direction.MAXIMIZE
-    assert resolve_metric(constant, "binary", BINARY, Direction.MINIMIZE).direction is Direction.MINIMIZE
+
+def test_the_negative_of_a_known_score_contradicts_itself_unless_it_is_said():
+    for score in (reference.accuracy_score, reference.f1_score, reference.r2_score):
+        upside_down = make_scorer(score, greater_is_better=False)
+        for direction in (None, UP):
+            with pytest.raises(MetricError, match=f"contradicts itself: more of {score.__name__} is better"):
+                resolve_metric(upside_down, "binary", (0, 1), direction)
+        assert resolve_metric(upside_down, "binary", (0, 1), Direction.MINIMIZE).direction is Direction.MINIMIZE
+
+
+def more_spam(y_true, y_pred):
+    last = np.unique(y_true)[-1]
+    return float(np.mean(y_pred == last) - np.mean(y_true == last))
+
+
+def off_in_spam(y_true, y_pred):
+    return abs(more_spam(y_true, y_pred))
+
+
+def total(y_true, y_pred):
+    return float(np.sum(y_pred == np.unique(y_true)[-1]))
+
+
+@pytest.mark.parametrize(("kind", "classes"), [*KINDS, ("binary", (False, True)), ("multiclass", tuple(range(12)))])
+def test_what_counts_predictions_is_no_score(kind, classes):
+    for function in (more_spam, total):
+        assert resolve_metric(function, kind, classes, is_objective=False).direction is UP
+        with pytest.raises(MetricError, match='direction="maximize" or direction="minimize"'):
+            resolve_metric(function, kind, classes)
+        for direction in Direction:
+            assert resolve_metric(function, kind, classes, direction).direction is direction
+    with pytest.raises(MetricError, match="'off_in_spam' is an error, not a score"):
+        resolve_metric(off_in_spam, kind, classes)
+
+
+def test_arguments_that_turn_a_loss_over_are_found():
+    """The Brier score of class 0, computed from hard predictions of class 1."""
+    turned = make_scorer(reference.brier_score_loss, pos_label=0)
+    with pytest.raises(MetricError, match="contradicts itself: less of it is better, as scikit-learn has it, but of"):
+        resolve_metric(turned, "binary", (0, 1))
+
+
+def test_a_function_that_wraps_one_of_scikit_learns_is_the_users():
+    @functools.wraps(reference.accuracy_score)
+    def accuracy_score(y_true, y_pred):
+        return 1.0 - reference.accuracy_score(y_true, y_pred)
+
+    with pytest.raises(MetricError, match="is an error, not a score"):
+        resolve_metric(accuracy_score, "binary", BINARY)
+    metric = resolve_metric(accuracy_score, "binary", BINARY, Direction.MINIMIZE)
+    assert metric.counted() is None  # it is not computed from counts as accuracy would be
+
+    @functools.wraps(reference.log_loss)
+    def log_loss(y_true, y_pred):
+        return float(np.mean(y_true == y_pred))
+
+    assert resolve_metric(log_loss, "binary", BINARY).direction is UP
+
+
+@pytest.mark.parametrize(
+    ("function", "name", "kinds"),
+    [
+        (reference.log_loss, "log_loss", ("binary", "multiclass")),
+        (functools.partial(reference.log_loss), "log_loss", ("binary", "multiclass")),
+        (reference.brier_score_loss, "brier_score_loss", ("binary", "multiclass")),
+        (reference.roc_auc_score, "roc_auc", ("binary", "multilabel")),
+        (reference.average_precision_score, "average_precision", ("binary", "multiclass", "multilabel")),
+        (reference.top_k_accuracy_score, "top_k_accuracy", ("multiclass",)),
+        (reference.d2_log_loss_score, "d2_log_loss_score", ("binary", "multiclass")),
+    ],
+)
+def test_a_function_that_needs_probabilities_is_its_scorer(function, name, kinds):
+    for kind in kinds:
+        classes = BINARY if kind == "binary" else THREE
+        targets, found = outputs(kind)
+        metric, scorer = resolve_metric(function, kind, classes), resolve_metric(name, kind, classes)
+        assert metric == scorer
+        assert metric(targets, found) == scorer(targets, found)
+    if name == "roc_auc":
+        with pytest.raises(MetricError, match="Did you mean 'roc_auc_ovr'"):
+            resolve_metric(function, "multiclass", THREE)
+
+
+@pytest.mark.parametrize(
+    ("function", "remedy"),
+    [
+        (functools.partial(reference.log_loss, normalize=False), "log_loss, response_method='predict_proba'"),
+        (functools.partial(reference.roc_auc_score, average=None), "roc_auc_score, response_method='predict_proba'"),
+        (reference.hinge_loss, "hinge_loss, response_method='decision_function'"),
+        (reference.label_ranking_loss, "label_ranking_loss, response_method='predict_proba'"),
+    ],
+)
+def test_a_function_that_needs_probabilities_and_is_no_scorer_is_refused(function, remedy):
+    for kind, classes in KINDS:
+        with pytest.raises(MetricError) as caught:
+            resolve_metric(function, kind, classes)
+        assert "needs probabilities or decisions, and a function is given the predicted classes." in str(caught.value)
+        assert f"make_scorer({remedy})" in str(caught.value)
+
+
+def test_a_scorer_of_an_estimator_is_refused_with_words():
+    with pytest.raises(MetricError, match="'_MultimetricScorer' is called with an estimator"):
+        resolve_metric(reference.check_scoring(LogisticRegression(), scoring=["accuracy"]), "binary", BINARY)
 
 
 def test_something_that_is_no_metric_is_refused():
@@ -326,11 +445,11 @@ def test_a_function_sees_whole_numbers_and_booleans_as_they_are():
         seen.append((y_true.tolist(), y_pred.tolist()))
         return 0.0
 
-    resolve_metric(spy, "multiclass", (10, 20, 30))(np.array([2, 0]), np.eye(3)[[2, 1]])
+    resolve_metric(spy, "multiclass", (10, 20, 30), UP)(np.array([2, 0]), np.eye(3)[[2, 1]])
     assert seen[-1] == ([30, 10], [30, 20])
-    resolve_metric(spy, "binary", (False, True))(np.array([1, 0]), np.eye(2)[[1, 1]])
+    resolve_metric(spy, "binary", (False, True), UP)(np.array([1, 0]), np.eye(2)[[1, 1]])
     assert seen[-1] == ([True, False], [True, True])
-    resolve_metric(spy, "multilabel", THREE)(np.array([[1.0, 0, 1]]), np.array([[0.9, 0.1, 0.2]]))
+    resolve_metric(spy, "multilabel", THREE, UP)(np.array([[1.0, 0, 1]]), np.array([[0.9, 0.1, 0.2]]))
     assert seen[-1] == ([[1, 0, 1]], [[1, 0, 0]])
 
 
@@ -338,7 +457,7 @@ def test_a_function_is_given_weights_if_it_asks_for_them():
     def weighted(y_true, y_pred, sample_weight=None):
         return 0.0 if sample_weight is None else float(sample_weight.sum())
 
-    metric = resolve_metric(weighted, "binary", BINARY)
+    metric = resolve_metric(weighted, "binary", BINARY, UP)
     assert metric(np.array([0, 1]), np.eye(2), np.array([2.0, 3.0])) == 5.0
     assert metric(np.array([0, 1]), np.eye(2)) == 0.0
 
@@ -372,8 +491,8 @@ def test_a_scorer_from_scikit_learn_itself_works_and_its_own_labels_are_kept():
 
     told = make_scorer(labels_told, response_method="predict_proba")
     own = make_scorer(labels_told, response_method="predict_proba", labels=[*THREE, "d"])
-    assert resolve_metric(told, "multiclass", THREE)(targets, found) == 3.0
-    assert resolve_metric(own, "multiclass", THREE)(targets, found) == 4.0
+    assert resolve_metric(told, "multiclass", THREE, UP)(targets, found) == 3.0
+    assert resolve_metric(own, "multiclass", THREE, UP)(targets, found) == 4.0
 
 
 @pytest.mark.parametrize(
@@ -394,7 +513,7 @@ def test_a_callable_that_cannot_work_is_refused_when_resolved(function, words):
 
 def test_a_function_may_return_any_real_scalar():
     for value in (1, True, np.float32(1.0), np.array(1.0)):
-        metric = resolve_metric(lambda y_true, y_pred, value=value: value, "binary", BINARY)
+        metric = resolve_metric(lambda y_true, y_pred, value=value: value, "binary", BINARY, UP)
         assert metric(np.array([0]), np.array([[1.0, 0.0]])) == 1.0
 
 
@@ -426,20 +545,6 @@ def test_metrics_travel_by_cloudpickle():
         travelled = cloudpickle.loads(cloudpickle.dumps(metric))
         assert travelled(targets, found) == metric(targets, found)
         assert travelled.name == metric.name
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("f1_macro", (0, 1)),
-        ("roc_auc_ovr", (0, 1)),
-        ("neg_log_loss", (-np.inf, 0)),
-        ("log_loss", (0, np.inf)),
-        ("mine", (-np.inf, np.inf)),
-    ],
-)
-def test_bounds_are_those_of_the_scorer(name, expected):
-    assert bounds(name) == expected
 
 
 def test_a_definition_is_code_defaults_and_closure():

@@ -11,7 +11,7 @@ from sklearn.metrics import get_scorer, get_scorer_names, make_scorer
 
 from hpsearch.errors import MetricError
 from hpsearch.metrics.direction import Direction
-from hpsearch.metrics.metric import bounds
+from hpsearch.metrics.known import LOSSES, bounds
 from hpsearch.tasks.numbers.metric import Range, applicable_metrics, resolve_metric
 
 ONE = Range((0.0,), (10.0,))
@@ -77,13 +77,8 @@ def test_what_cannot_be_averaged_over_targets_is_not_offered():
 def test_a_known_metric_sets_its_direction(metric, direction):
     assert resolve_metric(metric, ONE).direction is direction
     assert resolve_metric(metric, ONE, direction).direction is direction
-    with pytest.raises(MetricError, match="is not to be m"):
+    with pytest.raises(MetricError, match="contradicts metric"):
         resolve_metric(metric, ONE, direction.opposite)
-
-
-def test_a_score_as_a_loss_contradicts_itself():
-    with pytest.raises(MetricError, match="contradicts itself: more of r2_score is better"):
-        resolve_metric(make_scorer(reference.r2_score, greater_is_better=False), ONE)
 
 
 def error(y_true, y_pred):
@@ -110,6 +105,81 @@ def test_a_users_score_is_maximised_and_cannot_be_minimised():
         resolve_metric(share_within_one, ONE, Direction.MINIMIZE)
 
 
+def bias(y_true, y_pred):
+    return float(np.mean(y_pred) - np.mean(y_true))
+
+
+def size_of_bias(y_true, y_pred):
+    return abs(bias(y_true, y_pred))
+
+
+def spread(y_true, y_pred):
+    return float(np.std(y_pred))
+
+
+def spread_of_errors(y_true, y_pred):
+    return float(np.std(y_pred - y_true))
+
+
+def upper_quantile(y_true, y_pred):
+    return float(np.quantile(y_pred, 0.9))
+
+
+RANGES = [ONE, TWO, Range((0.1,), (0.7,)), Range((1e9 - 1.0,), (1e9 + 1.0,)), Range((-3e-7,), (2e-7,))]
+
+
+@pytest.mark.parametrize("ranges", RANGES)
+def test_rounding_and_permutations_of_the_truth_decide_no_direction(ranges):
+    for function in (bias, spread, upper_quantile):
+        with pytest.raises(MetricError, match='direction="maximize" or direction="minimize"'):
+            resolve_metric(function, ranges)
+        assert resolve_metric(function, ranges, is_objective=False).direction is Direction.MAXIMIZE
+    for function in (size_of_bias, spread_of_errors, error):
+        with pytest.raises(MetricError, match="is an error, not a score: of made-up predictions it gives"):
+            resolve_metric(function, ranges)
+        assert resolve_metric(function, ranges, is_objective=False).direction is Direction.MINIMIZE
+
+
+@pytest.mark.parametrize("ranges", [RANGES[0], RANGES[1], RANGES[2], Range((1e6 - 10.0,), (1e6 + 10.0,))])
+def test_every_name_and_its_scorer_go_the_way_of_their_values(ranges):
+    places = np.linspace(0.0, 1.0, 9)
+    right, wrong = ranges.at(places + 0.01 * (-1.0) ** np.arange(9)), ranges.at(1.0 - places)
+    for name in applicable_metrics(ranges):
+        metric = resolve_metric(name, ranges)
+        assert metric.direction is (Direction.MINIMIZE if name in LOSSES["numbers"] else Direction.MAXIMIZE), name
+        scores = [metric.direction.score(metric(ranges.at(places), predicted)) for predicted in (right, wrong)]
+        assert scores[0] > scores[1], name
+        if name in get_scorer_names():
+            assert resolve_metric(get_scorer(name), ranges).direction is Direction.MAXIMIZE, name
+
+
+def test_what_scikit_learn_knows_is_not_overruled_by_rounding():
+    near = Range((1e9 - 1.0,), (1e9 + 1.0,))
+    for function in (reference.mean_gamma_deviance, reference.mean_poisson_deviance):
+        assert resolve_metric(function, near).direction is Direction.MINIMIZE
+
+
+def test_the_negative_of_a_known_score_contradicts_itself_unless_it_is_said():
+    upside_down = make_scorer(reference.r2_score, greater_is_better=False)
+    with pytest.raises(MetricError, match="contradicts itself: more of r2_score is better"):
+        resolve_metric(upside_down, ONE)
+    assert resolve_metric(upside_down, ONE, Direction.MINIMIZE).direction is Direction.MINIMIZE
+
+
+def signal_to_noise(y_true, y_pred):
+    return float(10 * np.log10(np.ptp(y_true) ** 2 / np.mean((y_pred - y_true) ** 2)))
+
+
+def inverse_error(y_true, y_pred):
+    return 1 / float(np.mean((y_pred - y_true) ** 2))
+
+
+@pytest.mark.parametrize("function", [signal_to_noise, inverse_error])
+def test_a_score_without_an_upper_bound_is_a_score(function):
+    for ranges in (ONE, TWO):
+        assert resolve_metric(function, ranges).direction is Direction.MAXIMIZE
+
+
 def test_a_function_sees_targets_in_the_users_units():
     seen = []
 
@@ -130,8 +200,16 @@ def test_a_metric_of_positive_numbers_is_tried_on_predictions_outside_of_the_ran
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("accuracy", "scores a classification or a clustering.*Those that fit: .*mae.*spearman"),
+        (
+            "accuracy",
+            "cannot be used on these numbers: it measures classes.*Those that fit: .*mae.*spearman",
+        ),
+        ("hamming_loss", "it measures classes, not numbers"),
+        ("rand_score", "it measures clusterings, not numbers"),
+        ("perplexity", "it measures texts, not numbers"),
         ("rsme", "no metric called 'rsme'.*Did you mean 'rmse'"),
+        ("RMSE", "no metric called 'RMSE'. Did you mean 'rmse'"),
+        ("R2", "Did you mean 'r2'"),
         ("neg_mean_squared", "Did you mean 'neg_mean_squared_error'"),
         (lambda y_true, y_pred: 1 / 0, "Fix the function"),
         (lambda y_true, y_pred: y_pred, "where one number is needed"),
