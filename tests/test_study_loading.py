@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import average_precision_score, log_loss
 from toy_task import ToyTask
 
 import hpsearch as hp
@@ -76,8 +77,9 @@ def test_a_loaded_study_goes_on_as_the_one_that_was_made(tmp_path: Path) -> None
         {"sampler": hp.Grid(points=2), "cv": hp.Holdout(0.25), "evaluations_per_epoch": 3},
         {"early_stopping": hp.EarlyStopping(0.5, "objective"), "precision": "fp32", "pruner": "median"},
         {"metric": own_metric, "metrics": ["f1_macro", "neg_log_loss"]},
+        {"metric": average_precision_score, "metrics": [log_loss, "average_precision"]},
     ],
-    ids=["grid", "holdout", "early stopping", "own metric"],
+    ids=["grid", "holdout", "early stopping", "own metric", "scikit-learn's functions"],
 )
 def test_every_setting_comes_back(tmp_path: Path, settings: dict[str, object]) -> None:
     study = made(tmp_path, **settings)

@@ -64,10 +64,13 @@ def known_direction(metric: Any) -> Direction | None:
     _loss, _error and _deviance are minimised, _score is maximised. A scorer of `greater_is_better=False` gives the
     negative.
     """
+    import sklearn.metrics
+
     if isinstance(metric, str):
         if any(metric in losses for losses in LOSSES.values()):
             return Direction.MINIMIZE
-        return Direction.MAXIMIZE if metric in CORRELATIONS or metric in scorers() else None
+        is_score = metric in CORRELATIONS or metric in scorers()
+        return Direction.MAXIMIZE if is_score else known_direction(getattr(sklearn.metrics, metric, None))
     if is_scorer(metric):
         if any(_facts(metric) == _facts(scorer) for scorer in scorers().values()):
             return Direction.MAXIMIZE
@@ -91,10 +94,10 @@ def scikit_learn_name(function: Any) -> str:
 
     A function that wraps one of them has its name and module, too, and may compute something else.
     """
-    from sklearn import metrics
+    import sklearn.metrics
 
     name = str(getattr(function, "__name__", ""))
-    return name if name and getattr(metrics, name, None) is function else ""
+    return name if name and getattr(sklearn.metrics, name, None) is function else ""
 
 
 def reads_scores(function: Any) -> bool:

@@ -92,8 +92,8 @@ def check_name(
         f"{name.removesuffix('_samples')}_macro",
     ]
     preferred = [each for each in better if each in suited]
-    hint = f" Did you mean {preferred[0]!r}?" if preferred else nearest(name.lower(), suited)
-    wrong = f"there is no metric called {name!r}.{hint}"
+    hint = f" Did you mean {preferred[0]!r}?" if preferred else ""
+    wrong = f"there is no metric called {name!r}.{hint or nearest(name.lower(), suited)}"
     if elsewhere is not None:
         wrong = f"metric {name!r} cannot be used on {targets}: it measures {elsewhere}, not {measured}."
     elif reason is not None:

@@ -234,7 +234,7 @@ METRICS = [
     ),
     Mistake(
         "a metric of regressions",
-        ("'r2' cannot be used", "a regression or a clustering"),
+        ("'r2' cannot be used", "it measures numbers, not classes"),
         MetricError,
         settings='metric="r2"',
         quotes=True,
@@ -252,6 +252,36 @@ METRICS = [
         "metric 'mine'",
         "predicted classes",
         "response_method='predict_proba'",
+    ),
+    Mistake(
+        "a function of scikit-learn's that needs probabilities, with arguments",
+        ("needs probabilities or decisions", "make_scorer(log_loss, response_method='predict_proba')"),
+        MetricError,
+        body=_METRIC.format(
+            function="from functools import partial\n\nfrom sklearn.metrics import log_loss",
+            name="partial(log_loss, normalize=False)",
+        ),
+    ),
+    Mistake(
+        "a scorer that makes an error of a score",
+        ("contradicts itself: more of accuracy_score is better", "greater_is_better=False. Leave that out"),
+        MetricError,
+        body=_METRIC.format(
+            function="from sklearn.metrics import accuracy_score, make_scorer",
+            name="make_scorer(accuracy_score, greater_is_better=False)",
+        ),
+    ),
+    Mistake(
+        "a metric of numbers for classes",
+        ("'rmse' cannot be used", "it measures numbers, not classes"),
+        MetricError,
+        settings='metric="rmse"',
+    ),
+    _function(
+        "a metric that gives the same to right and wrong predictions",
+        "return len(y_pred) / 100",
+        "'mine' does not tell which way it is better",
+        'direction="maximize" or direction="minimize"',
     ),
     _function("a metric that raises", "return y_treu.mean()", "metric 'mine'", "NameError", "Fix the function"),
     _function("a metric that gives NaN", 'return float("nan")', "metric 'mine' gave nan"),
@@ -280,7 +310,7 @@ METRICS = [
         command="run study.py --trials 1 --devices 1",
         quotes=True,
         body="import threading\n\nimport hpsearch as hp\nfrom toy_task import ToyTask\n\nlock = threading.Lock()\n"
-        "\n\ndef mine(y_true, y_pred):\n    with lock:\n        return 0.5\n\n\n"
+        "\n\ndef mine(y_true, y_pred):\n    with lock:\n        return (y_true == y_pred).mean()\n\n\n"
         'study = hp.Study("mine", ToyTask(), hp.Space(epochs=hp.Int(1, 2)), cv=2, metric=mine)\n',
     ),
 ]

@@ -195,7 +195,8 @@ def _held() -> Iterator[None]:
 RAN = run_earlier
 _FAILING = TOY.replace("()", '(trouble="raise")')
 _METRIC_IN_FILE = (
-    "import hpsearch as hp\nfrom toy_task import ToyTask\n\n\ndef mine(y_true, y_pred):\n    return 0.5\n\n\n"
+    "import hpsearch as hp\nfrom toy_task import ToyTask\n\n\ndef mine(y_true, y_pred):\n"
+    "    return (y_true == y_pred).mean()\n\n\n"
     'study = hp.Study("mine", ToyTask(), hp.Space(epochs=hp.Int(1, 2)), cv=2, metric=mine, pruner="none")\n'
 )
 GOING_ON = [

@@ -357,7 +357,7 @@ def test_progress_is_counted_by_evaluation_batch_and_metric(tmp_path):
         seen.append(pool._worker.progress)
         return 0.5
 
-    metric = resolve_metric(watched, "multiclass", ("a", "b", "c"))
+    metric = resolve_metric(watched, "multiclass", ("a", "b", "c"), is_objective=False)
     given = replace(workload(pool, tmp_path, "counted", rows=600), metrics=(metric, replace(metric, name="again")))
     split = np.arange(60), np.arange(60, 600)
     pool.prepare(replace(given, folds=(split,), prepared=given.task.prepare(tmp_path)))

@@ -153,23 +153,23 @@ def resolve_metric(
         MetricError: No such metric, or it cannot be computed for such targets (the message names those that fit), or
             its direction contradicts itself.
     """
-    metric = _as_scorer(checked_metric(metric))
-    name = metric_name(metric)
-    if isinstance(metric, str):
+    metric = checked_metric(metric)
+    name, scorer = metric_name(metric), _as_scorer(metric)
+    if isinstance(scorer, str):
         check_name(
-            name,
+            scorer,
             _classification_names(),
             lambda name: _refusal(ClassMetric(name, kind, tuple(classes))),
             measured="classes",
             targets=f"a {kind} task with {len(classes)} classes",
             fitting=lambda: applicable_metrics(kind, len(classes)),
         )
-    class_metric = ClassMetric(name, kind, tuple(classes), function=None if isinstance(metric, str) else metric)
+    class_metric = ClassMetric(name, kind, tuple(classes), function=None if isinstance(scorer, str) else scorer)
     return resolve(class_metric, _made_up(kind, len(classes)), direction, is_objective=is_objective)
 
 
 def _as_scorer(metric: str | Callable[..., Any]) -> str | Callable[..., Any]:
-    """Return the name of what is given as scikit-learn's own function, where that needs more than the classes.
+    """Return the name of the scorer that scikit-learn's own function is, where that needs more than the classes.
 
     Raises:
         MetricError: Such a function has no name as a scorer, or has arguments bound.
@@ -288,9 +288,9 @@ def _made_up(kind: TargetKind, classes: int) -> MadeUp:
 
 
 def scorer_of(name: str) -> Any:
-    """Return scikit-learn's scorer of this name; of one of its losses, what gives the loss as it is."""
+    """Return scikit-learn's scorer of this name, or of its function; of one of its losses, what gives it as it is."""
     if name not in LOSSES["classes"]:
-        return named_scorer(name)
+        return named_scorer(name if name in scorers() else name.removesuffix("_score"))
     from sklearn import metrics
 
     method = "predict_proba" if name in ("log_loss", "brier_score_loss") else "predict"

@@ -1,6 +1,7 @@
 """Metrics equal scikit-learn's on the same predictions, and one that cannot work is refused before training."""
 
 import functools
+from dataclasses import replace
 
 import cloudpickle
 import numpy as np
@@ -329,7 +330,8 @@ def test_a_function_that_needs_probabilities_is_its_scorer(function, name, kinds
         classes = BINARY if kind == "binary" else THREE
         targets, found = outputs(kind)
         metric, scorer = resolve_metric(function, kind, classes), resolve_metric(name, kind, classes)
-        assert metric == scorer
+        assert replace(metric, name=name) == scorer
+        assert metric.name == metric_name(function)  # so that a study that is loaded imports it again
         assert metric(targets, found) == scorer(targets, found)
     if name == "roc_auc":
         with pytest.raises(MetricError, match="Did you mean 'roc_auc_ovr'"):
