@@ -1,12 +1,13 @@
 """The base of all runs of a worker: pretrained weights read once, and one model that is reset in place for each run."""
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from hpsearch.training.checksums import checksums
 from hpsearch.training.features.cache import FeatureCache
 from hpsearch.training.learner import Learner
 from hpsearch.training.random_states import isolated, stream_seed
@@ -41,8 +42,10 @@ class BaseModel:
         self.head, drawn = self._find_head(template)
         self._template = self._sharing(template, drawn)
         self._drawn = {name: item for name, item in self._template.named_parameters() if name in drawn}
+        self._layers: Sequence[Sequence[nn.Module]] | None = None
         self._pristine: dict[str, Tensor] = {}
-        self._states: dict[str, tuple[int, int]] = {}
+        pretrained = {name: item for name, item in self._parameters.items() if name not in drawn}
+        self._checksums = checksums(pretrained)  # before anything is put through the model, which may write to itself
 
     @torch.no_grad()
     def _find_head(self, template: nn.Module) -> tuple[frozenset[str], frozenset[str]]:
@@ -75,9 +78,11 @@ class BaseModel:
         """Return the model as it was loaded, its head drawn from `seed`, and set up as `config` says.
 
         The head is drawn on the CPU, so that one seed means one head on every device. Whatever an earlier run left
-        (weights, buffers, gradients, frozen parameters, dropout) is undone. Call `before_training` before any step.
+        (weights, buffers, gradients, frozen parameters, dropout) is undone. Call `before_training` before any row goes
+        through the model.
         """
         self.generation += 1
+        self._parameters = dict(self.model.named_parameters())  # the model may have put others in their places
         self._restore()
         with isolated(stream_seed(seed, "head")):
             self.learner.initialize_head(self._template)
@@ -86,7 +91,6 @@ class BaseModel:
         for name, parameter in self._parameters.items():
             parameter.grad = None
             parameter.requires_grad_(self._trainable[name])
-            self._states[name] = _state(parameter)
         for original, buffer in zip(self._template.buffers(), self.model.buffers(), strict=True):
             buffer.copy_(original)
         self.learner.configure(self.model, config)
@@ -105,13 +109,25 @@ class BaseModel:
         """Undo what was trained, and read again what was changed without being trained: models may do anything."""
         for name, pristine in self._pristine.items():
             self._parameters[name].copy_(pristine)
-        ours = self._pristine.keys() | self._drawn.keys()
-        changed = [name for name in self._states.keys() - ours if self._states[name] != _state(self._parameters[name])]
+        untrained = self._checksums.keys() - self._pristine.keys()
+        found = checksums({name: self._parameters[name] for name in untrained})
+        changed = [name for name, checksum in found.items() if checksum != self._checksums[name]]
         if changed:
             with isolated(0):
                 loaded = dict(self.learner.load_model().named_parameters())
             for name in changed:
                 self._parameters[name].copy_(loaded[name])
+
+    def layers(self) -> Sequence[Sequence[nn.Module]]:
+        """Return `Learner.layers` of the model, found once.
+
+        A row goes through the model for it. Call `fresh` afterwards, so that no run begins with what that row changed.
+        """
+        if self._layers is None:
+            self.fresh({}, 0)
+            with isolated(0, self.device):
+                self._layers = self.learner.layers(self.model)
+        return self._layers
 
     def pristine_buffers(self) -> dict[str, Tensor]:
         """Return the buffers as they were loaded, on the CPU, by name."""
@@ -138,8 +154,3 @@ def _unknown(parameter: nn.Parameter) -> nn.Parameter:
     else:
         values = parameter.detach().to("cpu", copy=True)
     return nn.Parameter(values, parameter.requires_grad)
-
-
-def _state(parameter: nn.Parameter) -> tuple[int, int]:
-    """Return what changes whenever torch writes to a parameter: the number of its changes, and where it lies."""
-    return parameter._version, parameter.data_ptr()

@@ -29,7 +29,7 @@ from hpsearch.training.memory import memory_errors, peak_memory_bytes, reset_pea
 from hpsearch.training.numerics import Numerics
 from hpsearch.training.optimizers import make_optimizer
 from hpsearch.training.prediction import predict
-from hpsearch.training.random_states import RandomStates, isolated, stream_seed
+from hpsearch.training.random_states import RandomStates, stream_seed
 from hpsearch.training.run_state import Position, RunState
 from hpsearch.training.schedules import learning_rate_factor
 
@@ -99,10 +99,9 @@ class FineTune:
         self._ordered: tuple[int, list[np.ndarray]] | None = None
 
         reset_peak_memory(self._device)
+        layers = base.layers() if settings.freeze_layers else ()
         self.model: nn.Module = base.fresh(config, seed)
         self._generation = base.generation
-        with isolated(0, self._device):
-            layers = learner.layers(self.model) if settings.freeze_layers else ()
         self._freezing = freeze(self.model, layers, settings.freeze_layers, base.head)
         self._frozen_layers = frozen_layers(layers, settings.freeze_layers)
         # The config decides, not whether features are read: a run is the same with and without a cache.

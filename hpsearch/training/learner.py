@@ -29,7 +29,10 @@ class Learner(Protocol):
         """
 
     def load_model(self) -> nn.Module:
-        """Return a new model in float32 on the CPU with the pretrained weights, and a head of the right size."""
+        """Return a new model in float32 on the CPU with the pretrained weights, and a head of the right size.
+
+        It is trained itself: nobody else may hold it, or anything in it.
+        """
 
     def initialize_head(self, model: nn.Module) -> None:
         """Draw anew, in place, from torch's global random state, every parameter that is not pretrained."""

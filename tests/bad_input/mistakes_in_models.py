@@ -33,6 +33,24 @@ space = hp.Space(learning_rate=hp.Float(1e-4, 1e-2), epochs=1, batch_size=8)
 study = hp.Study("mine", hp.CustomTask(network, train=rows), space, cv=2, pruner="none")
 """
 
+_WRAPPED = """import numpy as np
+from torch import nn
+
+import hpsearch as hp
+
+
+def network():
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    forward = model[0].forward
+    model[0].forward = lambda rows: 2 * forward(rows)
+    return model
+
+
+rows = np.arange(72, dtype="float32").reshape(24, 3), np.arange(24) % 2
+space = hp.Space(learning_rate=hp.Float(1e-4, 1e-2), epochs=1, batch_size=8)
+study = hp.Study("mine", hp.CustomTask(network, train=rows), space, cv=2, pruner="none")
+"""
+
 
 def _config(**changes: object) -> World:
     def change(place: Path) -> None:
@@ -211,6 +229,12 @@ MODELS = [
         ("two models under one seed", "draws outside torch's and NumPy's global random states", "np.random.randint"),
         TaskError,
         body=_UNSEEDED,
+    ),
+    Mistake(
+        "a layer whose forward is replaced by a lambda",
+        ("cannot train '0.weight'", "each run trains a copy", "Write it as a module of your own"),
+        TaskError,
+        body=_WRAPPED,
     ),
     Mistake("a path in place of a task", ("task=", "hp.TextClassification"), TaskError, task='"train.csv"'),
     Mistake("a task's class in place of a task", ("task=", "ToyTask"), TaskError, task="ToyTask"),

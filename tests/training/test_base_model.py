@@ -1,6 +1,7 @@
 import gc
 import random
 import types
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from training_learners import (
     CONFIG,
     CPU,
     LEARNERS,
+    TRAIN_ROWS,
     ImageLearner,
     TextLearner,
     assert_same_measurements,
@@ -100,6 +102,68 @@ def test_what_was_changed_without_being_trained_is_read_again() -> None:
     assert learner.loads == 2
     assert_equal(before, whole(base.fresh({}, seed=1)))
     assert learner.loads == 2
+
+
+class WritingLearner(TextLearner):
+    """A learner of a model that writes to a weight of its first layer with each batch, and to find its layers."""
+
+    def __init__(self, write: Callable[[nn.Parameter], object]) -> None:
+        super().__init__()
+        self._write = write
+
+    def outputs(self, model: nn.Module, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        with torch.no_grad():
+            self._write(model.get_parameter("layers.0.inner.weight"))
+        return super().outputs(model, batch)
+
+    def layers(self, model: nn.Module) -> Sequence[Sequence[nn.Module]]:
+        with torch.no_grad():
+            self.outputs(model, self.batch(TRAIN_ROWS[:1], 16))
+        return super().layers(model)
+
+
+WRITES: dict[str, Callable[[nn.Parameter], object]] = {
+    "in place": lambda weight: weight.mul_(0.97),
+    "in place of data": lambda weight: weight.data.mul_(0.97),
+    "other data": lambda weight: setattr(weight, "data", weight.data * 0.97),
+}
+
+
+def test_runs_of_a_model_that_writes_to_itself_equal_runs_of_fresh_workers() -> None:
+    """However it writes, and whether the weight is frozen, trained, or trained after a frozen layer was sought."""
+    found = []
+    for write in WRITES.values():
+        base = BaseModel(WritingLearner(write), CPU)
+        for config in ({"freeze_layers": 1}, {"freeze_layers": "all"}, {"freeze_layers": 0}, {"freeze_layers": 1}):
+            run, other = fine_tune(base.learner, config, base=base), fine_tune(WritingLearner(write), config)
+            found.append(measured(run))
+            assert_same_measurements(found[-1], measured(other))
+            assert_same_state(everything(run), everything(other))
+    for other in (4, 8):
+        for one in range(4):
+            assert_same_measurements(found[one], found[one + other])
+
+
+def test_the_copy_of_what_is_trained_is_not_taken_after_a_row_has_changed_it() -> None:
+    class BelowOnly(WritingLearner):
+        def layers(self, model: nn.Module) -> Sequence[Sequence[nn.Module]]:
+            return super().layers(model)[:1]
+
+    base = BaseModel(BelowOnly(WRITES["in place of data"]), CPU)
+    before = whole(base.fresh({}, seed=5))
+    for _ in range(2):
+        run = fine_tune(base.learner, {"freeze_layers": "all"}, base=base)
+        assert_equal(before, whole(run.model))
+        measured(run, 1)
+        assert_equal(before, whole(base.fresh({}, seed=5)))
+
+
+def test_a_parameter_that_a_model_has_replaced_is_reset_too() -> None:
+    base = BaseModel(TextLearner(), CPU)
+    model: Any = base.fresh({}, seed=1)
+    before = whole(model)
+    model.pooler.weight = nn.Parameter(model.pooler.weight.detach() * 2)
+    assert_equal(before, whole(base.fresh({}, seed=1)))
 
 
 CONFIGS: tuple[dict[str, Any], ...] = (

@@ -53,21 +53,26 @@ class CustomLearner(RowsLearner):
 
     def load_model(self) -> nn.Module:
         """Return a new model, drawn from the caller's random states; `TaskError` if it or its head cannot be made."""
-        model = self._made()
+        return self.copied(self.factory.original(self.arguments))
+
+    def copied(self, original: nn.Module) -> nn.Module:
+        """Return a copy of what the factory returned, as a run trains it; the user's own stays as it is."""
+        model = self._complete(self.factory.copied(original))
         check_head(model, self.head)
         return model.eval()
 
-    def _made(self) -> nn.Module:
-        model = self.factory.make(self.arguments)
-        if any(is_lazy(parameter) for parameter in model.parameters()):
+    def _complete(self, model: nn.Module) -> nn.Module:
+        model = model.cpu().float()
+        if _is_lazy(model):
             model.eval()
             with torch.no_grad():  # lazy modules learn their shapes, and are drawn, when a row first goes through
                 self.outputs(model, self.batch(np.zeros(1, dtype=np.int64), 16))
         return model
 
     def initialize_head(self, model: nn.Module) -> None:
-        """Draw what is new by making the model once more."""
-        draw(model, self._made(), self.head)
+        """Draw what is new by making the model once more; it is only read, and so not copied."""
+        made = self.factory.original(self.arguments)
+        draw(model, self._complete(self.factory.copied(made)) if _is_lazy(made) else made, self.head)
 
     def configure(self, model: nn.Module, config: Mapping[str, Any]) -> None:
         """Set the dropout that `config` names, unless the model was made with it."""
@@ -131,6 +136,10 @@ class CustomLearner(RowsLearner):
         if device not in self._losses:
             self._losses[device] = copy.deepcopy(self.loss).to(device)
         return self._losses[device]
+
+
+def _is_lazy(model: nn.Module) -> bool:
+    return any(is_lazy(parameter) for parameter in model.parameters())
 
 
 def as_tensor(array: np.ndarray) -> Tensor:

@@ -1,7 +1,9 @@
 """The factory of a custom model: a function or class of the user's, whose arguments become hyperparameters."""
 
+import copy
 import inspect
 import math
+import pickle
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -94,8 +96,12 @@ class ModelFactory:
             name: setting.check(config.get(name, setting.default)) for name, setting in self.hyperparameters.items()
         }
 
-    def make(self, arguments: Mapping[str, Any]) -> "nn.Module":
-        """Return a new model in float32 on the CPU; `TaskError` where the factory fails or returns something else."""
+    def original(self, arguments: Mapping[str, Any]) -> "nn.Module":
+        """Return what the factory returns, to be read only: the user may hold it, or layers in it.
+
+        Raises:
+            TaskError: The factory fails or returns something else.
+        """
         from torch import nn
 
         shown = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
@@ -111,7 +117,18 @@ class ModelFactory:
                 f"{self.code.name}({shown}) returns a {type(model).__name__} and not a torch.nn.Module. Have it return "
                 "the model."
             )
-        return model.cpu().float()
+        return model
+
+    def copied(self, model: "nn.Module") -> "nn.Module":
+        """Return a copy of a model, which shares no weight with it; `TaskError` where it cannot be copied."""
+        try:
+            return copy.deepcopy(model)
+        except (*USER_ERRORS, pickle.PickleError) as error:
+            raise TaskError(
+                f"{type(model).__name__} cannot be copied, and each run trains a copy of what {self.code.name} "
+                f"returns: {failure(error)} Let it hold layers, weights and plain values only; what it computes from "
+                "weights belongs into its forward, not into an attribute."
+            ) from error
 
     def _parameters(self) -> list[inspect.Parameter]:
         try:

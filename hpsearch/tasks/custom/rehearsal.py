@@ -1,6 +1,7 @@
 """A custom task tried on a few rows before the search starts: what cannot work is found here, not in a trial."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +23,12 @@ _ROWS = 3
 _PADDING = 16
 _VISIBLE = 1e-3
 
+_HELD = (
+    "A function that holds layers or values of a model (a forward replaced by an inner function or a lambda, a hook) "
+    "goes on with those of the model that it was made for. Write it as a module of your own, whose forward calls "
+    "self.layer(...)."
+)
+
 
 def tried(
     learner: CustomLearner, prepared: Prepared, warnings: tuple[str, ...], definitions: Mapping[str, str | None]
@@ -35,8 +42,9 @@ def tried(
     """
     learner = learner.fitted(np.arange(prepared.rows))  # as a run is
     with isolated(0):
-        model = learner.load_model()
-        remarks = rehearse(learner, model)
+        original = learner.factory.original(learner.arguments)
+        model = learner.copied(original)
+        remarks = rehearse(learner, model, original)
         layers: int | None = 0 if learner.head is None else len(learner.layers(model)) - 1
     if layers and learner.arguments:
         layers = None  # other arguments may make a model of another depth
@@ -59,12 +67,15 @@ def tried(
     )
 
 
-def rehearse(learner: CustomLearner, model: nn.Module) -> list[str]:
+def rehearse(learner: CustomLearner, model: nn.Module, original: nn.Module) -> list[str]:
     """Put rows through the model and its loss, forwards and backwards; return warnings.
+
+    `original` is what the user's code returned, of which the model is a copy.
 
     Raises:
         TaskError: The model does not take the rows, has other outputs than the task has classes, or no parameters; the
-            loss cannot be computed, is not one number a row, or no gradient reaches the model.
+            loss cannot be computed, is not one number a row, or no gradient reaches the model; or the model computes
+            with layers of the original.
     """
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise TaskError(
@@ -72,20 +83,56 @@ def rehearse(learner: CustomLearner, model: nn.Module) -> list[str]:
         )
     rows = np.unique([0, int(np.argmax(learner.lengths)), len(learner.lengths) - 1])[:_ROWS]
     model.eval()
-    logits = _outputs(learner, model, rows)
+    logits = _outputs(learner, model, rows, original)
     losses = _losses(learner, logits, rows)
-    try:
-        losses.sum().backward()
-    except RuntimeError as error:
+    with _own_gradients(original) as weights:
+        try:
+            losses.sum().backward()
+        except RuntimeError as error:
+            raise TaskError(
+                f"no gradient reaches the model from its loss: {failure(error)} Compute outputs and loss with torch, "
+                "without detach() or torch.no_grad()."
+            ) from error
+        reached = [name for name, weight in weights.items() if weight.grad is not None]
+    if reached:
         raise TaskError(
-            f"no gradient reaches the model from its loss: {failure(error)} Compute outputs and loss with torch, "
-            "without detach() or torch.no_grad()."
-        ) from error
+            f"{type(model).__name__} cannot train {reached[0]!r}: each run trains a copy of the model, and this copy "
+            f"computes with the weight of the model itself. {_HELD}"
+        )
     model.zero_grad(set_to_none=True)
     return _padding_seen(learner, model)
 
 
-def _outputs(learner: CustomLearner, model: nn.Module, rows: np.ndarray) -> Tensor:
+@contextmanager
+def _own_gradients(original: nn.Module) -> Iterator[dict[str, nn.Parameter]]:
+    """Put the gradients of the user's weights aside, so that those which come in between can be told."""
+    weights = dict(original.named_parameters())
+    gradients = {name: weight.grad for name, weight in weights.items()}
+    for weight in weights.values():
+        weight.grad = None
+    try:
+        yield weights
+    finally:
+        for name, weight in weights.items():
+            weight.grad = gradients[name]
+
+
+@torch.no_grad()
+def _takes(learner: CustomLearner, original: nn.Module, batch: Mapping[str, Tensor]) -> bool:
+    """Return whether the model takes a batch before it is copied."""
+    modes = [(module, module.training) for module in original.modules()]
+    original.eval()
+    try:
+        learner.outputs(original, batch)
+    except USER_ERRORS:
+        return False
+    finally:
+        for module, training in modes:
+            module.training = training
+    return True
+
+
+def _outputs(learner: CustomLearner, model: nn.Module, rows: np.ndarray, original: nn.Module) -> Tensor:
     name, outputs = type(model).__name__, learner.judge.outputs
     batch: dict[str, Tensor] = {}
     try:
@@ -94,6 +141,11 @@ def _outputs(learner: CustomLearner, model: nn.Module, rows: np.ndarray) -> Tens
     except TaskError:
         raise
     except USER_ERRORS as error:
+        if batch and _takes(learner, original, batch):
+            raise TaskError(
+                f"{name} takes the rows, but a copy of it does not, and each run trains a copy: {failure(error)} "
+                f"{_HELD}"
+            ) from error
         shapes = ", ".join(f"{key} {tuple(tensor.shape)} {tensor.dtype}" for key, tensor in batch.items())
         raise TaskError(
             f"{name} does not take the rows as they are ({shapes}): {failure(error)} Shape the rows as the model takes "
