@@ -229,6 +229,8 @@ class Study:
         """
         from hpsearch.result.result import Result
 
+        if self.plan.direction is None:
+            self.plan.stored_direction = direction_of(self.record.description.direction)
         self.record.require_unchanged()
         return Result(self.plan, self.record, self)
 

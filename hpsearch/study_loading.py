@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import DataError, StoreError, StudyNotFoundError, UsageError, nearest
+from hpsearch.metrics.direction import Direction
 from hpsearch.plan.description import ARGUMENTS, RESTORED, Description
 from hpsearch.plan.paths import DATABASE_FILE, DESCRIPTION_FILE, FOLDS_FILE, lost_database
 from hpsearch.policy.rule_names import FORMER_SAMPLERS, PRUNERS, SAMPLERS, describes_object
@@ -88,6 +89,7 @@ def load(
         storage=storage,
     )
     study.plan.cv_name = description.cv
+    study.plan.stored_direction = Direction(description.direction)
     if study.plan.choices is not None and description.models is not None:
         sources = {choice: str(model["source"]) for choice, model in description.models.items()}
         study.plan.choices = study.plan.choices.found_at(sources)

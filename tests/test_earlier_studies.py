@@ -1,7 +1,8 @@
 """Studies that hpsearch 0.1.0 made are read, or refused by naming that version.
 
-`earlier_studies/` has two that it really made, their databases as SQL: one whose runs shared their first steps, paused
-in its sixth trial, and one with several ranges under one name.
+`earlier_studies/` has three that earlier versions really made, their databases as SQL: one whose runs shared their
+first steps, paused in its sixth trial; one with several ranges under one name; and one of version 0.2.0, paused after
+its third trial, whose objective is an error of its user's.
 """
 
 import json
@@ -10,12 +11,17 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from click.testing import Result
+from share_wrong import share_wrong
 from toy_studies import toy_study
+from typer.testing import CliRunner
 
 import hpsearch as hp
-from hpsearch.errors import NumericsError, SpaceError, StudyChangedError
+from hpsearch.cli.commands import app
+from hpsearch.errors import MetricError, NumericsError, SpaceError, StudyChangedError
 from hpsearch.plan.description import Description
 from hpsearch.records import TrialState
+from hpsearch.study import Study
 from hpsearch.study_loading import read
 
 EARLIER = Path(__file__).parent / "earlier_studies"
@@ -90,3 +96,40 @@ def test_a_range_that_holds_one_layer_with_a_point_is_refused_too() -> None:
     values["space"]["parameters"].append(table)
     with pytest.raises(StudyChangedError, match="Install hpsearch 0"):
         Description.from_json(values)
+
+
+def run_command(words: list[str]) -> Result:
+    return CliRunner().invoke(app, words)
+
+
+def test_a_study_that_maximized_an_error_is_read_as_it_was_and_not_continued(tmp_path: Path) -> None:
+    """Version 0.2.0 took every objective for a score. What the study found is read; nobody searches on like that."""
+    place = restored("own_error", tmp_path)
+    study = hp.load("toy", folder=tmp_path)
+    result = study.result
+    values = result.table()["value"]
+    assert result.best.value == values.max() > values.min()
+    assert study.objective.direction == result.history.direction == "maximize"
+    assert result.report(tmp_path / "report.html").stat().st_size > 1_000_000
+    for command in (
+        ["show", str(place)],
+        ["list", "--folder", str(tmp_path)],
+        ["report", str(place), "--output", str(tmp_path / "r.html")],
+    ):
+        assert not run_command(command).exit_code
+    with pytest.raises(MetricError, match=r"'share_wrong' is not to be maximized: it gives 0 to .* all right"):
+        study.run(trials=5, devices="inline", progress=False)
+    assert run_command(["resume", str(place)]).exit_code
+    script = Study("toy", study.task, study.space, sampler="grid", cv=3, metric=share_wrong, metrics=["accuracy"],
+                   pruner="none", early_stopping=None, seed=3, folder=tmp_path)  # fmt: skip
+    assert script.result.best.value == result.best.value
+    with pytest.raises(MetricError, match="not to be maximized"):
+        script.run(trials=5, devices="inline", progress=False)
+    assert len(read(place).history.trials) == 3
+    try:
+        exported = result.export(tmp_path / "model")
+    except NumericsError as error:
+        pytest.skip(f"it began on another machine: {error}")
+    facts = json.loads((exported / "hpsearch.json").read_text(encoding="utf-8"))
+    assert facts["cross_validation"]["direction"] == "maximize"
+    assert run_command(["export", str(place), str(tmp_path / "again")]).exit_code == 0

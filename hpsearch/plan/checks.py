@@ -62,6 +62,7 @@ def check_models(plan: Plan, enqueued: Iterable[Mapping[str, Any]]) -> None:
 
     models = plan.layered_models(plan.prepared)  # which fits a shipped space to them, so it comes first
     _ = plan.objective, plan.measured
+    plan.check_direction()
     check_runs(plan.pruner, len(plan.folds.pairs) * plan.repeats)
     held_out_rows = max(len(held_out) for _, held_out in plan.folds.pairs)
     check_kept_outputs(plan.prepared.judge.row_bytes, held_out_rows, _most_points(plan))

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +36,7 @@ class Plan:
         folder: The study's own folder.
         is_temporary: Whether that folder goes with whoever made it: rows are then prepared in it, and nobody is told
             how to continue.
+        stored_direction: The direction that a study which is read has followed so far, or None.
         choices: The pretrained models that the space chooses among, or None.
         cv_name: What `cv` is called; of a study that was loaded, what it was called when it was made.
 
@@ -64,6 +65,7 @@ class Plan:
     checkpoint_bytes: int
     feature_cache_bytes: int | None
     is_temporary: bool = False
+    stored_direction: "Direction | None" = None
     choices: "ModelChoices | None" = field(init=False)
     cv_name: str = field(init=False)
 
@@ -191,8 +193,20 @@ class Plan:
 
     @cached_property
     def objective(self) -> "Metric":
-        """The objective, resolved for the task."""
-        return self.prepared.judge.metric(self.named_metric, self.direction)
+        """The objective, resolved for the task.
+
+        A study that is read has the direction that it has followed, whatever would be said of it today:
+        `check_direction` says it, before the study is run.
+        """
+        if self.stored_direction is None:
+            return self.prepared.judge.metric(self.named_metric, self.direction)
+        metric = self.prepared.judge.metric(self.named_metric, is_objective=False)
+        return replace(metric, direction=self.stored_direction)
+
+    def check_direction(self) -> None:
+        """Raise MetricError where nothing can be searched in the direction that a study has followed."""
+        if self.stored_direction is not None:
+            self.prepared.judge.metric(self.named_metric, self.stored_direction)
 
     @property
     def named_metric(self) -> Any:

@@ -18,9 +18,6 @@ from hpsearch.training.measurement import all_metrics
 from hpsearch.training.numerics import Numerics, honour, kept_flags
 from hpsearch.training.prediction import predict
 
-SETTLED_BY = 64
-"""Training rows by whose outputs a judge finds out that it has settled a model."""
-
 
 @dataclass(frozen=True)
 class Scores:
@@ -84,9 +81,8 @@ def refit(workload: Workload, config: Mapping[str, Any], point: int) -> Refit:
             last = measurement or last
         assert last is not None  # a run up to a point of at least 1 has measured there
         judge = workload.prepared_for(config).judge.fitted(learner.truth(rows))
-        few, numerics = rows[:SETTLED_BY], replace(workload.numerics, precision="fp32")
-        model = fine_tune.model.eval()
-        judge = judge.settle(model, lambda model: predict(model, learner, few, numerics, device))
+        model, numerics = fine_tune.model.eval(), replace(workload.numerics, precision="fp32")
+        judge = judge.settle(model, len(rows), lambda model, some: predict(model, learner, some, numerics, device))
         return Refit(dict(config), point, last.epoch, last.train_loss, model, judge)
 
 

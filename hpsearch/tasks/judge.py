@@ -147,10 +147,10 @@ class Judge(ABC):
         """Return what was kept in the user's units, whatever the run was fitted to: this is stored."""
         return kept
 
-    def settle(self, model: "nn.Module", run: "Callable[[nn.Module], Rows]") -> Self:
+    def settle(self, model: "nn.Module", rows: int, run: "Callable[[nn.Module, np.ndarray], Rows]") -> Self:
         """Have a trained model give its outputs in the user's units, where its architecture allows; return its judge.
 
-        `run` returns what is kept of a few rows. The judge returned belongs to the model as it is now: its `own_units`
+        There are so many training `rows`, and `run` returns what is kept of some of them. The judge returned belongs to the model as it is now: its `own_units`
         does what the model does not.
         """
         return self

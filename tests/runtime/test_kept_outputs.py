@@ -117,12 +117,12 @@ class _SettlingJudge(RaggedJudge):
 
     is_doubled: bool = False
 
-    def settle(self, model: nn.Module, run: Callable[[nn.Module], Rows]) -> Self:
-        before = run(model)
+    def settle(self, model: nn.Module, rows: int, run: Callable[[nn.Module, np.ndarray], Rows]) -> Self:
+        before = run(model, np.arange(rows))
         with torch.no_grad():
             for parameter in list(model.parameters())[-2:]:
                 parameter.mul_(2)
-        after = run(model)
+        after = run(model, np.arange(rows))
         assert isinstance(before, Ragged) and isinstance(after, Ragged) and len(before) == 60
         np.testing.assert_allclose(after.elements, 2 * before.elements, rtol=1e-6)
         return replace(self, is_doubled=True)

@@ -196,14 +196,14 @@ class NumberJudge(Judge):
         """Whether a run's model gives standardised numbers."""
         return bool(self.mean) and not self.is_settled
 
-    def settle(self, model: "nn.Module", run: "Callable[[nn.Module], Rows]") -> Self:
+    def settle(self, model: "nn.Module", rows: int, run: "Callable[[nn.Module, np.ndarray], Rows]") -> Self:
         """Put mean and scale into the model's last linear layer, where float32 can hold them; return its judge.
 
         Else `target_mean` and `target_scale` are in its config, and the judge returned applies them.
         """
         from hpsearch.tasks.numbers.rescaling import rescale, tell_config
 
-        is_settled = rescale(model, run, mean=self.mean, scale=self.scale)
+        is_settled = rescale(model, rows, run, mean=self.mean, scale=self.scale)
         tell_config(model, None if is_settled else {"target_mean": self.mean, "target_scale": self.scale})
         return replace(self, is_settled=is_settled)
 

@@ -74,7 +74,7 @@ def test_a_settled_model_gives_the_users_units_and_its_judge_leaves_them():
     judge = NumberJudge.learn(TWO[:, :1]).fitted(TWO[:, 0])
     rows, model = torch.randn(6, 3), nn.Linear(3, 1).eval()
     before = judge.own_units(model(rows).detach().numpy())
-    settled = judge.settle(model, lambda model: model(rows).detach().numpy())
+    settled = judge.settle(model, len(rows), lambda model, some: model(rows[some]).detach().numpy())
     outputs = model(rows).detach()
     np.testing.assert_allclose(settled.own_units(outputs.numpy()), before, atol=1e-4)
     assert settled.own_units(outputs.numpy()).tolist() == outputs.double().tolist()
@@ -87,7 +87,7 @@ def test_a_model_that_cannot_be_settled_keeps_its_judge():
     judge = NumberJudge.learn(TWO[:, 1]).fitted(TWO[:, 1])
     rows, model = torch.randn(6, 3), nn.Linear(3, 1).eval()
     before = judge.own_units(model(rows).detach().numpy())
-    settled = judge.settle(model, lambda model: model(rows).detach().numpy())
+    settled = judge.settle(model, len(rows), lambda model, some: model(rows[some]).detach().numpy())
     assert settled == judge and settled.needs_rescaling
     found = {"torch": torch, "outputs": model(rows).detach()}
     exec(settled.unsettled(), found)

@@ -13,8 +13,8 @@ from hpsearch.tasks.numbers.rescaling import rescale, tell_config
 ROWS = torch.linspace(-2.0, 2.0, 40).reshape(10, 4)
 
 
-def run(model):
-    return model(ROWS).detach().numpy()
+def run(model, rows):
+    return model(ROWS[rows]).detach().numpy()
 
 
 def unchanged(model, before):
@@ -40,7 +40,7 @@ def test_the_last_linear_layer_takes_mean_and_scale(outputs):
     ).eval()
     mean, scale = [50.0 + place for place in range(outputs)], [7.0 - 2 * place for place in range(outputs)]
     before = model(ROWS).double()
-    assert rescale(model, run, mean=mean, scale=scale)
+    assert rescale(model, len(ROWS), run, mean=mean, scale=scale)
     expected = before * torch.tensor(scale).double() + torch.tensor(mean).double()
     torch.testing.assert_close(model(ROWS).double(), expected, rtol=1e-6, atol=1e-5)
 
@@ -48,9 +48,61 @@ def test_the_last_linear_layer_takes_mean_and_scale(outputs):
 @pytest.mark.parametrize("model", [Doubled(), nn.Sequential(nn.Linear(4, 1, bias=False)), nn.Bilinear(4, 4, 1)])
 def test_a_model_that_cannot_take_them_stays_bit_by_bit_as_it_was(model):
     before = copy.deepcopy(model.state_dict())
-    compute = (lambda model: model(ROWS, ROWS).detach().numpy()) if isinstance(model, nn.Bilinear) else run
-    assert not rescale(model.eval(), compute, mean=[5.0], scale=[2.0])
+    compute = (
+        (lambda model, rows: model(ROWS[rows], ROWS[rows]).detach().numpy()) if isinstance(model, nn.Bilinear) else run
+    )
+    assert not rescale(model.eval(), len(ROWS), compute, mean=[5.0], scale=[2.0])
     assert unchanged(model, before)
+
+
+class Bounded(nn.Module):
+    """Gives the number of its row, and nothing below or above its bounds."""
+
+    def __init__(self, low, high):
+        super().__init__()
+        self.layer, self.bounds = nn.Linear(1, 1), (low, high)
+        nn.init.ones_(self.layer.weight)
+        nn.init.zeros_(self.layer.bias)
+
+    def forward(self, rows):
+        return self.layer(rows).clamp(*self.bounds)
+
+
+@pytest.mark.parametrize("bounds", [(-1.0, None), (None, 1.0), (-50.0, None), (None, 60.0)])
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_bound_is_never_lost_wherever_in_the_data_it_is_reached_or_if_it_never_is(bounds, order):
+    numbers = order * torch.linspace(-2.0, 2.0, 1000)[:, None]
+    model = Bounded(*bounds).eval()
+    before = copy.deepcopy(model.state_dict())
+    assert not rescale(model, 1000, lambda model, rows: model(numbers[rows]).detach().numpy(), mean=[9.0], scale=[5.0])
+    assert unchanged(model, before)
+
+
+def test_a_bound_that_only_numbers_in_their_own_units_reach_is_found():
+    model = Bounded(-1000.0, 1000.0).eval()
+    assert not rescale(model, len(ROWS), lambda model, rows: model(ROWS[rows, :1]).detach().numpy(), mean=[2e3],
+                       scale=[5.0])  # fmt: skip
+
+
+class Rare(nn.Module):
+    """Doubles the greatest outputs, which one row of many has."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(1, 1)
+        nn.init.ones_(self.layer.weight)
+        nn.init.zeros_(self.layer.bias)
+
+    def forward(self, rows):
+        found = self.layer(rows)
+        return torch.where(rows > 9.0, 2.0 * found, found)
+
+
+def test_a_row_of_many_on_which_more_follows_is_found_by_its_output():
+    numbers = torch.zeros(1000, 1)
+    numbers[333] = 10.0
+    model = Rare().eval()
+    assert not rescale(model, 1000, lambda model, rows: model(numbers[rows]).detach().numpy(), mean=[9.0], scale=[5.0])
 
 
 @pytest.mark.parametrize(("mean", "taken"), [(2000.0, True), (1e9, False)])
@@ -58,7 +110,7 @@ def test_float32_that_is_too_coarse_is_found(mean, taken):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 1)).eval()
     before = copy.deepcopy(model.state_dict())
-    assert rescale(model, run, mean=[mean], scale=[10.0]) is taken
+    assert rescale(model, len(ROWS), run, mean=[mean], scale=[10.0]) is taken
     assert unchanged(model, before) is not taken
 
 
@@ -70,13 +122,13 @@ def test_models_of_transformers_with_and_without_a_bias():
     ).eval()
     words = torch.arange(1, 13).reshape(3, 4)
 
-    def logits(model):
-        return model(input_ids=words).logits.detach().numpy()
+    def logits(model, rows):
+        return model(input_ids=words[rows]).logits.detach().numpy()
 
-    before = logits(bert)
-    assert rescale(bert, logits, mean=[18.0], scale=[7.0])
-    np.testing.assert_allclose(logits(bert), before * 7.0 + 18.0, rtol=1e-6)
-    assert not rescale(gpt, logits, mean=[18.0], scale=[7.0])
+    before = logits(bert, slice(None))
+    assert rescale(bert, 3, logits, mean=[18.0], scale=[7.0])
+    np.testing.assert_allclose(logits(bert, slice(None)), before * 7.0 + 18.0, rtol=1e-6)
+    assert not rescale(gpt, 3, logits, mean=[18.0], scale=[7.0])
     tell_config(gpt, {"target_mean": (18.0,), "target_scale": (7.0,)})
     assert (gpt.config.target_mean, gpt.config.target_scale) == ([18.0], [7.0])
     tell_config(gpt, None)
