@@ -111,11 +111,8 @@ def test_a_study_that_maximized_an_error_is_read_as_it_was_and_not_continued(tmp
     assert result.best.value == values.max() > values.min()
     assert study.objective.direction == result.history.direction == "maximize"
     assert result.report(tmp_path / "report.html").stat().st_size > 1_000_000
-    for command in (
-        ["show", str(place)],
-        ["list", "--folder", str(tmp_path)],
-        ["report", str(place), "--output", str(tmp_path / "r.html")],
-    ):
+    page = ["--output", str(tmp_path / "again.html")]
+    for command in (["show", str(place)], ["list", "--folder", str(tmp_path)], ["report", str(place), *page]):
         assert not run_command(command).exit_code
     with pytest.raises(MetricError, match=r"'share_wrong' is not to be maximized: it gives 0 to .* all right"):
         study.run(trials=5, devices="inline", progress=False)

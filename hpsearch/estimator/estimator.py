@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils import ClassifierTags, RegressorTags, TargetTags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -36,8 +35,8 @@ def _was_refit(search: "FineTuneSearchCV") -> bool:
     return True
 
 
-def _tells_classes(search: "FineTuneSearchCV") -> bool:
-    if targets_called(search.targets).estimator_type != "classifier":
+def _tells_probabilities(search: "FineTuneSearchCV") -> bool:
+    if not targets_called(search.targets).has_probabilities:
         raise AttributeError(f"targets={search.targets!r} have no probabilities; use predict.")
     return _was_refit(search)
 
@@ -60,6 +59,8 @@ class FineTuneSearchCV(BaseEstimator):
         targets: What y is: "classes" or "numbers", of which a row may have several.
         scoring: The objective: a scikit-learn scorer name or a callable. "auto" is "f1_macro" for classes, "r2" for
             numbers; None is what scikit-learn's own estimators score themselves by, "accuracy" or "r2".
+        direction: "maximize" or "minimize" what `scoring` gives; None follows from it. An error function of your own
+            needs "minimize".
         cv: Number of folds, a `Holdout`, or a scikit-learn splitter; None for 5.
         sampler: See `Study`, also for the next three.
         pruner: Pruned trials have the score nan in `cv_results_`.
@@ -81,7 +82,10 @@ class FineTuneSearchCV(BaseEstimator):
         best_params_: Searched hyperparameters of the winner.
         best_score_: Its cross-validated objective; greater is better, so what is to be minimised is negative.
         best_index_: Its row in `cv_results_`.
-        best_model_: The `torch.nn.Module` that predicts, on the CPU. There is no `best_estimator_`: this one predicts.
+        best_model_: The `torch.nn.Module` that predicts, on the CPU. Of classes it gives logits. Numbers it gives in
+            the units of y if its last step is a linear layer with a bias; else they are standardised, and
+            `outputs * np.std(y, axis=0) + np.mean(y, axis=0)` has the units of y. There is no `best_estimator_`: this
+            estimator predicts.
         refit_time_: Seconds of training the winner on all rows.
         scorer_: The objective, called as `scorer_(estimator, X, y)`.
         multimetric_: False: there is one objective; `metrics` are only recorded.
@@ -104,6 +108,7 @@ class FineTuneSearchCV(BaseEstimator):
         targets: str = "classes",
         n_iter: int | None = 20,
         scoring: Any = "auto",
+        direction: str | None = None,
         cv: Any = 5,
         sampler: Any = "bayesian",
         pruner: Any = "racing",
@@ -123,6 +128,7 @@ class FineTuneSearchCV(BaseEstimator):
         self.targets = targets
         self.n_iter = n_iter
         self.scoring = scoring
+        self.direction = direction
         self.cv = cv
         self.sampler = sampler
         self.pruner = pruner
@@ -162,6 +168,7 @@ class FineTuneSearchCV(BaseEstimator):
             sampler=self.sampler,
             cv=5 if self.cv is None else self.cv,
             metric=None if scoring == "auto" else scoring,
+            direction=self.direction,
             metrics=self.metrics,
             pruner=self.pruner,
             early_stopping=self.early_stopping,
@@ -173,7 +180,7 @@ class FineTuneSearchCV(BaseEstimator):
         result = study.run(self.n_iter, timeout=self.timeout, devices=self.devices, progress=bool(self.verbose))
         check_how_it_ended(study, result, self.n_iter, self.timeout, time.monotonic() - started)
         self.study_, self.result_ = study, result
-        self._keep(result, targets.dtype)
+        self._keep(result, targets)
         return self
 
     def _temporary_folder(self) -> str:
@@ -201,7 +208,7 @@ class FineTuneSearchCV(BaseEstimator):
         array: np.ndarray = np.ascontiguousarray(checked, dtype=np.float32 if becomes_real else checked.dtype)
         return array
 
-    def _keep(self, result: "Result", dtype: np.dtype) -> None:
+    def _keep(self, result: "Result", targets: np.ndarray) -> None:
         """Keep the result of the search under scikit-learn's names."""
         from hpsearch.estimator.results import Scorer, cv_results
 
@@ -215,8 +222,9 @@ class FineTuneSearchCV(BaseEstimator):
         self.best_config_ = dict(best.config)
         self._task, self._prepared = self._chosen(best.config)
         self.scorer_ = Scorer(self.study_.objective, self._prepared.judge)
-        if self._prepared.judge.classes:
-            self.classes_ = np.asarray(self._prepared.judge.classes, dtype=dtype)  # in the order of the outputs
+        self._no_targets = targets[:0]  # of y only the type and the shape are kept
+        for name, value in self._prepared.judge.attributes(targets).items():
+            setattr(self, name, value)
         if self.refit:
             self._encoder = self._inputs.encoder(self._task, self._prepared)
             started = time.perf_counter()
@@ -234,12 +242,10 @@ class FineTuneSearchCV(BaseEstimator):
 
     @available_if(_was_refit)
     def predict(self, X: Any) -> np.ndarray:  # noqa: N803
-        """Return the likeliest label of each row, or the numbers predicted, in the shape of y."""
-        predictions = self._predictions(X)
-        answers = self._prepared.judge.answers(predictions)
-        return answers.astype(self.classes_.dtype) if hasattr(self, "classes_") else answers
+        """Return the likeliest label of each row, of the type of y; or the numbers predicted, in the shape of y."""
+        return self._prepared.judge.answers(self._predictions(X), self._no_targets)
 
-    @available_if(_tells_classes)
+    @available_if(_tells_probabilities)
     def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
         """Return probabilities, float64, shape (rows, classes), in the order of `classes_`."""
         return self._predictions(X)
@@ -271,12 +277,7 @@ class FineTuneSearchCV(BaseEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.estimator_type = targets_called(self.targets).estimator_type
-        if tags.estimator_type == "classifier":
-            tags.classifier_tags = ClassifierTags()
-        else:
-            tags.regressor_tags = RegressorTags()
-        tags.target_tags = TargetTags(required=True, multi_output=tags.estimator_type == "regressor")
+        targets_called(self.targets).tag(tags)
         tags.input_tags.string = not callable(self.model)
         tags.input_tags.three_d_array = True
         tags.input_tags.two_d_array = callable(self.model)

@@ -24,9 +24,6 @@ from hpsearch.tasks.text import TextTask
 if TYPE_CHECKING:
     import pandas as pd
 
-SHAPE_ARGUMENTS = ("n_features", "n_classes", "n_outputs")
-"""Arguments of a function that makes a model which are bound to the shape of X and y, where it has them."""
-
 _TEXTS = ("text", "text_pair")
 
 Arrays = tuple[dict[str, Any], dict[str, Any]]
@@ -208,15 +205,14 @@ class Numbers(Inputs):
         return examples.to_arrays(), {"axes": examples.axes()}
 
     def _bound(self, rows: Any, targets: np.ndarray) -> Any:
-        """Return what makes the model, told the shape of the data where it asks for it by name."""
+        """Return what makes the model, told the shape of X and y where it asks for it by name."""
         judge = targets_called(self.targets).judge.learn(targets)
-        sizes = {"n_features": int(np.prod(rows.shape[1:])), "n_outputs": judge.outputs}
-        sizes |= {"n_classes": len(judge.classes)} if judge.classes else {}
+        sizes = {"n_features": int(np.prod(rows.shape[1:])), **judge.sizes}
         try:
             asked = inspect.signature(self.model).parameters
         except (TypeError, ValueError):  # CustomTask says what is wrong with it
             return self.model
-        bound = {name: sizes[name] for name in SHAPE_ARGUMENTS if name in asked and name in sizes}
+        bound = {name: size for name, size in sizes.items() if name in asked}
         return functools.partial(self.model, **bound) if bound else self.model
 
 

@@ -4,16 +4,18 @@ from hpsearch.records import History, Trial
 
 
 class Pruner:
-    """A pruning rule. Subclass it for a rule of your own, and give an instance: `Study(pruner=Floor(0.3))`.
+    """A pruning rule. Subclass it for a rule of your own, and give an instance: `Study(pruner=Floor("rmse", 9.0))`.
 
         class Floor(hp.Pruner):
-            def __init__(self, least: float) -> None:
-                self.least = least
+            def __init__(self, objective: str, floor: float) -> None:
+                self.objective, self.floor = objective, floor
 
             def reason_to_prune(self, history, trial):
+                score = history.direction.score  # of a value as measured: greater is better, of an error too
                 first_fold = history.of(trial.runs[0].key)  # its evaluations so far
-                best = max((evaluation.metrics["f1_macro"] for evaluation in first_fold), default=1.0)
-                return f"f1_macro {best:.3f} is below {self.least}" if best < self.least else None
+                best = max((each.metrics[self.objective] for each in first_fold), key=score, default=self.floor)
+                is_worse = score(best) < score(self.floor)
+                return f"{self.objective} {best:.3f} is worse than {self.floor}" if is_worse else None
 
     Each method must decide from `history` alone, and say the same when it is asked again. Then a study that was stopped
     and resumed continues as if it had never stopped. Keep settings in the object, but no memory of earlier calls.

@@ -94,8 +94,8 @@
     heads.forEach((head, column) => head.querySelector("button").addEventListener("click", () => {
       const numeric = head.dataset.kind === "number";
       const before = head.getAttribute("aria-sort");
-      /* numbers start from the highest, words from A */
-      const descending = before ? before === "ascending" : numeric && column > 0;
+      /* numbers start from the better side, words from A */
+      const descending = before ? before === "ascending" : numeric && head.dataset.first === "high";
       heads.forEach((other) => other.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", descending ? "descending" : "ascending");
       const value = (row) => row.cells[column].dataset.sort;

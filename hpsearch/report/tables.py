@@ -6,6 +6,7 @@ from typing import Any
 
 from hpsearch.analysis.aggregates import TrialSummary
 from hpsearch.analysis.timeline import compute
+from hpsearch.metrics.direction import Direction
 from hpsearch.records import LOSS
 from hpsearch.report.content import Content
 from hpsearch.report.wording import brief, duration, is_number, setting
@@ -44,21 +45,42 @@ def score_rows(content: Content, trials: Iterable[TrialSummary]) -> list[tuple[s
     return [(name, values) for name, values in rows if any(value is not None for value in values)]
 
 
-def epoch_heads(content: Content) -> list[tuple[str, bool]]:
+@dataclass(frozen=True)
+class Head:
+    """The head of a column that a click sorts.
+
+    Attributes:
+        first: What the first click puts on top: of numbers the "high" or the "low" ones, the better ones where one
+            side is better; words start with "a".
+    """
+
+    text: str
+    is_number: bool = True
+    first: str = "high"
+
+
+def _measured(content: Content, text: str, metric: str) -> Head:
+    return Head(text, first="low" if content.direction(metric) is Direction.MINIMIZE else "high")
+
+
+def epoch_heads(content: Content) -> list[Head]:
     """Return the columns that page.js fills with what was measured by epoch; all are numbers."""
-    metrics = [name for name in content.all_metrics if name != LOSS]
-    loss = ["validation loss"] if LOSS in content.all_metrics else []
-    names = ["epoch", "training loss", *loss, *metrics, "learning rate", "time of a run"]
-    return [(name, True) for name in names]
+    metrics = [_measured(content, name, name) for name in content.all_metrics if name != LOSS]
+    loss = [Head("validation loss", first="low")] if LOSS in content.all_metrics else []
+    ahead = [Head("epoch", first="low"), Head("training loss", first="low")]
+    return [*ahead, *loss, *metrics, Head("learning rate"), Head("time of a run")]
 
 
-def trial_heads(content: Content) -> list[tuple[str, bool]]:
-    """Return the columns of the table of trials, and whether they hold numbers."""
+def trial_heads(content: Content) -> list[Head]:
+    """Return the columns of the table of trials."""
+    objective = content.objective
     settings = [
-        (name, all(is_number(trial.config.get(name, 0)) for trial in content.summaries)) for name in content.parameters
+        Head(name, all(is_number(trial.config.get(name, 0)) for trial in content.summaries))
+        for name in content.parameters
     ]
-    numbers = [(name, True) for name in (content.objective, "95% interval", "folds", "epoch")]
-    return [("#", True), ("state", False), *numbers, *settings, ("time", True), ("reason", False)]
+    measured = [_measured(content, text, objective) for text in (objective, "95% interval")]
+    numbers = [*measured, Head("folds"), Head("epoch")]
+    return [Head("#", first="low"), Head("state", False), *numbers, *settings, Head("time"), Head("reason", False)]
 
 
 def study_facts(content: Content) -> list[tuple[str, Any]]:

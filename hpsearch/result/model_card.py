@@ -53,6 +53,8 @@ def _facts(
         },
         "test": None if test is None else {"rows": description.facts["test_rows"], "metrics": dict(test)},
         "data": {"train": prepared.data_digest, "test": prepared.test_digest, "folds": description.folds},
+        "targets": prepared.judge.targets_text,
+        "target_names": list(prepared.judge.target_names),
         "classes": description.facts["classes"],
         "pretrained_model": prepared.model_digest,
         "numerics": record.numerics_for(trial.config).to_dict(),

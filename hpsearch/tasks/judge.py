@@ -67,6 +67,11 @@ class Judge(ABC):
         """What is predicted, in a few words for lists: "4 classes", "2 numbers"."""
 
     @property
+    def target_names(self) -> tuple[str, ...]:
+        """The names of the targets of a row; () where one alone needs none."""
+        return ()
+
+    @property
     @abstractmethod
     def purpose(self) -> str:
         """What a model is trained for, after "fine-tuned": "to tell 2 classes apart: ham, spam"."""
@@ -105,6 +110,11 @@ class Judge(ABC):
     def outputs(self) -> int:
         """How many numbers the model gives for a row; 0 where that is the model's own matter."""
         return 0
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """Sizes that what makes a model may ask for by the names of its arguments."""
+        return {"n_outputs": self.outputs}
 
     @property
     def outputs_text(self) -> str:
@@ -150,8 +160,8 @@ class Judge(ABC):
     def settle(self, model: "nn.Module", rows: int, run: "Callable[[nn.Module, np.ndarray], Rows]") -> Self:
         """Have a trained model give its outputs in the user's units, where its architecture allows; return its judge.
 
-        There are so many training `rows`, and `run` returns what is kept of some of them. The judge returned belongs to the model as it is now: its `own_units`
-        does what the model does not.
+        There are so many training `rows`, and `run` returns what is kept of some of them. The judge returned belongs to
+        the model as it is now: its `own_units` does what the model does not.
         """
         return self
 
@@ -231,8 +241,15 @@ class Judge(ABC):
         """Return targets that `encode` takes, for rows whose targets nobody knows or looks at."""
         raise NotImplementedError(f"{type(self).__name__} is for no estimator of scikit-learn's")
 
-    def answers(self, predictions: Any) -> np.ndarray:
-        """Return one answer a row as `predict` gives it: labels, or numbers."""
+    def attributes(self, y: np.ndarray) -> Mapping[str, Any]:
+        """Return what scikit-learn keeps beside the model of an estimator fitted to this y, name to value."""
+        return {}
+
+    def answers(self, predictions: Any, like: np.ndarray) -> np.ndarray:
+        """Return one answer a row as `predict` gives it (labels, or numbers), of the type and shape of rows of y.
+
+        `like` is the y that was fitted, without its rows.
+        """
         raise NotImplementedError(f"{type(self).__name__} is for no estimator of scikit-learn's")
 
     def predicted_by(self, estimator: Any, rows: Any) -> Any:

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from sklearn.base import is_classifier, is_regressor
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.metrics import mean_squared_error, r2_score, root_mean_squared_error
 from sklearn.model_selection import cross_val_score
 from sklearn.utils.estimator_checks import estimator_checks_generator
@@ -111,6 +112,60 @@ def test_what_is_no_number_is_said(rows: tuple[np.ndarray, np.ndarray]) -> None:
         search().fit(rows[0], np.full(150, 2.0))
     with pytest.raises(UsageError, match="X has 150 rows and y has 149"):
         search().fit(rows[0], rows[1][:-1])
+
+
+def largest_error(true: np.ndarray, predicted: np.ndarray) -> float:
+    return float(np.abs(true - predicted).max())
+
+
+def test_an_own_error_is_minimized_and_scores_stay_greater_for_the_better(rows: tuple[np.ndarray, np.ndarray]) -> None:
+    inputs, numbers = rows
+    with pytest.raises(UsageError, match=r"'largest_error' is an error.*direction=\"minimize\""):
+        search(scoring=largest_error).fit(inputs, numbers)
+    made = search(n_iter=3, scoring=largest_error, direction="minimize").fit(inputs, numbers)
+    found = made.cv_results_
+    measured = [summary.value for summary in map(made.result_.summary, found["trial"])]
+    assert found["mean_test_score"].tolist() == [-value for value in measured]
+    assert made.best_score_ == -min(measured) < 0.0
+    assert found["rank_test_score"][made.best_index_] == 1 and found["rank_test_score"].max() == 3
+    assert made.score(inputs, numbers) == -largest_error(numbers, made.predict(inputs))
+    assert made.result_.best.value == min(measured)
+    with pytest.raises(UsageError, match="direction='lower' is unknown"):
+        search(direction="lower").fit(inputs, numbers)
+
+
+@pytest.mark.parametrize("shape", [(-1,), (-1, 1), (-1, 2)])
+def test_numbers_are_predicted_in_the_shape_of_y(rows: tuple[np.ndarray, np.ndarray], shape: tuple[int, ...]) -> None:
+    inputs, numbers = rows
+    y = np.concatenate([numbers, numbers[::-1]])[: 150 * abs(shape[-1])].reshape(shape)
+    made = search().fit(inputs, y)
+    assert (
+        made.predict(inputs[:7]).shape == LinearRegression().fit(inputs, y).predict(inputs[:7]).shape == (7, *shape[1:])
+    )
+    assert made.score(inputs, y) == pytest.approx(r2_score(y, made.predict(inputs)))
+    assert pickle.loads(pickle.dumps(made)).predict(inputs[:7]).shape == (7, *shape[1:])
+
+
+class Squashed(nn.Module):
+    """Something follows the last linear layer."""
+
+    def __init__(self, n_features: int = 4) -> None:
+        super().__init__()
+        self.inner = nn.Linear(n_features, 1)
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        return 3.0 * torch.tanh(self.inner(rows))
+
+
+@pytest.mark.parametrize("model", [make_network, Squashed])
+def test_what_the_best_model_gives_is_said(rows: tuple[np.ndarray, np.ndarray], model: Any) -> None:
+    inputs, numbers = rows
+    made = search(model).fit(inputs, numbers)
+    with torch.no_grad():
+        outputs = made.best_model_(torch.from_numpy(inputs.astype(np.float32))).double().numpy()[:, 0]
+    own = outputs if model is make_network else outputs * np.std(numbers, axis=0) + np.mean(numbers, axis=0)
+    np.testing.assert_allclose(own, made.predict(inputs), rtol=1e-5)
+    assert abs(own.mean() - 300.0) < 20.0
 
 
 def test_texts_and_images_with_models_of_transformers(tmp_path: Any) -> None:

@@ -9,16 +9,16 @@ FIRST_FOLD = 4
 
 
 class Floor(hp.Pruner):
-    """Ends trials whose first fold stays below a floor; of the others the upper half goes on to the second fold."""
+    """Ends trials whose first fold is worse than a floor; of the others the upper half goes on to the second fold."""
 
-    def __init__(self, objective: str, least: float) -> None:
-        self.objective, self.least = objective, least
+    def __init__(self, objective: str, floor: float) -> None:
+        self.objective, self.floor = objective, floor
 
     def reason_to_prune(self, history: History, trial: Trial) -> str | None:
-        score = history.direction.score  # greater is better, whatever is measured
-        first_fold = history.of(trial.runs[0].key)
-        best = max((score(evaluation.metrics[self.objective]) for evaluation in first_fold), default=1.0)
-        return f"{self.objective} {best:.3f} is below {self.least}" if best < self.least else None
+        score = history.direction.score  # of a value as measured: greater is better, of an error too
+        values = [evaluation.metrics[self.objective] for evaluation in history.of(trial.runs[0].key)]
+        best = max(values, key=score, default=self.floor)
+        return f"{self.objective} {best:.3f} is worse than {self.floor}" if score(best) < score(self.floor) else None
 
     def limit(self, history: History, trial: Trial, *, closing: bool) -> int | None:
         shown = [self._after_first_fold(history, other) for other in history.trials.values()]

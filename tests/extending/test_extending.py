@@ -4,7 +4,9 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import pytest
 from floor_pruner import Floor
 from least_recall import least_recall
 from rising_task import RisingNumbers
+from samples import measured, trial
 from thread_pool import thread_pool
 from toy_studies import known_of, toy_study
 from training_time_figure import training_time_figure
@@ -22,8 +25,9 @@ from training_time_figure import training_time_figure
 import hpsearch as hp
 from hpsearch.data.ragged import Ragged
 from hpsearch.errors import MetricError, UsageError
+from hpsearch.metrics.direction import Direction
 from hpsearch.policy.rule_names import SAMPLERS
-from hpsearch.records import TrialState
+from hpsearch.records import History, TrialState
 from hpsearch.report import Content, Figures
 from hpsearch.report.page_figure import PageFigure
 from hpsearch.report.theme import Figure
@@ -64,6 +68,27 @@ def test_metric_sampler_and_pruner_decide_a_study(folder: Path) -> None:
     assert set(result.best.metrics) >= {"least_recall", "accuracy"}
     ended = [str(trial.reason) for trial in result.history.finished(TrialState.PRUNED)]
     assert any("least_recall" in reason or "not promoted after step 4" in reason for reason in ended)
+
+
+def floor_of_the_docstring() -> Any:
+    """Return the class that the documentation of pruners shows."""
+    shown = str(hp.Pruner.__doc__).partition("\n\n")[2].partition("\n\n    Each method")[0]
+    found: dict[str, Any] = {"hp": hp}
+    exec(textwrap.dedent(shown), found)
+    return found["Floor"]
+
+
+@pytest.mark.parametrize("floor", [Floor, floor_of_the_docstring()], ids=["file", "docstring"])
+def test_a_floor_follows_the_direction_and_says_the_value_as_measured(floor: Any) -> None:
+    history = History({0: trial(0), 1: trial(1), 2: trial(2)})
+    history = measured(measured(history, 0, 0, [0.9, 1.3]), 1, 0, [0.05, 0.1])
+    scores = [floor("f1", 0.2).reason_to_prune(history, each) for each in history.trials.values()]
+    assert scores == [None, "f1 0.100 is worse than 0.2", None]
+    errors = [
+        floor("f1", 0.2).reason_to_prune(replace(history, direction=Direction.MINIMIZE), each)
+        for each in history.trials.values()
+    ]
+    assert errors == ["f1 0.900 is worse than 0.2", None, None]
 
 
 def test_through_the_pool_from_outside_the_same_study_comes_out(folder: Path, tmp_path: Path) -> None:

@@ -55,6 +55,8 @@ def test_the_card_states_what_the_study_recorded(exported: tuple[hp.Result, Path
     facts = json.loads((folder / "hpsearch.json").read_text())
     best = result.best
     assert facts["trial"] == best.number
+    assert facts["classes"] == ["negative", "positive"]
+    assert (facts["targets"], facts["target_names"]) == ("2 classes", [])
     assert facts["cross_validation"]["value"] == best.value
     assert facts["cross_validation"]["direction"] == "maximize"
     assert facts["cross_validation"]["folds"] == list(best.folds)

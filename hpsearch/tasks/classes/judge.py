@@ -115,6 +115,10 @@ class ClassJudge(Judge):
         return len(self.classes)
 
     @property
+    def sizes(self) -> Mapping[str, int]:
+        return {**super().sizes, "n_classes": len(self.classes)}
+
+    @property
     def outputs_text(self) -> str:
         two = " A binary task has two outputs, with a softmax over them." if self.kind == "binary" else ""
         return f", numbers before any softmax or sigmoid.{two}"
@@ -156,10 +160,13 @@ class ClassJudge(Judge):
         """Return probabilities, float64, shape (rows, classes or labels)."""
         return probabilities(kept, self.kind)
 
-    def answers(self, predictions: np.ndarray) -> np.ndarray:
+    def attributes(self, y: np.ndarray) -> Mapping[str, Any]:
+        return {"classes_": np.asarray(self.classes, dtype=y.dtype)}  # in the order of the outputs
+
+    def answers(self, predictions: np.ndarray, like: np.ndarray) -> np.ndarray:
         """Return the likeliest class of each row, shape (rows,), or 0/1 indicators, shape (rows, labels)."""
         codes = predicted_codes(predictions, self.kind)
-        return codes if self._has_several else np.asarray(np.asarray(self.classes)[codes])
+        return codes if self._has_several else np.asarray(self.classes, dtype=like.dtype)[codes]
 
     def predicted_by(self, estimator: Any, rows: Any) -> np.ndarray:
         """Return the estimator's probabilities, their columns in the order of these classes."""

@@ -84,7 +84,8 @@ def learn_labels(values: Any) -> LabelEncoding:
             DataFrame of 0/1 columns (or a 0/1 array of two dimensions): multilabel, in the order of the columns.
 
     Raises:
-        DataError: Missing labels, a single class, labels of mixed or unusable types, columns that are not 0/1.
+        DataError: Missing labels, a single class, labels of mixed or unusable types, columns that are not 0/1, or that
+            share a name.
     """
     if getattr(values, "ndim", 1) == 2:
         columns = _label_columns(values, None, "train")
@@ -150,6 +151,13 @@ def _label_columns(values: Any, names: Sequence[Any] | None, role: str) -> dict[
     if hasattr(values, "columns"):
         table: pd.DataFrame = values
         present = [str(name) for name in table.columns]
+        for name in names or present:
+            if present.count(str(name)) > 1:
+                places = [place for place, other in enumerate(present) if other == str(name)]
+                raise DataError(
+                    f"columns {listed(places)} (counted from 0) of the {role} labels are called {str(name)!r}. Give "
+                    "each label a column with a name of its own."
+                )
         for name in names or ():
             if name not in present:
                 raise DataError(

@@ -16,13 +16,10 @@ from hpsearch.tasks.judge import Judge
 from hpsearch.tasks.numbers.metric import NumberMetric, Range, resolve_metric
 from hpsearch.tasks.numbers.remarks import range_remarks, target_remarks
 from hpsearch.tasks.numbers.strata import others, quantile_bins
-from hpsearch.tasks.numbers.targets import called, check_differ, numbers_of
+from hpsearch.tasks.numbers.targets import UNNAMED, called, check_differ, numbers_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-_UNNAMED = "target"
-"""What transformers' config calls a target without a name."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +87,10 @@ class NumberJudge(Judge):
         return f"{len(self.names)} number{'' if len(self.names) == 1 else 's'}"
 
     @property
+    def target_names(self) -> tuple[str, ...]:
+        return tuple(name or UNNAMED for name in self.names)
+
+    @property
     def purpose(self) -> str:
         what = "a number" if len(self.names) == 1 else f"{len(self.names)} numbers"
         return f"to predict {what}" + (f": {', '.join(self.names)}" if any(self.names) else "")
@@ -154,7 +155,7 @@ class NumberJudge(Judge):
         return len(self.names)
 
     def model_config(self) -> dict[str, Any]:
-        names = [name or _UNNAMED for name in self.names]
+        names = self.target_names
         return {
             "id2label": dict(enumerate(names)),
             "label2id": {name: place for place, name in enumerate(names)},
@@ -223,8 +224,9 @@ class NumberJudge(Judge):
         """Return float64 numbers of shape (rows,), or (rows, targets) of several."""
         return self._shaped(np.asarray(kept, dtype=np.float64))
 
-    def answers(self, predictions: Any) -> np.ndarray:
-        return np.asarray(predictions)
+    def answers(self, predictions: Any, like: np.ndarray) -> np.ndarray:
+        """Return float64 numbers in the shape of y: (rows,), or (rows, targets), of one target too."""
+        return np.asarray(predictions, dtype=np.float64).reshape(len(predictions), *like.shape[1:])
 
     def predicted_by(self, estimator: Any, rows: Any) -> np.ndarray:
         predicted = np.asarray(estimator.predict(rows), dtype=np.float64)

@@ -11,6 +11,12 @@ from hpsearch.errors import DataError, nearest
 LARGEST = 1e150
 """The square of a greater number is beyond float64."""
 
+LEAST_RANGE = 1e-150
+"""The squares of smaller differences are lost in float64, and with them the deviation that targets are divided by."""
+
+UNNAMED = "target"
+"""What a target without a name is called where there must be one."""
+
 
 def numbers_of(values: Any, names: Sequence[str] | None, role: str) -> tuple[tuple[str, ...], np.ndarray]:
     """Return the targets' names, and float64 numbers of shape (rows, targets).
@@ -22,7 +28,8 @@ def numbers_of(values: Any, names: Sequence[str] | None, role: str) -> tuple[tup
         role: For errors.
 
     Raises:
-        DataError: There are no rows, or a value is missing, no number, not finite, or too large to be squared.
+        DataError: There are no rows, two columns have one name, or a value is missing, no number, not finite, or too
+            large to be squared.
     """
     columns = _columns(values, names, role)
     found = tuple(columns)
@@ -32,7 +39,7 @@ def numbers_of(values: Any, names: Sequence[str] | None, role: str) -> tuple[tup
 
 
 def check_differ(names: Sequence[str], numbers: np.ndarray, where: str, remedy: str) -> None:
-    """Raise DataError where a target is the same number in all rows.
+    """Raise DataError where a target is the same number in all rows, or so nearly that deviations are no numbers.
 
     Args:
         names: Of the targets.
@@ -46,6 +53,13 @@ def check_differ(names: Sequence[str], numbers: np.ndarray, where: str, remedy: 
                 f"{called(name)} is {float(column[0])!r} in each of the {len(column)} {where}: there is nothing to "
                 f"tell apart. {remedy}"
             )
+        low, high = float(column.min()), float(column.max())
+        if high - low < LEAST_RANGE:
+            raise DataError(
+                f"{called(name)} lies between {low!r} and {high!r} in the {len(column)} {where}: a range below "
+                f"{LEAST_RANGE:g}, whose square is 0 in float64. Give the targets in smaller units: multiply them, "
+                "by 1e200 say."
+            )
 
 
 def called(name: str) -> str:
@@ -57,6 +71,7 @@ def _columns(values: Any, names: Sequence[str] | None, role: str) -> dict[str, A
     """Return the column of each target by name; those of an array are called "0", "1", ... unless named."""
     if hasattr(values, "columns"):
         present = [str(name) for name in values.columns]
+        _check_names(names or present, present, role)
         for name in names or ():
             if name not in present:
                 raise DataError(
@@ -77,6 +92,18 @@ def _columns(values: Any, names: Sequence[str] | None, role: str) -> dict[str, A
     _check_number(array.shape[1], names, role)
     found = names or (("",) if array.shape[1] == 1 else [str(place) for place in range(array.shape[1])])
     return {name: array[:, place] for place, name in enumerate(found)}
+
+
+def _check_names(names: Sequence[str], present: Sequence[str], role: str) -> None:
+    """Raise DataError where two columns have one name, with those that have none called as `UNNAMED` says."""
+    filled = [name or UNNAMED for name in present]
+    for name in names:
+        places = [place for place, other in enumerate(filled) if other == (name or UNNAMED)]
+        if len(places) > 1:
+            raise DataError(
+                f"columns {listed(places)} (counted from 0) of the {role} targets are called {filled[places[0]]!r}; a "
+                f"column without a name is called {UNNAMED!r}. Give each a name of its own."
+            )
 
 
 def _has_rows_of_several(values: Any) -> bool:

@@ -57,6 +57,16 @@ def test_a_number_read_as_text_elsewhere_is_the_same_class():
     assert learn_labels([1, 2]).encode(["2", "1"]).tolist() == [1, 0]
 
 
+@pytest.mark.parametrize("names", [["a", "a"], [1, "1"]])
+def test_two_columns_of_one_name_are_no_labels(names):
+    rows = [[0, 1], [1, 0], [1, 1]]
+    refused(lambda: learn_labels(pd.DataFrame(rows, columns=names)), "columns 0, 1", "train labels", "of its own")
+    encoding = learn_labels(pd.DataFrame(rows, columns=["a", "b"]))
+    beside = pd.DataFrame([[0, 1, 5, 6]], columns=["a", "b", "c", "c"])
+    assert encoding.encode(beside).tolist() == [[0, 1]]
+    refused(lambda: encoding.encode(beside.set_axis(["a", "b", "b", "c"], axis=1), "test"), "columns 1, 2", "'b'")
+
+
 def test_columns_of_zeros_and_ones_are_multilabel():
     table = pd.DataFrame({"b": [1, 0, 1], "a": [False, True, True]}, index=[9, 9, 9])
     encoding = learn_labels(table)

@@ -65,8 +65,10 @@ def test_close_great_numbers_are_predicted_as_they_are():
 def test_answers_are_numbers_of_the_shape_of_the_targets():
     for values in (ONE, TWO):
         judge = NumberJudge.learn(values)
-        answers = judge.answers(judge.predictions(values.reshape(20, -1)))
+        answers = judge.answers(judge.predictions(values.reshape(20, -1)), values[:0])
         assert answers.shape == values.shape
+        if judge.outputs == 1:
+            assert judge.answers(values, values[:0, None]).shape == (20, 1)
         assert judge.encode(judge.placeholders(7)).shape == (7, *values.shape[1:])
 
 

@@ -91,6 +91,9 @@ def test_the_exported_texts_model_predicts_what_was_scored(
         numbers, true = np.array([[row[name] for name in label] for row in found]), test[label].to_numpy()
     scores = json.loads((folder / "hpsearch.json").read_text())["test"]["metrics"]
     assert root_mean_squared_error(true, numbers) == pytest.approx(scores["rmse"], abs=1e-4)
+    facts = json.loads((folder / "hpsearch.json").read_text())
+    names = [label] if isinstance(label, str) else label
+    assert (facts["targets"], facts["target_names"]) == (f"{len(names)} number{'s' * (len(names) > 1)}", names)
     alone = exported_numbers(folder, texts=test["text"].tolist()[:1])
     assert str(alone[0])[:8] == str(found[0])[:8]
     assert scores == result.test_scores()

@@ -48,9 +48,11 @@ def test_the_last_linear_layer_takes_mean_and_scale(outputs):
 @pytest.mark.parametrize("model", [Doubled(), nn.Sequential(nn.Linear(4, 1, bias=False)), nn.Bilinear(4, 4, 1)])
 def test_a_model_that_cannot_take_them_stays_bit_by_bit_as_it_was(model):
     before = copy.deepcopy(model.state_dict())
-    compute = (
-        (lambda model, rows: model(ROWS[rows], ROWS[rows]).detach().numpy()) if isinstance(model, nn.Bilinear) else run
-    )
+
+    def run_on_both(model, rows):
+        return model(ROWS[rows], ROWS[rows]).detach().numpy()
+
+    compute = run_on_both if isinstance(model, nn.Bilinear) else run
     assert not rescale(model.eval(), len(ROWS), compute, mean=[5.0], scale=[2.0])
     assert unchanged(model, before)
 

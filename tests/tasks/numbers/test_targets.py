@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from hpsearch.errors import DataError
 from hpsearch.tasks.numbers.judge import NumberJudge
@@ -52,6 +53,29 @@ def test_columns_are_found_by_name_in_other_rows():
         judge.encode(np.zeros((4, 3)), "test")
 
 
+def test_columns_beside_the_targets_may_share_a_name_and_targets_may_not_in_any_rows():
+    judge = NumberJudge.learn(pd.DataFrame({"a": [1, 2], "b": [5.5, 2]}))
+    table = pd.DataFrame([[1.0, 2.0, 3.0, 4.0]], columns=["a", "b", "c", "c"])
+    assert judge.encode(table, "given").tolist() == [[1.0, 2.0]]
+    with pytest.raises(DataError, match=r"columns 0, 2 .* of the given targets are called 'a'"):
+        judge.encode(table.set_axis(["a", "b", "a", "c"], axis=1), "given")
+
+
+@pytest.mark.parametrize("size", [2e-150, 1e-20, 1e20, 1e149])
+def test_whatever_size_is_not_refused_is_standardised(size):
+    numbers = size * np.array([-1.0, 0.0, 2.0, 3.0])
+    judge = NumberJudge.learn(numbers).fitted(numbers)
+    _, standardised = judge.loss_arguments(torch.zeros(4, 1), torch.from_numpy(numbers))
+    expected = np.array([-1.0, 0.0, 2.0, 3.0])
+    np.testing.assert_allclose(standardised[:, 0], (expected - 1.0) / expected.std(), rtol=1e-6)
+
+
+def test_training_rows_of_a_fold_must_differ_by_enough_too():
+    numbers = np.array([1e-300, 2e-300, 3e-300, 1.0])
+    with pytest.raises(DataError, match="lies between 1e-300 and 3e-300 in the 3 training rows"):
+        NumberJudge.learn(numbers).fitted(numbers[:3])
+
+
 def test_close_numbers_stay_apart():
     values = [1e9, 1e9 + 1, 1e9 + 2]
     assert NumberJudge.learn(values).encode(values).tolist() == values
@@ -74,6 +98,19 @@ def test_close_numbers_stay_apart():
         ([3.0, 3.0, 3.0], "the target is 3.0 in each of the 3 train rows: there is nothing to tell apart"),
         (pd.DataFrame({"a": [1, 2], "b": [4, 4]}), "target 'b' is 4.0 in each of the 2 train rows"),
         (pd.DataFrame({"a": [1, 2], "b": [4, np.nan]}), "target 'b' of the train data is missing"),
+        (
+            pd.DataFrame([[1, 2], [3, 4]], columns=["a", "a"]),
+            r"columns 0, 1 \(counted from 0\) of .* 'a'; .* of its own",
+        ),
+        (pd.DataFrame([[1, 2], [3, 4]], columns=[3, "3"]), "columns 0, 1 .* are called '3'"),
+        (
+            pd.DataFrame([[1, 2], [3, 4]], columns=["", "target"]),
+            "columns 0, 1 .* are called 'target'; a column without",
+        ),
+        (pd.DataFrame([[1, 2], [3, 4]], columns=["", ""]), "columns 0, 1 .* are called 'target'"),
+        ([1e-300, 2e-300], "lies between 1e-300 and 2e-300 in the 2 train rows: .* smaller units: multiply them"),
+        ([0.0, 5e-324], "lies between 0.0 and 5e-324 .* smaller units"),
+        (pd.DataFrame({"a": [1, 2], "b": [1e-151, -1e-152]}), "target 'b' lies between -1e-152 and 1e-151"),
         ([], "has no rows"),
         (pd.DataFrame({"a": []}), "has no rows"),
         (np.zeros((2, 2, 2)), r"shape \(2, 2, 2\)"),
