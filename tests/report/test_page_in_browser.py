@@ -141,27 +141,6 @@ def test_a_click_on_a_head_sorts(report: "Chrome") -> None:
     assert column(report, 1) == [str(number) for number in range(40)]
 
 
-def test_the_first_click_on_an_error_puts_the_best_on_top(chrome: "Chrome", tmp_path: Path) -> None:
-    content = realistic_content(metrics=("f1_macro", "accuracy", "rmse"), directions={"rmse": Direction.MINIMIZE})
-    minimized = replace(content, history=mirrored(content.history, content.objective))
-    page = opened(chrome, tmp_path / "report.html", minimized)
-    for index in (3, 4):  # the objective and its interval
-        assert click_head(page, index) == "ascending"
-        numbers = [float(value) for value in column(page, index) if value]
-        assert numbers == sorted(numbers)
-    best = page.execute_script("return document.querySelector('#trials tbody tr.best').dataset.trial")
-    assert click_head(page, 3) == "ascending"  # another column was sorted before, so this is a first click
-    rows = "return [...document.querySelectorAll('#trials tbody tr')]"
-    complete = ".filter(row => row.cells[1].dataset.sort === 'complete')"
-    assert page.execute_script(rows + complete + "[0].dataset.trial") == best
-    assert click_head(page, 3) == "descending"
-    assert click_head(page, 5) == "descending"  # folds: more of them
-    heads = "return [...document.querySelectorAll('#epochs th')].map(h => [h.innerText, h.dataset.first])"
-    first = dict(page.execute_script(heads))
-    assert {first[name] for name in ("epoch", "training loss", "f1_macro", "rmse")} == {"low"}
-    assert {first[name] for name in ("accuracy", "learning rate")} == {"high"}
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [400, 1400])
 def test_the_page_does_not_scroll_sideways(report: "Chrome", width: int, scheme: str) -> None:
@@ -290,6 +269,27 @@ def test_dragging_over_an_axis_keeps_the_trials_that_pass_there(report: "Chrome"
     assert 1 <= sum(value > 0.04 for value in after) < len(after) / 2
     ActionChains(report).double_click(box).perform()
     assert until(lambda: report.execute_script(opacity) == before)
+
+
+def test_the_first_click_on_an_error_puts_the_best_on_top(chrome: "Chrome", tmp_path: Path) -> None:
+    content = realistic_content(metrics=("f1_macro", "accuracy", "rmse"), directions={"rmse": Direction.MINIMIZE})
+    minimized = replace(content, history=mirrored(content.history, content.objective))
+    page = opened(chrome, tmp_path / "report.html", minimized)
+    for index in (3, 4):  # the objective and its interval
+        assert click_head(page, index) == "ascending"
+        numbers = [float(value) for value in column(page, index) if value]
+        assert numbers == sorted(numbers)
+    best = page.execute_script("return document.querySelector('#trials tbody tr.best').dataset.trial")
+    assert click_head(page, 3) == "ascending"  # another column was sorted before, so this is a first click
+    rows = "return [...document.querySelectorAll('#trials tbody tr')]"
+    complete = ".filter(row => row.cells[1].dataset.sort === 'complete')"
+    assert page.execute_script(rows + complete + "[0].dataset.trial") == best
+    assert click_head(page, 3) == "descending"
+    assert click_head(page, 5) == "descending"  # folds: more of them
+    heads = "return [...document.querySelectorAll('#epochs th')].map(h => [h.innerText, h.dataset.first])"
+    first = dict(page.execute_script(heads))
+    assert {first[name] for name in ("epoch", "training loss", "f1_macro", "rmse")} == {"low"}
+    assert {first[name] for name in ("accuracy", "learning rate")} == {"high"}
 
 
 def test_hostile_text_does_not_run(chrome: "Chrome", tmp_path: Path) -> None:

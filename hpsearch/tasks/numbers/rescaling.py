@@ -48,7 +48,8 @@ def rescale(
         parameters = (layer.weight, layer.bias)
         earlier = [parameter.detach().clone() for parameter in parameters]
         weight, bias = (values.cpu().double() for values in earlier)
-        moves = [((weight, bias + shift), before + shift, 1.0) for shift in _SHIFTS]
+        one = torch.ones(1, dtype=torch.float64)
+        moves = [((weight, bias + shift), before + shift, one) for shift in _SHIFTS]
         own = (weight * _column(scale), _own_units(bias[None], mean, scale)[0])
         for values, expected, unit in (*moves, (own, _own_units(before, mean, scale), _column(scale).T)):
             _put(parameters, values)
