@@ -114,13 +114,15 @@ def test_a_study_that_maximized_an_error_is_read_as_it_was_and_not_continued(tmp
     page = ["--output", str(tmp_path / "again.html")]
     for command in (["show", str(place)], ["list", "--folder", str(tmp_path)], ["report", str(place), *page]):
         assert not run_command(command).exit_code
-    with pytest.raises(MetricError, match=r"'share_wrong' is not to be maximized: it gives 0 to .* all right"):
+    with pytest.raises(
+        MetricError, match=r"'maximize' contradicts metric 'share_wrong': .* gives 0 to those that are all right"
+    ):
         study.run(trials=5, devices="inline", progress=False)
     assert run_command(["resume", str(place)]).exit_code
     script = Study("toy", study.task, study.space, sampler="grid", cv=3, metric=share_wrong, metrics=["accuracy"],
                    pruner="none", early_stopping=None, seed=3, folder=tmp_path)  # fmt: skip
     assert script.result.best.value == result.best.value
-    with pytest.raises(MetricError, match="not to be maximized"):
+    with pytest.raises(MetricError, match="contradicts metric 'share_wrong'"):
         script.run(trials=5, devices="inline", progress=False)
     assert len(read(place).history.trials) == 3
     try:

@@ -310,6 +310,23 @@ NUMBERS = [
         world=changed_table(weight=2.5),
     ),
     Mistake(
+        "numbers so small that their squares are 0",
+        ("target 'weight' lies between 0.0 and 2.3e-299 in the 24 train rows", "multiply them"),
+        DataError,
+        task=_numbers(),
+        world=changed_table(weight=[row * 1e-300 for row in range(24)]),
+    ),
+    Mistake(
+        "two columns of numbers that have one name",
+        ("columns 0, 1 (counted from 0) of the train targets are called 'dose'", "a name of its own"),
+        DataError,
+        body="import hpsearch as hp\nimport numpy as np\nimport pandas as pd\nfrom torch import nn\n\n\n"
+        "def model(inputs=2):\n    return nn.Linear(inputs, 2)\n\n\n"
+        'doses = pd.DataFrame(np.arange(16.0).reshape(8, 2), columns=["dose", "dose"])\n'
+        'task = hp.CustomTask(model, train=(np.ones((8, 2)), doses), targets="numbers")\n'
+        'study = hp.Study("mine", task, hp.Space(learning_rate=1e-3, epochs=hp.Int(1, 2)), cv=2)\n',
+    ),
+    Mistake(
         "one of several numbers that is the same in every row",
         ("target 'is_long' is 1.0 in each of the 24 train rows", "leave this target out"),
         DataError,
@@ -384,6 +401,12 @@ NUMBERS = [
         ("targets='number': Did you mean 'numbers'?", "'classes' or 'numbers'"),
         TaskError,
         task='hp.CustomTask(__import__("torch").nn.Linear, train=([[1.0], [2.0]], [1.0, 2.0]), targets="number")',
+    ),
+    Mistake(
+        'a list of targets: `targets=["numbers"]`',
+        ("targets=['numbers']: Did you mean 'numbers'?", "'classes' or 'numbers'"),
+        TaskError,
+        task='hp.CustomTask(__import__("torch").nn.Linear, train=([[1.0], [2.0]], [1.0, 2.0]), targets=["numbers"])',
     ),
 ]
 
