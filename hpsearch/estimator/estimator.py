@@ -243,7 +243,8 @@ class FineTuneSearchCV(BaseEstimator):
     @available_if(_was_refit)
     def predict(self, X: Any) -> np.ndarray:  # noqa: N803
         """Return the likeliest label of each row, of the type of y; or the numbers predicted, in the shape of y."""
-        return self._prepared.judge.answers(self._predictions(X), self._no_targets)
+        predictions = self._predictions(X)
+        return self._prepared.judge.answers(predictions, self._no_targets)
 
     @available_if(_tells_probabilities)
     def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
