@@ -158,8 +158,9 @@ def test_another_direction_under_the_name_is_an_error_that_names_it(tmp_path: Pa
         StudyChangedError, match="the direction of the objective, which was 'maximize' and is 'minimize'"
     ):
         _ = made(tmp_path, predicted_share, "minimize").result
+    assert made(tmp_path, predicted_share).result.history.direction is Direction.MAXIMIZE  # it is only read
     with pytest.raises(MetricError, match='Say it: direction="maximize" or direction="minimize"'):
-        _ = made(tmp_path, predicted_share).result
+        run(made(tmp_path, predicted_share), 2)
 
 
 def test_a_direction_that_is_none_is_refused(tmp_path: Path) -> None:

@@ -155,19 +155,6 @@ def _figures_draw_themselves_in_notebooks() -> bool:
     return hasattr(go.Figure, "_repr_mimebundle_") and hasattr(go.Figure, "_repr_html_")
 
 
-def _writes_to_a_tensor_are_counted() -> bool:
-    import torch
-
-    parameter = torch.nn.Parameter(torch.zeros(2))
-    counts = [parameter._version]
-    with torch.no_grad():
-        for write in (lambda: parameter.fill_(1), lambda: parameter.copy_(torch.ones(2)), lambda: parameter[0].zero_()):
-            write()
-            counts.append(parameter._version)
-    parameter.requires_grad_(False)
-    return len(set(counts)) == 4 and parameter._version == counts[-1]
-
-
 LISTED = {
     "scorers": Private(
         "scikit-learn",
@@ -253,13 +240,6 @@ LISTED = {
         _the_compiler_has_its_switch,
         "In `_set_deterministic`, call `torch.use_deterministic_algorithms` alone: the same numbers, a second more at "
         "the start of each worker.",
-    ),
-    "writes to tensors": Private(
-        "torch",
-        {"training/base_model.py": ("_version",)},
-        _writes_to_a_tensor_are_counted,
-        "In base_model.py let `_state` return where the tensor lies alone: then a model that writes to weights that "
-        "nobody trains hands them on to the next run.",
     ),
     "notebooks": Private(
         "plotly",

@@ -35,7 +35,10 @@ EVERY: Mapping[str, Callable[[], Any]] = {**{name: (lambda name=name: name) for 
 
 
 def made(name: str, objective: Objective = F1) -> hp.Pruner:
-    return resolve_pruner(EVERY[name](), SPACE, objective)
+    pruner = EVERY[name]()
+    if isinstance(pruner, Floor):  # its floor is a value as measured
+        pruner = Floor("f1", objective.direction.score(pruner.floor))
+    return resolve_pruner(pruner, SPACE, objective)
 
 
 def answers(pruner: hp.Pruner, history: History) -> list[Any]:
