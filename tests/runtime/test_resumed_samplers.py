@@ -96,5 +96,5 @@ def test_two_workers_try_what_a_new_sampler_would_propose_of_what_was_known_then
     answers = made[-1].answers  # the first was made only to see whether there is such a sampler
     assert len(answers) == TRIALS - 1  # the first is the literature default
     for history, params in answers:
-        assert resolve_sampler(name, SPACE, running.objective.name, running.seed).propose(history) == params
+        assert resolve_sampler(name, SPACE, running.plan.aim, running.seed).propose(history) == params
     assert any(trial.state is TrialState.RUNNING for history, _ in answers for trial in history.trials.values())
