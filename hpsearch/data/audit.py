@@ -12,6 +12,7 @@ from hpsearch.data.examples import Examples, Field
 from hpsearch.data.fingerprint import file_digest
 from hpsearch.data.images import ImageRows, require_columns
 from hpsearch.data.ragged import Rows, as_list
+from hpsearch.data.unicode import check_texts_are_unicode
 from hpsearch.data.wording import counted, listed, row_list
 from hpsearch.errors import DataError
 
@@ -75,7 +76,10 @@ def group_codes(values: Any, role: str = "train") -> np.ndarray:
     """Return int64 codes of groups, (rows,), in the order of first appearance; `DataError` where a row has no group."""
     import pandas as pd
 
-    codes, _ = pd.factorize(pd.Series(values).reset_index(drop=True))
+    given = list(values)
+    check_texts_are_unicode(given, "the column of groups", role, are_names=True)
+    codes, groups = pd.factorize(pd.Series(given, dtype=object))
+    _check_one_spelling(groups.tolist(), role)
     missing = np.flatnonzero(codes < 0)
     if missing.size:
         raise DataError(
@@ -83,6 +87,18 @@ def group_codes(values: Any, role: str = "train") -> np.ndarray:
             "on its own gets a group of its own."
         )
     return np.asarray(codes, dtype=np.int64)
+
+
+def _check_one_spelling(groups: Sequence[Any], role: str) -> None:
+    """Refuse groups that are written alike and are of several types: 1 and "1" are almost always one group."""
+    by_text: dict[str, Any] = {}
+    for group in groups:
+        other = by_text.setdefault(str(group), group)
+        if other is not group:
+            raise DataError(
+                f"the {role} groups have {other!r} ({type(other).__name__}) and {group!r} ({type(group).__name__}): "
+                "rows of one group could stand on both sides of a fold. Make them all text or all numbers."
+            )
 
 
 def sample_weights(values: Any, role: str = "train") -> np.ndarray:
@@ -111,6 +127,7 @@ def check_texts(table: "pd.DataFrame", columns: Sequence[str], role: str) -> Non
 
     for column in columns:
         values = table[column].tolist()
+        check_texts_are_unicode(values, f"column {column!r}", role)
         blank = [row for row, value in enumerate(values) if not isinstance(value, str) or not value.strip()]
         if not blank:
             continue
@@ -190,7 +207,8 @@ def _audit_groups_and_weights(train: Any, test: Any, group: str | None, sample_w
         warnings.append(f"every training row has a group of its own in {group!r}: grouping changes nothing.")
     test_table = test.table if isinstance(test, ImageRows) else test
     if test_table is not None and group in test_table.columns:
-        shared = set(table[group].tolist()) & set(test_table[group].tolist())
+        tested = set(map(str, test_table[group].tolist()))
+        shared = {name for name in table[group].tolist() if str(name) in tested}
         if shared:
             warnings.append(
                 f"{counted(len(shared), 'group')} of {group!r} stand in both the training and the test rows "

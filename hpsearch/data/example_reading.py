@@ -9,6 +9,7 @@ from typing import IO, Any
 import numpy as np
 
 from hpsearch.data.examples import SINGLE, Examples, Field
+from hpsearch.data.unicode import check_column_names, check_texts_are_unicode
 from hpsearch.data.wording import listed, no_rows, row_list, shortened
 from hpsearch.errors import DataError
 
@@ -247,8 +248,11 @@ def _item(dataset: Any, row: int, role: str) -> tuple[dict[str, np.ndarray], Any
 def _targets(value: Any, role: str) -> tuple[np.ndarray, tuple[str, ...] | None]:
     """Return targets as an array of (rows,) or (rows, labels), and the names of columns that have any."""
     labels = tuple(str(name) for name in value.columns) if hasattr(value, "columns") else None
+    check_column_names(labels or (), role)
     if isinstance(value, list | tuple):
         value = [plain(target) for target in value]
+    if isinstance(value, list) or getattr(getattr(value, "dtype", None), "hasobject", False):
+        check_texts_are_unicode(value, "the targets", role, are_names=True)  # NumPy would drop a NUL at their ends
     try:
         array = np.asarray(plain(value.to_numpy() if hasattr(value, "to_numpy") else value))
     except ValueError as error:

@@ -9,6 +9,7 @@ import numpy as np
 
 from hpsearch.data.fingerprint import fingerprint_arrays, fingerprint_files, fingerprint_table
 from hpsearch.data.sources import existing, read_table, separator_hint
+from hpsearch.data.unicode import check_texts_are_unicode
 from hpsearch.data.wording import counted, listed, row_list
 from hpsearch.errors import DataError, nearest
 
@@ -84,7 +85,12 @@ class ImageRows:
 
 
 def read_images(
-    source: Any, *, image: str | None = None, label: str | Sequence[str] | None = None, role: str = "train"
+    source: Any,
+    *,
+    image: str | None = None,
+    label: str | Sequence[str] | None = None,
+    names: Sequence[str] = (),
+    role: str = "train",
 ) -> ImageRows:
     """Return the images of a source, without decoding them.
 
@@ -94,6 +100,7 @@ def read_images(
             (images, labels).
         image: The column of paths, for a table.
         label: The column of labels, for a table, or the list of 0/1 columns.
+        names: Columns of classes and groups, for a table: see `read_table`.
         role: For errors.
 
     Raises:
@@ -102,11 +109,11 @@ def read_images(
     import pandas as pd
 
     if isinstance(source, pd.DataFrame):
-        return _from_table(source, Path(), image, label, role)
+        return _from_table(source, Path(), image, label, names, role)
     if isinstance(source, str | Path):
         path = existing(source, role)
         if not path.is_dir():
-            return _from_table(path, path.parent, image, label, role)
+            return _from_table(path, path.parent, image, label, names, role)
         _no_columns("a folder of class folders", image, label, role)
         return _from_folder(path, role)
     if isinstance(source, tuple | list) and len(source) == 2:
@@ -164,9 +171,10 @@ def _is_image(path: Path) -> bool:
 
 
 def _from_table(
-    source: Any, folder: Path, image: str | None, label: str | Sequence[str] | None, role: str
+    source: Any, folder: Path, image: str | None, label: str | Sequence[str] | None, names: Sequence[str], role: str
 ) -> ImageRows:
-    table = read_table(source, role)
+    columns = [name for name in (image, *([label] if isinstance(label, str) else label or ())) if name is not None]
+    table = read_table(source, role, columns=columns, names=names, texts=[] if image is None else [image])
     for argument, column in (("image", image), ("label", label)):
         if column is None:
             raise DataError(
@@ -182,6 +190,7 @@ def _from_table(
             f"column {image!r} of the {role} data has no path in {row_list(wrong)} but {values.iloc[wrong[0]]!r}. "
             "Fill in the paths or remove the rows."
         )
+    check_texts_are_unicode(map(str, values), f"column {image!r}", role, are_names=True)
     paths = tuple(folder / Path(value).expanduser() for value in values)
     missing = [row for row, path in enumerate(paths) if not path.is_file()]
     if missing:

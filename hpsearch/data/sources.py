@@ -3,25 +3,44 @@
 import codecs
 import functools
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.data.wording import listed, no_rows
+from hpsearch.data.unicode import check_column_names, check_texts_are_unicode, fault_in
+from hpsearch.data.wording import listed, no_rows, shortened
 from hpsearch.errors import DataError, nearest
 
 if TYPE_CHECKING:
     import pandas as pd
 
+_WHOLE_NUMBER = re.compile("0|-?[1-9][0-9]*")
+_ENCODING_BYTES = 64
 
-def read_table(source: "str | Path | pd.DataFrame", role: str = "train") -> "pd.DataFrame":
+
+def read_table(
+    source: "str | Path | pd.DataFrame",
+    role: str = "train",
+    *,
+    columns: Sequence[str] = (),
+    names: Sequence[str] = (),
+    texts: Sequence[str] = (),
+) -> "pd.DataFrame":
     """Return the rows of a file or DataFrame as a new DataFrame, its index 0, 1, 2, ...; the source is not changed.
 
     Files end in .csv, .tsv, .jsonl, .ndjson or .parquet; text is UTF-8. Only an empty cell of a CSV or TSV file is a
-    missing value: a text or a class may well be called "null" or "NA". `role` is for errors.
+    missing value: a text or a class may well be called "null" or "NA".
+
+    Args:
+        source: The file or DataFrame.
+        role: For errors.
+        columns: Those that are read, whose texts are checked.
+        names: Those of classes and groups: what a cell of a CSV or TSV file says is its name. See `as_names`.
+        texts: Those of which a cell of such a file is a text, "007" too.
 
     Raises:
-        DataError: The file is not there, cannot be read, or has no rows.
+        DataError: The file is not there, cannot be read, or has no rows; a text of it is none.
     """
     import pandas as pd
 
@@ -29,19 +48,48 @@ def read_table(source: "str | Path | pd.DataFrame", role: str = "train") -> "pd.
         table, name = source.reset_index(drop=True), "DataFrame"
     elif isinstance(source, str | Path):
         path = existing(source, role)
-        table, name = _read_file(path, role), f"file {path.name}"
+        table, name = _read_file(path, role, [*names, *texts]), f"file {path.name}"
+        if path.suffix.lower() in (".csv", ".tsv"):
+            given = [column for column in names if column in table.columns]
+            table = table.assign(**{column: as_names(table[column], role) for column in given})
     else:
         raise DataError(
             f"the {role} data is a {type(source).__name__}: give a pandas.DataFrame or the path of a file "
             f"({', '.join(_READERS)})."
         )
-    table.columns = table.columns.map(str)
+    present = [str(column) for column in table.columns.tolist()]
+    check_column_names(present, role)
+    table.columns = pd.Index(present)
     repeated = [str(column) for column in table.columns[table.columns.duplicated()]]
     if repeated:
         raise _repeated(repeated, role, name)
     if table.empty:
         raise no_rows(role, name)
+    for column in dict.fromkeys([*columns, *names, *texts]):
+        if column in table.columns:
+            check_texts_are_unicode(table[column].tolist(), f"column {column!r}", role, are_names=column in names)
     return table
+
+
+def as_names(cells: "pd.Series[Any]", role: str) -> "pd.Series[Any]":
+    """Return a file's column of classes or groups, read as text.
+
+    Where every cell is a whole number as Python writes it (not 01, 1.0 or +1), or every one is True or False, they are
+    these values, whose text is the cell's. Training cells that are numbers, some with a fraction, are numbers too: they
+    are no classes. All else stays text, each spelling a name of its own.
+    """
+    import pandas as pd
+
+    distinct = cells.unique().tolist()
+    if cells.isna().any():
+        return cells
+    if all(_WHOLE_NUMBER.fullmatch(cell) and -(2**63) <= int(cell) < 2**63 for cell in distinct):
+        return cells.astype("int64")
+    if set(distinct) <= {"True", "False"}:
+        return cells == "True"
+    numbers = pd.to_numeric(cells, errors="coerce")
+    is_fractional = role == "train" and not numbers.isna().any() and bool((numbers != numbers.round()).any())
+    return numbers if is_fractional else cells
 
 
 def existing(source: str | Path, role: str) -> Path:
@@ -82,7 +130,7 @@ def _repeated(names: Sequence[str], role: str, name: str) -> DataError:
     return DataError(f"the {role} {name} has several columns called {listed(names)}. Rename or drop all but one.")
 
 
-def _read_file(path: Path, role: str) -> "pd.DataFrame":
+def _read_file(path: Path, role: str, as_text: Sequence[str]) -> "pd.DataFrame":
     if path.is_dir():
         raise DataError(
             f"the {role} data {str(path)!r} is a folder: give the path of one file ({', '.join(_READERS)}). "
@@ -96,15 +144,23 @@ def _read_file(path: Path, role: str) -> "pd.DataFrame":
         )
     if path.stat().st_size == 0:
         raise DataError(f"the {role} file {path.name!r} is empty (0 bytes). Write it again, or check the path.")
-    return reader(path, role)
+    return reader(path, role, as_text)
 
 
-def _read_separated(path: Path, role: str, separator: str) -> "pd.DataFrame":
+def _read_separated(path: Path, role: str, as_text: Sequence[str], separator: str) -> "pd.DataFrame":
     import pandas as pd
 
+    _check_encoding(path, role)
+    types = dict.fromkeys(as_text, str)
     try:
         table = pd.read_csv(
-            path, sep=separator, encoding="utf-8-sig", keep_default_na=False, na_values=[""], low_memory=False
+            path,
+            sep=separator,
+            encoding="utf-8-sig",
+            keep_default_na=False,
+            na_values=[""],
+            low_memory=False,
+            dtype=types,
         )
     except UnicodeDecodeError as error:
         raise _not_utf8(path, role, error) from error
@@ -137,9 +193,10 @@ def _check_header(path: Path, separator: str, role: str) -> None:
         raise _repeated(repeated, role, f"file {path.name}")
 
 
-def _read_json_lines(path: Path, role: str) -> "pd.DataFrame":
+def _read_json_lines(path: Path, role: str, _as_text: Sequence[str]) -> "pd.DataFrame":
     import pandas as pd
 
+    _check_encoding(path, role)
     rows: list[dict[str, Any]] = []
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
@@ -149,48 +206,123 @@ def _read_json_lines(path: Path, role: str) -> "pd.DataFrame":
 
 
 def _json_object(line: bytes, number: int, path: Path, role: str) -> dict[str, Any]:
+    where = f"line {number} of the {role} file {path.name!r}"
     try:
-        value = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+        value = json.loads(line.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
-        raise _not_utf8(path, role, error, f"line {number}, ") from error
+        raise _not_utf8(path, role, error) from error
     except json.JSONDecodeError as error:
         raise DataError(
-            f"line {number} of the {role} file {path.name!r} is not valid JSON: {error.msg} at column {error.colno}. "
+            f"{where} is not valid JSON: {error.msg} at column {error.colno}. "
             'Each line must be one whole object, such as {"text": "...", "label": "..."}.'
         ) from error
+    except RecursionError as error:
+        raise DataError(f"{where} is nested too deeply. Each line must be one plain object.") from error
     if not isinstance(value, dict):
         raise DataError(
-            f"line {number} of the {role} file {path.name!r} is a JSON {type(value).__name__}, not an object. "
+            f"{where} is a JSON {type(value).__name__}, not an object. "
             'Each line must be one whole object, such as {"text": "...", "label": "..."}.'
         )
+    if b"\\u" in line:  # what is not escaped was UTF-8, which has whole characters only
+        _check_whole_characters(value, where)
     return value
 
 
-def _read_parquet(path: Path, role: str) -> "pd.DataFrame":
+def _check_whole_characters(row: dict[str, Any], where: str) -> None:
+    """Raise DataError where a name or value of a JSON object has half a character: pandas could not hold it."""
+    for name, value in row.items():
+        fault = fault_in(name)
+        if fault:
+            raise DataError(f"{where} has the name {shortened(ascii(name))}: {fault}")
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        fault = fault_in(text)
+        if fault:
+            raise DataError(f"{where} has {shortened(ascii(text))} in {name!r}: {fault}")
+
+
+def _read_parquet(path: Path, role: str, _as_text: Sequence[str]) -> "pd.DataFrame":
     import pandas as pd
     import pyarrow as pa
 
     try:
-        return pd.read_parquet(path).reset_index(drop=True)
-    except (pa.ArrowException, OSError) as error:
+        table = pd.read_parquet(path).reset_index(drop=True)
+        for name in table.columns:
+            table[name].to_numpy()  # only then is a text decoded
+        return table
+    except (pa.ArrowException, OSError, UnicodeError) as error:
+        _check_parquet_texts(path, role)
         raise DataError(
             f"the {role} file {path.name!r} is not a readable Parquet file: {str(error).strip().rstrip('.')}. "
             "Write it again with DataFrame.to_parquet."
         ) from error
 
 
-def _not_utf8(path: Path, role: str, error: UnicodeDecodeError, place: str = "") -> DataError:
+def _check_parquet_texts(path: Path, role: str) -> None:
+    """Raise DataError where a text in a Parquet file is not UTF-8, which its other reader only says without a row."""
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    try:
+        table = pa.parquet.read_table(path)
+    except (pa.ArrowException, OSError):
+        return
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            for row, value in enumerate(column.cast(pa.large_binary())):
+                try:
+                    (value.as_py() or b"").decode()
+                except UnicodeDecodeError as error:
+                    raise DataError(
+                        f"column {name!r} of the {role} file {path.name!r} has a text that is not UTF-8 in row {row} "
+                        f"(counted from 0): {_bad_byte(error)}. Write the file again from whole texts: "
+                        "value.decode('utf-8', 'replace')."
+                    ) from error
+
+
+def _check_encoding(path: Path, role: str) -> None:
+    """Raise DataError where a text file is UTF-16 without a byte-order mark: every other byte of it is 0."""
     with path.open("rb") as file:
-        is_utf16 = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-    guess = "utf-16" if is_utf16 else "latin-1"
+        start = file.read(_ENCODING_BYTES)
+    if start.count(0) * 3 >= len(start) and not start.startswith(_BYTE_ORDER_MARKS):
+        encoding = "utf-16-be" if start[0] == 0 else "utf-16-le"
+        raise DataError(f"the {role} file {path.name!r} is not UTF-8 text but UTF-16. {_reread(encoding)}")
+
+
+def _not_utf8(path: Path, role: str, error: UnicodeDecodeError) -> DataError:
+    """Return the error that names the first line that is not UTF-8."""
+    place = ""
+    with path.open("rb") as file:
+        is_utf16 = file.read(2) in _BYTE_ORDER_MARKS
+        file.seek(0)
+        for number, line in enumerate(() if is_utf16 else file, start=1):
+            try:
+                line.decode()
+            except UnicodeDecodeError as first:
+                place, error = f"line {number}, ", first
+                break
     return DataError(
-        f"the {role} file {path.name!r} is not UTF-8 text: {place}byte 0x{error.object[error.start]:02x} cannot be "
-        f"read. Save it as UTF-8, or read it with pandas in its own encoding, such as encoding={guess!r}, and give the "
+        f"the {role} file {path.name!r} is not UTF-8 text: {place}{_bad_byte(error)}. "
+        f"{_reread('utf-16' if is_utf16 else 'latin-1')}"
+    )
+
+
+def _bad_byte(error: UnicodeDecodeError) -> str:
+    """Return which byte cannot be read, and what it is where that is half a character."""
+    first, second = (*error.object[error.start : error.start + 2], 0, 0)[:2]
+    half = " (half a character, as when a text is cut inside an emoji)" if first == 0xED and second >= 0xA0 else ""
+    return f"byte 0x{first:02x} cannot be read{half}"
+
+
+def _reread(encoding: str) -> str:
+    return (
+        f"Save it as UTF-8, or read it with pandas in its own encoding, such as encoding={encoding!r}, and give the "
         "DataFrame."
     )
 
 
-_READERS: dict[str, Callable[[Path, str], "pd.DataFrame"]] = {
+_BYTE_ORDER_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+_READERS: dict[str, Callable[[Path, str, Sequence[str]], "pd.DataFrame"]] = {
     ".csv": functools.partial(_read_separated, separator=","),
     ".tsv": functools.partial(_read_separated, separator="\t"),
     ".jsonl": _read_json_lines,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpsearch.data.unicode import check_texts_are_unicode
 from hpsearch.errors import UsageError
 from hpsearch.plan.arguments import parse_duration
 from hpsearch.records import TrialState
@@ -26,10 +27,17 @@ def targets_of(y: Any, rows: int, targets: Targets) -> np.ndarray:
     """
     if y is None:
         raise UsageError("FineTuneSearchCV requires y to be passed, but the target y is None.")
+    _check_names(y, "y")
     array = targets.judge.estimator_targets(y)
     if rows != len(array):
         raise UsageError(f"X has {rows} rows and y has {len(array)}: give one target per row.")
     return array
+
+
+def _check_names(values: Any, what: str) -> None:
+    """Raise DataError where a name is no text; NumPy would drop a NUL at its end."""
+    if isinstance(values, list | tuple) or getattr(getattr(values, "dtype", None), "kind", "") in "OU":
+        check_texts_are_unicode(values, what, "train", are_names=True)
 
 
 def groups_of(groups: Any, rows: int) -> np.ndarray | None:
@@ -40,6 +48,7 @@ def groups_of(groups: Any, rows: int) -> np.ndarray | None:
     """
     if groups is None:
         return None
+    _check_names(groups, "groups")
     array = np.asarray(groups)
     if array.shape != (rows,):
         raise UsageError(

@@ -15,6 +15,7 @@ from hpsearch.data.audit import check_texts
 from hpsearch.data.dataset import open_dataset, write_dataset
 from hpsearch.data.images import read_images
 from hpsearch.data.ragged import as_arrays
+from hpsearch.data.unicode import check_texts_are_unicode
 from hpsearch.errors import UsageError, nearest
 from hpsearch.tasks import CustomTask, Prepared, Task
 from hpsearch.tasks.image import ImageTask
@@ -139,6 +140,8 @@ class Texts(Inputs):
         import pandas as pd
 
         columns = rows.reshape(len(rows), -1)
+        for column in columns.T:
+            check_texts_are_unicode(column, "X", "given")
         return pd.DataFrame({name: columns[:, at] for at, name in enumerate(_TEXTS[: columns.shape[1]])})
 
 

@@ -80,7 +80,7 @@ class ImageTask(PretrainedTask):
 
     def _read(self, source: Source, role: Split) -> Any:
         label = self.label if self.label is None or isinstance(self.label, str) else list(self.label)
-        return read_images(source.value, image=self.image, label=label, role=role)
+        return read_images(source.value, image=self.image, label=label, names=self._names(), role=role)
 
     def _fingerprint(self, rows: ImageRows) -> str:
         table, names = rows.table, [self.group, self.sample_weight]
@@ -141,5 +141,7 @@ def _with_absolute_paths(source: Any, column: str | None) -> Any:
     """Return a table whose relative paths start at the working directory of now, not of when they are read."""
     if not isinstance(source, Table) or source.frame is None or column is None or column not in source.frame.columns:
         return source
+    import pandas as pd
+
     paths = [str(Path.cwd() / value) if isinstance(value, str | Path) else value for value in source.frame[column]]
-    return Table(source.columns, frame=source.frame.assign(**{column: paths}))
+    return Table(source.columns, frame=source.frame.assign(**{column: pd.Series(paths, source.frame.index, object)}))

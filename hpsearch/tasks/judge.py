@@ -30,11 +30,13 @@ class Judge(ABC):
 
     Attributes:
         classes: The classes or labels in the order of their codes; () where targets are none.
+        targets_are_names: Whether the one column of targets holds names: "01" is another than "1".
         takes_label_smoothing: Whether its loss can be smoothed.
         default_metric: The objective of a study that names none.
     """
 
     classes: tuple[Any, ...] = ()
+    targets_are_names: ClassVar[bool] = False
     takes_label_smoothing: ClassVar[bool] = True
     default_metric: ClassVar[str]
 

@@ -147,6 +147,11 @@ class PretrainedTask(Task):
             name for names in others if names is not None for name in ([names] if isinstance(names, str) else names)
         ]
 
+    def _names(self) -> list[str]:
+        """Return the columns of a table that hold names: classes, where there is one a row, and groups."""
+        label = self.label if self.judge_class.targets_are_names and isinstance(self.label, str) else None
+        return [name for name in (label, self.group) if name is not None]
+
     @abstractmethod
     def _read(self, source: Source, role: Split) -> Any:
         """Return the rows of a source: a DataFrame or ImageRows."""

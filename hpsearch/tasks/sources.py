@@ -12,6 +12,7 @@ import numpy as np
 from hpsearch.data.atomic_write import replaced_file, save_array, writing
 from hpsearch.data.fingerprint import fingerprint_arrays, fingerprint_table
 from hpsearch.data.sources import refuse_address
+from hpsearch.data.unicode import check_texts_are_unicode, fault_in
 from hpsearch.errors import DataError, TaskError
 
 
@@ -29,6 +30,9 @@ class Location:
 
     @classmethod
     def of(cls, path: str | Path) -> "Location":
+        fault = fault_in(str(path), is_name=True)
+        if fault:
+            raise DataError(f"the path {str(path)!a} cannot be written down: {fault}")
         # Not Path.resolve: a link (such as to a folder of data that moves) is followed when it is read, not now.
         return cls(str(path), os.path.abspath(Path(path).expanduser()))  # noqa: PTH100  (see above)
 
@@ -161,6 +165,8 @@ def source_of(value: Any, columns: Sequence[str], role: str) -> Source:
 
 def plain_array(value: Any, role: str) -> np.ndarray:
     """Return an array that can be written without pickle: text in an object array becomes fixed-width text."""
+    if isinstance(value, list | tuple):
+        check_texts_are_unicode(value, "an array", role, are_names=True)  # NumPy would drop a NUL at their ends
     array = np.asarray(value)
     if array.dtype.hasobject:
         texts = np.asarray(array.tolist())

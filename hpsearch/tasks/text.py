@@ -81,7 +81,9 @@ class TextTask(PretrainedTask):
 
     def _read(self, source: Source, role: Split) -> Any:
         rows: Any = source.value  # a pair of arrays, which are no texts, is refused there
-        return read_table(rows, role)
+        # Training texts that are all numbers are another column by mistake. Of few test rows all may be numbers.
+        texts = self._input_columns() if role == "test" else ()
+        return read_table(rows, role, columns=self._columns(), names=self._names(), texts=texts)
 
     def _fingerprint(self, rows: Any) -> str:
         return fingerprint_table(rows, [name for name in self._columns() if name in rows.columns])

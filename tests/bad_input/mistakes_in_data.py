@@ -52,6 +52,16 @@ def _test_with_label(place: Path) -> None:
     table.to_csv(place / "test.csv", index=False)
 
 
+def _numbered_labels(place: Path) -> None:
+    review_rows(24).assign(label=[1, 2] * 12).to_csv(place / "train.csv", index=False)
+    review_rows(10, seed=1).assign(label=["01", "2"] * 5).to_csv(place / "test.csv", index=False)
+
+
+_GROUPED = "".join(
+    f'{{"text": "t{row}", "label": "{row % 2}", "site": {site}}}\n'
+    for row, site in enumerate(["1", '"1"', "2", "3", "4", "5"])
+)
+
 FILES = [
     Mistake(
         'a file that is not there: `train="trian.csv"`',
@@ -120,6 +130,21 @@ FILES = [
         DataError,
         task=TEXT,
         world=written("train.csv", "text,label\ncafé,good\nthé,bad\n".encode("latin-1")),
+    ),
+    Mistake(
+        "a CSV file in UTF-16 without a byte-order mark",
+        ("is not UTF-8 text but UTF-16", "encoding='utf-16-le'"),
+        DataError,
+        task=TEXT,
+        world=_saved("train.csv", encoding="utf-16-le"),
+    ),
+    Mistake(
+        "half a character in a JSON lines file: a text that was cut inside an emoji",
+        ("line 2 of the train file 'train.jsonl' has", "is half a character", "Cut it elsewhere"),
+        DataError,
+        task=_text(train='"train.jsonl"'),
+        world=written("train.jsonl", '{"text": "a", "label": "x"}\n{"text": "b \\ud83d", "label": "y"}\n'),
+        process=True,
     ),
     Mistake(
         "a CSV row with a separator that is not quoted",
@@ -216,9 +241,30 @@ COLUMNS = [
     ),
     Mistake(
         "labels that are fractions: a regression",
-        ("is 0.5, a float", "labels are text", "hp.TextRegression"),
+        ("is 0.5, a float", "labels are text", "astype(str)", "hp.TextRegression"),
         DataError,
         task=_text(label='"weight"'),
+    ),
+    Mistake(
+        'labels in two spellings: "1" in training, "01" in test',
+        ("the test rows have labels that the training rows do not have: '01'", "'01' may be 1", "write both alike"),
+        DataError,
+        task=_text(test='"test.csv"'),
+        world=_numbered_labels,
+    ),
+    Mistake(
+        "a label that ends in the character NUL",
+        ("in column 'label' of the train data stands 'good\\x00', in row 0", "Remove it"),
+        DataError,
+        task=TEXT,
+        world=changed_table(label=lambda t: ["good\0", *t["label"][1:]]),
+    ),
+    Mistake(
+        "groups of which one is a number and a text",
+        ("groups have 1 (int) and '1' (str)", "Make them all text or all numbers"),
+        DataError,
+        task=_text(train='"train.jsonl"', group='"site"'),
+        world=written("train.jsonl", _GROUPED),
     ),
     Mistake(
         "labels of several types",

@@ -173,3 +173,28 @@ def test_groups_and_weights_of_images_come_from_their_table(tmp_path):
     assert audit(rows, group="patient") == []
     refused(lambda: audit(rows, group="person"), "no column 'person'")
     refused(lambda: audit(rows, sample_weight="file"), "sample weights", "'0.png'")
+
+
+def test_groups_of_one_spelling_and_two_types_are_refused():
+    refused(lambda: group_codes([1, "1", 2]), "groups have 1 (int) and '1' (str)", "all text or all numbers")
+    assert group_codes([1, "b", "007", "7", 1]).tolist() == [0, 1, 2, 3, 0]
+
+
+def test_groups_in_both_parts_are_found_by_their_text():
+    test = TEST.assign(patient=["3", "b"])
+    assert any("1 group of 'patient' stand" in warning for warning in audit(TRAIN, test, group="patient", **WORDS))
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (["a", "b", "A", "b"], "the labels 'A' and 'a' differ in their spelling only: each is a class of its own"),
+        (["01", "1", "2", "02"], "the labels '01' and '1' differ in their spelling only, and so do 1 more"),
+        (["a", "nan", "a", "b"], "the label 'nan' is a class like others"),
+        (["a", " ", "a", "b"], "the label ' ' is a class like others"),
+    ],
+)
+def test_doubtful_labels_are_said(labels, words):
+    table = TRAIN.assign(label=labels * 10)
+    assert any(words in warning for warning in audit(table, **WORDS))
+    assert not any("spelling" in warning or "like others" in warning for warning in audit(TRAIN, **WORDS))

@@ -123,3 +123,62 @@ def test_a_damaged_parquet_file_is_refused(tmp_path):
 
 def test_two_columns_of_one_name_are_refused():
     refused(pd.DataFrame([[1, 2]], columns=["a", "a"]), "several columns called 'a'")
+
+
+def cells(*values):
+    return pd.Series(values, dtype=str)
+
+
+@pytest.mark.parametrize(
+    ("written", "names"),
+    [
+        (["01", "1", "01"], ["01", "1", "01"]),
+        (["01", "02", "10"], ["01", "02", "10"]),
+        (["0", "2", "10", "-1"], [0, 2, 10, -1]),
+        (["-0", "1"], ["-0", "1"]),
+        (["1.0", "1"], ["1.0", "1"]),
+        (["1.0", "2.0"], ["1.0", "2.0"]),
+        (["1", "2", "unsure"], ["1", "2", "unsure"]),
+        (["True", "False"], [True, False]),
+        (["true", "false"], ["true", "false"]),
+        (["TRUE", "True"], ["TRUE", "True"]),
+        (["NA", "nan", "None", "null"], ["NA", "nan", "None", "null"]),
+        (["+1", "1"], ["+1", "1"]),
+        ([" 1", "1"], [" 1", "1"]),
+        (["1e3", "1000"], ["1e3", "1000"]),
+        (["9007199254740993", "9007199254740992"], [9007199254740993, 9007199254740992]),
+        (["18446744073709551615", "1"], ["18446744073709551615", "1"]),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".csv", ".tsv"])
+def test_a_name_is_what_its_cell_says(tmp_path, suffix, written, names):
+    """The text of what is read is the text of the cell, in every file, whatever else stands in the column."""
+    path = tmp_path / f"rows{suffix}"
+    path.write_text("\n".join(["label", *written]))
+    for role in ("train", "test"):
+        read = read_table(path, role, names=["label", "group that is not there"])["label"].tolist()
+        assert [(type(name), name) for name in read] == [(type(name), name) for name in names]
+        assert list(map(str, read)) == written
+
+
+def test_numbers_with_a_fraction_are_no_names_of_classes_but_may_be_among_them(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("label\n0.5\n1.0\n")
+    assert read_table(path, names=["label"])["label"].tolist() == [0.5, 1.0]  # refused as classes: a regression
+    assert read_table(path, "test", names=["label"])["label"].tolist() == ["0.5", "1.0"]
+    path.write_text("label\n0.5\nmany\n")
+    assert read_table(path, names=["label"])["label"].tolist() == ["0.5", "many"]
+
+
+def test_an_empty_name_is_missing(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text('text,label\na,1\nb,\nc,""\n')
+    read = read_table(path, names=["label"])["label"]
+    assert read.isna().tolist() == [False, True, True]
+    assert read.tolist()[0] == "1"
+
+
+def test_texts_and_other_columns(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("text,number\n007,01\n7,2\n")
+    assert read_table(path, texts=["text"]).to_dict("list") == {"text": ["007", "7"], "number": [1, 2]}

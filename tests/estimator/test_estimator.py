@@ -431,3 +431,14 @@ def test_scores_are_greater_for_the_better_whatever_the_objective(iris):
     assert fitted.best_params_ == mirrored.best_params_
     assert fitted.best_score_ == mirrored.best_score_ < 0.0
     assert fitted.score(*iris) == mirrored.score(*iris) < 0.0
+
+
+@pytest.mark.parametrize(
+    ("text", "label", "where"),
+    [("a\ud83d", "a", "X of the given data"), ("a", "a\ud83d", "y of the train data"), ("a", "a\0", "y of the")],
+)
+def test_half_a_character_and_a_name_with_nul_are_refused_by_row(tmp_path, text, label, where):
+    """NumPy drops a NUL at the end of a text: "a" and "a\\0" would be one class."""
+    estimator = search(model="no-model", folder=tmp_path)
+    with pytest.raises(DataError, match=rf"{where}.*row 3"):
+        estimator.fit(["a", "b", "c", text], ["a", "b", "b", label])

@@ -17,7 +17,7 @@ from tasks_samples import config_of, review_rows, save_base, save_text_model, sa
 from hpsearch.data.dataset import open_dataset
 from hpsearch.errors import DataError, TaskError
 from hpsearch.provenance.packages import VERSIONED
-from hpsearch.tasks import TextClassification
+from hpsearch.tasks import TextClassification, TextRegression
 from hpsearch.tasks.classes.labels import probabilities
 from hpsearch.tasks.heads import draw_head
 from hpsearch.tasks.pretrained import quiet
@@ -463,3 +463,53 @@ def test_real_tweets_and_a_real_encoder(tmp_path):
     assert logits.shape == (16, 4)
     assert np.isfinite(logits).all()
     assert len(learner.layers(model)) == 7
+
+
+def _written(path, **columns):
+    review_rows(24).assign(**columns).to_csv(path, index=False)
+    return path
+
+
+def test_labels_and_groups_of_a_file_are_what_its_cells_say(bert_folder, tmp_path):
+    """The test file alone would be taken for whole numbers, and its "01" for 1."""
+    labels, groups = ["01", "1", "x"] * 8, ["007", "07", "7", "8"] * 6
+    train = _written(tmp_path / "train.csv", label=labels, site=groups)
+    test = tmp_path / "test.csv"
+    review_rows(6, seed=4).assign(label=["01", "1"] * 3, site="007").to_csv(test, index=False)
+    task = TextClassification(bert_folder, train=train, test=test, group="site")
+    prepared = task.prepare(tmp_path / "cache")
+    assert prepared.judge.classes == ("01", "1", "x")
+    dataset, tested = open_dataset(prepared.folder), open_dataset(prepared.test_folder)
+    assert dataset["targets"].tolist() == [0, 1, 2] * 8
+    assert dataset["groups"].tolist() == [0, 1, 2, 3] * 6
+    assert tested["targets"].tolist() == [0, 1] * 3
+    assert any("'01' and '1' differ in their spelling only" in warning for warning in prepared.warnings)
+    assert any("1 group of 'site'" in warning and "'007'" in warning for warning in prepared.warnings)
+
+
+@pytest.mark.parametrize("labels", [list(range(12)) * 2, [True, False] * 12, ["a", "b"] * 12])
+def test_labels_that_a_file_says_plainly_are_those_of_a_frame_to_the_digest(bert_folder, tmp_path, labels):
+    table = review_rows(24).assign(label=labels)
+    table.to_csv(tmp_path / "train.csv", index=False)
+    table.to_parquet(tmp_path / "train.parquet")
+    prepared = [
+        TextClassification(bert_folder, train=train, test=train, group="site").prepare(tmp_path / "cache")
+        for train in (table, tmp_path / "train.csv", tmp_path / "train.parquet")
+    ]
+    assert prepared[0].judge.classes == tuple(sorted(set(labels)))
+    assert prepared[0] == prepared[1] == prepared[2]
+
+
+def test_test_texts_that_are_all_numbers_are_texts(bert_folder, tmp_path):
+    train = _written(tmp_path / "train.csv")
+    test = tmp_path / "test.csv"
+    test.write_text("text,label\n007,good\n8,bad\n")
+    assert TextClassification(bert_folder, train=train, test=test).prepare(tmp_path / "cache").test_rows == 2
+
+
+def test_regressions_and_columns_of_zeros_and_ones_are_numbers(bert_folder, tmp_path):
+    train = _written(tmp_path / "train.csv", weight=["01", "2.50"] * 12)
+    numbers = TextRegression(bert_folder, train=train, label="weight").prepare(tmp_path / "cache")
+    assert open_dataset(numbers.folder)["targets"].ravel().tolist() == [1.0, 2.5] * 12
+    several = TextClassification(bert_folder, train=train, label=LABELS[:2]).prepare(tmp_path / "cache")
+    assert open_dataset(several.folder)["targets"].dtype == np.float32

@@ -1,6 +1,6 @@
 """What becomes of class logits: one class of several a row, or several labels."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -11,7 +11,14 @@ from hpsearch.data.splits import Strata
 from hpsearch.data.wording import listed, row_list
 from hpsearch.errors import UsageError
 from hpsearch.metrics.direction import Direction
-from hpsearch.tasks.classes.labels import LabelEncoding, TargetKind, learn_labels, predicted_codes, probabilities
+from hpsearch.tasks.classes.labels import (
+    LabelEncoding,
+    TargetKind,
+    alike,
+    learn_labels,
+    predicted_codes,
+    probabilities,
+)
 from hpsearch.tasks.classes.metric import ClassMetric, resolve_metric
 from hpsearch.tasks.judge import Judge
 
@@ -19,6 +26,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _RARE_ROWS = 10
+_MISSING = ("", "nan", "<na>", "nat")
+"""What pandas writes for a missing value that became text."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +40,7 @@ class ClassJudge(Judge):
         classes: Labels as plain Python values, sorted, by code; of a multilabel task the names of the columns.
     """
 
+    targets_are_names: ClassVar[bool] = True
     default_metric: ClassVar[str] = "f1_macro"
 
     kind: TargetKind
@@ -91,7 +101,7 @@ class ClassJudge(Judge):
 
     def remarks(self, targets: np.ndarray, test_targets: np.ndarray | None = None) -> list[str]:
         """Return warnings of classes with few rows, labels that may exclude each other, classes without a test row."""
-        remarks = [*self._rare(targets), *self._exclusive(targets)]
+        remarks = [*self._rare(targets), *self._exclusive(targets), *self._doubtful()]
         if test_targets is not None:
             counts = zip(self.classes, self._counts(test_targets), strict=True)
             absent = [name for name, count in counts if count == 0]
@@ -208,6 +218,25 @@ class ClassJudge(Judge):
             f"{len(rare)} of {len(self.classes)} classes have fewer than {_RARE_ROWS} training rows: "
             f"{', '.join(rare[:5])}{more}. Scores that average over classes will be uncertain."
         ]
+
+    def _doubtful(self) -> Iterator[str]:
+        """Yield warnings where classes may be one class in two spellings, or missing values that became text."""
+        spellings: dict[str, list[Any]] = {}
+        for name in () if self._has_several else self.classes:
+            spellings.setdefault(alike(name), []).append(name)
+        twins = [names for names in spellings.values() if len(names) > 1]
+        if twins:
+            more = f", and so do {len(twins) - 1} more" if len(twins) > 1 else ""
+            yield (
+                f"the labels {' and '.join(map(ascii, twins[0]))} differ in their spelling only{more}: each is a class "
+                "of its own. Write them alike if they are one."
+            )
+        missing = [names[0] for text, names in spellings.items() if text in _MISSING]
+        if missing:
+            yield (
+                f"the label {listed(missing)} is a class like others: only an empty cell is missing. If rows with that "
+                "label have none, remove them."
+            )
 
     def _exclusive(self, targets: np.ndarray) -> list[str]:
         if not self._has_several or not (targets.sum(axis=1) == 1).all():

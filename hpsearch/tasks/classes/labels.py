@@ -1,12 +1,15 @@
 """Labels in, target codes out: classes in a fixed order, so that a code means the same everywhere."""
 
 import numbers
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from hpsearch.data.unicode import check_column_names, check_texts_are_unicode
 from hpsearch.data.wording import listed, no_rows, row_list
 from hpsearch.errors import DataError, nearest
 
@@ -68,12 +71,29 @@ class LabelEncoding:
         if unseen:
             raise DataError(
                 f"the {role} rows have labels that the training rows do not have: {listed(unseen)}; training has "
-                f"{listed(self.classes)}. Remove those rows, correct the labels, or add such rows to the training data."
+                f"{listed(self.classes)}.{self._other_spelling(unseen)} Remove those rows, correct the labels, or add "
+                "such rows to the training data."
             )
         return np.array([codes[str(label)] for label in labels], dtype=np.int64)
 
+    def _other_spelling(self, unseen: Sequence[str]) -> str:
+        """Return a hint where an unseen label is one of the classes, written otherwise."""
+        known = {alike(label): label for label in self.classes}
+        twins = [(text, known[alike(text)]) for text in unseen if alike(text) in known]
+        return f" {twins[0][0]!r} may be {twins[0][1]!r}, written otherwise: write both alike." if twins else ""
+
     def to_json(self) -> dict[str, Any]:
         return {"kind": self.kind, "classes": list(self.classes)}
+
+
+def alike(label: Any) -> str:
+    """Return what labels have in common that may be one class written in several ways: 1, 01 and 1.0; Good and good."""
+    text = unicodedata.normalize("NFKC", str(label)).replace("\ufeff", "").strip().casefold()
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        return text
+    return str(number.normalize() + 0) if number.is_finite() else text
 
 
 def learn_labels(values: Any) -> LabelEncoding:
@@ -107,7 +127,9 @@ def _plain_labels(values: Any, role: str) -> list[Any]:
     """Return labels as plain Python text, integers and booleans."""
     import pandas as pd
 
-    series = pd.Series(values).reset_index(drop=True)
+    given = list(values)
+    check_texts_are_unicode(given, "the column of labels", role, are_names=True)
+    series = pd.Series(given, dtype=object)
     if series.empty:
         raise no_rows(role)
     missing = np.flatnonzero(series.isna().to_numpy())
@@ -128,8 +150,9 @@ def _plain(value: Any, row: int, role: str) -> Any:
         return int(float(value))
     raise DataError(
         f"the label of {role} row {row} (counted from 0) is {value!r}, a {type(value).__name__}: labels are text, "
-        "whole numbers, booleans or categories. Convert the column; for several labels per row give 0/1 columns. To "
-        "predict numbers take a regression: hp.TextRegression, hp.ImageRegression, or targets='numbers'."
+        "whole numbers, booleans or categories. Convert the column (to text: table[label].astype(str)); for several "
+        "labels per row give 0/1 columns. To predict numbers take a regression: hp.TextRegression, hp.ImageRegression, "
+        "or targets='numbers'."
     )
 
 
@@ -151,6 +174,7 @@ def _label_columns(values: Any, names: Sequence[Any] | None, role: str) -> dict[
     if hasattr(values, "columns"):
         table: pd.DataFrame = values
         present = [str(name) for name in table.columns]
+        check_column_names(present, role)
         for name in names or present:
             if present.count(str(name)) > 1:
                 places = [place for place, other in enumerate(present) if other == str(name)]
@@ -191,6 +215,8 @@ def _indicators(columns: Mapping[str, np.ndarray], role: str) -> np.ndarray:
                 f"{row_list(missing)}. Write 0 or 1 there, or remove the rows."
             )
         wrong = [row for row, value in enumerate(column.tolist()) if isinstance(value, str) or value not in (0, 1)]
+        odd = [row for row in wrong if column.tolist()[row] not in ("0", "1", "0.0", "1.0")]
+        wrong = odd or wrong  # of a file's column with one other value all are texts
         if wrong:
             first = column.tolist()[wrong[0]]
             raise DataError(

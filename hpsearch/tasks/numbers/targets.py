@@ -128,6 +128,8 @@ def _numbers(name: str, column: Any, role: str) -> np.ndarray:
     kinds = pd.api.types
     if not kinds.is_numeric_dtype(series) or kinds.is_bool_dtype(series) or kinds.is_complex_dtype(series):
         wrong = [row for row, value in enumerate(series.tolist()) if not _is_number(value)]
+        odd = [row for row in wrong if pd.isna(pd.to_numeric(series.iloc[[row]], errors="coerce")).all()]
+        wrong = odd or wrong  # of a file's column with one cell that is no number all are texts
         if wrong:
             first = series.tolist()[wrong[0]]
             raise DataError(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpsearch.errors import DataError
-from hpsearch.tasks.classes.labels import LabelEncoding, learn_labels
+from hpsearch.tasks.classes.labels import LabelEncoding, alike, learn_labels
 
 
 def refused(function, *words):
@@ -118,3 +118,26 @@ def test_label_columns_that_are_not_zeros_and_ones_are_refused():
     refused(lambda: learn_labels(good.iloc[:0]), "no rows")
     refused(lambda: encoding.encode(good.rename(columns={"joy": "joi"})), "no label column 'joy'", "'joi'?")
     refused(lambda: encoding.encode(np.zeros((2, 3))), "shape (2, 3)", "2 labels")
+
+
+def test_an_unseen_label_that_is_a_class_in_another_spelling_is_hinted_at():
+    refused(lambda: learn_labels([1, 2]).encode(["1", "02"], "test"), "'02' may be 2, written otherwise: write both")
+    refused(lambda: learn_labels(["Good", "bad"]).encode(["good"]), "'good' may be 'Good'")
+    with pytest.raises(DataError) as caught:
+        learn_labels(["a", "b"]).encode(["c"])
+    assert "otherwise" not in str(caught.value)
+
+
+@pytest.mark.parametrize("twins", [("1", "01", "1.0"), ("Good", "good", " good "), ("caf\u00e9", "cafe\u0301")])
+def test_what_is_alike(twins):
+    assert len({alike(label) for label in twins}) == 1
+
+
+@pytest.mark.parametrize("others", [("1", "11"), ("a", "b"), ("nan", "NA"), ("9007199254740993", "9007199254740992")])
+def test_what_is_not_alike(others):
+    assert len({alike(label) for label in others}) == len(others)
+
+
+def test_of_a_column_with_one_odd_value_that_one_is_named():
+    table = pd.DataFrame({"a": ["0", "1", "yes", "0"], "b": [0, 1, 1, 0]})
+    refused(lambda: learn_labels(table), "'a'", "has 'yes' in row 2 (counted from 0)")

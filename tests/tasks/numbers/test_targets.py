@@ -121,3 +121,8 @@ def test_close_numbers_stay_apart():
 def test_what_cannot_be_learned_from_is_an_error(values, message):
     with pytest.raises(DataError, match=message):
         NumberJudge.learn(values)
+
+
+def test_of_a_column_with_one_cell_that_is_no_number_that_one_is_named():
+    with pytest.raises(DataError, match=r"has 'n/a', a str, in row 2 \(counted from 0\)"):
+        NumberJudge.learn(["1.5", "2", "n/a"])
