@@ -72,7 +72,7 @@ class Study:
         seed: Seed of the folds, of every run, and of the sampler.
         folder: The folder that holds the studies.
         storage: SQLAlchemy URL of the database; by default SQLite in the study's folder.
-        precision: "auto", "fp32" or "bf16".
+        precision: "fp32", "bf16", or "auto": bf16 where the device is fast in it and the model can be trained in it.
         deterministic: Whether a GPU must compute bitwise reproducibly, at some cost in speed. CPUs always do.
         checkpoint_every: Seconds of training that a crash may cost.
         checkpoint_bytes: Space that the checkpoints may take on disk, in bytes.

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from hpsearch.plan.plan import Plan
@@ -42,11 +43,16 @@ def _recommended(plan: Plan) -> Mapping[str, Any]:
     return {name: value for name, value in recommended.items() if name != "warmup_ratio"}
 
 
-def example_config(plan: Plan) -> dict[str, Any]:
-    """Return a training config of the space, of the default choice of a model: what workers warm up with."""
+def example_config(plan: Plan, given: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
+    """Return a training config of the space, of the default choice of a model: what workers warm up with.
+
+    `given` are values that it is to have.
+    """
     values: dict[str, Any] = {}
     for name, parameter in plan.space.parameters.items():
-        if plan.choices is not None and plan.choices.name == name:
+        if name in given:
+            values[name] = given[name]
+        elif plan.choices is not None and plan.choices.name == name:
             values[name] = plan.choices.default
         elif plan.space.is_active(name, values):
             values[name] = parameter.edges()[0]

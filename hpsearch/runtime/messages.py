@@ -95,16 +95,16 @@ class Prepare:
 
 @dataclass(frozen=True)
 class Probe:
-    """Find out how many rows fit on the device at once.
+    """Try a model in the study's precision, and find out how many rows fit on the device at once.
 
     Attributes:
-        config: A whole training config that needs as much memory as any other.
-        rows: The largest effective batch.
+        config: A whole training config; where `rows` are looked for, one that needs as much memory as any other.
+        rows: The largest effective batch; None to try the model only.
     """
 
     study: str
     config: Mapping[str, Any]
-    rows: int
+    rows: int | None = None
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ class Ready:
 
 @dataclass(frozen=True)
 class Probed:
-    """The answer to `Probe`: this many rows fit."""
+    """The answer to `Probe`: the model can be trained, and this many rows fit (0 where none were asked for)."""
 
     rows: int
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from hpsearch.display.display import Display, Guarded, chosen_display
 from hpsearch.display.standing import Watch
-from hpsearch.errors import UsageError
+from hpsearch.errors import TaskError, UsageError
 from hpsearch.plan.checks import check_metrics_travel, check_models
 from hpsearch.plan.plan import Plan
 from hpsearch.plan.record import Record
@@ -177,7 +177,11 @@ def workload_of(plan: Plan, numerics: Numerics) -> Workload:
 def settled_numerics(plan: Plan, record: Record, pool: Pool) -> Numerics:
     """Make the pool ready with the study's numerics, which its first run resolves and stores.
 
-    On a GPU they include the micro-batch: probed once, on the longest rows, with nothing frozen.
+    Each model is tried in them once. On a GPU they include the micro-batch: probed on the longest rows, with nothing
+    frozen. Where the precision was not asked for, and a model cannot be trained in bf16, they are fp32.
+
+    Raises:
+        TaskError: A model cannot be trained, or not in the precision that was asked for.
     """
     if record.description.numerics is not None:
         numerics = record.numerics()
@@ -189,17 +193,42 @@ def settled_numerics(plan: Plan, record: Record, pool: Pool) -> Numerics:
         deterministic=True if plan.deterministic else None,  # None: as the device has it; a CPU always is
         attention=plan.prepared.attention,
     )
-    pool.prepare(workload_of(plan, numerics))
-    if numerics.device_type == "cuda":
-        config = largest_config(plan)
-        fits = int(config["batch_size"])
-        for chosen in each_choice(plan, config):
-            fits = pool.probe(Probe(plan.name, chosen, fits))
-        if fits < int(config["batch_size"]):
-            numerics = replace(numerics, micro_batch=fits)
-            pool.prepare(workload_of(plan, numerics))
+    try:
+        numerics = _tried(plan, pool, numerics)
+    except TaskError as error:
+        if numerics.precision == "fp32":
+            raise
+        numerics = _tried(plan, pool, replace(numerics, precision="fp32"))  # which raises what is no matter of bf16
+        if plan.precision != "auto":
+            raise TaskError(
+                f"precision={plan.precision!r}: {error} It can be in fp32: give precision='fp32'."
+            ) from error
+        logger.warning("%s The study is trained in fp32, in which it can be.", error)
     record.keep_numerics(numerics)
     return numerics
+
+
+def _tried(plan: Plan, pool: Pool, numerics: Numerics) -> Numerics:
+    """Make the pool ready with these numerics and try each model; return them with the micro-batch that fits."""
+    pool.prepare(workload_of(plan, numerics))
+    if numerics.device_type != "cuda":
+        for chosen in each_choice(plan, smallest_batch(plan)):
+            pool.probe(Probe(plan.name, example_config(plan, chosen)))
+        return numerics
+    config = largest_config(plan)
+    fits = int(config["batch_size"])
+    for chosen in each_choice(plan, config):
+        fits = pool.probe(Probe(plan.name, chosen, fits))
+    if fits < int(config["batch_size"]):
+        numerics = replace(numerics, micro_batch=fits)
+        pool.prepare(workload_of(plan, numerics))
+    return numerics
+
+
+def smallest_batch(plan: Plan) -> dict[str, Any]:
+    """Return the smallest batch size of the space, where it is searched."""
+    searched = plan.space.parameters.get("batch_size")
+    return {} if searched is None else {"batch_size": min(int(str(edge)) for edge in searched.edges())}
 
 
 def largest_config(plan: Plan) -> dict[str, Any]:
@@ -210,7 +239,7 @@ def largest_config(plan: Plan) -> dict[str, Any]:
 
 
 def each_choice(plan: Plan, config: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return a completed config with each model of a study that chooses among models, else the config alone."""
+    """Return a config with each model of a study that chooses among models, else the config alone."""
     if plan.choices is None:
         return [dict(config)]
     return [{**config, plan.choices.name: choice} for choice in plan.choices.sources]

@@ -27,6 +27,7 @@ from hpsearch.training.learner import Learner
 from hpsearch.training.measurement import all_metrics
 from hpsearch.training.memory_probe import memory_trial
 from hpsearch.training.numerics import honour, probe_micro_batch
+from hpsearch.training.rehearsal import rehearse
 
 logger = logging.getLogger("hpsearch")
 
@@ -118,15 +119,18 @@ class Worker:
         return base
 
     def probe(self, order: Probe) -> int:
-        """Return how many of the longest rows fit on the device at once, at most `order.rows`.
+        """Try a model in the study's numerics; return how many of the longest rows fit at once, at most `order.rows`.
 
         Raises:
-            TaskError: Not even one fits.
+            TaskError: It cannot be trained in this precision, or not even one row fits.
         """
         warm = self._warm[order.study]
+        base, numerics = self._base(warm, order.config), warm.workload.numerics
         try:
-            trial = memory_trial(self._base(warm, order.config), warm.workload.numerics, order.config)
-            return probe_micro_batch(trial, order.rows)
+            rehearse(base, numerics, order.config)
+            if order.rows is None:
+                return 0
+            return probe_micro_batch(memory_trial(base, numerics, order.config), order.rows)
         except torch.OutOfMemoryError as error:
             raise TaskError(
                 f"Not one row of the longest can be trained on in the memory of {self.device} "

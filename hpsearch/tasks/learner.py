@@ -116,31 +116,40 @@ class PretrainedLearner(RowsLearner):
     def losses(self, outputs: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
         return self.judge.losses(outputs, targets, label_smoothing)
 
+    @abstractmethod
+    def advice(self, model: nn.Module) -> str:
+        """Return what to do where a model does not take the rows as they are prepared, as a sentence."""
+
+
+FAILURES = (ValueError, RuntimeError, IndexError, KeyError, TypeError, AttributeError, AssertionError)
+"""What models of transformers raise on rows that they do not take."""
+
 
 def try_model(learner: PretrainedLearner, model: nn.Module) -> None:
-    """Compute the outputs of the longest row.
+    """Compute the outputs of the longest row and of the shortest.
 
     Raises:
         TaskError: The model does not take such rows, or has another number of outputs than the task has classes.
     """
-    batch = learner.batch(np.array([np.argmax(learner.lengths)]), 16)
     model.eval()
-    try:
-        with torch.no_grad():
-            logits = learner.outputs(model, batch)
-    except (ValueError, RuntimeError, IndexError, TypeError, AttributeError) as error:
-        raise TaskError(
-            f"{type(model).__name__} in {learner.pretrained.source!r} does not take the rows as they are prepared "
-            f"({', '.join(f'{name} {tuple(tensor.shape)}' for name, tensor in batch.items())}): {first_line(error)} "
-            "Use the tokenizer or image processor that belongs to the model; for images of another size give "
-            "image_size=."
-        ) from error
-    expected = (1, learner.judge.outputs)
-    if learner.judge.outputs and tuple(logits.shape) != expected:
-        raise TaskError(
-            f"{type(model).__name__} in {learner.pretrained.source!r} gives outputs of shape {tuple(logits.shape)} for "
-            f"one row, and the task has {learner.judge.targets_text}. Give a model with one output for each."
-        )
+    for row in dict.fromkeys((int(np.argmax(learner.lengths)), int(np.argmin(learner.lengths)))):
+        batch = learner.batch(np.array([row]), 16)
+        try:
+            with torch.no_grad():
+                logits = learner.outputs(model, batch)
+        except FAILURES as error:
+            raise TaskError(
+                f"{type(model).__name__} in {learner.pretrained.source!r} does not take the rows as they are prepared "
+                f"({', '.join(f'{name} {tuple(tensor.shape)}' for name, tensor in batch.items())}): "
+                f"{first_line(error)} {learner.advice(model)}"
+            ) from error
+        expected = (1, learner.judge.outputs)
+        if learner.judge.outputs and tuple(logits.shape) != expected:
+            raise TaskError(
+                f"{type(model).__name__} in {learner.pretrained.source!r} gives outputs of shape "
+                f"{tuple(logits.shape)} for one row, and the task has {learner.judge.targets_text}. Give a model with "
+                "one output for each."
+            )
 
 
 def count_layers(learner: PretrainedLearner, model: nn.Module) -> int:

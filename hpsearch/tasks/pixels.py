@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hpsearch.data.atomic_write import reserve, writing
 from hpsearch.data.dataset import Dataset
@@ -167,6 +167,9 @@ class ImageLearner(PretrainedLearner):
         line = dataset.get("line")
         self._line = None if line is None else np.array(line)
         self.lengths = np.ones(len(self._pixels), dtype=np.int64)
+
+    def advice(self, model: nn.Module) -> str:
+        return "Use the image processor that belongs to the model; for images of another size give image_size=."
 
     def batch(self, rows: np.ndarray, padding_multiple: int) -> dict[str, Tensor]:
         """Return pixel_values, float32 (rows, channels, height, width), as the image processor would give them."""

@@ -91,8 +91,11 @@ class Pretrained:
         own = read_config(self.source)
         if self.keep_head:
             self._check_kept_head(own)
-        for name, value in self.judge.model_config().items():
+        outputs = self.judge.model_config()
+        for name, value in outputs.items():
             setattr(own, name, value)
+        if "id2label" in outputs and own.num_labels != len(own.id2label):  # PVT's is a number of its own
+            own.num_labels = len(own.id2label)
         if self.pad_token_id is not None and getattr(own, "pad_token_id", None) is None:
             own.pad_token_id = self.pad_token_id
         return own

@@ -2,7 +2,7 @@
 
 import operator
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
@@ -21,6 +21,8 @@ from hpsearch.tasks.sources import Location, Source, source_of
 from hpsearch.training.hyperparameters import Hyperparameter
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from hpsearch.tasks.learner import PretrainedLearner
     from hpsearch.tasks.pretrained import Pretrained
 
@@ -220,7 +222,8 @@ class PretrainedTask(Task):
             self._write(folders[role], examples, role, encoder=encoder, judge=judge)
         for folder in folders.values():
             warnings += open_dataset(folder).facts["warnings"]
-        return self._tried(prepared_rows(folders, digests, judge, source=str(self.model), content=prints), warnings)
+        prepared = prepared_rows(folders, digests, judge, source=str(self.model), content=prints)
+        return self._tried(prepared, warnings, rows, encoder)
 
     def _learned(self, targets: Any) -> Judge:
         """Return the judge of training rows with these targets."""
@@ -263,8 +266,14 @@ class PretrainedTask(Task):
             columns["weights"] = sample_weights(table[self.sample_weight], role)
         return columns
 
-    def _tried(self, prepared: Prepared, warnings: list[str]) -> Prepared:
-        """Load the model and put one row through it, to find what cannot work before any trial starts."""
+    def _try_rows(
+        self, prepared: Prepared, role: Split, rows: Any, *, encoder: Any, model: "nn.Module"
+    ) -> Sequence[str]:
+        """Put rows through the model that it may not take though it takes others; return warnings."""
+        return ()
+
+    def _tried(self, prepared: Prepared, warnings: list[str], rows: dict[Split, Any], encoder: Encoder) -> Prepared:
+        """Load the model and put some rows through it, to find what cannot work before any trial starts."""
         from hpsearch.tasks.dropout import has_dropout
         from hpsearch.tasks.learner import count_layers, try_model
         from hpsearch.tasks.pretrained import attention_of
@@ -272,6 +281,8 @@ class PretrainedTask(Task):
         learner = self.learner(prepared)
         model = learner.load_model()
         try_model(learner, model)
+        for role, examples in rows.items():
+            warnings += self._try_rows(prepared, role, examples, encoder=encoder, model=model)
         if learner.pretrained.weights and learner.pretrained.from_scratch:
             warnings.append(f"the folder of {learner.pretrained.source!r} has no weights: it is trained from scratch.")
         return replace(

@@ -1,6 +1,6 @@
 """Tasks over texts, or pairs of texts; text classification."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -99,6 +99,14 @@ class TextTask(PretrainedTask):
             group=self.group,
             sample_weight=self.sample_weight,
         )
+
+    def _try_rows(
+        self, prepared: Prepared, role: Split, rows: Any, *, encoder: Any, model: "nn.Module"
+    ) -> Sequence[str]:
+        from hpsearch.tasks.special_tokens import try_special_tokens
+
+        learner: Any = self.learner(prepared, role)
+        return try_special_tokens(learner, model, encoder.tokenizer, rows, self._input_columns(), role)
 
     def _encoder(self, train: Any) -> "TokenEncoder":
         from hpsearch.tasks.tokens import TokenEncoder

@@ -1,5 +1,7 @@
 """Texts in, tokens out: encoded once, kept as one ragged array, padded when a batch is asked for."""
 
+import bisect
+import importlib.util
 import inspect
 import json
 from collections.abc import Iterator, Sequence
@@ -15,15 +17,21 @@ from hpsearch.errors import TaskError
 from hpsearch.provenance.packages import versions_of
 from hpsearch.records import digest
 from hpsearch.tasks.heads import base_of
-from hpsearch.tasks.learner import PretrainedLearner
+from hpsearch.tasks.learner import FAILURES, PretrainedLearner
 from hpsearch.tasks.pretrained import LOADING_ERRORS, Pretrained, first_line, quiet, read_config
 from hpsearch.tasks.pretrained_task import Encoded
 
 DEFAULT_MAX_LENGTH = 512
 _BATCH = 1000
+_PADDING = 16
 _NO_LIMIT = 10**6
 _MANY_UNKNOWN = 0.2
-_POSITION_TABLES = ("position_embeddings", "position_embedding", "embed_positions", "wpe")
+_POSITION_TABLES = (
+    "position_embeddings", "position_embedding", "embed_positions", "wpe", "positions_embed",
+    "char_position_embeddings",
+)  # fmt: skip
+_SENTENCEPIECE = ("sentencepiece", "google.protobuf")
+"""What transformers reads a sentencepiece model with."""
 _LEFT_PADDED = ("xlnet",)
 """Models that read the class off the last token of a row; all others are padded on the right."""
 
@@ -51,10 +59,17 @@ def load_tokenizer(source: str) -> Any:
         try:
             tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
         except LOADING_ERRORS as error:
+            _require_sentencepiece(folder)
             raise TaskError(
                 f"the tokenizer of {source!r} cannot be loaded: {first_line(error)} Save it into the model's folder: "
                 "AutoTokenizer.from_pretrained(<model>).save_pretrained(<folder>)."
             ) from error
+        if len(tokenizer) <= len(set(tokenizer.all_special_ids)):
+            raise TaskError(
+                f"the tokenizer of {source!r} ({type(tokenizer).__name__}) knows no tokens but its special ones: the "
+                "folder lacks its vocabulary. Save the model's tokenizer there: "
+                "AutoTokenizer.from_pretrained(<model>).save_pretrained(<folder>)."
+            )
         if tokenizer.pad_token_id is None:
             if tokenizer.eos_token is None:
                 raise TaskError(
@@ -65,12 +80,36 @@ def load_tokenizer(source: str) -> Any:
     return tokenizer
 
 
+def _require_sentencepiece(folder: Path) -> None:
+    """Raise TaskError where a folder has a sentencepiece model only, and what reads it is not installed.
+
+    transformers then names tiktoken, which would not help.
+    """
+    models = sorted(path.name for path in folder.glob("*.model")) if folder.is_dir() else []
+    missing = [name.rpartition(".")[2] for name in _SENTENCEPIECE if not _is_installed(name)]
+    if models and missing and not (folder / "tokenizer.json").is_file():
+        raise TaskError(
+            f"the model folder {str(folder)!r} has its tokenizer as a sentencepiece model only ({models[0]}), and "
+            f"{' and '.join(missing)} to read it {'is' if len(missing) == 1 else 'are'} not installed. Install "
+            "sentencepiece and protobuf (pip install sentencepiece protobuf); or, where they are, write a "
+            "tokenizer.json, which needs neither: AutoTokenizer.from_pretrained(<folder>).save_pretrained(<folder>)."
+        )
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # not even the package that it would be in
+        return False
+
+
 class TokenEncoder:
     """A tokenizer with the columns and the length of one task."""
 
     def __init__(self, source: str, auto_class: str, columns: Sequence[str], max_length: int | None) -> None:
         """Read the tokenizer, and what the model's config says of the rows it takes; see `TextClassification`."""
         self.config = read_config(source)
+        self._check_pad(getattr(self.config, "pad_token_id", None), f"config.json of {source!r} has pad_token_id")
         skeleton = _skeleton(source, auto_class, self.config)
         self.positions = position_limit(skeleton)
         self.tokenizer = load_tokenizer(source)
@@ -78,6 +117,7 @@ class TokenEncoder:
         self.reads_types = "token_type_ids" in self.tokenizer.model_input_names and reads_token_types(skeleton)
         own_pad = getattr(self.config, "pad_token_id", None)
         self.pad_token_id = int(self.tokenizer.pad_token_id if own_pad is None else own_pad)
+        self._check_pad(self.pad_token_id, f"the tokenizer of {source!r} pads with {self.tokenizer.pad_token!r}, token")
         self.max_length = self._max_length(max_length, source)
 
     def _max_length(self, asked: int | None, source: str) -> int:
@@ -157,6 +197,17 @@ class TokenEncoder:
         tokens: list[list[int]] = encoding["input_ids"]
         return tokens, encoding["token_type_ids"] if self.reads_types else [[] for _ in tokens]
 
+    def _check_pad(self, pad: int | None, whose: str) -> None:
+        """Raise TaskError where a pad token is none of those that the model has embeddings for."""
+        size = getattr(self.config, "vocab_size", None)
+        if pad is not None and size is not None and not 0 <= pad < size:
+            raise TaskError(
+                f"{whose} {pad}, and the model has embeddings for the {size} tokens from 0 to {size - 1}. Pad with one "
+                "of them (tokenizer.pad_token = tokenizer.eos_token, model.config.pad_token_id = "
+                "tokenizer.pad_token_id), or let the model have as many as the tokenizer "
+                "(model.resize_token_embeddings(len(tokenizer))), and save both into the folder."
+            )
+
     def _check_vocabulary(self, largest: int) -> None:
         size = getattr(self.config, "vocab_size", None)
         if size is not None and largest >= size:
@@ -191,14 +242,38 @@ class TokenEncoder:
 
 
 class TextLearner(PretrainedLearner):
-    """Padded batches of tokens."""
+    """Padded batches of tokens.
+
+    Attributes:
+        tokens: Those of each row, without padding.
+    """
 
     def __init__(self, dataset: Dataset, pretrained: Pretrained) -> None:
         super().__init__(dataset, pretrained)
-        self._tokens = dataset.ragged("tokens")
+        self.tokens = dataset.ragged("tokens")
         kinds = dataset.get("token_types")
-        self._types = None if kinds is None else RaggedRows(kinds, self._tokens.offsets)
-        self.lengths = self._tokens.lengths
+        self._types = None if kinds is None else RaggedRows(kinds, self.tokens.offsets)
+        self.lengths = self.tokens.lengths
+
+    @torch.no_grad()
+    def advice(self, model: nn.Module) -> str:
+        """Say how many tokens the model takes, where shorter rows would do; else that the parts may not fit."""
+        longest = int(self.lengths.max())
+        row = np.array([np.argmax(self.lengths)])
+        whole = self.batch(row, 1)
+
+        def takes(tokens: int) -> bool:
+            try:
+                self.outputs(model, {name: tensor[:, :tokens] for name, tensor in whole.items()})
+            except FAILURES:
+                return False
+            return True
+
+        fits = bisect.bisect_left(range(1, longest + 1), True, key=lambda tokens: not takes(tokens))
+        fits -= fits % _PADDING  # rows are filled up to a multiple of it
+        if not fits or fits == longest:
+            return "Use the tokenizer that belongs to the model, and a folder whose config.json and weights are whole."
+        return f"It takes rows of up to {fits} tokens, and the longest has {longest}: give max_length={fits}."
 
     def batch(self, rows: np.ndarray, padding_multiple: int) -> dict[str, Tensor]:
         """Return input_ids, attention_mask and perhaps token_type_ids, each int64 of shape (rows, length).
@@ -216,7 +291,7 @@ class TextLearner(PretrainedLearner):
         else:
             filled = places < lengths[:, None]
         batch = {
-            "input_ids": _laid_out(self._tokens.take(rows), filled, facts["pad_token_id"]),
+            "input_ids": _laid_out(self.tokens.take(rows), filled, facts["pad_token_id"]),
             "attention_mask": torch.from_numpy(filled.astype(np.int64)),
         }
         if self._types is not None:
@@ -233,13 +308,21 @@ def _laid_out(rows: RaggedRows, filled: np.ndarray, padding: int) -> Tensor:
 def position_limit(model: nn.Module) -> int | None:
     """Return how many tokens a model has positions for, or None where positions are relative or rotary.
 
-    Tables of positions are known by their names. RoBERTa's begin after the padding index, BART's after an offset.
+    Tables of positions are known by their names. RoBERTa's begin after the padding index, BART's after an offset, and
+    Nystromformer's where the positions in the buffer beside it do.
     """
     limits = []
-    for path, module in base_of(model).named_modules():
-        if isinstance(module, nn.Embedding) and path.rsplit(".", 1)[-1] in _POSITION_TABLES:
-            before = 0 if module.padding_idx is None else module.padding_idx + 1
-            limits.append(module.num_embeddings - max(before, int(getattr(module, "offset", 0))))
+    for parent in base_of(model).modules():
+        positions = getattr(parent, "position_ids", None)
+        for name, table in (*parent.named_children(), *parent.named_buffers(recurse=False)):
+            size = getattr(table, "weight", table)
+            if name not in _POSITION_TABLES or not isinstance(size, Tensor) or size.ndim != 2:
+                continue
+            padding = getattr(table, "padding_idx", None)
+            before = 0 if padding is None else padding + 1
+            limits.append(len(size) - max(before, int(getattr(table, "offset", 0))))
+            if isinstance(positions, Tensor):
+                limits.append(positions.shape[-1])
     return min(limits, default=None)
 
 

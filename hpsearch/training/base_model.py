@@ -4,13 +4,18 @@ import copy
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from hpsearch.training.checksums import checksums
 from hpsearch.training.features.cache import FeatureCache
+from hpsearch.training.freezing import Freezing
 from hpsearch.training.learner import Learner
 from hpsearch.training.random_states import isolated, stream_seed
+from hpsearch.training.to_device import batch_to_device
+
+_PADDING = 16
 
 
 class BaseModel:
@@ -43,6 +48,7 @@ class BaseModel:
         self._template = self._sharing(template, drawn)
         self._drawn = {name: item for name, item in self._template.named_parameters() if name in drawn}
         self._layers: Sequence[Sequence[nn.Module]] | None = None
+        self._refusals: dict[frozenset[str], bool] = {}
         self._pristine: dict[str, Tensor] = {}
         pretrained = {name: item for name, item in self._parameters.items() if name not in drawn}
         self._checksums = checksums(pretrained)  # before anything is put through the model, which may write to itself
@@ -128,6 +134,27 @@ class BaseModel:
             with isolated(0, self.device):
                 self._layers = self.learner.layers(self.model)
         return self._layers
+
+    @torch.no_grad()
+    def refuses_single_rows(self, freezing: Freezing) -> bool:
+        """Return whether the model, ready for a run and frozen so, takes two rows in training, but not one.
+
+        It is tried once for all runs that freeze the same. What a row changes in the buffers is undone.
+        """
+        if freezing.names not in self._refusals:
+            freezing.train(self.model)
+            with isolated(0, self.device):
+                self._refusals[freezing.names] = not self._takes(1) and self._takes(2)
+            for original, buffer in zip(self._template.buffers(), self.model.buffers(), strict=True):
+                buffer.copy_(original)
+        return self._refusals[freezing.names]
+
+    def _takes(self, rows: int) -> bool:
+        try:
+            batch = batch_to_device(self.learner.batch(np.arange(rows), _PADDING), self.device)
+            return len(self.learner.outputs(self.model, batch)) == rows
+        except (ValueError, RuntimeError, IndexError, TypeError):
+            return False
 
     def pristine_buffers(self) -> dict[str, Tensor]:
         """Return the buffers as they were loaded, on the CPU, by name."""

@@ -28,12 +28,30 @@ rows, or with one output over a number of rows that 4 does not divide, differ in
 2.13); over multiples of 16 they do not, and a row has the same outputs whatever rows are beside it."""
 
 
-def steps_per_epoch(rows: int, batch_size: int) -> int:
-    """Return the number of optimizer steps an epoch; the last, smaller batch is kept."""
-    return math.ceil(rows / batch_size)
+def parts(rows: np.ndarray, size: int) -> list[np.ndarray]:
+    """Return `rows` in parts of `size`; the last may be smaller."""
+    return [rows[first : first + size] for first in range(0, len(rows), size)]
 
 
-def epoch_batches(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
+def without_single(batches: list[np.ndarray]) -> list[np.ndarray]:
+    """Return batches of which the last, where it is a single row, has joined the one before it.
+
+    For models that cannot be trained on a single row.
+    """
+    if len(batches) < 2 or len(batches[-1]) != 1:
+        return batches
+    return [*batches[:-2], np.concatenate(batches[-2:])]
+
+
+def steps_per_epoch(rows: int, batch_size: int, *, joins_single: bool = False) -> int:
+    """Return the number of optimizer steps an epoch; the last, smaller batch is kept, unless it joins another."""
+    steps = math.ceil(rows / batch_size)
+    return steps - 1 if joins_single and steps > 1 and rows % batch_size == 1 else steps
+
+
+def epoch_batches(
+    lengths: np.ndarray, batch_size: int, seed: int, epoch: int, *, joins_single: bool = False
+) -> list[np.ndarray]:
     """Return the batches of one epoch in their order, each as positions in `lengths`.
 
     The rows are permuted, cut into megabatches, sorted by length within each, cut into batches, and the batches
@@ -44,6 +62,7 @@ def epoch_batches(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -
         batch_size: Rows a batch; one batch of the epoch may be smaller.
         seed: The run's seed.
         epoch: From 0.
+        joins_single: Whether a last batch of one row joins the one before it, as in `without_single`.
     """
     generator = torch.Generator().manual_seed(stream_seed(seed, "batches", epoch))
     rows = len(lengths)
@@ -53,7 +72,9 @@ def epoch_batches(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -
     for start in range(0, rows, batches_together * batch_size):
         megabatch = order[start : start + batches_together * batch_size]
         megabatch = megabatch[np.argsort(-lengths[megabatch], kind="stable")]
-        batches += [megabatch[first : first + batch_size] for first in range(0, len(megabatch), batch_size)]
+        batches += parts(megabatch, batch_size)
+    if joins_single:
+        batches = without_single(batches)
     return [batches[index] for index in torch.randperm(len(batches), generator=generator).tolist()]
 
 

@@ -32,6 +32,7 @@ from hpsearch.training.prediction import predict
 from hpsearch.training.random_states import RandomStates, stream_seed
 from hpsearch.training.run_state import Position, RunState
 from hpsearch.training.schedules import learning_rate_factor
+from hpsearch.training.single_rows import joins_single
 
 __all__ = ["Diverged", "FineTune", "Measurement"]
 
@@ -79,7 +80,8 @@ class FineTune:
             base: The worker's base model.
 
         Raises:
-            TaskError: A hyperparameter is out of range, or freezes more layers than there are.
+            TaskError: A hyperparameter is out of range, or freezes more layers than there are; or the model cannot be
+                trained on single rows, and `batch_size` makes them.
             DataError: There are no rows.
         """
         settings = TrainingSettings.of(config)
@@ -91,10 +93,7 @@ class FineTune:
         self._reads_features = base.features is not None and learner is base.learner
         self._lengths = np.asarray(learner.lengths)[self._train_rows]
         self._seed, self._evaluations_per_epoch = seed, evaluations_per_epoch
-        self._steps_per_epoch = steps_per_epoch(len(self._train_rows), settings.batch_size)
         self.horizon = settings.epochs * evaluations_per_epoch
-        self.steps_total = settings.epochs * self._steps_per_epoch
-        self._warmup = settings.warmup(self.steps_total)
         self._identity = self._digest({**config, **asdict(settings)})
         self._ordered: tuple[int, list[np.ndarray]] | None = None
 
@@ -108,6 +107,14 @@ class FineTune:
         self._padding_multiple = (
             numerics.padding_multiple if self._frozen_layers else numerics.training_padding_multiple
         )
+        self._joins_single = joins_single(
+            base, self._freezing, len(self._train_rows), settings.batch_size, numerics.micro_batch
+        )
+        self._steps_per_epoch = steps_per_epoch(
+            len(self._train_rows), settings.batch_size, joins_single=self._joins_single
+        )
+        self.steps_total = settings.epochs * self._steps_per_epoch
+        self._warmup = settings.warmup(self.steps_total)
         self._features: FrozenFeatures | None = None
         self._are_features_prepared = False
         random = RandomStates(stream_seed(seed, "training"), self._device)
@@ -211,6 +218,7 @@ class FineTune:
             device=self._device,
             padding_multiple=self._padding_multiple,
             features=self._features,
+            joins_single=self._joins_single,
         )
         if settings.max_grad_norm:
             nn.utils.clip_grad_norm_(state.trainable.values(), settings.max_grad_norm)
@@ -227,7 +235,12 @@ class FineTune:
         """Return the positions, among the training rows, of a step's batch."""
         epoch, index = divmod(step, self._steps_per_epoch)
         if self._ordered is None or self._ordered[0] != epoch:
-            self._ordered = epoch, epoch_batches(self._lengths, self._settings.batch_size, self._seed, epoch)
+            self._ordered = (
+                epoch,
+                epoch_batches(
+                    self._lengths, self._settings.batch_size, self._seed, epoch, joins_single=self._joins_single
+                ),
+            )
         return self._ordered[1][index]
 
     def _rows_seen(self, step: int) -> int:

@@ -24,6 +24,9 @@ from hpsearch.training.measurement import weighted_mean
 
 WIDTH = 6
 
+REHEARSED = 3
+"""Rows of the largest batch that a model is tried with before the first trial: trouble begins later."""
+
 
 @dataclass(frozen=True, eq=False)
 class ToyTask(Task):
@@ -118,11 +121,14 @@ class ToyLearner:
 
     def outputs(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
         if model.training:
-            self._trouble(len(batch["inputs"]))
-            time.sleep(self._task.pause)
+            rows = len(batch["inputs"])
+            diverges = self._task.trouble == "diverge" and rows > REHEARSED
+            if rows > REHEARSED:
+                self._trouble(rows)
+                time.sleep(self._task.pause)
             # Numbers that depend on every random state a run has.
             noise = 1.0 + 0.01 * random.random() + 0.01 * np.random.normal()
-            batch = {"inputs": batch["inputs"] * (noise * (float("nan") if self._task.trouble == "diverge" else 1.0))}
+            batch = {"inputs": batch["inputs"] * (noise * (float("nan") if diverges else 1.0))}
         return model.head(model.dropout(torch.relu(model.body(batch["inputs"]))))
 
     def losses(self, logits: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:

@@ -35,6 +35,11 @@ IMAGE = "AutoModelForImageClassification"
 _SMALL = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 48}
 _TEXT = {**_SMALL, "vocab_size": 40, "max_position_embeddings": 66, "pad_token_id": 0}
 _VISION = {**_SMALL, "image_size": 16, "patch_size": 4}
+_T5 = {"d_model": 32, "d_kv": 16, "d_ff": 48, "num_layers": 2, "num_heads": 2, "vocab_size": 40}
+_T5 |= {"decoder_start_token_id": 0, "pad_token_id": 0, "eos_token_id": 5}
+_BART = {"d_model": 32, "encoder_layers": 2, "decoder_layers": 2, "encoder_ffn_dim": 48, "decoder_ffn_dim": 48}
+_BART |= {"encoder_attention_heads": 2, "decoder_attention_heads": 2, "vocab_size": 40, "max_position_embeddings": 66}
+_BART |= {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 5, "decoder_start_token_id": 5}
 _GPT2 = {"n_embd": 32, "n_layer": 3, "n_head": 2, "vocab_size": 40, "n_positions": 64}
 
 
@@ -55,6 +60,26 @@ def config_of(name: str, **changed: Any) -> Any:
             | {"conv_kernel_size": 3, "norm_rel_ebd": "layer_norm", "type_vocab_size": 0, "share_att_key": True},
         ),
         "gpt2": (transformers.GPT2Config, {**_GPT2, "bos_token_id": 5, "eos_token_id": 5}),
+        "deberta-v1": (
+            transformers.DebertaConfig,
+            {**_TEXT, "relative_attention": True, "pos_att_type": ["c2p", "p2c"], "pooler_hidden_size": 32}
+            | {"type_vocab_size": 0},
+        ),
+        "t5": (transformers.T5Config, _T5),
+        "bart": (transformers.BartConfig, _BART),
+        "nystromformer": (transformers.NystromformerConfig, {**_TEXT, "num_landmarks": 8, "segment_means_seq_len": 8}),
+        "yoso": (transformers.YosoConfig, _TEXT),
+        "ibert": (transformers.IBertConfig, _TEXT),
+        "canine": (transformers.CanineConfig, _TEXT),
+        "openai-gpt": (transformers.OpenAIGPTConfig, _GPT2),
+        "ctrl": (
+            transformers.CTRLConfig,
+            {"n_embd": 32, "dff": 48, "n_layer": 2, "n_head": 2, "n_positions": 70, "vocab_size": 40},
+        ),
+        "xlnet": (
+            transformers.XLNetConfig,
+            {"d_model": 32, "n_layer": 2, "n_head": 2, "d_inner": 48, "vocab_size": 40},
+        ),
         "vit": (transformers.ViTConfig, _VISION),
         "deit": (transformers.DeiTConfig, _VISION),
         "swin": (
@@ -73,6 +98,12 @@ def config_of(name: str, **changed: Any) -> Any:
             {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"},
         ),
         "convnext": (transformers.ConvNextConfig, {"hidden_sizes": [8, 16], "depths": [1, 1], "num_stages": 2}),
+        "pvt": (
+            transformers.PvtConfig,
+            {"image_size": 32, "hidden_sizes": [8, 16, 16, 16], "depths": [1, 1, 1, 1]}
+            | {"num_attention_heads": [1, 2, 2, 2]},
+        ),
+        "mobilenet": (transformers.MobileNetV2Config, {"depth_multiplier": 0.25, "image_size": 32}),
     }
     kind, arguments = made[name]
     return kind(**{**arguments, **changed})

@@ -283,3 +283,15 @@ def test_columns_are_for_tables_and_sizes_are_whole(vit_folder, tmp_path):
         ImageClassification(vit_folder, train=save_image_folder(tmp_path / "images"), label="animal").prepare(tmp_path)
     with pytest.raises(TaskError, match="image_size=0"):
         ImageClassification(vit_folder, train="images", image_size=0)
+
+
+def test_a_config_whose_number_of_labels_is_no_matter_of_their_names(tmp_path):
+    """PVT has a number of its own, 1000 where nobody says another."""
+    task = ImageClassification(save_base("pvt", tmp_path / "pvt"), train=image_arrays(12, 32))
+    prepared = task.prepare(tmp_path / "cache")
+    model = task.learner(prepared).load_model()
+    assert model.classifier.out_features == 2
+    task.save(model, tmp_path / "saved", prepared)
+    again = transformers.AutoModelForImageClassification.from_pretrained(tmp_path / "saved")
+    assert again.classifier.out_features == again.config.num_labels == 2
+    assert again.config.id2label == {0: "dark", 1: "light"}

@@ -118,6 +118,45 @@ def test_positions_of_roberta_begin_after_the_padding_index(tmp_path):
     assert task.learner(task.prepare(tmp_path / "cache")).lengths.max() == 16
 
 
+@pytest.mark.parametrize(
+    ("name", "limit"),
+    [
+        ("bert", 66),
+        ("roberta", 65),
+        ("nystromformer", 66),
+        ("yoso", 66),
+        ("ibert", 65),
+        ("canine", 66),
+        ("xlnet", None),
+    ],
+)
+def test_texts_are_cut_where_the_models_positions_end(name, limit, tmp_path):
+    """Not all tables are called alike, begin at their first row, or are of one kind."""
+    save_tokenizer(save_base(name, tmp_path), pairs=False)
+    table = review_rows()
+    table.loc[3, "text"] = "film " * 200
+    prepared = TextClassification(tmp_path, train=table, max_length=None if limit else 150).prepare(tmp_path / "cache")
+    assert open_dataset(prepared.folder).facts["positions"] == limit
+    assert f"longer than {limit or 150} tokens" in prepared.warnings[0]
+
+
+def test_a_limit_that_is_nowhere_written_is_found_by_trying(tmp_path):
+    save_tokenizer(save_base("ctrl", tmp_path), pairs=False)
+    table = review_rows()
+    table.loc[3, "text"] = "film " * 100
+    with pytest.raises(TaskError, match=r"up to 64 tokens, and the longest has 100: give max_length=64\."):
+        TextClassification(tmp_path, train=table).prepare(tmp_path / "cache")
+    assert TextClassification(tmp_path, train=table, max_length=64).prepare(tmp_path / "cache").rows == 24
+
+
+def test_no_text_is_told_to_be_an_image_of_another_size(tmp_path):
+    save_tokenizer(save_base("nystromformer", tmp_path, segment_means_seq_len=64), pairs=False)
+    with pytest.raises(TaskError, match="does not take the rows") as caught:
+        TextClassification(tmp_path, train=review_rows()).prepare(tmp_path / "cache")
+    assert "image" not in str(caught.value)
+    assert "tokenizer that belongs to the model" in str(caught.value)
+
+
 def test_a_given_length_cuts_and_warns(bert_folder, tmp_path):
     table = review_rows()
     task = TextClassification(bert_folder, train=table, max_length=8)
@@ -379,6 +418,43 @@ def test_a_tokenizer_that_cannot_pad(tmp_path):
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
     with pytest.raises(TaskError, match="neither a pad token nor an end-of-text token"):
         TextClassification(folder, train=review_rows()).prepare(tmp_path / "cache")
+
+
+@pytest.mark.parametrize("pad", [40, -1])
+def test_a_pad_token_of_the_config_that_the_model_does_not_have(pad, tmp_path):
+    save_text_model(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "pad_token_id": pad}))
+    with pytest.raises(TaskError, match=rf"config.json of .* has pad_token_id {pad}, .* the 40 tokens from 0 to 39"):
+        TextClassification(tmp_path, train=review_rows()).prepare(tmp_path / "cache")
+
+
+def test_a_pad_token_of_the_tokenizer_that_the_model_does_not_have(tmp_path):
+    save_tokenizer(save_base("gpt2", tmp_path, vocab_size=21), pad=False, pairs=False)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    tokenizer.add_special_tokens({"pad_token": "<pad>"})
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(TaskError, match=r"pads with '<pad>', token 21, .* the 21 tokens from 0 to 20.*resize_token"):
+        TextClassification(tmp_path, train=review_rows()).prepare(tmp_path / "cache")
+
+
+@pytest.mark.parametrize(("model", "name"), [("t5", "spiece.model"), ("deberta", "spm.model")])
+def test_a_sentencepiece_model_without_what_reads_it(model, name, tmp_path, monkeypatch):
+    """transformers says that tiktoken is missing, which would not help."""
+    save_base(model, tmp_path)
+    (tmp_path / name).write_bytes(b"no matter what")
+    monkeypatch.setattr("hpsearch.tasks.tokens._is_installed", lambda module: module != "sentencepiece")
+    with pytest.raises(TaskError, match=rf"sentencepiece model only \({name}\).*pip install sentencepiece") as caught:
+        TextClassification(tmp_path, train=review_rows()).prepare(tmp_path / "cache")
+    assert "tiktoken" not in str(caught.value)
+
+
+def test_a_tokenizer_without_its_vocabulary(tmp_path):
+    """transformers makes one that knows its special tokens only, and says nothing."""
+    save_base("bert", tmp_path)
+    (tmp_path / "spiece.model").write_bytes(b"that of another tokenizer")
+    with pytest.raises(TaskError, match="knows no tokens but its special ones"):
+        TextClassification(tmp_path, train=review_rows()).prepare(tmp_path / "cache")
 
 
 def test_a_tokenizer_of_another_model(tmp_path):

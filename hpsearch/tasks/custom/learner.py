@@ -2,14 +2,12 @@
 
 import copy
 import inspect
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parameter import is_lazy
 
 from hpsearch.data.dataset import Dataset
@@ -116,9 +114,7 @@ class CustomLearner(RowsLearner):
             self._takes = frozenset(inspect.signature(model.forward).parameters)
         own = {_lengths_name(name) for name in self._fields} - self._fields.keys()  # which the user does not give
         inputs = {name: tensor for name, tensor in batch.items() if name not in own or name in self._takes}
-        rows = len(next(iter(inputs.values())))
-        with _fit_for(rows, model):
-            outputs: Any = model(inputs.pop(SINGLE), **inputs) if SINGLE in inputs else model(**inputs)
+        outputs: Any = model(inputs.pop(SINGLE), **inputs) if SINGLE in inputs else model(**inputs)
         return getattr(outputs, "logits", outputs)
 
     def losses(self, outputs: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
@@ -153,20 +149,3 @@ def as_tensor(array: np.ndarray) -> Tensor:
 
 def _lengths_name(field: str) -> str:
     return LENGTHS if field == SINGLE else f"{field}_{LENGTHS}"
-
-
-@contextmanager
-def _fit_for(rows: int, model: nn.Module) -> Iterator[None]:
-    """Let batch normalization use its running statistics where a training batch is a single row.
-
-    The last batch of an epoch may be one. A single row has no variance, and torch refuses it.
-    """
-    modules = model.modules() if rows == 1 else ()
-    norms = [module for module in modules if isinstance(module, _BatchNorm) and module.training]
-    for norm in norms:
-        norm.eval()
-    try:
-        yield
-    finally:
-        for norm in norms:
-            norm.train()
