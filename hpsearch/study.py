@@ -145,7 +145,8 @@ class Study:
         self.record = Record(self.plan)
         self.callbacks = tuple(callbacks)
         self.enqueued: list[dict[str, Any]] = []
-        self.was_interrupted = False
+        self.was_interrupted = False  # whether Ctrl-C or SIGTERM has paused the last run
+        self.is_as_stored = False  # `hp.load` has made all of it from what the study keeps
         self._run: StudyRun | None = None
 
     # ------------------------------------------------------------------ searching
@@ -172,7 +173,8 @@ class Study:
     ) -> "Result":
         """Search until the study has `trials` trials in all, or `timeout` has passed.
 
-        Ctrl-C saves a checkpoint of every run and returns; a second Ctrl-C ends at once. Call `run` again, or
+        Ctrl-C (or SIGTERM) saves a checkpoint of every run, says how to continue, and raises KeyboardInterrupt, so that
+        a script does not go on with its next study. A second Ctrl-C ends at once. Call `run` again, or
         `hpsearch resume`, to continue.
 
         Args:
@@ -187,6 +189,7 @@ class Study:
             LeaseHeldError: Another process is running the study.
             NumericsError: This machine cannot compute as the study began: another precision, CPU or GPU.
             StudyFailedError: The first trials all failed with the same exception.
+            KeyboardInterrupt: It was paused by Ctrl-C or SIGTERM; `was_interrupted` is then true.
         """
         from hpsearch.display.display import check_progress
         from hpsearch.result.result import Result
@@ -205,11 +208,14 @@ class Study:
             callbacks=self.callbacks,
             subject=self,
         )
+        self.was_interrupted = False
         try:
             self._run.on(devices, self.enqueued)
-        finally:
             self.was_interrupted = self._run.interruption.is_set()
+        finally:
             self._run = None
+        if self.was_interrupted:
+            raise KeyboardInterrupt(f"the study {self.name!r} was paused; run it again to continue")
         return Result(self.plan, self.record, self)
 
     def stop(self) -> None:
@@ -223,15 +229,19 @@ class Study:
     def result(self) -> "Result":
         """The result so far, whether the study has ended or not.
 
+        It is read from what the study keeps; data and models are not asked for.
+
         Raises:
             StudyNotFoundError: It has not been run.
-            StudyChangedError: Its data or settings changed since it was run.
+            StudyChangedError: This study has other settings than the one that was run.
         """
         from hpsearch.result.result import Result
 
         if self.plan.direction is None:
             self.plan.stored_direction = direction_of(self.record.description.direction)
-        self.record.require_unchanged()
+        if not self.is_as_stored:
+            self.record.read_rows()
+            self.record.require_unchanged()
         return Result(self.plan, self.record, self)
 
     @property

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from hpsearch.errors import DataError, StoreError, StudyNotFoundError, UsageError, nearest
 from hpsearch.metrics.direction import Direction
 from hpsearch.plan.description import ARGUMENTS, RESTORED, Description
-from hpsearch.plan.paths import DATABASE_FILE, DESCRIPTION_FILE, FOLDS_FILE, lost_database
+from hpsearch.plan.paths import DATABASE_FILE, DESCRIPTION_FILE, FOLDS_FILE, TARGETS_FOLDER, lost_database
+from hpsearch.plan.stored_rows import StoredMetric, stored_rows
 from hpsearch.policy.rule_names import FORMER_SAMPLERS, PRUNERS, SAMPLERS, describes_object
 from hpsearch.provenance.definitions import imported
 from hpsearch.records import History
@@ -19,6 +20,7 @@ from hpsearch.space import Space
 from hpsearch.study import Study
 
 if TYPE_CHECKING:
+    from hpsearch.data.folds import Folds
     from hpsearch.records.store import Store
     from hpsearch.tasks import Task
 
@@ -53,6 +55,9 @@ def load(
 ) -> Study:
     """Load a study that was run before, finished or not.
 
+    Its result can be read wherever its folder is: without its data, its models, the script that made it, or the right
+    to write. What needs these says so when it is asked for: running, refits, export.
+
     Args:
         name: The study's name, or a path to its folder.
         folder: The folder that holds the studies.
@@ -65,24 +70,25 @@ def load(
 
     Raises:
         StudyNotFoundError: There is no such study.
-        UsageError: Its task or a metric cannot be imported and was not given.
+        StoreError: It cannot be read.
     """
     place = _place(name, folder)
     with _open(place, storage) as store:
         description = _described(store.description, place)
-    if task is None:
-        from hpsearch.tasks import Task
-
-        task = Task.from_description(description.task, place / "data")
+    is_as_stored = task is None and metric is None and metrics is None
+    missing: list[UsageError] = []  # what only a script can give: the study can be read without
+    rows = stored_rows(description.rows, place / TARGETS_FOLDER)
     study = Study(
         **{argument: getattr(description, argument) for argument in ARGUMENTS},
-        task=task,
+        task=task if task is not None else _task(description, place, missing),
         space=Space.from_json(description.space),
         sampler=sampler if sampler is not None else _from_text(description.sampler),
         cv=_splitter(description, place),
-        metric=metric if metric is not None else _metric(description.metric, description),
+        metric=metric if metric is not None else _metric(description.metric, description, missing),
         direction=description.direction,
-        metrics=metrics if metrics is not None else [_metric(name, description) for name in description.metrics[1:]],
+        metrics=metrics
+        if metrics is not None
+        else [_metric(name, description, missing) for name in description.metrics[1:]],
         pruner=pruner if pruner is not None else _from_text(description.pruner),
         early_stopping=_early_stopping(description.early_stopping),
         folder=place.parent,
@@ -94,6 +100,13 @@ def load(
         sources = {choice: str(model["source"]) for choice, model in description.models.items()}
         study.plan.choices = study.plan.choices.found_at(sources)
     study.plan.folder = place.resolve()  # where it is now, under whatever name its folder has
+    if missing:
+        study.plan.missing = missing[0]
+        if rows is None:
+            raise missing[0]
+    if is_as_stored and rows is not None:
+        study.plan.read_from(rows)
+        study.is_as_stored = True
     return study
 
 
@@ -121,7 +134,9 @@ def read(name: str | Path, *, folder: str | Path = "runs", storage: str | None =
     """
     place = _place(name, folder)
     with _open(place, storage) as store:
-        return StoredStudy(_described(store.description, place), store.history, place, _test_shares(place))
+        folds = _folds(place)
+        shares = None if folds is None else tuple(folds.test_share(index) for index in range(len(folds)))
+        return StoredStudy(_described(store.description, place), store.history, place, shares)
 
 
 def _place(name: str | Path, folder: str | Path) -> Path:
@@ -181,33 +196,61 @@ def _described(values: Any, source: Path) -> Description:
         raise StoreError(f"{source}: this does not describe a study of this version of hpsearch ({error}).") from error
 
 
-def _test_shares(place: Path) -> tuple[float, ...] | None:
+def _folds(place: Path) -> "Folds | None":
+    """Return the folds that are kept in a study's folder, or None."""
     from hpsearch.data.folds import Folds
 
     try:
-        folds = Folds.read(place / FOLDS_FILE)
+        return Folds.read(place / FOLDS_FILE)
     except DataError:
         return None
-    return tuple(folds.test_share(index) for index in range(len(folds)))
 
 
-def _metric(name: str, description: Description) -> Any:
+def _task(description: Description, place: Path, missing: list[UsageError]) -> "Task":
+    """Return the task of a study; where it cannot be made again, one to read the study by, and why in `missing`."""
+    from hpsearch.tasks import Task
+    from hpsearch.tasks.stored_task import StoredTask
+
+    try:
+        return Task.from_description(description.task, place / "data")
+    except UsageError as error:
+        missing.append(error)
+    space = description.space
+    names = {table["name"] for table in space["parameters"]} | set(space["fixed"]) | set(space.get("default") or {})
+    first = next(iter((description.rows or {}).values()), {})
+    return StoredTask(
+        description.task,
+        missing[-1],
+        sorted(names),
+        None if description.models is None else "model",
+        str(first.get("source") or description.task["arguments"].get("model") or "a model"),
+    )
+
+
+def _metric(name: str, description: Description, missing: list[UsageError]) -> Any:
+    """Return a metric of a study; where its function is not there, one to read it by, and why in `missing`."""
     if name not in description.callables:
         return name
     path = description.callables[name]
     if path is None:
-        raise UsageError(
-            f"The study {description.name!r} measures {name!r}, a function that cannot be imported (it was defined in "
-            "a notebook or script). Run that script again, which continues the study, or pass the function: "
-            "hp.load(name, metric=..., metrics=[...])."
+        missing.append(
+            UsageError(
+                f"The study {description.name!r} measures {name!r}, a function that cannot be imported (it was defined "
+                "in a notebook or script). Run that script again, which continues the study, or pass the function: "
+                "hp.load(name, metric=..., metrics=[...])."
+            )
         )
-    try:
-        return imported(path)
-    except (ImportError, AttributeError) as error:
-        raise UsageError(
-            f"The study measures {path}, which cannot be imported here ({error}). Run it from where its module can "
-            "be found, or pass metric= and metrics= to hp.load."
-        ) from error
+    else:
+        try:
+            return imported(path)
+        except (ImportError, AttributeError) as error:
+            missing.append(
+                UsageError(
+                    f"The study measures {path}, which cannot be imported here ({error}). Run it from where its module "
+                    "can be found, or pass metric= and metrics= to hp.load."
+                )
+            )
+    return StoredMetric(name, direction=Direction(description.directions.get(name, Direction.MAXIMIZE)))
 
 
 def _early_stopping(values: Any) -> Any:
@@ -238,6 +281,8 @@ def _splitter(description: Description, place: Path) -> Any:
     """Return cv as it was given; in the place of a splitter object, the folds that it made."""
     from hpsearch.data.folds import Folds, Holdout
 
+    if (stored := _folds(place)) is not None and stored.digest == description.folds:
+        return stored
     if description.cv.isdigit():
         return int(description.cv)
     holdout = re.fullmatch(r"Holdout\(test_size=([0-9.e-]+)\)", description.cv)

@@ -118,27 +118,15 @@ def study(name: str, seed: int, *, pretrained: bool = True, folder: str = "runs"
     )  # fmt: skip
 
 
-class PausedError(Exception):
-    """Ctrl-C: the study has been paused, and has said how to go on."""
-
-
-def searched(study: hp.Study, trials: int, devices: str) -> hp.Result:
-    """Run a study; a script that was asked to stop shall not go on with the next one."""
-    result = study.run(trials=trials, devices=devices)
-    if study.was_interrupted:
-        raise PausedError
-    return result
-
-
 def one_seed(seed: int, trials: int, devices: str, folder: str) -> dict[str, float]:
     """Run the three studies of one seed; return macro F1 on the held-out images by way of training."""
     suffix = "" if seed == 0 else f"-seed-{seed}"
-    tuned = searched(study(f"quickstart{suffix}", seed, folder=folder), trials, devices)
+    tuned = study(f"quickstart{suffix}", seed, folder=folder).run(trials=trials, devices=devices)
     print(tuned.text(), flush=True)
     head_only = study(f"quickstart-head-only{suffix}", seed, folder=folder, freeze_layers=HEAD_ONLY)
-    head = searched(head_only, trials, devices)
+    head = head_only.run(trials=trials, devices=devices)
     from_scratch = study(f"quickstart-from-scratch{suffix}", seed, folder=folder, pretrained=False, freeze_layers=0)
-    scratch = searched(from_scratch, trials, devices)
+    scratch = from_scratch.run(trials=trials, devices=devices)
     assert tuned.default is not None  # the first trial
     scores = {
         "literature default": tuned.test_scores(tuned.default.number)["f1_macro"],
@@ -166,7 +154,7 @@ def main() -> int:
     try:
         for seed in range(arguments.seeds):
             rows[seed] = one_seed(seed, arguments.trials, arguments.devices, arguments.folder)
-    except PausedError:
+    except KeyboardInterrupt:
         return 130
     test = few_labels(0)[1][1]
     print(f"\nmacro F1 on {len(test)} held-out images, {LABELS_PER_DIGIT} labels a digit:")

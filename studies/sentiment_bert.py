@@ -47,8 +47,6 @@ def main(arguments: argparse.Namespace) -> int:
     devices = int(arguments.devices) if arguments.devices.isdigit() else arguments.devices
     result = study.run(trials=arguments.trials, timeout=arguments.timeout, devices=devices)
     print(result.text(), flush=True)
-    if study.was_interrupted:
-        return 130
     if not result.history.finished(TrialState.COMPLETE):
         print("\nNo trial is complete: there is no winner yet. Run this again to go on, or see the reasons above.")
         return 1

@@ -99,17 +99,21 @@ def test_rows_of_a_function_are_read_again_and_others_kept(tmp_path: Path) -> No
     assert not (tmp_path / "kept" / "custom").exists()
 
 
-def test_code_of_a_script_is_asked_for_and_watched(tmp_path: Path) -> None:
+def test_code_of_a_script_is_asked_for_where_it_is_needed_and_watched(tmp_path: Path) -> None:
     def model(width: int = 2, depth: int = 1) -> torch.nn.Module:
         return Images(width, depth)
 
     def other(width: int = 2, depth: int = 1) -> torch.nn.Module:
         return Images(width, depth, drop=0.5)
 
-    run(made(tmp_path, hp.CustomTask(model, train=images(30))), 1)
+    before = run(made(tmp_path, hp.CustomTask(model, train=images(30))), 1)
     assert read("custom", folder=tmp_path).description.needs_its_script
-    with pytest.raises(TaskError, match=r"'model', of which .* hp\.load\(name, task="):
-        hp.load("custom", folder=tmp_path)
+    found = hp.load("custom", folder=tmp_path)
+    assert found.result.text() == before.text()  # reading needs none
+    assert found.result.content(with_test=True).task == before.content(with_test=True).task == "CustomTask of model"
+    for needs_it in (lambda: run(found, 2), lambda: found.result.refit()):
+        with pytest.raises(TaskError, match=r"'model', of which .* hp\.load\(name, task="):
+            needs_it()
     again = hp.load("custom", folder=tmp_path, task=hp.CustomTask(model, train=images(30)))
     assert len(run(again, 2).history.trials) == 2
     with pytest.raises(StudyChangedError, match=r"what make_model=other computes \(its code\)\. Give"):

@@ -129,10 +129,13 @@ def test_an_array_of_images_comes_back_through_its_snapshot(tmp_path: Path, vit_
     assert len(run(found, 2).history.trials) == 2
 
 
-def test_a_metric_that_cannot_be_imported_is_asked_for(tmp_path: Path) -> None:
-    run(made(tmp_path, metric=lambda y_true, y_pred: own_metric(y_true, y_pred)), 1)
-    with pytest.raises(UsageError, match=r"a function that cannot be imported .*hp\.load\(name, metric="):
-        hp.load("toy", folder=tmp_path)
+def test_a_metric_that_cannot_be_imported_is_asked_for_where_it_is_needed(tmp_path: Path) -> None:
+    before = run(made(tmp_path, metric=lambda y_true, y_pred: own_metric(y_true, y_pred)), 1)
+    found = hp.load("toy", folder=tmp_path)
+    pd.testing.assert_frame_equal(shown(found.result), shown(before))  # reading needs none
+    for needs_it in (lambda: run(found, 2), lambda: found.result.refit(), lambda: found.result.test_scores()):
+        with pytest.raises(UsageError, match=r"a function that cannot be imported .*hp\.load\(name, metric="):
+            needs_it()
     assert len(run(hp.load("toy", folder=tmp_path, metric=lambda t, p: own_metric(t, p)), 2).history.trials) == 2
     assert read("toy", folder=tmp_path).description.needs_its_script
 

@@ -11,7 +11,7 @@ import typer
 from hpsearch.cli.errors import reported_errors
 from hpsearch.cli.listing import list_rows, show_text
 from hpsearch.cli.running import run_study
-from hpsearch.cli.study_files import find_local_modules, is_file, results_of, studies_of
+from hpsearch.cli.study_files import file_named, find_local_modules, is_file, page_of, results_of, studies_of
 from hpsearch.errors import UsageError
 from hpsearch.plan.paths import shown_folder
 from hpsearch.provenance.packages import __version__
@@ -150,7 +150,12 @@ def show(name: NameOrFile, folder: Folder = Path("runs"), storage: Storage = Non
 def report(
     name: NameOrFile,
     output: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="The page; report.html in the study's folder by default.")
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="The page; by default report.html in the study's folder, or where that may not be written to, "
+            "STUDY-report.html here.",
+        ),
     ] = None,
     folder: Folder = Path("runs"),
     storage: Storage = None,
@@ -171,7 +176,7 @@ def report(
                 f"{name} defines {len(results)} studies: leave out --output, because each has its own page."
             )
         for result in results:
-            typer.echo(result.report(output or result.plan.folder / "report.html"))
+            typer.echo(result.report(output or page_of(result)))
 
 
 @app.command()
@@ -223,7 +228,8 @@ def export(
         results = results_of("export", name, folder, storage)
         for result in results:
             place = target if len(results) == 1 else target / result.plan.name
-            typer.echo(result.export(place, number=trial, overwrite=overwrite))
+            with file_named("export", result):
+                typer.echo(result.export(place, number=trial, overwrite=overwrite))
 
 
 @app.command()

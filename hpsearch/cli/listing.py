@@ -8,7 +8,10 @@ from hpsearch.errors import HpsearchError
 
 
 def list_rows(folder: Path, storage: str | None) -> Iterator[list[str]]:
-    """Yield a row per study; for one that cannot be read, the row says why."""
+    """Yield a row per study, by the name that commands take: its folder's, or its own in a database.
+
+    For one that cannot be read, the row says why.
+    """
     from hpsearch.analysis.aggregates import best_trial
     from hpsearch.study_loading import read, study_folders
 
@@ -29,7 +32,9 @@ def list_rows(folder: Path, storage: str | None) -> Iterator[list[str]]:
         best = best_trial(stored.history)
         value = "" if best is None else f"{stored.description.metric} {best.value:.4f} (trial {best.number})"
         counts = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
-        yield [stored.description.name, str(len(trials)), value, counts]
+        called = stored.description.name
+        counts += f" (the study is called {called!r})" if called != Path(name).name else ""
+        yield [Path(name).name, str(len(trials)), value, counts]
 
 
 def show_text(name: str, folder: Path, storage: str | None) -> str:
@@ -40,11 +45,10 @@ def show_text(name: str, folder: Path, storage: str | None) -> str:
 
     stored = read(name, folder=folder, storage=storage)
     description, facts = stored.description, stored.description.facts
-    task = str(description.task["task"]).partition(":")[2]
     targets = facts.get("targets") or f"{len(facts['classes'])} classes"  # as earlier versions kept it
     searched = Space.from_json(description.space).parameters
     lines = [
-        f"{description.name}: {task} on {facts['rows']} rows, {targets}, {facts['folds']} "
+        f"{description.name}: {description.task_name} on {facts['rows']} rows, {targets}, {facts['folds']} "
         f"fold(s); sampler {description.sampler}, pruner {description.pruner}, seed {description.seed}",
         outcome_text(stored.history, description.metric, stored.test_shares, searched),
     ]

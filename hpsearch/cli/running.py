@@ -25,10 +25,14 @@ def run_study(
             f"--progress {progress!r} is not understood.{nearest(progress, PROGRESS)} Use auto for the display that "
             "fits where it runs, plain for one line per finished trial, or none."
         )
-    result = study.run(trials=trials, timeout=timeout, devices=_devices(devices), progress=PROGRESS[progress])
+    try:
+        result = study.run(trials=trials, timeout=timeout, devices=_devices(devices), progress=PROGRESS[progress])
+    except KeyboardInterrupt:
+        if not study.was_interrupted:  # a second Ctrl-C
+            raise
+        typer.echo(study.result.text())
+        raise typer.Exit(130) from None
     typer.echo(result.text())
-    if study.was_interrupted:
-        raise typer.Exit(130)
     complete = result.history.finished(TrialState.COMPLETE)
     if result.has_ended and not complete:
         raise StudyFailedError(

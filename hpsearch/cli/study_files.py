@@ -1,7 +1,9 @@
 """The studies that a shell names: by name or folder, or by the FILE.py that defines them."""
 
+import contextlib
 import runpy
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +27,29 @@ def results_of(command: str, name: str, folder: Path, storage: str | None) -> li
     except UsageError as error:
         if not read(name, folder=folder, storage=storage).description.needs_its_script:
             raise
-        raise UsageError(
-            f"{error} In a shell, name the file that defines the study: hpsearch {command} FILE.py"
-            f"{' TARGET' if command == 'export' else ''}."
-        ) from error
+        raise _with_file(error, command) from error
+
+
+@contextlib.contextmanager
+def file_named(command: str, result: Any) -> Iterator[None]:
+    """Where a study can only be read, say what its script can be used for in a shell."""
+    try:
+        yield
+    except UsageError as error:
+        if error is not result.plan.missing:
+            raise
+        raise _with_file(error, command) from error
+
+
+def _with_file(error: UsageError, command: str) -> UsageError:
+    target = " TARGET" if command == "export" else ""
+    return UsageError(f"{error} In a shell, name the file that defines the study: hpsearch {command} FILE.py{target}.")
+
+
+def page_of(result: Any) -> Path:
+    """Return where a study's report is written: into its folder, or where this process may not, here."""
+    folder: Path = result.plan.folder
+    return folder / "report.html" if result.record.is_writable else Path(f"{folder.name}-report.html")
 
 
 def studies_of(file: Path) -> list[Any]:

@@ -74,28 +74,21 @@ def seed_of(random_state: Any) -> int:
     return int(random_state)
 
 
-def check_how_it_ended(
-    study: Study, result: "Result", n_iter: int | None, timeout: float | str | None, seconds: float
-) -> None:
+def check_how_it_ended(result: "Result", n_iter: int | None, timeout: float | str | None, seconds: float) -> None:
     """Raise where a search has no winner to be had, and warn where its time was up before its trials were done.
 
     Args:
-        study: The study that was run.
-        result: Its result.
+        result: The result of the study that was run.
         n_iter: Trials that were asked for, or None.
         timeout: The time that was given, or None.
         seconds: The time that it took.
 
     Raises:
-        KeyboardInterrupt: It was interrupted, so whatever comes after it must not run either.
         UsageError: The time was up before a trial was complete.
     """
     history, limit = result.history, parse_duration(timeout)
     states = [trial.state for trial in history.trials.values()]
     done = states.count(TrialState.COMPLETE)
-    if study.was_interrupted:
-        next_step = "nothing is stored, because folder= is None" if study.plan.is_temporary else "fit again to continue"
-        raise KeyboardInterrupt(f"FineTuneSearchCV was interrupted with {done} trials complete; {next_step}.")
     is_done = n_iter is not None and len(states) >= n_iter and not history.unfinished()
     if limit is None or seconds < limit or is_done:
         return
@@ -107,3 +100,10 @@ def check_how_it_ended(
     asked = "" if n_iter is None else f" of {n_iter}"
     ended = len(states) - len(history.unfinished())
     logger.warning("timeout=%r was up after %d%s trials, %d of them complete.", timeout, ended, asked, done)
+
+
+def interrupted(study: "Study") -> KeyboardInterrupt:
+    """Return what `fit` raises where Ctrl-C or SIGTERM has paused its study: whatever comes after must not run."""
+    done = len(study.store().history.finished(TrialState.COMPLETE))
+    next_step = "nothing is stored, because folder= is None" if study.plan.is_temporary else "fit again to continue"
+    return KeyboardInterrupt(f"FineTuneSearchCV was interrupted with {done} trials complete; {next_step}.")

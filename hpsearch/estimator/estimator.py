@@ -15,7 +15,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from hpsearch.errors import UsageError
-from hpsearch.estimator.checks import check_how_it_ended, groups_of, seed_of, targets_of
+from hpsearch.estimator.checks import check_how_it_ended, groups_of, interrupted, seed_of, targets_of
 from hpsearch.estimator.inputs import Texts, holds_text, inputs_of
 from hpsearch.study import Study
 from hpsearch.tasks.targets import targets_called
@@ -177,8 +177,11 @@ class FineTuneSearchCV(BaseEstimator):
         )
         study.plan.is_temporary = self.folder is None
         started = time.monotonic()
-        result = study.run(self.n_iter, timeout=self.timeout, devices=self.devices, progress=bool(self.verbose))
-        check_how_it_ended(study, result, self.n_iter, self.timeout, time.monotonic() - started)
+        try:
+            result = study.run(self.n_iter, timeout=self.timeout, devices=self.devices, progress=bool(self.verbose))
+        except KeyboardInterrupt as error:
+            raise (interrupted(study) if study.was_interrupted else error) from None
+        check_how_it_ended(result, self.n_iter, self.timeout, time.monotonic() - started)
         self.study_, self.result_ = study, result
         self._keep(result, targets)
         return self

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from hpsearch.errors import StudyChangedError
 from hpsearch.metrics.direction import Direction
 from hpsearch.plan.arguments import named
 from hpsearch.plan.plan import Plan
+from hpsearch.plan.stored_rows import OWN, kept_rows
 from hpsearch.provenance.definitions import SCRIPTS, code_definition, import_path
 from hpsearch.provenance.packages import __version__
 
@@ -51,6 +52,8 @@ class Description:
             of the default choice.
         goal: Arguments of the last `run`, for `resume`.
         test: Scores on the test rows, by digest of (config, stop point): each is computed once.
+        rows: What reading needs of the rows, by the choice of a model (`plan.stored_rows`); None in earlier versions.
+        directions: Which way each of `metrics` is better; earlier versions kept none.
     """
 
     name: str
@@ -82,6 +85,8 @@ class Description:
     models: Mapping[str, Mapping[str, str | None]] | None = None
     feature_cache_bytes: int | None = None
     direction: str = Direction.MAXIMIZE.value
+    rows: Mapping[str, Any] | None = None
+    directions: Mapping[str, str] = field(default_factory=dict)
     format: int = FORMAT
 
     @classmethod
@@ -92,8 +97,9 @@ class Description:
         goal: Mapping[str, Any] | None = None,
         test: Mapping[str, Any] | None = None,
     ) -> "Description":
-        """Describe a study as it is now; reads its data when that has not been done."""
-        prepared = plan.prepared
+        """Describe a study as it is now; reads its data, unless the study is read from what it keeps of them."""
+        rows = plan.described_rows
+        prepared = rows[OWN if plan.choices is None else plan.choices.default]
         sources = [plan.named_metric, *plan.metrics]
         return cls(
             **{name: getattr(plan, name) for name in ARGUMENTS},
@@ -124,6 +130,8 @@ class Description:
             goal=goal,
             test=test,
             models=_models(plan),
+            rows=kept_rows(rows),
+            directions={metric.name: metric.direction.value for metric in plan.measured},
         )
 
     @property
@@ -133,6 +141,11 @@ class Description:
         rules = [text for text in (self.sampler, self.pruner) if not re.fullmatch(RESTORED, text)]
         code = None in self.callables.values() or None in self.task_code.values()
         return module in SCRIPTS or "<" in name or code or bool(rules)
+
+    @property
+    def task_name(self) -> str:
+        """The name of the task's class."""
+        return str(self.task["task"]).rpartition(":")[2].rpartition(".")[2]
 
     @property
     def task_code(self) -> Mapping[str, str | None]:
@@ -190,7 +203,7 @@ def _models(plan: Plan) -> dict[str, dict[str, str | None]] | None:
             "data": prepared.data_digest,
             "test_data": prepared.test_digest,
         }
-        for choice, prepared in plan.prepared_choices.items()
+        for choice, prepared in plan.described_rows.items()
     }
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from hpsearch.errors import StudyNotFoundError
 
-DATABASE_FILE, DESCRIPTION_FILE, FOLDS_FILE = "study.db", "study.json", "folds.npz"
-"""Where a study keeps its trials, its description (a copy, for people) and its folds, in its folder."""
+DATABASE_FILE, DESCRIPTION_FILE, FOLDS_FILE, TARGETS_FOLDER = "study.db", "study.json", "folds.npz", "targets"
+"""Where a study keeps its trials, its description (a copy, for people), folds and targets, in its folder."""
 
 
 def cache_folder() -> Path:

@@ -7,9 +7,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.errors import MetricError
+from hpsearch.errors import MetricError, UsageError
 from hpsearch.plan.arguments import check_name, check_settings, check_whole, named
 from hpsearch.plan.paths import cache_folder
+from hpsearch.plan.stored_rows import OWN, StoredMetric
 from hpsearch.space import Space
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ class Plan:
         is_temporary: Whether that folder goes with whoever made it: rows are then prepared in it, and nobody is told
             how to continue.
         stored_direction: The direction that a study which is read has followed so far, or None.
+        stored: What the study keeps of its rows, by the choice of a model, where it is read and not run; None where
+            rows are known from the data alone.
+        missing: Why a study that was loaded can be read only, or None.
         choices: The pretrained models that the space chooses among, or None.
         cv_name: What `cv` is called; of a study that was loaded, what it was called when it was made.
 
@@ -66,6 +70,8 @@ class Plan:
     feature_cache_bytes: int | None
     is_temporary: bool = False
     stored_direction: "Direction | None" = None
+    stored: "Mapping[str, Prepared] | None" = None
+    missing: UsageError | None = None
     choices: "ModelChoices | None" = field(init=False)
     cv_name: str = field(init=False)
 
@@ -96,25 +102,71 @@ class Plan:
     def prepared(self) -> "Prepared":
         """The encoded rows; read, audited and encoded when first asked for.
 
-        In a study that chooses among pretrained models, those of the default choice.
+        In a study that chooses among pretrained models, those of the default choice. Reading a study asks for `rows`.
         """
-        from hpsearch.tasks.frozen_layers import fitted_space
-
+        if self.missing is not None:
+            raise self.missing
         if self.choices is not None:
             prepared = self.prepared_choices[self.choices.default]
         else:
             prepared = self.task.prepare(self.cache)
-        if self.space.is_shipped:
-            space = fitted_space(self.space, self.layered_models(prepared))
-            if space != self.space:
-                logger.warning("The space is fitted to the model's layers: %s.", self.space.difference(space))
-            self.space = space
+        self._fit_space(prepared)
         return prepared
 
     @cached_property
     def prepared_choices(self) -> "Mapping[str, Prepared]":
         """The encoded rows by choice of a pretrained model; empty where the space does not choose."""
         return {} if self.choices is None else self.choices.prepare(self.task, self.cache)
+
+    def _fit_space(self, prepared: "Prepared") -> None:
+        """Fit a shipped space to the models."""
+        from hpsearch.tasks.frozen_layers import fitted_space
+
+        if self.space.is_shipped:
+            space = fitted_space(self.space, self.layered_models(prepared))
+            if space != self.space:
+                logger.warning("The space is fitted to the model's layers: %s.", self.space.difference(space))
+            self.space = space
+
+    def read_from(self, stored: "Mapping[str, Prepared]") -> None:
+        """Read the study from what it keeps of its rows, until they are prepared."""
+        self.stored = stored
+        self._fit_space(self.rows)
+
+    @property
+    def is_prepared(self) -> bool:
+        """Whether the rows have been prepared in this process."""
+        return "prepared" in vars(self)
+
+    @property
+    def rows(self) -> "Prepared":
+        """What is known of the rows: all of `Prepared` but the encoded inputs.
+
+        Of a study that is read it comes from what the study keeps: targets, groups and weights are in its own folder,
+        and neither data nor models are asked for.
+        """
+        if self.stored is None:
+            return self.prepared
+        return self.stored[OWN if self.choices is None else self.choices.default]
+
+    @property
+    def rows_by_choice(self) -> "Mapping[str, Prepared]":
+        """The same by choice of a pretrained model; empty where the space does not choose."""
+        if self.stored is None:
+            return self.prepared_choices
+        return {} if self.choices is None else self.stored
+
+    def rows_for(self, config: Mapping[str, Any]) -> "Prepared":
+        """The same for a configuration's model."""
+        choice = self.task.model_choice(config)
+        return self.rows if choice is None else self.rows_by_choice[choice]
+
+    @property
+    def described_rows(self) -> "Mapping[str, Prepared]":
+        """The rows that the study is described by: as they are today once they have been prepared, else as stored."""
+        if self.stored is not None and not self.is_prepared:
+            return self.stored
+        return {OWN: self.prepared} if self.choices is None else self.prepared_choices
 
     def prepared_for(self, config: Mapping[str, Any]) -> "Prepared":
         """Return the rows as they are encoded for a configuration's model."""
@@ -128,7 +180,7 @@ class Plan:
         if self.choices is None:
             return [LayeredModel(prepared.source, {}, prepared.layers)]
         name = self.choices.name
-        return [LayeredModel(model, {name: model}, rows.layers) for model, rows in self.prepared_choices.items()]
+        return [LayeredModel(model, {name: model}, rows.layers) for model, rows in self.rows_by_choice.items()]
 
     def model_of(self, config: Mapping[str, Any] | None = None) -> str:
         """Return what a configuration's pretrained model is read from: a folder, or a name on the hub.
@@ -160,9 +212,9 @@ class Plan:
     def warnings(self) -> tuple[str, ...]:
         """What the audit of the data found; what concerns one of several models begins with its name."""
         if self.choices is None:
-            return self.prepared.warnings
-        by_choice = {choice: prepared.warnings for choice, prepared in self.prepared_choices.items()}
-        shared = [text for text in self.prepared.warnings if all(text in texts for texts in by_choice.values())]
+            return self.rows.warnings
+        by_choice = {choice: rows.warnings for choice, rows in self.rows_by_choice.items()}
+        shared = [text for text in self.rows.warnings if all(text in texts for texts in by_choice.values())]
         own = [f"{choice}: {text}" for choice, texts in by_choice.items() for text in texts if text not in shared]
         return (*shared, *own)
 
@@ -178,7 +230,7 @@ class Plan:
 
         if isinstance(self.cv, Folds):
             return self.cv
-        rows, judge = open_dataset(self.prepared.folder), self.prepared.judge
+        rows, judge = open_dataset(self.rows.folder), self.rows.judge
         targets = rows_of(rows.arrays, "targets")
         strata = judge.strata(targets)
         folds = make_folds(self.cv, strata=strata, groups=rows.get("groups"), seed=self.seed)
@@ -199,19 +251,22 @@ class Plan:
         `check_direction` says it, before the study is run.
         """
         if self.stored_direction is None:
-            return self.prepared.judge.metric(self.named_metric, self.direction)
-        metric = self.prepared.judge.metric(self.named_metric, is_objective=False)
-        return replace(metric, direction=self.stored_direction)
+            return self.rows.judge.metric(self.named_metric, self.direction)
+        return replace(self._recorded(self.named_metric), direction=self.stored_direction)
+
+    def _recorded(self, given: Any) -> "Metric":
+        """Return a metric that is recorded, resolved for the task."""
+        return given if isinstance(given, StoredMetric) else self.rows.judge.metric(given, is_objective=False)
 
     def check_direction(self) -> None:
         """Raise MetricError where nothing can be searched in the direction that a study has followed."""
         if self.stored_direction is not None:
-            self.prepared.judge.metric(self.named_metric, self.stored_direction)
+            self.rows.judge.metric(self.named_metric, self.stored_direction)
 
     @property
     def named_metric(self) -> Any:
         """The objective as the user names it; where nobody does, by the name that the task's judge has for it."""
-        return self.prepared.judge.default_metric if self.metric is None else self.metric
+        return self.rows.judge.default_metric if self.metric is None else self.metric
 
     @property
     def aim(self) -> "Objective":
@@ -239,7 +294,7 @@ class Plan:
 
         measured = {self.objective.name: self.objective}
         for given in self.metrics:
-            metric = self.prepared.judge.metric(given, is_objective=False)
+            metric = self._recorded(given)
             functions = [each.function for each in (measured.setdefault(metric.name, metric), metric)]
             definitions = [None if function is None else code_definition(function) for function in functions]
             if definitions[0] != definitions[1]:

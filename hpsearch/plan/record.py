@@ -1,16 +1,18 @@
 """What is kept of a study: its database, and its description and folds in its folder."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.data.atomic_write import writing
-from hpsearch.errors import NumericsError, StudyChangedError, StudyNotFoundError
+from hpsearch.errors import NumericsError, StoreError, StudyChangedError, StudyNotFoundError
 from hpsearch.plan.changes import difference
 from hpsearch.plan.description import EARLIER_FORMAT, Description
-from hpsearch.plan.paths import DATABASE_FILE, DESCRIPTION_FILE, FOLDS_FILE, lost_database
+from hpsearch.plan.paths import DATABASE_FILE, DESCRIPTION_FILE, FOLDS_FILE, TARGETS_FOLDER, lost_database
 from hpsearch.plan.plan import Plan
 from hpsearch.plan.run_keys import refit_digest, with_attention
+from hpsearch.plan.stored_rows import OWN, keep_targets, stored_rows
 
 if TYPE_CHECKING:
     from hpsearch.records.store import Store
@@ -63,12 +65,26 @@ class Record:
                 plan.folder.mkdir(parents=True, exist_ok=True)
             plan.folds.write(plan.folder / FOLDS_FILE)
             self._snapshot()
+            keep_targets(plan.prepared, plan.folder / TARGETS_FOLDER)
             self._store = Store.create(self.url, plan.name, Description.of(plan).to_json(), plan.aim.direction)
         return self.store
 
     def _snapshot(self) -> None:
         """Keep with the study what lies in memory only (a DataFrame), so that it can be loaded without its script."""
         self._plan.task = self._plan.task.snapshot(self._plan.folder / "data")
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether this process may write into the study's folder."""
+        return os.access(self._plan.folder, os.W_OK)
+
+    def require_writable(self) -> None:
+        """Raise StoreError where what is computed could not be kept with the study."""
+        if not self.is_writable:
+            raise StoreError(
+                f"{self._plan.folder} may not be written to, so what is computed could not be kept. Copy the study's "
+                "folder to where you may write, or have its rights changed."
+            )
 
     # ------------------------------------------------------------------ the description
 
@@ -92,11 +108,28 @@ class Record:
         self._snapshot()
         if not (self._plan.folder / FOLDS_FILE).exists():
             self._plan.folds.write(self._plan.folder / FOLDS_FILE)
+        keep_targets(self._plan.prepared, self._plan.folder / TARGETS_FOLDER)
         stored = self.description
         self.keep(Description.of(self._plan, numerics=stored.numerics, goal=goal, test=stored.test))
 
+    def read_rows(self) -> None:
+        """Have the plan read what the study keeps of its rows, if it does, and if they are those of the plan's task."""
+        plan, stored = self._plan, self.description
+        if plan.stored is None and not plan.is_prepared and plan.task.is_described_by(stored.task):
+            rows = stored_rows(stored.rows, plan.folder / TARGETS_FOLDER)
+            if rows is not None and (set(rows) == ({OWN} if plan.choices is None else set(plan.choices.sources))):
+                plan.read_from(rows)
+
+    def require_trainable(self) -> None:
+        """Prepare the rows, and raise StudyChangedError where the study that is read would not be trained again."""
+        _ = self._plan.prepared
+        self.require_unchanged()
+
     def require_unchanged(self) -> None:
-        """Raise StudyChangedError where this is no longer the study that is stored under its name."""
+        """Raise StudyChangedError where this is no longer the study that is stored under its name.
+
+        Of a study that is only read its data are not asked for.
+        """
         stored = self.description
         changed = difference(stored, Description.of(self._plan))
         if not changed:

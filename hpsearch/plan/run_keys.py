@@ -73,22 +73,22 @@ class RunKeys:
 
 def run_keys(plan: Plan, numerics: "Numerics") -> RunKeys:
     """Return what a study's runs are keyed by when they are run with some numerics."""
-    keys = keys_of_model(plan, numerics, plan.prepared)
+    keys = keys_of_model(plan, numerics, plan.rows)
     if plan.choices is None:
         return keys
     chosen = {
-        choice: keys_of_model(plan, with_attention(plan, numerics, choice), prepared)
-        for choice, prepared in plan.prepared_choices.items()
+        choice: keys_of_model(plan, with_attention(plan, numerics, choice), rows)
+        for choice, rows in plan.rows_by_choice.items()
     }
     return replace(keys, choice=plan.choices.name, choices=chosen)
 
 
-def keys_of_model(plan: Plan, numerics: "Numerics", prepared: "Prepared") -> RunKeys:
+def keys_of_model(plan: Plan, numerics: "Numerics", rows: "Prepared") -> RunKeys:
     """Return what the runs of one pretrained model are keyed by."""
     return RunKeys(
         seed=plan.seed,
-        data=digest([prepared.data_digest, plan.folds.digest]),
-        model=prepared.model_digest,
+        data=digest([rows.data_digest, plan.folds.digest]),
+        model=rows.model_digest,
         numerics=numerics.to_dict(),
         folds=len(plan.folds.pairs),
         repeats=plan.repeats,
@@ -99,11 +99,11 @@ def keys_of_model(plan: Plan, numerics: "Numerics", prepared: "Prepared") -> Run
 
 def with_attention(plan: Plan, numerics: "Numerics", choice: str | None) -> "Numerics":
     """Return numerics with the attention of the model that is chosen, where a study chooses among several."""
-    return numerics if choice is None else replace(numerics, attention=plan.prepared_choices[choice].attention)
+    return numerics if choice is None else replace(numerics, attention=plan.rows_by_choice[choice].attention)
 
 
 def refit_digest(plan: Plan, numerics: "Numerics", config: Mapping[str, Any]) -> str:
     """Return a digest of all that a refit of a configuration, and its scores on the test rows, depend on besides it."""
     keys = run_keys(plan, numerics).of(config)
-    test = plan.prepared_for(config).test_digest
+    test = plan.rows_for(config).test_digest
     return digest([keys.seed, keys.data, test, keys.model, dict(keys.numerics)])

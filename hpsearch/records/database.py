@@ -10,6 +10,7 @@ import optuna
 from sqlalchemy import Engine, create_engine, event, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from hpsearch.errors import StoreError
 
@@ -72,10 +73,14 @@ def optuna_url(url: URL) -> str:
     return url.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}")
 
 
-def engine_arguments(url: URL) -> dict[str, Any]:
-    """Return what both engines, Optuna's and ours, are made with."""
+def engine_arguments(url: URL, *, for_reading: bool = False) -> dict[str, Any]:
+    """Return what both engines, Optuna's and ours, are made with.
+
+    `for_reading` a SQLite file is open only while a query runs: so it can leave write-ahead mode when a run ends.
+    """
     if sqlite_path(url):
-        return {"connect_args": {"timeout": BUSY_SECONDS}}
+        pool = {"poolclass": NullPool} if for_reading else {}
+        return {"connect_args": {"timeout": BUSY_SECONDS}, **pool}
     return {"pool_pre_ping": True}
 
 
@@ -95,10 +100,10 @@ def make_durable(engine: Engine, synchronous: Literal["FULL", "NORMAL"] = "FULL"
         engine.dispose()
 
 
-def open_engine(url: URL) -> Engine:
+def open_engine(url: URL, *, for_reading: bool = False) -> Engine:
     """Return an engine on `url`, not yet connected. Raises StoreError where the driver is missing."""
     try:
-        engine = create_engine(url, **engine_arguments(url))
+        engine = create_engine(url, **engine_arguments(url, for_reading=for_reading))
     except NoSuchModuleError as error:
         raise StoreError(f"storage={shown(url)!r}: SQLAlchemy knows no driver {url.drivername!r}.") from error
     except ImportError as error:

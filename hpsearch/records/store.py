@@ -23,11 +23,12 @@ from sqlalchemy import Connection, Row, Table, insert, select, update
 from hpsearch.data.ragged import Rows
 from hpsearch.metrics.direction import Direction
 from hpsearch.records import reading, retention, tables
-from hpsearch.records.database import database_errors, sqlite_path
+from hpsearch.records.database import database_errors, prepare_file, sqlite_path
 from hpsearch.records.digest import digest
 from hpsearch.records.history import History
 from hpsearch.records.lease import FileLease, Lease, RowLease
-from hpsearch.records.optuna_rows import OptunaRows, RunRow
+from hpsearch.records.optuna_rows import OptunaRows, RunRow, open_storage
+from hpsearch.records.read_only import leave_write_ahead
 from hpsearch.records.studies import OpenStudy, lock_path, make_study, open_study, study_names
 from hpsearch.records.types import Action, Decision, Evaluation, Origin, SegmentResult, Trial, TrialState
 
@@ -50,15 +51,27 @@ class Store:
         self.url = study.url
         self.name = name
         self.mismatches = 0
+        self._history: History | None = None
+        self._taken: set[str] = set()
+        self._use(study)
+
+    def _use(self, study: OpenStudy) -> None:
+        """Read and write through this database from now on."""
+        self._study = study
         self._engine = study.engine
         self._optuna = study.rows
         self._description: Mapping[str, Any] = MappingProxyType(json.loads(study.description))
         path = sqlite_path(study.url)
-        self._lease: Lease = (
-            FileLease(study.engine, name, lock_path(path, name)) if path else RowLease(study.engine, name)
-        )
-        self._history: History | None = None
-        self._taken: set[str] = set()
+        if path is None:
+            self._lease: Lease = RowLease(study.engine, self.name)
+        else:
+            self._lease = FileLease(study.engine, self.name, lock_path(path, self.name))
+
+    def _reopen(self, *, for_reading: bool) -> None:
+        """Open the database anew: to write to it, or for reading alone."""
+        self._study.close()
+        url = self.url.render_as_string(hide_password=False)
+        self._use(open_study(url, self.name, is_checked=True, for_reading=for_reading))
 
     @classmethod
     def create(
@@ -66,12 +79,15 @@ class Store:
     ) -> Self:
         """Make a new study. Raises StoreError where it exists already or the database cannot be made."""
         make_study(url, name, description, direction)
-        return cls(open_study(url, name, is_new=True), name)
+        return cls(open_study(url, name, is_checked=True), name)
 
     @classmethod
     def open(cls, url: str, name: str) -> Self:
-        """Open a study. Raises StudyNotFoundError where there is none, StoreError where it cannot be read."""
-        return cls(open_study(url, name), name)
+        """Open a study, which writes nothing; that is left to `acquire`.
+
+        Raises StudyNotFoundError where there is none, StoreError where it cannot be read.
+        """
+        return cls(open_study(url, name, for_reading=True), name)
 
     @staticmethod
     def names(url: str) -> list[str]:
@@ -83,9 +99,7 @@ class Store:
         try:
             self.release()
         finally:
-            self._optuna.storage.remove_session()
-            self._optuna.storage.engine.dispose()
-            self._engine.dispose()
+            self._study.close()
 
     def __enter__(self) -> Self:
         return self
@@ -106,8 +120,7 @@ class Store:
         """
         if self._lease.held:
             return
-        with database_errors(self.url, "taking the study's lease"):
-            self._lease.acquire()
+        self._take_lease()
         try:
             self.reload()
             self._tell_optuna(*(decision for _, decision in self.decisions()))
@@ -115,13 +128,31 @@ class Store:
             self.release()
             raise
 
+    def _take_lease(self) -> None:
+        if self._study.source is not None:
+            prepare_file(self.url)
+            self._reopen(for_reading=False)
+        try:
+            with database_errors(self.url, "taking the study's lease"):
+                self._lease.acquire()
+        except BaseException:
+            self._reopen(for_reading=True)
+            raise
+
     def renew(self) -> None:
         with database_errors(self.url, "renewing the study's lease"):
             self._lease.renew()
 
     def release(self) -> None:
+        """Release the lease, if it is held; a SQLite database is then one file again."""
+        is_over = self._lease.held
+        if is_over:
+            self._study.close()
+            leave_write_ahead(self.url)
         with database_errors(self.url, "giving back the study's lease"):
             self._lease.release()
+        if is_over:
+            self._reopen(for_reading=True)
 
     @contextmanager
     def _writing(self, doing: str) -> Iterator[Connection]:
@@ -149,6 +180,8 @@ class Store:
 
     def reload(self) -> History:
         table = tables.studies
+        if self._study.source is not None and self._study.source.is_outdated:
+            self._reopen(for_reading=True)
         with database_errors(self.url, "reading the study"):
             with self._engine.connect() as connection:
                 text = connection.execute(select(table.c.description).where(table.c.study == self.name)).scalar_one()
@@ -188,7 +221,11 @@ class Store:
             return reading.rows_of(self._engine, self.name, table, "id")
 
     def optuna_study(self) -> optuna.Study:
-        return optuna.load_study(study_name=self.name, storage=self._optuna.storage)
+        """Return the study as Optuna has it; other tools may write to it, where this process may."""
+        source = self._study.source
+        is_writable = source is not None and source.is_writable
+        storage = open_storage(self.url, is_checked=True, for_reading=True) if is_writable else self._optuna.storage
+        return optuna.load_study(study_name=self.name, storage=storage)
 
     # Writing
 
@@ -206,8 +243,7 @@ class Store:
         """
         if self._lease.held:
             return self._enqueue(config)
-        with database_errors(self.url, "taking the study's lease"):
-            self._lease.acquire()
+        self._take_lease()
         try:
             return self._enqueue(config)
         finally:

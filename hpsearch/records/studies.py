@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,22 +23,37 @@ from hpsearch.records.digest import digest
 from hpsearch.records.file_lock import FileLock
 from hpsearch.records.lease import held_error, holder
 from hpsearch.records.optuna_rows import OptunaRows, open_storage
+from hpsearch.records.read_only import ReadOnly
 
 
 @dataclass(frozen=True)
 class OpenStudy:
-    """A study's open database: our engine, Optuna's rows, and the description as JSON text."""
+    """A study's open database: our engine, Optuna's rows, and the description as JSON text.
+
+    Attributes:
+        source: How it is read, where it is not to be written to.
+    """
 
     url: URL
     engine: Engine
     rows: OptunaRows
     description: str
+    source: ReadOnly | None = None
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.rows.storage.remove_session()
+        self.rows.storage.engine.dispose()
+        self.engine.dispose()
+        if self.source is not None:
+            self.source.close()
 
 
 def study_names(url: str) -> list[str]:
     """Return the names of the studies in a database, oldest first; empty where there is no database yet."""
     parsed = parse_url(url)
-    with _engine(parsed) as engine, database_errors(parsed, "listing its studies"):
+    source = ReadOnly(parsed)
+    with closing(source), _engine(source.url) as engine, database_errors(parsed, "listing its studies"):
         if not _has_studies(parsed, engine):
             return []
         with engine.connect() as connection:
@@ -71,13 +86,15 @@ def make_study(url: str, name: str, description: Mapping[str, Any], direction: D
             connection.execute(insert(tables.studies).values(row))
 
 
-def open_study(url: str, name: str, *, is_new: bool = False) -> OpenStudy:
-    """Open a study; `is_new` says that this process has just made it.
+def open_study(url: str, name: str, *, is_checked: bool = False, for_reading: bool = False) -> OpenStudy:
+    """Open a study, to write to it or `for_reading` alone; `is_checked` says that this process has made or opened it.
 
     Raises StudyNotFoundError where there is none, StoreError where it cannot be read.
     """
     parsed = parse_url(url)
-    engine = open_engine(parsed)
+    source = ReadOnly(parsed) if for_reading else None
+    place = parsed if source is None else source.url
+    engine = open_engine(place, for_reading=for_reading)
     with database_errors(parsed, f"opening study {name!r}"):
         row = _study_row(engine, name) if _has_studies(parsed, engine) else None
         if row is None:
@@ -91,8 +108,9 @@ def open_study(url: str, name: str, *, is_new: bool = False) -> OpenStudy:
                 f"{shown(parsed)}: study {name!r} was written by a later version of hpsearch (layout {row.layout}, "
                 f"this version reads up to {tables.LAYOUT}). Upgrade hpsearch."
             )
-        storage = open_storage(parsed, is_checked=is_new)
-        return OpenStudy(parsed, engine, OptunaRows(storage, storage.get_study_id_from_name(name)), row.description)
+        storage = open_storage(place, is_checked=is_checked, for_reading=for_reading)
+        rows = OptunaRows(storage, storage.get_study_id_from_name(name))
+        return OpenStudy(parsed, engine, rows, row.description, source)
 
 
 def lock_path(database: Path, study: str) -> Path:

@@ -31,6 +31,7 @@ class Content:
         evidence: The answer to whether the winner beats the literature default, or None.
         test_scores: Name of a model ("winner", "literature default") to its scores on the test rows, or None.
         test_is_to_come: Whether there are test rows, to be scored once the study has ended.
+        not_done: What could not be done on the test rows, and why, in words; or None.
         numerics: How numbers were computed: precision, versions, hardware.
         fingerprints: Name of what was hashed (data, model, ...) to its digest.
         logs: Number of a trial to the name of its log.
@@ -52,6 +53,7 @@ class Content:
     evidence: Evidence | None = None
     test_scores: Mapping[str, Mapping[str, float]] | None = None
     test_is_to_come: bool = False
+    not_done: str | None = None
     numerics: Mapping[str, Any] = field(default_factory=dict)
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     logs: Mapping[int, str] = field(default_factory=dict)

@@ -1,11 +1,12 @@
 """Several studies side by side: samplers, models or strategies, with evidence of which winner is better."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.errors import UsageError, nearest
+from hpsearch.errors import HpsearchError, UsageError, nearest
 from hpsearch.records import TrialState
 
 if TYPE_CHECKING:
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from hpsearch.report.comparison_content import ComparisonContent, Judgement
     from hpsearch.report.comparison_figures import ComparisonFigures
     from hpsearch.result.result import Result
+
+logger = logging.getLogger("hpsearch")
 
 SEARCHED = "on the folds that each study used to choose its winner, which favours the study that tried more"
 
@@ -153,7 +156,10 @@ class Comparison:
         why_not = _why_not(study, reference, ground)
         if why_not is not None:
             return Judgement(name, self.reference, ground, why_not=why_not)
-        evidence = study.test_evidence(reference) if ground == "test rows" else _on_folds(study, reference)
+        try:
+            evidence = study.test_evidence(reference) if ground == "test rows" else _on_folds(study, reference)
+        except HpsearchError as error:  # the data of one are gone, for instance
+            return Judgement(name, self.reference, ground, why_not=str(error))
         return Judgement(name, self.reference, ground, evidence)
 
 
@@ -183,9 +189,15 @@ def _named(results: "Sequence[Result]") -> "dict[str, Result]":
 
 def _test_scores(result: "Result") -> Mapping[str, float]:
     """Return the winner's scores on the test rows; none before the study has ended, so that none steers it by them."""
-    if result.plan.prepared.test_rows == 0 or not result.has_ended:
+    if result.plan.rows.test_rows == 0 or not result.has_ended:
         return {}
-    return result.test_scores() if result.history.finished(TrialState.COMPLETE) else {}
+    if not result.history.finished(TrialState.COMPLETE):
+        return {}
+    try:
+        return result.test_scores()
+    except HpsearchError as error:
+        logger.warning("The test rows of %r could not be scored here: %s", result.plan.name, error)
+        return {}
 
 
 def _why_not(study: "Result", reference: "Result", ground: str) -> str | None:
@@ -205,7 +217,7 @@ def _why_not(study: "Result", reference: "Result", ground: str) -> str | None:
             return "the training data differ"
         return "the folds differ" if one.folds != other.folds else None
     for result in (study, reference):
-        if result.plan.prepared.test_rows == 0:
+        if result.plan.rows.test_rows == 0:
             return f"{result.plan.name} has no test rows"
         if not result.has_ended:
             return f"{result.plan.name} has not ended, and a search must not be steered by its test rows"
@@ -222,7 +234,7 @@ def _same_rows(one: "Result", other: "Result", role: str) -> bool:
 
     from hpsearch.data.dataset import open_dataset
 
-    prepared = [result.plan.prepared for result in (one, other)]
+    prepared = [result.plan.rows for result in (one, other)]
     if prepared[0].judge.to_json() != prepared[1].judge.to_json():
         return False
     digests = [rows.data_digest if role == "train" else rows.test_digest for rows in prepared]

@@ -24,6 +24,7 @@ def report_content(
     evidence: "Evidence | None",
     test_scores: Mapping[str, Mapping[str, float]] | None,
     test_is_to_come: bool,
+    not_done: str | None,
     out_of_fold: "np.ndarray | None",
 ) -> "Content":
     """Return all that figures and the report show.
@@ -35,6 +36,7 @@ def report_content(
         evidence: Whether the winner beats the default, where that can be told.
         test_scores: The winner's and the default's scores on the test rows, by what they are called.
         test_is_to_come: Whether there will be such scores once the study has ended.
+        not_done: What could not be done on the test rows, and why, in words; or None.
         out_of_fold: The winner's out-of-fold predictions, as `Result.out_of_fold` returns them; None without a winner.
     """
     from hpsearch.report import Content
@@ -42,7 +44,7 @@ def report_content(
     description = record.description
     return Content(
         name=plan.name,
-        task=_task_text(plan),
+        task=_task_text(plan, description),
         facts=_facts(plan, description),
         history=history,
         objective=plan.objective.name,
@@ -53,6 +55,7 @@ def report_content(
         evidence=evidence,
         test_scores=test_scores,
         test_is_to_come=test_is_to_come,
+        not_done=not_done,
         numerics=_numerics(plan, description),
         fingerprints=_fingerprints(description),
         logs=_logs(plan.folder),
@@ -62,8 +65,8 @@ def report_content(
     )
 
 
-def _task_text(plan: Plan) -> str:
-    task, choices = type(plan.task).__name__, plan.choices
+def _task_text(plan: Plan, description: Description) -> str:
+    task, choices = description.task_name, plan.choices
     if choices is not None and len(choices.sources) > 1:
         return f"{task} of one of {len(choices.sources)} pretrained models"
     return f"{task} of {Path(plan.model_of()).name}"
@@ -72,7 +75,7 @@ def _task_text(plan: Plan) -> str:
 def _numerics(plan: Plan, description: Description) -> Mapping[str, Any]:
     """Return the study's numerics, with the attention of each of its models where they differ in it."""
     numerics = description.numerics or {}
-    attention = {choice: prepared.attention for choice, prepared in plan.prepared_choices.items()}
+    attention = {choice: rows.attention for choice, rows in plan.rows_by_choice.items()}
     if not numerics or len(set(attention.values())) < 2:
         return numerics
     return {**numerics, "attention": ", ".join(f"{kernel} ({choice})" for choice, kernel in attention.items())}
@@ -83,7 +86,7 @@ def _facts(plan: Plan, description: Description) -> Mapping[str, Any]:
     return {
         "training rows": facts["rows"],
         "test rows": facts["test_rows"],
-        **plan.prepared.judge.facts(),
+        **plan.rows.judge.facts(),
         "folds": facts["folds"],
         "repeats": description.repeats,
         "sampler": description.sampler,
@@ -98,7 +101,7 @@ def _outputs(plan: Plan, out_of_fold: "np.ndarray") -> Mapping[str, Any]:
     from hpsearch.data.dataset import open_dataset
     from hpsearch.data.ragged import rows_of
 
-    return plan.prepared.judge.figures(rows_of(open_dataset(plan.prepared.folder).arrays, "targets"), out_of_fold)
+    return plan.rows.judge.figures(rows_of(open_dataset(plan.rows.folder).arrays, "targets"), out_of_fold)
 
 
 def _logs(folder: Path) -> Mapping[int, str]:

@@ -1,6 +1,7 @@
 """The result of a study: the best trial, tables, figures, a report, and a model to take away."""
 
 import contextlib
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.analysis.aggregates import TrialSummary, best_trial, default_trial, summarize
-from hpsearch.errors import LeaseHeldError, UsageError
+from hpsearch.errors import HpsearchError, LeaseHeldError, UsageError
 from hpsearch.plan.plan import Plan
 from hpsearch.plan.record import Record
 from hpsearch.records import History, Trial, TrialState, digest
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from hpsearch.data.ragged import Rows
     from hpsearch.report import Content, Figures
     from hpsearch.runtime.refit import Refit
+
+logger = logging.getLogger("hpsearch")
 
 
 @dataclass(frozen=True)
@@ -104,13 +107,13 @@ class Result:
             raise UsageError(
                 f"Trial {trial.number} is {trial.state.value}: only complete trials predict every row. {self._which()}"
             )
-        prepared, pairs = self.plan.prepared, self.plan.folds.pairs
+        rows, pairs = self.plan.rows, self.plan.folds.pairs
         parts = []
         for run in trial.runs:
             kept = self.record.store.predictions(run.key, trial.point)
             if kept is not None:
-                parts.append((pairs[run.fold][1], prepared.judge.predictions(kept)))
-        return prepared.judge.joined(prepared.rows, parts)
+                parts.append((pairs[run.fold][1], rows.judge.predictions(kept)))
+        return rows.judge.joined(rows.rows, parts)
 
     def evidence(self) -> "Evidence | None":
         """Answer the question fixed beforehand: does the winner beat the literature default?
@@ -125,7 +128,7 @@ class Result:
         from hpsearch.analysis.pairing import winner_against_default
 
         on_folds = winner_against_default(self.history, self._objective, self.plan.test_shares)
-        if on_folds is None or self.plan.prepared.test_rows == 0:
+        if on_folds is None or self.plan.rows.test_rows == 0:
             return on_folds
         assert self.default is not None
         asked = (self.best.number, self.default.number)
@@ -142,6 +145,7 @@ class Result:
 
         trial = self._complete(number)
         assert trial.point is not None
+        self.record.require_trainable()
         return refit(workload_of(self.plan, self.record.numerics()), self.plan.complete(trial.config), trial.point)
 
     def test_scores(self, number: int | None = None) -> Mapping[str, float]:
@@ -160,19 +164,26 @@ class Result:
         from hpsearch.runtime.refit import score
         from hpsearch.runtime.study_run import workload_of
 
-        if self.plan.prepared.test_rows == 0:
+        if self.plan.rows.test_rows == 0:
             raise UsageError(f"The task of {self.plan.name!r} has no test rows: give it test=... to score a model.")
-        key = digest([self.plan.complete(trial.config), trial.point, self.record.refit_digest(trial.config)])
+        key = self._test_key(trial)
         stored = self.record.description.test or {}
         outputs = self.plan.folder / "test" / f"{key}.npy"
         if key in stored and outputs.exists():
             return stored[key], from_bytes(outputs.read_bytes())
-        tested = refit if refit is not None else self.refit(trial.number)
-        scores = score(workload_of(self.plan, self.record.numerics()), tested)
-        _write_rows(outputs, scores.outputs)
-        with contextlib.suppress(LeaseHeldError):  # the study is being run: its coordinator alone writes to it
-            self.record.keep_test_scores(key, dict(scores.metrics))
+        if refit is None:
+            self.record.require_writable()  # before the training
+            refit = self.refit(trial.number)
+        scores = score(workload_of(self.plan, self.record.numerics()), refit)
+        if self.record.is_writable:
+            _write_rows(outputs, scores.outputs)
+            with contextlib.suppress(LeaseHeldError):  # the study is being run: its coordinator alone writes to it
+                self.record.keep_test_scores(key, dict(scores.metrics))
         return scores.metrics, scores.outputs
+
+    def _test_key(self, trial: Trial) -> str:
+        """Return what a trial's scores on the test rows are kept under."""
+        return digest([trial.runs[0].config, trial.point, self.record.refit_digest(trial.config)])
 
     def test_evidence(self, other: "Result") -> "Evidence":
         """Compare the best trial with another study's on the test rows, which both studies must share.
@@ -191,25 +202,21 @@ class Result:
         }
 
     def _on_test_rows(self, winner: int, rival: int, rival_of: "Result | None" = None) -> "Evidence":
-        import numpy as np
-
         from hpsearch.analysis.significance import paired_bootstrap
         from hpsearch.data.dataset import open_dataset
+        from hpsearch.data.ragged import rows_of
 
-        judge = self.plan.prepared.judge
+        judge = self.plan.rows.judge
         asked = ((self, winner), (rival_of or self, rival))
         kept = [result._tested(result._complete(number))[1] for result, number in asked]
-        learner = self.plan.task.learner(self.plan.prepared, split="test")
-        rows = np.arange(self.plan.prepared.test_rows)
-        weights, test_folder = learner.weights(rows), self.plan.prepared.test_folder
-        assert test_folder is not None  # there are test rows
+        test = open_dataset(self.plan.rows.folder_of("test"))
         return paired_bootstrap(
             self.plan.objective,
-            learner.truth(rows),
+            rows_of(test.arrays, "targets"),
             judge.predictions(kept[0]),
             judge.predictions(kept[1]),
-            sample_weight=None if weights is None else weights.numpy(),
-            units=judge.units(len(rows), open_dataset(test_folder).get("groups")),
+            sample_weight=test.get("weights"),
+            units=judge.units(self.plan.rows.test_rows, test.get("groups")),
             seed=self.plan.seed,
             direction=self.plan.aim.direction,
         )
@@ -240,7 +247,7 @@ class Result:
         trial = self._complete(number)
         target.make_parent()  # what the disk refuses is found before the training
         refit = self.refit(trial.number)
-        test = self._tested(trial, refit)[0] if self.plan.prepared.test_rows else None
+        test = self._tested(trial, refit)[0] if self.plan.rows.test_rows else None
         with target.writing() as partial:
             self.plan.task.save(refit.model, partial, self.plan.prepared_for(trial.config))
             write_card(partial, self.plan, self.record, self.summary(trial.number), refit, test)
@@ -261,6 +268,7 @@ class Result:
         If the task has test rows and the study has ended, winner and default are trained once on all training rows
         and scored on the test rows; the scores are stored with the study. Before the end the page shows the folds
         only, so that nobody steers the search by test rows; call `test_scores` or `evidence` if you must know.
+        Where they cannot be scored (the data are gone, the study may not be written to), the page says why.
         """
         from hpsearch.report import write_page
 
@@ -277,14 +285,13 @@ class Result:
         from hpsearch.analysis.pairing import winner_against_default
         from hpsearch.result.reporting import report_content
 
-        is_early = self.plan.prepared.test_rows > 0 and not self.has_ended
-        evidence, test_scores, out_of_fold = None, None, None
+        is_early = self.plan.rows.test_rows > 0 and not self.has_ended
+        evidence, test_scores, not_done, out_of_fold = None, None, None, None
         if best_trial(self.history) is not None:
             out_of_fold = self.out_of_fold()
+            evidence = winner_against_default(self.history, self._objective, self.plan.test_shares)
             if with_test and not is_early:
-                evidence, test_scores = self.evidence(), self._test_table()
-            else:
-                evidence = winner_against_default(self.history, self._objective, self.plan.test_shares)
+                evidence, test_scores, not_done = self._on_test(evidence)
         return report_content(
             self.plan,
             self.record,
@@ -292,8 +299,26 @@ class Result:
             evidence=evidence,
             test_scores=test_scores,
             test_is_to_come=with_test and is_early,
+            not_done=not_done,
             out_of_fold=out_of_fold,
         )
+
+    def _on_test(
+        self, on_folds: "Evidence | None"
+    ) -> "tuple[Evidence | None, Mapping[str, Mapping[str, float]] | None, str | None]":
+        """Return (evidence, test scores, what could not be done and why).
+
+        A study can be read without its data, its models and its script, which scoring anew needs.
+        """
+        scores = None
+        try:
+            scores = self._test_table()
+            return self.evidence(), scores, None
+        except HpsearchError as error:
+            what = "The test rows could not be scored" if scores is None else "The test rows could not be compared"
+            not_done = f"{what} here, so the verdict is over the folds: {error}"
+            logger.warning("%s", not_done)
+            return on_folds, scores, not_done
 
     def text(self) -> str:
         """Return the result as a terminal shows it: one row per trial, then the best one; `table()` has all columns."""
@@ -341,7 +366,7 @@ class Result:
         return Best(**vars(self.summary(trial.number)), curve=curve)
 
     def _test_table(self) -> "Mapping[str, Mapping[str, float]] | None":
-        if self.plan.prepared.test_rows == 0:
+        if self.plan.rows.test_rows == 0:
             return None
         scores = {"winner": self.test_scores()}
         default = self.default

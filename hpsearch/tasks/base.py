@@ -245,6 +245,11 @@ class Task(ABC):
         }
         return replace(self, **sources)
 
+    def is_described_by(self, description: Mapping[str, Any]) -> bool:
+        """Whether a description that `describe` gave is one of an equal task."""
+        arguments = {name: _without_files(value) for name, value in description["arguments"].items()}
+        return bool(description["task"] == self.describe()["task"] and digest(arguments) == self._identity())
+
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
             return NotImplemented

@@ -159,10 +159,10 @@ def test_a_time_that_is_up_is_said(iris, fitted, caplog, capsys):
     assert "Paused" not in capsys.readouterr().err
     caplog.clear()
     with caplog.at_level(logging.WARNING, logger="hpsearch"):
-        check_how_it_ended(fitted.study_, fitted.result_, 4, "1s", 2.0)
-        check_how_it_ended(fitted.study_, fitted.result_, 9, "3s", 2.0)
+        check_how_it_ended(fitted.result_, 4, "1s", 2.0)
+        check_how_it_ended(fitted.result_, 9, "3s", 2.0)
         assert not caplog.messages
-        check_how_it_ended(fitted.study_, fitted.result_, 9, "1s", 2.0)
+        check_how_it_ended(fitted.result_, 9, "1s", 2.0)
     assert caplog.messages == ["timeout='1s' was up after 4 of 9 trials, 4 of them complete."]
 
 
