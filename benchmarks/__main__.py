@@ -8,6 +8,7 @@ from collections.abc import Sequence
 BENCHMARKS = {
     "startup": "import hpsearch and hpsearch --help, in seconds",
     "coordinator": "the coordinator's time a segment at a thousand stored trials",
+    "scale": "a study of two thousand trials: resume, show, list, report",
     "curves": "samplers under pruning, replayed on recorded fine-tunes",
     "policy": "policies to the same quality, replayed on full grids through the coordinator",
     "emotion": "a whole study on real tweets, against a frozen-feature probe; needs a model and data",

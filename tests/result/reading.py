@@ -61,7 +61,7 @@ def as_another_user(*arguments: str, cwd: Path) -> "subprocess.CompletedProcess[
             for capability in _OVERRIDES:
                 ctypes.CDLL(None).prctl(_DROP_FROM_BOUNDING_SET, capability, 0, 0, 0)
 
-    here = Path(__file__).parent
+    here = Path(__file__).parents[1]
     paths = [str(here.parent), str(here), str(here / "runtime"), str(here / "tasks")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     return subprocess.run(
@@ -70,5 +70,22 @@ def as_another_user(*arguments: str, cwd: Path) -> "subprocess.CompletedProcess[
     )  # fmt: skip
 
 
+def commands(folder: str) -> dict[str, tuple[int, str]]:
+    """Return exit code and words of what a shell would ask of a study."""
+    from typer.testing import CliRunner
+
+    from hpsearch.cli.commands import app
+
+    asked = {
+        "show": ["show", folder],
+        "list": ["list", "--folder", str(Path(folder).parent)],
+        "report": ["report", folder],
+        "export": ["export", folder, "model"],
+        "resume": ["resume", folder, "--trials", "9", "--devices", "inline"],
+    }
+    ran = {name: CliRunner().invoke(app, arguments) for name, arguments in asked.items()}
+    return {name: (one.exit_code, one.output) for name, one in ran.items()}
+
+
 if __name__ == "__main__":
-    print(json.dumps(told(hp.load(sys.argv[1]).result, Path.cwd())))
+    print(json.dumps({"told": told(hp.load(sys.argv[1]).result, Path.cwd()), "commands": commands(sys.argv[1])}))
