@@ -1,7 +1,8 @@
 """What a study of two thousand trials costs to read and to continue, and a folder of fifty studies to list.
 
 A real study of a small network is made, and filled through the real store with finished trials of three folds, as a
-coordinator would have: every fourth on all folds, the others pruned on the first. Then each thing is done in a process
+coordinator would have: every fourth on all folds, the others pruned on the first. Its rows are then copied, with other
+learning rates. Then each thing is done in a process
 of its own. `resume` is the time from `Study.run` until an inline pool that is ready is handed its first order, imports
 apart; the others are whole commands, the start of Python included.
 
@@ -14,11 +15,13 @@ import argparse
 import json
 import math
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +39,9 @@ from hpsearch.records.store import Store
 from hpsearch.runtime.new_trials import Asker
 
 ROWS, CLASSES, POINTS_PER_EPOCH = 600, 4, 2
+SMALL = 20
+"""Trials of the studies that are listed, of which the large one is many copies."""
+
 GOALS = {"resume": 4.0, "report": 8.0, "report MB": 400.0, "show": 1.0, "list": 1.0}
 
 
@@ -45,8 +51,6 @@ def network(width: int = 8) -> torch.nn.Module:
 
 def study(folder: Path, name: str) -> hp.Study:
     """Return a study whose code and rows can be found again."""
-    from benchmarks import scale  # by its own name, for `hp.load`
-
     random = np.random.default_rng(0)
     rows = (random.normal(size=(ROWS, 6)).astype(np.float32), np.arange(ROWS) % CLASSES)
     space = hp.Space(
@@ -57,8 +61,10 @@ def study(folder: Path, name: str) -> hp.Study:
         weight_decay=hp.Float(1e-5, 0.3, log=True),
         width=hp.Int(2, 16),
     )
-    task = hp.CustomTask(scale.network, train=rows)
-    return hp.Study(name, task, space, cv=3, metrics=["accuracy"], evaluations_per_epoch=POINTS_PER_EPOCH, folder=folder)
+    task = hp.CustomTask(network, train=rows)
+    return hp.Study(
+        name, task, space, cv=3, metrics=["accuracy"], evaluations_per_epoch=POINTS_PER_EPOCH, folder=folder
+    )
 
 
 def fill(made: hp.Study, trials: int) -> None:
@@ -75,9 +81,7 @@ def fill(made: hp.Study, trials: int) -> None:
         if trial.number % 4:
             _record(store, trial.runs[0], plan.folds.pairs[0][1])
             value = store.history.of(trial.runs[0].key)[-1].metrics["f1_macro"]
-            store.apply(
-                Decision(trial.number, Action.PRUNE, "behind the others", value, reports=((1, value),), attributes={})
-            )
+            store.apply(Decision(trial.number, Action.PRUNE, "behind the others", value, reports=((1, value),)))
             continue
         for run in trial.runs:
             _record(store, run, plan.folds.pairs[run.fold][1])
@@ -86,6 +90,48 @@ def fill(made: hp.Study, trials: int) -> None:
                 if decision.final_state is not None:
                     break
     store.release()
+
+
+def multiply(database: Path, times: int) -> None:
+    """Have a study of so many times the trials, each with a learning rate and runs of its own.
+
+    Two thousand trials written one by one, every commit on the disk, take many minutes.
+    """
+    with closing(sqlite3.connect(database)) as connection:
+        connection.row_factory = sqlite3.Row
+        names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        tables = {name: [dict(row) for row in connection.execute(f"SELECT * FROM {name}")] for name in names}
+        trials = len(tables["trials"])
+        copied = {name: rows for name, rows in tables.items() if rows and {"trial_id", "run", "trial"} & set(rows[0])}
+        for copy in range(1, times):
+            random = np.random.default_rng(copy)
+            rates = {row["trial_id"]: float(10 ** random.uniform(-5, -1)) for row in tables["trials"]}
+            for name, rows in copied.items():
+                made = [_another(row, copy, copy * trials, rates) for row in rows]
+                columns = ", ".join(made[0])
+                places = ", ".join(f":{column}" for column in made[0])
+                connection.executemany(f"INSERT INTO {name} ({columns}) VALUES ({places})", made)
+        connection.commit()
+
+
+def _another(row: Mapping[str, Any], copy: int, offset: int, rates: Mapping[int, float]) -> dict[str, Any]:
+    """Return a row of another trial, so many later, with other runs and another learning rate."""
+    generated = ("param_id", "trial_value_id", "trial_intermediate_value_id", "trial_user_attribute_id", "id")
+    new = {name: value for name, value in row.items() if name not in (*generated, "trial_system_attribute_id")}
+    for name in ("trial_id", "trial", "number"):
+        if name in new:
+            new[name] += offset
+    if "run" in new:
+        new["run"] = digest([new["run"], copy])
+    rate = rates.get(row.get("trial_id", -1))
+    if row.get("param_name") == "learning_rate":
+        new["param_value"] = rate
+    if row.get("key") in ("config", "hpsearch:training_config"):
+        new["value_json"] = json.dumps({**json.loads(row["value_json"]), "learning_rate": rate})
+    if row.get("key") == "hpsearch:runs":
+        own = [[digest([key, copy]), *numbers] for key, *numbers in json.loads(row["value_json"])]
+        new["value_json"] = json.dumps(own)
+    return new
 
 
 def _record(store: Store, run: Run, held_out: np.ndarray) -> None:
@@ -116,7 +162,7 @@ def first_order(folder: str, trials: int) -> None:
         prepare(pool, workload)
         waited += Clocks.now() - began
 
-    def submitted(pool: InlinePool, slot: Any, order: Any) -> None:
+    def submitted(*_: Any) -> None:
         orders.append(Clocks.now())
         raise KeyboardInterrupt
 
@@ -186,18 +232,14 @@ def _memory(name: str) -> list[tuple[str, float]]:
 
 
 def _make(folder: Path, trials: int, studies: int) -> None:
-    """Make the large study and the small ones, in memory where that can be: the disk is not what is measured."""
-    fast = Path("/dev/shm")  # noqa: S108  (a folder of ours in it)
-    with tempfile.TemporaryDirectory(prefix="hpsearch-scale-", dir=fast if fast.is_dir() else None) as scratch:
-        began = time.perf_counter()
-        for name, count in (("large", trials), ("small", 20)):
-            made = study(Path(scratch), name)
-            made.run(trials=1, devices="inline", progress=False)
-            fill(made, count)
-        for index in range(2, studies):
-            shutil.copytree(Path(scratch) / "small", Path(scratch) / f"small-{index}")
-        shutil.copytree(scratch, folder)
-        print(f"{trials} trials stored in {time.perf_counter() - began:.0f} s")
+    """Make the large study and the small ones."""
+    made = study(folder, "small")
+    made.run(trials=1, devices="inline", progress=False)
+    fill(made, SMALL)
+    for index in range(1, studies):
+        shutil.copytree(folder / "small", folder / f"small-{index}")
+    multiply(folder / "small" / "study.db", -(-trials // SMALL))
+    (folder / "small").rename(folder / "large")
 
 
 if __name__ == "__main__":

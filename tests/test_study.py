@@ -2,6 +2,8 @@
 
 import functools
 import logging
+import os
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -553,3 +555,19 @@ def test_a_space_says_in_one_way_how_long_the_warmup_is(tmp_path):
     in_steps = toy_study(tmp_path, space=hp.Space(**rates, warmup_steps=20), sampler="random").plan
     assert literature_default(in_steps) == {"learning_rate": 0.01, "warmup_steps": 20}
     assert in_steps.complete(literature_default(in_steps))["warmup_ratio"] == 0.0
+
+
+def test_ctrl_c_ends_a_loop_over_studies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def press_ctrl_c(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    studies = [toy_study(tmp_path / name, callbacks=[press_ctrl_c]) for name in ("one", "two", "three")]
+    with pytest.raises(KeyboardInterrupt, match="the study 'toy' was paused; run it again"):  # noqa: PT012
+        for study in studies:
+            run(study, 3)
+    assert [study.was_interrupted for study in studies] == [True, False, False]
+    assert [(tmp_path / name).exists() for name in ("one", "two", "three")] == [True, False, False]
+    assert "Paused. Continue with" in capsys.readouterr().err
+    studies[0].callbacks = ()
+    assert len(run(studies[0], 3).history.trials) == 3
+    assert not studies[0].was_interrupted

@@ -275,7 +275,7 @@ GOING_ON = [
         UsageError,
         body=_METRIC_IN_FILE,
         world=RAN,
-        call='hp.load("mine")',
+        call='hp.load("mine").run(trials=2, devices="inline")',
         command="resume mine",
         says_otherwise=True,
     ),

@@ -177,7 +177,8 @@ def test_a_study_leaves_a_summary_and_no_panel(
 
 def test_ctrl_c_pauses_and_leaves_a_clean_terminal(terminal: Terminals) -> None:
     code = (
-        "study.run(trials=12, devices='inline')\nprint('after', study.was_interrupted)\n"
+        "try:\n    study.run(trials=12, devices='inline')\n"
+        "except KeyboardInterrupt as interrupt:\n    print('after', interrupt, study.was_interrupted)\n"
         "study.run(trials=1, devices='inline', progress=False)\nprint('gone on', study.result.best.value > 0)"
     )
     shown = terminal(STUDY + code)
@@ -188,7 +189,7 @@ def test_ctrl_c_pauses_and_leaves_a_clean_terminal(terminal: Terminals) -> None:
     text = shown.lines()
     assert any(line.startswith("toy: ") and "1 waiting" in line for line in text)
     assert any(line.startswith("Paused. Continue with") for line in text)
-    assert text[-2:] == ["after True", "gone on True"]
+    assert text[-2:] == ["after the study 'toy' was paused; run it again to continue True", "gone on True"]
 
 
 def test_a_second_ctrl_c_leaves_a_clean_terminal_too(terminal: Terminals, tmp_path: Path) -> None:

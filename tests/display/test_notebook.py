@@ -26,6 +26,17 @@ study.was_interrupted
 """
 
 
+INTERRUPTED = """
+import os, signal
+paused = toy_study("paused", {"pause": 0.01}, callbacks=[lambda *_: os.kill(os.getpid(), signal.SIGINT)])
+for study in (paused, toy_study("never")):
+    study.run(trials=3, devices="inline", progress=False)
+"""
+"""What the kernel is sent when its interrupt button is pressed, after the first trial."""
+
+AFTERWARDS = "paused.was_interrupted, len(paused.result.history.trials), os.path.exists('never')"
+
+
 class Listening(nbclient.NotebookClient):
     """A notebook's front end that counts what it is sent."""
 
@@ -42,13 +53,17 @@ def executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, List
     monkeypatch.setenv(
         "PYTHONPATH", os.pathsep.join(str(path) for path in (here.parents[2], here.parents[1] / "runtime"))
     )
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in (IMPORTS, STUDY)])
+    cells = [nbformat.v4.new_code_cell(code) for code in (IMPORTS, STUDY, INTERRUPTED, AFTERWARDS)]
+    cells[2].metadata.tags = ["raises-exception"]
+    notebook = nbformat.v4.new_notebook(cells=cells)
     client = Listening(notebook, timeout=240, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}})
     client.execute()
     return notebook.cells[1].outputs, client
 
 
-def test_a_notebook_keeps_one_output_with_the_final_state(executed: tuple[Any, Listening]) -> None:
+def test_a_notebook_keeps_one_output_and_its_interrupt_pauses(
+    executed: tuple[Any, Listening],
+) -> None:
     outputs, client = executed
     kinds = [output["output_type"] for output in outputs]
     assert [kind for kind in kinds if kind != "stream"] == ["display_data", "execute_result"]
@@ -65,6 +80,14 @@ def test_a_notebook_keeps_one_output_with_the_final_state(executed: tuple[Any, L
     updates = client.seen.count("update_display_data")
     assert 2 <= updates < 300  # at most one a second, whatever is measured meanwhile
     assert client.seen.count("display_data") == 1
+    said, error = client.nb.cells[2].outputs
+    assert said["text"].startswith("Paused. Continue with: ")
+    assert (error["ename"], error["evalue"]) == (
+        "KeyboardInterrupt",
+        "the study 'toy' was paused; run it again to continue",
+    )
+    assert client.nb.cells[3].outputs[0]["data"]["text/plain"].startswith("(True, ")
+    assert client.nb.cells[3].outputs[0]["data"]["text/plain"].endswith(", False)")
 
 
 def test_a_plain_process_is_no_notebook() -> None:

@@ -90,8 +90,10 @@ def run(
         (DEATHS | BIRTHS)[die[0]](_Countdown(die[1]))
     if stops:
         _stop_at_each_evaluation(study)
-    study.run(trials=trials, devices=devices, progress=False)
-    print("interrupted" if study.was_interrupted else "ended", flush=True)
+    try:
+        study.run(trials=trials, devices=devices, progress=False)
+    finally:
+        print("interrupted" if study.was_interrupted else "ended", flush=True)
 
 
 def perform(code: str, folder: str, environment: Mapping[str, str]) -> None:
