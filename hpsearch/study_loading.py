@@ -14,7 +14,7 @@ from hpsearch.plan.description import ARGUMENTS, RESTORED, Description
 from hpsearch.plan.paths import DATABASE_FILE, DESCRIPTION_FILE, FOLDS_FILE, TARGETS_FOLDER, lost_database
 from hpsearch.plan.stored_rows import StoredMetric, stored_rows
 from hpsearch.policy.rule_names import FORMER_SAMPLERS, PRUNERS, SAMPLERS, describes_object
-from hpsearch.provenance.definitions import imported
+from hpsearch.provenance.modules import imported
 from hpsearch.records import History
 from hpsearch.space import Space
 from hpsearch.study import Study

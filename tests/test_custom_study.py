@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import types
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,21 @@ def test_rows_of_a_function_are_read_again_and_others_kept(tmp_path: Path) -> No
     shutil.move(tmp_path / "kept" / "custom", tmp_path / "moved")
     assert len(run(hp.load(tmp_path / "moved"), 2).history.trials) == 2
     assert not (tmp_path / "kept" / "custom").exists()
+
+
+def test_what_a_factory_reads_is_part_of_it_and_what_it_changes_is_not(tmp_path: Path) -> None:
+    settings, made_so_far = types.SimpleNamespace(drop=0.0), []
+
+    def model(width: int = 2, depth: int = 1) -> torch.nn.Module:
+        made_so_far.append(width)
+        return Images(width, depth, drop=settings.drop)
+
+    result = run(made(tmp_path, hp.CustomTask(model, train=images(30))), 1)
+    assert "make_model= changes made_so_far when it is called" in " ".join(result.plan.warnings)
+    assert len(run(made(tmp_path, hp.CustomTask(model, train=images(30))), 2).history.trials) == 2
+    settings.drop = 0.5
+    with pytest.raises(StudyChangedError, match=r"what make_model=model computes \(its code\)\. Give"):
+        run(made(tmp_path, hp.CustomTask(model, train=images(30))), 3)
 
 
 def test_code_of_a_script_is_asked_for_where_it_is_needed_and_watched(tmp_path: Path) -> None:

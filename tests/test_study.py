@@ -1,10 +1,14 @@
 """What a user sees of a study: what it asks for, what it refuses and why, and what other tools find of it."""
 
 import functools
+import json
 import logging
 import os
 import signal
+import threading
 import time
+import types
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +35,7 @@ from hpsearch.plan.description import Description
 from hpsearch.plan.paths import cache_folder
 from hpsearch.plan.starting_point import literature_default
 from hpsearch.policy.pruning_steps import reports
+from hpsearch.provenance.earlier_definitions import earlier_definition
 from hpsearch.records import LOSS, Origin
 
 
@@ -414,6 +419,66 @@ def test_a_metric_that_computes_something_else_under_the_same_name_is_a_change(t
     run(toy_study(tmp_path, metric=agreement), 2)
     with pytest.raises(StudyChangedError, match="what a metric computes"):
         run(toy_study(tmp_path, metric=squared_agreement), 3)
+
+
+SETTINGS = types.SimpleNamespace(power=1, sums=np.zeros(2))
+CALLS: list[int] = []
+LOCK = threading.Lock()
+log = logging.getLogger("a_metric_of_a_test")
+
+
+def powered(targets: Any, found: Any) -> float:
+    CALLS.append(len(targets))
+    log.debug("%s", LOCK)
+    return float(np.mean(targets == found)) ** SETTINGS.power
+
+
+def raised(targets: Any, found: Any) -> float:
+    return float(np.mean(targets == found)) ** SETTINGS.power
+
+
+def test_a_setting_that_a_metric_reads_is_part_of_it_and_what_it_changes_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("WARNING", "hpsearch"):
+        result = run(toy_study(tmp_path, metric=powered), 1)
+    remarks = [record.getMessage() for record in caplog.records if "powered" in record.getMessage()]
+    assert [remark.split(",")[0] for remark in remarks] == [
+        f"metric 'powered' reads {__name__}.LOCK (lock)",
+        f"metric 'powered' changes {__name__}.CALLS when it is called",
+    ]
+    assert all(remark in result.plan.warnings for remark in remarks)
+    state = [f"{__name__}.CALLS", f"{__name__}.log"]
+    assert json.loads((tmp_path / "toy" / "study.json").read_text())["state"] == {"powered": state}
+    log.setLevel(logging.DEBUG)
+    run(toy_study(tmp_path, metric=powered), 2)
+    log.setLevel(logging.NOTSET)
+    monkeypatch.setattr(SETTINGS, "power", 2)
+    with pytest.raises(StudyChangedError, match="what a metric computes"):
+        run(toy_study(tmp_path, metric=powered), 3)
+    monkeypatch.setattr(SETTINGS, "power", 1)
+    SETTINGS.sums[1] = 1.0
+    with pytest.raises(StudyChangedError, match="what a metric computes"):
+        run(toy_study(tmp_path, metric=powered), 3)
+    SETTINGS.sums[1] = 0.0
+    assert len(run(toy_study(tmp_path, metric=powered), 3).history.trials) == 3
+
+
+def test_a_study_with_a_definition_of_an_earlier_version_continues_and_is_then_watched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = toy_study(tmp_path, metric=raised)
+    run(study, 1)
+    store, earlier = study.store(), earlier_definition(raised)
+    store.acquire()
+    study.record.keep(replace(study.record.description, definitions={"raised": earlier}, state={}))
+    store.release()
+    continued = toy_study(tmp_path, metric=raised)
+    run(continued, 2)
+    assert continued.record.description.definitions["raised"] != earlier
+    monkeypatch.setattr(SETTINGS, "power", 2)
+    with pytest.raises(StudyChangedError, match="what a metric computes"):
+        run(toy_study(tmp_path, metric=raised), 3)
 
 
 def test_two_metrics_of_one_name_are_refused(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def find_local_modules() -> None:
 
 def _executed(file: Path) -> dict[str, Any]:
     """Return the names that a Python file defines, run as a script of its own folder and without arguments."""
-    from hpsearch.provenance.definitions import SCRIPTS
+    from hpsearch.provenance.modules import SCRIPTS
 
     find_local_modules()
     sys.path.insert(0, str(file.resolve().parent))

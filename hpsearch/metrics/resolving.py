@@ -11,6 +11,7 @@ from hpsearch.errors import MetricError, nearest
 from hpsearch.metrics.direction import Direction
 from hpsearch.metrics.known import is_negated_score, known_direction, measures
 from hpsearch.metrics.metric import Metric, metric_name
+from hpsearch.provenance.definitions import observed
 
 _ROUNDING = 1e-12
 """What is known is doubted for greater differences only: the deviance of numbers near 1e9 is all rounding."""
@@ -60,8 +61,9 @@ def resolve(metric: AnyMetric, made_up: MadeUp, direction: Direction | None, *, 
     Raises:
         MetricError: It fails on made-up rows, or its direction is unknown or contradicts itself.
     """
-    tried = _tried(metric, made_up)
-    return replace(tried, direction=_direction(tried, made_up, direction, is_objective=is_objective))
+    with observed(*filter(None, [metric.function])):
+        tried = _tried(metric, made_up)
+        return replace(tried, direction=_direction(tried, made_up, direction, is_objective=is_objective))
 
 
 def check_name(

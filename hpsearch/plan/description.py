@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from hpsearch.metrics.direction import Direction
 from hpsearch.plan.arguments import named
 from hpsearch.plan.plan import Plan
 from hpsearch.plan.stored_rows import OWN, kept_rows
-from hpsearch.provenance.definitions import SCRIPTS, code_definition, import_path
+from hpsearch.provenance.definitions import definition_of, is_same
+from hpsearch.provenance.modules import SCRIPTS, import_path
 from hpsearch.provenance.packages import __version__
 
 FORMAT, EARLIER_FORMAT = 2, 1
@@ -41,6 +42,7 @@ class Description:
         direction: Whether more or less of the objective is better; earlier versions always maximized.
         callables: Import paths of those metrics that are functions, None for one that cannot be imported.
         definitions: Digests of what those functions compute.
+        state: Names of what is left out of them, for the functions change it themselves.
         early_stopping: Its patience and monitor, or None.
         data, test_data, model, folds: Digests.
         checkpoint_every, checkpoint_bytes: Seconds between checkpoints, and what they may take on the disk.
@@ -88,6 +90,7 @@ class Description:
     rows: Mapping[str, Any] | None = None
     directions: Mapping[str, str] = field(default_factory=dict)
     format: int = FORMAT
+    state: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -101,6 +104,8 @@ class Description:
         rows = plan.described_rows
         prepared = rows[OWN if plan.choices is None else plan.choices.default]
         sources = [plan.named_metric, *plan.metrics]
+        objective, measured = plan.objective, plan.measured  # which tries the functions, and so finds their state
+        definitions = {_callable_name(source): definition_of(source) for source in sources if callable(source)}
         return cls(
             **{name: getattr(plan, name) for name in ARGUMENTS},
             task=plan.task.describe(),
@@ -108,16 +113,17 @@ class Description:
             sampler=named(plan.sampler),
             pruner=named(plan.pruner),
             cv=plan.cv_name,
-            metric=plan.objective.name,
-            direction=plan.objective.direction.value,
-            metrics=tuple(metric.name for metric in plan.measured),
+            metric=objective.name,
+            direction=objective.direction.value,
+            metrics=tuple(metric.name for metric in measured),
             callables={_callable_name(source): import_path(source) for source in sources if callable(source)},
             early_stopping=None if plan.early_stopping is None else asdict(plan.early_stopping),
             data=prepared.data_digest,
             test_data=prepared.test_digest,
             model=prepared.model_digest,
             folds=plan.folds.digest,
-            definitions={_callable_name(source): code_definition(source) for source in sources if callable(source)},
+            definitions={name: definition.digest for name, definition in definitions.items()},
+            state={name: definition.state for name, definition in definitions.items() if definition.state},
             facts={
                 "rows": prepared.rows,
                 "test_rows": prepared.test_rows,
@@ -132,6 +138,22 @@ class Description:
             models=_models(plan),
             rows=kept_rows(rows),
             directions={metric.name: metric.direction.value for metric in plan.measured},
+        )
+
+    def as_stored(self, plan: Plan, stored: "Description") -> "Description":
+        """Return this description with the stored definition of all code that computes the same, however it is told."""
+        sources = {_callable_name(source): source for source in (plan.named_metric, *plan.metrics)}
+        same = {
+            name: digest
+            for name, digest in stored.definitions.items()
+            if name in self.definitions and is_same(sources[name], digest, stored.state.get(name, ()))
+        }
+        task = plan.task.described_like(stored.task)
+        return replace(
+            self,
+            definitions={**self.definitions, **same},
+            task=task,
+            model=self.model if task == self.task else stored.model,  # whose digest covers the definitions
         )
 
     @property

@@ -210,7 +210,23 @@ class Plan:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What the audit of the data found; what concerns one of several models begins with its name."""
+        """What the audit of the data found, and what of a metric's code cannot be compared.
+
+        What concerns one of several models begins with its name.
+        """
+        from hpsearch.metrics.metric import metric_name
+        from hpsearch.provenance.definitions import definition_of
+
+        functions = {metric_name(given): given for given in (self.named_metric, *self.metrics) if callable(given)}
+        code = [
+            remark
+            for name, function in functions.items()
+            for remark in definition_of(function).remarks(f"metric {name!r}")
+        ]
+        return (*self._data_warnings, *code)
+
+    @property
+    def _data_warnings(self) -> tuple[str, ...]:
         if self.choices is None:
             return self.rows.warnings
         by_choice = {choice: rows.warnings for choice, rows in self.rows_by_choice.items()}

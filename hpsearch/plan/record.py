@@ -131,7 +131,7 @@ class Record:
         Of a study that is only read its data are not asked for.
         """
         stored = self.description
-        changed = difference(stored, Description.of(self._plan))
+        changed = difference(stored, Description.of(self._plan).as_stored(self._plan, stored))
         if not changed:
             return
         message = (

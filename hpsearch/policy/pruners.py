@@ -16,7 +16,7 @@ from hpsearch.policy.pruning_steps import RUNGS_PER_RUN, running_best
 from hpsearch.policy.racing import Racing, RacingPruner
 from hpsearch.policy.rule_names import LEAST_FOLDS, PRUNERS, unknown
 from hpsearch.policy.successive_halving import PromotingHalving, SuccessiveHalving
-from hpsearch.provenance.definitions import imported
+from hpsearch.provenance.modules import imported
 from hpsearch.records import History, Trial
 from hpsearch.space import Space
 

@@ -18,7 +18,7 @@ from hpsearch.policy.optuna_sampler import (
     within,
 )
 from hpsearch.policy.rule_names import SAMPLERS, unknown
-from hpsearch.provenance.definitions import imported
+from hpsearch.provenance.modules import imported
 from hpsearch.records import History
 from hpsearch.space import Grid, Space
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from hpsearch.provenance.definitions import import_path, imported
+from hpsearch.provenance.modules import import_path, imported
 
 
 def as_json(value: Any) -> Any:

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import HpsearchError, UsageError, nearest
+from hpsearch.provenance.definitions import is_same
 from hpsearch.records import TrialState
 
 if TYPE_CHECKING:
     import pandas
 
+    from hpsearch.plan.description import Description
     from hpsearch.report.comparison_content import ComparisonContent, Judgement
     from hpsearch.report.comparison_figures import ComparisonFigures
     from hpsearch.result.result import Result
@@ -210,7 +212,7 @@ def _why_not(study: "Result", reference: "Result", ground: str) -> str | None:
         return f"the objectives differ ({one.metric} and {other.metric})"
     if one.direction != other.direction:
         return f"one study is to {one.direction} {one.metric}, the other to {other.direction} it"
-    if one.definitions.get(one.metric) != other.definitions.get(one.metric):
+    if not (_computes(study, other) or _computes(reference, one)):
         return f"the objective {one.metric} is computed otherwise"
     if ground == "folds":
         if not _same_rows(study, reference, "train"):
@@ -222,6 +224,15 @@ def _why_not(study: "Result", reference: "Result", ground: str) -> str | None:
         if not result.has_ended:
             return f"{result.plan.name} has not ended, and a search must not be steered by its test rows"
     return None if _same_rows(study, reference, "test") else "the test rows differ"
+
+
+def _computes(result: "Result", description: "Description") -> bool:
+    """Return whether the objective computes what was described, by whichever version of hpsearch."""
+    name, function = description.metric, result.plan.named_metric
+    digest, own = description.definitions.get(name), result.record.description.definitions.get(name)
+    if digest == own or digest is None or not callable(function):
+        return digest == own
+    return is_same(function, digest, description.state.get(name, ()))
 
 
 def _same_rows(one: "Result", other: "Result", role: str) -> bool:

@@ -29,7 +29,7 @@ import cloudpickle
 from joblib.externals.loky.process_executor import ProcessPoolExecutor
 
 from hpsearch.errors import HpsearchError, TaskError
-from hpsearch.provenance.definitions import is_installed_file
+from hpsearch.provenance.modules import is_installed_file
 from hpsearch.provenance.packages import installed_versions
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from hpsearch.data.dataset import open_dataset, write_dataset
 from hpsearch.data.ragged import rows_of
 from hpsearch.errors import TaskError, nearest
-from hpsearch.provenance.definitions import SCRIPTS
+from hpsearch.provenance.modules import SCRIPTS
 from hpsearch.records import digest
 from hpsearch.tasks.example_source import ExampleSource
 from hpsearch.tasks.judge import Judge
@@ -247,19 +247,28 @@ class Task(ABC):
 
     def is_described_by(self, description: Mapping[str, Any]) -> bool:
         """Whether a description that `describe` gave is one of an equal task."""
-        arguments = {name: _without_files(value) for name, value in description["arguments"].items()}
-        return bool(description["task"] == self.describe()["task"] and digest(arguments) == self._identity())
+        told = self.described_like(description)
+        return bool(description["task"] == told["task"] and _identity(description) == _identity(told))
+
+    def described_like(self, description: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what `describe` does, with code as another description tells it where it computes the same.
+
+        Earlier versions told it in another way, and what is seen to be state may differ from one process to another.
+        """
+        told, before = self.describe(), description.get("arguments", {})
+        for name in told["arguments"]:
+            code = getattr(self, name)
+            if isinstance(code, UserCode) and code.is_described_by(before.get(name)):
+                told["arguments"][name] = before[name]
+        return told
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
             return NotImplemented
-        return self._identity() == other._identity()
+        return _identity(self.describe()) == _identity(other.describe())
 
     def __hash__(self) -> int:
-        return hash(self._identity())
-
-    def _identity(self) -> str:
-        return digest({name: _without_files(value) for name, value in self.describe()["arguments"].items()})
+        return hash(_identity(self.describe()))
 
 
 def _one_warmup(config: Mapping[str, Any], unnamed: Mapping[str, Any]) -> dict[str, Any]:
@@ -295,6 +304,10 @@ def _restored(value: Any, folder: Path | None) -> Any:
     if "examples" in value or "loader" in value:
         return ExampleSource.from_description(value, folder)
     return source_from(value, folder)
+
+
+def _identity(description: Mapping[str, Any]) -> str:
+    return digest({name: _without_files(value) for name, value in description["arguments"].items()})
 
 
 def _without_files(value: Any) -> Any:

@@ -11,7 +11,7 @@ from hpsearch.data.example_reading import USER_ERRORS, examples_of, read_dataset
 from hpsearch.data.examples import Examples, fields_of
 from hpsearch.data.wording import shortened
 from hpsearch.errors import DataError, TaskError
-from hpsearch.provenance.definitions import import_path
+from hpsearch.provenance.modules import import_path
 from hpsearch.tasks.sources import read_array, read_snapshot, snapshot_files, write_arrays
 from hpsearch.tasks.user_code import found_by
 

@@ -13,7 +13,7 @@ from hpsearch.data.atomic_write import reserve, writing
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.images import ImageRows
 from hpsearch.errors import TaskError
-from hpsearch.provenance.definitions import imported
+from hpsearch.provenance.modules import imported
 from hpsearch.provenance.packages import versions_of
 from hpsearch.records import digest
 from hpsearch.tasks.learner import PretrainedLearner

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpsearch.errors import TaskError
-from hpsearch.provenance.definitions import code_definition, import_path, imported
+from hpsearch.provenance.definitions import Definition, definition_of, is_same
+from hpsearch.provenance.modules import import_path, imported
 
 SMOOTHING = "label_smoothing"
 """An argument of this name, where a loss has one, gets the label smoothing."""
@@ -20,11 +21,9 @@ class UserCode:
 
     Attributes:
         value: The function, class or object.
-        definition: Digest of what it computes.
     """
 
     value: Callable[..., Any]
-    definition: str
 
     @classmethod
     def of(cls, value: Any, argument: str) -> "UserCode":
@@ -38,7 +37,7 @@ class UserCode:
             )
         if not callable(value):
             raise TaskError(f"{argument}={value!r} is a {type(value).__name__}: give a function or a class.")
-        return cls(value, code_definition(value))
+        return cls(value)
 
     @property
     def name(self) -> str:
@@ -51,8 +50,20 @@ class UserCode:
         """ "module:name" of what can be imported, or None: notebooks, scripts, lambdas, objects."""
         return import_path(self.value)
 
+    @property
+    def definition(self) -> Definition:
+        """What it computes, as it is now."""
+        return definition_of(self.value)
+
+    def is_described_by(self, description: Any) -> bool:
+        """Return whether a description is of code that computes the same, by whichever version of hpsearch."""
+        is_code = isinstance(description, Mapping) and "definition" in description
+        return is_code and is_same(self.value, description["definition"], description.get("state", ()))
+
     def describe(self) -> dict[str, Any]:
-        return {"code": self.path, "name": self.name, "definition": self.definition}
+        definition = self.definition
+        state = {"state": list(definition.state)} if definition.state else {}
+        return {"code": self.path, "name": self.name, "definition": definition.digest, **state}
 
     @classmethod
     def from_description(cls, description: Mapping[str, Any]) -> "UserCode":
@@ -67,8 +78,9 @@ class UserCode:
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self.path is None:
-            return UserCode, (self.value, self.definition)
-        return _met_again, (self.path, self.definition)
+            return UserCode, (self.value,)
+        definition = self.definition
+        return _met_again, (self.path, definition.digest, definition.state)
 
 
 def found_by(path: str) -> Any:
@@ -84,10 +96,10 @@ def found_by(path: str) -> Any:
         ) from error
 
 
-def _met_again(path: str, definition: str) -> UserCode:
+def _met_again(path: str, definition: str, state: tuple[str, ...]) -> UserCode:
     """Return code in another process; `TaskError` if its file was edited in between."""
     code = UserCode.of(found_by(path), path)
-    if code.definition != definition:
+    if not is_same(code.value, definition, state):
         raise TaskError(
             f"the code of {path!r} is not what the study was started with: its file was edited while the study ran. "
             "Stop the study and start it again: under a new name, or with the code as it was."

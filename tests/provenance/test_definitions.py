@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpsearch.provenance.definitions import code_definition, import_path, imported, is_installed
+from hpsearch.provenance.definitions import code_definition
+from hpsearch.provenance.modules import import_path, imported, is_installed
 
 BASE = """
 import functools

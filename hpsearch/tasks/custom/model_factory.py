@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpsearch.data.example_reading import USER_ERRORS
 from hpsearch.errors import TaskError
-from hpsearch.provenance.definitions import is_installed_file
+from hpsearch.provenance.modules import is_installed_file
 from hpsearch.tasks.user_code import UserCode
 from hpsearch.training.hyperparameters import TRAINING_HYPERPARAMETERS, Hyperparameter
 

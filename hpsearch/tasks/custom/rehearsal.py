@@ -11,12 +11,14 @@ from torch import Tensor, nn
 
 from hpsearch.data.example_reading import USER_ERRORS
 from hpsearch.errors import TaskError
+from hpsearch.provenance.definitions import observed
 from hpsearch.records import digest
 from hpsearch.tasks.base import Prepared
 from hpsearch.tasks.custom.learner import CustomLearner
 from hpsearch.tasks.custom.model import brought_along
 from hpsearch.tasks.custom.model_factory import failure
 from hpsearch.tasks.pretrained import digest_of_tensors
+from hpsearch.tasks.user_code import UserCode
 from hpsearch.training.random_states import isolated
 
 _ROWS = 3
@@ -31,17 +33,18 @@ _HELD = (
 
 
 def tried(
-    learner: CustomLearner, prepared: Prepared, warnings: tuple[str, ...], definitions: Mapping[str, str | None]
+    learner: CustomLearner, prepared: Prepared, warnings: tuple[str, ...], code: Mapping[str, UserCode | None]
 ) -> Prepared:
     """Return `prepared` with the digest, the layers and the warnings of the model that the task recommends.
 
-    `definitions` are digests of the loss and of what collates batches.
+    `code` is what makes the model ("make_model"), its loss, and what collates batches.
 
     Raises:
         TaskError: Model, loss and rows do not fit each other.
     """
     learner = learner.fitted(np.arange(prepared.rows))  # as a run is
-    with isolated(0):
+    given = [each.value for each in code.values() if each is not None]
+    with isolated(0), observed(*given):
         original = learner.factory.original(learner.arguments)
         model = learner.copied(original)
         remarks = rehearse(learner, model, original)
@@ -54,14 +57,18 @@ def tried(
             f"{learner.factory.code.name} makes the same {type(model).__name__} under every seed, so folds and "
             "repeats differ in their rows only. If it sets a seed of its own, leave that out."
         )
+    definitions = {name: None if each is None else each.definition for name, each in code.items()}
+    digests = {name: None if each is None else each.digest for name, each in definitions.items()}
+    made = digests.pop("make_model")
+    remarks += [text for name, each in definitions.items() if each is not None for text in each.remarks(f"{name}=")]
     parts = {
-        **definitions,
+        **digests,
         "head": learner.head,
         **dict(zip(("kind", "classes"), prepared.judge.identity, strict=True)),
     }
     return replace(
         prepared,
-        model_digest=digest(["custom", learner.factory.code.definition, digest_of_tensors(same), parts]),
+        model_digest=digest(["custom", made, digest_of_tensors(same), parts]),
         warnings=(*warnings, *remarks),
         layers=layers,
     )

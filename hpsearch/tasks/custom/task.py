@@ -201,9 +201,8 @@ class CustomTask(Task):
                 arrays = {**targets, **sides[role], **examples.to_arrays()}
                 write_dataset(folders[role], arrays, {"axes": examples.axes(), "labels": judge.to_json()})
         prepared = prepared_rows(folders, digests, judge, attention="none", source=self.model)
-        code = {"loss": self.loss, "collate": self.collate}
-        definitions = {name: None if given is None else given.definition for name, given in code.items()}
-        return tried(self.learner(prepared), prepared, tuple(warnings), definitions)
+        code = {"make_model": self.make_model, "loss": self.loss, "collate": self.collate}
+        return tried(self.learner(prepared), prepared, tuple(warnings), code)
 
     def _learned(self, targets: Any) -> Judge:
         """Return the judge of training rows with these targets."""
