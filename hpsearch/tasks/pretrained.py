@@ -16,6 +16,7 @@ from hpsearch.errors import TaskError
 from hpsearch.records import digest
 from hpsearch.tasks.heads import mark_head, new_parameters
 from hpsearch.tasks.judge import Judge
+from hpsearch.tasks.padding import tell_config
 
 LOADING_ERRORS = (
     OSError,
@@ -66,7 +67,7 @@ class Pretrained:
         judge: What becomes of the outputs; it says what the config says of them.
         weights: Whether to start from the weights in `source`; otherwise only its config.json is read.
         keep_head: Keep a head that the weights bring along, where its outputs are these.
-        pad_token_id: Set on a model whose own config names none (GPT-2).
+        pad_token_id: What rows are padded with, where they are texts.
     """
 
     source: str
@@ -96,8 +97,8 @@ class Pretrained:
             setattr(own, name, value)
         if "id2label" in outputs and own.num_labels != len(own.id2label):  # PVT's is a number of its own
             own.num_labels = len(own.id2label)
-        if self.pad_token_id is not None and getattr(own, "pad_token_id", None) is None:
-            own.pad_token_id = self.pad_token_id
+        if self.pad_token_id is not None:
+            tell_config(own, self.pad_token_id)
         return own
 
     def _check_kept_head(self, own: Any) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from hpsearch.data.audit import audit
 from hpsearch.data.dataset import Dataset, open_dataset
@@ -62,11 +62,13 @@ class TextTask(PretrainedTask):
 
         Given `truncation=True`, the pipeline cuts texts where training did.
         """
+        from hpsearch.tasks.padding import put_in_force
         from hpsearch.tasks.pretrained import save_model
         from hpsearch.tasks.tokens import load_tokenizer
 
-        tokenizer = load_tokenizer(prepared.source or str(self.model))
-        tokenizer.model_max_length = int(open_dataset(prepared.folder).facts["max_length"])
+        dataset, trained = open_dataset(prepared.folder), cast(Any, model)
+        tokenizer = load_tokenizer(prepared.source or str(self.model), trained.config)
+        put_in_force(tokenizer, model, dataset.facts, has_types="token_types" in dataset)
         save_model(model, tokenizer, folder)
 
     def how_to_call(self, prepared: Prepared) -> str:

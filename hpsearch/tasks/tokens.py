@@ -18,6 +18,7 @@ from hpsearch.provenance.packages import versions_of
 from hpsearch.records import digest
 from hpsearch.tasks.heads import base_of
 from hpsearch.tasks.learner import FAILURES, PretrainedLearner
+from hpsearch.tasks.padding import padding_facts, settle_pad_token
 from hpsearch.tasks.pretrained import LOADING_ERRORS, Pretrained, first_line, quiet, read_config
 from hpsearch.tasks.pretrained_task import Encoded
 
@@ -32,8 +33,6 @@ _POSITION_TABLES = (
 )  # fmt: skip
 _SENTENCEPIECE = ("sentencepiece", "google.protobuf")
 """What transformers reads a sentencepiece model with."""
-_LEFT_PADDED = ("xlnet",)
-"""Models that read the class off the last token of a row; all others are padded on the right."""
 
 _TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "spiece.model", "tokenizer.model",
@@ -41,8 +40,8 @@ _TOKENIZER_FILES = (
 )  # fmt: skip
 
 
-def load_tokenizer(source: str) -> Any:
-    """Return the tokenizer of a model folder or hub name; one without a pad token (GPT-2) pads with its end-of-text.
+def load_tokenizer(source: str, config: Any) -> Any:
+    """Return the tokenizer of a model folder or hub name, with the pad token that the model of this config pads with.
 
     Raises:
         TaskError: There is no tokenizer, or it has neither a pad nor an end-of-text token.
@@ -70,13 +69,7 @@ def load_tokenizer(source: str) -> Any:
                 "folder lacks its vocabulary. Save the model's tokenizer there: "
                 "AutoTokenizer.from_pretrained(<model>).save_pretrained(<folder>)."
             )
-        if tokenizer.pad_token_id is None:
-            if tokenizer.eos_token is None:
-                raise TaskError(
-                    f"the tokenizer of {source!r} has neither a pad token nor an end-of-text token, so rows cannot be "
-                    "padded to one length. Set tokenizer.pad_token and save it into the model's folder."
-                )
-            tokenizer.pad_token = tokenizer.eos_token
+        settle_pad_token(tokenizer, config, source)
     return tokenizer
 
 
@@ -112,11 +105,10 @@ class TokenEncoder:
         self._check_pad(getattr(self.config, "pad_token_id", None), f"config.json of {source!r} has pad_token_id")
         skeleton = _skeleton(source, auto_class, self.config)
         self.positions = position_limit(skeleton)
-        self.tokenizer = load_tokenizer(source)
+        self.tokenizer = load_tokenizer(source, self.config)
         self.columns = list(columns)
         self.reads_types = "token_type_ids" in self.tokenizer.model_input_names and reads_token_types(skeleton)
-        own_pad = getattr(self.config, "pad_token_id", None)
-        self.pad_token_id = int(self.tokenizer.pad_token_id if own_pad is None else own_pad)
+        self.pad_token_id = int(self.tokenizer.pad_token_id)
         self._check_pad(self.pad_token_id, f"the tokenizer of {source!r} pads with {self.tokenizer.pad_token!r}, token")
         self.max_length = self._max_length(max_length, source)
 
@@ -217,14 +209,8 @@ class TokenEncoder:
             )
 
     def _facts(self) -> dict[str, Any]:
-        left = getattr(self.config, "model_type", "") in _LEFT_PADDED
-        return {
-            "max_length": self.max_length,
-            "positions": self.positions,
-            "pad_token_id": self.pad_token_id,
-            "pad_token_type": int(getattr(self.tokenizer, "pad_token_type_id", 0)) if left else 0,
-            "padding_side": "left" if left else "right",
-        }
+        padding = padding_facts(self.tokenizer, self.config)
+        return {"max_length": self.max_length, "positions": self.positions, **padding}
 
     def _warnings(self, role: str, rows: int, cut: int, longest: int, tokens: np.ndarray) -> Iterator[str]:
         if cut:
