@@ -14,6 +14,7 @@ from hpsearch.result.export import FACTS_FILE
 
 if TYPE_CHECKING:
     from hpsearch.analysis.aggregates import TrialSummary
+    from hpsearch.result.read_back import Check
     from hpsearch.runtime.refit import Refit
 
 
@@ -24,18 +25,34 @@ def write_card(
     trial: "TrialSummary",
     refit: "Refit",
     test: Mapping[str, float] | None,
+    check: "Check | None",
 ) -> None:
     """Write README.md, which model hubs show, and hpsearch.json, which programs read, into a saved model's folder."""
-    facts = _facts(plan, record, trial, refit, test)
+    facts = _facts(plan, record, trial, refit, test, check)
     (folder / FACTS_FILE).write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    page = _page(plan, trial, facts, refit, trials=len(record.store.history.trials))
+    page = _page(plan, trial, facts, refit, check, trials=len(record.store.history.trials))
     (folder / "README.md").write_text(page, encoding="utf-8")
 
 
 def _facts(
-    plan: Plan, record: Record, trial: "TrialSummary", refit: "Refit", test: Mapping[str, float] | None
+    plan: Plan,
+    record: Record,
+    trial: "TrialSummary",
+    refit: "Refit",
+    test: Mapping[str, float] | None,
+    check: "Check | None",
 ) -> dict[str, Any]:
     description = record.description
+    is_stated = check is None or check.agrees
+    validated: dict[str, Any] = {"objective": description.metric, "direction": description.direction}
+    if is_stated:
+        validated |= {
+            "value": trial.value,
+            "interval": trial.interval,
+            "folds": list(trial.folds),
+            "metrics": dict(trial.metrics),
+        }
+    tested = {"rows": description.facts["test_rows"], "metrics": dict(test)} if test is not None and is_stated else None
     prepared = plan.prepared_for(trial.config)
     return {
         "hpsearch": __version__,
@@ -43,15 +60,9 @@ def _facts(
         "trial": trial.number,
         "config": dict(refit.config),
         "epochs_trained": refit.epochs,
-        "cross_validation": {
-            "objective": description.metric,
-            "direction": description.direction,
-            "value": trial.value,
-            "interval": trial.interval,
-            "folds": list(trial.folds),
-            "metrics": dict(trial.metrics),
-        },
-        "test": None if test is None else {"rows": description.facts["test_rows"], "metrics": dict(test)},
+        "cross_validation": validated,
+        "test": tested,
+        "check": None if check is None else check.to_json(),
         "data": {"train": prepared.data_digest, "test": prepared.test_digest, "folds": description.folds},
         "targets": prepared.judge.targets_text,
         "target_names": list(prepared.judge.target_names),
@@ -61,7 +72,15 @@ def _facts(
     }
 
 
-def _page(plan: Plan, trial: "TrialSummary", facts: Mapping[str, Any], refit: "Refit", *, trials: int) -> str:
+def _page(
+    plan: Plan,
+    trial: "TrialSummary",
+    facts: Mapping[str, Any],
+    refit: "Refit",
+    check: "Check | None",
+    *,
+    trials: int,
+) -> str:
     model = plan.model_of(trial.config)
     base, on_hub = (Path(model).name, False) if Path(model).exists() else (model, True)
     pipeline = plan.task.pipeline
@@ -73,7 +92,7 @@ def _page(plan: Plan, trial: "TrialSummary", facts: Mapping[str, Any], refit: "R
     head += [f"base_model: {model}"] if on_hub else []
     searched = [*plan.space.parameters, *plan.space.fixed]
     config = [f"| {name} | {facts['config'][name]} |" for name in searched if name in trial.config]
-    validated, data = facts["cross_validation"], facts["data"]
+    data = facts["data"]
     test_data = f", test data `{data['test']}`" if data["test"] else ""
     parts = [
         "\n".join(["---", *head, "---"]),
@@ -83,9 +102,7 @@ def _page(plan: Plan, trial: "TrialSummary", facts: Mapping[str, Any], refit: "R
         f"{plan.prepared.rows:,} training rows for {facts['epochs_trained']:.3g} epochs.",
         f"```python\n{use}\n```" if use else "",
         "## Scores",
-        _scores(facts, plan.directions),
-        f"Cross-validated over {len(validated['folds'])} run(s){_interval(validated)}. The cross-validated score of "
-        "a search's winner is optimistic, because the winner was chosen by it; the test score is not.",
+        *_scores(facts, plan.directions, check),
         "## Configuration",
         "\n".join(["| hyperparameter | value |", "|---|---|", *config]),
         "## Data and numerics",
@@ -104,7 +121,19 @@ def _use(plan: Plan, trial: "TrialSummary", code: str, refit: "Refit") -> str:
     return f"{code}\n\noutputs = model(inputs)\n{lacking}" if lacking else code
 
 
-def _scores(facts: Mapping[str, Any], directions: Mapping[str, Direction]) -> str:
+def _scores(facts: Mapping[str, Any], directions: Mapping[str, Direction], check: "Check | None") -> list[str]:
+    checked = [] if check is None else [check.text()]
+    if check is not None and not check.agrees:
+        return checked
+    validated = facts["cross_validation"]
+    optimism = (
+        f"Cross-validated over {len(validated['folds'])} run(s){_interval(validated)}. The cross-validated score of "
+        "a search's winner is optimistic, because the winner was chosen by it; the test score is not."
+    )
+    return [_score_table(facts, directions), optimism, *checked]
+
+
+def _score_table(facts: Mapping[str, Any], directions: Mapping[str, Direction]) -> str:
     validated, test = facts["cross_validation"]["metrics"], facts["test"]
     heading = "| metric | cross-validated |" + (f" test ({test['rows']} rows) |" if test else "")
     lines = [heading, "|---|---|" + ("---|" if test else "")]

@@ -169,13 +169,14 @@ class Result:
         key = self._test_key(trial)
         stored = self.record.description.test or {}
         outputs = self.plan.folder / "test" / f"{key}.npy"
-        if key in stored and outputs.exists():
+        if refit is None and key in stored and outputs.exists():
             return stored[key], from_bytes(outputs.read_bytes())
         if refit is None:
             self.record.require_writable()  # before the training
             refit = self.refit(trial.number)
         scores = score(workload_of(self.plan, self.record.numerics()), refit)
-        if self.record.is_writable:
+        is_kept = key in stored and outputs.exists()  # of an earlier refit, which on a GPU may be another
+        if self.record.is_writable and not is_kept:
             _write_rows(outputs, scores.outputs)
             with contextlib.suppress(LeaseHeldError):  # the study is being run: its coordinator alone writes to it
                 self.record.keep_test_scores(key, dict(scores.metrics))
@@ -228,6 +229,9 @@ class Result:
         names it has a model card (README.md) and hpsearch.json: configuration, cross-validated and test scores,
         fingerprints of the data, numerics. It is written under a temporary name and renamed, so it is never half there.
 
+        Before that the folder is loaded as a stranger would load it, and predicts some rows, one by one and in batches.
+        Where it does not predict as it was scored, the log says so, and the model card states no score.
+
         Args:
             folder: Where the model goes.
             number: A complete trial other than the best.
@@ -242,15 +246,20 @@ class Result:
         """
         from hpsearch.result.export import ExportFolder
         from hpsearch.result.model_card import write_card
+        from hpsearch.result.read_back import read_back
+        from hpsearch.runtime.study_run import workload_of
 
         target = ExportFolder(folder, self.plan.folder, overwrite=overwrite)
         trial = self._complete(number)
         target.make_parent()  # what the disk refuses is found before the training
         refit = self.refit(trial.number)
-        test = self._tested(trial, refit)[0] if self.plan.rows.test_rows else None
+        metrics, kept = self._tested(trial, refit) if self.plan.rows.test_rows else (None, None)
         with target.writing() as partial:
             self.plan.task.save(refit.model, partial, self.plan.prepared_for(trial.config))
-            write_card(partial, self.plan, self.record, self.summary(trial.number), refit, test)
+            check = read_back(workload_of(self.plan, self.record.numerics()), refit, partial, kept)
+            write_card(partial, self.plan, self.record, self.summary(trial.number), refit, metrics, check)
+        if check is not None and not check.agrees:
+            logger.warning("%s", check.text())
         return Path(folder)
 
     # ------------------------------------------------------------------ looks

@@ -11,6 +11,7 @@ import torch
 from hpsearch.data.ragged import Rows
 from hpsearch.records import digest
 from hpsearch.runtime.messages import Workload
+from hpsearch.tasks import Split
 from hpsearch.tasks.judge import Judge
 from hpsearch.training.base_model import BaseModel
 from hpsearch.training.fine_tune import FineTune
@@ -92,21 +93,28 @@ def score(workload: Workload, refit: Refit) -> Scores:
     `from_pretrained` and `pipeline` run an exported model in float32 by default. In bf16 some rows would get another
     class than from these, and the model card another score (0.7287 for 0.7283 on 1,421 tweets).
     """
+    rows = np.arange(workload.prepared.test_rows)
+    outputs, kept = outputs_of(workload, refit, "test", rows)
+    learner = workload.learner_for(refit.config, "test", refit.judge)
+    weights = learner.weights(rows)
+    metrics = all_metrics(
+        workload.metrics,
+        refit.judge.predictions(outputs),
+        learner.truth(rows),
+        None if weights is None else weights.numpy(),
+        learner.mean_loss(kept, rows),
+    )
+    return Scores(metrics, outputs)
+
+
+def outputs_of(workload: Workload, refit: Refit, split: Split, rows: np.ndarray) -> tuple[Rows, Rows]:
+    """Return what is kept of a refit's outputs for some rows: in the user's units, and as the model gives it."""
     numerics = replace(workload.numerics, precision="fp32")
     device = torch.device(workload.numerics.device_type)
     with honoured(workload.numerics, device):
-        learner = workload.learner_for(refit.config, "test", refit.judge)
-        rows = np.arange(workload.prepared.test_rows)
+        learner = workload.learner_for(refit.config, split, refit.judge)
         kept = predict(refit.model, learner, rows, numerics, device)
-        outputs, weights = learner.own_units(kept), learner.weights(rows)
-        metrics = all_metrics(
-            workload.metrics,
-            refit.judge.predictions(outputs),
-            learner.truth(rows),
-            None if weights is None else weights.numpy(),
-            learner.mean_loss(kept, rows),
-        )
-        return Scores(metrics, outputs)
+        return learner.own_units(kept), kept
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
 """What a task is: rows, a pretrained model, and everything that ties the two together."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -18,8 +18,11 @@ from hpsearch.tasks.user_code import UserCode, found_by
 from hpsearch.training.hyperparameters import TRAINING_HYPERPARAMETERS, Hyperparameter
 
 if TYPE_CHECKING:
+    import numpy as np
+    import torch
     from torch import nn
 
+    from hpsearch.tasks.stranger import Answers
     from hpsearch.training.learner import Learner
 
 Split = Literal["train", "test"]
@@ -167,6 +170,25 @@ class Task(ABC):
     @abstractmethod
     def save(self, model: "nn.Module", folder: Path, prepared: Prepared) -> None:
         """Write a fine-tuned model into `folder` as `from_pretrained` and `pipeline` of transformers read it."""
+
+    def exported_answers(
+        self,
+        folder: Path,
+        prepared: Prepared,
+        config: Mapping[str, Any],
+        *,
+        split: Split,
+        rows: "np.ndarray",
+        device: "torch.device",
+    ) -> "Iterator[Answers]":
+        """Load what `save` wrote for a config as a stranger would, and predict some rows in each way there is.
+
+        `prepared` has the judge of the model. Nothing where there is no way that a stranger would know.
+
+        Raises:
+            TaskError: The folder cannot be loaded, or does not take a row.
+        """
+        return iter(())
 
     def how_to_call(self, prepared: Prepared) -> str:
         """Return Python that loads what `save` wrote and predicts with it, for the model card; empty if unknown."""

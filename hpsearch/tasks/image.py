@@ -75,6 +75,11 @@ class ImageTask(PretrainedTask):
             f"classify(images{arguments})"
         )
 
+    def _inputs(self, rows: ImageRows, places: np.ndarray, prepared: Prepared) -> list[Any]:
+        if open_dataset(prepared.folder)["pixels"].shape[1] == 1:
+            return [np.asarray(rows.load(place).convert("L"))[None] for place in places]
+        return [rows.load(place) if rows.paths is None else str(rows.paths[place]) for place in places]
+
     def _input_columns(self) -> list[str]:
         return [] if self.image is None else [self.image]
 

@@ -228,6 +228,31 @@ class Judge(ABC):
         """Return further arguments of a call of transformers' pipeline for all that this judge reads, as Python."""
         return ""
 
+    # ------------------------------------------------------------------ of an exported model
+
+    def pipeline_settings(self) -> Mapping[str, Any]:
+        """Return arguments of a call of transformers' pipeline with which `from_pipeline` reads its scores."""
+        return {}
+
+    def from_pipeline(self, scores: np.ndarray) -> Any:
+        """Return the predictions that a pipeline over the exported model gives.
+
+        Args:
+            scores: float64, shape (rows, outputs).
+        """
+        raise NotImplementedError(f"{type(self).__name__} is read from no pipeline")
+
+    def differing(self, scored: Any, answered: Any) -> np.ndarray:
+        """Return which rows a model predicts otherwise than it did when it was scored, as a mask of shape (rows,).
+
+        What rounding does is no difference. The judge is that of the model.
+        """
+        raise NotImplementedError(f"{type(self).__name__} compares no predictions")
+
+    def prediction_text(self, predictions: Any, row: int) -> str:
+        """Return what is predicted for a row in a few words: "positive (0.8123)"."""
+        raise NotImplementedError(f"{type(self).__name__} has no words for a prediction")
+
     # ------------------------------------------------------------------ as an estimator of scikit-learn's has it
 
     @classmethod

@@ -2,7 +2,7 @@
 
 import operator
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
@@ -21,10 +21,12 @@ from hpsearch.tasks.sources import Location, Source, source_of
 from hpsearch.training.hyperparameters import Hyperparameter
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
     from hpsearch.tasks.learner import PretrainedLearner
     from hpsearch.tasks.pretrained import Pretrained
+    from hpsearch.tasks.stranger import Answers
 
 _FORMAT = 2
 """Part of every prepared folder's name: counted up when the arrays in it, or how they are encoded, change."""
@@ -80,6 +82,7 @@ class PretrainedTask(Task):
             draws every weight.
         keep_head: Keep the head in the weights, whose outputs must be those of this task. Otherwise each seed draws a
             new one.
+        call_settings: What the pipeline is to be called with.
         judge_class: What becomes of targets and outputs.
     """
 
@@ -93,6 +96,7 @@ class PretrainedTask(Task):
     keep_head: bool = field(default=False, kw_only=True)
 
     auto_class: ClassVar[str]
+    call_settings: ClassVar[Mapping[str, Any]] = {}
     judge_class: ClassVar[type[Judge]]
     choice: ClassVar[str | None] = "model"
 
@@ -189,6 +193,31 @@ class PretrainedTask(Task):
             pad_token_id=dataset.facts.get("pad_token_id"),
         )
         return self._learner(dataset, pretrained)
+
+    @abstractmethod
+    def _inputs(self, rows: Any, places: np.ndarray, prepared: Prepared) -> list[Any]:
+        """Return some rows as the pipeline takes them."""
+
+    def exported_answers(
+        self,
+        folder: Path,
+        prepared: Prepared,
+        config: Mapping[str, Any],
+        *,
+        split: Split,
+        rows: np.ndarray,
+        device: "torch.device",
+    ) -> "Iterator[Answers]":
+        from hpsearch.tasks.stranger import mixed, pipeline_answers
+
+        source = self.train if split == "train" else self.test
+        if self.pipeline is None or source is None:
+            return
+        inputs = self._inputs(self._read(source, split), rows, prepared)
+        batches = mixed(self.learner(prepared, split).lengths[rows])
+        yield from pipeline_answers(
+            self.pipeline, folder, prepared.judge, inputs, batches=batches, device=device, settings=self.call_settings
+        )
 
     def prepare(self, cache: Path) -> Prepared:
         """Read, audit and encode the rows into folders under `cache`, once, and try the model on one of them.

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+import numpy as np
+
 from hpsearch.data.audit import audit
 from hpsearch.data.dataset import Dataset, open_dataset
 from hpsearch.data.fingerprint import fingerprint_table
@@ -40,6 +42,7 @@ class TextTask(PretrainedTask):
 
     auto_class: ClassVar[str] = "AutoModelForSequenceClassification"
     pipeline: ClassVar[str | None] = "text-classification"
+    call_settings: ClassVar[Mapping[str, Any]] = {"truncation": True}
 
     def __post_init__(self) -> None:
         text = names_of(self.text, "text")
@@ -77,6 +80,12 @@ class TextTask(PretrainedTask):
             f'classify = pipeline("{self.pipeline}", model="path/to/this/folder")\n'
             f"classify(texts, truncation=True{prepared.judge.pipeline_arguments()})"
         )
+
+    def _inputs(self, rows: Any, places: np.ndarray, prepared: Prepared) -> list[Any]:
+        columns = [rows[column].iloc[places].tolist() for column in self._input_columns()]
+        if len(columns) == 1:
+            return columns[0]
+        return [{"text": text, "text_pair": pair} for text, pair in zip(*columns, strict=True)]
 
     def _input_columns(self) -> list[str]:
         return [self.text] if isinstance(self.text, str) else list(self.text)

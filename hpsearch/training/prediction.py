@@ -45,10 +45,10 @@ def predict(
             with numerics.autocast():
                 outputs = learner.outputs(model, batch) if features is None else features.outputs(filled, batch)
             parts.append(learner.keep(outputs, batch, filled, model)[: len(positions)])
-    return _gathered(parts, np.concatenate(batches))
+    return gathered(parts, np.concatenate(batches))
 
 
-def _gathered(parts: Sequence[Tensor | Sequence[Tensor]], positions: np.ndarray) -> Rows:
+def gathered(parts: Sequence[Tensor | Sequence[Tensor]], positions: np.ndarray) -> Rows:
     """Return the rows of all parts, each at its position; the device is waited for once."""
     tensors = [part for part in parts if isinstance(part, Tensor)]
     if tensors and len(tensors) < len(parts):

@@ -29,6 +29,12 @@ _RARE_ROWS = 10
 _MISSING = ("", "nan", "<na>", "nat")
 """What pandas writes for a missing value that became text."""
 
+_TIE = 1e-4
+"""Two classes whose probabilities are within this are as likely; rounding may choose either."""
+
+_ROUNDING = 1e-3
+"""How far apart a probability may be that the same model computes in another batch, or on another device."""
+
 
 @dataclass(frozen=True)
 class ClassJudge(Judge):
@@ -169,6 +175,31 @@ class ClassJudge(Judge):
     def predictions(self, kept: Any) -> np.ndarray:
         """Return probabilities, float64, shape (rows, classes or labels)."""
         return probabilities(kept, self.kind)
+
+    def from_pipeline(self, scores: np.ndarray) -> np.ndarray:
+        return scores  # the pipeline has applied softmax or sigmoid
+
+    def differing(self, scored: np.ndarray, answered: np.ndarray) -> np.ndarray:
+        """See `Judge.differing`: another class, unless the two best are as likely; or a probability that is far off.
+
+        A probability is too: a wrong one that changes no class of a sample changes some among all rows.
+        """
+        codes = [predicted_codes(found, self.kind) for found in (scored, answered)]
+        if self._has_several:
+            gap = np.abs(2 * scored - 1)
+            is_other = ((codes[0] != codes[1]) & (gap > _TIE)).any(axis=1)
+        else:
+            best = np.sort(scored, axis=1)
+            is_other = (codes[0] != codes[1]) & (best[:, -1] - best[:, -2] > _TIE)
+        is_near = (np.abs(scored - answered) <= _ROUNDING).all(axis=1)  # of what is not a number, not
+        return np.asarray(is_other | ~is_near)
+
+    def prediction_text(self, predictions: np.ndarray, row: int) -> str:
+        shown = predictions[row]
+        if self._has_several:
+            return ", ".join(f"{name} {share:.4f}" for name, share in zip(self.classes, shown, strict=True))
+        code = int(shown.argmax())
+        return f"{self.classes[code]} ({shown[code]:.4f})"
 
     def attributes(self, y: np.ndarray) -> Mapping[str, Any]:
         return {"classes_": np.asarray(self.classes, dtype=y.dtype)}  # in the order of the outputs

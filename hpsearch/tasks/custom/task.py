@@ -1,6 +1,6 @@
 """Any torch module on any rows: the user's own model, dataset and loss."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -26,9 +26,11 @@ from hpsearch.tasks.user_code import SMOOTHING, UserCode, accepts
 from hpsearch.training.hyperparameters import Hyperparameter
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
     from hpsearch.tasks.custom.learner import CustomLearner
+    from hpsearch.tasks.stranger import Answers
 
 WEIGHTS_FILE = "model.safetensors"
 
@@ -251,6 +253,22 @@ class CustomTask(Task):
         # A copy of each: safetensors refuses tensors that share memory, and load_state_dict asks for every name.
         state = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in model.state_dict().items()}
         save_file(state, str(target / WEIGHTS_FILE))
+
+    def exported_answers(
+        self,
+        folder: Path,
+        prepared: Prepared,
+        config: Mapping[str, Any],
+        *,
+        split: Split,
+        rows: np.ndarray,
+        device: "torch.device",
+    ) -> "Iterator[Answers]":
+        """Make the model as `how_to_load` does, and call it as its user does, rows padded no further than they must."""
+        from hpsearch.tasks.custom.stranger import loaded_answers
+
+        learner = self.learner(prepared, split, config)
+        yield from loaded_answers(learner, folder / WEIGHTS_FILE, rows, device)
 
     def how_to_load(self, config: Mapping[str, Any]) -> str:
         """Return the lines that make the model of a config and read the weights that `save` wrote."""

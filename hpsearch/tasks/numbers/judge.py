@@ -21,6 +21,10 @@ from hpsearch.tasks.numbers.targets import UNNAMED, called, check_differ, number
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+_ROUNDING = 1e-3
+"""Standard deviations by which a number may be off that the same model computes in another batch. An error as large as
+the target's own spread (R² of 0) changes by less than a thousandth of itself."""
+
 
 @dataclass(frozen=True)
 class NumberJudge(Judge):
@@ -223,6 +227,20 @@ class NumberJudge(Judge):
     def predictions(self, kept: Rows) -> np.ndarray:
         """Return float64 numbers of shape (rows,), or (rows, targets) of several."""
         return self._shaped(np.asarray(kept, dtype=np.float64))
+
+    def pipeline_settings(self) -> Mapping[str, Any]:
+        return {"function_to_apply": "none"}
+
+    def from_pipeline(self, scores: np.ndarray) -> np.ndarray:
+        return self.predictions(self.own_units(scores))
+
+    def differing(self, scored: np.ndarray, answered: np.ndarray) -> np.ndarray:
+        """See `Judge.differing`: a number may be off by a thousandth of its target's standard deviation."""
+        apart = np.abs(_columns(scored) - _columns(answered))
+        return np.asarray(~(apart <= _ROUNDING * np.array(self.scale)).all(axis=1))
+
+    def prediction_text(self, predictions: np.ndarray, row: int) -> str:
+        return ", ".join(f"{number:.6g}" for number in _columns(predictions)[row])
 
     def answers(self, predictions: Any, like: np.ndarray) -> np.ndarray:
         """Return float64 numbers in the shape of y: (rows,), or (rows, targets), of one target too."""

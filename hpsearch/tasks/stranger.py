@@ -1,0 +1,103 @@
+"""An exported folder in the hands of a stranger, who has nothing else: loaded on its own, and asked about some rows."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hpsearch.errors import TaskError
+from hpsearch.tasks.pretrained import LOADING_ERRORS, first_line, quiet
+
+if TYPE_CHECKING:
+    import torch
+
+    from hpsearch.tasks.judge import Judge
+
+BATCH = 16
+ALONE = "one by one"
+FAILURES = (*LOADING_ERRORS, IndexError, AssertionError, NotImplementedError)
+"""What loading and asking raise where a folder cannot be used."""
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What the folder predicts when it is asked in one way.
+
+    Attributes:
+        way: "one by one", "in batches of 16, padded on the right".
+        predictions: Those of the judge, in the order of the rows asked about.
+        as_exported: Whether the folder itself says to be used so; False where its user changes a setting.
+    """
+
+    way: str
+    predictions: Any
+    as_exported: bool = True
+
+
+def mixed(lengths: np.ndarray) -> list[np.ndarray]:
+    """Return the positions of rows in batches of at most `BATCH`, each with long and short ones."""
+    order = np.argsort(lengths, kind="stable")
+    batches = -(-len(order) // BATCH)
+    return [order[start::batches] for start in range(batches)]
+
+
+def pipeline_answers(
+    kind: str,
+    folder: Path,
+    judge: "Judge",
+    inputs: Sequence[Any],
+    *,
+    batches: Sequence[np.ndarray],
+    device: "torch.device",
+    settings: Mapping[str, Any],
+) -> Iterator[Answers]:
+    """Ask a transformers pipeline over the folder: one by one, in batches, and padded on the other side.
+
+    Args:
+        kind: The pipeline's name.
+        folder: What was exported.
+        judge: That of the model.
+        inputs: Rows as the pipeline takes them.
+        batches: Positions of rows that are asked about together.
+        device: Where the model is loaded.
+        settings: Further arguments of the call.
+
+    Raises:
+        TaskError: The folder cannot be loaded, or does not take a row.
+    """
+    import transformers
+
+    ask = _tried("be loaded", lambda: transformers.pipeline(kind, model=str(folder), device=device))
+    places = {name: place for place, name in judge.model_config()["id2label"].items()}
+    call = {**settings, **judge.pipeline_settings(), "top_k": len(places)}
+
+    def answered(together: Sequence[np.ndarray], way: str) -> Any:
+        scores = np.full((len(inputs), len(places)), np.nan)
+        for positions in together:
+            rows = [inputs[position] for position in positions]
+            answers = _tried(f"predict {way}", lambda rows=rows: ask(rows, batch_size=len(rows), **call))
+            for position, answer in zip(positions, answers, strict=True):
+                for part in answer:
+                    scores[position, places[part["label"]]] = part["score"]
+        return judge.from_pipeline(scores)
+
+    yield Answers(ALONE, answered([np.array([position]) for position in range(len(inputs))], ALONE))
+    size = max(len(positions) for positions in batches)
+    if ask.tokenizer is None:
+        yield Answers(f"in batches of {size}", answered(batches, f"in batches of {size}"))
+        return
+    own = ask.tokenizer.padding_side
+    for side in (own, "left" if own == "right" else "right"):
+        ask.tokenizer.padding_side = side
+        way = f"in batches of {size}, padded on the {side}"
+        yield Answers(way, answered(batches, way), as_exported=side == own)
+
+
+def _tried(what: str, action: Any) -> Any:
+    with quiet():
+        try:
+            return action()
+        except FAILURES as error:
+            raise TaskError(f"it cannot {what}: {first_line(error)}") from error
