@@ -97,7 +97,7 @@ class Check:
     def _advice(self) -> Iterator[str]:
         for way in self.ways:
             if not way.as_exported and way.differences and not self.failure:
-                yield f"This does not hold {way.name}, which the folder does not ask for: {self._count(way)}."
+                yield f"{way.name.capitalize()}, {self._count(way)}: leave the tokenizer's padding_side as it is."
 
     def _told(self, way: Way) -> str:
         named = "; ".join(

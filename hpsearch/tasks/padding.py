@@ -71,6 +71,8 @@ def put_in_force(tokenizer: Any, model: nn.Module, facts: Mapping[str, Any], *, 
         tokenizer.model_input_names = [name for name in tokenizer.model_input_names if name != _TYPES]
     for name in _SETTINGS:  # what `save_pretrained` does not find here it leaves to the class, which may say otherwise
         tokenizer.init_kwargs[name] = getattr(tokenizer, name)
+    if getattr(config, "use_mems_eval", False):  # XLNet would hand out its memory, which pipelines cannot take apart
+        config.use_mems_eval = False
     generation: Any = getattr(model, "generation_config", None)
     if generation is not None:
         generation.pad_token_id = facts["pad_token_id"]
