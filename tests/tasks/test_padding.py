@@ -21,7 +21,6 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any], int]] = {
     "the config's, and the tokenizer has another": ("gpt2", {"pad_token_id": 0}, {"pad_token": "<end>"}, 0),
     "the tokenizer's, and the config has none": ("gpt2", {}, {"pad_token": "[PAD]"}, 0),
     "end of text, and neither has one": ("gpt2", {}, {}, 5),
-    "end of text, and the config has a number below 0": ("gpt2", {"pad_token_id": -1}, {}, 5),
     "the tokenizer's, and the config's has no token": ("gpt2", {"pad_token_id": 39}, {"pad_token": "[PAD]"}, 0),
     "the config's, and the tokenizer pads on the left": ("gpt2", {"pad_token_id": 0}, {"padding_side": "left"}, 0),
     "of a model that counts positions by it": ("roberta", {"pad_token_id": 1}, {"pad_token": "[PAD]"}, 1),
