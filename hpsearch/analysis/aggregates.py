@@ -30,6 +30,7 @@ class TrialSummary:
         seconds: Training and evaluation of all its runs; a run that it shares with an equal trial counts in both.
         peak_memory_bytes: The most that any of its runs took.
         reason: Why it ended, in words, or None.
+        note: What its configuration made of its training, where that is hardly meant, or None.
         ended_runs: How many of its runs, from the first on, were trained to the end; 0 where it was pruned without a
             value (it diverged, or ran out of memory).
     """
@@ -49,6 +50,7 @@ class TrialSummary:
     seconds: float
     peak_memory_bytes: int
     reason: str | None
+    note: str | None
     ended_runs: int
 
 
@@ -89,6 +91,7 @@ def summarize(
         seconds=math.fsum(evaluation.seconds for evaluation in everything),
         peak_memory_bytes=max((evaluation.peak_memory_bytes for evaluation in everything), default=0),
         reason=trial.reason,
+        note=_note(trial),
         ended_runs=_ended_runs(trial, history),
     )
 
@@ -155,6 +158,21 @@ def _point_and_value(trial: Trial, history: History, objective: str) -> tuple[in
     curves = [objective_curve(history, run, objective) for run in chosen]
     point, value = best_common_point(curves, trial.stop, history.direction)
     return point, None if math.isnan(value) else value
+
+
+def _note(trial: Trial) -> str | None:
+    """Say of a trial that its first run ends in its warmup, if it does, and how far the learning rate rises."""
+    run = next(iter(trial.runs), None)
+    steps = 0 if run is None else int(run.steps_per_epoch * run.config.get("epochs", 0))
+    if run is None or not steps:
+        return None
+    given = run.config.get("warmup_steps")
+    warmup = math.ceil((run.config.get("warmup_ratio") or 0.0) * steps) if given is None else int(given)
+    if warmup < steps:
+        return None
+    return (
+        f"ends in its warmup: the learning rate rises to {(steps - 1) / warmup:.2g} of learning_rate in {steps} steps"
+    )
 
 
 def _ended_runs(trial: Trial, history: History) -> int:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas
 
 BEFORE = ("number", "state", "origin", "value", "std", "interval_low", "interval_high", "epoch")
-AFTER = ("folds", "seconds", "reason")
+AFTER = ("folds", "seconds", "reason", "note")
 
 
 def table(history: History, objective: str, test_shares: Sequence[float] | None = None) -> pandas.DataFrame:
@@ -21,7 +21,7 @@ def table(history: History, objective: str, test_shares: Sequence[float] | None 
 
     Columns are `number`, `state`, `origin`, `value`, `std`, `interval_low`, `interval_high`, `epoch`, then every
     hyperparameter by its name, then the mean of every metric by its name, then `folds` (how many were measured at
-    that epoch), `seconds` and `reason`. A hyperparameter whose name is already a column is prefixed `config_`, a
+    that epoch), `seconds`, `reason` and `note` (what its setting made of its training). A hyperparameter whose name is already a column is prefixed `config_`, a
     metric `metric_`. The cell of a hyperparameter that a trial does not have is missing.
 
     Args:
@@ -52,6 +52,7 @@ def table(history: History, objective: str, test_shares: Sequence[float] | None 
     columns["folds"] = pandas.Series([len(summary.folds) for summary in summaries], dtype="int64")
     columns["seconds"] = floats([summary.seconds for summary in summaries])
     columns["reason"] = [summary.reason for summary in summaries]
+    columns["note"] = [summary.note for summary in summaries]
     return pandas.DataFrame(columns)
 
 

@@ -26,6 +26,8 @@ ARGUMENTS = (
 )  # fmt: skip
 """Arguments of a study that its description repeats as they are."""
 
+_TUPLES = ("metrics", "warnings", "remarks")
+
 RESTORED = r"\w+|(?P<kind>Grid|Racing|SuccessiveHalving)\((?P<values>(?:\w+=[\w.+-]+(?:, )?)*)\)"
 """Samplers and pruners that can be made again from what a description says of them; objects of Optuna's cannot."""
 
@@ -56,6 +58,8 @@ class Description:
         test: Scores on the test rows, by digest of (config, stop point): each is computed once.
         rows: What reading needs of the rows, by the choice of a model (`plan.stored_rows`); None in earlier versions.
         directions: Which way each of `metrics` is better; earlier versions kept none.
+        warnings: What the audit found, and what of the settings is hardly meant.
+        remarks: What its first run found out (why it is trained in fp32).
     """
 
     name: str
@@ -89,6 +93,8 @@ class Description:
     direction: str = Direction.MAXIMIZE.value
     rows: Mapping[str, Any] | None = None
     directions: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
     format: int = FORMAT
     state: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
@@ -99,6 +105,7 @@ class Description:
         numerics: Mapping[str, Any] | None = None,
         goal: Mapping[str, Any] | None = None,
         test: Mapping[str, Any] | None = None,
+        remarks: tuple[str, ...] = (),
     ) -> "Description":
         """Describe a study as it is now; reads its data, unless the study is read from what it keeps of them."""
         rows = plan.described_rows
@@ -138,6 +145,8 @@ class Description:
             models=_models(plan),
             rows=kept_rows(rows),
             directions={metric.name: metric.direction.value for metric in plan.measured},
+            warnings=plan.warnings,
+            remarks=remarks,
         )
 
     def as_stored(self, plan: Plan, stored: "Description") -> "Description":
@@ -170,12 +179,17 @@ class Description:
         return str(self.task["task"]).rpartition(":")[2].rpartition(".")[2]
 
     @property
+    def every_warning(self) -> tuple[str, ...]:
+        """All that was warned of when the study was run."""
+        return (*self.warnings, *self.remarks)
+
+    @property
     def task_code(self) -> Mapping[str, str | None]:
         """Import path of each argument of the task that is code of the user's, None for one that cannot be imported."""
         return {name: argument["code"] for name, argument in code_arguments(self.task).items()}
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "metrics": list(self.metrics)}
+        return {**asdict(self), **{name: list(getattr(self, name)) for name in _TUPLES}}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Description":
@@ -195,7 +209,7 @@ class Description:
                 "The study has freeze_layers=1.0, which was one layer in hpsearch 0.1.0 and is all layers now. Install "
                 "hpsearch 0.1.0 to read it, or start a new study."
             )
-        return replace(cls(**values), metrics=tuple(values["metrics"]))
+        return cls(**{**values, **{name: tuple(values.get(name, ())) for name in _TUPLES}})
 
     def write(self, path: Path) -> None:
         """Write the description where a person reads it, durably and whole."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import MetricError, UsageError
 from hpsearch.plan.arguments import check_name, check_settings, check_whole, named
+from hpsearch.plan.doubts import doubtful_settings
 from hpsearch.plan.paths import cache_folder
 from hpsearch.plan.stored_rows import OWN, StoredMetric
 from hpsearch.space import Space
@@ -210,7 +211,7 @@ class Plan:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What the audit of the data found, and what of a metric's code cannot be compared.
+        """What the audit of the data found, what of a metric's code cannot be compared, and what is hardly meant.
 
         What concerns one of several models begins with its name.
         """
@@ -223,7 +224,8 @@ class Plan:
             for name, function in functions.items()
             for remark in definition_of(function).remarks(f"metric {name!r}")
         ]
-        return (*self._data_warnings, *code)
+        rows = [len(train) for train, _ in self.folds.pairs]
+        return (*self._data_warnings, *code, *doubtful_settings(self.space, self.task.unnamed(), rows))
 
     @property
     def _data_warnings(self) -> tuple[str, ...]:

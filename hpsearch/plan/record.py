@@ -110,7 +110,8 @@ class Record:
             self._plan.folds.write(self._plan.folder / FOLDS_FILE)
         keep_targets(self._plan.prepared, self._plan.folder / TARGETS_FOLDER)
         stored = self.description
-        self.keep(Description.of(self._plan, numerics=stored.numerics, goal=goal, test=stored.test))
+        kept = {"numerics": stored.numerics, "test": stored.test, "remarks": stored.remarks}
+        self.keep(Description.of(self._plan, goal=goal, **kept))
 
     def read_rows(self) -> None:
         """Have the plan read what the study keeps of its rows, if it does, and if they are those of the plan's task."""
@@ -157,9 +158,9 @@ class Record:
             raise NumericsError(f"The study {self._plan.name!r} has no numerics yet: run it first.")
         return Numerics.from_dict(stored)
 
-    def keep_numerics(self, numerics: "Numerics") -> None:
-        """Keep the numerics that the study is run with from now on."""
-        self.keep(replace(self.description, numerics=numerics.to_dict()))
+    def keep_numerics(self, numerics: "Numerics", remarks: tuple[str, ...] = ()) -> None:
+        """Keep the numerics that the study is run with from now on, and what is to be said of them."""
+        self.keep(replace(self.description, numerics=numerics.to_dict(), remarks=remarks))
 
     def numerics_for(self, config: Mapping[str, Any]) -> "Numerics":
         """Return the numerics that a configuration was run with: the study's, with its own model's attention."""

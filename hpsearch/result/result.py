@@ -78,10 +78,15 @@ class Result:
         return summarize(self._trial(number), self.history, self._objective, self.plan.test_shares)
 
     def table(self) -> "pandas.DataFrame":
-        """Return one row per trial: state, value, spread, interval, configuration, metrics, reason."""
+        """Return one row per trial: state, value, spread, interval, configuration, metrics, reason, note.
+
+        What was warned of when the study was run is in its `attrs["warnings"]`.
+        """
         from hpsearch.analysis.table import table
 
-        return table(self.history, self._objective, self.plan.test_shares)
+        frame = table(self.history, self._objective, self.plan.test_shares)
+        frame.attrs["warnings"] = self.record.description.every_warning
+        return frame
 
     def curves(self) -> "pandas.DataFrame":
         """Return every evaluation of every metric in long form: one row per trial, fold, repeat, point and metric."""
@@ -333,7 +338,8 @@ class Result:
         """Return the result as a terminal shows it: one row per trial, then the best one; `table()` has all columns."""
         from hpsearch.result.summary import outcome_text
 
-        return outcome_text(self.history, self._objective, self.plan.test_shares, self.plan.space.parameters)
+        warnings = self.record.description.every_warning
+        return outcome_text(self.history, self._objective, self.plan.test_shares, self.plan.space.parameters, warnings)
 
     def __repr__(self) -> str:
         complete = self.history.finished(TrialState.COMPLETE)

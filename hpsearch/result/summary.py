@@ -3,10 +3,17 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from hpsearch.analysis.aggregates import TrialSummary
 from hpsearch.records import History, Origin
 
 
-def outcome_text(history: History, objective: str, test_shares: Sequence[float] | None, searched: Iterable[str]) -> str:
+def outcome_text(
+    history: History,
+    objective: str,
+    test_shares: Sequence[float] | None,
+    searched: Iterable[str],
+    warnings: Sequence[str] = (),
+) -> str:
     """Return the trials and the best of them as lines of text.
 
     Args:
@@ -14,6 +21,7 @@ def outcome_text(history: History, objective: str, test_shares: Sequence[float] 
         objective: Name of the objective among the metrics.
         test_shares: By fold, held-out rows over all rows of the split; None leaves the interval out.
         searched: Names of the searched hyperparameters; fixed ones are shown for the best trial only.
+        warnings: What was warned of when the study was run.
     """
     from hpsearch.analysis.aggregates import best_trial, summarize, summarize_all
 
@@ -25,8 +33,8 @@ def outcome_text(history: History, objective: str, test_shares: Sequence[float] 
         origin = "" if summary.origin is Origin.SAMPLER else f" ({summary.origin.value})"
         measured = [_number(summary.value), _number(summary.std), f"{len(summary.folds)}/{summary.runs}"]
         params = [_cell(summary.config.get(name)) for name in names]
-        rows.append([f"{summary.number}{origin}", summary.state.value, *measured, *params, summary.reason or ""])
-    lines = aligned(rows)
+        rows.append([f"{summary.number}{origin}", summary.state.value, *measured, *params, _ended(summary)])
+    lines = [*aligned(rows), *(f"warning: {text}" for text in warnings)]
     trial = best_trial(history)
     if trial is None:
         return "\n".join([*lines, "No trial is complete."])
@@ -41,6 +49,10 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Return rows of cells as lines of left-aligned columns."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _ended(summary: TrialSummary) -> str:
+    return "; ".join(text for text in (summary.reason, summary.note) if text)
 
 
 def _number(value: float | None) -> str:

@@ -193,6 +193,7 @@ def settled_numerics(plan: Plan, record: Record, pool: Pool) -> Numerics:
         deterministic=True if plan.deterministic else None,  # None: as the device has it; a CPU always is
         attention=plan.prepared.attention,
     )
+    remarks: tuple[str, ...] = ()
     try:
         numerics = _tried(plan, pool, numerics)
     except TaskError as error:
@@ -203,8 +204,9 @@ def settled_numerics(plan: Plan, record: Record, pool: Pool) -> Numerics:
             raise TaskError(
                 f"precision={plan.precision!r}: {error} It can be in fp32: give precision='fp32'."
             ) from error
-        logger.warning("%s The study is trained in fp32, in which it can be.", error)
-    record.keep_numerics(numerics)
+        remarks = (f"{error} The study is trained in fp32, in which it can be.",)
+        logger.warning("%s", remarks[0])
+    record.keep_numerics(numerics, remarks)
     return numerics
 
 

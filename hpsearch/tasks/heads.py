@@ -20,6 +20,8 @@ def base_of(model: nn.Module) -> nn.Module:
 def mark_head(model: nn.Module, new: set[str] | None, *, keep_head: bool, source: str) -> None:
     """Write the names of all parameters that are not pretrained into `model.new_parameters`.
 
+    Those of them that weights were to hold, and do not, go into `model.lost_parameters`.
+
     They are the keys in `new` and, unless `keep_head`, everything outside the base model: a head trained for other
     labels is no better than a new one, and what "the head" is would differ between models.
 
@@ -34,7 +36,7 @@ def mark_head(model: nn.Module, new: set[str] | None, *, keep_head: bool, source
     everything = {name for name, _ in model.named_parameters()}
     marked: Any = model  # which carries an attribute that nn.Module does not declare
     if new is None:
-        marked.new_parameters = frozenset(everything)
+        marked.new_parameters, marked.lost_parameters = frozenset(everything), ()
         return
     base = base_of(model)
     head = {name for name in everything if name.split(".")[0] in _HEAD_NAMES}
@@ -51,12 +53,19 @@ def mark_head(model: nn.Module, new: set[str] | None, *, keep_head: bool, source
             "the folder that the weights were saved in, or pretrained=False to train from scratch."
         )
     marked.new_parameters = frozenset((everything & new) | (set() if keep_head else head))
+    marked.lost_parameters = tuple(sorted(missing))
 
 
 def new_parameters(model: nn.Module) -> frozenset[str]:
     """Return the names of the parameters that are not pretrained."""
     marked: Any = model
     return marked.new_parameters
+
+
+def lost_parameters(model: nn.Module) -> tuple[str, ...]:
+    """Return the names of the parameters below the head that the weights lack, or hold in another size."""
+    marked: Any = model
+    return marked.lost_parameters
 
 
 @torch.no_grad()

@@ -12,9 +12,10 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from hpsearch.data.wording import counted, listed
 from hpsearch.errors import TaskError
 from hpsearch.records import digest
-from hpsearch.tasks.heads import mark_head, new_parameters
+from hpsearch.tasks.heads import lost_parameters, mark_head, new_parameters
 from hpsearch.tasks.judge import Judge
 from hpsearch.tasks.padding import tell_config
 
@@ -36,6 +37,7 @@ WEIGHT_FILES = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
+WEIGHT_SUFFIXES = {".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".gguf", ".onnx", ".npz"}
 _VOLATILE = {"_name_or_path", "transformers_version", "architectures", "dtype", "torch_dtype", "id2label", "label2id"}
 
 
@@ -82,6 +84,31 @@ class Pretrained:
         """Whether there is nothing pretrained to start from: by request, or for want of a weights file in a folder."""
         folder = Path(self.source)
         return not self.weights or (folder.is_dir() and not any((folder / name).is_file() for name in WEIGHT_FILES))
+
+    def remarks(self, model: nn.Module) -> list[str]:
+        """Return what is to be said of the weights that a loaded model has, in sentences."""
+        if not self.weights:
+            return []
+        if self.from_scratch:
+            others = [path.name for path in sorted(Path(self.source).iterdir()) if path.suffix in WEIGHT_SUFFIXES]
+            held = (
+                f"has weights under names that transformers does not read ({listed(others)}; it reads "
+                f"{', '.join(WEIGHT_FILES)})"
+                if others
+                else "has no weights"
+            )
+            return [
+                f"the folder of {self.source!r} {held}: the model is trained from scratch. Give the folder that the "
+                "weights were saved in by save_pretrained; pretrained=False says that this is meant."
+            ]
+        lost = lost_parameters(model)
+        if not lost:
+            return []
+        return [
+            f"the weights in {self.source!r} lack {counted(len(lost), 'tensor')} below the head, or hold them in another "
+            f"size ({listed(lost, 3)}): these are drawn anew. Weights saved by another class of the model may lack "
+            "them; if more is pretrained than that, give the folder that holds it."
+        ]
 
     def config(self) -> Any:
         """Return the model's config with the outputs of this task.

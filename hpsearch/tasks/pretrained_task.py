@@ -312,8 +312,7 @@ class PretrainedTask(Task):
         try_model(learner, model)
         for role, examples in rows.items():
             warnings += self._try_rows(prepared, role, examples, encoder=encoder, model=model)
-        if learner.pretrained.weights and learner.pretrained.from_scratch:
-            warnings.append(f"the folder of {learner.pretrained.source!r} has no weights: it is trained from scratch.")
+        warnings += learner.pretrained.remarks(model)
         return replace(
             prepared,
             model_digest=learner.pretrained.digest(model),

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 from analysis_samples import OBJECTIVE, with_trial
@@ -37,7 +38,7 @@ def test_a_row_a_trial_with_its_numbers() -> None:
     assert list(frame.columns) == [
         *("number", "state", "origin", "value", "std", "interval_low", "interval_high", "epoch"),
         *("optimizer", "layers", "momentum"),
-        *("f1_macro", "accuracy", "loss", "folds", "seconds", "reason"),
+        *("f1_macro", "accuracy", "loss", "folds", "seconds", "reason", "note"),
     ]
     assert frame["number"].tolist() == [0, 1, 2]
     assert frame["state"].tolist() == ["complete", "pruned", "fail"]
@@ -50,6 +51,26 @@ def test_a_row_a_trial_with_its_numbers() -> None:
     assert frame["interval_low"].isna().tolist() == [False, True, True]
     assert frame["seconds"].tolist() == [8.0, 2.0, 0.0]
     assert frame["reason"].tolist()[1:] == ["median", "failed"]
+
+
+@pytest.mark.parametrize(
+    ("config", "note"),
+    [
+        ({"warmup_steps": 1000}, "rises to 0.003 of learning_rate in 4 steps"),
+        ({"warmup_steps": 4}, "rises to 0.75 of learning_rate in 4 steps"),
+        ({"warmup_ratio": 1.0}, "rises to 0.75 of learning_rate in 4 steps"),
+        ({"warmup_steps": 3, "warmup_ratio": 0.0}, None),
+        ({"warmup_steps": None, "warmup_ratio": 0.5}, None),
+        ({}, None),
+    ],
+)
+def test_a_trial_that_ends_in_its_warmup_is_noted(config: dict[str, object], note: str | None) -> None:
+    history = with_trial(History(), 0, [[0.5]], value=0.5, point=1, config={"epochs": 2, **config})
+    trial = history.trials[0]
+    runs = tuple(replace(run, steps_per_epoch=2) for run in trial.runs)
+    found = table(history.with_trial(replace(trial, runs=runs)), OBJECTIVE)["note"][0]
+    assert found is None if note is None else note in found
+    assert table(history, OBJECTIVE)["note"][0] is None  # of earlier versions, which did not record the steps
 
 
 def test_a_hyperparameter_that_does_not_exist_is_missing_and_whole_numbers_stay_whole() -> None:

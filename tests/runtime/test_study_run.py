@@ -1,5 +1,6 @@
 """What a study finds out before its first trial, on real models."""
 
+import html
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from tasks_samples import image_arrays, review_rows, save_base, save_text_model
 
 import hpsearch as hp
+from hpsearch.cli.listing import show_text
 from hpsearch.errors import TaskError
 from hpsearch.records import TrialState
 from hpsearch.runtime.pools.inline import InlinePool
@@ -43,8 +45,11 @@ def test_a_model_that_cannot_be_trained_in_bf16_is_trained_in_fp32(
     if HAS_BF16:
         assert "DebertaForSequenceClassification cannot be trained in bf16" in caplog.text
         assert "The study is trained in fp32" in caplog.text
+        assert "The study is trained in fp32" in result.text()
     monkeypatch.setattr(InlinePool, "probe", None)  # tried once, and kept with the study
-    assert len(run(study(task, tmp_path), trials=3).history.trials) == 3
+    again = run(study(task, tmp_path), trials=3)
+    assert len(again.history.trials) == 3
+    assert not HAS_BF16 or "The study is trained in fp32" in again.text()
 
 
 def test_bf16_that_was_asked_for_is_an_error_that_names_fp32(deberta: Path, tmp_path: Path) -> None:
@@ -58,6 +63,25 @@ def test_one_model_of_several_is_enough(deberta: Path, tmp_path: Path) -> None:
     space = hp.Space(model=hp.Categorical([str(bert), str(deberta)]), learning_rate=1e-3, batch_size=8, epochs=1)
     task = hp.TextClassification(str(bert), train=review_rows(24))
     assert run(study(task, tmp_path, space)).record.numerics().precision == "fp32"
+
+
+def test_what_is_warned_of_stands_in_the_run_the_table_and_the_report(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bert = save_text_model(tmp_path / "bert")
+    (bert / "model.safetensors").rename(bert / "weights.safetensors")
+    space = hp.Space(learning_rate=hp.Float(1e-4, 1e-3), batch_size=8, epochs=2, warmup_steps=1000)
+    result = run(study(hp.TextClassification(str(bert), train=review_rows(24)), tmp_path, space))
+    page = html.unescape(result.report(tmp_path / "report.html").read_text())
+    for words in ("under names that transformers does not read", "warmup_steps=1000, and the longest run of the space"):
+        assert words in caplog.text
+        assert words in result.text()
+        assert any(words in text for text in result.table().attrs["warnings"])
+        assert words in page
+        assert words in show_text("tried", tmp_path, None)
+    note = "ends in its warmup: the learning rate rises to 0.003 of learning_rate in 4 steps"
+    assert result.table()["note"].tolist() == [note] * 2
+    assert result.text().count(note) == page.count(note) == 2
 
 
 @pytest.mark.parametrize("kind", ["image", "custom"])

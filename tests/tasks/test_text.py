@@ -368,7 +368,32 @@ def test_training_from_scratch(bert_folder, tmp_path):
     assert not torch.equal(first, model.bert.encoder.layer[0].output.dense.weight)
     (save_text_model(tmp_path / "bare") / "model.safetensors").unlink()
     prepared = TextClassification(tmp_path / "bare", train=review_rows()).prepare(tmp_path / "cache")
-    assert any("has no weights: it is trained from scratch" in warning for warning in prepared.warnings)
+    assert any("has no weights: the model is trained from scratch" in warning for warning in prepared.warnings)
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "model-00001-of-00002.safetensors", "best.pt"])
+def test_weights_under_another_name_are_warned_of(name, tmp_path):
+    """Another name, a part without its index, another suffix: transformers reads none of them."""
+    folder = save_text_model(tmp_path / "model")
+    (folder / "model.safetensors").rename(folder / name)
+    (warning,) = TextClassification(folder, train=review_rows()).prepare(tmp_path / "cache").warnings
+    assert f"under names that transformers does not read ({name!r}" in warning
+    assert "the model is trained from scratch" in warning
+
+
+def test_weights_of_which_some_are_missing_are_warned_of(tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    folder = save_text_model(tmp_path / "model")
+    weights = load_file(folder / "model.safetensors")
+    lacking = {key: value for key, value in weights.items() if "layer.2.output" not in key}
+    save_file(lacking, folder / "model.safetensors", {"format": "pt"})
+    (warning,) = TextClassification(folder, train=review_rows()).prepare(tmp_path / "cache").warnings
+    assert "lack 4 tensors below the head" in warning
+    assert "'bert.encoder.layer.2.output.LayerNorm.bias'" in warning
+    save_file({**weights, "embeddings.word_embeddings.weight": torch.zeros(50, 32)}, folder / "model.safetensors", {})
+    (warning,) = TextClassification(folder, train=review_rows()).prepare(tmp_path / "cache").warnings
+    assert "hold them in another size ('bert.embeddings.word_embeddings.weight')" in warning
 
 
 def test_layers_and_dropout_through_the_learner(bert_folder, tmp_path):

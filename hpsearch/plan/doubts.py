@@ -1,0 +1,52 @@
+"""Settings that can be trained with, and are hardly meant: each is said, and the study runs."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from hpsearch.data.wording import counted
+from hpsearch.space import Space
+
+
+def doubtful_settings(space: Space, unnamed: Mapping[str, Any], training_rows: Sequence[int]) -> Iterator[str]:
+    """Yield what the values of a space make of its runs, in sentences.
+
+    Args:
+        space: The search space.
+        unnamed: The value of each hyperparameter that it does not name.
+        training_rows: Training rows by fold.
+    """
+    batches, epochs = (_numbers(space, unnamed, name) for name in ("batch_size", "epochs"))
+    if not (batches and epochs and training_rows):
+        return
+    fewest, most = min(training_rows), max(training_rows)
+    shortest = int(min(epochs)) * math.ceil(fewest / max(batches))
+    longest = int(max(epochs)) * math.ceil(most / min(batches))
+    steps = _numbers(space, unnamed, "warmup_steps")
+    ratios = [] if steps and "warmup_ratio" not in space.parameters else _numbers(space, unnamed, "warmup_ratio")
+    lengths = [(f"warmup_steps={value:g}", value, value) for value in steps]
+    lengths += [
+        (f"warmup_ratio={value:g}", math.ceil(value * shortest), math.ceil(value * longest)) for value in ratios
+    ]
+    endless = [(name, short, long) for name, short, long in lengths if short >= shortest]
+    if endless:
+        name, short, long = endless[-1]
+        always = long >= longest
+        yield (
+            f"{name}, and {'the longest run of the space has' if always else 'the shortest runs of the space have'} "
+            f"{counted(longest if always else shortest, 'step')}: {'every run ends' if always else 'they end'} in its warmup, and "
+            f"the learning rate rises to {(longest - 1) / long if always else (shortest - 1) / short:.2g} of "
+            "learning_rate at most. Shorten the warmup, or train longer."
+        )
+    if max(batches) > fewest:
+        yield (
+            f"batch_size={max(batches):g}, and a fold trains on {fewest} rows: larger batches are all the same, one "
+            "step an epoch. Give smaller ones."
+        )
+
+
+def _numbers(space: Space, unnamed: Mapping[str, Any], name: str) -> list[float]:
+    """Return the numbers that a hyperparameter may be, of a range both ends, in rising order."""
+    searched = space.parameters.get(name)
+    values = (space.fixed.get(name, unnamed.get(name)),) if searched is None else searched.edges()
+    return sorted(float(value) for value in values if isinstance(value, int | float) and not isinstance(value, bool))
