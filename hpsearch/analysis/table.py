@@ -21,8 +21,9 @@ def table(history: History, objective: str, test_shares: Sequence[float] | None 
 
     Columns are `number`, `state`, `origin`, `value`, `std`, `interval_low`, `interval_high`, `epoch`, then every
     hyperparameter by its name, then the mean of every metric by its name, then `folds` (how many were measured at
-    that epoch), `seconds`, `reason` and `note` (what its setting made of its training). A hyperparameter whose name is already a column is prefixed `config_`, a
-    metric `metric_`. The cell of a hyperparameter that a trial does not have is missing.
+    that epoch), `seconds`, `reason` and `note` (what its configuration made of its training). A hyperparameter whose
+    name is already a column is prefixed `config_`, a metric `metric_`. The cell of a hyperparameter that a trial does
+    not have is missing.
 
     Args:
         test_shares: By fold, held-out rows over all rows of the split; None leaves the intervals missing.

@@ -32,11 +32,11 @@ def doubtful_settings(space: Space, unnamed: Mapping[str, Any], training_rows: S
     if endless:
         name, short, long = endless[-1]
         always = long >= longest
+        steps, warmup = (longest, long) if always else (shortest, short)
         yield (
-            f"{name}, and {'the longest run of the space has' if always else 'the shortest runs of the space have'} "
-            f"{counted(longest if always else shortest, 'step')}: {'every run ends' if always else 'they end'} in its warmup, and "
-            f"the learning rate rises to {(longest - 1) / long if always else (shortest - 1) / short:.2g} of "
-            "learning_rate at most. Shorten the warmup, or train longer."
+            f"{name}, and the {'longest run of the space has' if always else 'shortest runs of the space have'} "
+            f"{counted(steps, 'step')}: {'every run ends' if always else 'they end'} in its warmup, and the learning "
+            f"rate rises to {(steps - 1) / warmup:.2g} of learning_rate at most. Shorten the warmup, or train longer."
         )
     if max(batches) > fewest:
         yield (

@@ -91,23 +91,19 @@ class Pretrained:
             return []
         if self.from_scratch:
             others = [path.name for path in sorted(Path(self.source).iterdir()) if path.suffix in WEIGHT_SUFFIXES]
-            held = (
-                f"has weights under names that transformers does not read ({listed(others)}; it reads "
-                f"{', '.join(WEIGHT_FILES)})"
-                if others
-                else "has no weights"
-            )
+            unread = f"weights under names that transformers does not read ({listed(others)}), so"
+            held = unread if others else "no weights:"
             return [
-                f"the folder of {self.source!r} {held}: the model is trained from scratch. Give the folder that the "
-                "weights were saved in by save_pretrained; pretrained=False says that this is meant."
+                f"the folder of {self.source!r} has {held} the model is trained from scratch. Give the folder that "
+                f"save_pretrained wrote, with {WEIGHT_FILES[0]} in it; pretrained=False says that this is meant."
             ]
         lost = lost_parameters(model)
         if not lost:
             return []
         return [
-            f"the weights in {self.source!r} lack {counted(len(lost), 'tensor')} below the head, or hold them in another "
-            f"size ({listed(lost, 3)}): these are drawn anew. Weights saved by another class of the model may lack "
-            "them; if more is pretrained than that, give the folder that holds it."
+            f"the weights in {self.source!r} lack {counted(len(lost), 'tensor')} below the head, or have another size "
+            f"for them ({listed(lost, 3)}): these are drawn anew. Weights saved by another class of the model may lack "
+            "them; if more was pretrained, give the folder that holds it."
         ]
 
     def config(self) -> Any:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from hpsearch.data.dataset import RaggedRows
+from hpsearch.data.wording import counted
 from hpsearch.errors import TaskError
 from hpsearch.tasks.pretrained import first_line
 
@@ -50,8 +51,8 @@ def try_special_tokens(
             if error is not None:
                 raise TaskError(
                     f"{type(model).__name__} does not take every row: {_where(tokenizer, rows, columns, role, row)}. "
-                    f"{first_line(error)} There are {count} such {role} rows. Write it otherwise there, or leave these "
-                    "rows out."
+                    f"{first_line(error)} That is so of {counted(count, f'{role} row')}: write it otherwise there, or "
+                    "leave these rows out."
                 ) from error
     inside = [(row, count) for row, count in others if _found(tokenizer, rows, columns, row) is not None]
     if not inside:

@@ -43,9 +43,10 @@ traceback.
   continues. It is an error only if no trial is complete in the end. On a GPU the largest batch of the space is tried
   once before the first trial.
 - **Your own code fails on some rows.** Before training, a metric is tried on a small example, a transformers model on
-  one row, and your own model and loss on up to three rows, forwards and backwards. A callback is not tried: if it
-  raises, a warning names it, logs/callbacks.log has its traceback, and the study continues. If each of the first
-  three trials fails in the same way, the study ends.
+  its longest and its shortest row and on rows with special tokens in their texts, your own model and loss on up to
+  three rows. A worker then trains each model on the longest row, the shortest and three others, in the study's
+  precision. A callback is not tried: if it raises, a warning names it, logs/callbacks.log has its traceback, and the
+  study continues. If each of the first three trials fails in the same way, the study ends.
 - **The disk fills up, or the database goes away, while the study runs.** What was recorded before is safe; run the
   same command to continue.
 - **Another program takes the GPU's memory later, or a worker is killed.** The trial is tried again, then given up.

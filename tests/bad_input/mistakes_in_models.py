@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from mistake import Mistake, World, written
-from tasks_samples import save_base, save_text_model, save_tokenizer
+from tasks_samples import review_rows, save_base, save_text_model, save_tokenizer
 
 from hpsearch.errors import TaskError
 
@@ -75,6 +75,19 @@ def _removed(*names: str) -> World:
             (place / "model" / name).unlink()
 
     return remove
+
+
+def _other_vocabulary(place: Path) -> None:
+    _removed("tokenizer.json", "tokenizer_config.json")(place)
+    (place / "model" / "spiece.model").write_bytes(b"of another tokenizer")
+
+
+def _end_token(place: Path) -> None:
+    shutil.rmtree(place / "model")
+    save_text_model(place / "model", "bart", ends=True)
+    table = review_rows(12)
+    table.loc[4, "text"] = "a film <end> it was"
+    table.to_csv(place / "test.csv", index=False)
 
 
 MODELS = [
@@ -196,6 +209,28 @@ MODELS = [
         TaskError,
         task=_text(),
         world=_other_tokenizer,
+    ),
+    Mistake(
+        "a pad token that the model has no embedding for",
+        ("has pad_token_id 50", "the 40 tokens from 0 to 39", "resize_token_embeddings"),
+        TaskError,
+        task=_text(),
+        world=_config(pad_token_id=50),
+    ),
+    Mistake(
+        "a tokenizer without its vocabulary",
+        ("knows no tokens but its special ones", "save_pretrained"),
+        TaskError,
+        task=_text(),
+        world=_other_vocabulary,
+    ),
+    Mistake(
+        "an end token inside a text, for a model that reads the class off it",
+        ("test row 4 has '<end>' in column 'text'", "same number of <eos>", "write it otherwise"),
+        TaskError,
+        task=_text(more=', test="test.csv"'),
+        world=_end_token,
+        quotes=True,
     ),
     Mistake("`max_length=0`", ("max_length=0", "a whole number from 1"), TaskError, task=_text(more=", max_length=0")),
     Mistake(

@@ -124,7 +124,13 @@ def save_base(name: str, folder: Path, **changed: Any) -> Path:
 
 
 def save_tokenizer(
-    folder: Path, *, pad: bool = True, pairs: bool = True, words: Sequence[str] = WORDS, **settings: Any
+    folder: Path,
+    *,
+    pad: bool = True,
+    pairs: bool = True,
+    ends: bool = False,
+    words: Sequence[str] = WORDS,
+    **settings: Any,
 ) -> Path:
     """Write a tokenizer of whole words: [PAD] 0, [UNK] 1, [CLS] 2, [SEP] 3, <end> 5, then `words`."""
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "<end>"]
@@ -136,6 +142,10 @@ def save_tokenizer(
             single="[CLS] $A [SEP]",
             pair="[CLS] $A [SEP] $B:1 [SEP]:1",
             special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
+        )
+    if ends:
+        built.post_processor = processors.TemplateProcessing(
+            single="$A <end>", pair="$A <end> $B <end>", special_tokens=[("<end>", 5)]
         )
     tokens = {"pad_token": "[PAD]"} if pad else {}
     names = ["input_ids", "token_type_ids", "attention_mask"] if pairs else ["input_ids", "attention_mask"]
@@ -150,9 +160,10 @@ def save_tokenizer(
     return folder
 
 
-def save_text_model(folder: Path, name: str = "bert", **changed: Any) -> Path:
+def save_text_model(folder: Path, name: str = "bert", *, ends: bool = False, **changed: Any) -> Path:
+    """Write a model and its tokenizer; with `ends` each row ends with <end>."""
     save_base(name, folder, **changed)
-    return save_tokenizer(folder, pad=name != "gpt2", pairs=name != "gpt2")
+    return save_tokenizer(folder, pad=name != "gpt2", pairs=name != "gpt2" and not ends, ends=ends)
 
 
 def review_rows(rows: int = 24, classes: int = 2, seed: int = 0) -> pd.DataFrame:

@@ -1,31 +1,16 @@
 import numpy as np
 import pytest
-import transformers
-from tasks_samples import review_rows, save_base, save_text_model, save_tokenizer
-from tokenizers import processors
+from tasks_samples import review_rows, save_text_model
 
 import hpsearch as hp
 from hpsearch.data.dataset import RaggedRows
 from hpsearch.errors import TaskError
-from hpsearch.tasks.pretrained import quiet
 from hpsearch.tasks.special_tokens import _makes
-
-
-def ending(folder, name, **changed):
-    """Write a model that reads the class off the end token, and a tokenizer that ends each row with <end>."""
-    save_tokenizer(save_base(name, folder, **changed), pairs=False)
-    with quiet():
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
-        single="$A <end>", pair="$A <end> $B <end>", special_tokens=[("<end>", 5)]
-    )
-    tokenizer.save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="module", params=["t5", "bart"])
 def ending_folder(request, tmp_path_factory):
-    return ending(tmp_path_factory.mktemp(request.param), request.param)
+    return save_text_model(tmp_path_factory.mktemp(request.param), request.param, ends=True)
 
 
 def rows_with(text, row, column="text"):
@@ -36,7 +21,9 @@ def rows_with(text, row, column="text"):
 
 def test_an_end_token_inside_a_text_is_found_before_anything_is_trained(ending_folder, tmp_path):
     task = hp.TextClassification(ending_folder, train=rows_with("a fine <end> film", 7))
-    with pytest.raises(TaskError, match=r"train row 7 has '<end>' in column 'text'\. .*There are 1 such train rows"):
+    with pytest.raises(
+        TaskError, match=r"train row 7 has '<end>' in column 'text'\. .*That is so of 1 train row: write it otherwise"
+    ):
         task.prepare(tmp_path)
     assert hp.TextClassification(ending_folder, train=review_rows()).prepare(tmp_path).warnings == ()
 

@@ -393,7 +393,7 @@ def test_weights_of_which_some_are_missing_are_warned_of(tmp_path):
     assert "'bert.encoder.layer.2.output.LayerNorm.bias'" in warning
     save_file({**weights, "embeddings.word_embeddings.weight": torch.zeros(50, 32)}, folder / "model.safetensors", {})
     (warning,) = TextClassification(folder, train=review_rows()).prepare(tmp_path / "cache").warnings
-    assert "hold them in another size ('bert.embeddings.word_embeddings.weight')" in warning
+    assert "have another size for them ('bert.embeddings.word_embeddings.weight')" in warning
 
 
 def test_layers_and_dropout_through_the_learner(bert_folder, tmp_path):
