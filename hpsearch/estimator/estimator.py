@@ -269,6 +269,7 @@ class FineTuneSearchCV(BaseEstimator):
         with tempfile.TemporaryDirectory(prefix="hpsearch-") as scratch, honoured(numerics, device):
             prepared = self._inputs.prepared(self._encoder, self._prepared, rows, Path(scratch))
             learner = self._task.learner(prepared, "test", self._task.complete(self.best_config_))
+            self._inputs.try_rows(learner, self.best_model_, self._encoder, rows)
             kept = predict(self.best_model_, learner, np.arange(len(rows)), numerics, device)
         predictions: np.ndarray = prepared.judge.predictions(learner.own_units(kept))
         return predictions

@@ -85,6 +85,9 @@ class Inputs(ABC):
     def arrays(self, encoder: Any, rows: Any, targets: np.ndarray, scratch: Path) -> Arrays:
         """Return rows to be predicted, encoded; `targets` are some that nobody looks at."""
 
+    def try_rows(self, learner: Any, model: Any, encoder: Any, rows: Any) -> None:
+        """Raise TaskError where the model does not take rows to be predicted though it takes others."""
+
     def prepared(self, encoder: Any, prepared: Prepared, rows: Any, scratch: Path) -> Prepared:
         """Return `prepared` with these rows, of which no targets are known, in the place of its test rows."""
         targets = prepared.judge.placeholders(len(rows))
@@ -135,6 +138,12 @@ class Texts(Inputs):
     def arrays(self, encoder: Any, rows: Any, targets: np.ndarray, scratch: Path) -> Arrays:
         encoded = encoder.encode(self._table(rows), "predicted", scratch)
         return dict(encoded.arrays), dict(encoded.facts)
+
+    def try_rows(self, learner: Any, model: Any, encoder: Any, rows: Any) -> None:
+        from hpsearch.tasks.special_tokens import try_special_tokens
+
+        table = self._table(rows)
+        try_special_tokens(learner, model, encoder.tokenizer, table, list(table.columns), "predicted")
 
     def _table(self, rows: Any) -> "pd.DataFrame":
         import pandas as pd

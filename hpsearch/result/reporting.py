@@ -92,7 +92,7 @@ def _facts(plan: Plan, description: Description) -> Mapping[str, Any]:
         "sampler": description.sampler,
         "pruner": description.pruner,
         "seed": description.seed,
-        "warnings": " ".join((*plan.warnings, *description.remarks)) or "none",
+        "warnings": " ".join(description.every_warning or plan.warnings) or "none",
     }
 
 

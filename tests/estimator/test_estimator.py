@@ -274,6 +274,14 @@ def on_texts(text_model) -> hp.FineTuneSearchCV:
     return search(model=text_model, space=ONE_EPOCH).fit(table["text"], table["label"])
 
 
+def test_texts_with_an_end_token_inside_are_not_predicted_where_the_model_refuses_them(tmp_path):
+    table, folder = review_rows(24), save_text_model(tmp_path / "t5", "t5", ends=True)
+    fitted = search(model=str(folder), space=ONE_EPOCH).fit(table["text"], table["label"])
+    assert len(fitted.predict(["a film", "it was dull"])) == 2
+    with pytest.raises(TaskError, match=r"predicted row 1 has '<end>' in column 'text'"):
+        fitted.predict(["a film", "it <end> was", "dull"])
+
+
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
