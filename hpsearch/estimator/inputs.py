@@ -85,8 +85,9 @@ class Inputs(ABC):
     def arrays(self, encoder: Any, rows: Any, targets: np.ndarray, scratch: Path) -> Arrays:
         """Return rows to be predicted, encoded; `targets` are some that nobody looks at."""
 
-    def try_rows(self, learner: Any, model: Any, encoder: Any, rows: Any) -> None:
-        """Raise TaskError where the model does not take rows to be predicted though it takes others."""
+    def try_rows(self, learner: Any, model: Any, encoder: Any, rows: Any) -> list[str]:
+        """Raise TaskError where the model does not take rows to be predicted though it takes others; else warn."""
+        return []
 
     def prepared(self, encoder: Any, prepared: Prepared, rows: Any, scratch: Path) -> Prepared:
         """Return `prepared` with these rows, of which no targets are known, in the place of its test rows."""
@@ -139,11 +140,11 @@ class Texts(Inputs):
         encoded = encoder.encode(self._table(rows), "predicted", scratch)
         return dict(encoded.arrays), dict(encoded.facts)
 
-    def try_rows(self, learner: Any, model: Any, encoder: Any, rows: Any) -> None:
+    def try_rows(self, learner: Any, model: Any, encoder: Any, rows: Any) -> list[str]:
         from hpsearch.tasks.special_tokens import try_special_tokens
 
         table = self._table(rows)
-        try_special_tokens(learner, model, encoder.tokenizer, table, list(table.columns), "predicted")
+        return try_special_tokens(learner, model, encoder.tokenizer, table, list(table.columns), "predicted")
 
     def _table(self, rows: Any) -> "pd.DataFrame":
         import pandas as pd
