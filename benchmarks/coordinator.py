@@ -35,8 +35,8 @@ from hpsearch.policy.pruners import resolve_pruner
 from hpsearch.policy.samplers import resolve_sampler
 from hpsearch.records import Evaluation, Outcome, Run, Segment, SegmentResult, Slot, digest
 from hpsearch.records.checkpoint_folder import CheckpointFolder
-from hpsearch.records.database import sqlite_url
 from hpsearch.records.store import Store
+from hpsearch.records.urls import sqlite_url
 from hpsearch.runtime.coordinator import Coordinator
 from hpsearch.runtime.messages import Ended, Evaluated, Event, Train
 from hpsearch.runtime.new_trials import Asker, RunKeys

@@ -26,8 +26,8 @@ from hpsearch.policy.pruners import resolve_pruner
 from hpsearch.policy.samplers import Sampler, resolve_sampler
 from hpsearch.records import History, Trial, TrialState
 from hpsearch.records.checkpoint_folder import CheckpointFolder
-from hpsearch.records.database import sqlite_url
 from hpsearch.records.store import Store
+from hpsearch.records.urls import sqlite_url
 from hpsearch.runtime.coordinator import Coordinator
 from hpsearch.runtime.new_trials import Asker, RunKeys
 

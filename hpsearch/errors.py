@@ -12,6 +12,7 @@ Each message says what was wrong, the value that was wrong, and what to do next,
     │   └── StudyChangedError              the study on disk was made with other settings
     ├── NumericsError                      this machine cannot compute what the study promises
     ├── StoreError                         the database or the study's folder
+    │   ├── StudyExistsError               another process made this study first
     │   ├── LeaseHeldError                 another coordinator is running this study
     │   └── LeaseLostError                 another coordinator has taken this study over
     ├── CheckpointError                    a checkpoint that cannot be read or does not fit
@@ -60,6 +61,10 @@ class NumericsError(HpsearchError):
 
 class StoreError(HpsearchError):
     """The study's database or folder cannot be read or written."""
+
+
+class StudyExistsError(StoreError):
+    """A study that was to be made is there already."""
 
 
 class LeaseHeldError(StoreError):

@@ -153,8 +153,8 @@ def _holds_study(place: Path) -> bool:
 
 
 def _open(place: Path, storage: str | None) -> "Store":
-    from hpsearch.records.database import sqlite_url
     from hpsearch.records.store import Store
+    from hpsearch.records.urls import sqlite_url
 
     database = place.resolve() / DATABASE_FILE
     if storage is None and not database.is_file():

@@ -14,8 +14,8 @@ from toy_studies import toy_study
 
 import hpsearch as hp
 from hpsearch.errors import DataError, StoreError, StudyChangedError, UsageError
-from hpsearch.records.database import sqlite_url
 from hpsearch.records.store import Store
+from hpsearch.records.urls import sqlite_url
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from toy_task import ToyTask
 
 import hpsearch as hp
 from hpsearch.errors import StoreError, StudyChangedError, StudyNotFoundError, UsageError
-from hpsearch.records.database import sqlite_url
 from hpsearch.records.store import Store
+from hpsearch.records.urls import sqlite_url
 from hpsearch.study_loading import read, study_folders
 
 SPACE = hp.Space(

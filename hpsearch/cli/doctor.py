@@ -87,8 +87,8 @@ def _cache() -> Finding:
 
 
 def _database() -> Finding:
-    from hpsearch.records.database import sqlite_url
     from hpsearch.records.store import Store
+    from hpsearch.records.urls import sqlite_url
 
     with tempfile.TemporaryDirectory() as folder:
         try:

@@ -35,6 +35,6 @@ def lost_database(name: str, folder: Path, storage: str | None) -> StudyNotFound
 
 def storage_shown(storage: str) -> str:
     """Return a database's URL without its password."""
-    from hpsearch.records.database import parse_url, shown
+    from hpsearch.records.urls import parse_url, shown
 
     return shown(parse_url(storage))

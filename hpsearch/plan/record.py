@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.data.atomic_write import writing
-from hpsearch.errors import NumericsError, StoreError, StudyChangedError, StudyNotFoundError
+from hpsearch.errors import NumericsError, StoreError, StudyChangedError, StudyExistsError, StudyNotFoundError
 from hpsearch.plan.changes import difference
 from hpsearch.plan.description import EARLIER_FORMAT, Description
 from hpsearch.plan.paths import DATABASE_FILE, DESCRIPTION_FILE, FOLDS_FILE, TARGETS_FOLDER, lost_database
@@ -25,11 +25,12 @@ class Record:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._store: Store | None = None
+        self._is_new = False
 
     @property
     def url(self) -> str:
         """The database's SQLAlchemy URL."""
-        from hpsearch.records.database import sqlite_url
+        from hpsearch.records.urls import sqlite_url
 
         return self._plan.storage or sqlite_url(self._plan.folder / DATABASE_FILE)
 
@@ -63,10 +64,13 @@ class Record:
                 raise lost_database(plan.name, plan.folder, plan.storage)
             with writing(plan.folder, "folder="):
                 plan.folder.mkdir(parents=True, exist_ok=True)
-            plan.folds.write(plan.folder / FOLDS_FILE)
             self._snapshot()
             keep_targets(plan.prepared, plan.folder / TARGETS_FOLDER)
-            self._store = Store.create(self.url, plan.name, Description.of(plan).to_json(), plan.aim.direction)
+            try:
+                self._store = Store.create(self.url, plan.name, Description.of(plan).to_json(), plan.aim.direction)
+                self._is_new = True
+            except StudyExistsError:  # another process has made it just now; its lease says who may run it
+                self._store = Store.open(self.url, plan.name)
         return self.store
 
     def _snapshot(self) -> None:
@@ -106,7 +110,7 @@ class Record:
         """
         self.require_unchanged()
         self._snapshot()
-        if not (self._plan.folder / FOLDS_FILE).exists():
+        if self._is_new or not (self._plan.folder / FOLDS_FILE).exists():
             self._plan.folds.write(self._plan.folder / FOLDS_FILE)
         keep_targets(self._plan.prepared, self._plan.folder / TARGETS_FOLDER)
         stored = self.description

@@ -1,21 +1,45 @@
-"""Opening a study's database: URLs, drivers, durability, and errors that say what to do."""
+"""Opening a study's database: drivers, bounds in time, durability, and errors that say what to do."""
 
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Literal
 
 import optuna
-from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from hpsearch.errors import StoreError
+from hpsearch.records.outage import Unavailable, unavailable
+from hpsearch.records.urls import shown, sqlite_path, without_secrets
 
-BUSY_SECONDS = 60.0
-"""How long a SQLite connection waits for another's write before it gives up."""
+BUSY_SECONDS = 5.0
+"""How long a statement waits for another's lock before it fails, and is perhaps repeated (outage.py)."""
+
+CONNECT_SECONDS = 10
+"""How long a server may take to answer a new connection."""
+
+SILENCE_SECONDS = 60
+"""How long a server that had answered may be silent before its connection counts as lost."""
+
+_LIBPQ = {
+    "connect_timeout": CONNECT_SECONDS,
+    "keepalives_idle": 20,
+    "keepalives_interval": 10,
+    "keepalives_count": 4,
+    "tcp_user_timeout": SILENCE_SECONDS * 1000,
+}
+_BOUNDS: dict[str, dict[str, Any]] = {
+    "psycopg": _LIBPQ,
+    "psycopg2": _LIBPQ,
+    "pymysql": {"connect_timeout": CONNECT_SECONDS, "read_timeout": SILENCE_SECONDS, "write_timeout": SILENCE_SECONDS},
+    "mysqldb": {"connect_timeout": CONNECT_SECONDS, "read_timeout": SILENCE_SECONDS, "write_timeout": SILENCE_SECONDS},
+    "mysqlconnector": {"connection_timeout": CONNECT_SECONDS},
+    "mariadbconnector": {"connect_timeout": CONNECT_SECONDS},
+}
+"""By driver, what bounds the time of connecting and of silence; what the URL says goes before."""
 
 _DRIVERS = {
     "psycopg": "psycopg[binary]",
@@ -28,51 +52,6 @@ _DRIVERS = {
 }
 
 
-def sqlite_url(path: Path) -> str:
-    """Return the URL of the SQLite database at `path`."""
-    return URL.create("sqlite", database=str(path.absolute())).render_as_string(hide_password=False)
-
-
-def sqlite_path(url: URL) -> Path | None:
-    """Return the path of the database at `url`, or None where it is not a SQLite file."""
-    return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
-
-
-def shown(url: URL) -> str:
-    """Return `url` as messages show it: the path of a SQLite file, or the URL without its password."""
-    path = sqlite_path(url)
-    return str(path) if path else url.render_as_string(hide_password=True)
-
-
-def parse_url(url: str) -> URL:
-    """Check `url`, and make the path of a SQLite file absolute. Raises StoreError."""
-    try:
-        parsed = make_url(url)
-    except ArgumentError as error:
-        raise StoreError(
-            f"storage={url!r} is not a database URL. Write 'sqlite:///path/to/study.db', "
-            "'postgresql+psycopg://user:password@host/database' or 'mysql+pymysql://user:password@host/database'."
-        ) from error
-    if parsed.get_backend_name() not in ("sqlite", "postgresql", "mysql", "mariadb"):
-        raise StoreError(
-            f"storage={shown(parsed)!r}: hpsearch keeps studies in SQLite, PostgreSQL or MySQL (also MariaDB), not in "
-            f"{parsed.get_backend_name()!r}. Use one of those, or leave `storage` out for a SQLite file."
-        )
-    path = sqlite_path(parsed)
-    in_file = path is not None and not str(path).startswith((":", "file:")) and not parsed.query
-    if parsed.get_backend_name() == "sqlite" and not in_file:
-        raise StoreError(
-            f"storage={url!r} does not name a plain SQLite file; a study must outlive its process. Write "
-            "'sqlite:///path/to/study.db' (a path without '?')."
-        )
-    return parsed if path is None else parsed.set(database=str(path.absolute()))
-
-
-def optuna_url(url: URL) -> str:
-    """Return `url` as optuna.storages.RDBStorage takes it: it formats the text, so braces are doubled."""
-    return url.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}")
-
-
 def engine_arguments(url: URL, *, for_reading: bool = False) -> dict[str, Any]:
     """Return what both engines, Optuna's and ours, are made with.
 
@@ -81,7 +60,24 @@ def engine_arguments(url: URL, *, for_reading: bool = False) -> dict[str, Any]:
     if sqlite_path(url):
         pool = {"poolclass": NullPool} if for_reading else {}
         return {"connect_args": {"timeout": BUSY_SECONDS}, **pool}
-    return {"pool_pre_ping": True}
+    bounds = _BOUNDS.get(url.get_driver_name(), {})
+    return {
+        "connect_args": {name: value for name, value in bounds.items() if name not in url.query},
+        "pool_pre_ping": True,
+        "pool_events": [(_postgresql_locks if url.get_backend_name() == "postgresql" else _mysql_locks, "connect")],
+    }
+
+
+def _postgresql_locks(connection: Any, _record: object) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"set lock_timeout = {round(BUSY_SECONDS * 1000)}")
+    connection.commit()
+
+
+def _mysql_locks(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute(f"set innodb_lock_wait_timeout = {round(BUSY_SECONDS)}, lock_wait_timeout = {round(BUSY_SECONDS)}")
+    cursor.close()
 
 
 def make_durable(engine: Engine, synchronous: Literal["FULL", "NORMAL"] = "FULL") -> None:
@@ -130,6 +126,8 @@ def prepare_file(url: URL) -> None:
         finally:
             connection.close()
     except (OSError, sqlite3.Error) as error:
+        if unavailable(error) is not None:
+            raise
         raise StoreError(
             f"{path}: the study's database cannot be made here ({error}). Choose a folder on a local disk that you may "
             "write to (`folder=`), or give a database server's URL (`storage=`)."
@@ -141,9 +139,22 @@ def database_errors(url: URL, doing: str) -> Iterator[None]:
     """Turn the database's errors into a StoreError that names what was being done."""
     try:
         yield
-    except (SQLAlchemyError, optuna.exceptions.StorageInternalError, sqlite3.Error) as error:
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError, sqlite3.Error, Unavailable) as error:
         cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
-        first_line = str(cause or error).strip().partition("\n")[0]
+        first_line = without_secrets(str(cause or error).strip().partition("\n")[0], url)
+        outage = unavailable(error)
+        if outage is not None and not outage.is_locked:
+            waited = f"It was waited for {outage.waited:.0f} s. " if outage.waited else ""
+            raise StoreError(
+                f"{shown(url)}: the database cannot be reached for {doing} ({first_line}). {waited}Check that its "
+                "server runs, and that host, port, user and password in the URL are right. What was recorded before "
+                "is safe: when the server is back, resume the study."
+            ) from error
+        if outage is not None and outage.holder:
+            raise StoreError(
+                f"{shown(url)}: the database is locked by {outage.holder}. {doing.capitalize()} waited "
+                f"{outage.waited:.0f} s for it ({first_line}). {_REMEDIES['locked']}"
+            ) from error
         raise StoreError(
             f"{shown(url)}: the database failed while {doing} ({first_line}). {_remedy(first_line)}"
         ) from error
@@ -157,7 +168,7 @@ _REMEDIES = {
     "malformed": "The file is damaged. Put a copy of it back, or move the study's folder away and start again.",
     "locked": (
         "What was recorded before is safe. Close the other program that has it open (a database browser, a backup), "
-        "then resume the study."
+        "or end that transaction, then resume the study."
     ),
     "readonly database": (
         "This process may not write to it. Change its permissions, or copy the study's folder to where you may write."

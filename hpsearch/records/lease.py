@@ -27,6 +27,9 @@ from hpsearch.records.file_lock import FileLock
 LIFETIME_SECONDS = 60.0
 """How long a server's lease lasts without renewal."""
 
+MAKING_SECONDS = 10.0
+"""How long a process that is making a study is waited for."""
+
 logger = logging.getLogger("hpsearch")
 
 
@@ -46,8 +49,19 @@ class Lease(Protocol):
     def release(self) -> None:
         """Release the lease, if it is held."""
 
-    def fence(self, connection: Connection) -> None:
-        """Check the token and lock it until the transaction of `connection` ends. Raises LeaseLostError."""
+    def abandon(self) -> None:
+        """Drop the lease here without a word to the database, which does not answer; there it expires."""
+
+    def fence(self, connection: Connection, write: str | None = None, *, again: bool = False) -> bool:
+        """Check the token and lock it until the transaction of `connection` ends. Raises LeaseLostError.
+
+        Args:
+            write: What tells this write from all others.
+            again: Whether the write was tried before, and how that ended is not known.
+
+        Returns:
+            Whether it has been committed already: with the write, its name is put down beside the token.
+        """
 
     def guard(self) -> AbstractContextManager[None]:
         """Return a block in which Optuna may write for us, on connections of its own. Raises LeaseLostError."""
@@ -64,9 +78,10 @@ def server_clock(dialect: str) -> ColumnElement[float]:
     return literal_column(text, Double)
 
 
-def holder() -> str:
+def holder(*, is_making: bool = False) -> str:
     """Return who this process is, as the lock file and the lease table say it."""
-    return json.dumps({"host": socket.gethostname(), "process": os.getpid(), "since": round(time.time(), 3)})
+    facts = {"host": socket.gethostname(), "process": os.getpid(), "since": round(time.time(), 3)}
+    return json.dumps({**facts, "making": True} if is_making else facts)
 
 
 def held_error(study: str, owner: str, remedy: str) -> LeaseHeldError:
@@ -80,6 +95,20 @@ def held_error(study: str, owner: str, remedy: str) -> LeaseHeldError:
     return LeaseHeldError(f"Study {study!r} is being run by {who}; only one coordinator may write to it. {remedy}")
 
 
+def hold(lock: FileLock, study: str, content: str, remedy: str) -> None:
+    """Take a study's lock file. Raises LeaseHeldError while another process runs the study.
+
+    One that is only making it, or has not yet written who it is, is waited for.
+    """
+    until = time.monotonic() + MAKING_SECONDS
+    while not lock.acquire(content):
+        owner = lock.content()
+        is_brief = '"making"' in owner or not owner.strip()
+        if not is_brief or time.monotonic() > until:
+            raise held_error(study, owner, remedy)
+        time.sleep(0.02)
+
+
 class TokenRow:
     """A study's row in the lease table, and the fencing token that this process has drawn."""
 
@@ -88,6 +117,7 @@ class TokenRow:
         self.study = study
         self.clock = server_clock(engine.dialect.name) if clock is None else clock
         self.token: int | None = None
+        self._owner = ""
         self._row = tables.lease.c.study == study
 
     def take(self, lifetime: float | None) -> bool:
@@ -95,11 +125,14 @@ class TokenRow:
         row = tables.lease
         free = or_(row.c.owner.is_(None), row.c.expires <= self.clock) if lifetime is not None else self._row
         self._insert_missing()
+        self._owner = holder()
         with self.engine.begin() as connection:
             taken = connection.execute(
                 update(row)
                 .where(and_(self._row, free))
-                .values(token=row.c.token + 1, owner=holder(), since=self.clock, expires=self.clock + (lifetime or 0.0))
+                .values(
+                    token=row.c.token + 1, owner=self._owner, since=self.clock, expires=self.clock + (lifetime or 0.0)
+                )
             )
             if taken.rowcount != 1:
                 return False
@@ -120,10 +153,23 @@ class TokenRow:
         with self.engine.connect() as connection:
             return connection.execute(select(tables.lease.c.owner).where(self._row)).scalar() or ""
 
+    def fence(self, connection: Connection, write: str | None, *, again: bool) -> bool:
+        """Lock the row until the transaction ends, name `write` in it, and return whether it did so before."""
+        if write is None:
+            self.change(connection, token=tables.lease.c.token)
+            return False
+        token = self._our_token()
+        owner = json.dumps({**json.loads(self._owner), "write": write})
+        if again:  # a commit that is still on its way holds the row's lock
+            row = select(tables.lease.c.token, tables.lease.c.owner).where(self._row).with_for_update()
+            if connection.execute(row).first() == (token, owner):
+                return True
+        self.change(connection, owner=owner)
+        return False
+
     def change(self, connection: Connection, **values: Any) -> None:
         """Write `values`, and lock the row until the transaction ends. Raises LeaseLostError if our token is gone."""
         ours = and_(self._row, tables.lease.c.token == self._our_token())
-        values = values or {"token": tables.lease.c.token}
         if connection.execute(update(tables.lease).where(ours).values(**values)).rowcount != 1:
             raise self._lost()
 
@@ -174,13 +220,13 @@ class FileLease:
         if self.held:
             return
         self._lock.release()
-        if not self._lock.acquire(holder()):
-            raise held_error(
-                self._row.study,
-                self._lock.content(),
-                "Wait until it ends, or end it (Ctrl-C there, or `kill` with its number; a stopped process must be "
-                "continued or killed), then resume the study.",
-            )
+        hold(
+            self._lock,
+            self._row.study,
+            holder(),
+            "Wait until it ends, or end it (Ctrl-C there, or `kill` with its number; a stopped process must be "
+            "continued or killed), then resume the study.",
+        )
         try:
             self._row.take(lifetime=None)
         except BaseException:
@@ -198,9 +244,12 @@ class FileLease:
         finally:
             self._lock.release()
 
-    def fence(self, connection: Connection) -> None:
+    def abandon(self) -> None:
+        self._row.token = None
+
+    def fence(self, connection: Connection, write: str | None = None, *, again: bool = False) -> bool:
         self._forget_in_child()
-        self._row.change(connection)
+        return self._row.fence(connection, write, again=again)
 
     def _forget_in_child(self) -> None:
         if not self._lock.held:  # this is a forked child: lock and token are its parent's
@@ -258,8 +307,11 @@ class RowLease:
     def release(self) -> None:
         self._row.leave()
 
-    def fence(self, connection: Connection) -> None:
-        self._row.change(connection)
+    def abandon(self) -> None:
+        self._row.token = None
+
+    def fence(self, connection: Connection, write: str | None = None, *, again: bool = False) -> bool:
+        return self._row.fence(connection, write, again=again)
 
     @contextmanager
     def guard(self) -> Iterator[None]:

@@ -15,13 +15,16 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
+from sqlalchemy import column, select, table
 from sqlalchemy.engine import URL
 
 from hpsearch.errors import StoreError
 from hpsearch.metrics.direction import Direction
-from hpsearch.records.database import engine_arguments, make_durable, optuna_url, shown
+from hpsearch.records.database import engine_arguments, make_durable
+from hpsearch.records.outage import tell_outages
 from hpsearch.records.tables import finite, storable
 from hpsearch.records.types import Decision, Origin, Run, Trial, TrialState
+from hpsearch.records.urls import optuna_url, shown
 
 CONFIG = "config"
 ORIGIN = "hpsearch:origin"
@@ -62,6 +65,7 @@ def open_storage(url: URL, *, is_checked: bool = False, for_reading: bool = Fals
     finally:
         optuna.logging.set_verbosity(verbosity)
     make_durable(storage.engine, "NORMAL")
+    tell_outages(storage.engine)
     return storage
 
 
@@ -90,6 +94,15 @@ class OptunaRows:
         self._ids, self._reports, self._attributes, self._states = {}, {}, {}, {}
         trials = self.storage.get_all_trials(self._study_id, deepcopy=False)
         return [self._learn(trial) for trial in trials if RUNS in trial.system_attrs and CONFIG in trial.user_attrs]
+
+    def reread(self) -> list[Trial]:
+        """Read all of our trials after an outage: what was written last is there now, or never will be."""
+        self.storage.remove_session()
+        studies = table("studies", column("study_id"))
+        row = select(studies.c.study_id).where(studies.c.study_id == self._study_id)
+        with self.storage.engine.begin() as connection:
+            connection.execute(row.with_for_update())  # Optuna locks it until a new trial is written
+        return self.load()
 
     def _learn(self, frozen: FrozenTrial) -> Trial:
         """Rebuild a trial from Optuna's row; the caller applies our decisions to it."""

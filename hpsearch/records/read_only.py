@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from sqlalchemy.engine import URL
 
-from hpsearch.records.database import sqlite_path
+from hpsearch.records.urls import sqlite_path
 
 BUSY_SECONDS = 60.0
 _FORMAT_BYTE, _WRITE_AHEAD = 18, 2  # https://www.sqlite.org/fileformat.html, the file format write version

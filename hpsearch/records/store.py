@@ -9,8 +9,7 @@ one transaction, so is an evaluation with its predictions, and where a decision 
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Self
@@ -23,55 +22,31 @@ from sqlalchemy import Connection, Row, Table, insert, select, update
 from hpsearch.data.ragged import Rows
 from hpsearch.metrics.direction import Direction
 from hpsearch.records import reading, retention, tables
-from hpsearch.records.database import database_errors, prepare_file, sqlite_path
 from hpsearch.records.digest import digest
 from hpsearch.records.history import History
-from hpsearch.records.lease import FileLease, Lease, RowLease
+from hpsearch.records.leased_study import LeasedStudy
 from hpsearch.records.optuna_rows import OptunaRows, RunRow, open_storage
-from hpsearch.records.read_only import leave_write_ahead
-from hpsearch.records.studies import OpenStudy, lock_path, make_study, open_study, study_names
+from hpsearch.records.studies import OpenStudy, described, make_study, open_study, study_names
 from hpsearch.records.types import Action, Decision, Evaluation, Origin, SegmentResult, Trial, TrialState
 
 logger = logging.getLogger("hpsearch")
 
 
-class Store:
+class Store(LeasedStudy):
     """One study in its database. Make one with `Store.create` or `Store.open`; reading needs no lease.
 
     Methods raise StoreError where the database refuses. Those that write raise LeaseLostError, and write nothing, where
     this process does not hold the lease.
 
     Attributes:
-        url: The database, as an SQLAlchemy URL object.
-        name: The study's name.
         mismatches: How many repeated evaluations differed from what was recorded first: promise 1 broken.
     """
 
     def __init__(self, study: OpenStudy, name: str) -> None:
-        self.url = study.url
-        self.name = name
+        super().__init__(study, name)
         self.mismatches = 0
         self._history: History | None = None
         self._taken: set[str] = set()
-        self._use(study)
-
-    def _use(self, study: OpenStudy) -> None:
-        """Read and write through this database from now on."""
-        self._study = study
-        self._engine = study.engine
-        self._optuna = study.rows
-        self._description: Mapping[str, Any] = MappingProxyType(json.loads(study.description))
-        path = sqlite_path(study.url)
-        if path is None:
-            self._lease: Lease = RowLease(study.engine, self.name)
-        else:
-            self._lease = FileLease(study.engine, self.name, lock_path(path, self.name))
-
-    def _reopen(self, *, for_reading: bool) -> None:
-        """Open the database anew: to write to it, or for reading alone."""
-        self._study.close()
-        url = self.url.render_as_string(hide_password=False)
-        self._use(open_study(url, self.name, is_checked=True, for_reading=for_reading))
 
     @classmethod
     def create(
@@ -94,25 +69,6 @@ class Store:
         """Return the names of the studies in a database, oldest first; empty where there is no database yet."""
         return study_names(url)
 
-    def close(self) -> None:
-        """Release the lease and close the connections."""
-        try:
-            self.release()
-        finally:
-            self._study.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self.close()
-
-    # The lease
-
-    @property
-    def held(self) -> bool:
-        return self._lease.held
-
     def acquire(self) -> None:
         """Become the only writer: read everything again, and tell Optuna what a killed coordinator did not.
 
@@ -127,44 +83,6 @@ class Store:
         except BaseException:
             self.release()
             raise
-
-    def _take_lease(self) -> None:
-        if self._study.source is not None:
-            prepare_file(self.url)
-            self._reopen(for_reading=False)
-        try:
-            with database_errors(self.url, "taking the study's lease"):
-                self._lease.acquire()
-        except BaseException:
-            self._reopen(for_reading=True)
-            raise
-
-    def renew(self) -> None:
-        with database_errors(self.url, "renewing the study's lease"):
-            self._lease.renew()
-
-    def release(self) -> None:
-        """Release the lease, if it is held; a SQLite database is then one file again."""
-        is_over = self._lease.held
-        if is_over:
-            self._study.close()
-            leave_write_ahead(self.url)
-        with database_errors(self.url, "giving back the study's lease"):
-            self._lease.release()
-        if is_over:
-            self._reopen(for_reading=True)
-
-    @contextmanager
-    def _writing(self, doing: str) -> Iterator[Connection]:
-        """Open a transaction that commits under our lease or not at all."""
-        with database_errors(self.url, doing), self._engine.begin() as connection:
-            self._lease.fence(connection)
-            yield connection
-
-    @contextmanager
-    def _optuna_writing(self, doing: str) -> Iterator[OptunaRows]:
-        with database_errors(self.url, doing), self._lease.guard():
-            yield self._optuna
 
     # Reading
 
@@ -182,11 +100,16 @@ class Store:
         table = tables.studies
         if self._study.source is not None and self._study.source.is_outdated:
             self._reopen(for_reading=True)
-        with database_errors(self.url, "reading the study"):
+
+        def read(again: bool) -> History:
+            if again:
+                self._optuna.storage.remove_session()
             with self._engine.connect() as connection:
                 text = connection.execute(select(table.c.description).where(table.c.study == self.name)).scalar_one()
-            self._description = MappingProxyType(json.loads(text))
-            self._history = reading.read_history(self._engine, self.name, self._optuna)
+            self._description = described(text, self.url, self.name)
+            return reading.read_history(self._engine, self.name, self._optuna)
+
+        self._history = self._persist("reading the study", read)
         trials = self._history.trials.values()
         self._taken = {digest(trial.config) for trial in trials if trial.origin is not Origin.SAMPLER}
         return self._history
@@ -195,8 +118,12 @@ class Store:
         """Return what was recorded of the outputs of the held-out rows, or None where the database has it no more."""
         table = tables.predictions
         query = select(table).where(table.c.study == self.name, table.c.run == run, table.c.point == point)
-        with database_errors(self.url, "reading predictions"), self._engine.connect() as connection:
-            row = connection.execute(query).first()
+
+        def read(_again: bool) -> Row[Any] | None:
+            with self._engine.connect() as connection:
+                return connection.execute(query).first()
+
+        row = self._persist("reading predictions", read)
         return None if row is None else tables.predictions_of(row)
 
     def decisions(self) -> list[tuple[float, Decision]]:
@@ -217,8 +144,7 @@ class Store:
         return [json.loads(row.config) for row in rows if row.digest not in self._taken]
 
     def _rows(self, subject: str, table: Table) -> Sequence[Row[Any]]:
-        with database_errors(self.url, f"reading {subject}"):
-            return reading.rows_of(self._engine, self.name, table, "id")
+        return self._persist(f"reading {subject}", lambda _: reading.rows_of(self._engine, self.name, table, "id"))
 
     def optuna_study(self) -> optuna.Study:
         """Return the study as Optuna has it; other tools may write to it, where this process may."""
@@ -232,8 +158,8 @@ class Store:
     def replace_description(self, description: Mapping[str, Any]) -> None:
         text = json.dumps(dict(description))
         table = tables.studies
-        with self._writing("replacing the description") as connection:
-            connection.execute(update(table).where(table.c.study == self.name).values(description=text))
+        new = update(table).where(table.c.study == self.name).values(description=text)
+        self._write("replacing the description", lambda connection: connection.execute(new))
         self._description = MappingProxyType(json.loads(text))
 
     def enqueue(self, config: Mapping[str, Any]) -> bool:
@@ -253,12 +179,15 @@ class Store:
         text = json.dumps(tables.finite(config))
         name = digest(json.loads(text))
         table = tables.queue
-        with self._writing("enqueueing a configuration") as connection:
+
+        def add(connection: Connection) -> bool:
             same = select(table.c.id).where(table.c.study == self.name, table.c.digest == name)
             if connection.execute(same).first() is not None:
                 return False
             connection.execute(insert(table).values(study=self.name, digest=name, config=text, time=time.time()))
-        return True
+            return True
+
+        return self._write("enqueueing a configuration", add)
 
     def add_trial(
         self,
@@ -280,8 +209,12 @@ class Store:
             origin: Who proposed it.
         """
         history = self.history
-        with self._optuna_writing("adding a trial") as rows:
-            trial = rows.add(config, params, distributions, training_config, runs, origin)
+
+        def add(rows: OptunaRows, stored: Sequence[Trial]) -> Trial:
+            added = [trial for trial in stored if trial.number not in history.trials]  # nobody else adds any
+            return added[0] if added else rows.add(config, params, distributions, training_config, runs, origin)
+
+        trial = self._write_optuna("adding a trial", add)
         if origin is not Origin.SAMPLER:
             self._taken.add(digest(trial.config))
         self._history = history.with_trial(trial)
@@ -292,8 +225,9 @@ class Store:
         before = self.history.trials[trial]
         if state.is_finished or before.state.is_finished:
             raise ValueError(f"trial {trial} cannot go from {before.state.value} to {state.value} without a decision")
-        with self._optuna_writing(f"setting trial {trial} to {state.value}") as rows:
-            rows.set_state(trial, state)
+        self._write_optuna(
+            f"setting trial {trial} to {state.value}", lambda rows, _stored: rows.set_state(trial, state)
+        )
         self._history = self.history.with_trial(replace(before, state=state))
         return self._history
 
@@ -305,11 +239,14 @@ class Store:
         row = tables.evaluation_row(evaluation)
         evaluation = tables.evaluation_of(row)  # in memory as it will be read after a restart
         before, after = self.history, self.history.with_evaluation(evaluation)
-        with self._writing(f"recording an evaluation of run {evaluation.run}") as connection:
+
+        def write(connection: Connection) -> None:
             if after is not before:
                 connection.execute(insert(tables.evaluations).values(study=self.name, **row))
             if predictions is not None:
                 retention.keep(connection, self.name, before, evaluation, predictions)
+
+        self._write(f"recording an evaluation of run {evaluation.run}", write)
         if after is before:
             self._compare(evaluation, before.of(evaluation.run)[evaluation.point - 1])
         self._history = after
@@ -335,8 +272,8 @@ class Store:
         if not any(own.key == run.key and own.horizon == run.horizon for own in runs):
             raise ValueError(f"run {run.key} to point {run.horizon} belongs to no trial of study {self.name!r}")
         row = tables.result_row(result)
-        with self._writing(f"recording the end of a segment of run {run.key}") as connection:
-            connection.execute(insert(tables.results).values(study=self.name, time=time.time(), **row))
+        new = insert(tables.results).values(study=self.name, time=time.time(), **row)
+        self._write(f"recording the end of a segment of run {run.key}", lambda connection: connection.execute(new))
         self._history = self.history.with_result(replace(result, log=row["log"]))
         return self._history
 
@@ -360,18 +297,24 @@ class Store:
             return self.history
         row = tables.decision_row(decision)
         history = self.history.with_decision(replace(decision, reason=row["reason"]))
-        with self._writing(f"recording a decision on trial {trial.number}") as connection:
+
+        def write(connection: Connection) -> None:
             connection.execute(insert(tables.decisions).values(study=self.name, time=time.time(), **row))
             if state is not None:
                 retention.trim(connection, self.name, history, trial.runs)
+
+        self._write(f"recording a decision on trial {trial.number}", write)
         self._history = history
         self._tell_optuna(decision)
         return history
 
     def _tell_optuna(self, *decisions: Decision) -> None:
-        with self._optuna_writing("telling Optuna what was decided") as rows:
+
+        def tell(rows: OptunaRows, _stored: Sequence[Trial]) -> None:
             rows.report(decisions)
             for decision in decisions:
                 rows.describe(decision)
             for decision in decisions:
                 rows.finish(decision)
+
+        self._write_optuna("telling Optuna what was decided", tell)

@@ -6,24 +6,27 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
 import optuna
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
-from sqlalchemy import Engine, Row, insert, inspect, select
+from sqlalchemy import Engine, Row, func, insert, inspect, select
 from sqlalchemy.engine import URL
 
-from hpsearch.errors import StoreError, StudyNotFoundError, UsageError, nearest
+from hpsearch.errors import StoreError, StudyExistsError, StudyNotFoundError, UsageError, nearest
 from hpsearch.metrics.direction import Direction
 from hpsearch.records import tables
-from hpsearch.records.database import database_errors, open_engine, parse_url, prepare_file, shown, sqlite_path
+from hpsearch.records.database import database_errors, open_engine, prepare_file
 from hpsearch.records.digest import digest
 from hpsearch.records.file_lock import FileLock
-from hpsearch.records.lease import held_error, holder
+from hpsearch.records.lease import hold, holder
 from hpsearch.records.optuna_rows import OptunaRows, open_storage
+from hpsearch.records.outage import LOCK_SECONDS, Patience, Unavailable
 from hpsearch.records.read_only import ReadOnly
+from hpsearch.records.urls import parse_url, shown, sqlite_path
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ def study_names(url: str) -> list[str]:
 def make_study(url: str, name: str, description: Mapping[str, Any], direction: Direction = Direction.MAXIMIZE) -> None:
     """Make a study; write its row last, so that a kill leaves nothing that looks like a study.
 
-    Raises StoreError where it exists already or its database cannot be made.
+    Raises StudyExistsError where it exists already, StoreError where its database cannot be made.
     """
     parsed = parse_url(url)
     if not 1 <= len(name) <= tables.NAME_LENGTH:
@@ -71,19 +74,28 @@ def make_study(url: str, name: str, description: Mapping[str, Any], direction: D
             f"name={name!r} has {len(name)} characters; a study's name has 1 to {tables.NAME_LENGTH}. Choose another."
         )
     text = json.dumps(dict(description))
-    prepare_file(parsed)
-    with _engine(parsed) as engine, database_errors(parsed, f"making study {name!r}"), _making(parsed, name):
-        storage = open_storage(parsed)
-        try:
-            tables.metadata.create_all(engine)
-            if _study_row(engine, name) is not None:
-                raise StoreError(f"{shown(parsed)}: study {name!r} exists already. Open it, or choose another name.")
-            _make_optuna_study(parsed, storage, name, direction)
-        finally:
-            storage.engine.dispose()
-        row = {"study": name, "layout": tables.LAYOUT, "description": text, "created": time.time()}
-        with engine.begin() as connection:
-            connection.execute(insert(tables.studies).values(row))
+    with _engine(parsed) as engine, database_errors(parsed, f"making study {name!r}"):
+
+        def make(_again: bool) -> None:
+            prepare_file(parsed)
+            with _making(engine, parsed, name):
+                _make(engine, parsed, name, text, direction)
+
+        Patience(engine, parsed, 0.0, LOCK_SECONDS).run(make)
+
+
+def _make(engine: Engine, url: URL, name: str, description: str, direction: Direction) -> None:
+    storage = open_storage(url)
+    try:
+        tables.metadata.create_all(engine)
+        if _study_row(engine, name) is not None:
+            raise StudyExistsError(f"{shown(url)}: study {name!r} exists already. Open it, or choose another name.")
+        _make_optuna_study(url, storage, name, direction)
+    finally:
+        storage.engine.dispose()
+    row = {"study": name, "layout": tables.LAYOUT, "description": description, "created": time.time()}
+    with engine.begin() as connection:
+        connection.execute(insert(tables.studies).values(row))
 
 
 def open_study(url: str, name: str, *, is_checked: bool = False, for_reading: bool = False) -> OpenStudy:
@@ -120,6 +132,20 @@ def lock_path(database: Path, study: str) -> Path:
     return database.with_name(f"{database.name}.{short}.lock")
 
 
+def described(text: str, url: URL, name: str) -> Mapping[str, Any]:
+    """Read a study's description. Raises StoreError, which names the database, where it is not one."""
+    try:
+        values = json.loads(text)
+    except ValueError as error:
+        values = error
+    if not isinstance(values, dict):
+        raise StoreError(
+            f"{shown(url)}: the description of study {name!r} is damaged ({values}). Put a copy of the database back, "
+            "or start the study again under another name."
+        )
+    return MappingProxyType(values)
+
+
 @contextmanager
 def _engine(url: URL) -> Iterator[Engine]:
     engine = open_engine(url)
@@ -140,19 +166,36 @@ def _study_row(engine: Engine, name: str) -> Row[Any] | None:
 
 
 @contextmanager
-def _making(url: URL, name: str) -> Iterator[None]:
-    """Let only one process at a time make a study in a SQLite file."""
+def _making(engine: Engine, url: URL, name: str) -> Iterator[None]:
+    """Let only one process at a time make a study: in a SQLite file, or in a server's database, with its tables."""
     path = sqlite_path(url)
     if path is None:
-        yield
+        with _server_lock(engine, url):
+            yield
         return
     lock = FileLock(lock_path(path, name))
-    if not lock.acquire(holder()):
-        raise held_error(name, lock.content(), "Wait until that process has ended, then open the study.")
+    hold(lock, name, holder(is_making=True), "Wait until that process has ended, then open the study.")
     try:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def _server_lock(engine: Engine, url: URL) -> Iterator[None]:
+    """Hold a lock that servers have for any purpose: making tables that are there already is an error."""
+    name = f"hpsearch:{digest(url.database)}"[:64]
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":  # until the transaction ends
+            connection.execute(select(func.pg_advisory_xact_lock(int(digest(name)[:15], 16))))
+            yield
+            return
+        if connection.execute(select(func.get_lock(name, 5))).scalar() != 1:
+            raise Unavailable("another process is making a study", is_locked=True)
+        try:
+            yield
+        finally:
+            connection.execute(select(func.release_lock(name)))
 
 
 def _make_optuna_study(url: URL, storage: RDBStorage, name: str, direction: Direction) -> None:

@@ -30,15 +30,16 @@ def _small_disk(size: int) -> Iterator[None]:
 @contextlib.contextmanager
 def _impatient() -> Iterator[None]:
     """Wait half a second for a locked database, not a minute, while another program writes to it."""
-    from hpsearch.records import database
+    from hpsearch.records import database, leased_study
 
     connection = sqlite3.connect(DATABASE)
     connection.execute("begin immediate")
-    patience, database.BUSY_SECONDS = database.BUSY_SECONDS, 0.5
+    patience = database.BUSY_SECONDS, leased_study.LOCK_SECONDS
+    database.BUSY_SECONDS = leased_study.LOCK_SECONDS = 0.5
     try:
         yield
     finally:
-        database.BUSY_SECONDS = patience
+        database.BUSY_SECONDS, leased_study.LOCK_SECONDS = patience
         connection.close()
 
 
@@ -230,9 +231,9 @@ STORAGE = [
     ),
     Mistake(
         "a database whose driver is not installed",
-        ("needs the Python package 'psycopg[binary]'", "pip install"),
+        ("needs the Python package 'mysqlclient'", "pip install"),
         StoreError,
-        settings='storage="postgresql+psycopg://user:secret@localhost/studies"',
+        settings='storage="mysql+mysqldb://user:secret@localhost/studies"',
         code=1,
     ),
     Mistake(

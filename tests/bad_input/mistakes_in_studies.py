@@ -184,8 +184,8 @@ def _other_versions(place: Path) -> None:
 @contextlib.contextmanager
 def _held() -> Iterator[None]:
     """Run the study in another coordinator: its lease is taken as that would take it."""
-    from hpsearch.records.database import sqlite_url
     from hpsearch.records.store import Store
+    from hpsearch.records.urls import sqlite_url
 
     with Store.open(sqlite_url(Path("runs/mine/study.db")), "mine") as store:
         store.acquire()

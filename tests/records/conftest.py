@@ -1,35 +1,41 @@
-"""Databases for these tests: a SQLite file, and the server that HPSEARCH_TEST_DATABASE names, if it names one."""
+"""Databases for these tests: a SQLite file, and real servers where they are installed."""
 
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-import sqlalchemy
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from database_servers import Server, Servers, folder_of_servers
 from records_samples import new_store, url_of
 
 from hpsearch.records.store import Store
 
-SERVER = os.environ.get("HPSEARCH_TEST_DATABASE")
+EXTENDED = pytest.mark.extended
+SERVERS: list[Any] = ["postgresql", pytest.param("mariadb", marks=EXTENDED)]
 
 
-@pytest.fixture(params=["sqlite", "server"] if SERVER else ["sqlite"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    with folder_of_servers() as folder:
+        servers = Servers(folder)
+        yield servers
+        servers.stop()
+
+
+@pytest.fixture(params=SERVERS)
+def server(request: pytest.FixtureRequest, servers: Servers) -> Server:
+    """A real database server with an empty database."""
+    return servers.started(request.param)
+
+
+@pytest.fixture(params=["sqlite", *(pytest.param(kind, marks=EXTENDED) for kind in ("postgresql", "mariadb"))])
+def url(request: pytest.FixtureRequest, tmp_path: Path, servers: Servers) -> str:
     """An empty database."""
-    if request.param == "sqlite":
-        yield url_of(tmp_path)
-        return
-    assert SERVER
-    engine = sqlalchemy.create_engine(SERVER)
-    found = sqlalchemy.MetaData()
-    found.reflect(engine)
-    found.drop_all(engine)
-    engine.dispose()
-    yield SERVER
+    return url_of(tmp_path) if request.param == "sqlite" else servers.started(request.param).url()
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
 from hpsearch.records import Action, Decision, Evaluation, Origin, Outcome, Segment, SegmentResult, Trial, digest
-from hpsearch.records.database import sqlite_url
 from hpsearch.records.store import Store
+from hpsearch.records.urls import sqlite_url
 
 FOLDS = 3
 POINTS = 6

@@ -8,7 +8,8 @@ from records_samples import url_of
 from sqlalchemy import text
 
 from hpsearch.errors import StoreError
-from hpsearch.records.database import database_errors, open_engine, parse_url, prepare_file, shown, sqlite_url
+from hpsearch.records.database import database_errors, open_engine, prepare_file
+from hpsearch.records.urls import parse_url, shown, sqlite_url
 
 
 @pytest.mark.parametrize(
@@ -63,7 +64,7 @@ def test_every_connection_is_durable_and_the_file_is_in_wal_mode(tmp_path: Path)
         with engine.connect() as connection:
             assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
             assert connection.execute(text("PRAGMA synchronous")).scalar() == 2  # FULL
-            assert connection.execute(text("PRAGMA busy_timeout")).scalar() == 60_000
+            assert connection.execute(text("PRAGMA busy_timeout")).scalar() == 5_000
         engine.dispose()
 
 
