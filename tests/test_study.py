@@ -481,6 +481,18 @@ def test_a_study_with_a_definition_of_an_earlier_version_continues_and_is_then_w
         run(toy_study(tmp_path, metric=raised), 3)
 
 
+def test_an_enqueued_value_of_single_precision_at_a_bound_is_trained_with(tmp_path: Path) -> None:
+    space = hp.Space(learning_rate=hp.Float(1e-4, 1e-2, log=True), batch_size=8, epochs=1)
+    with pytest.warns(optuna.exceptions.ExperimentalWarning):
+        sampler = optuna.samplers.PartialFixedSampler(
+            {"learning_rate": np.float32(1e-2)}, optuna.samplers.RandomSampler(seed=0)
+        )
+    study = toy_study(tmp_path, space=space, sampler=sampler)
+    study.enqueue({"learning_rate": np.float32(1e-2)})
+    result = run(study, 3)
+    assert [trial.config["learning_rate"] for trial in result.history.trials.values()][1:] == [1e-2, 1e-2]
+
+
 def test_two_metrics_of_one_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(MetricError, match="Two different metrics are called 'agreement'"):
         run(toy_study(tmp_path, metric=agreement, metrics=[squared_agreement]), 1)

@@ -70,6 +70,8 @@ def _holding(plain: BaseDistribution, value: Any) -> BaseDistribution:
         return FloatDistribution(min(plain.low, value), max(plain.high, value))
     if isinstance(plain, IntDistribution) and (value - plain.low) % plain.step:
         return IntDistribution(min(plain.low, value), max(plain.high, value), log=plain.log)
+    if isinstance(plain, FloatDistribution) and not plain.low <= value <= plain.high:
+        return FloatDistribution(min(plain.low, value), max(plain.high, value), log=plain.log)
     return plain
 
 

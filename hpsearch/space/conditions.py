@@ -2,10 +2,11 @@
 
 import math
 import numbers
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import PurePath
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 from hpsearch.errors import SpaceError
 
@@ -13,12 +14,25 @@ Scalar: TypeAlias = bool | int | float | str | None
 """A value that JSON, Optuna and a database column can all hold."""
 
 
+ROUNDING = 1e-12
+"""Numbers that differ by a smaller share are the same one, computed in two ways."""
+
+SINGLE = 1e-7
+"""The same for numbers that have been of single precision on their way."""
+
+
 def scalar(value: Any) -> Scalar:
-    """Return `value` as a plain Python scalar (NumPy's numbers become Python's, a path its text).
+    """Return `value` as a plain Python scalar (NumPy's and torch's numbers become Python's, a path its text).
+
+    A number of half or single precision is what its shortest text says: `np.float32(1e-3)` is 0.001.
 
     Raises:
         SpaceError: It is not finite, or neither None, a bool, a number nor a string.
     """
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+        value = _item(value)
+    if isinstance(value, Decimal):
+        value = float(value)
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str | PurePath):
@@ -33,6 +47,27 @@ def scalar(value: Any) -> Scalar:
         f"{value!r} is a {type(value).__name__}, which a hyperparameter cannot be; "
         "use None, a bool, a number or a string, and turn it into what is meant inside the task."
     )
+
+
+def _item(value: Any) -> Any:
+    item, precision = value.item(), str(value.dtype).rpartition(".")[2]
+    if isinstance(item, float) and precision in ("float16", "float32"):
+        import numpy as np
+
+        return float(str(np.dtype(precision).type(item)))
+    return item
+
+
+def snapped(value: Scalar, to: Iterable[Scalar]) -> Scalar:
+    """Return the one of some values that a number is within rounding of, else the value as it is."""
+    values = tuple(to)
+    if not _is_number(value) or any(same(value, target) for target in values):
+        return value
+    return next((each for each in values if _is_number(each) and math.isclose(value, each, rel_tol=SINGLE)), value)
+
+
+def _is_number(value: Scalar) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def same(one: Scalar, other: Scalar) -> bool:

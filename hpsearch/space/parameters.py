@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from hpsearch.errors import SpaceError
-from hpsearch.space.conditions import Condition, Scalar, same, scalar
+from hpsearch.space.conditions import Condition, Scalar, same, scalar, snapped
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Categorical(BaseParameter):
         object.__setattr__(self, "choices", choices)
 
     def read(self, value: Any) -> Scalar:
-        plain = scalar(value)
+        plain = snapped(scalar(value), self.choices)
         for choice in self.choices:
             if same(choice, plain):
                 return choice

@@ -9,8 +9,11 @@ from itertools import pairwise
 from typing import Any, TypeAlias
 
 from hpsearch.errors import SpaceError
-from hpsearch.space.conditions import Scalar
+from hpsearch.space.conditions import ROUNDING, SINGLE, Scalar, scalar
 from hpsearch.space.parameters import BaseParameter, Categorical
+
+_STEP_ROUNDING = 1e-8
+"""How far from a whole number of steps a value may lie, in steps."""
 
 LONGEST_GRID = 10_000
 """A grid with more values than this of one parameter is taken for an oversight."""
@@ -39,24 +42,39 @@ class Float(BaseParameter):
 
     def __post_init__(self) -> None:
         for name in ("low", "high") if self.step is None else ("low", "high", "step"):
-            value = getattr(self, name)
-            if not _is_number(value):
-                raise SpaceError(f"Float: {name}={value!r} is not a finite number; write it as one.")
+            value = number_of(getattr(self, name))
+            if value is None:
+                raise SpaceError(f"Float: {name}={getattr(self, name)!r} is not a finite number; write it as one.")
             object.__setattr__(self, name, float(value))
+        if self.step is not None and self.step > 0:
+            steps = (self.high - self.low) / self.step
+            if abs(steps - round(steps)) <= _STEP_ROUNDING:
+                object.__setattr__(self, "high", self._at(round(steps)))
         _check_range(self)
         if self.log and self.step is not None:
             raise SpaceError(f"{self!r}: steps are even and log=True is not; drop one of the two, or give grid=[...].")
         _set_grid(self)
 
     def read(self, value: Any) -> float:
-        if not _is_number(value) or not self.low <= value <= self.high:
-            raise SpaceError(f"{value!r} is not a number from {self.low} to {self.high}.")
+        number = number_of(value)
+        number = None if number is None else self._snapped(float(number))
+        if number is None or not self.low <= number <= self.high:
+            raise SpaceError(f"{value!r} is not a number from {self.low} to {self.high}.{_unquoted(value)}")
         if self.step is None:
-            return float(value)
-        steps = (float(value) - self.low) / self.step
-        if abs(steps - round(steps)) > 1e-8:
+            return number
+        steps = (number - self.low) / self.step
+        if abs(steps - round(steps)) > max(_STEP_ROUNDING, min(SINGLE * abs(number) / self.step, 0.01)):
             raise SpaceError(f"{value!r} is not on the steps of {self.step} from {self.low} to {self.high}.")
         return self._at(round(steps))
+
+    def _snapped(self, number: float) -> float:
+        """Return a bound in place of what is within rounding of it, else the number."""
+        width = 0.0 if self.log else self.high - self.low
+        for bound in (self.low, self.high):
+            precision = ROUNDING if self.low <= number <= self.high else SINGLE
+            if abs(number - bound) <= max(precision * abs(bound), ROUNDING * width):
+                return bound
+        return number
 
     def grid_values(self, points: int | None = None) -> tuple[Scalar, ...]:
         if self.grid is not None:
@@ -117,11 +135,15 @@ class Int(BaseParameter):
         _set_grid(self)
 
     def read(self, value: Any) -> int:
-        if not _is_number(value) or value != math.floor(value) or not self.low <= value <= self.high:
-            raise SpaceError(f"{value!r} is not a whole number from {self.low} to {self.high}.")
-        if (int(value) - self.low) % self.step:
+        number = number_of(value)
+        whole = None if number is None else round(number)
+        if number is None or whole is None or not math.isclose(number, whole, rel_tol=SINGLE, abs_tol=ROUNDING):
+            whole = None
+        if whole is None or not self.low <= whole <= self.high:
+            raise SpaceError(f"{value!r} is not a whole number from {self.low} to {self.high}.{_unquoted(value)}")
+        if (whole - self.low) % self.step:
             raise SpaceError(f"{value!r} is not on the steps of {self.step} from {self.low} to {self.high}.")
-        return int(value)
+        return whole
 
     def grid_values(self, points: int | None = None) -> tuple[Scalar, ...]:
         if self.grid is not None:
@@ -138,8 +160,18 @@ class Int(BaseParameter):
         return _shown(self, log=False, step=1, grid=None)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+def number_of(value: Any) -> int | float | None:
+    """Return a number as Python's, or None for what is none, or not finite."""
+    try:
+        plain = scalar(value)
+        is_number = isinstance(plain, int | float) and not isinstance(plain, bool) and math.isfinite(plain)
+    except (SpaceError, OverflowError):  # an int may be too large for a float
+        return None
+    return plain if is_number else None  # type: ignore[return-value]  # which mypy does not follow
+
+
+def _unquoted(value: Any) -> str:
+    return " It is a text; write the number without quotes." if isinstance(value, str) else ""
 
 
 def _check_range(parameter: Float | Int) -> None:
@@ -177,7 +209,7 @@ def _set_grid(parameter: Float | Int) -> None:
     except SpaceError as error:
         raise SpaceError(f"{parameter!r}: the grid does not lie in the range: {error}") from None
     for one, other in pairwise(values):
-        if one == other:
+        if math.isclose(one, other, rel_tol=ROUNDING):
             raise SpaceError(f"{parameter!r}: the grid has {one!r} twice; drop one of them.")
     object.__setattr__(parameter, "grid", tuple(values))
 

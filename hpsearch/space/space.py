@@ -4,12 +4,13 @@ import hashlib
 import json
 import textwrap
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from hpsearch.errors import SpaceError, nearest
-from hpsearch.space.conditions import Condition, Scalar, same, scalar
+from hpsearch.space.conditions import Condition, Scalar, same, scalar, snapped
 from hpsearch.space.files import SEVERAL_RANGES, Notes, read_file
 from hpsearch.space.grid import enumerate_grid
 from hpsearch.space.layer_shares import FREEZE_LAYERS, check_same_kind, check_told_apart, read_value
@@ -66,6 +67,7 @@ class Space:
             else:
                 self._fixed[name] = _fixed(name, value)
         _check_conditions(searched, self._fixed)
+        searched = {name: _snapped_conditions(each, searched, self._fixed) for name, each in searched.items()}
         self._parameters = _parents_first(searched, self._fixed)
         self._default = None if default is None else self.validate(default, "the default")
         self.notes = Notes()
@@ -176,7 +178,7 @@ class Space:
         return params
 
     def _check_fixed(self, name: str, value: Any, source: str) -> None:
-        if not same(value, self._fixed[name]):
+        if not same(snapped(_fixed(name, value), [self._fixed[name]]), self._fixed[name]):
             raise SpaceError(
                 f"{source}: {name} is {value!r}, but the space fixes it at {self._fixed[name]!r}; "
                 "leave it out, or search over both."
@@ -345,6 +347,20 @@ def _check_conditions(searched: Mapping[str, Parameter], fixed: Mapping[str, Sca
                         read_value(condition.name, searched[condition.name], value)
                     except SpaceError as error:
                         raise SpaceError(f"{name} exists only where {condition}, which never holds: {error}") from None
+
+
+def _snapped_conditions(
+    parameter: Parameter, searched: Mapping[str, Parameter], fixed: Mapping[str, Scalar]
+) -> Parameter:
+    """Return a parameter whose conditions name values as the others have them: 0.3, where one says 0.1 + 0.2."""
+    conditions = []
+    for condition in parameter.conditions:
+        values = []
+        for value in condition.values:
+            own = fixed[condition.name] if condition.name in fixed else searched[condition.name].read(value)
+            values.append(value if same(value, own) else snapped(value, [own]))
+        conditions.append(Condition(condition.name, values))
+    return replace(parameter, conditions=tuple(conditions)) if conditions else parameter
 
 
 def _parents_first(searched: Mapping[str, Parameter], fixed: Mapping[str, Scalar]) -> dict[str, Parameter]:

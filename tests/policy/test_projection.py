@@ -127,6 +127,12 @@ def test_a_value_off_its_range_widens_the_distribution_that_is_shown():
     )
 
 
+def test_a_value_that_an_earlier_version_took_beyond_a_bound_can_still_be_stored():
+    space = hp.Space(rate=hp.Float(1e-5, 1e-3, log=True))
+    assert distributions(space, {"rate": 0.0010000000474974513})["rate"].high == 0.0010000000474974513
+    assert distributions(space, {"rate": 1e-3})["rate"] == optuna.distributions.FloatDistribution(1e-5, 1e-3, log=True)
+
+
 def test_a_study_hands_its_trials_out_as_they_are_and_counts_on(begun):
     study = Projection(SPACE, F1).study(begun)
     assert [each.state for each in study.trials] == [OptunaState.RUNNING]

@@ -1,10 +1,13 @@
 import math
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pytest
+import torch
 
 from hpsearch.errors import SpaceError
-from hpsearch.space.conditions import Condition, same, scalar
+from hpsearch.space.conditions import Condition, same, scalar, snapped
 
 
 @pytest.mark.parametrize(
@@ -17,6 +20,15 @@ from hpsearch.space.conditions import Condition, same, scalar
         ("adamw", "adamw"),
         (np.int64(3), 3),
         (np.float32(0.5), 0.5),
+        (np.float32(1e-3), 1e-3),
+        (np.float16(0.1), 0.1),
+        (np.longdouble(0.5), 0.5),
+        (np.array(2), 2),
+        (torch.tensor(1e-3), 1e-3),
+        (torch.tensor(3), 3),
+        (np.bool_(True), True),
+        (Decimal("0.1"), 0.1),
+        (Fraction(1, 4), 0.25),
         (np.str_("adamw"), "adamw"),
     ],
 )
@@ -43,6 +55,12 @@ def test_the_message_names_the_type() -> None:
 def test_same_tells_numbers_from_truth(one: object, other: object, expected: bool) -> None:
     assert same(one, other) is expected  # type: ignore[arg-type]
     assert same(other, one) is expected  # type: ignore[arg-type]
+
+
+def test_a_number_is_snapped_to_the_one_it_is_within_rounding_of() -> None:
+    choices = [None, True, "0.3", 0.1, 0.3, 1]
+    for value, own in ((0.1 + 0.2, 0.3), (0.3, 0.3), (1 + 1e-12, 1), (True, True), (0.31, 0.31), ("0.1", "0.1")):
+        assert repr(snapped(value, choices)) == repr(own)
 
 
 def test_a_condition_holds_for_any_of_its_values() -> None:

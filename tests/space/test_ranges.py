@@ -1,4 +1,6 @@
 import math
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -35,6 +37,7 @@ from hpsearch.space.ranges import LONGEST_GRID
             "does not lie in the range: 2.0 is not a number from 0.0 to 1.0",
         ),
         ({"low": 0.0, "high": 1.0, "grid": [0.5, 0.5]}, "the grid has 0.5 twice"),
+        ({"low": 0.0, "high": 1.0, "grid": [0.3, 0.1 + 0.2]}, "the grid has 0.3 twice"),
         ({"low": 0.0, "high": 1.0, "grid": [True]}, "does not lie in the range"),
         ({"low": 0.0, "high": 1.0, "grid": 0.5}, "is not a list of numbers"),
         ({"low": 0.0, "high": 1.0, "grid": "0.5"}, "is not a list of numbers"),
@@ -83,6 +86,67 @@ def test_values_that_are_not_in_a_float(value: object) -> None:
 @pytest.mark.parametrize("value", [True, "2", None, math.nan, math.inf, 2.5, 0, 5])
 def test_values_that_are_not_in_an_int(value: object) -> None:
     assert not Int(1, 4).contains(value)
+
+
+HIGH = np.float32(1e-3)
+RATE = Float(1e-5, 1e-3, log=True)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value", "own"),
+    [
+        (RATE, HIGH, 1e-3),
+        (RATE, float(HIGH), 1e-3),  # of single precision on its way
+        (RATE, np.float32(1e-5), 1e-5),
+        (RATE, np.float32(3e-4), 3e-4),
+        (RATE, np.array(1e-3, "float32"), 1e-3),
+        (RATE, Decimal("0.001"), 1e-3),
+        (RATE, Fraction(1, 1000), 1e-3),
+        (RATE, math.exp(math.log(1e-3)), 1e-3),
+        (RATE, math.exp(math.log(1e-5)), 1e-5),
+        (Float(0, 0.3), 0.1 + 0.2, 0.3),
+        (Float(0, 0.3), 0.1 * 3 - 1e-16, 0.3),
+        (Float(0, 1), -1e-17, 0.0),
+        (Float(-0.3, 1), -0.1 - 0.2, -0.3),
+        (Float(0, 0.3, step=0.1), 0.1 + 0.2, 0.3),
+        (Float(0, 0.3, step=0.1), np.float32(0.3), 0.3),
+        (Float(0, 0.3, step=0.1), float(np.float32(0.1)), 0.1),
+        (Float(0, 0.1 + 0.2, step=0.1), 0.3, 0.3),
+        (Float(0.3, 0.3), 0.1 + 0.2, 0.3),
+        (Int(1, 30), 0.1 * 30, 3),
+        (Int(1, 30), np.float16(30), 30),
+        (Int(1, 30), np.uint8(30), 30),
+        (Int(1, 30), Decimal(4), 4),
+        (Int(1, 30, step=29), 29.999999999999996, 30),
+    ],
+)
+def test_what_is_within_rounding_of_a_bound_or_step_is_snapped_to_it(parameter: Any, value: Any, own: Any) -> None:
+    assert repr(parameter.read(value)) == repr(own)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [
+        (RATE, 1.00001e-3), (RATE, 0.99999e-5), (Float(0, 1), -1e-6), (Float(0, 0.3, step=0.1), 0.1001),
+        (RATE, np.bool_(True)), (RATE, np.array([1e-3])), (Int(1, 30), 3.001), (Int(0, 30), np.bool_(True)),
+        (Float(0, 1), Decimal("NaN")), (Float(0, 1), 10**400),
+    ],
+)  # fmt: skip
+def test_what_is_not_is_refused(parameter: Any, value: Any) -> None:
+    assert not parameter.contains(value)
+
+
+def test_a_value_inside_keeps_all_its_digits() -> None:
+    for value in (9.99999999e-4, 1.00000001e-5, 0.1 + 0.2 * 1e-3):
+        assert Float(1e-5, 1.0, log=True).read(value) == value
+    assert Float(1e-5, 1e-3).read(9.999999999e-4) == 9.999999999e-4
+
+
+def test_a_number_in_quotes_is_told_from_a_number() -> None:
+    with pytest.raises(SpaceError, match=r"'0.001' is not a number from .* It is a text; write the number without"):
+        RATE.read("0.001")
+    with pytest.raises(SpaceError, match=r"'3' is not a whole number from 1 to 30. It is a text; write"):
+        Int(1, 30).read("3")
 
 
 def test_values_are_read_as_the_parameter_writes_them() -> None:

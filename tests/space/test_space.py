@@ -1,8 +1,11 @@
 import copy
 import json
 import pickle
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -257,3 +260,42 @@ def test_what_may_exist_beside_some_values() -> None:
     assert space.may_exist("freeze_layers", {})
     assert [space.may_exist("x", {"kind": kind}) for kind in ("plain", "deep")] == [False, True]
     assert not space.may_exist("y", {})
+
+
+ROUNDED = {"learning_rate": np.float32(1e-3), "share": 0.1 + 0.2, "layers": 0.1 * 30, "dropout": np.float16(0.1)}
+OWN = {"learning_rate": 1e-3, "share": 0.3, "layers": 3, "dropout": 0.1}
+SNAPPING = Space(
+    learning_rate=Float(1e-5, np.float32(1e-3), log=True, grid=[1e-4, float(np.float32(1e-3))]),  # type: ignore[arg-type]
+    share=Float(0, 0.3, step=0.1, grid=[0.1 + 0.2]),
+    layers=Int(1, 3),
+    dropout=Categorical([0.1, None, "0.1"]),
+    decay_ratio=Float(0.0, 1.0).when(share=0.1 + 0.2, weight_decay=np.float32(0.01)),
+    weight_decay=0.01,
+    default={**ROUNDED, "decay_ratio": Decimal("0.5")},
+)
+
+
+def test_values_within_rounding_are_the_spaces_own_wherever_they_come_in(tmp_path: Path) -> None:
+    wanted = {**OWN, "decay_ratio": 0.5}
+    assert repr(dict(SNAPPING.default or {})) == repr(wanted)
+    given = SNAPPING.validate({**ROUNDED, "decay_ratio": 0.5, "weight_decay": np.float32(0.01)}, "the enqueued")
+    assert repr(given) == repr(wanted)
+    assert SNAPPING.config({**ROUNDED, "decay_ratio": 0.5}) == {**wanted, "weight_decay": 0.01}
+    assert {point["share"] for point in SNAPPING.grid(2)} == {0.3}
+    assert {point["learning_rate"] for point in SNAPPING.grid(2)} == {1e-4, 1e-3}
+    assert all("decay_ratio" in point for point in SNAPPING.grid(2))
+    assert Space.from_json(json.loads(json.dumps(SNAPPING.to_json()))) == SNAPPING
+    file = tmp_path / "space.toml"
+    file.write_text(
+        "[default]\nshare = 0.30000000000000004\ndepth = 1\n[parameters.share]\ntype = 'float'\nlow = 0\n"
+        "high = 0.30000000000000004\nstep = 0.1\n[parameters.depth]\ntype = 'int'\nlow = 1\nhigh = 3\n"
+        "when = { share = 0.30000000000000004 }\n"
+    )
+    read = Space.load(file)
+    assert read.default == {"share": 0.3, "depth": 1}
+    assert read.validate({"share": 0.3, "depth": 2}, "") == {"share": 0.3, "depth": 2}
+
+
+def test_snapped_conditions_change_no_space_that_was_right() -> None:
+    before = Space(layers=Int(1, 3), x=Int(0, 1).when(layers=3.0))
+    assert before.to_json()["parameters"][1]["when"] == {"layers": [3.0]}
