@@ -4,9 +4,11 @@ What is named here is the public interface. Each name loads its module when firs
 takes milliseconds.
 """
 
+import logging as _logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from hpsearch.errors import PrintableRecords as _PrintableRecords
 from hpsearch.provenance.packages import __version__ as __version__
 
 _HOMES = {
@@ -65,6 +67,8 @@ if TYPE_CHECKING:
     from hpsearch.tasks import TextRegression as TextRegression
 
 __all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604  (the names are strings)
+
+_logging.getLogger("hpsearch").addFilter(_PrintableRecords())
 
 
 def __getattr__(name: str) -> Any:

@@ -6,6 +6,7 @@ Each message says what was wrong, the value that was wrong, and what to do next,
     ├── UsageError (also a ValueError)     what the user wrote cannot be done as written
     │   ├── SpaceError                     a search space, a parameter, a TOML file
     │   ├── DataError                      rows, columns, labels, images, folds
+    │   │   └── PreparedDataError          prepared rows that are missing or damaged; they are made anew
     │   ├── TaskError                      a model, a tokenizer, an unknown hyperparameter
     │   ├── MetricError                    an unknown metric, or one that cannot be computed
     │   ├── StudyNotFoundError             no study under this name
@@ -20,11 +21,40 @@ Each message says what was wrong, the value that was wrong, and what to do next,
 """
 
 import difflib
+import logging
+import re
+import traceback
 from collections.abc import Iterable
+
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u206f\ud800-\udfff]")
+"""Control characters but tab and line feed, other ends of lines, what turns the order of letters around, surrogates."""
+
+
+def printable(text: str) -> str:
+    """Return text as a terminal, a log or a page may show it: what cannot be seen in it becomes an escape (\\x1b).
+
+    Names, labels and messages come from files and other people. A terminal obeys some characters in them.
+    """
+    return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text.replace("\r\n", "\n"))
+
+
+class PrintableRecords(logging.Filter):
+    """Makes what a logger says printable."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        if (shown := printable(message)) != message:
+            record.msg, record.args = shown, None
+        if record.exc_info and not record.exc_text:
+            record.exc_text = printable("".join(traceback.format_exception(*record.exc_info)).rstrip("\n"))
+        return True
 
 
 class HpsearchError(Exception):
-    """Base of all errors raised by hpsearch."""
+    """Base of all errors raised by hpsearch; what it says is printable."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class UsageError(HpsearchError, ValueError):
@@ -37,6 +67,10 @@ class SpaceError(UsageError):
 
 class DataError(UsageError):
     """The data cannot be read, or cannot be learned from."""
+
+
+class PreparedDataError(DataError):
+    """Prepared rows are missing or damaged. They can be made anew from the data."""
 
 
 class TaskError(UsageError):

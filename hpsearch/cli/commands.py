@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hpsearch.cli.errors import reported_errors
+from hpsearch.cli.errors import reported_errors, say
 from hpsearch.cli.listing import list_rows, show_text
 from hpsearch.cli.running import run_study
 from hpsearch.cli.study_files import file_named, find_local_modules, is_file, page_of, results_of, studies_of
@@ -126,9 +126,9 @@ def list_studies(folder: Folder = Path("runs"), storage: Storage = None) -> None
 
         rows = [["study", "trials", "best", "states"], *list_rows(folder, storage)]
         if len(rows) == 1:
-            typer.echo(f"There are no studies in {storage or folder}.")
+            say(f"There are no studies in {storage or folder}.")
         else:
-            typer.echo("\n".join(aligned(rows)))
+            say("\n".join(aligned(rows)))
 
 
 @app.command()
@@ -139,11 +139,11 @@ def show(name: NameOrFile, folder: Folder = Path("runs"), storage: Storage = Non
     """
     with reported_errors():
         if not is_file(name, folder):
-            typer.echo(show_text(name, folder, storage))
+            say(show_text(name, folder, storage))
             return
         for study in studies_of(Path(name)):
             study.store()  # says so where it has not been run
-            typer.echo(show_text(str(shown_folder(study.folder)), folder, study.plan.storage))
+            say(show_text(str(shown_folder(study.folder)), folder, study.plan.storage))
 
 
 @app.command()
@@ -176,7 +176,7 @@ def report(
                 f"{name} defines {len(results)} studies: leave out --output, because each has its own page."
             )
         for result in results:
-            typer.echo(result.report(output or page_of(result)))
+            say(result.report(output or page_of(result)))
 
 
 @app.command()
@@ -206,7 +206,7 @@ def compare(
         from hpsearch.result.comparison import Comparison
 
         results = [result for name in names for result in results_of("compare", name, folder, storage)]
-        typer.echo(Comparison(results, against=against).report(output))
+        say(Comparison(results, against=against).report(output))
 
 
 @app.command()
@@ -229,7 +229,7 @@ def export(
         for result in results:
             place = target if len(results) == 1 else target / result.plan.name
             with file_named("export", result):
-                typer.echo(result.export(place, number=trial, overwrite=overwrite))
+                say(result.export(place, number=trial, overwrite=overwrite))
 
 
 @app.command()
@@ -241,7 +241,7 @@ def spaces(
         from hpsearch.space import Space, list_spaces
         from hpsearch.space.shipped import list_text
 
-        typer.echo(list_text(list_spaces()) if name is None else str(Space.load(name)))
+        say(list_text(list_spaces()) if name is None else str(Space.load(name)))
 
 
 @app.command()
@@ -256,6 +256,6 @@ def doctor() -> None:
 
         findings = examine()
         rows = [["ok" if finding.is_good else "BAD", finding.subject, finding.text] for finding in findings]
-        typer.echo("\n".join(aligned(rows)))
+        say("\n".join(aligned(rows)))
         if not all(finding.is_good for finding in findings):
             raise typer.Exit(1)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import typer
 
-from hpsearch.errors import HpsearchError, LeaseHeldError, UsageError
+from hpsearch.errors import HpsearchError, LeaseHeldError, UsageError, printable
 
 EXIT_CODES = {UsageError: 2, LeaseHeldError: 3}
 """Exit codes by kind of error; every other error of ours is 1, and a pause by Ctrl-C or SIGTERM is 130."""
@@ -15,24 +15,29 @@ SHOW_TRACEBACK = "HPSEARCH_TRACEBACK"
 """Environment variable that lets an error that is not one of ours through, with its traceback."""
 
 
+def say(text: object, *, err: bool = False) -> None:
+    """Print what may quote others: names, labels, their messages."""
+    typer.echo(printable(str(text)), err=err)
+
+
 @contextlib.contextmanager
 def reported_errors() -> Iterator[None]:
     """Say what went wrong in one paragraph, without a traceback, and end with its exit code."""
     try:
         yield
     except HpsearchError as error:
-        typer.echo(f"hpsearch: {error}", err=True)
+        say(f"hpsearch: {error}", err=True)
         code = next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), 1)
         raise typer.Exit(code) from error
     except (typer.Exit, typer.Abort):
         raise
     except KeyboardInterrupt:
-        typer.echo("hpsearch: interrupted. Everything recorded is safe; run the same command to continue.", err=True)
+        say("hpsearch: interrupted. Everything recorded is safe; run the same command to continue.", err=True)
         raise typer.Exit(130) from None
     except Exception as error:
         if os.environ.get(SHOW_TRACEBACK):
             raise
-        typer.echo(f"hpsearch: {_unexpected(error)}", err=True)
+        say(f"hpsearch: {_unexpected(error)}", err=True)
         raise typer.Exit(1) from error
 
 

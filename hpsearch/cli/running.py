@@ -7,6 +7,7 @@ from typing import Any
 
 import typer
 
+from hpsearch.cli.errors import say
 from hpsearch.errors import StudyFailedError, UsageError, nearest
 from hpsearch.plan.paths import shown_folder
 
@@ -30,9 +31,9 @@ def run_study(
     except KeyboardInterrupt:
         if not study.was_interrupted:  # a second Ctrl-C
             raise
-        typer.echo(study.result.text())
+        say(study.result.text())
         raise typer.Exit(130) from None
-    typer.echo(result.text())
+    say(result.text())
     complete = result.history.finished(TrialState.COMPLETE)
     if result.has_ended and not complete:
         raise StudyFailedError(
@@ -43,7 +44,7 @@ def run_study(
     by_file = file is not None and study.record.description.needs_its_script
     if complete and not result.history.unfinished() and (by_file or study.plan.storage is None):
         name = shlex.quote(str(file if by_file else shown_folder(study.folder)))
-        typer.echo(f"Next: hpsearch report {name}, or hpsearch export {name} best-model", err=True)
+        say(f"Next: hpsearch report {name}, or hpsearch export {name} best-model", err=True)
 
 
 def _logs_of(folder: Path) -> str:

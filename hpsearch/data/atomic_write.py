@@ -6,7 +6,9 @@ import glob
 import os
 import shutil
 import socket
+import stat
 import uuid
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,10 +17,14 @@ from typing import BinaryIO
 import numpy as np
 import psutil
 
-from hpsearch.errors import StoreError
+from hpsearch.errors import StoreError, printable
 
 _FULL = "The disk is full, or a limit on its use is reached. Make room, or choose a folder on another disk{where}."
 _FORBIDDEN = "This process may not write there. Choose another folder{where}, or have its rights changed."
+_TOO_MANY = (
+    "Too many files are open, which the disk has nothing to do with. Raise the limit (`ulimit -n`) or close what else "
+    "this process has open, then run it again."
+)
 _REMEDIES = {
     errno.ENOSPC: _FULL,
     errno.EDQUOT: _FULL,
@@ -30,6 +36,12 @@ _REMEDIES = {
     errno.EEXIST: "A part of this path is a file, where a folder is needed. Choose another folder{where}.",
     errno.EISDIR: "It is a folder, where a file is needed. Choose another name.",
     errno.ENAMETOOLONG: "Choose a shorter name.",
+    errno.EMFILE: _TOO_MANY,
+    errno.ENFILE: _TOO_MANY,
+    errno.ENOENT: "Its folder was deleted or renamed meanwhile. Put it back, or choose another folder{where}.",
+    errno.ELOOP: "It is a link, which is not followed here. Remove the link, or choose another folder{where}.",
+    errno.EIO: "It failed. Check the disk or the network drive, or choose a folder on another one{where}.",
+    errno.ESTALE: "Check the network drive, or choose a folder on another one{where}.",
 }
 """What to do about the refusals that a person can do something about; {where} names the setting."""
 
@@ -46,10 +58,16 @@ def writing(path: str | Path, setting: str = "") -> Iterator[None]:
     except OSError as error:
         if not _is_about(error, Path(path)):
             raise
-        where = f" ({setting})" if setting else ""
-        remedy = _REMEDIES.get(error.errno or 0, "Check the disk, or choose another folder{where}.").format(where=where)
         reason = error.strerror or str(error) or type(error).__name__
-        raise StoreError(f"{path} cannot be written: {reason[0].lower()}{reason[1:]}. {remedy}") from error
+        raise StoreError(
+            f"{path} cannot be written: {reason[0].lower()}{reason[1:]}. {remedy(error, setting)}"
+        ) from error
+
+
+def remedy(error: OSError, setting: str = "") -> str:
+    """Return what a person can do about a refusal of the system, by its number alone."""
+    where = f" ({setting})" if setting else ""
+    return _REMEDIES.get(error.errno or 0, "Check the disk, or choose another folder{where}.").format(where=where)
 
 
 def _is_about(error: OSError, path: Path) -> bool:
@@ -62,10 +80,49 @@ def _is_about(error: OSError, path: Path) -> bool:
     return named.is_relative_to(place.parent) or place.is_relative_to(named)
 
 
+def open_no_link(path: str | Path, flags: int) -> int:
+    """Open a file for `open`'s `opener`, but no link: in a stranger's folder its target may be any file of ours."""
+    descriptor = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0), 0o666)
+    try:
+        refuse_second_name(descriptor, path)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def refuse_second_name(descriptor: int, path: str | Path) -> None:
+    """Raise OSError where an open file is none, or is another name (a hard link) in a folder that others may write to.
+
+    In a folder of our own such a name is ours: copies that share their content (`cp -al`) have it.
+    """
+    facts, folder = os.fstat(descriptor), Path(path).absolute().parent.stat()
+    others_write = os.name == "posix" and (folder.st_uid != os.geteuid() or folder.st_mode & 0o022)
+    if not stat.S_ISREG(facts.st_mode) or (facts.st_nlink > 1 and others_write):
+        raise OSError(errno.ELOOP, "it is a link to another file", str(path))
+
+
+def refuse_strangers_link(path: Path) -> None:
+    """Raise OSError where `path` is a link that another user made: what lies behind it may be anything of ours.
+
+    One's own links, to a larger disk for instance, are followed.
+    """
+    if os.name == "posix" and path.is_symlink() and path.lstat().st_uid not in (0, os.geteuid()):
+        raise OSError(errno.ELOOP, "it is a link that another user made", str(path))
+
+
+def append_text(path: Path, text: str) -> None:
+    """Append to a log for people, made with its folder where it is missing; StoreError where the disk refuses."""
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "a", encoding="utf-8", opener=open_no_link) as log:
+            log.write(printable(text))
+
+
 @contextmanager
 def synced_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a new file for writing; when the block ends well its content has been forced to disk."""
-    with path.open("wb") as file:
+    """Make a new file for writing; when the block ends well its content has been forced to disk."""
+    with path.open("xb") as file:
         yield file
         file.flush()
         os.fsync(file.fileno())
@@ -126,9 +183,18 @@ class _Stream:
     """A file that NumPy does not recognize: it would write past Python, and a full disk would go unnoticed."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self.write = file.write
+        self._write, self.checksum = file.write, 0
+
+    def write(self, content: bytes) -> int:
+        self.checksum = zlib.crc32(content, self.checksum)
+        return self._write(content)
 
 
-def save_array(file: BinaryIO, array: np.ndarray) -> None:
-    """Write an array as .npy, without pickle. Raises OSError where not every byte could be written."""
-    np.save(_Stream(file), np.asarray(array), allow_pickle=False)
+def save_array(file: BinaryIO, array: np.ndarray) -> int:
+    """Write an array as .npy, without pickle; return the checksum (CRC-32) of what was written.
+
+    Raises OSError where not every byte could be written.
+    """
+    stream = _Stream(file)
+    np.save(stream, np.asarray(array), allow_pickle=False)
+    return stream.checksum

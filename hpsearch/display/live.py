@@ -14,6 +14,7 @@ from hpsearch.display.panel import StandingPanel
 from hpsearch.display.standing import Watch
 from hpsearch.display.stream import SteadyStream
 from hpsearch.display.wording import summary_lines
+from hpsearch.errors import printable
 from hpsearch.records import History, Trial
 
 
@@ -39,7 +40,7 @@ class LiveDisplay:
         self._is_over.set()
         if self._thread.ident is not None:
             self._thread.join()
-        self._place.close(Text("\n".join(summary_lines(self._watch.standing()))))
+        self._place.close(Text(printable("\n".join(summary_lines(self._watch.standing())))))
 
     def _draw(self) -> None:
         try:

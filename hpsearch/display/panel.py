@@ -14,6 +14,7 @@ from rich.text import Text
 
 from hpsearch.display.standing import RunningFold, Standing
 from hpsearch.display.wording import best_text, counts_text, devices_text, duration, params_text, time_text
+from hpsearch.errors import printable
 
 COLUMNS: Mapping[str, Callable[[RunningFold], RenderableType]] = {
     "trial": lambda fold: str(fold.trial),
@@ -89,7 +90,9 @@ def _fitting_table(standing: Standing, console: Console, width: int, folds: Sequ
     for dropped in (*DROPPED_FIRST, None):
         table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
         for name in columns:
-            table.add_column(standing.objective if name == "objective" else name, justify="right", no_wrap=True)
+            table.add_column(
+                printable(standing.objective) if name == "objective" else name, justify="right", no_wrap=True
+            )
         for fold in folds:
             table.add_row(*(cell(fold) for cell in columns.values()))
         if dropped is None or Measurement.get(console, unlimited, table).maximum <= width:
@@ -99,4 +102,5 @@ def _fitting_table(standing: Standing, console: Console, width: int, folds: Sequ
 
 
 def _line(*parts: str | tuple[str, str], style: str = "") -> Text:
-    return Text.assemble(*parts, style=style, no_wrap=True, overflow="ellipsis")
+    shown = [printable(part) if isinstance(part, str) else (printable(part[0]), part[1]) for part in parts]
+    return Text.assemble(*shown, style=style, no_wrap=True, overflow="ellipsis")

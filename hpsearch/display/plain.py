@@ -6,6 +6,7 @@ from typing import TextIO
 from hpsearch.display.standing import Standing, Watch
 from hpsearch.display.stream import SteadyStream
 from hpsearch.display.wording import duration, params_text
+from hpsearch.errors import printable
 from hpsearch.records import History, Trial, TrialState
 
 
@@ -21,7 +22,7 @@ class PlainLines:
         if trial is not None:
             standing = self._watch.standing()
             ending = _ending(trial, standing.objective)
-            self._stream.write(f"{standing.name}: {ending}; {', '.join(_so_far(standing))}\n")
+            self._stream.write(printable(f"{standing.name}: {ending}; {', '.join(_so_far(standing))}") + "\n")
 
     def close(self) -> None:
         """Nothing is left to print."""

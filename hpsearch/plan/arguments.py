@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.errors import MetricError, TaskError, UsageError
+from hpsearch.errors import MetricError, TaskError, UsageError, printable
 from hpsearch.metrics.direction import Direction
 
 if TYPE_CHECKING:
@@ -82,7 +82,8 @@ def check_travels(metric: Any, name: str) -> None:
 
 def check_name(name: str) -> None:
     """Raise UsageError unless a folder can be called so."""
-    safe = isinstance(name, str) and name and not name.startswith(".") and not set(name) & set('/\\:*?"<>|\0')
+    safe = isinstance(name, str) and name and not name.startswith(".") and not set(name) & set('/\\:*?"<>|\t\n')
+    safe = safe and printable(name) == name
     if not safe:
         raise UsageError(f"{name!r} cannot name a study and its folder. Use letters, digits, - and _.")
     if len(name.encode()) > LONGEST_NAME:

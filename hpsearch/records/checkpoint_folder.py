@@ -1,10 +1,12 @@
 """Checkpoints on disk: one folder each, renamed into place, within a budget of bytes. No pickle.
 
-`<run key>.<n>/` holds the files of one checkpoint and `checkpoint.json`, which lists them with their lengths. A newer
-one gets the next n, and appears by one rename once all its bytes are on the disk; only then does the older one go. So a
-kill at any moment leaves one of the two. Folders that end in `.partial` are leftovers.
+`<run key>.<n>/` holds the files of one checkpoint and `checkpoint.json`, which lists them with lengths and digests. A
+newer one gets the next n, and appears by one rename once all its bytes are on the disk; only then does the older one
+go. So a kill at any moment leaves one of the two. Folders that end in `.partial` are leftovers.
 """
 
+import contextlib
+import hashlib
 import json
 import logging
 import os
@@ -15,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hpsearch.data.atomic_write import refuse_strangers_link, remedy, sync_folder, synced_file, writing
 from hpsearch.errors import StoreError
 
 DESCRIPTION = "checkpoint.json"
@@ -45,6 +48,8 @@ class CheckpointFolder:
     def __init__(self, folder: Path, budget_bytes: int) -> None:
         self.folder = folder
         self.budget_bytes = budget_bytes
+        with writing(folder):
+            refuse_strangers_link(folder)
         self._sizes = {path.name: _size(path) for path in self._entries() if _COMPLETE.fullmatch(path.name)}
 
     @property
@@ -62,33 +67,38 @@ class CheckpointFolder:
     @staticmethod
     def bytes_needed(run: str, point: int, step: int, files: Mapping[str, bytes]) -> int:
         """Return how many bytes `write` will write."""
-        return sum(map(len, files.values())) + len(_description(run, point, step, files))
+        digests = dict.fromkeys(files, "0" * 64)  # as long as any
+        return sum(map(len, files.values())) + len(_description(run, point, step, files, digests))
 
     def runs(self) -> set[str]:
         """Return the keys of the runs that have a checkpoint."""
         return {_run_of(name) for name in self._sizes}
 
     def write(self, run: str, point: int, step: int, files: Mapping[str, bytes]) -> None:
-        """Make a checkpoint durable, then remove the run's older one, which stays where this raises StoreError."""
+        """Make a checkpoint durable, then remove the run's older one, which stays where this raises StoreError.
+
+        Where somebody deleted the folder meanwhile, its cause is a FileNotFoundError: another attempt makes it again.
+        """
         names_fit = _COMPLETE.fullmatch(f"{run}.0") and all(_FILE_NAME.fullmatch(name) for name in files)
         if not names_fit or DESCRIPTION in files:
             raise ValueError(f"run {run!r} with files {sorted(files)}: these names cannot be a checkpoint's")
         older = self._of(run)
         target = self.folder / f"{run}.{older[0][1] + 1 if older else 1}"
-        partial = target.with_name(target.name + _PARTIAL)
+        content = {**files, DESCRIPTION: _description(run, point, step, files, _digests(files))}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(partial, ignore_errors=True)
-            _write_folder(partial, {**files, DESCRIPTION: _description(run, point, step, files)})
-            os.rename(partial, target)
-            _sync_folder(self.folder)
+            refuse_strangers_link(self.folder)
+            shutil.rmtree(_partial(target), ignore_errors=True)
+            _write_folder(_partial(target), content)
+            os.rename(_partial(target), target)
+            sync_folder(self.folder)
         except OSError as error:
-            shutil.rmtree(partial, ignore_errors=True)
+            shutil.rmtree(_partial(target), ignore_errors=True)
             raise StoreError(
-                f"{target}: a checkpoint of {sum(map(len, files.values()))} bytes cannot be written ({error}). Make "
-                "room on the disk or lower the checkpoints' byte budget; the run continues from its older checkpoint."
+                f"{target}: a checkpoint of {sum(map(len, files.values()))} bytes cannot be written ({error}). "
+                f"{remedy(error, 'folder=, or a lower checkpoint_bytes=')} The run continues from its older checkpoint."
             ) from error
-        self._sizes[target.name] = _size(target)
+        self._sizes[target.name] = sum(map(len, content.values()))
         for path, _ in older:
             self._discard(path)
 
@@ -130,9 +140,10 @@ class CheckpointFolder:
         """Remove a checkpoint by one rename, then free its bytes."""
         gone = path
         if path.suffix != _PARTIAL and path.is_dir():
-            gone = path.with_name(path.name + _PARTIAL)
+            gone = _partial(path)
             shutil.rmtree(gone, ignore_errors=True)
-            os.rename(path, gone)
+            with contextlib.suppress(FileNotFoundError):  # somebody else deleted it just now
+                os.rename(path, gone)
         self._sizes.pop(path.name, None)
         if gone.is_dir():
             shutil.rmtree(gone, ignore_errors=True)
@@ -140,9 +151,18 @@ class CheckpointFolder:
             gone.unlink(missing_ok=True)
 
 
-def _description(run: str, point: int, step: int, files: Mapping[str, bytes]) -> bytes:
+def _description(run: str, point: int, step: int, files: Mapping[str, bytes], digests: Mapping[str, str]) -> bytes:
     lengths = {name: len(content) for name, content in files.items()}
-    return json.dumps({"run": run, "point": point, "step": step, "bytes": lengths}).encode("utf-8")
+    facts = {"run": run, "point": point, "step": step, "bytes": lengths, "sha256": dict(digests)}
+    return json.dumps(facts).encode("utf-8")
+
+
+def _digests(files: Mapping[str, bytes]) -> dict[str, str]:
+    return {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(path.name + _PARTIAL)
 
 
 def _run_of(name: str) -> str:
@@ -156,21 +176,9 @@ def _size(folder: Path) -> int:
 def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     folder.mkdir()
     for name, content in files.items():
-        with (folder / name).open("wb") as file:
+        with synced_file(folder / name) as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-    _sync_folder(folder)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Wait until the names in `folder` are on the disk. Windows needs no such call: it keeps renames in order."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    sync_folder(folder)
 
 
 def _read_folder(folder: Path, run: str) -> Checkpoint:
@@ -182,4 +190,6 @@ def _read_folder(folder: Path, run: str) -> Checkpoint:
     for name, content in files.items():
         if len(content) != description["bytes"][name]:
             raise ValueError(f"{name} has {len(content)} bytes, not {description['bytes'][name]}")
+    if _digests(files) != description.get("sha256", _digests(files)):  # earlier versions wrote none
+        raise ValueError("its bytes are not those that were written")
     return Checkpoint(int(description["point"]), int(description["step"]), files)

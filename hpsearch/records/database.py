@@ -11,6 +11,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from hpsearch.data.atomic_write import refuse_strangers_link
 from hpsearch.errors import StoreError
 from hpsearch.records.outage import Unavailable, unavailable
 from hpsearch.records.urls import shown, sqlite_path, without_secrets
@@ -120,6 +121,7 @@ def prepare_file(url: URL) -> None:
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        refuse_strangers_link(path)
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS)
         try:
             connection.execute("PRAGMA journal_mode=WAL")
@@ -169,6 +171,10 @@ _REMEDIES = {
     "locked": (
         "What was recorded before is safe. Close the other program that has it open (a database browser, a backup), "
         "or end that transaction, then resume the study."
+    ),
+    "unable to open": (
+        "What was recorded before is safe. Check that its folder is still there, that this process may write to it, "
+        "and that it has not too many files open (`ulimit -n`), then resume the study."
     ),
     "readonly database": (
         "This process may not write to it. Change its permissions, or copy the study's folder to where you may write."

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import filelock
 
+from hpsearch.data.atomic_write import refuse_second_name, remedy
 from hpsearch.errors import StoreError
 
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.EIO)
@@ -36,6 +37,7 @@ class FileLock:
         """
 
         def name_holder(descriptor: int) -> None:
+            refuse_second_name(descriptor, self.path)
             self._descriptor = descriptor
             os.ftruncate(descriptor, 0)
             os.lseek(descriptor, 0, os.SEEK_SET)
@@ -55,9 +57,7 @@ class FileLock:
                     f"{self.path}: this file system has no file locks ({error}). Put the study on a local disk "
                     "(`folder=`), or give a database server's URL (`storage=`)."
                 ) from error
-            raise StoreError(
-                f"{self.path}: the study's lock cannot be made ({error}). Choose a folder that you may write to."
-            ) from error
+            raise StoreError(f"{self.path}: the study's lock cannot be made ({error}). {remedy(error)}") from error
         self._lock = lock
         return True
 

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 from sqlalchemy import ColumnElement, Connection, Double, Engine, and_, insert, literal_column, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from hpsearch.errors import LeaseHeldError, LeaseLostError
+from hpsearch.errors import LeaseHeldError, LeaseLostError, StoreError
 from hpsearch.records import tables
 from hpsearch.records.file_lock import FileLock
 
@@ -211,6 +211,8 @@ class FileLease:
     def __init__(self, engine: Engine, study: str, path: Path) -> None:
         self._row = TokenRow(engine, study)
         self._lock = FileLock(path)
+        self._database = Path(str(engine.url.database))
+        self._identity: tuple[int, int] | None = None
 
     @property
     def held(self) -> bool:
@@ -229,13 +231,25 @@ class FileLease:
         )
         try:
             self._row.take(lifetime=None)
+            self._identity = _identity(self._database)
         except BaseException:
             self._lock.release()
             raise
 
     def renew(self) -> None:
+        self._check_file()
         with self.guard():
             pass
+
+    def _check_file(self) -> None:
+        """Raise StoreError where the database is not the file that was opened: what is written to that is lost."""
+        if self.held and _identity(self._database) != self._identity:
+            self._row.token = None
+            raise StoreError(
+                f"{self._database}: the study's database was deleted, renamed or replaced while the study ran, so "
+                "nothing more can be kept, and what this process shows may be kept nowhere. If the study's folder was "
+                "moved, move it back, or resume the study where it lies now. Otherwise run it again."
+            )
 
     def release(self) -> None:
         try:
@@ -261,6 +275,15 @@ class FileLease:
         self._forget_in_child()
         self._row.check()
         yield
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from another one that takes its name, or None where there is none."""
+    try:
+        facts = path.stat()
+    except FileNotFoundError:
+        return None
+    return facts.st_dev, facts.st_ino
 
 
 class RowLease:

@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hpsearch.data.atomic_write import replaced_file, writing
-from hpsearch.errors import UsageError
+from hpsearch.errors import UsageError, printable
 from hpsearch.provenance.packages import __version__
 from hpsearch.report.wording import (
     MISSING,
@@ -72,7 +72,7 @@ def document(template: str, data: Mapping[str, Any], **values: Any) -> str:
         .get_template(template)
         .render(
             values,
-            data=data,
+            data=_printable_data(data),
             scripts=scripts,
             script_hashes=[_hash(script) for script in scripts],
             style=_asset("page.css"),
@@ -126,11 +126,21 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        finalize=lambda value: printable(value) if type(value) is str else value,  # what is safe already is Markup
     )
     environment.filters |= {function.__name__: function for function in FILTERS}
     environment.globals["missing"] = MISSING
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     return environment
+
+
+def _printable_data(value: Any) -> Any:
+    """Return data for page.js, its texts printable."""
+    if isinstance(value, dict):
+        return {name: _printable_data(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_printable_data(item) for item in value]
+    return printable(value) if isinstance(value, str) else value
 
 
 def _asset(name: str) -> str:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hpsearch.errors import printable
 from hpsearch.metrics.direction import Direction
 from hpsearch.plan.plan import Plan
 from hpsearch.plan.record import Record
@@ -31,7 +32,7 @@ def write_card(
     facts = _facts(plan, record, trial, refit, test, check)
     (folder / FACTS_FILE).write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     page = _page(plan, trial, facts, refit, check, trials=len(record.store.history.trials))
-    (folder / "README.md").write_text(page, encoding="utf-8")
+    (folder / "README.md").write_text(printable(page), encoding="utf-8")
 
 
 def _facts(

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from hpsearch.analysis.aggregates import TrialSummary
+from hpsearch.errors import printable
 from hpsearch.records import History, Origin
 
 
@@ -42,11 +43,12 @@ def outcome_text(
     interval = "" if best.interval is None else f", 95% interval {best.interval[0]:.4f} to {best.interval[1]:.4f}"
     lines.append(f"best: trial {best.number}, {objective} {best.value:.4f}{interval}, at epoch {best.epoch:g}")
     lines += [f"  {name} = {value}" for name, value in best.config.items()]
-    return "\n".join(lines)
+    return printable("\n".join(lines))
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return rows of cells as lines of left-aligned columns."""
+    """Return rows of cells as lines of left-aligned columns, printable."""
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 

@@ -7,6 +7,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from hpsearch.data.atomic_write import append_text
+from hpsearch.errors import StoreError
 from hpsearch.records import History, Trial
 
 logger = logging.getLogger("hpsearch")
@@ -47,10 +49,9 @@ class GuardedCallback:
             call()
         except Exception as error:
             self._failures += 1
-            with suppress(OSError):  # the study's own writes report a full disk
-                self._logs.mkdir(parents=True, exist_ok=True)
-                with (self._logs / LOG_FILE).open("a", encoding="utf-8") as log:
-                    log.write(f"{self._name} at {subject}\n{traceback.format_exc().rstrip()}\n")
+            text = f"{self._name} at {subject}\n{traceback.format_exc().rstrip()}\n"
+            with suppress(StoreError):  # the study's own writes report what the disk refuses
+                append_text(self._logs / LOG_FILE, text)
             if self._failures == 1:
                 logger.warning(
                     "%s raised %s: %s at %s. The study continues and will call it again; the traceback is in logs/%s.",

@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Mapping
 
+from hpsearch.errors import StoreError
 from hpsearch.metrics.direction import Objective
 from hpsearch.policy.pruning_steps import reports
 from hpsearch.records import Trial, TrialState
@@ -32,7 +33,13 @@ class CheckpointBudget:
                 self._checkpoints.remove(run)
         if self._checkpoints.over_budget(needed):
             self._say_dropped(run)
-        else:
+            return
+        try:
+            self._checkpoints.write(run, point, step, files)
+        except StoreError as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise
+            self._store.renew()  # whoever took the study over deletes what we write
             self._checkpoints.write(run, point, step, files)
 
     def drop_until_fits(self, more: int, besides: str = "") -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from hpsearch.data.atomic_write import append_text
 from hpsearch.errors import StudyFailedError
 from hpsearch.policy.policy import Policy
 from hpsearch.records import (
@@ -93,6 +94,7 @@ class Coordinator:
                         self.settle(number)
                 self._check_time()
             self._end_waiting_trials()
+            self.store.renew()  # what was just recorded is in a file that still has its name
         finally:
             if self.store.held:
                 self._mark_waiting()
@@ -228,12 +230,10 @@ class Coordinator:
     def _write_log(self, result: SegmentResult) -> None:
         if result.outcome in (Outcome.OK, Outcome.PAUSED) or not result.log:
             return
-        self.logs.mkdir(parents=True, exist_ok=True)
         run = result.segment.run
         for number in self._trials_of(run.key):
             name = log_name(number, run.fold, run.repeat)
-            with (self.logs / name).open("a", encoding="utf-8") as log:
-                log.write(f"{result.outcome.value} at point {result.point}\n{result.log.rstrip()}\n")
+            append_text(self.logs / name, f"{result.outcome.value} at point {result.point}\n{result.log.rstrip()}\n")
             logger.warning("Trial %d: %s on fold %d; see logs/%s", number, result.outcome.value, run.fold, name)
 
     def _end_if_all_fail_alike(self) -> None:

@@ -66,6 +66,12 @@ class Workload:
             return self.task.learner(prepared, split)
         return self.task.learner(prepared, split, config)
 
+    def prepare_again(self) -> None:
+        """Make encoded rows anew that were deleted or damaged since they were prepared."""
+        chosen = [self.task.choosing(prepared.source) for prepared in self.choices.values()]
+        for task in chosen or [self.task]:
+            task.prepare(self.prepared.folder.parent)
+
     def feature_cache(self, config: Mapping[str, Any]) -> FeatureCache | None:
         """Return the feature cache for a completed config's model, or None.
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from hpsearch.display.display import Display, Guarded, chosen_display
 from hpsearch.display.standing import Watch
-from hpsearch.errors import TaskError, UsageError
+from hpsearch.errors import TaskError, UsageError, printable
 from hpsearch.plan.checks import check_metrics_travel, check_models
 from hpsearch.plan.plan import Plan
 from hpsearch.plan.record import Record
@@ -27,10 +27,11 @@ from hpsearch.records.checkpoint_folder import CheckpointFolder
 from hpsearch.runtime.callback_guard import guarded_callbacks
 from hpsearch.runtime.coordinator import Coordinator
 from hpsearch.runtime.devices import Devices
+from hpsearch.runtime.left_processes import ProcessRecord, recorded_processes
 from hpsearch.runtime.messages import Probe, Workload
 from hpsearch.runtime.new_trials import Asker
 from hpsearch.runtime.pools import chosen_pool
-from hpsearch.runtime.pools.base import Pool
+from hpsearch.runtime.pools.base import Pool, TimeIsUpError
 from hpsearch.training.features.store import FeatureStore
 from hpsearch.training.numerics import Numerics, resolve_numerics
 
@@ -78,8 +79,11 @@ class StudyRun:
             for config in enqueued:
                 store.enqueue(config)
             # Only now: users hear of their mistakes before any worker starts.
-            with contextlib.closing(start()) as pool:
-                self._coordinate(pool, sampler, pruner)
+            with recorded_processes(self.plan.folder) as processes, contextlib.closing(start()) as pool:
+                processes.look()
+                pool.deadline = self.deadline
+                with contextlib.suppress(TimeIsUpError):
+                    self._coordinate(pool, sampler, pruner, processes)
                 self._say_how_it_ended()
         finally:
             store.release()
@@ -103,7 +107,7 @@ class StudyRun:
         if self._coordinator is not None:
             self._coordinator.stop()
 
-    def _coordinate(self, pool: Pool, sampler: Sampler, pruner: Pruner) -> None:
+    def _coordinate(self, pool: Pool, sampler: Sampler, pruner: Pruner, processes: ProcessRecord) -> None:
         plan, store = self.plan, self.record.store
         numerics = settled_numerics(plan, self.record, pool)
         policy = Policy(plan.aim, plan.evaluations_per_epoch, plan.early_stopping, pruner)
@@ -114,7 +118,7 @@ class StudyRun:
         with guarded_callbacks(self.subject, self.callbacks, logs) as callbacks, self._display(pool) as displays:
             self._coordinator = Coordinator(
                 store, pool, asker.ask, self.trials, policy, checkpoints,
-                logs=logs, observers=[*displays, *callbacks], deadline=self.deadline,
+                logs=logs, observers=[processes, *displays, *callbacks], deadline=self.deadline,
             )  # fmt: skip
             if self._was_stopped:  # while the models were being loaded
                 self._coordinator.stop()
@@ -153,7 +157,8 @@ class StudyRun:
         out_of_time = self.deadline is not None and time.monotonic() >= self.deadline
         left = self.interruption.is_set() or self._was_stopped or out_of_time or history.unfinished()
         if not ended and left and not plan.is_temporary:
-            sys.stderr.write(f"Paused. {how_to_resume(self.record.description, plan.folder, plan.storage)}\n")
+            resume = how_to_resume(self.record.description, plan.folder, plan.storage)
+            sys.stderr.write(printable(f"Paused. {resume}\n"))
 
 
 def workload_of(plan: Plan, numerics: Numerics) -> Workload:

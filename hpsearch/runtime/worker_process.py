@@ -12,13 +12,14 @@ import gc
 import os
 import pickle
 import queue
+import re
 import signal
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import BrokenExecutor, Future
+from concurrent.futures import BrokenExecutor, CancelledError, Future
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Client, Connection
@@ -86,6 +87,15 @@ class WorkerProcess:
 
     def has_ended(self) -> bool:
         return self._call.done()
+
+    def ending(self) -> str:
+        """Return how the process ended: the signal that killed it, or its exit status; "" where that is unknown."""
+        try:
+            error = self._call.exception(timeout=HEARTBEAT_SECONDS)
+        except (TimeoutError, CancelledError):
+            return ""
+        codes = re.search(r"exit codes of the workers are \{(.*?)\}", str(error))
+        return codes.group(1) if codes else ""
 
     def end(self) -> None:
         """Kill the process; a second call does nothing."""

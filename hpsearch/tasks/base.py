@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from hpsearch.data.dataset import open_dataset, write_dataset
+from hpsearch.data.dataset import is_prepared, open_dataset, write_dataset
 from hpsearch.data.ragged import rows_of
 from hpsearch.errors import TaskError, nearest
 from hpsearch.provenance.modules import SCRIPTS
@@ -98,7 +98,7 @@ def prepared_rows(folders: Mapping[Split, Path], digests: Mapping[Split, str], j
 def audited(cache: Path, key: Sequence[Any], audit: Callable[[], list[str]]) -> list[str]:
     """Return the warnings of an audit, which runs once for each key."""
     folder = cache / f"audit-{digest(key)}"
-    if not folder.exists():
+    if not is_prepared(folder):
         write_dataset(folder, {}, {"warnings": audit()})
     return list(open_dataset(folder).facts["warnings"])
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 import numpy as np
 
 from hpsearch.data.audit import group_codes, labels_of, sample_weights
-from hpsearch.data.dataset import Dataset, open_dataset, write_dataset
+from hpsearch.data.dataset import Dataset, is_prepared, open_dataset, write_dataset
 from hpsearch.data.images import ImageRows
 from hpsearch.data.ragged import Rows, as_arrays
 from hpsearch.errors import TaskError
@@ -276,7 +276,7 @@ class PretrainedTask(Task):
 
     def _write(self, folder: Path, rows: Any, role: str, *, encoder: Encoder, judge: Judge) -> None:
         """Encode rows into a folder, unless they were before."""
-        if not folder.exists():
+        if not is_prepared(folder):
             targets = judge.encode(labels_of(rows, self.label), role)
             arrays = {**as_arrays("targets", targets), **self._side_columns(rows, role)}
             encoded = encoder.encode(rows, role, folder.parent)

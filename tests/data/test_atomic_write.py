@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hpsearch.data.atomic_write import partial_path, replaced_file, reserve, save_array, writing
+from hpsearch.data.atomic_write import append_text, partial_path, replaced_file, reserve, save_array, writing
 from hpsearch.data.folds import Folds
 from hpsearch.errors import StoreError
 
@@ -127,6 +127,7 @@ def test_room_is_claimed_before_a_file_is_mapped(tmp_path):
         (errno.EACCES, "may not write there"),
         (errno.ENOTDIR, "is a file"),
         (errno.EIO, "Check the disk"),
+        (errno.ENOENT, "deleted or renamed meanwhile"),
     ],
 )
 def test_a_refusal_says_what_to_do(number, remedy):
@@ -136,6 +137,44 @@ def test_a_refusal_says_what_to_do(number, remedy):
     ):
         raise OSError(number, os.strerror(number))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits of a process")
+def test_too_many_open_files_are_no_full_disk(tmp_path):
+    import resource
+
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    held = []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, limits[1]))
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                held.append(os.open(os.devnull, os.O_RDONLY))
+        with pytest.raises(StoreError, match=r"too many open files.*ulimit -n") as caught:
+            append_text(tmp_path / "logs" / "a.log", "x")
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert "room" not in str(caught.value)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links")
+def test_a_log_is_appended_to_no_link(tmp_path):
+    (tmp_path / "profile").write_text("mine\n")
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs").chmod(0o777)
+    for name, link in (("a.log", Path.symlink_to), ("b.log", Path.hardlink_to)):
+        link(tmp_path / "logs" / name, tmp_path / "profile")
+        with pytest.raises(StoreError, match=r"is a link|Remove the link"):
+            append_text(tmp_path / "logs" / name, "theirs")
+    os.mkfifo(tmp_path / "logs" / "c.log")
+    with pytest.raises(StoreError):  # and no wait for whom reads it
+        append_text(tmp_path / "logs" / "c.log", "theirs")
+    assert (tmp_path / "profile").read_text() == "mine\n"
+    append_text(tmp_path / "logs" / "d.log", "one\n")
+    append_text(tmp_path / "logs" / "d.log", "two\n")
+    assert (tmp_path / "logs" / "d.log").read_text() == "one\ntwo\n"
 
 
 def test_other_errors_are_left_alone():

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpsearch.data.dataset import RaggedRows, open_dataset, write_dataset
-from hpsearch.errors import DataError
+from hpsearch.errors import DataError, PreparedDataError
 
 ARRAYS = {"targets": np.array([1, 0, 1]), "weights": np.array([0.5, 1, 2], dtype=np.float32), "none": np.empty((0, 4))}
 
@@ -87,7 +88,7 @@ def test_a_failed_write_leaves_nothing(tmp_path):
 
 
 def test_an_absent_or_damaged_dataset_says_what_to_do(tmp_path):
-    with pytest.raises(DataError, match=r"no whole prepared dataset.*facts.json is missing.*Delete the folder"):
+    with pytest.raises(DataError, match=r"no whole prepared dataset.*facts.json is missing.*It is made anew"):
         open_dataset(tmp_path / "set")
     write_dataset(tmp_path / "set", ARRAYS, {})
     whole = (tmp_path / "set" / "targets.npy").read_bytes()
@@ -104,6 +105,64 @@ def test_an_absent_or_damaged_dataset_says_what_to_do(tmp_path):
     (tmp_path / "set" / "facts.json").write_text(json.dumps([]))
     with pytest.raises(DataError, match="damaged"):
         open_dataset(tmp_path / "set")
+
+
+def flip(path, place=-1):
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: flip(folder / "targets.npy"),
+        lambda folder: flip(folder / "targets.npy", 20),
+        lambda folder: flip(folder / "facts.json", -6),
+        lambda folder: (folder / "targets.npy").write_bytes((folder / "targets.npy").read_bytes()[:-1]),
+        lambda folder: (folder / "targets.npy").write_bytes(b""),
+        lambda folder: (folder / "targets.npy").unlink(),
+        lambda folder: (folder / "checksums.json").write_text("{"),
+        lambda folder: (folder / "other.npy").replace(folder / "targets.npy"),
+        lambda folder: (shutil.rmtree(folder), shutil.copytree(folder.with_name("another"), folder)),
+    ],
+    ids=["value", "header", "facts", "cut off", "empty", "gone", "checksums", "another file", "another folder"],
+)
+def test_whatever_is_damaged_is_noticed_in_the_same_process_and_made_anew_with_a_warning(tmp_path, damage, caplog):
+    def write(name, targets):
+        return write_dataset(tmp_path / name, {"targets": targets, "other": targets + 1}, {"max_length": 12})
+
+    write("another", np.array([9, 9, 9]))
+    write("set", np.array([1, 0, 1]))
+    held = open_dataset(tmp_path / "set")["other"]
+    damage(tmp_path / "set")
+    with pytest.raises(PreparedDataError, match=r"set'.*made anew"):
+        open_dataset(tmp_path / "set")
+    assert not caplog.text
+    assert write("set", np.array([1, 0, 1]))["targets"].tolist() == [1, 0, 1]
+    assert "set" in caplog.text
+    assert held.tolist() == [2, 1, 2]  # who has it open keeps it
+    assert open_dataset(tmp_path / "set").facts == {"max_length": 12}
+    assert {path.name for path in tmp_path.iterdir()} == {"set", "another"}
+
+
+def test_a_file_is_compared_once_for_each_process_and_change(tmp_path, monkeypatch):
+    from hpsearch.data import dataset as module
+
+    read = []
+    monkeypatch.setattr(module, "_checksum", lambda path, real=module._checksum: read.append(path.name) or real(path))
+    write_dataset(tmp_path / "set", {"a": np.arange(3)}, {})
+    open_dataset(tmp_path / "set")
+    assert sorted(read) == ["a.npy", "facts.json"]
+    os.utime(tmp_path / "set" / "a.npy", (1, 1))
+    open_dataset(tmp_path / "set")
+    assert sorted(read) == ["a.npy", "a.npy", "facts.json"]
+
+
+def test_what_an_earlier_version_wrote_has_no_checksums_and_is_used(tmp_path):
+    write_dataset(tmp_path / "set", {"a": np.arange(3)}, {})
+    (tmp_path / "set" / "checksums.json").unlink()
+    assert open_dataset(tmp_path / "set")["a"].tolist() == [0, 1, 2]
 
 
 def killed(tmp_path, moment):
@@ -129,7 +188,10 @@ def killed(tmp_path, moment):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="processes are killed by POSIX signals")
-@pytest.mark.parametrize("moment", [("open", "a.npy"), ("open", "b.npy"), ("open", "facts.json"), ("os.rename", "set")])
+@pytest.mark.parametrize(
+    "moment",
+    [("open", "a.npy"), ("open", "b.npy"), ("open", "facts.json"), ("open", "checksums.json"), ("os.rename", "set")],
+)
 def test_a_killed_writer_leaves_no_half_dataset_and_its_remains_are_swept(tmp_path, moment):
     assert killed(tmp_path, moment).returncode == -signal.SIGKILL
     left = [entry.name for entry in tmp_path.iterdir()]
@@ -153,8 +215,8 @@ def test_the_work_of_a_living_writer_is_not_swept(tmp_path):
 def test_the_first_of_two_writers_counts(tmp_path, monkeypatch):
     from hpsearch.data import dataset as module
 
-    def write_then_be_late(partial, arrays, facts, write=module._write_files):
-        write(partial, arrays, facts)
+    def write_then_be_late(*given, write=module._write_files):
+        write(*given)
         monkeypatch.setattr(module, "_write_files", write)
         write_dataset(tmp_path / "set", {"a": np.array([1])}, {})
 

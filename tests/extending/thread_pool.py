@@ -8,7 +8,7 @@ from hpsearch.errors import UsageError
 from hpsearch.records import Segment, Slot
 from hpsearch.runtime.devices import Devices
 from hpsearch.runtime.messages import Ended, Event, Probe, Stop, Train, Workload
-from hpsearch.runtime.pools.base import Pool, PoolChoice
+from hpsearch.runtime.pools.base import Pool, PoolChoice, with_whole_rows
 from hpsearch.runtime.worker import Worker
 from hpsearch.training.numerics import detect_environment, kept_flags
 
@@ -17,6 +17,7 @@ class ThreadPool:
     """Trains in a thread of this process, while the coordinator waits for what it reports."""
 
     def __init__(self, slot: Slot) -> None:
+        self.deadline: float | None = None
         self._slot = slot
         self._flags = contextlib.ExitStack()
         self._flags.enter_context(kept_flags())  # torch's, which the numerics of a study set
@@ -30,7 +31,7 @@ class ThreadPool:
         return detect_environment(self._worker.device)
 
     def prepare(self, workload: Workload) -> None:
-        self._thread.submit(self._worker.prepare, workload).result()
+        with_whole_rows(workload, lambda: self._thread.submit(self._worker.prepare, workload).result())
 
     def probe(self, order: Probe) -> int:
         return self._thread.submit(self._worker.probe, order).result()

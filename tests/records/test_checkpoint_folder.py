@@ -1,3 +1,5 @@
+import errno
+import hashlib
 import json
 import logging
 import os
@@ -40,7 +42,9 @@ def test_what_is_written_is_read_by_this_process_and_the_next(folder: Checkpoint
         assert each.runs() == {RUN}
     assert len(names(folder)) == 1  # the older one is gone
     description = json.loads((folder.folder / names(folder)[0] / "checkpoint.json").read_text())
-    assert description == {"run": RUN, "point": 2, "step": 20, "bytes": {name: len(NEW[name]) for name in NEW}}
+    digests = {name: hashlib.sha256(NEW[name]).hexdigest() for name in NEW}
+    lengths = {name: len(NEW[name]) for name in NEW}
+    assert description == {"run": RUN, "point": 2, "step": 20, "bytes": lengths, "sha256": digests}
 
 
 def test_bytes_are_counted_as_they_lie_on_the_disk(folder: CheckpointFolder) -> None:
@@ -88,7 +92,16 @@ def damage_owner(path: Path) -> None:
     (path / "checkpoint.json").write_text(other)
 
 
-@pytest.mark.parametrize("damage", [damage_size, damage_file, damage_description, damage_owner, shutil.rmtree])
+def damage_bit(path: Path) -> None:
+    content = bytearray((path / "weights.safetensors").read_bytes())
+    content[7] ^= 1
+    (path / "weights.safetensors").write_bytes(content)
+
+
+DAMAGES = [damage_size, damage_file, damage_description, damage_owner, damage_bit, shutil.rmtree]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_checkpoint_is_logged_and_absent(
     folder: CheckpointFolder, damage: Callable[[Path], None], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -123,10 +136,88 @@ def test_a_disk_that_refuses_is_a_store_error_and_the_older_one_stays(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(StoreError, match=r"No space left.*byte budget"):
+    with pytest.raises(StoreError, match=r"No space left.*checkpoint_bytes="):
         folder.write(RUN, 2, 20, NEW)
     assert folder.read(RUN) == Checkpoint(1, 10, OLD)
     assert (folder.bytes_used, names(folder)) == (used, [f"{RUN}.1"])
+
+
+def test_a_checkpoint_of_an_earlier_version_has_no_digests_and_is_read(folder: CheckpointFolder) -> None:
+    folder.write(RUN, 1, 10, OLD)
+    place = folder.folder / f"{RUN}.1" / "checkpoint.json"
+    facts = json.loads(place.read_text())
+    del facts["sha256"]
+    place.write_text(json.dumps(facts))
+    assert folder.read(RUN) == Checkpoint(1, 10, OLD)
+
+
+@pytest.mark.parametrize("moment", ["before", "while it is written", "as the older one goes"])
+def test_a_folder_that_was_deleted_is_made_again(
+    folder: CheckpointFolder, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    folder.write(RUN, 1, 10, OLD)
+    if moment == "before":
+        shutil.rmtree(folder.folder)
+    else:  # once, at the rename of that moment
+        rename, waits = os.rename, [None] * (moment != "while it is written")
+
+        def deleted(source: Path, target: Path) -> None:
+            if waits:
+                waits.pop()
+            elif folder.folder.exists() and not gone:
+                gone.append(True)
+                shutil.rmtree(folder.folder)
+            rename(source, target)
+
+        gone: list[bool] = []
+        monkeypatch.setattr(os, "rename", deleted)
+    if moment == "while it is written":
+        with pytest.raises(StoreError, match="deleted or renamed meanwhile") as caught:
+            folder.write(RUN, 2, 20, NEW)
+        assert isinstance(caught.value.__cause__, FileNotFoundError)
+    folder.write(RUN, 2, 20, NEW)
+    if moment == "as the older one goes":  # then the newer one went with it, and the run trains again
+        assert folder.read(RUN) is None
+    else:
+        assert folder.read(RUN) == Checkpoint(2, 20, NEW)
+    folder.write(RUN, 3, 30, NEW)
+    assert folder.read(RUN) == Checkpoint(3, 30, NEW)
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.ENOSPC, "Make room"),
+        (errno.EDQUOT, "Make room"),
+        (errno.EMFILE, "ulimit -n"),
+        (errno.EACCES, "may not write there"),
+        (errno.EROFS, "may not write there"),
+        (errno.EIO, "Check the disk or the network drive"),
+        (errno.ENOENT, "deleted or renamed"),
+    ],
+)
+def test_only_a_full_disk_is_told_to_make_room(
+    folder: CheckpointFolder, monkeypatch: pytest.MonkeyPatch, number: int, remedy: str
+) -> None:
+    def refuse(descriptor: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(StoreError, match=remedy) as caught:
+        folder.write(RUN, 1, 10, OLD)
+    assert ("room" in str(caught.value)) is (number in (errno.ENOSPC, errno.EDQUOT))
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can make another's link")
+def test_a_strangers_link_in_its_place_is_refused_and_nothing_behind_it_is_swept(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("years")
+    (tmp_path / "checkpoints").symlink_to(tmp_path / "mine")
+    CheckpointFolder(tmp_path / "checkpoints", 10_000)  # my own link, to a larger disk
+    os.lchown(tmp_path / "checkpoints", 65534, 65534)
+    with pytest.raises(StoreError, match=r"link that another user made"):
+        CheckpointFolder(tmp_path / "checkpoints", 10_000).sweep(set())
+    assert (tmp_path / "mine" / "thesis.tex").read_text() == "years"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="fork")

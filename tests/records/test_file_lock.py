@@ -93,6 +93,44 @@ def test_a_place_without_a_folder_is_a_store_error(tmp_path: Path) -> None:
         FileLock(tmp_path / "missing" / "lock").acquire("me")
 
 
+@posix
+@pytest.mark.parametrize("kind", ["symbolic", "hard"])
+@pytest.mark.parametrize("there", [True, False], ids=["target", "no target"])
+def test_a_link_in_a_strangers_folder_is_not_followed(tmp_path: Path, kind: str, there: bool) -> None:
+    """In a folder that others may write to, a lock's name may stand for any file of ours."""
+    mine, shared = tmp_path / "mine", tmp_path / "shared"
+    mine.mkdir()
+    shared.mkdir()
+    shared.chmod(0o777)
+    if there or kind == "hard":
+        (mine / "thesis.tex").write_text("years")
+    if kind == "symbolic":
+        (shared / "lock").symlink_to(mine / "thesis.tex")
+    else:
+        (shared / "lock").hardlink_to(mine / "thesis.tex")
+    lock = FileLock(shared / "lock")
+    with pytest.raises(StoreError, match=r"lock cannot be made .*link"):
+        lock.acquire("me")
+    assert not lock.held
+    lock.release()
+    if there or kind == "hard":
+        assert (mine / "thesis.tex").read_text() == "years"
+    assert not list(mine.glob("lock*"))
+    (shared / "lock").unlink()
+    assert lock.acquire("me")
+    lock.release()
+
+
+@posix
+def test_a_second_name_in_a_folder_of_our_own_is_ours(tmp_path: Path) -> None:
+    """Copies of a study that share its files (`cp -al`, some backups) do not keep it from running."""
+    (tmp_path / "lock").touch()
+    (tmp_path / "copy").hardlink_to(tmp_path / "lock")
+    lock = FileLock(tmp_path / "lock")
+    assert lock.acquire("me")
+    lock.release()
+
+
 def test_importing_it_needs_no_third_party(tmp_path: Path) -> None:
     code = "import sys, hpsearch.records.file_lock; assert not {'sqlalchemy', 'optuna'} & set(sys.modules)"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}

@@ -6,9 +6,10 @@ with one that was left alone: its table, all that was recorded, its Optuna trial
 
 import os
 import random
+import shutil
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +212,70 @@ def test_what_a_coordinator_says_that_has_lost_its_study_is_refused(
     assert "LeaseLostError: Study 'toy' has been taken over by another coordinator" in process.text()
     gone(started)
     undisturbed.compare(tmp_path)
+
+
+def test_resume_ends_what_a_coordinator_left_that_was_killed_while_its_processes_were_stopped(
+    launcher: Launcher, tmp_path: Path, environment: dict[str, str], undisturbed: Undisturbed
+) -> None:
+    process = under_way(launcher, tmp_path, environment)
+    started = process.started()
+    assert len(started) >= 3
+    for each in started:
+        each.send_signal(signal.SIGSTOP)
+    process.kill()
+    left = [each for each in started if is_alive(each)]
+    assert left  # they cannot see that they should end
+    go_on(launcher, tmp_path, environment)
+    gone(left)
+    undisturbed.compare(tmp_path)
+
+
+# ---------------------------------------------------------------- files go away under it
+
+
+def delete(place: Path) -> None:
+    shutil.rmtree(place)
+
+
+def rename(place: Path) -> None:
+    place.rename(place.with_name("elsewhere"))
+
+
+def replace_database(place: Path) -> None:
+    shutil.copy(place / "study.db", place / "copy.db")
+    (place / "copy.db").rename(place / "study.db")
+
+
+@pytest.mark.parametrize("attack", [delete, rename, replace_database])
+def test_a_study_whose_database_is_gone_says_that_nothing_is_kept(
+    launcher: Launcher, tmp_path: Path, environment: dict[str, str], attack: Callable[[Path], None]
+) -> None:
+    process = under_way(launcher, tmp_path, environment, checkpoint_every=300.0)
+    started = process.started()
+    attack(tmp_path / "toy")
+    assert process.wait(60) == 1
+    assert "StoreError" in process.text()
+    assert "deleted, renamed or replaced while the study ran, so nothing more can be kept" in process.text()
+    gone(started)
+    if attack is delete:
+        assert not (tmp_path / "toy" / "study.db").exists()
+
+
+def test_checkpoints_and_cache_that_are_deleted_are_made_again(
+    launcher: Launcher, tmp_path: Path, environment: dict[str, str], undisturbed: Undisturbed
+) -> None:
+    process = under_way(launcher, tmp_path, environment, task={"pause": 0.03})
+    for _ in range(8):
+        until(lambda: checkpoints(tmp_path) or process.poll() is not None, 60, process.text)
+        shutil.rmtree(tmp_path / "toy" / "checkpoints", ignore_errors=True)
+    shutil.rmtree(tmp_path / "cache", ignore_errors=True)
+    for worker in process.workers():  # its successor looks for the rows
+        worker.kill()
+        break
+    assert process.wait() == 0, process.text()
+    assert "room" not in process.text()
+    logs = {str(path.relative_to(tmp_path)) for path in (tmp_path / "toy" / "logs").glob("*")}
+    undisturbed.compare(tmp_path, besides=frozenset(logs))
 
 
 # ---------------------------------------------------------------- Ctrl-C

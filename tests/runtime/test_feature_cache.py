@@ -51,6 +51,32 @@ def test_a_study_that_shares_features_equals_one_that_does_not(tmp_path: Path, m
     assert "forward" not in {name for module in refits[0].model.modules() for name in vars(module)}
 
 
+def flip(path: Path, place: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[place] ^= 0x40
+    path.write_bytes(content)
+
+
+def test_flipped_bits_in_rows_or_features_change_no_number(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """In another study of the same rows, which finds them and the features in the cache."""
+    model = save_text_model(tmp_path / "model")
+    study(tmp_path / "first", model).run(devices="inline", progress=False)
+    rows = [path for path in cache_folder().rglob("*.npy") if path.stat().st_size > 128 and "features" not in str(path)]
+    features = list(cache_folder().rglob(VALUES))
+    assert len(rows) >= 3
+    assert len(features) == 2
+    for path in rows:
+        flip(path, 128)  # the first value, behind the header
+    for path in features:
+        flip(path, path.stat().st_size // 3)
+    study(tmp_path / "second", model).run(devices="inline", progress=False)
+    for part in ("evaluations", "predictions"):
+        assert known_of(tmp_path / "second")[part] == known_of(tmp_path / "first")[part]
+    assert "the prepared dataset in" in caplog.text
+    assert "is damaged" in caplog.text
+    assert "parts of the kept outputs of frozen layers" in caplog.text
+
+
 @pytest.mark.parametrize("trained", [False, True], ids=["new", "from a checkpoint"])
 def test_a_pause_while_features_are_computed_keeps_those_that_are(trained: bool, tmp_path: Path) -> None:
     """In a run's first segment, or in one that goes on from a checkpoint after the features were lost."""

@@ -3,8 +3,10 @@
 import json
 import os
 import random
+import shutil
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -29,9 +31,10 @@ from hpsearch.records import Outcome, Slot
 from hpsearch.runtime.devices import KEEP_FREED_MEMORY, Inventory, worker_environment
 from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Probe
 from hpsearch.runtime.pools import POOLS, chosen_pool
-from hpsearch.runtime.pools.base import Pool, PoolChoice
+from hpsearch.runtime.pools.base import Pool, PoolChoice, TimeIsUpError
 from hpsearch.runtime.pools.inline import InlinePool, inline_pool
 from hpsearch.runtime.pools.local import LocalPool, local_pool
+from hpsearch.runtime.pools.worker_listener import WAITING_LIMIT
 from hpsearch.runtime.worker_process import HEARTBEAT_SECONDS, WorkerProcess
 from hpsearch.tasks.classes.metric import resolve_metric
 
@@ -408,6 +411,56 @@ def test_a_stranger_without_the_key_is_turned_away(local, tmp_path):
     assert len(measured(train(local, order_of(ready(local, tmp_path, "after strangers"), run_of("s"))))) == 4
 
 
+def silent(local, count, user=None):
+    """Return a process that connects so often, to say nothing; it prints how many connections were ended."""
+    code = """
+import socket, sys, time, os, resource
+if sys.argv[3]: os.setgid(int(sys.argv[3])); os.setuid(int(sys.argv[3]))
+address, count = bytes.fromhex(sys.argv[1]), int(sys.argv[2])
+resource.setrlimit(resource.RLIMIT_NOFILE, (count + 100, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+held = []
+for _ in range(count):
+    each = socket.socket(socket.AF_UNIX)
+    each.connect(address)
+    held.append(each)
+print("connected", flush=True)
+ended = 0
+for each in held:
+    try:
+        while each.recv(1000): pass
+    except OSError: pass
+    ended += 1
+print(ended, flush=True)
+"""
+    arguments = [os.fsencode(local._listener.address).hex(), str(count), "" if user is None else str(user)]
+    return subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="abstract sockets")
+@pytest.mark.parametrize("user", [None, 65534], ids=["this user", "another user"])
+def test_silent_connections_by_the_thousand_take_nothing_from_a_study(local, tmp_path, monkeypatch, caplog, user):
+    if user is not None and os.geteuid() != 0:
+        pytest.skip("only root can be another user")
+    monkeypatch.setattr("hpsearch.runtime.pools.worker_listener.SILENT_SECONDS", 3)
+    study = ready(local, tmp_path, f"besieged by {user}", pause=0.05)
+    until(lambda: list(local.completed(0.2)) or len(local.idle()) == 2, 240, "workers not ready")
+    before = psutil.Process().num_fds()
+    slot = local.idle()[0]
+    with silent(local, 1013, user) as stranger:
+        assert stranger.stdout.readline() == "connected\n"
+        assert psutil.Process().num_fds() <= before + (2 * WAITING_LIMIT + 2 if user is None else 2)
+        local.submit(slot, order_of(study, run_of("besieged")))
+        first(local, Evaluated)
+        psutil.Process(local.processes()[slot.index]).kill()  # its successor gets in past them
+        assert finish(local)[-1].result.outcome is Outcome.LOST
+        until(lambda: list(local.completed(0.2)) or len(local.idle()) == 2, 240, "no new worker")
+        assert stranger.stdout.readline() == "1013\n"
+        assert stranger.wait(30) == 0
+    assert caplog.text.count("User 65534 connected to the socket") == (0 if user is None else 1)
+    until(lambda: psutil.Process().num_fds() <= before + 2, 30, "connections that nobody needs stay")
+    assert len(measured(train(local, order_of(study, run_of("after"))))) == 4
+
+
 def test_a_probe_that_fails_says_why(local, tmp_path):
     study = ready(local, tmp_path, "probe fails", trouble="raise")
     with pytest.raises(TaskError, match="the toy is broken"):
@@ -427,6 +480,58 @@ def test_workers_that_cannot_start_are_an_error_and_not_a_wait(monkeypatch):
 
 def _cannot_start(*_):
     raise SystemExit(1)
+
+
+@pytest.mark.extended
+@pytest.mark.parametrize(("workers", "spared"), [(1, 0), (2, 0), (2, 2)])
+def test_workers_that_are_killed_as_they_load_end_the_study_after_a_few(tmp_path, caplog, workers, spared):
+    """As the system does it when memory is full: all of them, or all but one, which goes on alone."""
+    flag = tmp_path / "loads"
+    pool = LocalPool([Slot(index, ("cpu",)) for index in range(workers)])
+    given = {"trouble": "die loading", "flag": str(flag), "spared": spared}
+    try:
+        if not spared:
+            with pytest.raises(HpsearchError, match=r"ended 3 times .*loaded the model.*SIGKILL.*GiB are free now"):
+                ready(pool, tmp_path, "greedy", **given)
+        else:
+            study = ready(pool, tmp_path, "greedy", **given)
+            until(lambda: list(pool.completed(0.2)) or len(pool.slots()) == 1, 240, "no slot was given up")
+            assert "The study continues with 1 workers" in caplog.text
+            assert len(measured(train(pool, order_of(study, run_of("greedy"))))) == 4
+    finally:
+        pool.close()
+    assert len(flag.read_text().split()) == 3 * workers - (2 if spared else 0)
+
+
+@pytest.mark.parametrize("attack", ["delete", "flip"])
+def test_rows_that_are_deleted_or_damaged_as_a_study_runs_are_made_again(pool, tmp_path, caplog, attack):
+    given = workload(pool, tmp_path, f"rows {attack}", opens=True)
+    for place in tmp_path.glob("toy-*"):
+        if attack == "delete":
+            shutil.rmtree(place)
+        else:
+            content = (place / "inputs.npy").read_bytes()
+            (place / "inputs.npy").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    pool.prepare(given)
+    assert len(measured(train(pool, order_of(given.study, run_of(given.study))))) == 4
+    assert "made anew from the data" in caplog.text
+    assert len(list(tmp_path.glob("toy-*/inputs.npy"))) == 2
+
+
+@pytest.mark.extended
+@pytest.mark.parametrize("moment", ["starting", "loading"])
+def test_a_study_whose_time_is_up_waits_no_longer_for_workers(tmp_path, monkeypatch, moment):
+    monkeypatch.setattr("hpsearch.runtime.pools.local.STARTS_LIMIT", 10**6)
+    if moment == "starting":
+        monkeypatch.setattr("hpsearch.runtime.pools.local.serve", _cannot_start)
+    pool = LocalPool([CPU])
+    try:
+        pool.deadline = time.monotonic() + 8
+        with pytest.raises(TimeIsUpError):
+            ready(pool, tmp_path, "late", trouble="die loading", flag=str(tmp_path / "loads"))
+        assert time.monotonic() < pool.deadline + 5
+    finally:
+        pool.close()
 
 
 def test_closing_ends_workers_and_threads():

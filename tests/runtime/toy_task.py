@@ -5,6 +5,7 @@ import ctypes
 import os
 import random
 import signal
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hpsearch.data.dataset import write_dataset
+from hpsearch.data.dataset import open_dataset, write_dataset
 from hpsearch.data.ragged import Ragged, Rows
 from hpsearch.records import digest
 from hpsearch.tasks import Prepared, Task
@@ -36,18 +37,22 @@ class ToyTask(Task):
         rows: Training rows; a third as many test rows.
         pause: Seconds that each training batch takes longer.
         trouble: What goes wrong in training: "", "raise", "raise at 16" (in batches of 16 rows), "diverge", or, once,
-            while `flag` is absent, "die", "hang", "clutch" (hang with the interpreter's lock held).
-        flag: File that is made by what shall happen once.
+            while `flag` is absent, "die", "hang", "clutch" (hang with the interpreter's lock held). "die loading" kills
+            workers as they load the model, but for the one that is the `spared`-th to do so.
+        flag: File that is made by what shall happen once, or to which each worker that loads adds a line.
         hoard: Megabytes that the model keeps in memory for ever.
         model: A name, for reports.
+        opens: Whether its workers look at the prepared rows.
     """
 
     rows: int = 60
     pause: float = 0.0
     trouble: str = ""
     flag: str = ""
+    spared: int = 0
     hoard: int = 0
     model: str = "toy"
+    opens: bool = False
 
     def prepare(self, cache: Path) -> Prepared:
         train, test = _rows(self.rows, 1), _rows(self.rows // 3, 2)
@@ -62,6 +67,8 @@ class ToyTask(Task):
         )  # fmt: skip
 
     def learner(self, prepared: Prepared, split: str = "train") -> "ToyLearner":
+        if self.opens:
+            open_dataset(prepared.folder_of(split))
         return ToyLearner(self, *_rows(self.rows if split == "train" else self.rows // 3, 1 if split == "train" else 2))
 
     def save(self, model: nn.Module, folder: Path, prepared: Prepared) -> None:
@@ -96,6 +103,11 @@ class ToyLearner:
         self.lengths = np.ones(len(targets), dtype=np.int64)
 
     def load_model(self) -> nn.Module:
+        if self._task.trouble == "die loading" and "loky" in " ".join(sys.orig_argv):
+            with Path(self._task.flag).open("a") as deaths:
+                deaths.write(f"{os.getpid()}\n")
+            if len(Path(self._task.flag).read_text().split()) != self._task.spared:
+                os.kill(os.getpid(), signal.SIGKILL)
         return _Network()
 
     def initialize_head(self, model: nn.Module) -> None:

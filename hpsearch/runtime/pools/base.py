@@ -1,16 +1,30 @@
 """The seam of the pools."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from hpsearch.errors import HpsearchError, PreparedDataError
 from hpsearch.records import Segment, Slot
 from hpsearch.runtime.devices import Devices
 from hpsearch.runtime.messages import Event, Probe, Train, Workload
 
+logger = logging.getLogger("hpsearch")
+
+
+class TimeIsUpError(HpsearchError):
+    """The time of a study was up before any worker was ready for it."""
+
 
 class Pool(Protocol):
-    """A set of slots that train segments. An order ends with exactly one `Ended`, whatever happens to its worker."""
+    """A set of slots that train segments. An order ends with exactly one `Ended`, whatever happens to its worker.
+
+    Attributes:
+        deadline: When waiting for workers ends with `TimeIsUpError`, in seconds of `time.monotonic`; None for never.
+    """
+
+    deadline: float | None
 
     def environment(self) -> Mapping[str, Any]:
         """Return the workers' libraries and hardware (`training.detect_environment`), to resolve numerics from."""
@@ -19,7 +33,8 @@ class Pool(Protocol):
         """Make every worker ready for a study, and later every worker that replaces a lost one.
 
         Raises:
-            HpsearchError: A worker refuses: it cannot honour the numerics, or cannot load the model.
+            HpsearchError: A worker refuses: it cannot honour the numerics, or cannot load the model. Or workers die
+                again and again before they are ready.
         """
 
     def probe(self, order: Probe) -> int:
@@ -51,6 +66,21 @@ class Pool(Protocol):
 
     def close(self) -> None:
         """End all workers."""
+
+
+def prepare_again(workload: Workload, error: PreparedDataError) -> None:
+    """Make a study's rows anew, and say so."""
+    logger.warning("%s That is done now, and the study continues.", error)
+    workload.prepare_again()
+
+
+def with_whole_rows(workload: Workload, prepare: Callable[[], object]) -> None:
+    """Call `prepare`, once more where it finds the study's rows deleted or damaged; they are made anew before."""
+    try:
+        prepare()
+    except PreparedDataError as error:
+        prepare_again(workload, error)
+        prepare()
 
 
 @dataclass(frozen=True)

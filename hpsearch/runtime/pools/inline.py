@@ -8,7 +8,7 @@ from typing import Any
 from hpsearch.records import Segment, Slot
 from hpsearch.runtime.devices import Devices, inventory, slots
 from hpsearch.runtime.messages import Ended, Event, Probe, Stop, Train, Workload
-from hpsearch.runtime.pools.base import Pool, PoolChoice
+from hpsearch.runtime.pools.base import Pool, PoolChoice, with_whole_rows
 from hpsearch.runtime.worker import Worker
 from hpsearch.training.numerics import detect_environment, kept_flags
 
@@ -20,6 +20,7 @@ class InlinePool:
     """Runs one order at a time in this process; each wait trains, up to the next event."""
 
     def __init__(self, slot: Slot) -> None:
+        self.deadline: float | None = None
         self._slot = slot
         self._worker = Worker(slot.devices[0])
         self._flags = contextlib.ExitStack()
@@ -32,7 +33,7 @@ class InlinePool:
         return detect_environment(self._worker.device)
 
     def prepare(self, workload: Workload) -> None:
-        self._worker.prepare(workload)
+        with_whole_rows(workload, lambda: self._worker.prepare(workload))
 
     def probe(self, order: Probe) -> int:
         return self._worker.probe(order)

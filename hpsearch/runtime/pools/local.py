@@ -1,24 +1,21 @@
 """The pool of this machine: one long-lived worker process per slot."""
 
 import contextlib
+import logging
 import os
 import pickle
-import queue
-import secrets
 import signal
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from multiprocessing import AuthenticationError
-from multiprocessing.connection import Client, Connection, Listener, answer_challenge, deliver_challenge, wait
+from multiprocessing.connection import Connection, wait
 from typing import Any
 
 import cloudpickle
+import psutil
 
-from hpsearch.errors import HpsearchError, TaskError
+from hpsearch.errors import HpsearchError, PreparedDataError, TaskError
 from hpsearch.records import Outcome, Segment, SegmentResult, Slot
 from hpsearch.runtime.devices import KINDS, Devices, inventory, slots, worker_device, worker_environment
 from hpsearch.runtime.messages import (
@@ -36,8 +33,11 @@ from hpsearch.runtime.messages import (
     Train,
     Workload,
 )
-from hpsearch.runtime.pools.base import Pool, PoolChoice
+from hpsearch.runtime.pools.base import Pool, PoolChoice, TimeIsUpError, prepare_again
+from hpsearch.runtime.pools.worker_listener import WorkerListener
 from hpsearch.runtime.worker_process import WorkerProcess, serve
+
+logger = logging.getLogger("hpsearch")
 
 HANG_SECONDS = 1800.0
 """How long a busy worker may show no progress: no batch trained on or evaluated, no metric begun or ended.
@@ -60,6 +60,7 @@ class _Worker:
         generation: Its number, which no other worker of this pool ever has.
         pid: Its process, once it is up.
         awaited: Answers that it still owes.
+        told_again: Studies whose rows it found deleted or damaged, and which it was told of again.
         point: The last evaluation point that it reported of its order.
         progress: The count of its last heartbeat.
         progressed: When that count last changed.
@@ -74,6 +75,7 @@ class _Worker:
     awaited: int = 0
     order: Train | None = None
     is_stopping: bool = False
+    told_again: set[str] = field(default_factory=set)
     point: int = 0
     progress: int = -1
     progressed: float = field(default_factory=time.monotonic)
@@ -87,14 +89,9 @@ class LocalPool:
     """Long-lived worker processes on this machine, one per slot, each replaced when it dies or hangs."""
 
     def __init__(self, slots: Sequence[Slot]) -> None:
-        self._authkey = secrets.token_bytes(32)
+        self.deadline: float | None = None
         self._closed = False
-        # On Linux an abstract socket: it has no file, so a killed coordinator leaves none behind.
-        address = f"\0hpsearch-{secrets.token_hex(16)}" if sys.platform == "linux" else None
-        # `_admit` asks each connection for the key on its own: a silent stranger holds up nobody else.
-        self._listener = Listener(address, backlog=len(slots) + 1)
-        self._greetings: queue.SimpleQueue[tuple[int, Connection]] = queue.SimpleQueue()
-        threading.Thread(target=self._accept, name="hpsearch-accept", daemon=True).start()
+        self._listener = WorkerListener(len(slots))
         self._workloads: dict[str, Workload] = {}
         self._environment: Mapping[str, Any] | None = None
         self._probed: int | None = None
@@ -110,7 +107,7 @@ class LocalPool:
 
     def environment(self) -> Mapping[str, Any]:
         while self._environment is None:
-            self._drain(0.2)
+            self._wait()
         return self._environment
 
     def prepare(self, workload: Workload) -> None:
@@ -119,7 +116,7 @@ class LocalPool:
             if worker.pid is not None:
                 self._tell_workload(worker, workload)
         while not any(worker.is_ready for worker in self._workers.values()):
-            self._drain(0.2)
+            self._wait()
 
     def probe(self, order: Probe) -> int:
         self._probed = None
@@ -127,13 +124,19 @@ class LocalPool:
         worker.awaited += 1
         self._send(worker, order)
         while self._probed is None:
-            self._drain(0.2)
-            if self._probed is None and self._workers[worker.slot.index] is not worker:
+            self._wait()
+            if self._probed is None and self._workers.get(worker.slot.index) is not worker:
                 raise HpsearchError(
                     f"The worker on {worker.slot.devices[0]} was killed while it looked how many rows fit its memory. "
                     "Give a smaller batch_size or a shorter max_length, or free the device."
                 )
         return self._probed
+
+    def _wait(self) -> None:
+        """Wait a moment for workers to get ready."""
+        if self.deadline is not None and time.monotonic() >= self.deadline:
+            raise TimeIsUpError("The study's time was up before a worker was ready.")
+        self._drain(0.2)
 
     def slots(self) -> Sequence[Slot]:
         return [worker.slot for worker in list(self._workers.values())]
@@ -191,41 +194,20 @@ class LocalPool:
                 self._release(worker)
             else:
                 self._end(worker)
-        with contextlib.suppress(OSError):
-            Client(self._listener.address).close()  # wakes the thread that accepts, which then ends
+        self._listener.close()
 
     # ---------------------------------------------------------------- processes
 
     def _start(self, slot: Slot) -> _Worker:
         self._generation += 1
-        call = partial(serve, self._listener.address, self._authkey, self._generation, worker_device(slot))
+        call = partial(serve, self._listener.address, self._listener.authkey, self._generation, worker_device(slot))
         process = WorkerProcess(call, worker_environment(slot, os.environ))
         return _Worker(slot, process, self._generation, time.monotonic())
 
-    def _accept(self) -> None:
-        """Take connections, in a separate thread because accepting blocks."""
-        while not self._closed:
-            try:
-                connection = self._listener.accept()
-            except OSError:
-                time.sleep(0.1)  # no descriptors left, or a connection that ended before it began
-                continue
-            threading.Thread(target=self._admit, args=(connection,), name="hpsearch-admit", daemon=True).start()
-        self._listener.close()
-
-    def _admit(self, connection: Connection) -> None:
-        """Let a worker in once both ends have shown the key; turn a stranger away."""
-        try:
-            deliver_challenge(connection, self._authkey)
-            answer_challenge(connection, self._authkey)
-            self._greetings.put((pickle.loads(connection.recv_bytes()), connection))
-        except (OSError, EOFError, AuthenticationError, AssertionError):
-            connection.close()
-
     def _greet(self) -> None:
         """Match new connections to their workers."""
-        while not self._greetings.empty():
-            generation, connection = self._greetings.get()
+        while (greeting := self._listener.admitted()) is not None:
+            generation, connection = greeting
             for worker in self._workers.values():
                 if worker.generation == generation:
                     worker.connection = connection
@@ -249,18 +231,43 @@ class LocalPool:
 
     def _lose(self, worker: _Worker, outcome: Outcome, log: str) -> Iterator[Event]:
         """Replace a dead or hung worker, and say how its order ended."""
-        order, point, was_ready = worker.order, worker.point, worker.pid is not None
+        order, point = worker.order, worker.point
+        failed_to_start = order is None and not worker.is_ready
+        ending = worker.process.ending() if failed_to_start else ""
         self._end(worker)
-        if not was_ready:
-            failed = self._failed_starts[worker.slot.index] = self._failed_starts.get(worker.slot.index, 0) + 1
-            if failed >= STARTS_LIMIT:
-                raise HpsearchError(
-                    f"Worker processes on {worker.slot.devices[0]} ended {failed} times before they were "
-                    "ready. Run with devices='inline' to see the error, or `hpsearch doctor` to check the machine."
-                )
-        self._workers[worker.slot.index] = self._start(worker.slot)
+        if failed_to_start and not self._may_start_again(worker, ending):
+            del self._workers[worker.slot.index]
+        else:
+            self._workers[worker.slot.index] = self._start(worker.slot)
         if order is not None:
             yield Ended(order.study, SegmentResult(order.segment, outcome, point, log))
+
+    def _may_start_again(self, worker: _Worker, ending: str) -> bool:
+        """Return whether a slot whose worker ended before it was ready gets another; raise where it was the last slot.
+
+        One that is killed as it loads a model takes too much memory beside the others, which may do well without it.
+        """
+        failed = self._failed_starts[worker.slot.index] = self._failed_starts.get(worker.slot.index, 0) + 1
+        if failed < STARTS_LIMIT:
+            return True
+        doing = "started" if worker.pid is None else "loaded the model and the rows"
+        text = (
+            f"Worker processes on {worker.slot.devices[0]} ended {failed} times before they were ready, as they {doing}"
+            f"{ending and f' ({ending})'}. "
+        )
+        if "SIGKILL" in ending:
+            memory = psutil.virtual_memory()
+            text += (
+                f"The system kills processes when its memory is full: {memory.available / 2**30:.1f} of "
+                f"{memory.total / 2**30:.1f} GiB are free now. Free memory, use fewer workers (devices=1) or a smaller "
+                "model, then run the study again."
+            )
+        else:
+            text += "Run with devices='inline' to see the error, or `hpsearch doctor` to check the machine."
+        if len(self._workers) == 1:
+            raise HpsearchError(text)
+        logger.warning("%s The study continues with %d workers.", text, len(self._workers) - 1)
+        return False
 
     # ---------------------------------------------------------------- messages
 
@@ -304,7 +311,6 @@ class LocalPool:
         match message:
             case Ready(pid, environment) if worker.pid is None:
                 worker.pid = pid
-                self._failed_starts.pop(worker.slot.index, None)
                 if self._environment is None:
                     self._environment = environment
                 for workload in self._workloads.values():
@@ -316,8 +322,7 @@ class LocalPool:
                 self._probed = rows
             case Refused(study, error):
                 worker.awaited -= 1
-                if self._workloads.pop(study, None) is not None:  # else another worker has said so already
-                    raise error
+                self._refused(worker, study, error)
             case Heartbeat(progress):
                 if progress != worker.progress:
                     worker.progress, worker.progressed = progress, time.monotonic()
@@ -328,7 +333,21 @@ class LocalPool:
                 if isinstance(event, Ended):
                     worker.order = None
                 return event
+        if worker.is_ready:
+            self._failed_starts.pop(worker.slot.index, None)
         return None
+
+    def _refused(self, worker: _Worker, study: str, error: HpsearchError) -> None:
+        """Raise the error of a worker, unless another one has said so already, or its cause can be mended."""
+        if study not in self._workloads:
+            return
+        if isinstance(error, PreparedDataError) and study not in worker.told_again:
+            worker.told_again.add(study)
+            prepare_again(self._workloads[study], error)
+            self._tell_workload(worker, self._workloads[study])
+        else:
+            del self._workloads[study]
+            raise error
 
 
 def _pickled(message: Any) -> bytes:

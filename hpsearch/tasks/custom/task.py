@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpsearch.data.audit import audit_examples, group_codes, sample_weights
-from hpsearch.data.dataset import open_dataset, write_dataset
+from hpsearch.data.dataset import is_prepared, open_dataset, write_dataset
 from hpsearch.data.examples import Examples
 from hpsearch.data.fingerprint import fingerprint_arrays
 from hpsearch.data.ragged import Rows, as_arrays
@@ -198,7 +198,7 @@ class CustomTask(Task):
         )
         folders = {role: cache / content for role, content in digests.items()}
         for role, examples in rows.items():
-            if not folders[role].exists():
+            if not is_prepared(folders[role]):
                 targets = as_arrays("targets", judge.encode(examples.named_targets, role))
                 arrays = {**targets, **sides[role], **examples.to_arrays()}
                 write_dataset(folders[role], arrays, {"axes": examples.axes(), "labels": judge.to_json()})

@@ -25,7 +25,7 @@ from hpsearch.training.to_device import to_device
 
 logger = logging.getLogger("hpsearch")
 
-FORMAT = 2
+FORMAT = 3
 """Part of every entry's digest. Raise it when entries are filled or laid out in another way."""
 
 Shape = tuple[int, tuple[tuple[int, ...], ...], bool]
@@ -42,6 +42,7 @@ class FeatureCache:
         """Take a machine's store, and digests of the model and the rows (as JSON takes them)."""
         self._store, self._identity = store, list(identity)
         self._tried: dict[str, FrozenFeatures | None] = {}
+        self._compared: set[str] = set()
 
     def features(self, part: FrozenPart, head: Collection[str]) -> Generator[None, None, "FrozenFeatures | None"]:
         """Compute what is missing of the features, a block an item; return them, or None where they are not kept.
@@ -60,12 +61,25 @@ class FeatureCache:
             features = self._tried.get(setting) or FrozenFeatures(self, part, *part.try_bypass(head))
             self._tried[setting] = features
             self.entry = self._store.entry(key, part.lengths, features.vector_bytes, features.blocks)
+            self._compare(key)
             yield from features.fill()
         except (NotKeptError, OSError) as error:
             self._tried[setting] = features = None
             reason = str(error) if isinstance(error, NotKeptError) else f"its files cannot be used ({error})"
             logger.warning("The outputs of frozen layers are computed for each batch, not kept: %s.", reason)
         return features
+
+    def _compare(self, key: str) -> None:
+        """Compare an entry with its checksums, once for each process and model."""
+        if key not in self._compared and (damaged := self.entry.forget_damaged()):
+            logger.warning(
+                "%d of %d parts of the kept outputs of frozen layers (%s) are not what was written. They are computed "
+                "anew; check the disk.",
+                damaged,
+                len(self.entry.states),
+                self._store.folder / key,
+            )
+        self._compared.add(key)
 
 
 def _settings(model: nn.Module) -> list[Any]:

@@ -13,14 +13,14 @@ import pytest
 import torch
 
 from hpsearch.training.features import NotKeptError
-from hpsearch.training.features.store import VALUES, FeatureEntry, FeatureStore
+from hpsearch.training.features.store import CHECKSUM_BYTES, DONE, VALUES, FeatureEntry, FeatureStore
 
 COUNTS = np.array([3, 1, 4, 1, 5, 2], dtype=np.int64)
 BLOCKS = [np.array([4, 2]), np.array([0, 5]), np.array([1, 3])]
 VECTOR_BYTES = 8
 """Two float32."""
 
-ENTRY_BYTES = int(COUNTS.sum()) * VECTOR_BYTES + len(BLOCKS)
+ENTRY_BYTES = int(COUNTS.sum()) * VECTOR_BYTES + len(BLOCKS) * (1 + CHECKSUM_BYTES)
 
 
 def opened(store: FeatureStore, digest: str = "entry") -> FeatureEntry:
@@ -168,3 +168,29 @@ def test_a_kill_while_it_is_filled_costs_no_more_than_the_block_in_progress(tmp_
         entry.write(block, vectors(block))
     assert left == [1, 2]
     assert [row[0] for row in numbers_of(entry, list(range(6)), 5)] == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("place", [0, 4 * VECTOR_BYTES, ENTRY_BYTES - 1], ids=["a value", "another", "a checksum"])
+def test_a_block_whose_bytes_were_changed_is_filled_anew(tmp_path: Path, place: int) -> None:
+    store = FeatureStore(tmp_path, 10**6)
+    filled(store)
+    path = tmp_path / "entry" / VALUES
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+    entry = opened(store)
+    assert entry.forget_damaged() == 1
+    (block,) = entry.missing()
+    entry.write(block, vectors(block))
+    assert (entry.forget_damaged(), set(entry.states)) == (0, {DONE})
+    assert numbers_of(entry, [0, 2], 4) == [[0, 0, 0, 0], [2, 2, 2, 2]]
+
+
+@pytest.mark.parametrize("added", [b"", bytes([DONE]) * 40], ids=["as large", "larger"])
+def test_the_file_of_another_entry_in_its_place_is_filled_anew(tmp_path: Path, added: bytes) -> None:
+    store = FeatureStore(tmp_path, 10**6)
+    filled(store, "first")
+    filled(store, "other")
+    (tmp_path / "first" / VALUES).write_bytes((tmp_path / "other" / VALUES).read_bytes() + added)
+    entry = opened(store, "first")
+    assert entry.forget_damaged() == len(BLOCKS)

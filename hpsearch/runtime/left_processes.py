@@ -1,0 +1,118 @@
+"""Processes that a killed coordinator left: written down while it runs, and ended by whoever runs the study next.
+
+Workers end with their coordinator, and what loky starts beside them ends when it next looks. A process that is stopped
+(SIGSTOP, a batch system that suspends) cannot look, and would hold its memory for ever.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from hpsearch.data.atomic_write import open_no_link, replaced_file
+from hpsearch.errors import StoreError
+from hpsearch.records import History, Trial
+
+FILE = "processes.json"
+LOOK_SECONDS = 10.0
+"""How often a coordinator looks which processes it has: one that died was replaced."""
+
+OURS = ("popen_loky_posix", "popen_loky_win32", "resource_tracker")
+"""Words of the commands that our processes are started by."""
+
+SAME_START_SECONDS = 1.0
+
+logger = logging.getLogger("hpsearch")
+
+
+class ProcessRecord:
+    """Keeps the list of this process's workers in the study's folder; an observer of the study."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / FILE
+        self._written: list[Any] = []
+        self._looked = -LOOK_SECONDS
+
+    def observe(self, history: History, trial: Trial | None) -> None:
+        self.look()
+
+    def look(self) -> None:
+        """Look which processes there are, at most every `LOOK_SECONDS`."""
+        if time.monotonic() - self._looked < LOOK_SECONDS:
+            return
+        self._looked = time.monotonic()
+        processes = [_facts(child) for child in psutil.Process().children(recursive=True) if _is_ours(child)]
+        if processes != self._written:
+            content = {"host": socket.gethostname(), "coordinator": _facts(psutil.Process()), "processes": processes}
+            with contextlib.suppress(StoreError):  # the study's own writes report what the disk refuses
+                with replaced_file(self._path) as file:
+                    file.write(json.dumps(content).encode("utf-8"))
+                self._written = processes
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def recorded_processes(folder: Path) -> Iterator[ProcessRecord]:
+    """End what an earlier coordinator left, then keep a record of the processes of this one."""
+    end_left_processes(folder)
+    record = ProcessRecord(folder)
+    try:
+        yield record
+    finally:
+        record.close()
+
+
+def end_left_processes(folder: Path) -> None:
+    """End the recorded processes of a coordinator that is gone; never one that only has the number of one of them.
+
+    Outside POSIX nothing can be stopped, so nothing is left.
+    """
+    if os.name != "posix":
+        return
+    try:
+        with open(folder / FILE, "rb", opener=open_no_link) as file:
+            if os.fstat(file.fileno()).st_uid != os.getuid():  # a stranger's, who would choose what we end
+                return
+            content = json.load(file)
+        host, coordinator, processes = content["host"], content["coordinator"], content["processes"]
+        left = [found for facts in processes if (found := _found(*facts)) is not None]
+        is_over = host == socket.gethostname() and _found(*coordinator) is None
+    except (OSError, ValueError, KeyError, TypeError):  # none, or nothing that we wrote
+        return
+    if not is_over:
+        return
+    for process in left:
+        with contextlib.suppress(psutil.Error):
+            if _is_ours(process) and process.uids().real == os.getuid():
+                logger.warning("Process %d, which an earlier run of this study left, was ended.", process.pid)
+                process.kill()
+
+
+def _facts(process: psutil.Process) -> list[Any]:
+    return [process.pid, process.create_time()]
+
+
+def _found(pid: int, started: float) -> psutil.Process | None:
+    """Return the process of this number that began at this time, or None: another one may have the number by now."""
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(pid)
+        if abs(process.create_time() - started) < SAME_START_SECONDS and process.status() != psutil.STATUS_ZOMBIE:
+            return process
+    return None
+
+
+def _is_ours(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.Error):
+        command = " ".join(process.cmdline())
+        return any(word in command for word in OURS)
+    return False

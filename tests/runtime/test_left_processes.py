@@ -1,0 +1,96 @@
+"""What a killed coordinator left is ended, and no process that only looks like it."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from study_processes import is_alive, until
+
+from hpsearch.runtime.left_processes import FILE, ProcessRecord, end_left_processes, recorded_processes
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="processes that can be stopped")
+
+SLEEP = "import time; time.sleep(600)"
+
+
+@pytest.fixture
+def worker() -> Iterator[psutil.Process]:
+    """A process with the command of a worker, stopped."""
+    started = subprocess.Popen([sys.executable, "-c", SLEEP, "joblib.externals.loky.backend.popen_loky_posix"])
+    process = psutil.Process(started.pid)
+    process.suspend()
+    yield process
+    started.kill()
+    started.wait()
+
+
+@pytest.fixture
+def dead() -> list[Any]:
+    """The number of a process that has ended, and when it began."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    began = psutil.Process(ended.pid).create_time()
+    ended.wait()
+    return [ended.pid, began]
+
+
+def write(folder: Path, coordinator: list[Any], processes: list[list[Any]], host: str = "") -> None:
+    content = {"host": host or socket.gethostname(), "coordinator": coordinator, "processes": processes}
+    (folder / FILE).write_text(json.dumps(content))
+
+
+def survives(worker: psutil.Process, folder: Path) -> bool:
+    end_left_processes(folder)
+    time.sleep(0.1)
+    return is_alive(worker)
+
+
+def test_it_is_ended_once_its_coordinator_is_gone(tmp_path: Path, worker: psutil.Process, dead: list[Any]) -> None:
+    write(tmp_path, dead, [[worker.pid, worker.create_time()], dead])
+    end_left_processes(tmp_path)
+    until(lambda: not is_alive(worker), 5, "the worker lives")
+
+
+def test_a_stranger_that_only_has_its_number_lives(tmp_path: Path, worker: psutil.Process, dead: list[Any]) -> None:
+    mine = [worker.pid, worker.create_time()]
+    write(tmp_path, dead, [[worker.pid, worker.create_time() - 60]])  # the number was given again
+    assert survives(worker, tmp_path)
+    write(tmp_path, [os.getpid(), psutil.Process().create_time()], [mine])  # its coordinator lives
+    assert survives(worker, tmp_path)
+    write(tmp_path, dead, [mine], host="another-host")
+    assert survives(worker, tmp_path)
+    for content in ("", "{", "[]", '{"host": 1}', json.dumps({"host": 1, "coordinator": [], "processes": [[]]})):
+        (tmp_path / FILE).write_text(content)
+        assert survives(worker, tmp_path)
+    other = subprocess.Popen([sys.executable, "-c", SLEEP])  # it is none of ours by its command
+    write(tmp_path, dead, [[other.pid, psutil.Process(other.pid).create_time()]])
+    assert survives(psutil.Process(other.pid), tmp_path)
+    other.kill()
+    other.wait()
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can make another's file")
+def test_a_strangers_list_ends_nothing(tmp_path: Path, worker: psutil.Process, dead: list[Any]) -> None:
+    write(tmp_path, dead, [[worker.pid, worker.create_time()]])
+    os.chown(tmp_path / FILE, 65534, 65534)
+    assert survives(worker, tmp_path)
+
+
+def test_the_list_has_our_processes_while_they_are_needed(tmp_path: Path, worker: psutil.Process) -> None:
+    with recorded_processes(tmp_path) as record:
+        record.look()
+        content = json.loads((tmp_path / FILE).read_text())
+        assert content["coordinator"] == [os.getpid(), psutil.Process().create_time()]
+        assert [worker.pid, worker.create_time()] in content["processes"]
+        before = (tmp_path / FILE).stat().st_mtime_ns
+        record.look()
+        assert (tmp_path / FILE).stat().st_mtime_ns == before
+    assert not (tmp_path / FILE).exists()
+    ProcessRecord(tmp_path).close()
