@@ -1,6 +1,7 @@
 """What others have written (names, labels, messages) obeys nobody in a terminal, a log or a page."""
 
 import io
+import json
 import logging
 import re
 import sys
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from plotly.offline import get_plotlyjs
 from rich.console import Console
 from toy_studies import toy_study
 from toy_task import ToyTask
@@ -128,8 +130,11 @@ def test_nothing_evil_comes_out_of_a_study(
     assert "cannot read \\x1b" in quiet(result.text())
     (log, *_) = (study.folder / "logs").glob("trial-*.log")
     assert "cannot read \\x1b" in quiet(log.read_text())
-    page = quiet(result.report(tmp_path / "report.html").read_text())
-    assert "a\\x1b" in page or "a\\\\x1b" in page
+    library = get_plotlyjs().replace("</script", "<\\/script")  # has such characters in its tables
+    page = quiet(result.report(tmp_path / "report.html").read_text().replace(library, ""))
+    assert "acc\\x1b" in page
+    assert "acc\\\\x1b" in page  # in what page.js reads
+    assert json.dumps(EVIL)[1:-1] not in page
     exported = result.export(tmp_path / "model")
     quiet((exported / "README.md").read_text())
     for command in (["list"], ["show", "toy"], ["show", f"no{EVIL}"], ["export", f"{EVIL}.py", "x"]):

@@ -468,6 +468,13 @@ def test_a_probe_that_fails_says_why(local, tmp_path):
     until(lambda: list(local.completed(0.2)) or len(local.idle()) == 2, 240, "the worker did not come back")
 
 
+def test_a_worker_that_is_killed_in_a_probe_is_an_error_with_its_reason(local, tmp_path):
+    study = ready(local, tmp_path, "probe dies", trouble="die", flag=str(tmp_path / "flag"))
+    with pytest.raises(HpsearchError, match=r"was killed while it looked how many rows fit.*smaller batch_size"):
+        local.probe(Probe(study, run_of("x").config, 8))
+    until(lambda: list(local.completed(0.2)) or len(local.idle()) == 2, 240, "the worker did not come back")
+
+
 def test_workers_that_cannot_start_are_an_error_and_not_a_wait(monkeypatch):
     monkeypatch.setattr("hpsearch.runtime.pools.local.serve", _cannot_start)
     pool = LocalPool([CPU])
