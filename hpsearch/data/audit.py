@@ -10,6 +10,7 @@ import numpy as np
 from hpsearch.data.example_reading import called
 from hpsearch.data.examples import Examples, Field
 from hpsearch.data.fingerprint import file_digest
+from hpsearch.data.image_audit import check_images
 from hpsearch.data.images import ImageRows, require_columns
 from hpsearch.data.ragged import Rows, as_list
 from hpsearch.data.unicode import check_texts_are_unicode
@@ -19,7 +20,6 @@ from hpsearch.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-_BROKEN_SHOWN = 5
 _CHUNK_BYTES = 1 << 24
 
 ReadTargets = Callable[[], tuple[Rows, list[str]]]
@@ -62,7 +62,7 @@ def audit(
     warnings += _audit_groups_and_weights(train, test, group, sample_weight)
     for rows, role in ((train, "train"), (test, "test")):
         if isinstance(rows, ImageRows):
-            check_images(rows)
+            warnings += check_images(rows)
         elif rows is not None:
             check_texts(rows, texts, role)
     if texts or isinstance(train, ImageRows):
@@ -141,23 +141,6 @@ def check_texts(table: "pd.DataFrame", columns: Sequence[str], role: str) -> Non
             f"column {column!r} of the {role} data holds {first!r}, a {type(first).__name__}, in {row_list(blank)}: "
             f"texts are needed. Name another column, or convert it with table[{column!r}].astype(str)."
         )
-
-
-def check_images(rows: ImageRows) -> None:
-    """Decode every image once; raise DataError naming those that cannot be read."""
-    broken = []
-    for row in range(len(rows)):
-        try:
-            rows.load(row)
-        except DataError as error:
-            broken.append((row, error))
-    if len(broken) == 1:
-        raise broken[0][1]
-    if broken:
-        raise DataError(
-            f"{len(broken)} of {len(rows)} {rows.role} images cannot be read: "
-            f"{listed((rows.name(row) for row, _ in broken), _BROKEN_SHOWN)}. Replace these files or remove their rows."
-        ) from broken[0][1]
 
 
 def _check_columns(rows: "pd.DataFrame | ImageRows", own: Sequence[str], extra: Sequence[str], role: str) -> None:

@@ -1,13 +1,16 @@
 """Images in: a folder of class folders, a table with a column of paths, or arrays; each is read when asked for."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from hpsearch.data.fingerprint import fingerprint_arrays, fingerprint_files, fingerprint_table
+from hpsearch.data.image_folder import read_class_folders
+from hpsearch.data.pixels import Picture, PixelRange, Ranges, ranges_of, read_picture, unreadable
 from hpsearch.data.sources import existing, read_table, separator_hint
 from hpsearch.data.unicode import check_texts_are_unicode
 from hpsearch.data.wording import counted, listed, row_list
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from PIL.Image import Image
 
-_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+_Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +33,8 @@ class ImageRows:
         array: Images of shape (rows, height, width) or (rows, height, width, channels): uint8, or floats from 0 to 1.
         table: The table that the paths came from, with the columns of groups and weights, else None.
         role: "train" or "test", for errors.
+        ranges: Those of the training images' pixels; None for those of these rows.
+        remarks: What was left out of a folder, a sentence each.
     """
 
     labels: Any
@@ -37,6 +42,8 @@ class ImageRows:
     array: np.ndarray | None = None
     table: "pd.DataFrame | None" = None
     role: str = "train"
+    ranges: Ranges | None = None
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.paths is None) == (self.array is None):
@@ -53,20 +60,33 @@ class ImageRows:
         return f"image {row}" if self.paths is None else str(self.paths[row])
 
     def load(self, row: int) -> "Image":
-        """Return an image as PIL RGB, upright by its EXIF, scaled to 8 bits; `DataError` if it cannot be decoded."""
+        """Return an image as PIL RGB, upright by its EXIF, in 8 bits; `DataError` if it cannot be decoded.
+
+        It is what transformers' pipeline makes of the file, except where that would cut deep values off.
+        """
         import PIL.Image
-        import PIL.ImageOps
 
         if self.array is not None:
             return PIL.Image.fromarray(_eight_bit(self.array[row])).convert("RGB")
-        path = Path(self.name(row))
+        return self._made(row, lambda picture: picture.to_rgb({} if picture.deep is None else self.training_ranges))
+
+    def picture(self, row: int) -> Picture:
+        """Return an image as its file has it; `DataError` if it cannot be decoded."""
+        return self._made(row, lambda picture: picture)
+
+    @functools.cached_property
+    def training_ranges(self) -> Ranges:
+        """The ranges that deep pixels are scaled by."""
+        return self.measured() if self.ranges is None else self.ranges
+
+    def measured(self) -> dict[str, PixelRange]:
+        """Return the ranges of pixels with more than 8 bits; images that cannot be read are left out."""
+        return ranges_of(self.paths or ())
+
+    def _made(self, row: int, make: Callable[[Picture], _Made]) -> _Made:
         try:
-            with PIL.Image.open(path) as image:
-                upright = PIL.ImageOps.exif_transpose(image)
-                if upright.mode.startswith(("I", "F")):
-                    return PIL.Image.fromarray(_eight_bit(np.asarray(upright))).convert("RGB")
-                return upright.convert("RGB")
-        except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
+            return make(read_picture(self.name(row)))
+        except unreadable() as error:
             raise DataError(
                 f"the {self.role} image {self.name(row)!r} cannot be read: {error}. Replace the file or remove its row."
             ) from error
@@ -74,7 +94,13 @@ class ImageRows:
     def fingerprint(self) -> str:
         """Return 32 hexadecimal digits of the images' contents and labels, in the order of the rows."""
         if self.paths is not None:
-            content = fingerprint_files(self.paths)
+            try:
+                content = fingerprint_files(self.paths)
+            except OSError as error:
+                raise DataError(
+                    f"the {self.role} image {str(error.filename)!r} cannot be read: {error.strerror}. Replace the file "
+                    "or remove its row."
+                ) from error
         else:
             content = fingerprint_arrays({"images": self.array})
         if hasattr(self.labels, "columns"):
@@ -146,28 +172,9 @@ def _no_columns(what: str, image: str | None, label: Any, role: str) -> None:
 
 
 def _from_folder(folder: Path, role: str) -> ImageRows:
-    classes = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    if not classes:
-        raise DataError(
-            f"the {role} folder {str(folder)!r} holds no folders: images are expected in one folder for each class, "
-            f"such as {str(folder / 'cat' / '0001.png')!r}. Sort them so, or give a table with a column of paths."
-        )
-    paths: list[Path] = []
-    labels: list[str] = []
-    for of_class in classes:
-        files = sorted(path for path in of_class.rglob("*") if _is_image(path.relative_to(folder)) and path.is_file())
-        if not files:
-            raise DataError(
-                f"the class folder {of_class.name!r} of the {role} data holds no image ({', '.join(_SUFFIXES)}). "
-                "Remove the folder, or put its images there."
-            )
-        paths += files
-        labels += [of_class.name] * len(files)
-    return ImageRows(np.array(labels, dtype=object), paths=tuple(paths), role=role)
-
-
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in _SUFFIXES and not any(part.startswith(".") for part in path.parts)
+    found = read_class_folders(folder, role)
+    remarks = tuple(found.remarks(folder, role))
+    return ImageRows(np.array(found.labels, dtype=object), paths=tuple(found.paths), role=role, remarks=remarks)
 
 
 def _from_table(
@@ -232,15 +239,7 @@ def _from_arrays(images: Any, labels: Any, role: str) -> ImageRows:
 
 
 def _eight_bit(image: np.ndarray) -> np.ndarray:
-    """Return uint8 pixels of shape (height, width) or (height, width, 3 or 4)."""
+    """Return uint8 pixels of shape (height, width) or (height, width, 3 or 4); floats are from 0 to 1."""
     if image.ndim == 3 and image.shape[2] == 1:
         image = image[:, :, 0]
-    if image.dtype == np.uint8:
-        return image
-    if image.dtype.kind == "f":
-        if not (image.min() >= 0 and image.max() <= 1):
-            raise ValueError(f"float pixels from {image.min():g} to {image.max():g}, where 0 to 1 are read")
-        return np.rint(image * 255.0).astype(np.uint8)
-    if image.min() < 0 or image.max() > 65535:
-        raise ValueError(f"pixels from {image.min()} to {image.max()}, where at most 16 bits are read")
-    return np.rint(image / 257.0).astype(np.uint8)
+    return image if image.dtype == np.uint8 else np.rint(image * 255.0).astype(np.uint8)

@@ -1,16 +1,19 @@
 """Tasks over images; image classification."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from hpsearch.data.audit import audit
-from hpsearch.data.dataset import Dataset, open_dataset
+from hpsearch.data.dataset import Dataset, open_dataset, write_dataset
 from hpsearch.data.fingerprint import fingerprint_arrays, fingerprint_table
 from hpsearch.data.images import ImageRows, read_images
+from hpsearch.data.pixels import Ranges, ranges_from_json, ranges_to_json
+from hpsearch.provenance.packages import versions_of
+from hpsearch.records import digest
 from hpsearch.tasks.base import Prepared, Split
 from hpsearch.tasks.classes.judge import ClassJudge
 from hpsearch.tasks.judge import Judge
@@ -69,16 +72,46 @@ class ImageTask(PretrainedTask):
 
     def how_to_call(self, prepared: Prepared) -> str:
         arguments = prepared.judge.pipeline_arguments()
+        reading, images = self._how_to_read(prepared)
         return (
-            "from transformers import pipeline\n\n"
+            f"{reading}from transformers import pipeline\n\n"
             f'classify = pipeline("{self.pipeline}", model="path/to/this/folder")\n'
-            f"classify(images{arguments})"
+            f"classify({images}{arguments})"
         )
 
     def _inputs(self, rows: ImageRows, places: np.ndarray, prepared: Prepared) -> list[Any]:
-        if open_dataset(prepared.folder)["pixels"].shape[1] == 1:
-            return [np.asarray(rows.load(place).convert("L"))[None] for place in places]
-        return [rows.load(place) if rows.paths is None else str(rows.paths[place]) for place in places]
+        """Return paths, or where the card's lines read a file otherwise than a pipeline does, what these give."""
+        if rows.paths is not None and not self._how_to_read(prepared)[0]:
+            return [str(rows.paths[place]) for place in places]
+        dataset = open_dataset(prepared.folder)
+        images = [replace(rows, ranges=_ranges_in(dataset)).load(place) for place in places]
+        return [np.asarray(image.convert("L"))[None] for image in images] if _is_grey(dataset) else images
+
+    def _how_to_read(self, prepared: Prepared) -> tuple[str, str]:
+        """Return Python that reads a file as the rows were read, where a pipeline would not, and what to call it with.
+
+        A pipeline reads all files in colour, and cuts values of more than 8 bits off at 255.
+        """
+        dataset = open_dataset(prepared.folder)
+        is_grey = _is_grey(dataset)
+        lines = [
+            f'    if image.mode.startswith("{"I" if kind == "whole" else "F"}"):'
+            f"  # {known.low:g} to {known.high:g} become 0 to 255\n"
+            f"        pixels = (np.asarray(image) - {known.low!r}) * {known.scale!r}\n"
+            '        image = PIL.Image.fromarray(pixels.round().clip(0, 255).astype("uint8"))\n'
+            for kind, known in _ranges_in(dataset).items()
+            if not known.is_as_read
+        ]
+        if not lines and not is_grey:
+            return "", "images"
+        made = 'np.asarray(image.convert("RGB").convert("L"))[None]  # of shape (1, height, width)'
+        made = made if is_grey else 'image.convert("RGB")'
+        return (
+            "import numpy as np\nimport PIL.Image\nimport PIL.ImageOps\n\n\n"
+            "def read(path):  # as in training, which a pipeline given the path would not do\n"
+            f"    image = PIL.ImageOps.exif_transpose(PIL.Image.open(path))\n{''.join(lines)}"
+            f"    return {made}\n\n\n"
+        ), "[read(path) for path in paths]"
 
     def _input_columns(self) -> list[str]:
         return [] if self.image is None else [self.image]
@@ -92,6 +125,17 @@ class ImageTask(PretrainedTask):
         present = [name for name in names if name is not None and table is not None and name in table.columns]
         beside = fingerprint_table(table, present) if table is not None and present else ""
         return fingerprint_arrays({"parts": np.array([rows.fingerprint(), beside])})
+
+    def _looked_over(
+        self, cache: Path, rows: dict[Split, Any], prints: Mapping[Split, str]
+    ) -> tuple[dict[Split, Any], list[str]]:
+        """Return the rows with the ranges of the training images' pixels, which are measured once."""
+        remarks = [remark for images in rows.values() for remark in images.remarks]
+        folder = cache / f"ranges-{digest([prints['train'], versions_of('pillow')])}"
+        if not folder.exists():
+            write_dataset(folder, {}, {"ranges": ranges_to_json(rows["train"].measured())})
+        ranges = ranges_from_json(open_dataset(folder).facts["ranges"])
+        return {role: replace(images, ranges=ranges) for role, images in rows.items()}, remarks
 
     def _audit(self, train: Any, test: Any) -> list[str]:
         return audit(
@@ -140,6 +184,15 @@ class ImageClassification(ImageTask):
             "lr_scheduler_type": "cosine",
             "warmup_ratio": 0.1,
         }
+
+
+def _is_grey(dataset: Dataset) -> bool:
+    return dataset["pixels"].shape[1] == 1
+
+
+def _ranges_in(dataset: Dataset) -> Ranges:
+    """Return what pixels of more than 8 bits were scaled by; nothing where there were none."""
+    return ranges_from_json(dataset.facts.get("ranges", {}))
 
 
 def _with_absolute_paths(source: Any, column: str | None) -> Any:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from hpsearch.data.atomic_write import reserve, writing
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.images import ImageRows
+from hpsearch.data.pixels import PixelRange, ranges_from_json, ranges_to_json
 from hpsearch.errors import TaskError
 from hpsearch.provenance.modules import imported
 from hpsearch.provenance.packages import versions_of
@@ -24,6 +25,9 @@ _DEFAULT_SIZE = 224
 _COMPARED_ROWS = 4
 _TOLERANCE = 1e-6
 _BYTES = 256
+
+_EARLIER_RANGES = ({}, {"float": PixelRange(0, 1)}, {"whole": PixelRange(0, 65535)})
+"""Those that pixels were always scaled by, before ranges were measured: their digests stay."""
 
 
 class PixelEncoder:
@@ -49,6 +53,7 @@ class PixelEncoder:
         elif image_size is not None:
             resize(processor, image_size)
         self.processor: Any = processor
+        self.ranges = dict(rows.training_ranges) if rows.paths is not None else {}
         self._fit_channels()
 
     @classmethod
@@ -58,6 +63,7 @@ class PixelEncoder:
         encoder.source = source
         encoder.channels = int(dataset["pixels"].shape[1])
         encoder.processor = rebuilt(dict(dataset.facts["processor"]))
+        encoder.ranges = ranges_from_json(dataset.facts.get("ranges", {}))
         return encoder
 
     def _fit_channels(self) -> None:
@@ -81,10 +87,12 @@ class PixelEncoder:
             "channels": self.channels,
             # It decodes and resizes, and is no part of the numerics, which studies of texts have too.
             **versions_of("pillow"),
+            **({} if self.ranges in _EARLIER_RANGES else {"ranges": ranges_to_json(self.ranges)}),
         }
 
     def versions(self) -> dict[str, str]:
-        return versions_of("pillow", "transformers", "numpy")
+        measured = {"ranges": "measured"} if self.ranges else {}  # earlier folders do not say which they are
+        return versions_of("pillow", "transformers", "numpy") | measured
 
     def encode(self, rows: ImageRows, role: str, scratch: Path) -> Encoded:
         """Return the images as pixels.
@@ -115,7 +123,7 @@ class PixelEncoder:
         arrays = {"pixels": np.asarray(pixels)} | ({} if line is None else {"line": line})
         kind = type(self.processor)
         made_by = {"class": f"{kind.__module__}:{kind.__qualname__}", "settings": written(self.processor)}
-        return Encoded(arrays, {"processor": made_by})
+        return Encoded(arrays, {"processor": made_by, "ranges": ranges_to_json(self.ranges)})
 
     def _image(self, rows: ImageRows, row: int) -> np.ndarray:
         """Return an image as uint8 (channels, height, width)."""

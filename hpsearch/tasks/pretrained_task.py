@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 _FORMAT = 2
 """Part of every prepared folder's name: counted up when the arrays in it, or how they are encoded, change."""
 
+_AUDIT = 3
+"""Part of every kept audit's name: counted up when an audit sees more."""
+
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
@@ -239,9 +242,10 @@ class PretrainedTask(Task):
         return rows, {role: self._fingerprint(examples) for role, examples in rows.items()}
 
     def _prepare(self, cache: Path, rows: dict[Split, Any], prints: dict[Split, str]) -> Prepared:
+        rows, warnings = self._looked_over(cache, rows, prints)
         arguments = [self.group, self.sample_weight, self.label, self._columns(), prints]
-        key = [_FORMAT, self.judge_class.__name__, *arguments]
-        warnings = audited(cache, key, lambda: self._audit(rows["train"], rows.get("test")))
+        key = [_AUDIT, self.judge_class.__name__, *arguments]
+        warnings += audited(cache, key, lambda: self._audit(rows["train"], rows.get("test")))
         judge = self._learned(labels_of(rows["train"], self.label))
         encoder = self._encoder(rows["train"])
         digests = {role: self._digest(role, prints[role], encoder=encoder, judge=judge) for role in rows}
@@ -253,6 +257,12 @@ class PretrainedTask(Task):
             warnings += open_dataset(folder).facts["warnings"]
         prepared = prepared_rows(folders, digests, judge, source=str(self.model), content=prints)
         return self._tried(prepared, warnings, rows, encoder)
+
+    def _looked_over(
+        self, cache: Path, rows: dict[Split, Any], prints: Mapping[Split, str]
+    ) -> tuple[dict[Split, Any], list[str]]:
+        """Return the rows, with what must be known of all before one is encoded, and what was left out of them."""
+        return rows, []
 
     def _learned(self, targets: Any) -> Judge:
         """Return the judge of training rows with these targets."""

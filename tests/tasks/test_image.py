@@ -11,11 +11,12 @@ import transformers
 from tasks_samples import image_arrays, save_base, save_image_folder
 
 from hpsearch.data.dataset import open_dataset
+from hpsearch.data.images import read_images
 from hpsearch.errors import DataError, TaskError
-from hpsearch.tasks import ImageClassification
+from hpsearch.tasks import ImageClassification, ImageRegression
 from hpsearch.tasks.classes.labels import probabilities
 from hpsearch.tasks.heads import draw_head
-from hpsearch.tasks.pixels import load_processor
+from hpsearch.tasks.pixels import PixelEncoder, load_processor
 from hpsearch.tasks.pretrained import quiet
 
 ROWS = np.arange(8)
@@ -295,3 +296,131 @@ def test_a_config_whose_number_of_labels_is_no_matter_of_their_names(tmp_path):
     again = transformers.AutoModelForImageClassification.from_pretrained(tmp_path / "saved")
     assert again.classifier.out_features == again.config.num_labels == 2
     assert again.config.id2label == {0: "dark", 1: "light"}
+
+
+def save_deep_folder(folder, high, low=0, dtype=np.uint16, rows=8, seed=5):
+    """Write images of more than 8 bits into a folder for each of two classes; all values are used."""
+    random = np.random.default_rng(seed)
+    for row in range(rows):
+        place = folder / ("cat", "dog")[row % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        values = np.linspace(low, high, 16 * 16).reshape(16, 16)[random.permutation(16)].astype(dtype)
+        PIL.Image.fromarray(values).save(place / f"{row}.{'png' if dtype == np.uint16 else 'tif'}")
+    return folder
+
+
+def read_as_the_card_says(task, prepared):
+    """Return what the model card's lines read files with, or None where the pipeline is given them."""
+    code = task.how_to_call(prepared)
+    assert compile(code, "card", "exec")
+    if "def read" not in code:
+        return None
+    defined = {}
+    exec(code.split("from transformers")[0], defined)
+    return defined["read"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "ranges"),
+    [
+        ({"high": 255}, {"whole": [0, 255]}),
+        ({"high": 4095}, {"whole": [0, 4095]}),
+        ({"high": 65535}, {"whole": [0, 65535]}),
+        ({"high": 900, "low": -1000, "dtype": np.int32}, {"whole": [-1000, 900]}),
+        ({"high": 1, "dtype": np.float32}, {"float": [0, 1]}),
+        ({"high": 70.5, "dtype": np.float32}, {"float": [0, 70.5]}),
+    ],
+)
+def test_deep_pixels_keep_their_levels_and_the_card_reads_them_so(vit_folder, tmp_path, settings, ranges):
+    """The issue's case: values 0 to 255 in 16 bits were 2 levels, those of 12 bits at most 16."""
+    images = save_deep_folder(tmp_path / "images", **settings)
+    task = ImageClassification(vit_folder, train=images)
+    prepared = task.prepare(tmp_path / "cache")
+    dataset = open_dataset(prepared.folder)
+    assert np.unique(dataset["pixels"]).size >= 254
+    assert dataset.facts["ranges"] == ranges
+    assert sum("pixels of more than 8 bits" in warning for warning in prepared.warnings) == 1
+    read = read_as_the_card_says(task, prepared)
+    assert (read is None) == (settings["high"] == 255)
+    task.save(task.learner(prepared).load_model(), tmp_path / "saved", prepared)
+    with quiet():
+        pipeline = transformers.pipeline("image-classification", str(tmp_path / "saved"), device="cpu")
+    files = sorted((images / "cat").iterdir()) + sorted((images / "dog").iterdir())
+    theirs = [{each["label"]: each["score"] for each in pipeline((read or str)(file))}["dog"] for file in files]
+    learner = task.learner(prepared)
+    ours = probabilities(outputs(learner, learner.load_model()), "binary")[:, 1]
+    assert np.abs(ours - theirs).max() < 1e-5
+
+
+def test_test_images_are_scaled_as_training_images_are(vit_folder, tmp_path):
+    train = save_deep_folder(tmp_path / "train", 4095)
+    test = save_deep_folder(tmp_path / "test", 8190)
+    task = ImageClassification(vit_folder, train=train, test=test)
+    prepared = task.prepare(tmp_path / "cache")
+    tested = open_dataset(prepared.test_folder)
+    assert tested.facts["ranges"] == {"whole": [0, 4095]}
+    assert (tested["pixels"] == 255).mean() == pytest.approx(0.5, abs=0.02)
+    assert any("8 test images have pixels outside of 0 to 4095" in warning for warning in prepared.warnings)
+    wider = save_deep_folder(tmp_path / "wider", 5000)
+    other = ImageClassification(vit_folder, train=wider, test=test).prepare(tmp_path / "cache")
+    assert other.test_digest != prepared.test_digest
+
+
+def test_ranges_are_measured_once_and_earlier_digests_stay(vit_folder, tmp_path, monkeypatch):
+    """Whole 16 bits and floats from 0 to 1 were scaled so before ranges were measured, and plain images by none."""
+    task = ImageClassification(vit_folder, train=save_deep_folder(tmp_path / "train", 65535))
+    first = task.prepare(tmp_path / "cache")
+    monkeypatch.setattr("hpsearch.data.images.ImageRows.measured", None)  # must not be needed again
+    assert task.prepare(tmp_path / "cache") == first
+    monkeypatch.undo()
+    for high, dtype, is_earlier in ((65535, np.uint16, True), (1, np.float32, True), (4095, np.uint16, False)):
+        rows = read_images(save_deep_folder(tmp_path / f"{high} {is_earlier}", high, dtype=dtype))
+        assert ("ranges" not in PixelEncoder(str(vit_folder), None, rows).settings()) == is_earlier
+    plain = PixelEncoder(str(vit_folder), None, read_images(save_image_folder(tmp_path / "plain")))
+    assert "ranges" not in {**plain.settings(), **plain.versions()}
+
+
+def test_a_card_of_a_grey_model_reads_files_in_grey(tmp_path):
+    folder = save_base("vit", tmp_path / "model", num_channels=1)
+    images = save_image_folder(tmp_path / "images", size=(16, 16))
+    task = ImageClassification(folder, train=images)
+    prepared = task.prepare(tmp_path / "cache")
+    read = read_as_the_card_says(task, prepared)
+    files = sorted((images / "cat").iterdir()) + sorted((images / "dog").iterdir())
+    assert np.array_equal(np.stack([read(file) for file in files]), open_dataset(prepared.folder)["pixels"])
+
+
+def test_a_card_of_a_regression_of_deep_images(vit_folder, tmp_path):
+    images = save_deep_folder(tmp_path / "images", 4095)
+    files = sorted(images.rglob("*.png"))
+    table = pd.DataFrame({"file": list(map(str, files)), "age": np.arange(8.0)})
+    task = ImageRegression(vit_folder, train=table, image="file", label="age")
+    prepared = task.prepare(tmp_path / "cache")
+    read = read_as_the_card_says(task, prepared)
+    pixels = np.stack([np.moveaxis(np.asarray(read(file)), -1, 0) for file in files])
+    assert np.array_equal(pixels, open_dataset(prepared.folder)["pixels"])
+    assert "predict([read(path) for path in paths]" in task.how_to_call(prepared)
+
+
+def test_what_is_left_out_of_a_folder_is_said_however_often_it_is_prepared(vit_folder, tmp_path):
+    images = save_image_folder(tmp_path / "images")
+    task = ImageClassification(vit_folder, train=images)
+    first = task.prepare(tmp_path / "cache")
+    assert not any("left out" in warning for warning in first.warnings)
+    (images / "cat" / "notes.txt").write_text("no image")
+    second = task.prepare(tmp_path / "cache")
+    assert (second.folder, second.data_digest) == (first.folder, first.data_digest)
+    assert any("1 file of the train folder is no image" in warning for warning in second.warnings)
+
+
+def test_paths_without_suffix_and_of_digits_and_classes_of_a_table(vit_folder, tmp_path):
+    images = save_image_folder(tmp_path / "images", size=(16, 16))
+    files = sorted(images.rglob("*.png"))
+    for number, file in enumerate(files):
+        file.rename(tmp_path / f"{number:03}")
+    lines = [f"{number:03},{('01', '1')[number % 2]}" for number in range(8)]
+    (tmp_path / "rows.csv").write_text("\n".join(["path,kind", *lines]))
+    prepared = ImageClassification(vit_folder, train=tmp_path / "rows.csv", image="path", label="kind").prepare(
+        tmp_path
+    )
+    assert (prepared.judge.classes, prepared.rows) == (("01", "1"), 8)

@@ -31,4 +31,5 @@ class ImageRegression(Regression, ImageTask):
     _literature = ImageClassification._literature  # of which regressions of images have none of their own
 
     def how_to_call(self, prepared: "Prepared") -> str:
-        return self._use("images", prepared)
+        reading, images = self._how_to_read(prepared)
+        return reading + self._use(images, prepared)
