@@ -69,7 +69,7 @@ class _Census:
         if picture.has_deep_colour:
             self._numbers["colour"] += 1
             extremes = picture.image.convert("RGB").getextrema()
-            self._greatest_colour = max(self._greatest_colour, *(int(high) for _, high in extremes))  # type: ignore[misc, arg-type]
+            self._greatest_colour = max(self._greatest_colour, *(int(high) for _, high in extremes))  # type: ignore[misc]
         self._numbers["frames"] += has_frames(self._rows.name(row))
         self._numbers["seen through"] += picture.is_seen_through
 

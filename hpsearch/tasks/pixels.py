@@ -26,7 +26,7 @@ _COMPARED_ROWS = 4
 _TOLERANCE = 1e-6
 _BYTES = 256
 
-_EARLIER_RANGES = ({}, {"float": PixelRange(0, 1)}, {"whole": PixelRange(0, 65535)})
+_EARLIER_RANGES: tuple[dict[str, PixelRange], ...] = ({}, {"float": PixelRange(0, 1)}, {"whole": PixelRange(0, 65535)})
 """Those that pixels were always scaled by, before ranges were measured: their digests stay."""
 
 

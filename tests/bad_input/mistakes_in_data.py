@@ -1,11 +1,12 @@
 """Mistakes in rows: files, columns, labels, texts, images, groups, weights, folds."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
 from mistake import TEXT, Mistake, World, changed_table, written
-from tasks_samples import review_rows
+from tasks_samples import deep_png, review_rows
 
 from hpsearch.errors import DataError, MetricError, TaskError, UsageError
 
@@ -39,6 +40,22 @@ def _jpeg(place: Path) -> None:
     image.save(place / "images" / "cat" / "000.jpg")
     (place / "images" / "cat" / "000.png").unlink()
     _cut("images/cat/000.jpg", 0.5)(place)
+
+
+def _heic(place: Path) -> None:
+    for path in (place / "images").rglob("*.png"):
+        path.write_bytes(b"what Pillow does not know")
+        path.rename(path.with_suffix(".heic"))
+
+
+def _small_deep_colours(place: Path) -> None:
+    (place / "images" / "cat" / "000.png").write_bytes(deep_png(np.full((16, 16, 3), 255)))
+
+
+def _deep_test(place: Path) -> None:
+    shutil.copytree(place / "images", place / "deep" / "images")
+    values = np.linspace(0, 4095, 256).reshape(16, 16).astype(np.uint16)
+    PIL.Image.fromarray(values).save(place / "deep" / "images" / "cat" / "000.png")
 
 
 def _parquet(place: Path) -> None:
@@ -477,6 +494,32 @@ IMAGE_MISTAKES = [
         task=IMAGES,
         world=written("images/cat/note.png", "not an image"),
         quotes=True,
+    ),
+    Mistake(
+        "images of a format that Pillow does not read",
+        (
+            "8 of 8 train images cannot be read: '~/project/images/cat/000.heic' (cannot identify image file), ",
+            "and 3 more",
+            "convert them to PNG",
+        ),
+        DataError,
+        task=IMAGES,
+        world=_heic,
+        quotes=True,
+    ),
+    Mistake(
+        "small values in colours of 16 bits, of which Pillow keeps the upper 8",
+        ("1 train image has colours of 16 bits, and no value above 255", "Convert the files to 8 bits"),
+        DataError,
+        task=IMAGES,
+        world=_small_deep_colours,
+    ),
+    Mistake(
+        "test images of 16 bits, where training images have 8",
+        ("images/cat/000.png' cannot be read: pixels of more than 8 bits, from 0 to 4095", "no training image has"),
+        DataError,
+        task='hp.ImageClassification("image-model", train="images", test="deep/images")',
+        world=_deep_test,
     ),
     Mistake(
         "images in one folder, without folders for the classes",

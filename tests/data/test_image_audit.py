@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
-from test_pixels import deep_png, save_deep
+from tasks_samples import deep_png
+from test_pixels import save_deep
 
 from hpsearch.data.image_audit import check_images
 from hpsearch.data.images import read_images

@@ -1,14 +1,13 @@
 """Files become the pixels that transformers' pipeline sees; deeper ones are scaled by their real range."""
 
 import contextlib
-import struct
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import PIL.Image
 import pytest
+from tasks_samples import deep_png
 from transformers.image_utils import load_image
 
 from hpsearch.data.images import ImageRows, read_images
@@ -16,19 +15,6 @@ from hpsearch.data.pixels import PixelRange, has_frames, ranges_from_json, range
 from hpsearch.errors import DataError
 
 RANDOM = np.random.default_rng(0)
-
-
-def deep_png(values: np.ndarray) -> bytes:
-    """Return a PNG of 16 bits and several channels, which Pillow cannot write."""
-    kind = {2: 4, 3: 2, 4: 6}[values.shape[2]]
-
-    def chunk(name: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-
-    header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, kind, 0, 0, 0)
-    lines = b"".join(b"\0" + line.astype(">u2").tobytes() for line in values)
-    parts = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(lines)), chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
 def rows_of(*paths: Path, **settings: Any) -> ImageRows:

@@ -1,6 +1,8 @@
 """Tiny models, tokenizers and rows that the tests of this room are made of. Nothing is downloaded."""
 
 import functools
+import struct
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -187,6 +189,19 @@ def image_arrays(
     labels = np.array(["dark", "light"])[np.arange(rows) % 2]
     images = random.integers(0, 128, size=shape) + 120 * (np.arange(rows) % 2).reshape(rows, *[1] * (len(shape) - 1))
     return images.astype(np.uint8), labels
+
+
+def deep_png(values: np.ndarray) -> bytes:
+    """Return a PNG of 16 bits and several channels, which Pillow cannot write."""
+    kind = {2: 4, 3: 2, 4: 6}[values.shape[2]]
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, kind, 0, 0, 0)
+    lines = b"".join(b"\0" + line.astype(">u2").tobytes() for line in values)
+    parts = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(lines)), chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
 def save_image_folder(folder: Path, rows: int = 8, size: tuple[int, int] = (20, 26)) -> Path:
