@@ -108,7 +108,10 @@ class ImageTask(PretrainedTask):
         made = made if is_grey else 'image.convert("RGB")'
         return (
             "import numpy as np\nimport PIL.Image\nimport PIL.ImageOps\n\n\n"
-            "def read(path):  # as in training, which a pipeline given the path would not do\n"
+            "# Files are read as in training. A pipeline that is given their paths reads them otherwise "
+            f"({'in colour' if is_grey else 'it cuts values off at 255'}):\n"
+            "# then its predictions are not those that were scored.\n"
+            "def read(path):\n"
             f"    image = PIL.ImageOps.exif_transpose(PIL.Image.open(path))\n{''.join(lines)}"
             f"    return {made}\n\n\n"
         ), "[read(path) for path in paths]"
