@@ -298,7 +298,7 @@ def position_limit(model: nn.Module) -> int | None:
     Nystromformer's where the positions in the buffer beside it do.
     """
     limits = []
-    for parent in base_of(model).modules():
+    for parent in _reading_tokens(base_of(model)):
         positions = getattr(parent, "position_ids", None)
         for name, table in (*parent.named_children(), *parent.named_buffers(recurse=False)):
             size = getattr(table, "weight", table)
@@ -310,6 +310,14 @@ def position_limit(model: nn.Module) -> int | None:
             if isinstance(positions, Tensor):
                 limits.append(positions.shape[-1])
     return min(limits, default=None)
+
+
+def _reading_tokens(model: nn.Module) -> Iterator[nn.Module]:
+    """Yield a model's modules, without its parts that read images: their patches have tables of positions too."""
+    yield model
+    for child in model.children():
+        if getattr(child, "main_input_name", "input_ids") == "input_ids":
+            yield from _reading_tokens(child)
 
 
 def reads_token_types(model: nn.Module) -> bool:
