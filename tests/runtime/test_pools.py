@@ -468,9 +468,12 @@ def test_a_probe_that_fails_says_why(local, tmp_path):
     until(lambda: list(local.completed(0.2)) or len(local.idle()) == 2, 240, "the worker did not come back")
 
 
-def test_a_worker_that_is_killed_in_a_probe_is_an_error_with_its_reason(local, tmp_path):
+def test_a_worker_that_is_killed_while_it_tries_a_model_is_replaced(local, tmp_path, monkeypatch):
     study = ready(local, tmp_path, "probe dies", trouble="die", flag=str(tmp_path / "flag"))
-    with pytest.raises(HpsearchError, match=r"was killed while it looked how many rows fit.*smaller batch_size"):
+    assert local.probe(Probe(study, run_of("x").config, 8)) == 8
+    (tmp_path / "flag").unlink()
+    monkeypatch.setattr("hpsearch.runtime.pools.local.PROBES_LIMIT", 1)
+    with pytest.raises(HpsearchError, match=r"was killed 1 times while it tried the model.*smaller batch_size"):
         local.probe(Probe(study, run_of("x").config, 8))
     until(lambda: list(local.completed(0.2)) or len(local.idle()) == 2, 240, "the worker did not come back")
 

@@ -48,6 +48,9 @@ It must be longer than the slowest single metric, within which a worker shows no
 START_SECONDS = 600.0
 """How long a worker may take to start; a process that ends first is noticed at once."""
 
+PROBES_LIMIT = 3
+"""How many workers may be killed while they try a model, before its memory is to blame and not somebody who kills."""
+
 STARTS_LIMIT = 3
 """How often in a row a slot's worker may end before it is ready."""
 
@@ -120,17 +123,20 @@ class LocalPool:
 
     def probe(self, order: Probe) -> int:
         self._probed = None
-        worker = self._workers[next(iter(self.idle())).index]
-        worker.awaited += 1
-        self._send(worker, order)
-        while self._probed is None:
-            self._wait()
-            if self._probed is None and self._workers.get(worker.slot.index) is not worker:
-                raise HpsearchError(
-                    f"The worker on {worker.slot.devices[0]} was killed while it looked how many rows fit its memory. "
-                    "Give a smaller batch_size or a shorter max_length, or free the device."
-                )
-        return self._probed
+        for _ in range(PROBES_LIMIT):
+            while not self.idle():
+                self._wait()
+            worker = self._workers[next(iter(self.idle())).index]
+            worker.awaited += 1
+            self._send(worker, order)
+            while self._probed is None and self._workers.get(worker.slot.index) is worker:
+                self._wait()
+            if self._probed is not None:
+                return self._probed
+        raise HpsearchError(
+            f"A worker was killed {PROBES_LIMIT} times while it tried the model on a few rows and looked how many fit its "
+            "memory. Give a smaller batch_size or a shorter max_length, or free the device."
+        )
 
     def _wait(self) -> None:
         """Wait a moment for workers to get ready."""
