@@ -129,13 +129,14 @@ class LocalPool:
             worker = self._workers[next(iter(self.idle())).index]
             worker.awaited += 1
             self._send(worker, order)
-            while self._probed is None and self._workers.get(worker.slot.index) is worker:
+            # It is killed and replaced, or owes nothing: it refused, and was told of rows that have been made anew.
+            while self._probed is None and worker.awaited and self._workers.get(worker.slot.index) is worker:
                 self._wait()
             if self._probed is not None:
                 return self._probed
         raise HpsearchError(
-            f"A worker was killed {PROBES_LIMIT} times while it tried the model on a few rows and looked how many fit its "
-            "memory. Give a smaller batch_size or a shorter max_length, or free the device."
+            f"A worker was killed {PROBES_LIMIT} times while it tried the model on a few rows and looked how many fit "
+            "its memory. Give a smaller batch_size or a shorter max_length, or free the device."
         )
 
     def _wait(self) -> None:
