@@ -237,8 +237,10 @@ class Study:
         """
         from hpsearch.result.result import Result
 
+        stored = self.record.description
         if self.plan.direction is None:
-            self.plan.stored_direction = direction_of(self.record.description.direction)
+            self.plan.stored_direction = direction_of(stored.direction)
+        self.plan.stored_class = stored.pos_label
         if not self.is_as_stored:
             self.record.read_rows()
             self.record.require_unchanged()

@@ -96,6 +96,7 @@ def load(
     )
     study.plan.cv_name = description.cv
     study.plan.stored_direction = Direction(description.direction)
+    study.plan.stored_class = description.pos_label
     if study.plan.choices is not None and description.models is not None:
         sources = {choice: str(model["source"]) for choice, model in description.models.items()}
         study.plan.choices = study.plan.choices.found_at(sources)

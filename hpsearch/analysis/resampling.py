@@ -72,13 +72,14 @@ class PairedPredictions:
         on_draws: Any = getattr(self.metric, "on_draws", lambda *_: None)
         sides = [on_draws(self.targets, side, self.sample_weight) for side in (self.winner, self.rival)]
         if None in sides:
-            return np.fromiter(map(self._difference_or_nan, draws), dtype=np.float64)
+            return np.fromiter(map(self.difference_or_nan, draws), dtype=np.float64)
         parts = []
         while together := list(itertools.islice(draws, DRAWS_TOGETHER)):
             parts.append(sides[0](together) - sides[1](together))
         return np.concatenate(parts) if parts else np.empty(0)
 
-    def _difference_or_nan(self, rows: np.ndarray) -> float:
+    def difference_or_nan(self, rows: np.ndarray) -> float:
+        """Return the same, NaN where the metric cannot be computed."""
         try:
             return self.difference(rows)
         except ValueError:  # what scikit-learn, and our MetricError, raise for rows that lack a class

@@ -163,7 +163,8 @@ def paired_bootstrap(
         level: Coverage of the interval, and the level of the verdict.
         direction: Whether more or less of the metric is better.
 
-    A resample on which the metric cannot be computed (a class has no row) is left out; the method says so.
+    A resample on which the metric cannot be computed (a class has no row) is left out; the method says so. Where it
+    cannot be computed on all rows either, the difference is NaN.
 
     Raises:
         ValueError: The arrays differ in length or are empty.
@@ -173,7 +174,9 @@ def paired_bootstrap(
         raise ValueError(f"{rows} targets with {len(winner)} and {len(rival)} predictions do not pair up")
 
     predictions = PairedPredictions(metric, targets, winner, rival, sample_weight)
-    observed = predictions.difference(np.arange(rows))
+    observed = predictions.difference_or_nan(np.arange(rows))
+    if math.isnan(observed):
+        return _undecided(observed, f"no test: the metric is not defined on the {rows:,} test rows", level)
     units = drawn_units(rows, None) if units is None else units
     if len(units) < 2:
         return _undecided(observed, "no test: all test rows are of one group", level)

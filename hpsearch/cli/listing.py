@@ -50,7 +50,14 @@ def show_text(name: str, folder: Path, storage: str | None) -> str:
     lines = [
         f"{description.name}: {description.task_name} on {facts['rows']} rows, {targets}, {facts['folds']} "
         f"fold(s); sampler {description.sampler}, pruner {description.pruner}, seed {description.seed}",
-        outcome_text(stored.history, description.metric, stored.test_shares, searched, description.every_warning),
+        outcome_text(
+            stored.history,
+            description.metric,
+            stored.test_shares,
+            searched,
+            description.every_warning,
+            description.pos_label,
+        ),
     ]
     logs = sorted((stored.folder / "logs").glob("*.log"))
     if logs:

@@ -55,6 +55,8 @@ class FineTuneSearchCV(BaseEstimator):
     Args:
         model: A folder or hub name of a transformers model, or a function or class that makes a torch module.
         space: What is searched, as `Study` takes it: a `Space`, the name of a shipped one, or a path to a TOML file.
+        pos_label: Of two classes the positive one, which metrics of one class ("f1", "average_precision") are of. None:
+            1, True, "yes" and the like, beside 0, False, "no". A scorer's own `pos_label` stands.
         n_iter: Trials in all; None with sampler="grid" for all its points.
         targets: What y is: "classes" or "numbers", of which a row may have several.
         scoring: The objective: a scikit-learn scorer name or a callable. "auto" is "f1_macro" for classes, "r2" for
@@ -106,6 +108,7 @@ class FineTuneSearchCV(BaseEstimator):
         space: Any,
         *,
         targets: str = "classes",
+        pos_label: Any = None,
         n_iter: int | None = 20,
         scoring: Any = "auto",
         direction: str | None = None,
@@ -126,6 +129,7 @@ class FineTuneSearchCV(BaseEstimator):
         self.model = model
         self.space = space
         self.targets = targets
+        self.pos_label = pos_label
         self.n_iter = n_iter
         self.scoring = scoring
         self.direction = direction
@@ -159,7 +163,7 @@ class FineTuneSearchCV(BaseEstimator):
         kind = targets_called(self.targets)
         scoring = kind.score if self.scoring is None else self.scoring
         targets = targets_of(y, len(rows), kind)
-        self._inputs = inputs_of(rows, self.model, self.targets, self.task_options)
+        self._inputs = inputs_of(rows, self.model, self.targets, self.task_options, self.pos_label)
         task = self._inputs.task(rows, targets, groups_of(groups, len(rows)))
         study = Study(
             self.name,

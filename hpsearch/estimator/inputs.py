@@ -40,15 +40,17 @@ class Inputs(ABC):
         targets: What targets are, by name.
         options: Further arguments of the task.
         shape: Of a row that was trained on; () for a single text.
+        pos_label: The positive class of two, or None.
     """
 
     model: Any
     targets: str
     options: Mapping[str, Any] = field(default_factory=dict)
     shape: tuple[int, ...] = ()
+    pos_label: Any = None
 
     set_here: ClassVar[tuple[str, ...]]
-    """Arguments of the task that follow from X, y and groups."""
+    """Arguments of the task that follow from X, y, groups and the estimator's own arguments."""
 
     @property
     @abstractmethod
@@ -56,18 +58,29 @@ class Inputs(ABC):
         """The class of the task."""
 
     def __post_init__(self) -> None:
-        allowed = [argument.name for argument in fields(self.task_class) if argument.name not in self.set_here]
+        arguments = [argument.name for argument in fields(self.task_class)]
+        allowed = [name for name in arguments if name not in self.set_here]
+        if self.pos_label is not None and "pos_label" not in arguments:
+            raise UsageError(
+                f"pos_label={self.pos_label!r} with targets={self.targets!r}: these have no positive class. Leave "
+                "pos_label out."
+            )
         for name in self.options:
             if name in self.set_here:
                 raise UsageError(
-                    f"task_options has {name!r}, which follows from X, y, groups and model here. Leave it out; it may "
-                    f"have {', '.join(allowed)}."
+                    f"task_options has {name!r}, which follows from X, y, groups, model and pos_label here. Leave it "
+                    f"out; it may have {', '.join(allowed)}."
                 )
             if name not in allowed:
                 raise UsageError(
                     f"task_options has {name!r}, which {self.task_class.__name__} does not take."
                     f"{nearest(str(name), allowed)} It takes {', '.join(allowed)}."
                 )
+
+    @property
+    def _arguments(self) -> dict[str, Any]:
+        """What the user says of the task."""
+        return {**self.options, **({} if self.pos_label is None else {"pos_label": self.pos_label})}
 
     @abstractmethod
     def task(self, rows: Any, targets: np.ndarray, groups: np.ndarray | None) -> Task:
@@ -102,7 +115,7 @@ class Inputs(ABC):
 class Texts(Inputs):
     """Texts, or pairs of texts: shape (rows,) or (rows, 2)."""
 
-    set_here = ("model", "train", "text", "label", "group")
+    set_here = ("model", "train", "text", "label", "group", "pos_label")
 
     @property
     def task_class(self) -> type[TextTask]:
@@ -116,7 +129,7 @@ class Texts(Inputs):
         label = "label" if targets.ndim == 1 else list(columns)
         beside: dict[str, Any] = {} if groups is None else {"group": "group"}
         table = table.assign(**columns, **({} if groups is None else {"group": groups}))
-        return self.task_class(self.model, train=table, text=text, label=label, **beside, **self.options)
+        return self.task_class(self.model, train=table, text=text, label=label, **beside, **self._arguments)
 
     def encoder(self, task: Task, prepared: Prepared) -> Any:
         assert isinstance(task, TextTask)
@@ -159,7 +172,7 @@ class Texts(Inputs):
 class Images(Inputs):
     """Images: uint8, or floats from 0 to 1, of shape (rows, height, width) or (rows, height, width, channels)."""
 
-    set_here = ("model", "train", "image", "label", "group")
+    set_here = ("model", "train", "image", "label", "group", "pos_label")
 
     @property
     def task_class(self) -> type[ImageTask]:
@@ -172,7 +185,7 @@ class Images(Inputs):
                 f"hp.{self.task_class.__name__} with a table of paths and group=, or give cv= a splitter that knows "
                 "the groups."
             )
-        return self.task_class(self.model, train=(rows, targets), **self.options)
+        return self.task_class(self.model, train=(rows, targets), **self._arguments)
 
     def encoder(self, task: Task, prepared: Prepared) -> Any:
         from hpsearch.tasks.pixels import PixelEncoder
@@ -196,7 +209,7 @@ class Images(Inputs):
 class Numbers(Inputs):
     """Arrays of any shape (rows, ...) for a function or class that makes a torch module."""
 
-    set_here = ("make_model", "train", "targets", "group")
+    set_here = ("make_model", "train", "targets", "group", "pos_label")
 
     @property
     def task_class(self) -> type[CustomTask]:
@@ -204,7 +217,7 @@ class Numbers(Inputs):
 
     def task(self, rows: Any, targets: np.ndarray, groups: np.ndarray | None) -> Task:
         beside: dict[str, Any] = {"targets": self.targets, **({} if groups is None else {"group": groups})}
-        return CustomTask(self._bound(rows, targets), train=(rows, targets), **beside, **self.options)
+        return CustomTask(self._bound(rows, targets), train=(rows, targets), **beside, **self._arguments)
 
     def check(self, rows: Any) -> None:
         if rows.ndim != 1 + len(self.shape):
@@ -242,7 +255,7 @@ def holds_text(rows: Any) -> bool:
     return array.size > 0 and isinstance(first, str)
 
 
-def inputs_of(rows: Any, model: Any, targets: str, options: Any) -> Inputs:
+def inputs_of(rows: Any, model: Any, targets: str, options: Any, pos_label: Any = None) -> Inputs:
     """Return what kind of X these rows are, given the model that is to read them.
 
     Args:
@@ -250,13 +263,14 @@ def inputs_of(rows: Any, model: Any, targets: str, options: Any) -> Inputs:
         model: A folder or hub name of transformers, or what makes a torch module.
         targets: What targets are, by name.
         options: Further arguments of the task, or None.
+        pos_label: The positive class of two, or None.
 
     Raises:
         UsageError: They do not go together, or an option is none.
     """
     if options is not None and not isinstance(options, Mapping):
         raise UsageError(f"task_options={options!r} is a {type(options).__name__}: give a dict, as in {{'loss': ...}}.")
-    settings = (model, targets, dict(options or {}), rows.shape[1:])
+    settings = (model, targets, dict(options or {}), rows.shape[1:], pos_label)
     is_text = rows.dtype.kind in "OUT"
     if callable(model):
         return Numbers(*settings)

@@ -25,6 +25,12 @@ LOSSES: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Names of which less is better, and which are never below zero; shown as they are."""
 
+OF_ONE_CLASS = (
+    "average_precision", "f1", "jaccard", "neg_negative_likelihood_ratio", "positive_likelihood_ratio", "precision",
+    "recall",
+)  # fmt: skip
+"""Names of scorers that are of one class where there are two: of the positive one."""
+
 CORRELATIONS = ("pearson", "spearman")
 """Names of correlations of numbers."""
 
@@ -72,7 +78,7 @@ def known_direction(metric: Any) -> Direction | None:
         is_score = metric in CORRELATIONS or metric in scorers()
         return Direction.MAXIMIZE if is_score else known_direction(getattr(sklearn.metrics, metric, None))
     if is_scorer(metric):
-        if any(_facts(metric) == _facts(scorer) for scorer in scorers().values()):
+        if is_registered(metric):
             return Direction.MAXIMIZE
         direction = known_direction(metric._score_func)
         return direction if direction is None or metric._sign > 0 else direction.opposite
@@ -106,6 +112,14 @@ def reads_scores(function: Any) -> bool:
     if name in ("log_loss", "d2_log_loss_score"):  # which called them y_pred in earlier versions
         return True
     return bool(name) and _parameters(function)[1:2] in (["y_score"], ["y_proba"], ["pred_decision"])
+
+
+def is_registered(metric: Any) -> bool:
+    """Return whether a scorer object computes what one does that scikit-learn has a name for."""
+    if not is_scorer(metric):
+        return False
+    same = [scorer for scorer in scorers().values() if scorer._score_func is metric._score_func]
+    return any(_facts(metric) == _facts(scorer) for scorer in same)
 
 
 def is_scorer(metric: Any) -> bool:

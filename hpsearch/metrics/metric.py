@@ -67,6 +67,11 @@ class Metric(ABC):
             ) from error
         return self._number(value)
 
+    @property
+    def of_class(self) -> Any:
+        """The class that the metric is of, where it is of one of two classes and that was chosen; else None."""
+        return None
+
     @abstractmethod
     def _compute(self, targets: Any, predictions: Any, weight: np.ndarray | None) -> Any:
         """Return the value; any of FUNCTION_ERRORS where it cannot be computed."""

@@ -44,6 +44,9 @@ def difference(stored: Description, given: Description) -> str:
         if before != now:
             shown = "" if name in DIGESTS else f", which was {before!r} and is {now!r}"
             changes.append(words + shown)
+    positive = stored.pos_label, given.pos_label
+    if None not in positive and str(positive[0]) != str(positive[1]):
+        changes.append("the positive class, which was {!r} and is {!r}".format(*positive))
     return "; ".join([*changes, *_changed_models(stored.models or {}, given.models or {})])
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from hpsearch.errors import SpaceError, TaskError, UsageError
+from hpsearch.errors import MetricError, SpaceError, TaskError, UsageError
 from hpsearch.plan.arguments import check_travels
 from hpsearch.plan.plan import Plan
 from hpsearch.policy.rule_names import check_runs
@@ -63,6 +63,7 @@ def check_models(plan: Plan, enqueued: Iterable[Mapping[str, Any]]) -> None:
     models = plan.layered_models(plan.prepared)  # which fits a shipped space to them, so it comes first
     _ = plan.objective, plan.measured
     plan.check_direction()
+    check_objective(plan)
     check_runs(plan.pruner, len(plan.folds.pairs) * plan.repeats)
     held_out_rows = max(len(held_out) for _, held_out in plan.folds.pairs)
     check_kept_outputs(plan.prepared.judge.row_bytes, held_out_rows, _most_points(plan))
@@ -70,6 +71,20 @@ def check_models(plan: Plan, enqueued: Iterable[Mapping[str, Any]]) -> None:
     check_frozen_layers(plan.space, models)
     for config in enqueued:
         plan.space.validate(config, "the enqueued configuration")
+
+
+def check_objective(plan: Plan) -> None:
+    """Find an objective that is undefined on a fold, whatever is predicted: no trial could have a value."""
+    from hpsearch.data.dataset import open_dataset
+
+    name = plan.objective.name
+    for fold, reasons in plan.gaps.folds.items():
+        if name in reasons:
+            groups = open_dataset(plan.prepared.folder).get("groups")
+            remedy = plan.prepared.judge.remedy(plan.folds.pairs[fold][1], groups)
+            raise MetricError(
+                f"metric {name!r} is not defined on the held-out rows of fold {fold}: {reasons[name]}. {remedy}"
+            )
 
 
 def check_metrics_travel(plan: Plan) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from hpsearch.data.atomic_write import replaced_file, writing
 from hpsearch.errors import StudyChangedError
 from hpsearch.metrics.direction import Direction
+from hpsearch.metrics.known import OF_ONE_CLASS
 from hpsearch.plan.arguments import named
 from hpsearch.plan.plan import Plan
 from hpsearch.plan.stored_rows import OWN, kept_rows
@@ -42,6 +43,7 @@ class Description:
         sampler, pruner, cv: Their names, or what kind of object they were.
         metric, metrics: Names of the objective and of everything measured.
         direction: Whether more or less of the objective is better; earlier versions always maximized.
+        pos_label: The positive class, where a metric is of one of two classes; else None.
         callables: Import paths of those metrics that are functions, None for one that cannot be imported.
         definitions: Digests of what those functions compute.
         state: Names of what is left out of them, for the functions change it themselves.
@@ -95,6 +97,7 @@ class Description:
     directions: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    pos_label: Any = None
     format: int = FORMAT
     state: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
@@ -122,6 +125,7 @@ class Description:
             cv=plan.cv_name,
             metric=objective.name,
             direction=objective.direction.value,
+            pos_label=plan.pos_label,
             metrics=tuple(metric.name for metric in measured),
             callables={_callable_name(source): import_path(source) for source in sources if callable(source)},
             early_stopping=None if plan.early_stopping is None else asdict(plan.early_stopping),
@@ -209,6 +213,8 @@ class Description:
                 "The study has freeze_layers=1.0, which was one layer in hpsearch 0.1.0 and is all layers now. Install "
                 "hpsearch 0.1.0 to read it, or start a new study."
             )
+        if "pos_label" not in values:
+            values = {**values, "pos_label": _unsaid_class(values)}
         return cls(**{**values, **{name: tuple(values.get(name, ())) for name in _TUPLES}})
 
     def write(self, path: Path) -> None:
@@ -218,6 +224,21 @@ class Description:
         text = json.dumps(self.to_json(), indent=2, ensure_ascii=False)
         with replaced_file(path) as file:
             file.write(f"{text}\n".encode())
+
+
+def _unsaid_class(values: Mapping[str, Any]) -> Any:
+    """Return the positive class of a study of an earlier version, which kept no word of it; None where it had none.
+
+    What has a name was of the second class, and scikit-learn's functions were of 1.
+    """
+    facts = values["facts"]
+    classes = list(facts["classes"])
+    targets = str(facts.get("kind") or facts.get("targets"))  # "multilabel", or "2 labels"
+    if len(classes) != 2 or targets.endswith(("label", "labels")):
+        return None
+    if set(OF_ONE_CLASS) & set(values["metrics"]):
+        return classes[1]
+    return classes[classes.index(1)] if values["callables"] and 1 in classes else None
 
 
 def _freezes_one_layer(space: Mapping[str, Any]) -> bool:

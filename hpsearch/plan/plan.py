@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from hpsearch.data.folds import Folds
     from hpsearch.metrics.direction import Direction, Objective
     from hpsearch.metrics.metric import Metric
+    from hpsearch.plan.gaps import Gaps
     from hpsearch.policy.early_stopping import EarlyStopping
     from hpsearch.policy.pruner import Pruner
     from hpsearch.policy.samplers import Sampler
     from hpsearch.tasks import Prepared, Task
     from hpsearch.tasks.choices import ModelChoices
     from hpsearch.tasks.frozen_layers import LayeredModel
+    from hpsearch.tasks.judge import Judge
 
 logger = logging.getLogger("hpsearch")
 
@@ -42,6 +44,7 @@ class Plan:
         stored: What the study keeps of its rows, by the choice of a model, where it is read and not run; None where
             rows are known from the data alone.
         missing: Why a study that was loaded can be read only, or None.
+        stored_class: The positive class that its metrics of one class have been of, or None.
         choices: The pretrained models that the space chooses among, or None.
         cv_name: What `cv` is called; of a study that was loaded, what it was called when it was made.
 
@@ -73,6 +76,7 @@ class Plan:
     stored_direction: "Direction | None" = None
     stored: "Mapping[str, Prepared] | None" = None
     missing: UsageError | None = None
+    stored_class: Any = None
     choices: "ModelChoices | None" = field(init=False)
     cv_name: str = field(init=False)
 
@@ -211,7 +215,7 @@ class Plan:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What the audit of the data found, what of a metric's code cannot be compared, and what is hardly meant.
+        """What the audit found, where metrics are undefined, what code cannot be compared, and what is hardly meant.
 
         What concerns one of several models begins with its name.
         """
@@ -225,7 +229,8 @@ class Plan:
             for remark in definition_of(function).remarks(f"metric {name!r}")
         ]
         rows = [len(train) for train, _ in self.folds.pairs]
-        return (*self._data_warnings, *code, *doubtful_settings(self.space, self.task.unnamed(), rows))
+        settings = doubtful_settings(self.space, self.task.unnamed(), rows)
+        return (*self._data_warnings, *self.gaps.warnings, *code, *settings)
 
     @property
     def _data_warnings(self) -> tuple[str, ...]:
@@ -252,14 +257,25 @@ class Plan:
         targets = rows_of(rows.arrays, "targets")
         strata = judge.strata(targets)
         folds = make_folds(self.cv, strata=strata, groups=rows.get("groups"), seed=self.seed)
-        for metric in self.measured:
-            judge.check_folds(targets, folds.pairs, metric, rows.get("groups"))
+        judge.check_folds(targets, folds.pairs, rows.get("groups"))
         return folds
+
+    @cached_property
+    def gaps(self) -> "Gaps":
+        """Where metrics are undefined, whatever is predicted."""
+        from hpsearch.plan.gaps import gaps_of
+
+        return gaps_of(self.rows, [held_out for _, held_out in self.folds.pairs], self.measured)
 
     @property
     def test_shares(self) -> list[float]:
         """By fold, held-out rows over all rows of the split."""
         return [self.folds.test_share(index) for index in range(len(self.folds.pairs))]
+
+    @property
+    def _judge(self) -> "Judge":
+        """What makes the metrics."""
+        return self.rows.judge.assuming(self.stored_class)
 
     @cached_property
     def objective(self) -> "Metric":
@@ -269,17 +285,17 @@ class Plan:
         `check_direction` says it, before the study is run.
         """
         if self.stored_direction is None:
-            return self.rows.judge.metric(self.named_metric, self.direction)
+            return self._judge.metric(self.named_metric, self.direction)
         return replace(self._recorded(self.named_metric), direction=self.stored_direction)
 
     def _recorded(self, given: Any) -> "Metric":
         """Return a metric that is recorded, resolved for the task."""
-        return given if isinstance(given, StoredMetric) else self.rows.judge.metric(given, is_objective=False)
+        return given if isinstance(given, StoredMetric) else self._judge.metric(given, is_objective=False)
 
     def check_direction(self) -> None:
         """Raise MetricError where nothing can be searched in the direction that a study has followed."""
         if self.stored_direction is not None:
-            self.rows.judge.metric(self.named_metric, self.stored_direction)
+            self._judge.metric(self.named_metric, self.stored_direction)
 
     @property
     def named_metric(self) -> Any:
@@ -321,6 +337,11 @@ class Plan:
                     "Give one of the functions another name (its __name__)."
                 )
         return tuple(measured.values())
+
+    @property
+    def pos_label(self) -> Any:
+        """The positive class, where a metric is of one class; else None."""
+        return next((metric.of_class for metric in self.measured if metric.of_class is not None), None)
 
     # ------------------------------------------------------------------ rules
 

@@ -1,11 +1,13 @@
 """What is kept of a study: its database, and its description and folds in its folder."""
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.data.atomic_write import writing
+from hpsearch.data.atomic_write import replaced_file, writing
 from hpsearch.errors import NumericsError, StoreError, StudyChangedError, StudyExistsError, StudyNotFoundError
 from hpsearch.plan.changes import difference
 from hpsearch.plan.description import EARLIER_FORMAT, Description
@@ -15,6 +17,7 @@ from hpsearch.plan.run_keys import refit_digest, with_attention
 from hpsearch.plan.stored_rows import OWN, keep_targets, stored_rows
 
 if TYPE_CHECKING:
+    from hpsearch.data.ragged import Rows
     from hpsearch.records.store import Store
     from hpsearch.training.numerics import Numerics
 
@@ -174,13 +177,34 @@ class Record:
         """Return a digest of all that a refit of a configuration, and its test scores, depend on besides it."""
         return refit_digest(self._plan, self.numerics(), config)
 
+    @property
+    def test_scores(self) -> dict[str, dict[str, float]]:
+        """The scores on the test rows that are kept, by configuration; NaN where a metric is undefined on them."""
+        return {
+            key: {name: math.nan if value is None else value for name, value in scores.items()}
+            for key, scores in (self.description.test or {}).items()
+        }
+
+    def write_outputs(self, path: Path, rows: "Rows") -> None:
+        """Write what is kept of a model's outputs into a file of the study's folder."""
+        from hpsearch.data.ragged import to_bytes
+
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        with replaced_file(path) as file:
+            file.write(to_bytes(rows))
+
     def keep_test_scores(self, key: str, scores: Mapping[str, float]) -> None:
-        """Keep a configuration's scores on the test rows with the study: they are not computed a second time."""
+        """Keep a configuration's scores on the test rows with the study: they are not computed a second time.
+
+        JSON has no NaN: what is undefined there is null.
+        """
         is_running = self.store.held  # a callback asks, in the process that runs the study
         self.store.acquire()
         try:
             stored = self.description
-            self.keep(replace(stored, test={**(stored.test or {}), key: dict(scores)}))
+            kept = {name: None if math.isnan(value) else value for name, value in scores.items()}
+            self.keep(replace(stored, test={**(stored.test or {}), key: kept}))
         finally:
             if not is_running:
                 self.store.release()

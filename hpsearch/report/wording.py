@@ -9,12 +9,15 @@ from typing import Any
 from hpsearch.records import TrialState
 
 MISSING = "–"  # an en dash stands in an empty cell of a table
+UNDEFINED = "undefined"  # a metric that was measured and is not a number: the warnings say why
 
 
 def score(value: float | None) -> str:
     """Return a metric to four decimals, or to five digits where it is large; a dash where there is none."""
-    if value is None or math.isnan(value):
+    if value is None:
         return MISSING
+    if math.isnan(value):
+        return UNDEFINED
     if math.isinf(value):
         return "−∞" if value < 0 else "∞"  # a minus sign
     text = f"{value:.4f}" if abs(value) < 10 else f"{value:.5g}"

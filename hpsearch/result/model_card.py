@@ -1,6 +1,7 @@
 """The model card: what was trained on what, how well it does, and how to use it."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -51,9 +52,11 @@ def _facts(
             "value": trial.value,
             "interval": trial.interval,
             "folds": list(trial.folds),
-            "metrics": dict(trial.metrics),
+            "metrics": _numbers(trial.metrics),
         }
-    tested = {"rows": description.facts["test_rows"], "metrics": dict(test)} if test is not None and is_stated else None
+    tested = None
+    if test is not None and is_stated:
+        tested = {"rows": description.facts["test_rows"], "metrics": _numbers(test)}
     prepared = plan.prepared_for(trial.config)
     return {
         "hpsearch": __version__,
@@ -68,9 +71,15 @@ def _facts(
         "targets": prepared.judge.targets_text,
         "target_names": list(prepared.judge.target_names),
         "classes": description.facts["classes"],
+        "pos_label": plan.pos_label,
         "pretrained_model": prepared.model_digest,
         "numerics": record.numerics_for(trial.config).to_dict(),
     }
+
+
+def _numbers(metrics: Mapping[str, float]) -> dict[str, float | None]:
+    """Return metrics as JSON has them: those that are undefined are null."""
+    return {name: value if math.isfinite(value) else None for name, value in metrics.items()}
 
 
 def _page(
@@ -104,6 +113,7 @@ def _page(
         f"```python\n{use}\n```" if use else "",
         "## Scores",
         *_scores(facts, plan.directions, check),
+        _of_class(plan),
         "## Configuration",
         "\n".join(["| hyperparameter | value |", "|---|---|", *config]),
         "## Data and numerics",
@@ -140,8 +150,18 @@ def _score_table(facts: Mapping[str, Any], directions: Mapping[str, Direction]) 
     lines = [heading, "|---|---|" + ("---|" if test else "")]
     for name, value in validated.items():
         remark = " (lower is better)" if directions.get(name) is Direction.MINIMIZE else ""
-        lines.append(f"| {name}{remark} | {value:.4f} |" + (f" {test['metrics'][name]:.4f} |" if test else ""))
+        lines.append(f"| {name}{remark} | {_score(value)} |" + (f" {_score(test['metrics'][name])} |" if test else ""))
     return "\n".join(lines)
+
+
+def _score(value: float | None) -> str:
+    return "undefined" if value is None or math.isnan(value) else f"{value:.4f}"
+
+
+def _of_class(plan: Plan) -> str:
+    """Return which class the metrics of one class are of, or an empty text."""
+    names = ", ".join(metric.name for metric in plan.measured if metric.of_class is not None)
+    return f"Positive class: {plan.pos_label} ({names})." if names else ""
 
 
 def _interval(validated: Mapping[str, Any]) -> str:

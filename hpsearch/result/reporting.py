@@ -87,6 +87,7 @@ def _facts(plan: Plan, description: Description) -> Mapping[str, Any]:
         "training rows": facts["rows"],
         "test rows": facts["test_rows"],
         **plan.rows.judge.facts(),
+        **({} if description.pos_label is None else {"positive class": description.pos_label}),
         "folds": facts["folds"],
         "repeats": description.repeats,
         "sampler": description.sampler,

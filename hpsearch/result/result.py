@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -128,7 +129,8 @@ class Result:
         their overlap. That still favours the winner, and the method says so.
 
         Returns:
-            The evidence, or None where there is no complete default, or the default is the winner.
+            The evidence, or None where there is no complete default, or the default is the winner. Where the
+            objective is undefined on the test rows, it is that of the folds.
         """
         from hpsearch.analysis.pairing import winner_against_default
 
@@ -137,6 +139,8 @@ class Result:
             return on_folds
         assert self.default is not None
         asked = (self.best.number, self.default.number)
+        if any(math.isnan(self.test_scores(number)[self._objective]) for number in asked):
+            return on_folds
         if asked not in self._judged:  # thousands of resamples, each scored twice: seconds
             self._judged[asked] = self._on_test_rows(*asked)
         return self._judged[asked]
@@ -156,7 +160,8 @@ class Result:
     def test_scores(self, number: int | None = None) -> Mapping[str, float]:
         """Return a trial's scores on the test rows, after a refit (the best trial's by default).
 
-        Each configuration is scored once; the scores are stored with the study.
+        Each configuration is scored once; the scores are stored with the study. A metric that is undefined on them is
+        NaN.
 
         Raises:
             UsageError: The task has no test rows.
@@ -172,7 +177,7 @@ class Result:
         if self.plan.rows.test_rows == 0:
             raise UsageError(f"The task of {self.plan.name!r} has no test rows: give it test=... to score a model.")
         key = self._test_key(trial)
-        stored = self.record.description.test or {}
+        stored = self.record.test_scores
         outputs = self.plan.folder / "test" / f"{key}.npy"
         if refit is None and key in stored and outputs.exists():
             return stored[key], from_bytes(outputs.read_bytes())
@@ -182,7 +187,7 @@ class Result:
         scores = score(workload_of(self.plan, self.record.numerics()), refit)
         is_kept = key in stored and outputs.exists()  # of an earlier refit, which on a GPU may be another
         if self.record.is_writable and not is_kept:
-            _write_rows(outputs, scores.outputs)
+            self.record.write_outputs(outputs, scores.outputs)
             with contextlib.suppress(LeaseHeldError):  # the study is being run: its coordinator alone writes to it
                 self.record.keep_test_scores(key, dict(scores.metrics))
         return scores.metrics, scores.outputs
@@ -338,8 +343,9 @@ class Result:
         """Return the result as a terminal shows it: one row per trial, then the best one; `table()` has all columns."""
         from hpsearch.result.summary import outcome_text
 
-        warnings = self.record.description.every_warning
-        return outcome_text(self.history, self._objective, self.plan.test_shares, self.plan.space.parameters, warnings)
+        plan, stored = self.plan, self.record.description
+        shares, searched = plan.test_shares, plan.space.parameters
+        return outcome_text(self.history, self._objective, shares, searched, stored.every_warning, stored.pos_label)
 
     def __repr__(self) -> str:
         complete = self.history.finished(TrialState.COMPLETE)
@@ -388,13 +394,3 @@ class Result:
         if default is not None and default.state is TrialState.COMPLETE and default.number != self.best.number:
             scores["literature default"] = self.test_scores(default.number)
         return scores
-
-
-def _write_rows(path: Path, rows: "Rows") -> None:
-    from hpsearch.data.atomic_write import replaced_file, writing
-    from hpsearch.data.ragged import to_bytes
-
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    with replaced_file(path) as file:
-        file.write(to_bytes(rows))

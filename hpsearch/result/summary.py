@@ -14,6 +14,7 @@ def outcome_text(
     test_shares: Sequence[float] | None,
     searched: Iterable[str],
     warnings: Sequence[str] = (),
+    pos_label: Any = None,
 ) -> str:
     """Return the trials and the best of them as lines of text.
 
@@ -23,6 +24,7 @@ def outcome_text(
         test_shares: By fold, held-out rows over all rows of the split; None leaves the interval out.
         searched: Names of the searched hyperparameters; fixed ones are shown for the best trial only.
         warnings: What was warned of when the study was run.
+        pos_label: The class that metrics of one class are of, or None.
     """
     from hpsearch.analysis.aggregates import best_trial, summarize, summarize_all
 
@@ -36,6 +38,7 @@ def outcome_text(
         params = [_cell(summary.config.get(name)) for name in names]
         rows.append([f"{summary.number}{origin}", summary.state.value, *measured, *params, _ended(summary)])
     lines = [*aligned(rows), *(f"warning: {text}" for text in warnings)]
+    lines += [] if pos_label is None else [f"positive class: {pos_label}"]
     trial = best_trial(history)
     if trial is None:
         return "\n".join([*lines, "No trial is complete."])

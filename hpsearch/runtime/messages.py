@@ -9,6 +9,7 @@ import numpy as np
 from hpsearch.data.ragged import Rows
 from hpsearch.errors import HpsearchError
 from hpsearch.metrics.metric import Metric
+from hpsearch.plan.gaps import Gaps
 from hpsearch.policy.early_stopping import EarlyStopping
 from hpsearch.records import Evaluation, Segment, SegmentResult
 from hpsearch.tasks import Prepared, Split, Task
@@ -34,6 +35,7 @@ class Workload:
         example: A completed config of the study; workers load its base model before the first order.
         features: Where this machine's workers share the outputs of frozen layers, and within how many bytes; with
             None each batch computes them.
+        gaps: Which metrics are undefined on the held-out rows of each fold, and on the test rows.
     """
 
     study: str
@@ -49,6 +51,7 @@ class Workload:
     choices: Mapping[str, Prepared] = field(default_factory=dict)
     example: Mapping[str, Any] = field(default_factory=dict)
     features: FeatureStore | None = None
+    gaps: Gaps = field(default_factory=Gaps)
 
     def prepared_for(self, config: Mapping[str, Any]) -> Prepared:
         choice = self.task.model_choice(config)

@@ -103,6 +103,7 @@ def score(workload: Workload, refit: Refit) -> Scores:
         learner.truth(rows),
         None if weights is None else weights.numpy(),
         learner.mean_loss(kept, rows),
+        undefined=workload.gaps.test,
     )
     return Scores(metrics, outputs)
 

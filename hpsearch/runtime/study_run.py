@@ -176,6 +176,7 @@ def workload_of(plan: Plan, numerics: Numerics) -> Workload:
         choices=plan.prepared_choices,
         example=example_config(plan),
         features=FeatureStore.within(plan.cache / "features", plan.feature_cache_bytes),
+        gaps=plan.gaps,
     )
 
 

@@ -237,7 +237,8 @@ class Worker:
             warm.targets[held_out],
             None if warm.weights is None else warm.weights[held_out],
             measurement.validation_loss,
-            self._count_progress,
+            undefined=workload.gaps.folds.get(run.fold, ()),
+            progressed=self._count_progress,
         )
         evaluation = Evaluation(
             run=run.key,

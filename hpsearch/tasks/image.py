@@ -15,8 +15,7 @@ from hpsearch.data.pixels import Ranges, ranges_from_json, ranges_to_json
 from hpsearch.provenance.packages import versions_of
 from hpsearch.records import digest
 from hpsearch.tasks.base import Prepared, Split
-from hpsearch.tasks.classes.judge import ClassJudge
-from hpsearch.tasks.judge import Judge
+from hpsearch.tasks.classes.classification import Classification
 from hpsearch.tasks.pretrained_task import PretrainedTask, whole_number
 from hpsearch.tasks.sources import Source, Table
 
@@ -156,7 +155,7 @@ class ImageTask(PretrainedTask):
 
 
 @dataclass(frozen=True, eq=False)
-class ImageClassification(ImageTask):
+class ImageClassification(Classification, ImageTask):
     """Fine-tune a transformers image classifier (ViT, ResNet, any other); torchvision is not needed.
 
     Rows are a folder with one folder per class; or a table with a column of paths and one of labels (or several 0/1
@@ -167,10 +166,13 @@ class ImageClassification(ImageTask):
     Attributes:
         image: The column of paths, where the rows are a table.
         label: The column of labels, or a list of 0/1 columns, where the rows are a table.
+        pos_label: Of two classes the positive one, which metrics such as "f1", "precision" and "average_precision" are
+            of. None: 1, True, "yes", "positive" and the like, beside 0, False, "no", "negative"; metrics of one of two
+            other classes need it.
         image_size: Height and width of the model's input; None for what its image processor says.
     """
 
-    judge_class: ClassVar[type[Judge]] = ClassJudge
+    pos_label: Any = field(default=None, kw_only=True)
 
     def _literature(self) -> Mapping[str, Any]:
         """Return values for AdamW that search_spaces/image-transfer.toml traces number by number.

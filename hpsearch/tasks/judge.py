@@ -1,7 +1,9 @@
 """The seam of outputs: what becomes of a model's outputs, and of the targets that they are judged by."""
 
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -9,12 +11,25 @@ import numpy as np
 from hpsearch.analysis.resampling import Units, drawn_units
 from hpsearch.data.ragged import Rows
 from hpsearch.data.splits import Strata
-from hpsearch.errors import TaskError
+from hpsearch.errors import MetricError, TaskError
 from hpsearch.metrics.direction import Direction
 from hpsearch.metrics.metric import Metric
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Whether a metric can judge some rows.
+
+    Attributes:
+        reason: Why not: it raises or gives no finite number, whatever is predicted, or always the same. None if it can.
+        is_constant: Whether it always gives the same.
+    """
+
+    reason: str | None = None
+    is_constant: bool = False
 
 
 class Judge(ABC):
@@ -90,21 +105,66 @@ class Judge(ABC):
         """Return the judge whose `strata` are so many parts of equal size; `TaskError` where it has other strata."""
         raise TaskError(f"strata={parts!r}: folds are stratified by {self.targets_text} as they are. Leave strata out.")
 
+    def of_class(self, label: Any) -> Self:
+        """Return the judge whose metrics of one class are of this one; `TaskError` where there are not two classes."""
+        raise TaskError(
+            f"pos_label={label!r}: only one of two classes is the positive one, and each row has {self.targets_text}. "
+            "Leave pos_label out."
+        )
+
+    def assuming(self, label: Any) -> Self:
+        """Return the judge that takes this class for the positive one if nobody has said which it is; else this one."""
+        return self
+
     def strata(self, targets: Any) -> Strata:
         """Return what folds are stratified by, for encoded targets; by default by nothing."""
         return Strata.by(np.zeros(len(targets)))
 
     def check_folds(  # noqa: B027  (most judges have nothing to check)
-        self,
-        targets: Any,
-        pairs: Sequence[tuple[np.ndarray, np.ndarray]],
-        metric: Metric,
-        groups: np.ndarray | None = None,
+        self, targets: Any, pairs: Sequence[tuple[np.ndarray, np.ndarray]], groups: np.ndarray | None = None
     ) -> None:
-        """Find folds that cannot be learned from or judged on; `DataError` or `MetricError` names the first.
+        """Find folds that cannot be learned from; `DataError` names the first.
 
         `groups` are codes, shape (rows,), where rows are kept in groups.
         """
+
+    def made_up(self, targets: Any) -> Iterable[Any]:
+        """Yield made-up predictions of rows with these targets, right ones and wrong ones; by default none.
+
+        By these it is found which rows a metric can judge.
+        """
+        return ()
+
+    def judged(self, metric: Metric, targets: Any, weights: np.ndarray | None = None) -> "Judged":
+        """Return whether a metric can tell made-up predictions of rows with these targets apart, or why not.
+
+        Args:
+            metric: The metric.
+            targets: Encoded targets of the rows.
+            weights: Their sample weights, or None.
+        """
+        values: list[float] = []
+        reason: str | None = None
+        for predictions in self.made_up(targets):
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # of a division by zero, which the value says as well
+                    value = metric(targets, predictions, weights)
+            except MetricError as error:
+                cause = error.__cause__
+                text = "its value there is no finite number" if cause is None else f"{type(cause).__name__}: {cause}"
+                reason = reason or " ".join(text.split()).rstrip(".")
+            else:
+                if any(value != other for other in values):
+                    return Judged()
+                values.append(value)
+        if len(values) > 1:
+            return Judged(f"its value there is {values[0]:.4g} whatever is predicted", is_constant=True)
+        return Judged() if values else Judged(reason)
+
+    def remedy(self, held_out: np.ndarray, groups: np.ndarray | None) -> str:
+        """Return what to do about a fold whose held-out rows a metric cannot judge."""
+        return "Use fewer folds, or another metric."
 
     # ------------------------------------------------------------------ training
 

@@ -13,8 +13,7 @@ from hpsearch.data.fingerprint import fingerprint_table
 from hpsearch.data.sources import read_table
 from hpsearch.errors import TaskError
 from hpsearch.tasks.base import Prepared, Split
-from hpsearch.tasks.classes.judge import ClassJudge
-from hpsearch.tasks.judge import Judge
+from hpsearch.tasks.classes.classification import Classification
 from hpsearch.tasks.pretrained_task import PretrainedTask, names_of, whole_number
 from hpsearch.tasks.sources import Source
 
@@ -126,7 +125,7 @@ class TextTask(PretrainedTask):
 
 
 @dataclass(frozen=True, eq=False)
-class TextClassification(TextTask):
+class TextClassification(Classification, TextTask):
     """Fine-tune a transformers model to classify texts.
 
     Two classes are a binary task (two outputs, softmax), more a multi-class one; a list of 0/1 columns is a multi-label
@@ -135,11 +134,14 @@ class TextClassification(TextTask):
     Attributes:
         text: The column of texts, or the two columns of a pair.
         label: The column of labels, or a list of 0/1 columns.
+        pos_label: Of two classes the positive one, which metrics such as "f1", "precision" and "average_precision" are
+            of. None: 1, True, "yes", "positive" and the like, beside 0, False, "no", "negative"; metrics of one of two
+            other classes need it.
         max_length: Most tokens of a row; longer rows are cut, and `Prepared.warnings` says so. None: the limit of model
             and tokenizer, up to 512.
     """
 
-    judge_class: ClassVar[type[Judge]] = ClassJudge
+    pos_label: Any = field(default=None, kw_only=True)
 
     def _literature(self) -> Mapping[str, Any]:
         """Return the values of BERT's fine-tuning (Devlin et al. 2019, appendix A.3; of its ranges the usual ones).

@@ -1,6 +1,9 @@
 """What is measured of a model: its mean loss and metrics on some rows, and what a fine-tune reports of a point."""
 
-from collections.abc import Callable, Sequence
+import functools
+import logging
+import math
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,8 +11,11 @@ import numpy as np
 from torch import Tensor
 
 from hpsearch.data.ragged import Rows
+from hpsearch.errors import MetricError
 from hpsearch.metrics.metric import Metric
 from hpsearch.records.types import LOSS
+
+logger = logging.getLogger("hpsearch")
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,15 +62,37 @@ def all_metrics(
     targets: Any,
     weights: np.ndarray | None,
     loss: float,
+    *,
+    undefined: Container[str] = (),
     progressed: Callable[[], None] = lambda: None,
 ) -> dict[str, float]:
     """Return every metric of rows by name, from what the task's judge predicts of them, and their mean loss as "loss".
 
-    `progressed` is called before each metric and after the last: a slow one is no standstill.
+    A metric that cannot be computed is NaN, and the log says why: a model that predicts the same for every row may do
+    better at the next point.
+
+    Args:
+        metrics: What is measured.
+        predictions: Of the rows, first axis the rows.
+        targets: Encoded.
+        weights: Sample weights, or None.
+        loss: The rows' mean loss.
+        undefined: Names of metrics that cannot judge these rows, whatever is predicted: they are NaN.
+        progressed: Called before each metric and after the last: a slow one is no standstill.
     """
     values: dict[str, float] = {}
     for metric in metrics:
         progressed()
-        values[metric.name] = metric(targets, predictions, weights)
+        try:
+            known = metric.name in undefined
+            values[metric.name] = math.nan if known else metric(targets, predictions, weights)
+        except MetricError as error:
+            values[metric.name] = math.nan
+            _say_once(f"{error} It is recorded as not a number.")
     progressed()
     return {**values, LOSS: loss}
+
+
+@functools.cache
+def _say_once(text: str) -> None:
+    logger.warning("%s", text)

@@ -56,7 +56,7 @@ class ConfusionMetric:
         return of_draws
 
 
-def confusion_metric(scorer: Any, kind: TargetKind, classes: int, *, is_named: bool) -> ConfusionMetric | None:
+def confusion_metric(scorer: Any, kind: TargetKind, classes: int, *, positive: int | None) -> ConfusionMetric | None:
     """Return a metric as a function of confusion counts, or None where it is none, or is not known to be.
 
     Whether a class is present is told from the counts, so every row must have a weight above zero.
@@ -65,7 +65,7 @@ def confusion_metric(scorer: Any, kind: TargetKind, classes: int, *, is_named: b
         scorer: A scorer of scikit-learn's, or a function of true and predicted classes.
         kind: What the targets are.
         classes: Number of classes.
-        is_named: Whether it sees codes, of which 1 is the positive class; otherwise it sees the user's labels.
+        positive: The code of the class that it is of, where it is of one and has no argument that says so.
     """
     if kind == "multilabel":
         return None
@@ -75,13 +75,14 @@ def confusion_metric(scorer: Any, kind: TargetKind, classes: int, *, is_named: b
         share = _PER_CLASS[function]
         if function == "fbeta_score" and "beta" in settings:
             share = partial(_f_shares, beta=float(settings.pop("beta")))
-        is_binary = average == "binary" and kind == "binary" and is_named
+        is_binary = average == "binary" and kind == "binary" and positive is not None
         is_average = average in ("macro", "micro", "weighted")
-        if settings.pop("pos_label", 1) not in ((1, None) if is_average else (1,)) or settings:
+        is_told = "pos_label" in settings
+        if settings.pop("pos_label", 1) not in (1, None) or settings or (is_told and not is_average):
             return None
         if not (is_binary or is_average):
             return None
-        counted: Counted = partial(_averaged, share=share, average=average)
+        counted: Counted = partial(_averaged, share=share, average=average, positive=positive or 0)
     elif function in _WHOLE and not settings and average == "binary":
         counted = _WHOLE[function]
     else:
@@ -108,12 +109,15 @@ def _f_shares(hits: np.ndarray, true: np.ndarray, predicted: np.ndarray, beta: f
     return _ratio((1 + beta**2) * hits, beta**2 * true + predicted)
 
 
-def _averaged(counts: np.ndarray, share: Callable[..., np.ndarray], average: str) -> np.ndarray:
-    """Return a share of each class, averaged over the classes that are true or predicted of any row."""
+def _averaged(counts: np.ndarray, share: Callable[..., np.ndarray], average: str, positive: int) -> np.ndarray:
+    """Return a share of each class, averaged over the classes that are true or predicted of any row.
+
+    The average "binary" is that of the class `positive` alone.
+    """
     hits = np.diagonal(counts, axis1=1, axis2=2)
     true, predicted = counts.sum(axis=2), counts.sum(axis=1)
     if average == "binary":
-        return share(hits[:, 1], true[:, 1], predicted[:, 1])
+        return share(hits[:, positive], true[:, positive], predicted[:, positive])
     if average == "micro":
         return share(hits.sum(axis=1), true.sum(axis=1), predicted.sum(axis=1))
     shares = share(hits, true, predicted)

@@ -1,7 +1,7 @@
 """What becomes of class logits: one class of several a row, or several labels."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -11,6 +11,7 @@ from hpsearch.data.splits import Strata
 from hpsearch.data.wording import listed, row_list
 from hpsearch.errors import UsageError
 from hpsearch.metrics.direction import Direction
+from hpsearch.metrics.metric import Metric
 from hpsearch.tasks.classes.labels import (
     LabelEncoding,
     TargetKind,
@@ -20,7 +21,8 @@ from hpsearch.tasks.classes.labels import (
     probabilities,
 )
 from hpsearch.tasks.classes.metric import ClassMetric, resolve_metric
-from hpsearch.tasks.judge import Judge
+from hpsearch.tasks.classes.positive import positive_code
+from hpsearch.tasks.judge import Judge, Judged
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,6 +46,7 @@ class ClassJudge(Judge):
         kind: "binary" for two classes (two outputs and a softmax), "multiclass" for more, "multilabel" for labels that
             may apply together (a sigmoid each).
         classes: Labels as plain Python values, sorted, by code; of a multilabel task the names of the columns.
+        positive: The code of the positive class of two, where somebody says which it is.
     """
 
     targets_are_names: ClassVar[bool] = True
@@ -51,6 +54,7 @@ class ClassJudge(Judge):
 
     kind: TargetKind
     classes: tuple[Any, ...] = ()
+    positive: int | None = None
 
     # ------------------------------------------------------------------ targets
 
@@ -113,6 +117,32 @@ class ClassJudge(Judge):
             absent = [name for name, count in counts if count == 0]
             remarks += [f"the test rows have none of the class {listed(absent)}."] if absent else []
         return remarks
+
+    def of_class(self, label: Any) -> Self:
+        if self._has_several:
+            return super().of_class(label)
+        return replace(self, positive=positive_code(label, self.classes))
+
+    def assuming(self, label: Any) -> Self:
+        is_open = self.kind == "binary" and self.positive is None and str(label) in map(str, self.classes)
+        return self.of_class(label) if is_open else self
+
+    def made_up(self, targets: np.ndarray) -> Iterator[np.ndarray]:
+        random, shape = np.random.default_rng(0), (len(targets), len(self.classes))
+        right = np.asarray(targets) if self._has_several else np.eye(len(self.classes))[np.asarray(targets, np.int64)]
+        for chances in (*random.random((4, *shape)), 0.1 + 0.8 * right, 0.1 + 0.8 * np.roll(right, 1, axis=1)):
+            yield chances if self._has_several else chances / chances.sum(axis=1, keepdims=True)
+
+    def judged(self, metric: Metric, targets: np.ndarray, weights: np.ndarray | None = None) -> Judged:
+        judged = super().judged(metric, targets, weights)
+        counts = zip(self.classes, self._counts(np.asarray(targets, np.int64)), strict=True)
+        absent = [name for name, count in counts if count == 0]
+        if judged.reason is None or not absent:
+            return judged
+        return replace(judged, reason=f"none of these {len(targets)} rows is of {listed(absent)} ({judged.reason})")
+
+    def remedy(self, held_out: np.ndarray, groups: np.ndarray | None) -> str:
+        return "Use fewer folds, or folds that have rows of every class each, or another metric, such as 'accuracy'."
 
     def strata(self, targets: np.ndarray) -> Strata:
         """Return the classes, each of which every fold must have, or combinations of labels."""
@@ -216,7 +246,9 @@ class ClassJudge(Judge):
 
     def metric(self, given: Any, direction: Direction | None = None, *, is_objective: bool = True) -> ClassMetric:
         """See `Judge.metric` and `resolve_metric`."""
-        return resolve_metric(given, self.kind, self.classes, direction, is_objective=is_objective)
+        return resolve_metric(
+            given, self.kind, self.classes, direction, is_objective=is_objective, positive=self.positive
+        )
 
     def figures(self, targets: np.ndarray, predictions: np.ndarray) -> Mapping[str, Any]:
         """Return the confusion matrix; nothing with several labels a row."""

@@ -7,7 +7,7 @@ refused before any training.
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any
 
@@ -18,6 +18,7 @@ from hpsearch.metrics.direction import Direction
 from hpsearch.metrics.known import (
     LOSSES,
     accepts,
+    is_registered,
     is_scorer,
     measures,
     named_scorer,
@@ -29,14 +30,19 @@ from hpsearch.metrics.metric import COMPUTATION_ERRORS, Metric, OnDraws, checked
 from hpsearch.metrics.resolving import MadeUp, check_name, resolve
 from hpsearch.tasks.classes.confusion import MOST_CLASSES, ConfusionMetric, confusion_metric
 from hpsearch.tasks.classes.labels import TargetKind, predicted_codes
+from hpsearch.tasks.classes.positive import clear_positive, lacks_positive, with_positive
 
 
 class _FixedClassifier:
-    """What a scikit-learn scorer needs of a fitted classifier, answering with predictions that are already made."""
+    """What a scikit-learn scorer needs of a fitted classifier, answering with predictions that are already made.
 
-    def __init__(self, classes: np.ndarray, probabilities: np.ndarray, kind: TargetKind) -> None:
+    `codes` are the predicted ones.
+    """
+
+    def __init__(self, classes: np.ndarray, probabilities: np.ndarray, codes: np.ndarray, kind: TargetKind) -> None:
         self._labels = classes
         self._probabilities = probabilities
+        self._codes = codes
         self._kind = kind
         # scikit-learn knows a multilabel classifier by a list of the two classes of each label.
         self.classes_ = [np.array([0, 1])] * len(classes) if kind == "multilabel" else classes
@@ -51,8 +57,7 @@ class _FixedClassifier:
         )
 
     def predict(self, _rows: Any) -> np.ndarray:
-        codes = predicted_codes(self._probabilities, self._kind)
-        return codes if self._kind == "multilabel" else np.asarray(self._labels[codes])
+        return self._codes if self._kind == "multilabel" else np.asarray(self._labels[self._codes])
 
     def predict_proba(self, _rows: Any) -> np.ndarray:
         return self._probabilities
@@ -75,10 +80,16 @@ class ClassMetric(Metric):
     Attributes:
         kind: What the targets are.
         classes: The classes in the order of the codes (of a multilabel task: the label names).
+        positive: The code of the class that it is of, where it is of one of two; None of any other.
     """
 
     kind: TargetKind
     classes: tuple[Any, ...]
+    positive: int | None = None
+
+    @property
+    def of_class(self) -> Any:
+        return None if self.positive is None else self.classes[self.positive]
 
     def _remedy(self) -> str:
         if self.function is None or is_scorer(self.function):
@@ -91,14 +102,15 @@ class ClassMetric(Metric):
     def _compute(self, targets: Any, predictions: Any, weight: np.ndarray | None) -> Any:
         targets, probabilities = np.asarray(targets).astype(np.int64), np.asarray(predictions, np.float64)
         scorer = self._computed_by()
-        codes = np.arange(len(self.classes))
-        # A name is computed on codes, so that class 1 is the positive one; the user's callable sees the user's labels.
-        labels = codes if self.function is None or self.kind == "multilabel" else np.array(self.classes)
+        predicted = predicted_codes(probabilities, self.kind)
+        # The user's callable sees the user's labels; what has a name is computed on codes, of which 1 is positive.
+        labels = np.arange(len(self.classes)) if self._sees_codes else np.array(self.classes)
+        if self._sees_codes and self.positive == 0:
+            targets, predicted, probabilities = 1 - targets, 1 - predicted, probabilities[:, ::-1]
         truth = targets if self.kind == "multilabel" else labels[targets]
         if is_scorer(scorer):
-            classifier = _FixedClassifier(labels, probabilities, self.kind)
+            classifier = _FixedClassifier(labels, probabilities, predicted, self.kind)
             return _score(scorer, classifier, truth, weight, None if self.kind == "multilabel" else labels)
-        predicted = predicted_codes(probabilities, self.kind)
         arguments = {} if weight is None else {"sample_weight": weight}
         from sklearn.exceptions import UndefinedMetricWarning
 
@@ -112,13 +124,35 @@ class ClassMetric(Metric):
     def may_take_weights(self) -> bool:
         return accepts(self._computed_by(), "sample_weight")
 
+    @property
+    def _sees_codes(self) -> bool:
+        return self.function is None or self.kind == "multilabel" or is_registered(self.function)
+
     def _computed_by(self) -> Any:
-        return scorer_of(self.name) if self.function is None else self.function
+        if self.function is None:
+            return scorer_of(self.name)
+        if self._sees_codes or self.kind != "binary" or not lacks_positive(self.function):
+            return self.function
+        return with_positive(self.function, self.classes[1 if self.positive is None else self.positive])
+
+    def is_of_one_class(self) -> bool:
+        """Return whether it gives another value where the other of two classes is the positive one."""
+        if self.kind != "binary" or not (self._sees_codes or lacks_positive(self.function)):
+            return False
+        values = []
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for code in (0, 1):
+                try:
+                    values.append(replace(self, positive=code).value(*_UNEVEN))
+                except MetricError:  # which is said when it is tried
+                    return False
+        return not bool(np.isclose(values[0], values[1], rtol=1e-9, atol=0.0, equal_nan=True))
 
     def counted(self) -> ConfusionMetric | None:
         """Return the metric as a function of confusion counts, or None where it is not known to be one."""
-        scorer = self._computed_by()
-        return confusion_metric(scorer, self.kind, len(self.classes), is_named=self.function is None)
+        scorer = scorer_of(self.name) if self.function is None else self.function
+        return confusion_metric(scorer, self.kind, len(self.classes), positive=self.positive)
 
     def on_draws(self, targets: Any, predictions: Any, sample_weight: np.ndarray | None) -> OnDraws | None:
         """See `Metric.on_draws`: a function of the confusion counts is computed from these, for many draws at once."""
@@ -136,6 +170,7 @@ def resolve_metric(
     direction: Direction | None = None,
     *,
     is_objective: bool = True,
+    positive: int | None = None,
 ) -> ClassMetric:
     """Return the metric for a task of this kind, tried on a small synthetic example.
 
@@ -148,10 +183,11 @@ def resolve_metric(
         classes: The classes in the order of the codes.
         direction: What the user says, or None.
         is_objective: Whether a search is to follow it.
+        positive: The code of the positive class of two, where the user says which it is.
 
     Raises:
         MetricError: No such metric, or it cannot be computed for such targets (the message names those that fit), or
-            its direction contradicts itself.
+            its direction contradicts itself, or it is of one class and nothing says which.
     """
     metric = checked_metric(metric)
     name, scorer = metric_name(metric), _as_scorer(metric)
@@ -165,7 +201,23 @@ def resolve_metric(
             fitting=lambda: applicable_metrics(kind, len(classes)),
         )
     class_metric = ClassMetric(name, kind, tuple(classes), function=None if isinstance(scorer, str) else scorer)
+    if class_metric.is_of_one_class():
+        class_metric = replace(class_metric, positive=_positive(class_metric, positive))
     return resolve(class_metric, _made_up(kind, len(classes)), direction, is_objective=is_objective)
+
+
+def _positive(metric: ClassMetric, given: int | None) -> int:
+    """Return the code of the class that a metric is of: the one that is given, or is positive by its name."""
+    code = clear_positive(metric.classes) if given is None else given
+    if code is not None:
+        return code
+    one, other = metric.classes
+    is_function = metric.function is not None and not is_registered(metric.function)
+    own = ", or to the function itself" if is_function else ""
+    raise MetricError(
+        f"metric {metric.name!r} is of one class of two, and nothing says whether of {one!r} or of {other!r}. Give the "
+        f"task pos_label={one!r} or pos_label={other!r}{own}; or take a metric of both classes, such as 'f1_macro'."
+    )
 
 
 def _as_scorer(metric: str | Callable[..., Any]) -> str | Callable[..., Any]:
@@ -206,7 +258,7 @@ def _refusal(metric: ClassMetric) -> str | None:
     """
     targets, example = _example(metric.kind, len(metric.classes))
     labels = np.arange(len(metric.classes))
-    classifier = _FixedClassifier(labels, example, metric.kind)
+    classifier = _FixedClassifier(labels, example, predicted_codes(example, metric.kind), metric.kind)
     scorer = scorer_of(metric.name)
     try:
         with warnings.catch_warnings():
@@ -217,6 +269,11 @@ def _refusal(metric: ClassMetric) -> str | None:
     except (*COMPUTATION_ERRORS, UserWarning) as error:
         return f"{str(error).rstrip('.')}."
     return None
+
+
+_CHANCES = np.array([0.1, 0.2, 0.6, 0.3, 0.15, 0.45, 0.9, 0.8, 0.4, 0.7])
+_UNEVEN = (np.repeat([0, 1], [6, 4]), np.stack([1.0 - _CHANCES, _CHANCES], axis=1))
+"""Targets of two classes and probabilities, of which no metric of one class gives the same for the other."""
 
 
 def _example(kind: TargetKind, classes: int) -> tuple[np.ndarray, np.ndarray]:

@@ -16,6 +16,7 @@ from hpsearch.data.ragged import Rows, as_arrays
 from hpsearch.errors import DataError, TaskError
 from hpsearch.records import digest
 from hpsearch.tasks.base import Prepared, Split, Task, audited, prepared_rows
+from hpsearch.tasks.classes.positive import plain_label
 from hpsearch.tasks.custom.model_factory import ModelFactory
 from hpsearch.tasks.example_source import ExampleSource
 from hpsearch.tasks.judge import Judge
@@ -62,6 +63,9 @@ class CustomTask(Task):
             Targets are one class per row (two are binary, more multiclass), 0/1 columns (multilabel), or numbers.
         targets: What targets are: "classes" or "numbers". Each fold trains on numbers less the mean and over the
             standard deviation of its training rows; scores and predictions are in your units.
+        pos_label: Of two classes the positive one, which metrics such as "f1", "precision" and "average_precision" are
+            of. None: 1, True, "yes", "positive" and the like, beside 0, False, "no", "negative"; metrics of one of two
+            other classes need it.
         strata: Into how many parts of equal size rows are sorted by their (first) number, so that each fold has rows of
             each. None: folds are drawn without looking at numbers, unless most are the same.
         test: Rows that the search never sees, in the same form, or None.
@@ -85,6 +89,7 @@ class CustomTask(Task):
     make_model: Any
     train: Any = field(kw_only=True)
     targets: str = field(default="classes", kw_only=True)
+    pos_label: Any = field(default=None, kw_only=True)
     strata: int | None = field(default=None, kw_only=True)
     test: Any = field(default=None, kw_only=True)
     loss: Any = field(default=None, kw_only=True)
@@ -98,6 +103,7 @@ class CustomTask(Task):
 
     def __post_init__(self) -> None:
         targets_called(self.targets)
+        self._set("pos_label", plain_label(self.pos_label))
         if self.strata is not None:
             self._set("strata", whole_number(self.strata, "strata", 2))
         for name in ("make_model", "loss", "collate"):
@@ -209,6 +215,8 @@ class CustomTask(Task):
     def _learned(self, targets: Any) -> Judge:
         """Return the judge of training rows with these targets."""
         judge = targets_called(self.targets).judge.learn(targets)
+        if self.pos_label is not None:
+            judge = judge.of_class(self.pos_label)
         return judge if self.strata is None else judge.stratified(self.strata)
 
     def _sides(self, role: str, rows: int) -> dict[str, np.ndarray]:

@@ -1,6 +1,6 @@
 """Numbers as targets: standardised within each training part, predicted and judged in the user's units."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -12,7 +12,7 @@ from hpsearch.data.splits import Strata
 from hpsearch.errors import MetricError
 from hpsearch.metrics.direction import Direction
 from hpsearch.metrics.metric import Metric
-from hpsearch.tasks.judge import Judge
+from hpsearch.tasks.judge import Judge, Judged
 from hpsearch.tasks.numbers.metric import NumberMetric, Range, resolve_metric
 from hpsearch.tasks.numbers.remarks import range_remarks, target_remarks
 from hpsearch.tasks.numbers.strata import others, quantile_bins
@@ -122,24 +122,32 @@ class NumberJudge(Judge):
         return Strata.by(others(columns) if self.bins is None else quantile_bins(columns[:, 0], self.bins))
 
     def check_folds(
-        self,
-        targets: np.ndarray,
-        pairs: Sequence[tuple[np.ndarray, np.ndarray]],
-        metric: Metric,
-        groups: np.ndarray | None = None,
+        self, targets: np.ndarray, pairs: Sequence[tuple[np.ndarray, np.ndarray]], groups: np.ndarray | None = None
     ) -> None:
-        """Find a fold whose training rows have one number only, or whose held-out rows the metric cannot judge."""
+        """Find a fold whose training rows have one number only."""
         numbers = _columns(targets)
         for fold, (training, held_out) in enumerate(pairs):
-            remedy = _remedy(held_out, groups)
-            check_differ(self.names, numbers[training], f"training rows of fold {fold}", remedy)
-            for place, (name, column) in enumerate(zip(self.names, numbers[held_out].T, strict=True)):
-                if column.min() == column.max() and not self._is_judged(metric, numbers[held_out], place):
-                    raise MetricError(
-                        f"metric {metric.name!r} is not defined on the held-out rows of fold {fold}: {called(name)} "
-                        f"is {float(column[0])!r} in each of the {len(column)}. {remedy} Or measure errors "
-                        "instead, such as 'rmse' and 'mae'."
-                    )
+            check_differ(self.names, numbers[training], f"training rows of fold {fold}", _remedy(held_out, groups))
+
+    def made_up(self, targets: np.ndarray) -> Iterator[np.ndarray]:
+        numbers = _columns(targets)
+        width = np.array(self.ranges.high) - np.array(self.ranges.low)
+        far = np.linspace(0.5, 1.5, len(numbers))[:, None] * width
+        for share in (0.01, 0.5):
+            yield self._shaped(numbers + share * far)
+        yield self._shaped(np.full(numbers.shape, np.array(self.ranges.low) + 0.5 * width))
+        yield self._shaped(numbers)
+
+    def judged(self, metric: Metric, targets: np.ndarray, weights: np.ndarray | None = None) -> Judged:
+        """See `Judge.judged`; of several targets each must be judged."""
+        numbers = _columns(targets)
+        for place, (name, column) in enumerate(zip(self.names, numbers.T, strict=True)):
+            if column.min() == column.max() and not self._is_judged(metric, numbers, place):
+                return Judged(f"{called(name)} is {float(column[0])!r} in each of the {len(column)}")
+        return super().judged(metric, targets, weights)
+
+    def remedy(self, held_out: np.ndarray, groups: np.ndarray | None) -> str:
+        return f"{_remedy(held_out, groups)} Or measure errors instead, such as 'rmse' and 'mae'."
 
     def _is_judged(self, metric: Metric, numbers: np.ndarray, place: int) -> bool:
         """Return whether a metric tells near predictions of one target from far ones on these rows."""

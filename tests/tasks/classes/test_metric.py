@@ -101,12 +101,12 @@ MULTILABEL_VALUES = {
 )
 def test_a_name_gives_what_scikit_learn_gives(kind, classes, name, expected):
     targets, found = outputs(kind, classes=len(classes))
-    value = resolve_metric(name, kind, classes)(targets, found)
+    value = resolve_metric(name, kind, classes, positive=1 if kind == "binary" else None)(targets, found)
     assert isinstance(value, float)
     assert value == pytest.approx(float(expected(targets, found)), rel=1e-12)
 
 
-@pytest.mark.parametrize(("kind", "classes"), [("binary", BINARY), ("multiclass", THREE), ("multilabel", THREE)])
+@pytest.mark.parametrize(("kind", "classes"), [("binary", (0, 1)), ("multiclass", THREE), ("multilabel", THREE)])
 def test_every_scorer_name_works_or_is_refused_when_resolved(kind, classes):
     targets, found = outputs(kind)
     working = applicable_metrics(kind, len(classes))
@@ -129,11 +129,14 @@ def test_a_better_model_has_a_greater_score_in_every_metric():
         assert scores[0] > scores[1], name
 
 
-def test_class_one_is_the_positive_class_whatever_it_is_called():
+def test_a_metric_of_one_class_is_of_the_positive_one():
     targets = np.array([1, 1, 1, 0])
     found = np.array([[0.1, 0.9], [0.8, 0.2], [0.7, 0.3], [0.6, 0.4]])
-    assert resolve_metric("recall", "binary", ("zebra", "ant"))(targets, found) == pytest.approx(1 / 3)
     assert resolve_metric("recall", "binary", (False, True))(targets, found) == pytest.approx(1 / 3)
+    for positive, expected in ((1, 1 / 3), (0, 1.0)):
+        metric = resolve_metric("recall", "binary", ("ant", "zebra"), positive=positive)
+        assert metric(targets, found) == pytest.approx(expected)
+        assert metric.of_class == ("ant", "zebra")[positive]
 
 
 @pytest.mark.parametrize(
@@ -327,7 +330,7 @@ def test_a_function_that_wraps_one_of_scikit_learns_is_the_users():
 )
 def test_a_function_that_needs_probabilities_is_its_scorer(function, name, kinds):
     for kind in kinds:
-        classes = BINARY if kind == "binary" else THREE
+        classes = (0, 1) if kind == "binary" else THREE
         targets, found = outputs(kind)
         metric, scorer = resolve_metric(function, kind, classes), resolve_metric(name, kind, classes)
         assert replace(metric, name=name) == scorer
@@ -410,7 +413,7 @@ def test_probabilities_that_are_not_numbers_are_refused():
 def test_sample_weights_count_where_the_scorer_takes_them():
     targets, found = outputs("binary")
     weight = np.random.default_rng(1).random(len(targets))
-    metric = resolve_metric("f1", "binary", BINARY)
+    metric = resolve_metric("f1", "binary", (0, 1))
     expected = reference.f1_score(targets, found.argmax(1), sample_weight=weight)
     assert metric(targets, found, weight) == pytest.approx(expected)
     assert metric(targets, found, weight) != metric(targets, found)
@@ -505,7 +508,7 @@ def test_a_scorer_from_scikit_learn_itself_works_and_its_own_labels_are_kept():
         (lambda y_true, y_pred: "good", "gave 'good', a str"),
         (lambda y_true, y_pred: float("nan"), "gave nan"),
         (lambda y_true, y_pred: float("-inf"), "gave -inf"),
-        (make_scorer(reference.f1_score), "pos_label=1 is not a valid label"),
+        (make_scorer(reference.f1_score), "nothing says whether of 'ham' or of 'spam'"),
     ],
 )
 def test_a_callable_that_cannot_work_is_refused_when_resolved(function, words):

@@ -1,6 +1,7 @@
 """The judge of numbers: standardised per fold, judged in the user's units, and what is said before training."""
 
 import pickle
+import re
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from hpsearch.errors import DataError, MetricError
+from hpsearch.errors import DataError
 from hpsearch.tasks.numbers.judge import NumberJudge
 
 ONE = np.arange(20.0)
@@ -116,29 +117,32 @@ def test_a_fold_whose_training_rows_have_one_number_is_an_error():
     targets = np.array([1.0, 1.0, 1.0, 2.0])
     judge = NumberJudge.learn(targets)
     with pytest.raises(DataError, match=r"the target is 1.0 in each of the 3 training rows of fold 1.*strata="):
-        judge.check_folds(targets, [*folds(4, 2)[:1], (np.arange(3), np.array([3]))], judge.metric("rmse"))
+        judge.check_folds(targets, [*folds(4, 2)[:1], (np.arange(3), np.array([3]))])
 
 
 @pytest.mark.parametrize("name", ["r2", "explained_variance", "spearman", "pearson", "d2_absolute_error_score"])
 @pytest.mark.parametrize("values", [np.arange(20.0) // 5, np.stack([ONE, np.arange(20.0) // 5], axis=1)])
 def test_one_value_a_group_leaves_shares_of_the_variance_undefined(name, values):
     judge = NumberJudge.learn(values)
-    with pytest.raises(MetricError, match=rf"{name}.*held-out rows of fold 0.* 1 of 4 groups.*'rmse'"):
-        judge.check_folds(values, folds(), judge.metric(name), np.arange(20) // 5)
+    held_out, groups = folds()[0][1], np.arange(20) // 5
+    judged = judge.judged(judge.metric(name), values[held_out])
+    assert str(judged.reason).endswith("is 0.0 in each of the 5")
+    assert re.search("1 of 4 groups.*'rmse'", judge.remedy(held_out, groups))
+    assert judge.judged(judge.metric(name), values).reason is None
 
 
 @pytest.mark.parametrize("name", ["rmse", "neg_mean_absolute_error", "max_error", "mean_absolute_percentage_error"])
 def test_one_value_a_group_can_be_judged_by_an_error(name):
     values = np.arange(20.0) // 5
     judge = NumberJudge.learn(values)
-    judge.check_folds(values, folds(), judge.metric(name))
+    for _, held_out in folds():
+        assert judge.judged(judge.metric(name), values[held_out]).reason is None
 
 
 def test_leaving_one_out_has_an_error_and_no_r2():
     judge = NumberJudge.learn(ONE)
-    judge.check_folds(ONE, folds(20, 20), judge.metric("rmse"))
-    with pytest.raises(MetricError, match="not defined on the held-out rows of fold 0"):
-        judge.check_folds(ONE, folds(20, 20), judge.metric("r2"))
+    assert judge.judged(judge.metric("rmse"), ONE[:1]).reason is None
+    assert judge.judged(judge.metric("r2"), ONE[:1]).reason == "the target is 0.0 in each of the 1"
 
 
 def test_remarks():
