@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 BEFORE = ("number", "state", "origin", "value", "std", "interval_low", "interval_high", "epoch")
 AFTER = ("folds", "seconds", "reason", "note")
+_ABSENT = object()
 
 
 def table(history: History, objective: str, test_shares: Sequence[float] | None = None) -> pandas.DataFrame:
@@ -45,7 +46,7 @@ def table(history: History, objective: str, test_shares: Sequence[float] | None 
     taken = {*BEFORE, *AFTER}
     for name in config_names(summaries):
         column = f"config_{name}" if name in taken else name
-        columns[column] = _column([summary.config.get(name) for summary in summaries])
+        columns[column] = _column([summary.config.get(name, _ABSENT) for summary in summaries])
     taken |= columns.keys()
     for name in metric_names(summaries):
         column = f"metric_{name}" if name in taken else name
@@ -126,7 +127,9 @@ def _column(values: Sequence[Any]) -> pandas.Series:
     """Return a hyperparameter's column; whole numbers stay whole when some are missing."""
     import pandas
 
-    present = [value for value in values if value is not None]
+    present = [value for value in values if value is not _ABSENT]
+    none = "None" if "none" in present else "none"
+    cells = [None if value is _ABSENT else none if value is None else value for value in values]
     if present and len(present) < len(values) and all(type(value) is int for value in present):
-        return pandas.Series(list(values), dtype="Int64")
-    return pandas.Series(list(values))
+        return pandas.Series(cells, dtype="Int64")
+    return pandas.Series(cells)

@@ -39,6 +39,7 @@ def _so_far(standing: Standing) -> list[str]:
     parts = [f"{tally.ended}/{standing.trials} trials" if standing.trials else f"{tally.ended} trials"]
     parts += [f"{tally.pruned} pruned"] if tally.pruned else []
     parts += [f"{tally.failed} failed"] if tally.failed else []
+    parts += [f"{tally.repeats} repeating an earlier one"] if tally.repeats else []
     if best is not None:
         params = f": {params_text(best.params)}" if best.params else ""
         parts.append(f"best {standing.objective} {best.value:.4f} (trial {best.number}{params})")

@@ -16,7 +16,10 @@ from hpsearch.records import History, Run, Segment, Slot, Trial, TrialState
 
 @dataclass(frozen=True)
 class Tally:
-    """How many trials there are in each state, and the best of the complete ones, ties to the first proposed."""
+    """How many trials there are in each state, and the best of the complete ones, ties to the first proposed.
+
+    `repeats` counts those of them that train what an earlier one does.
+    """
 
     running: int
     waiting: int
@@ -24,6 +27,7 @@ class Tally:
     pruned: int
     failed: int
     best: Trial | None
+    repeats: int = 0
 
     @property
     def ended(self) -> int:
@@ -43,6 +47,7 @@ class Tally:
             pruned=states.count(TrialState.PRUNED),
             failed=states.count(TrialState.FAIL),
             best=best_trial(history),
+            repeats=history.repeats(),
         )
 
 

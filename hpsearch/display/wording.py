@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hpsearch.display.standing import BestSoFar, Standing, Tally
+from hpsearch.space.wording import spelled
 
 
 def counts_text(tally: Tally, trials: int | None) -> str:
@@ -15,6 +16,7 @@ def counts_text(tally: Tally, trials: int | None) -> str:
         "failed": tally.failed,
         "running": tally.running,
         "waiting": tally.waiting,
+        "repeating an earlier one": tally.repeats,
     }
     parts += [f"{count} {state}" for state, count in states.items() if count]
     return ", ".join(parts)
@@ -62,5 +64,7 @@ def duration(seconds: float) -> str:
 
 def short(value: object) -> str:
     """Return a hyperparameter's value in a few characters, on one line."""
-    text = f"{value:.3g}" if isinstance(value, float) and value != 1 else str(value)  # 1.0 is a share, 1 is one
+    text = spelled(value) if isinstance(value, str) else "none" if value is None else str(value)
+    if isinstance(value, float) and value != 1:  # 1.0 is a share, 1 is one
+        text = f"{value:.3g}"
     return "".join(letter if letter.isprintable() else " " for letter in text)

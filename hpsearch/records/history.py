@@ -47,6 +47,11 @@ class History:
     results: Mapping[str, tuple[SegmentResult, ...]] = field(default_factory=lambda: MappingProxyType({}))
     direction: Direction = Direction.MAXIMIZE
 
+    def repeats(self, state: TrialState | None = None) -> int:
+        """Return how many trials (in a state) train what an earlier one of them does: equal configs have equal runs."""
+        trials = [trial for trial in self.trials.values() if state in (None, trial.state)]
+        return len(trials) - len({trial.runs[0].key if trial.runs else trial.number for trial in trials})
+
     def with_trial(self, trial: Trial) -> "History":
         return replace(self, trials=_with(self.trials, trial.number, trial))
 

@@ -27,9 +27,10 @@ from hpsearch.report.wording import (
     setting,
     signed,
     sort_key,
+    whole,
 )
 
-FILTERS = (brief, duration, ended, fact, number, p_value, score, setting, signed, sort_key)
+FILTERS = (brief, duration, ended, fact, number, p_value, score, setting, signed, sort_key, whole)
 """How templates write values, by name."""
 
 DIGITS = 5

@@ -46,7 +46,7 @@ def page(content: Content) -> str:
         },
         study=content,
         state_counts=[(state, content.count(state)) for state in STATES if content.count(state)],
-        complete_trials=content.count(TrialState.COMPLETE),
+        complete_trials=content.count(TrialState.COMPLETE) - content.history.repeats(TrialState.COMPLETE),
         study_facts=study_facts(content),
         details=details(content),
         search_ranges=[(name, search_range(parameter)) for name, parameter in content.parameters.items() if parameter],

@@ -47,10 +47,10 @@ def parallel_coordinates(content: Content) -> Figure:
     if not names:
         return empty_figure(title, "no trial has been judged yet")
     scales = [
-        scale_of(name, [summary.config.get(name) for summary in shown], content.parameters[name]) for name in names
+        scale_of(name, [s.config[name] for s in shown if name in s.config], content.parameters[name]) for name in names
     ]
     if complete:
-        scales.append(scale_of(content.objective, [summary.value for summary in complete]))
+        scales.append(scale_of(content.objective, [s.value for s in complete if s.value is not None]))
     figure = Figure()
     for index, summary in enumerate(shown):
         _add_line(figure, content, summary, names, scales, max(0, index - len(pruned) + 1) / max(1, len(complete)))
@@ -94,10 +94,12 @@ def _add_line(
     rank: float,
 ) -> None:
     """Add a trial's line; `rank` is 0 for a pruned trial and rises to 1 for the best."""
-    values = [summary.config.get(name) for name in names]
+    heights = [
+        scale.position(summary.config[name]) if name in summary.config else ABSENT
+        for scale, name in zip(scales, names, strict=False)
+    ]
     if summary.state is TrialState.COMPLETE:
-        values.append(summary.value)
-    heights = [scale.position(value) for scale, value in zip(scales, values, strict=False)]
+        heights.append(scales[-1].position(summary.value))
     label, own_color = content.label(summary.number), role_color(content, summary.number)
     color = own_color or (BLUE if rank else GREY)
     figure.add_trace(

@@ -31,7 +31,7 @@ class Scale:
     log: bool = False
 
     def position(self, value: Any) -> float:
-        """Return the height of a value, `ABSENT` for one without a place on the axis (None, NaN)."""
+        """Return the height of a value, `ABSENT` for one without a place on the axis: NaN, None if it is no choice."""
         if self.positions is not None:
             return self.positions.get(_key(value), ABSENT)
         if not _is_real_number(value) or (self.log and value <= 0):

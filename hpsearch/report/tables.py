@@ -9,7 +9,7 @@ from hpsearch.analysis.timeline import compute
 from hpsearch.metrics.direction import Direction
 from hpsearch.records import LOSS
 from hpsearch.report.content import Content
-from hpsearch.report.wording import brief, duration, is_number, setting
+from hpsearch.report.wording import brief, duration, is_number, setting, whole
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def setting_rows(configs: Sequence[Mapping[str, Any]]) -> list[SettingRow]:
     """Return the hyperparameters of some configurations side by side, in the order in which they first appear."""
     rows = []
     for name in dict.fromkeys(name for config in configs for name in config):
-        values = tuple(Setting(brief(c[name]), str(c[name])) if name in c else None for c in configs)
+        values = tuple(Setting(brief(c[name]), whole(c[name])) if name in c else None for c in configs)
         rows.append(SettingRow(name, values, differs=len(set(values)) > 1))
     return rows
 
@@ -86,7 +86,10 @@ def trial_heads(content: Content) -> list[Head]:
 def study_facts(content: Content) -> list[tuple[str, Any]]:
     """Return the facts of data and search, and what training took."""
     facts = dict(content.facts)
-    if content.history.trials:
+    trials, repeats = len(content.history.trials), content.history.repeats()
+    if repeats:
+        facts["different configurations"] = f"{trials - repeats} in {trials} trials"
+    if trials:
         taken = compute(content.history, content.ends)
         facts |= {"epochs of one fold": f"{taken.epochs:.4g}", "training time": duration(taken.seconds)}
         facts |= {} if taken.elapsed is None else {"elapsed time": duration(taken.elapsed)}

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from hpsearch.records import TrialState
+from hpsearch.space.wording import spelled
 
 MISSING = "–"  # an en dash stands in an empty cell of a table
 UNDEFINED = "undefined"  # a metric that was measured and is not a number: the warnings say why
@@ -37,13 +38,13 @@ def p_value(value: float) -> str:
 def setting(value: Any) -> str:
     """Return the value of a hyperparameter: floats to four digits, everything else as it is.
 
-    1.0 stays 1.0: as a share it is all of something, and 1 is one.
+    1.0 stays 1.0: as a share it is all of something, and 1 is one. The text "1" is in quotes, and so is "none".
     """
     if value is None:
         return "none"
     if isinstance(value, float):
         return "1.0" if value == 1 else number(value)
-    return str(value)
+    return spelled(value) if isinstance(value, str) else str(value)
 
 
 def settings(config: Mapping[str, Any], names: Iterable[str]) -> str:
@@ -69,9 +70,11 @@ def brief(value: Any) -> str:
 
 
 def briefs(values: Sequence[Any]) -> list[str]:
-    """Return each value's `brief` text, or the whole text where two would look alike."""
-    short = [brief(value) for value in values]
-    return [text if short.count(text) == 1 else setting(value) for text, value in zip(short, values, strict=True)]
+    """Return each value's `brief` text, or more of it where two would look alike."""
+    texts = [brief(value) for value in values]
+    for more in (setting, repr):
+        texts = [text if texts.count(text) == 1 else more(value) for text, value in zip(texts, values, strict=True)]
+    return texts
 
 
 def fact(value: Any) -> str:
@@ -80,7 +83,12 @@ def fact(value: Any) -> str:
         return f"{value:,}" if abs(value) >= 10_000 else str(value)
     if isinstance(value, (list, tuple)):
         return ", ".join(str(item) for item in value)
-    return setting(value)
+    return value if isinstance(value, str) else setting(value)
+
+
+def whole(value: Any) -> str:
+    """Return the value of a hyperparameter with all its digits."""
+    return repr(value) if is_number(value) else setting(value)
 
 
 def sort_key(value: Any) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from hpsearch.analysis.aggregates import TrialSummary
 from hpsearch.errors import printable
 from hpsearch.records import History, Origin
+from hpsearch.space.wording import spelled
 
 
 def outcome_text(
@@ -35,17 +36,22 @@ def outcome_text(
     for summary in summarize_all(history, objective):
         origin = "" if summary.origin is Origin.SAMPLER else f" ({summary.origin.value})"
         measured = [_number(summary.value), _number(summary.std), f"{len(summary.folds)}/{summary.runs}"]
-        params = [_cell(summary.config.get(name)) for name in names]
+        params = [_cell(summary.config[name]) if name in summary.config else "" for name in names]
         rows.append([f"{summary.number}{origin}", summary.state.value, *measured, *params, _ended(summary)])
     lines = [*aligned(rows), *(f"warning: {text}" for text in warnings)]
     lines += [] if pos_label is None else [f"positive class: {pos_label}"]
+    trials, repeats = len(history.trials), history.repeats()
+    if repeats:
+        lines.append(f"{trials} trials, {trials - repeats} different configurations: {repeats} repeat an earlier one.")
     trial = best_trial(history)
     if trial is None:
         return "\n".join([*lines, "No trial is complete."])
     best = summarize(trial, history, objective, test_shares)
     interval = "" if best.interval is None else f", 95% interval {best.interval[0]:.4f} to {best.interval[1]:.4f}"
     lines.append(f"best: trial {best.number}, {objective} {best.value:.4f}{interval}, at epoch {best.epoch:g}")
-    lines += [f"  {name} = {value}" for name, value in best.config.items()]
+    lines += [
+        f"  {name} = {spelled(value) if isinstance(value, str) else value}" for name, value in best.config.items()
+    ]
     return printable("\n".join(lines))
 
 
@@ -66,5 +72,6 @@ def _number(value: float | None) -> str:
 
 def _cell(value: Any) -> str:
     """Return a setting in brief; 1.0 stays 1.0, which as a share is all of something."""
-    is_rounded = isinstance(value, float) and value != 1
-    return "" if value is None else f"{value:.3g}" if is_rounded else str(value)
+    if isinstance(value, float) and value != 1:
+        return f"{value:.3g}"
+    return spelled(value) if isinstance(value, str) else "none" if value is None else str(value)

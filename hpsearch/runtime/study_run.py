@@ -14,6 +14,7 @@ from hpsearch.display.display import Display, Guarded, chosen_display
 from hpsearch.display.standing import Watch
 from hpsearch.errors import TaskError, UsageError, printable
 from hpsearch.plan.checks import check_metrics_travel, check_models
+from hpsearch.plan.distinct import repetition
 from hpsearch.plan.plan import Plan
 from hpsearch.plan.record import Record
 from hpsearch.plan.resume_command import how_to_resume
@@ -74,7 +75,8 @@ class StudyRun:
         store.acquire()
         try:
             self.record.settle({"trials": self.trials})
-            for warning in filter(None, (*self.plan.warnings, what_is_not_kept(self.plan.sampler))):
+            repeats = None if sampler.is_finite else repetition(self.plan, self.trials)
+            for warning in filter(None, (*self.plan.warnings, what_is_not_kept(self.plan.sampler), repeats)):
                 logger.warning("%s", warning)
             for config in enqueued:
                 store.enqueue(config)
@@ -147,6 +149,12 @@ class StudyRun:
         """Warn of enqueued configurations that were not tried, and say how a paused study continues."""
         plan, store, trials = self.plan, self.record.store, self.trials
         history, waiting = store.history, len(store.queued())
+        if history.repeats():
+            logger.warning(
+                "The study's %d trials are %d different configurations; the others repeat one of them.",
+                len(history.trials),
+                len(history.trials) - history.repeats(),
+            )
         ended = trials is not None and len(history.trials) >= trials and not history.unfinished()
         if ended and waiting:
             logger.warning(

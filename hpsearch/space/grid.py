@@ -1,7 +1,7 @@
 """The grid: every combination of the parameters' values, once."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,14 +57,14 @@ def enumerate_grid(
         )
     grid: Iterator[dict[str, Scalar]] = iter([{}])
     for name, choices in values.items():
-        grid = _extended(grid, name, choices, exists)
+        grid = extended(grid, name, choices, exists)
     return grid
 
 
-def _extended(
+def extended(
     points: Iterator[dict[str, Scalar]],
     name: str,
-    choices: tuple[Scalar, ...],
+    choices: Sequence[Scalar],
     exists: Callable[[str, Mapping[str, Any]], bool],
 ) -> Iterator[dict[str, Scalar]]:
     """Yield each point with one value of a parameter after the other, or as it is where that does not exist."""

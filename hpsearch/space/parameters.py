@@ -56,6 +56,10 @@ class BaseParameter(ABC):
         """
 
     @abstractmethod
+    def all_values(self) -> Sequence[Scalar] | None:
+        """Return every value, or None where they have no end."""
+
+    @abstractmethod
     def edges(self) -> tuple[Scalar, ...]:
         """Return both ends, or all choices: where a task takes these values, it takes all of this parameter's."""
 
@@ -117,6 +121,9 @@ class Categorical(BaseParameter):
 
     def grid_values(self, points: int | None = None) -> tuple[Scalar, ...]:
         return tuple(self.choices)
+
+    def all_values(self) -> Sequence[Scalar]:
+        return self.choices
 
     def edges(self) -> tuple[Scalar, ...]:
         return tuple(self.choices)

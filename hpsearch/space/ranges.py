@@ -95,6 +95,11 @@ class Float(BaseParameter):
         """Return the value this many steps above `low`: decimal arithmetic, so that 0.1 + 2 * 0.1 is 0.3."""
         return float(Decimal(str(self.low)) + steps * Decimal(str(self.step)))
 
+    def all_values(self) -> Sequence[float] | None:
+        if self.step is not None:
+            return [self._at(index) for index in range(round((self.high - self.low) / self.step) + 1)]
+        return [self.low] if self.low == self.high else None
+
     def edges(self) -> tuple[float, float]:
         return self.low, self.high
 
@@ -152,6 +157,9 @@ class Int(BaseParameter):
         if self.log and points is not None and points < count:
             return tuple(dict.fromkeys(math.floor(x + 0.5) for x in _spaced(self.low, self.high, points, log=True)))
         return tuple(self.low + index * self.step for index in _even(self, count, points))
+
+    def all_values(self) -> Sequence[int]:
+        return range(self.low, self.high + 1, self.step)
 
     def edges(self) -> tuple[int, int]:
         return self.low, self.high

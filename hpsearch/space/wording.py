@@ -30,6 +30,17 @@ def range_text(parameter: Parameter) -> str:
     return f"{text}; only where {conditions}" if conditions else text
 
 
+def spelled(text: str) -> str:
+    """Return a text as it is, but in quotes where it looks like another kind of value: a number, True or none."""
+    if text.strip().lower() in ("", "none", "true", "false"):
+        return repr(text)
+    try:
+        float(text)
+    except ValueError:
+        return text
+    return repr(text)
+
+
 def source_lines(notes: Notes, name: str) -> list[str]:
     """Return where the numbers of a hyperparameter are from, indented; nothing where that is not said."""
     text = " ".join(filter(None, [_MARKS[notes.checked.get(name)], notes.sources.get(name, "").strip()]))

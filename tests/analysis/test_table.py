@@ -1,5 +1,6 @@
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from analysis_samples import OBJECTIVE, with_trial
@@ -79,6 +80,21 @@ def test_a_hyperparameter_that_does_not_exist_is_missing_and_whole_numbers_stay_
     assert str(frame["momentum"][1]) == "9"
     assert str(frame["layers"].dtype) == "Int64"
     assert frame["optimizer"].tolist() == ["adamw", "sgd", "sgd"]
+
+
+def test_a_choice_that_is_none_is_told_from_a_hyperparameter_that_does_not_exist(tmp_path: Path) -> None:
+    history = History()
+    for number, config in enumerate([{"a": None, "b": None}, {"a": 0.1, "b": "none"}, {}, {"a": 2, "b": None}]):
+        history = with_trial(history, number, [[0.5]], value=0.5, point=1, config={"epochs": 1, **config})
+    frame = table(history, OBJECTIVE)
+    assert frame["a"].tolist()[:2] == ["none", 0.1]
+    assert frame["b"].tolist()[:2] == ["None", "none"]
+    for name in ("a", "b"):
+        assert frame[name].isna().tolist() == [False, False, True, False]
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    cells = [line.split(",") for line in (tmp_path / "table.csv").read_text().splitlines()]
+    place = cells[0].index("a")
+    assert [row[place] for row in cells[1:]] == ["none", "0.1", "", "2"]
 
 
 def test_names_that_clash_are_prefixed() -> None:

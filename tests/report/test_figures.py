@@ -13,6 +13,7 @@ from hpsearch.errors import MetricError, UsageError
 from hpsearch.metrics.direction import Direction
 from hpsearch.records import History, Origin, Outcome, Segment, SegmentResult, TrialState
 from hpsearch.report import Content, Figures
+from hpsearch.report.parallel_coordinates_figure import NOT_USED
 from hpsearch.report.scales import ABSENT
 from hpsearch.report.theme import BEST, BLUE, DEFAULT, GREY
 
@@ -388,3 +389,47 @@ def test_panels_say_where_lower_is_better() -> None:
     titles = [note.text for note in Figures(content).winner_against_default().layout.annotations]
     marked = ["accuracy (lower is better)", "loss (lower is better)"]
     assert [title for title in titles if "lower" in title] == [f"<b>{name}</b>" for name in marked]
+
+
+KINDS = [None, "none", 1, "1", 0.5, "True", True]
+"""Choices, of which 1 and True stand in two spaces: as numbers they are equal."""
+
+
+def of_kinds(choices: list[Any]) -> Content:
+    """Return a study of sixty trials that choose among values that look alike; every fifth has no such choice."""
+    history = History()
+    for number in range(60):
+        choice = {} if number % 5 == 4 else {"kind": choices[number % len(choices)]}
+        config = {"lr": 10 ** -(1 + number % 7), "epochs": 1, **choice}
+        value = 0.5 + 0.01 * (number % 9)
+        history = with_trial(history, number, [[value]], value=value, point=1, config=config)
+    space = {
+        "parameters": [
+            {"name": "kind", "type": "categorical", "choices": choices},
+            {"name": "lr", "type": "float", "low": 1e-8, "high": 1.0, "log": True},
+        ],
+        "fixed": {},
+        "default": {},
+    }
+    return Content("study", "task", {}, history, OBJECTIVE, space=space)
+
+
+@pytest.mark.parametrize("choices", [KINDS[:-1], [each for each in KINDS if each != 1 or each is True]])
+def test_values_that_look_alike_are_told_apart_in_every_figure(choices: list[Any]) -> None:
+    content = of_kinds(choices)
+    figures = Figures(content)
+    slices = figures.slices(["kind"])
+    assert len(set(slices.layout.xaxis.ticktext)) == len(choices)
+    assert len(named(slices, "complete").x) == 48  # None is a value; those without one are not drawn
+    contours = figures.contours(["kind", "lr"])
+    assert len(set(contours.layout.xaxis.ticktext)) == len(choices)
+    assert len(named(contours, "complete").x) == 48
+    parallel = figures.parallel_coordinates()
+    heights = [trace.y[0] for trace in parallel.data if trace.meta]
+    assert len({height for height in heights if height != ABSENT}) == len(choices)
+    assert sum(height == ABSENT for height in heights) == 12
+    texts = [note.text for note in parallel.layout.annotations if note.x == 0]
+    assert len(set(texts)) == len(choices) + 1 and NOT_USED in texts
+    assert content.importance.present["kind"] == 48
+    hovers = {trace.text[0].partition("kind = ")[2].partition("<br>")[0] for trace in parallel.data if trace.meta}
+    assert len(hovers) == len(choices) + 1

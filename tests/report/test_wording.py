@@ -3,7 +3,20 @@ import math
 import pytest
 
 from hpsearch.records import TrialState
-from hpsearch.report.wording import MISSING, duration, ended, escaped, p_value, score, setting, signed, sort_key
+from hpsearch.report.wording import (
+    MISSING,
+    briefs,
+    duration,
+    ended,
+    escaped,
+    fact,
+    p_value,
+    score,
+    setting,
+    signed,
+    sort_key,
+    whole,
+)
 
 
 @pytest.mark.parametrize(
@@ -49,6 +62,12 @@ def test_numbers_sort_by_all_their_digits_and_nothing_sorts_last() -> None:
         (True, "True"),
         (None, "none"),
         ("adamw", "adamw"),
+        ("1", "'1'"),
+        ("1e-3", "'1e-3'"),
+        ("none", "'none'"),
+        ("True", "'True'"),
+        ("", "''"),
+        ("nan", "'nan'"),
     ],
 )
 def test_settings(value: object, text: str) -> None:
@@ -69,3 +88,14 @@ def test_states_read_as_adjectives() -> None:
 
 def test_text_in_figures_is_escaped_as_plotly_reads_it() -> None:
     assert escaped("<script>'\"&") == "&lt;script&gt;'\"&amp;"
+
+
+def test_values_that_are_not_the_same_never_look_alike() -> None:
+    values = [None, "none", "None", 1, "1", True, "True", 1.0, "1.0", 0.30001, 0.30002, "a/x", "b/x", "a", ""]
+    assert len(set(briefs(values))) == len(values)
+    assert briefs(["models/a", "models/b", None]) == ["a", "b", "none"]
+    assert len({whole(value) for value in values}) == len(values)
+
+
+def test_a_fact_that_is_a_text_is_shown_as_it_is() -> None:
+    assert [fact(value) for value in ("12.5", "0", 12_000, None)] == ["12.5", "0", "12,000", "none"]
