@@ -3,7 +3,7 @@
 import ast
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from hpsearch.study import Study
 
 if TYPE_CHECKING:
     from hpsearch.data.folds import Folds
+    from hpsearch.records import TrialState
     from hpsearch.records.store import Store
     from hpsearch.tasks import Task
 
@@ -124,6 +125,15 @@ def studies(folder: str | Path = "runs") -> list[Description]:
 def study_folders(folder: str | Path = "runs") -> list[Path]:
     """Return the folders of the studies in a folder, by name."""
     return sorted(place for place in Path(folder).glob("*") if _holds_study(place))
+
+
+def read_outcomes(
+    name: str | Path, *, folder: str | Path = "runs", storage: str | None = None
+) -> "tuple[Description, Mapping[int, tuple[TrialState, float | None]]]":
+    """Return what a study is, and (state, value) of each of its trials, by number; raises as `read` does."""
+    place = _place(name, folder)
+    with _open(place, storage) as store:
+        return _described(store.description, place), store.outcomes()
 
 
 def read(name: str | Path, *, folder: str | Path = "runs", storage: str | None = None) -> StoredStudy:

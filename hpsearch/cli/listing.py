@@ -12,8 +12,9 @@ def list_rows(folder: Path, storage: str | None) -> Iterator[list[str]]:
 
     For one that cannot be read, the row says why.
     """
-    from hpsearch.analysis.aggregates import best_trial
-    from hpsearch.study_loading import read, study_folders
+    from hpsearch.metrics.direction import Direction
+    from hpsearch.records import TrialState
+    from hpsearch.study_loading import read_outcomes, study_folders
 
     if storage is None:
         names: list[str] = [str(place) for place in study_folders(folder)]
@@ -23,18 +24,18 @@ def list_rows(folder: Path, storage: str | None) -> Iterator[list[str]]:
         names = Store.names(storage)
     for name in names:
         try:
-            stored = read(name, folder=folder, storage=storage)
+            description, outcomes = read_outcomes(name, folder=folder, storage=storage)
         except HpsearchError as error:
             yield [Path(name).name, "", "", str(error)]
             continue
-        trials = stored.history.trials.values()
-        states = Counter(trial.state.value for trial in trials)
-        best = best_trial(stored.history)
-        value = "" if best is None else f"{stored.description.metric} {best.value:.4f} (trial {best.number})"
+        states = Counter(state.value for state, _ in outcomes.values())
+        score = Direction(description.direction).score
+        complete = {number: value for number, (state, value) in outcomes.items() if state is TrialState.COMPLETE}
+        best = max(complete, key=lambda number: (score(complete[number] or 0.0), -number), default=None)
+        value = "" if best is None else f"{description.metric} {complete[best]:.4f} (trial {best})"
         counts = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
-        called = stored.description.name
-        counts += f" (the study is called {called!r})" if called != Path(name).name else ""
-        yield [Path(name).name, str(len(trials)), value, counts]
+        counts += f" (the study is called {description.name!r})" if description.name != Path(name).name else ""
+        yield [Path(name).name, str(len(outcomes)), value, counts]
 
 
 def show_text(name: str, folder: Path, storage: str | None) -> str:

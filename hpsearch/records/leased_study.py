@@ -51,7 +51,7 @@ class LeasedStudy:
         """Open the database anew: to write to it, or for reading alone."""
         self._study.close()
         url = self.url.render_as_string(hide_password=False)
-        self._use(open_study(url, self.name, is_checked=True, for_reading=for_reading))
+        self._use(open_study(url, self.name, for_reading=for_reading))
 
     def close(self) -> None:
         """Release the lease and close the connections."""

@@ -9,18 +9,20 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
-from sqlalchemy import column, select, table
+from sqlalchemy import Engine, column, select, table
 from sqlalchemy.engine import URL
 
 from hpsearch.errors import StoreError
 from hpsearch.metrics.direction import Direction
 from hpsearch.records.database import engine_arguments, make_durable
+from hpsearch.records.optuna_reading import read_direction, read_study_id, read_trials
 from hpsearch.records.outage import tell_outages
 from hpsearch.records.tables import finite, storable
 from hpsearch.records.types import Decision, Origin, Run, Trial, TrialState
@@ -41,11 +43,11 @@ RunRow = tuple[str, int, int, int] | tuple[str, int, int, int, int]
 """A run as a trial's row has it: (key, fold, repeat, horizon) and, in newer studies, its optimizer steps an epoch."""
 
 
-def open_storage(url: URL, *, is_checked: bool = False, for_reading: bool = False) -> RDBStorage:
+def open_storage(url: URL, *, is_checked: bool = False) -> RDBStorage:
     """Return Optuna's storage on `url`, its tables made where they are missing.
 
     `is_checked` says that this process has just checked the version of the tables: for that Optuna reads all its
-    migrations, which takes as long as everything else here. `for_reading`, no table is made.
+    migrations, which takes as long as everything else here.
 
     On SQLite Optuna's commits, a dozen per trial, do not wait for the disk; ours do, and take them along. A power cut
     may lose the last ones: a new trial without any record, or the effects of a decision, which `Store.acquire` finds in
@@ -54,12 +56,7 @@ def open_storage(url: URL, *, is_checked: bool = False, for_reading: bool = Fals
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        storage = RDBStorage(
-            optuna_url(url),
-            engine_arguments(url, for_reading=for_reading),
-            skip_compatibility_check=is_checked,
-            skip_table_creation=for_reading,
-        )
+        storage = RDBStorage(optuna_url(url), engine_arguments(url), skip_compatibility_check=is_checked)
     except RuntimeError as error:  # an incompatible schema; the message says which version made it
         raise StoreError(f"{shown(url)}: {error}") from error
     finally:
@@ -75,32 +72,57 @@ def _plain(value: Any) -> Any:
 
 
 class OptunaRows:
-    """One study in Optuna's tables, through a storage without a cache; the caller checks the lease."""
+    """One study in Optuna's tables, written through a storage without a cache; the caller checks the lease.
 
-    def __init__(self, storage: RDBStorage, study_id: int) -> None:
+    Attributes:
+        storage: What it is written through; None where it is only read.
+    """
+
+    def __init__(self, engine: Engine, name: str, storage: RDBStorage | None = None) -> None:
         self.storage = storage
-        self._study_id = study_id
+        self._engine = engine
+        self._name = name
         self._ids: dict[int, int] = {}
         self._reports: dict[int, dict[int, float]] = {}
         self._attributes: dict[int, dict[str, Any]] = {}
         self._states: dict[int, TrialState] = {}
 
+    @cached_property
+    def _study_id(self) -> int:
+        return read_study_id(self._engine, self._name)
+
+    @property
+    def _writing(self) -> RDBStorage:
+        assert self.storage is not None  # whoever writes holds the lease, for which the study was opened for writing
+        return self.storage
+
+    def forget(self) -> None:
+        """Forget what a transaction that failed has left."""
+        if self.storage is not None:
+            self.storage.remove_session()
+
+    def close(self) -> None:
+        """Close the storage's connections."""
+        self.forget()
+        if self.storage is not None:
+            self.storage.engine.dispose()
+
     def direction(self) -> Direction:
         """Return the direction of the objective: that of Optuna's study."""
-        return Direction(self.storage.get_study_directions(self._study_id)[0].name.lower())
+        return Direction(read_direction(self._engine, self._study_id).name.lower())
 
     def load(self) -> list[Trial]:
         """Read all of our trials, by number."""
         self._ids, self._reports, self._attributes, self._states = {}, {}, {}, {}
-        trials = self.storage.get_all_trials(self._study_id, deepcopy=False)
+        trials = read_trials(self._engine, self._study_id)
         return [self._learn(trial) for trial in trials if RUNS in trial.system_attrs and CONFIG in trial.user_attrs]
 
     def reread(self) -> list[Trial]:
         """Read all of our trials after an outage: what was written last is there now, or never will be."""
-        self.storage.remove_session()
+        self.forget()
         studies = table("studies", column("study_id"))
         row = select(studies.c.study_id).where(studies.c.study_id == self._study_id)
-        with self.storage.engine.begin() as connection:
+        with self._writing.engine.begin() as connection:
             connection.execute(row.with_for_update())  # Optuna locks it until a new trial is written
         return self.load()
 
@@ -152,8 +174,8 @@ class OptunaRows:
             },
             intermediate_values={},
         )
-        trial_id = self.storage.create_new_trial(self._study_id, template_trial=template)
-        return self._learn(self.storage.get_trial(trial_id))
+        trial_id = self._writing.create_new_trial(self._study_id, template_trial=template)
+        return self._learn(self._writing.get_trial(trial_id))
 
     def report(self, decisions: Iterable[Decision]) -> None:
         """Write the intermediate values that Optuna lacks; of several for one step, the last."""
@@ -162,7 +184,7 @@ class OptunaRows:
             written = self._reports[number]
             if self._states[number].is_finished or (step in written and repr(written[step]) == repr(value)):
                 continue
-            self.storage.set_trial_intermediate_value(self._ids[number], step, value)
+            self._writing.set_trial_intermediate_value(self._ids[number], step, value)
             written[step] = value
 
     def describe(self, decision: Decision) -> None:
@@ -177,7 +199,7 @@ class OptunaRows:
         written = self._attributes[decision.trial]
         for name, value in _plain(attributes).items():
             if name not in written or written[name] != value:
-                self.storage.set_trial_user_attr(self._ids[decision.trial], name, value)
+                self._writing.set_trial_user_attr(self._ids[decision.trial], name, value)
                 written[name] = value
 
     def finish(self, decision: Decision) -> None:
@@ -191,11 +213,11 @@ class OptunaRows:
         finite_value = decision.value is not None and math.isfinite(decision.value)
         with_value = state is TrialState.COMPLETE or (state is TrialState.PRUNED and finite_value)
         values = [float(decision.value)] if with_value and decision.value is not None else None
-        self.storage.set_trial_state_values(self._ids[decision.trial], _TO_OPTUNA[state], values)
+        self._writing.set_trial_state_values(self._ids[decision.trial], _TO_OPTUNA[state], values)
         self._states[decision.trial] = state
 
     def set_state(self, number: int, state: TrialState) -> None:
         """Move an unfinished trial between WAITING and RUNNING."""
         if self._states[number] is not state:
-            self.storage.set_trial_state_values(self._ids[number], _TO_OPTUNA[state])
+            self._writing.set_trial_state_values(self._ids[number], _TO_OPTUNA[state])
             self._states[number] = state

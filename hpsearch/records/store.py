@@ -96,14 +96,19 @@ class Store(LeasedStudy):
         """All that happened; read once, then updated by what is recorded here."""
         return self._history if self._history is not None else self.reload()
 
+    def outcomes(self) -> Mapping[int, tuple[TrialState, float | None]]:
+        """Return (state, value) of each trial, by number, as the database has it now."""
+        return self._persist("reading the trials", lambda _again: reading.read_outcomes(self._engine, self.name))
+
     def reload(self) -> History:
+        """Read everything again that happened, and the description."""
         table = tables.studies
         if self._study.source is not None and self._study.source.is_outdated:
             self._reopen(for_reading=True)
 
         def read(again: bool) -> History:
             if again:
-                self._optuna.storage.remove_session()
+                self._optuna.forget()
             with self._engine.connect() as connection:
                 text = connection.execute(select(table.c.description).where(table.c.study == self.name)).scalar_one()
             self._description = described(text, self.url, self.name)
@@ -149,8 +154,10 @@ class Store(LeasedStudy):
     def optuna_study(self) -> optuna.Study:
         """Return the study as Optuna has it; other tools may write to it, where this process may."""
         source = self._study.source
-        is_writable = source is not None and source.is_writable
-        storage = open_storage(self.url, is_checked=True, for_reading=True) if is_writable else self._optuna.storage
+        storage = self._optuna.storage
+        if storage is None:
+            place = self.url if source is None or source.is_writable else source.url
+            storage = open_storage(place)
         return optuna.load_study(study_name=self.name, storage=storage)
 
     # Writing

@@ -15,6 +15,7 @@ from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from sqlalchemy import Engine, Row, func, insert, inspect, select
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from hpsearch.errors import StoreError, StudyExistsError, StudyNotFoundError, UsageError, nearest
 from hpsearch.metrics.direction import Direction
@@ -45,8 +46,7 @@ class OpenStudy:
 
     def close(self) -> None:
         """Close the connections."""
-        self.rows.storage.remove_session()
-        self.rows.storage.engine.dispose()
+        self.rows.close()
         self.engine.dispose()
         if self.source is not None:
             self.source.close()
@@ -99,7 +99,7 @@ def _make(engine: Engine, url: URL, name: str, description: str, direction: Dire
 
 
 def open_study(url: str, name: str, *, is_checked: bool = False, for_reading: bool = False) -> OpenStudy:
-    """Open a study, to write to it or `for_reading` alone; `is_checked` says that this process has made or opened it.
+    """Open a study, to write to it or `for_reading` alone; `is_checked` says that this process has just made it.
 
     Raises StudyNotFoundError where there is none, StoreError where it cannot be read.
     """
@@ -108,7 +108,7 @@ def open_study(url: str, name: str, *, is_checked: bool = False, for_reading: bo
     place = parsed if source is None else source.url
     engine = open_engine(place, for_reading=for_reading)
     with database_errors(parsed, f"opening study {name!r}"):
-        row = _study_row(engine, name) if _has_studies(parsed, engine) else None
+        row = _study_row_if_any(parsed, engine, name)
         if row is None:
             engine.dispose()
             names = study_names(url)
@@ -120,9 +120,9 @@ def open_study(url: str, name: str, *, is_checked: bool = False, for_reading: bo
                 f"{shown(parsed)}: study {name!r} was written by a later version of hpsearch (layout {row.layout}, "
                 f"this version reads up to {tables.LAYOUT}). Upgrade hpsearch."
             )
-        storage = open_storage(place, is_checked=is_checked, for_reading=for_reading)
-        rows = OptunaRows(storage, storage.get_study_id_from_name(name))
-        return OpenStudy(parsed, engine, rows, row.description, source)
+        is_file = sqlite_path(parsed) is not None
+        storage = None if for_reading and is_file else open_storage(parsed, is_checked=is_checked)
+        return OpenStudy(parsed, engine, OptunaRows(engine, name, storage), row.description, source)
 
 
 def lock_path(database: Path, study: str) -> Path:
@@ -158,6 +158,18 @@ def _engine(url: URL) -> Iterator[Engine]:
 def _has_studies(url: URL, engine: Engine) -> bool:
     path = sqlite_path(url)
     return (path is None or path.exists()) and inspect(engine).has_table(tables.studies.name)
+
+
+def _study_row_if_any(url: URL, engine: Engine, name: str) -> Row[Any] | None:
+    path = sqlite_path(url)
+    if path is not None and not path.exists():
+        return None
+    try:
+        return _study_row(engine, name)
+    except (OperationalError, ProgrammingError):
+        if _has_studies(url, engine):
+            raise
+        return None  # a database of others
 
 
 def _study_row(engine: Engine, name: str) -> Row[Any] | None:

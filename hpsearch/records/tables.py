@@ -191,10 +191,19 @@ def evaluation_row(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def evaluation_of(row: Row[Any] | Mapping[str, Any]) -> Evaluation:
-    columns = dict(row) if isinstance(row, Mapping) else row._asdict()
-    columns.pop("study", None)
+    columns = row if isinstance(row, Mapping) else row._mapping
     metrics = {name: _number(value) for name, value in json.loads(columns["metrics"]).items()}
-    return Evaluation(**{**columns, "metrics": metrics})
+    return Evaluation(
+        columns["run"],
+        columns["point"],
+        columns["epoch"],
+        columns["train_loss"],
+        metrics,
+        columns["learning_rate"],
+        columns["rows_seen"],
+        columns["seconds"],
+        columns["peak_memory_bytes"],
+    )
 
 
 def same_numbers(one: Evaluation, other: Evaluation) -> bool:

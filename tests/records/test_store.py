@@ -282,7 +282,7 @@ def test_predictions_that_were_never_recorded_are_none(store: Store) -> None:
     assert store.predictions(run, 2) is None
 
 
-def test_a_schema_is_checked_once_for_each_study_that_is_made_or_opened(
+def test_a_schema_is_checked_once_for_each_study_that_is_made_or_written_to(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from optuna.storages._rdb.storage import _VersionManager
@@ -294,5 +294,8 @@ def test_a_schema_is_checked_once_for_each_study_that_is_made_or_opened(
     )
     Store.create(url, "emotion", {}).close()
     assert len(checks) == 1
-    Store.open(url, "emotion").close()
-    assert len(checks) == 2
+    with Store.open(url, "emotion") as store:
+        assert not store.history.trials
+        assert len(checks) == 1  # reading takes no time for it
+        store.acquire()
+        assert len(checks) == 2
