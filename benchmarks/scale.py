@@ -26,11 +26,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 import hpsearch as hp
 from benchmarks.coordinator import Clocks
 from benchmarks.measurements import machine, write_measurements
+from benchmarks.scale_network import CLASSES, network
 from hpsearch.plan.run_keys import run_keys
 from hpsearch.policy.policy import Policy
 from hpsearch.policy.pruner import Pruner
@@ -38,15 +38,11 @@ from hpsearch.records import Action, Decision, Evaluation, Outcome, Run, Segment
 from hpsearch.records.store import Store
 from hpsearch.runtime.new_trials import Asker
 
-ROWS, CLASSES, POINTS_PER_EPOCH = 600, 4, 2
+ROWS, POINTS_PER_EPOCH = 600, 2
 SMALL = 20
 """Trials of the studies that are listed, of which the large one is many copies."""
 
 GOALS = {"resume": 4.0, "report": 8.0, "report MB": 400.0, "show": 1.0, "list": 1.0}
-
-
-def network(width: int = 8) -> torch.nn.Module:
-    return torch.nn.Sequential(torch.nn.Linear(6, width), torch.nn.ReLU(), torch.nn.Linear(width, CLASSES))
 
 
 def study(folder: Path, name: str) -> hp.Study:

@@ -138,8 +138,10 @@ class Store(LeasedStudy):
     def results(self) -> list[tuple[float, SegmentResult]]:
         """Return (seconds since 1970, end of a segment) in order."""
         rows = self._rows("results", tables.results)
-        history = self.history if self.held else self.reload()
-        return list(reading.results_of(rows, history.trials))
+        try:
+            return list(reading.results_of(rows, self.history.trials))
+        except KeyError:  # of a trial that another process has begun since
+            return list(reading.results_of(rows, self.reload().trials))
 
     def queued(self) -> list[dict[str, Any]]:
         """Return the enqueued configurations that no trial has taken, in order; a sampler's trial takes none."""

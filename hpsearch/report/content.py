@@ -67,6 +67,11 @@ class Content:
         return summarize_all(self.history, self.objective, self.test_shares or None)
 
     @cached_property
+    def texts(self) -> dict[int, str]:
+        """Texts of trials under the pointer, by number, as far as they were made."""
+        return {}
+
+    @cached_property
     def best(self) -> TrialSummary | None:
         """The best trial, or None where none is complete."""
         trial = best_trial(self.history)

@@ -115,7 +115,16 @@ def empty_figure(title: str, text: str) -> Figure:
 
 
 def hover_text(content: Content, summary: TrialSummary) -> str:
-    """Return a trial's text under the pointer: state, value, configuration, and why it ended."""
+    """Return a trial's text under the pointer: state, value, configuration, and why it ended.
+
+    A trial is in most figures, several times: its text is made once.
+    """
+    if summary.number not in content.texts:
+        content.texts[summary.number] = _hover_text(content, summary)
+    return content.texts[summary.number]
+
+
+def _hover_text(content: Content, summary: TrialSummary) -> str:
     lines = [f"<b>{escaped(content.label(summary.number))}</b>, {ended(summary.state)}"]
     if summary.value is not None:
         lines.append(f"{escaped(content.objective)} {score(summary.value)}" + _spread(summary))
