@@ -216,7 +216,7 @@ class Study:
             self._run = None
         if self.was_interrupted:
             raise KeyboardInterrupt(f"the study {self.name!r} was paused; run it again to continue")
-        return Result(self.plan, self.record, self)
+        return Result(self.plan, self.record, self, self.record.store.history)  # as this run has left it
 
     def stop(self) -> None:
         """Pause the running study; call it from a callback or another thread."""

@@ -155,6 +155,26 @@ def test_an_ended_study_is_one_file_and_opening_it_writes_nothing(tmp_path: Path
     assert prints(tmp_path / "toy") == before
 
 
+def test_the_history_is_read_once_for_a_run_and_once_for_a_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hpsearch.records import reading
+
+    toy_study(tmp_path, {}).run(trials=2, devices="inline", progress=False)
+    read, times = reading.read_history, []
+
+    def counted(*arguments: Any) -> Any:
+        times.append("read")
+        return read(*arguments)
+
+    monkeypatch.setattr(reading, "read_history", counted)
+    result = hp.load("toy", folder=tmp_path).run(trials=3, devices="inline", progress=False)
+    assert (len(times), len(result.history.trials)) == (1, 3)
+    del result, times[:]
+    hp.load("toy", folder=tmp_path).result.content(with_test=False)
+    assert len(times) == 1
+
+
 def test_what_is_computed_but_cannot_be_kept_is_refused_before_it_is_computed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

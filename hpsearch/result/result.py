@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.analysis.aggregates import TrialSummary, best_trial, default_trial, summarize
+from hpsearch.display.waiting import waiting_for
 from hpsearch.errors import HpsearchError, LeaseHeldError, UsageError
 from hpsearch.plan.plan import Plan
 from hpsearch.plan.record import Record
@@ -44,11 +45,11 @@ class Best(TrialSummary):
 class Result:
     """The result of a study at the time this object was made. Nothing here changes the study's trials."""
 
-    def __init__(self, plan: Plan, record: Record, study: Any = None) -> None:
+    def __init__(self, plan: Plan, record: Record, study: Any = None, history: History | None = None) -> None:
         self.study = study  # for its user; nothing here asks it
         self.plan = plan
         self.record = record
-        self.history: History = record.store.reload()
+        self.history: History = record.store.reload() if history is None else history
         self._judged: dict[tuple[int, int], Evidence] = {}
 
     # ------------------------------------------------------------------ numbers
@@ -154,7 +155,8 @@ class Result:
 
         trial = self._complete(number)
         assert trial.point is not None
-        self.record.require_trainable()
+        with waiting_for("Preparing rows and models"):
+            self.record.require_trainable()
         return refit(workload_of(self.plan, self.record.numerics()), self.plan.complete(trial.config), trial.point)
 
     def test_scores(self, number: int | None = None) -> Mapping[str, float]:
@@ -221,16 +223,17 @@ class Result:
         asked = ((self, winner), (rival_of or self, rival))
         kept = [result._tested(result._complete(number))[1] for result, number in asked]
         test = open_dataset(self.plan.rows.folder_of("test"))
-        return paired_bootstrap(
-            self.plan.objective,
-            rows_of(test.arrays, "targets"),
-            judge.predictions(kept[0]),
-            judge.predictions(kept[1]),
-            sample_weight=test.get("weights"),
-            units=judge.units(self.plan.rows.test_rows, test.get("groups")),
-            seed=self.plan.seed,
-            direction=self.plan.aim.direction,
-        )
+        with waiting_for("Resampling the test rows"):
+            return paired_bootstrap(
+                self.plan.objective,
+                rows_of(test.arrays, "targets"),
+                judge.predictions(kept[0]),
+                judge.predictions(kept[1]),
+                sample_weight=test.get("weights"),
+                units=judge.units(self.plan.rows.test_rows, test.get("groups")),
+                seed=self.plan.seed,
+                direction=self.plan.aim.direction,
+            )
 
     def export(self, folder: str | Path, *, number: int | None = None, overwrite: bool = False) -> Path:
         """Train the best configuration on all training rows and save the model as transformers reads it.

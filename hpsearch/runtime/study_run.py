@@ -12,6 +12,7 @@ from typing import Any
 
 from hpsearch.display.display import Display, Guarded, chosen_display
 from hpsearch.display.standing import Watch
+from hpsearch.display.waiting import waiting_for
 from hpsearch.errors import TaskError, UsageError, printable
 from hpsearch.plan.checks import check_metrics_travel, check_models
 from hpsearch.plan.distinct import repetition
@@ -70,7 +71,8 @@ class StudyRun:
             UsageError: Something in the plan, its data or the devices is not valid.
         """
         choice, start = chosen_pool(devices)
-        sampler, pruner = self._rules(enqueued, is_in_process=choice.is_in_process)
+        with waiting_for("Preparing rows and models") if self.progress else contextlib.nullcontext():
+            sampler, pruner = self._rules(enqueued, is_in_process=choice.is_in_process)
         store = self.record.open_or_create()
         store.acquire()
         try:
