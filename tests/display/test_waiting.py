@@ -1,22 +1,29 @@
 """Work that takes its time: a person at a terminal is told, and nothing stays on the screen."""
 
+import os
+import pty
 import time
-from collections.abc import Callable
-from typing import Any
 
+import pyte
 import pytest
 
 from hpsearch.display import waiting
 
 
-def test_it_speaks_up_after_two_seconds_and_leaves_nothing(terminal: Callable[..., Any]) -> None:
-    shown = terminal(
-        "import time\nfrom hpsearch.display.waiting import waiting_for\n"
-        "with waiting_for('Sorting'):\n    time.sleep(3.5)\nprint('done')"
-    )
-    shown.until(lambda lines: any(line.startswith("Sorting: ") for line in lines))
-    assert shown.end() == 0
-    assert list(shown.lines()) == ["done"]
+def test_it_speaks_up_after_its_patience_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert waiting.PATIENCE_SECONDS == 2.0
+    monkeypatch.setattr(waiting, "PATIENCE_SECONDS", 0.05)
+    screen = pyte.Screen(40, 4)
+    shown = pyte.ByteStream(screen)
+    master, slave = pty.openpty()
+    with os.fdopen(slave, "w") as terminal:
+        monkeypatch.setattr("sys.stderr", terminal)
+        with waiting.waiting_for("Sorting"):
+            shown.feed(os.read(master, 1000))  # which blocks until there is something
+            assert screen.display[0].rstrip() == "Sorting: 0 s"
+        shown.feed(os.read(master, 1000))
+    os.close(master)
+    assert [line.rstrip() for line in screen.display] == [""] * 4
 
 
 def test_a_file_is_told_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
