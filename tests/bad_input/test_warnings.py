@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from mistake import TEXT, Mistake, changed_table, run_earlier, world_of
+from mistake import TEXT, Mistake, changed_table, run_earlier, world_of, written
 from tasks_samples import review_rows
 
 from hpsearch.errors import HpsearchError, StoreError
@@ -32,6 +32,18 @@ WARNED = [
     ),
     ("copies of rows", TEXT, changed_table(text="a film"), "23 of 24 training rows repeat the texts of another row"),
     ("a class that is rare", TEXT, changed_table(label=["odd"] * 3 + ["even"] * 21), "'odd' (3)"),
+    (
+        "labels in two spellings",
+        TEXT,
+        changed_table(label=["01", "1"] * 12),
+        "the labels '01' and '1' differ in their spelling only",
+    ),
+    (
+        "files among images that are none",
+        'hp.ImageClassification("image-model", train="images")',
+        written("images/cat/notes.txt", "no image"),
+        "1 file of the train folder is no image that Pillow can read, and left out: 'cat/notes.txt'",
+    ),
     ("texts that are cut", TEXT.replace(")", ", max_length=8)"), lambda _: None, "rows are longer than 8 tokens"),
     ("texts in another language", TEXT, changed_table(text=[f"wort {i}" for i in range(24)]), "does not know"),
 ]

@@ -133,6 +133,25 @@ def test_a_deep_test_image_beside_plain_training_images(tmp_path: Path) -> None:
         large.load(0)
 
 
+def test_deep_images_are_turned_upright_too(tmp_path: Path) -> None:
+    image = PIL.Image.fromarray(np.arange(0, 4096, 16, dtype=np.uint16).reshape(16, 16))
+    exif = image.getexif()
+    exif[0x0112] = 6
+    image.save(tmp_path / "turned.png", exif=exif)
+    image.save(tmp_path / "plain.png")
+    rows = rows_of(tmp_path / "turned.png", tmp_path / "plain.png")
+    np.testing.assert_array_equal(pixels(rows, 0), np.rot90(pixels(rows, 1), -1))
+
+
+def test_an_image_that_went_away_is_named(tmp_path: Path) -> None:
+    path = save_deep(tmp_path / "a.png", [[0, 1]])
+    rows = rows_of(path)
+    path.unlink()
+    for read in (rows.fingerprint, lambda: rows.load(0)):
+        with pytest.raises(DataError, match=r"the train image '.*a\.png' cannot be read: .*No such file"):
+            read()
+
+
 def test_images_of_one_value(tmp_path: Path) -> None:
     rows = rows_of(save_deep(tmp_path / "a.png", [[4000, 4000]]))
     assert pixels(rows)[0, :, 0].tolist() == [0, 0]

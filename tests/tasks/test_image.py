@@ -348,8 +348,16 @@ def test_deep_pixels_keep_their_levels_and_the_card_reads_them_so(vit_folder, tm
     files = sorted((images / "cat").iterdir()) + sorted((images / "dog").iterdir())
     theirs = [{each["label"]: each["score"] for each in pipeline((read or str)(file))}["dog"] for file in files]
     learner = task.learner(prepared)
-    ours = probabilities(outputs(learner, learner.load_model()), "binary")[:, 1]
-    assert np.abs(ours - theirs).max() < 1e-5
+    ours = probabilities(outputs(learner, learner.load_model()), "binary")
+    assert np.abs(ours[:, 1] - theirs).max() < 1e-5
+    ways = [*exported_answers(task, prepared, tmp_path / "saved")]
+    assert len(ways) == 2
+    assert all(np.abs(way.predictions - ours).max() < 1e-5 for way in ways)
+
+
+def exported_answers(task, prepared, folder):
+    """Return what the check of an export asks for."""
+    return task.exported_answers(folder, prepared, {}, split="train", rows=ROWS, device=torch.device("cpu"))
 
 
 def test_test_images_are_scaled_as_training_images_are(vit_folder, tmp_path):
@@ -388,6 +396,11 @@ def test_a_card_of_a_grey_model_reads_files_in_grey(tmp_path):
     read = read_as_the_card_says(task, prepared)
     files = sorted((images / "cat").iterdir()) + sorted((images / "dog").iterdir())
     assert np.array_equal(np.stack([read(file) for file in files]), open_dataset(prepared.folder)["pixels"])
+    learner = task.learner(prepared)
+    task.save(learner.load_model(), tmp_path / "saved", prepared)
+    ours = probabilities(outputs(learner, learner.load_model()), "binary")
+    ways = [*exported_answers(task, prepared, tmp_path / "saved")]
+    assert all(np.abs(way.predictions - ours).max() < 1e-5 for way in ways)
 
 
 def test_a_card_of_a_regression_of_deep_images(vit_folder, tmp_path):
