@@ -41,7 +41,14 @@ _COMMON: Mapping[str, Any] = {
 """What makes a model small, where its config has it by this name."""
 
 _ROPE = {"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0}}
-_LATENT = {"kv_lora_rank": 16, "q_lora_rank": 24, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 8}
+_LATENT = {
+    "num_key_value_heads": 4,
+    "kv_lora_rank": 16,
+    "q_lora_rank": 24,
+    "qk_rope_head_dim": 8,
+    "qk_nope_head_dim": 8,
+    "v_head_dim": 8,
+}
 _GROUPS = {"n_group": 1, "topk_group": 1}
 _WIDTHS = [8, 16, 24, 32]
 _ONE_EACH = [1, 1, 1, 1]
@@ -56,8 +63,21 @@ _WINDOWS = {
 OWN: Mapping[str, Mapping[str, Any]] = {
     "axk1": {**_LATENT, **_GROUPS},
     "axk2": {**_LATENT, **_GROUPS},
-    "deepseek_v2": {**_LATENT, **_GROUPS},
+    "deepseek_v2": {**_LATENT, **_GROUPS, "num_experts_per_tok": 2},
     "deepseek_v3": {**_LATENT, **_GROUPS, "first_k_dense_replace": 1},
+    "cohere_compass_text": {
+        "rope_parameters": {
+            kind: {"rope_type": "default", "rope_theta": 10000.0} for kind in ("full_attention", "sliding_attention")
+        }
+    },
+    "gptj": {"rotary_dim": 8},
+    "layoutlmv3": {"coordinate_size": 4, "shape_size": 8},
+    "lilt": {"hidden_size": 48},
+    "minicpm3": _LATENT,
+    "mistral4": {**_LATENT, "head_dim": 16},
+    "qwen3_5_text": {"layer_types": ["linear_attention", "full_attention"]},
+    "t5": {"decoder_start_token_id": 0},
+    "xmod": {"languages": ["en_XX"], "default_language": "en_XX"},
     "esm": {"vocab_size": 40},
     "esmc": {"num_key_value_heads": 4},
     "gpt_neo": {"attention_types": [[["global", "local"], 1]]},
@@ -67,8 +87,7 @@ OWN: Mapping[str, Mapping[str, Any]] = {
     "ministral": {**_ROPE, "head_dim": 8},
     "nemotron": {"num_key_value_heads": 2},
     "reformer": {
-        "axial_pos_shape": [8, 16],
-        "axial_pos_embds_dim": [8, 24],
+        "axial_pos_embds": False,
         "attn_layers": ["local", "lsh"],
         "attention_head_size": 8,
         "feed_forward_size": 48,
@@ -77,10 +96,8 @@ OWN: Mapping[str, Mapping[str, Any]] = {
     },
     "roc_bert": {"pronunciation_embed_dim": 8, "shape_embed_dim": 8, "shape_vocab_size": 50},
     "zamba": {
-        "num_hidden_layers": 3,
-        "attn_layer_period": 2,
-        "attn_layer_offset": 1,
-        "layers_block_type": ["mamba", "hybrid", "mamba"],
+        "num_hidden_layers": 4,
+        "layers_block_type": ["mamba", "hybrid", "mamba", "hybrid"],
         "attention_hidden_size": 64,
         "attention_head_dim": 16,
     },
@@ -95,10 +112,10 @@ OWN: Mapping[str, Mapping[str, Any]] = {
     "bit": {"hidden_sizes": _WIDTHS, "depths": _ONE_EACH, "num_groups": 4},
     "convnext": {"hidden_sizes": _WIDTHS, "depths": _ONE_EACH, "image_size": SIZE},
     "convnextv2": {"hidden_sizes": _WIDTHS, "depths": _ONE_EACH, "image_size": SIZE},
-    "cvt": {"embed_dim": [8, 12, 24], "num_heads": [1, 1, 3], "depth": [1, 1, 1], "cls_token": [False, False, True]},
+    "cvt": {"embed_dim": [8, 12, 24], "num_heads": [1, 1, 3], "depth": [1, 2, 3], "cls_token": [False, False, True]},
     "deit": {"pooler_output_size": 32},
     "donut-swin": _WINDOWS,
-    "efficientnet": {"width_coefficient": 0.25, "depth_coefficient": 0.3, "hidden_dim": 32},
+    "efficientnet": {"width_coefficient": 0.25, "depth_coefficient": 0.3, "hidden_dim": 320},
     "focalnet": {"embed_dim": 8, "hidden_sizes": [8, 16, 32, 64], "depths": _ONE_EACH},
     "hgnet_v2": {
         "hidden_sizes": _WIDTHS,
@@ -159,9 +176,27 @@ OWN: Mapping[str, Mapping[str, Any]] = {
 NOT_BUILT: Mapping[str, str] = {
     "layoutlmv2": "needs detectron2, which has no package to install",
     "dinat": "needs natten, which compiles for one torch at a time",
+    "shieldgemma2": "reads an image beside a prompt, and has no head to train",
     "timm_wrapper": "needs timm, which needs torchvision",
 }
 """Architectures that are not built, each with the reason."""
+
+READS_PADDING: Mapping[str, str] = {
+    "canine": "Its convolutions over characters reach into the padding.",
+    "fnet": "Its Fourier transform mixes all places of a row, those of the padding too; it takes no attention mask.",
+    "funnel": "It pools neighbouring tokens, the last ones with the padding.",
+    "nystromformer": "Its landmarks are means over the padded row.",
+    "t5gemma": "Where a row has no padding, transformers reads its class off another place than where it has some.",
+    "yoso": "Its sums over hashed tokens have the padding in them.",
+}
+"""Architectures of which a row's prediction depends on how far it is padded, in transformers as in hpsearch."""
+
+REFUSED: Mapping[str, str] = {
+    "imagegpt": "It reads colours by number, and hpsearch gives pixels.",
+    "pp_lcnet": "transformers' class returns no logits unless it is given labels.",
+    "siglip2": "It reads patches beside their number, and hpsearch gives pixels.",
+}
+"""Architectures that are refused before any training."""
 
 
 def small_config(name: str) -> Any:
@@ -183,12 +218,14 @@ def _small(kind: Any, own: Mapping[str, Any]) -> dict[str, Any]:
     return settings | dict(own)
 
 
-def save_small(name: str, folder: Path) -> Path:
-    """Write a small model without a head, drawn from a fixed seed, and a tokenizer or no image processor."""
-    torch.manual_seed(7)
+def save_small(name: str, kind: str, folder: Path) -> Path:
+    """Write a small model, drawn from a fixed seed, and a tokenizer or no image processor."""
     config = small_config(name)
+    config.architectures = config.architectures or []  # where there are several classes, the first is taken
+    auto = "AutoModelForSequenceClassification" if kind == "text" else "AutoModelForImageClassification"
+    torch.manual_seed(7)
     with quiet():
-        transformers.AutoModel.from_config(config).save_pretrained(folder)
-    if name in TEXTS:
+        getattr(transformers, auto).from_config(config).save_pretrained(folder)
+    if kind == "text":
         save_tokenizer(folder)
     return folder
