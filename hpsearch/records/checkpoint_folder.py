@@ -1,17 +1,17 @@
 """Checkpoints on disk: one folder each, renamed into place, within a budget of bytes. No pickle.
 
-`<run key>.<n>/` holds the files of one checkpoint and `checkpoint.json`, which lists them with lengths and digests. A
-newer one gets the next n, and appears by one rename once all its bytes are on the disk; only then does the older one
-go. So a kill at any moment leaves one of the two. Folders that end in `.partial` are leftovers.
+`<run key>.<n>/` holds the files of one checkpoint and `checkpoint.json`, which lists them with lengths and a checksum.
+A newer one gets the next n, and appears by one rename once all its bytes are on the disk; only then does the older
+one go. So a kill at any moment leaves one of the two. Folders that end in `.partial` are leftovers.
 """
 
 import contextlib
-import hashlib
 import json
 import logging
 import os
 import re
 import shutil
+import zlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,8 +67,7 @@ class CheckpointFolder:
     @staticmethod
     def bytes_needed(run: str, point: int, step: int, files: Mapping[str, bytes]) -> int:
         """Return how many bytes `write` will write."""
-        digests = dict.fromkeys(files, "0" * 64)  # as long as any
-        return sum(map(len, files.values())) + len(_description(run, point, step, files, digests))
+        return sum(map(len, files.values())) + len(_description(run, point, step, files, "0" * 8))  # as long as any
 
     def runs(self) -> set[str]:
         """Return the keys of the runs that have a checkpoint."""
@@ -84,7 +83,7 @@ class CheckpointFolder:
             raise ValueError(f"run {run!r} with files {sorted(files)}: these names cannot be a checkpoint's")
         older = self._of(run)
         target = self.folder / f"{run}.{older[0][1] + 1 if older else 1}"
-        content = {**files, DESCRIPTION: _description(run, point, step, files, _digests(files))}
+        content = {**files, DESCRIPTION: _description(run, point, step, files, _checksum(files))}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             refuse_strangers_link(self.folder)
@@ -151,14 +150,17 @@ class CheckpointFolder:
             gone.unlink(missing_ok=True)
 
 
-def _description(run: str, point: int, step: int, files: Mapping[str, bytes], digests: Mapping[str, str]) -> bytes:
+def _description(run: str, point: int, step: int, files: Mapping[str, bytes], checksum: str) -> bytes:
     lengths = {name: len(content) for name, content in files.items()}
-    facts = {"run": run, "point": point, "step": step, "bytes": lengths, "sha256": dict(digests)}
-    return json.dumps(facts).encode("utf-8")
+    return json.dumps({"run": run, "point": point, "step": step, "bytes": lengths, "crc32": checksum}).encode("utf-8")
 
 
-def _digests(files: Mapping[str, bytes]) -> dict[str, str]:
-    return {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+def _checksum(files: Mapping[str, bytes]) -> str:
+    """Return the CRC-32 of all files, one after the other, as 8 hexadecimal digits."""
+    checksum = 0
+    for content in files.values():
+        checksum = zlib.crc32(content, checksum)
+    return f"{checksum:08x}"
 
 
 def _partial(path: Path) -> Path:
@@ -190,6 +192,6 @@ def _read_folder(folder: Path, run: str) -> Checkpoint:
     for name, content in files.items():
         if len(content) != description["bytes"][name]:
             raise ValueError(f"{name} has {len(content)} bytes, not {description['bytes'][name]}")
-    if _digests(files) != description.get("sha256", _digests(files)):  # earlier versions wrote none
+    if "crc32" in description and description["crc32"] != _checksum(files):  # earlier versions wrote none
         raise ValueError("its bytes are not those that were written")
     return Checkpoint(int(description["point"]), int(description["step"]), files)

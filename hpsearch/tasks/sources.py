@@ -238,7 +238,7 @@ def write_arrays(arrays: Mapping[str, np.ndarray], folder: Path, prefix: str) ->
     return files
 
 
-def _write_once(target: Path, write: Callable[[BinaryIO], None]) -> str:
+def _write_once(target: Path, write: Callable[[BinaryIO], object]) -> str:
     """Write `target` whole or not at all, and return its path; a file named by its content stays as it is."""
     if not target.exists():
         with writing(target, "folder="):

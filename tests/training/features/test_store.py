@@ -180,8 +180,11 @@ def test_a_block_whose_bytes_were_changed_is_filled_anew(tmp_path: Path, place: 
     path.write_bytes(content)
     entry = opened(store)
     assert entry.forget_damaged() == 1
-    (block,) = entry.missing()
-    entry.write(block, vectors(block))
+    done = []
+    for block in entry.missing():
+        entry.write(block, vectors(block))
+        done.append(block)
+    assert len(done) == 1
     assert (entry.forget_damaged(), set(entry.states)) == (0, {DONE})
     assert numbers_of(entry, [0, 2], 4) == [[0, 0, 0, 0], [2, 2, 2, 2]]
 
