@@ -10,7 +10,7 @@ import time
 import types
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import optuna
@@ -491,6 +491,31 @@ def test_an_enqueued_value_of_single_precision_at_a_bound_is_trained_with(tmp_pa
     study.enqueue({"learning_rate": np.float32(1e-2)})
     result = run(study, 3)
     assert [trial.config["learning_rate"] for trial in result.history.trials.values()][1:] == [1e-2, 1e-2]
+
+
+def own_task(share: float) -> ToyTask:
+    settings = types.SimpleNamespace(share=share)
+
+    class Own(ToyTask):
+        calls: ClassVar[list[int]] = []
+
+        def recommended(self) -> Any:
+            self.calls.append(1)
+            return {**super().recommended(), "warmup_ratio": settings.share}
+
+    return Own()
+
+
+def test_what_a_task_of_the_users_own_reads_is_part_of_it(tmp_path: Path) -> None:
+    def study(share: float) -> hp.Study:
+        return hp.Study("toy", own_task(share), SPACE, sampler="grid", cv=3, pruner="none", folder=tmp_path)
+
+    first = study(0.1)
+    run(first, 1)
+    run(first, 2)  # what it has changed meanwhile is no other task
+    run(study(0.1), 3)
+    with pytest.raises(StudyChangedError, match="what the task computes"):
+        run(study(0.2), 4)
 
 
 def test_two_metrics_of_one_name_are_refused(tmp_path: Path) -> None:

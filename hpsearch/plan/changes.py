@@ -11,6 +11,7 @@ CONTRACT = {
     "direction": "the direction of the objective",
     "metrics": "the metrics",
     "definitions": "what a metric computes (the code of a function)",
+    "task_definition": "what the task computes (the code of its class)",
     "early_stopping": "early stopping",
     "evaluations_per_epoch": "evaluations_per_epoch",
     "repeats": "repeats",
@@ -27,7 +28,7 @@ CONTRACT = {
 OF_A_CHOICE = ("model", "data", "test_data")
 """What is compared model by model where there are several."""
 
-DIGESTS = ("model", "data", "test_data", "folds", "definitions")
+DIGESTS = ("model", "data", "test_data", "folds", "definitions", "task_definition")
 """Those of which only that they changed can be said."""
 
 

@@ -14,7 +14,7 @@ from hpsearch.metrics.known import OF_ONE_CLASS
 from hpsearch.plan.arguments import named
 from hpsearch.plan.plan import Plan
 from hpsearch.plan.stored_rows import OWN, kept_rows
-from hpsearch.provenance.definitions import definition_of, is_same
+from hpsearch.provenance.definitions import class_definition, definition_of, is_same
 from hpsearch.provenance.modules import SCRIPTS, import_path
 from hpsearch.provenance.packages import __version__
 
@@ -47,6 +47,7 @@ class Description:
         callables: Import paths of those metrics that are functions, None for one that cannot be imported.
         definitions: Digests of what those functions compute.
         state: Names of what is left out of them, for the functions change it themselves.
+        task_definition: Digest of what the task computes, where its class is the user's own.
         early_stopping: Its patience and monitor, or None.
         data, test_data, model, folds: Digests.
         checkpoint_every, checkpoint_bytes: Seconds between checkpoints, and what they may take on the disk.
@@ -100,6 +101,7 @@ class Description:
     pos_label: Any = None
     format: int = FORMAT
     state: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    task_definition: str | None = None
 
     @classmethod
     def of(
@@ -134,6 +136,7 @@ class Description:
             model=prepared.model_digest,
             folds=plan.folds.digest,
             definitions={name: definition.digest for name, definition in definitions.items()},
+            task_definition=class_definition(type(plan.task)),
             state={name: definition.state for name, definition in definitions.items() if definition.state},
             facts={
                 "rows": prepared.rows,
@@ -165,6 +168,7 @@ class Description:
         return replace(
             self,
             definitions={**self.definitions, **same},
+            task_definition=stored.task_definition and self.task_definition,  # which earlier versions did not store
             task=task,
             model=self.model if task == self.task else stored.model,  # whose digest covers the definitions
         )

@@ -12,6 +12,7 @@ from hpsearch.plan.arguments import check_name, check_settings, check_whole, nam
 from hpsearch.plan.doubts import doubtful_settings
 from hpsearch.plan.paths import cache_folder
 from hpsearch.plan.stored_rows import OWN, StoredMetric
+from hpsearch.provenance.definitions import class_definition
 from hpsearch.space import Space
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ class Plan:
             check_whole("feature_cache_bytes", self.feature_cache_bytes, 0)
         check_settings(self.precision, self.deterministic, self.checkpoint_every)
         self.cv_name = named(self.cv)
+        class_definition(type(self.task))  # before anything of it is called
         self.choices = None
         if self.task.choice is not None:
             from hpsearch.tasks.choices import ModelChoices

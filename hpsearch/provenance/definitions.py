@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpsearch.provenance.earlier_definitions import earlier_definition
+from hpsearch.provenance.modules import is_installed
 from hpsearch.provenance.walk import WITHIN, Walk
 
 _STATE: dict[str, frozenset[str]] = {}
@@ -75,6 +76,12 @@ def definition_of(value: Any, state: Collection[str] = ()) -> Definition:
 def code_definition(value: Any) -> str:
     """Return the digest of what a function, a class or a callable object computes: see `definition_of`."""
     return definition_of(value).digest
+
+
+@functools.cache
+def class_definition(kind: type) -> str | None:
+    """Return the digest of the user's own class as it is when first asked for, or None for one that is installed."""
+    return None if is_installed(kind.__module__) else code_definition(kind)
 
 
 def is_same(value: Any, digest: str, state: Collection[str]) -> bool:

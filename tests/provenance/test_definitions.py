@@ -4,6 +4,7 @@ import functools
 import sys
 import types
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -127,6 +128,32 @@ def test_parts_of_a_local_module_count_where_they_are_named() -> None:
         assert code_definition(loaded(script).make) != before
     finally:
         del sys.modules["nets_of_a_user"]
+
+
+def test_parts_of_packages_and_of_modules_that_a_call_imports_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_package").mkdir()
+    (tmp_path / "own_package" / "__init__.py").touch()
+    (tmp_path / "own_package" / "settings.py").write_text("AT = 1\nOTHER = 1\n")
+    (tmp_path / "own_module.py").write_text("AT = [1]\nOTHER = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    scripts = (
+        "import own_package.settings\n\ndef metric(y, p):\n    return own_package.settings.AT\n",
+        "def metric(y, p):\n    from own_module import AT\n    return AT\n",
+        "def metric(y, p):\n    import own_module as own\n    return own.AT\n",
+    )
+    metrics = [loaded(script).metric for script in scripts]
+    before = [code_definition(metric) for metric in metrics]
+    package, module = sys.modules["own_package.settings"], sys.modules["own_module"]
+    try:
+        package.OTHER = module.OTHER = 2  # type: ignore[attr-defined]
+        assert [code_definition(metric) for metric in metrics] == before
+        package.AT, module.AT = 2, [2]  # type: ignore[attr-defined]
+        assert not set(map(code_definition, metrics)) & set(before)
+    finally:
+        for name in ("own_package", "own_package.settings", "own_module"):
+            del sys.modules[name]
 
 
 def test_arrays_partials_methods_and_objects_are_told_apart() -> None:
