@@ -12,6 +12,7 @@ from hpsearch.errors import DataError, StoreError, StudyNotFoundError, UsageErro
 from hpsearch.metrics.direction import Direction
 from hpsearch.plan.description import ARGUMENTS, RESTORED, Description
 from hpsearch.plan.paths import DATABASE_FILE, DESCRIPTION_FILE, FOLDS_FILE, TARGETS_FOLDER, lost_database
+from hpsearch.plan.stored_keys import stored_key
 from hpsearch.plan.stored_rows import StoredMetric, stored_rows
 from hpsearch.policy.rule_names import FORMER_SAMPLERS, PRUNERS, SAMPLERS, describes_object
 from hpsearch.provenance.modules import imported
@@ -75,14 +76,20 @@ def load(
     """
     place = _place(name, folder)
     with _open(place, storage) as store:
-        description = _described(store.description, place)
+        description, source = Description.from_json(store.description, store.place), store.place
     is_as_stored = task is None and metric is None and metrics is None
     missing: list[UsageError] = []  # what only a script can give: the study can be read without
     rows = stored_rows(description.rows, place / TARGETS_FOLDER)
+    with stored_key("space", source):
+        space = Space.from_json(description.space)
+    with stored_key("early_stopping", source):
+        early_stopping = _early_stopping(description.early_stopping)
+    with stored_key("task", source):
+        task = task if task is not None else _task(description, place, missing)
     study = Study(
         **{argument: getattr(description, argument) for argument in ARGUMENTS},
-        task=task if task is not None else _task(description, place, missing),
-        space=Space.from_json(description.space),
+        task=task,
+        space=space,
         sampler=sampler if sampler is not None else _from_text(description.sampler),
         cv=_splitter(description, place),
         metric=metric if metric is not None else _metric(description.metric, description, missing),
@@ -91,7 +98,7 @@ def load(
         if metrics is not None
         else [_metric(name, description, missing) for name in description.metrics[1:]],
         pruner=pruner if pruner is not None else _from_text(description.pruner),
-        early_stopping=_early_stopping(description.early_stopping),
+        early_stopping=early_stopping,
         folder=place.parent,
         storage=storage,
     )
@@ -99,8 +106,9 @@ def load(
     study.plan.stored_direction = Direction(description.direction)
     study.plan.stored_class = description.pos_label
     if study.plan.choices is not None and description.models is not None:
-        sources = {choice: str(model["source"]) for choice, model in description.models.items()}
-        study.plan.choices = study.plan.choices.found_at(sources)
+        with stored_key("models", source):
+            sources = {choice: str(model["source"]) for choice, model in description.models.items()}
+            study.plan.choices = study.plan.choices.found_at(sources)
     study.plan.folder = place.resolve()  # where it is now, under whatever name its folder has
     if missing:
         study.plan.missing = missing[0]
@@ -147,7 +155,7 @@ def read(name: str | Path, *, folder: str | Path = "runs", storage: str | None =
     with _open(place, storage) as store:
         folds = _folds(place)
         shares = None if folds is None else tuple(folds.test_share(index) for index in range(len(folds)))
-        return StoredStudy(_described(store.description, place), store.history, place, shares)
+        return StoredStudy(Description.from_json(store.description, store.place), store.history, place, shares)
 
 
 def _place(name: str | Path, folder: str | Path) -> Path:
@@ -190,21 +198,14 @@ def _description(place: Path) -> Description:
     path = place / DESCRIPTION_FILE
     if not path.is_file():
         with _open(place, None) as store:
-            return _described(store.description, place)
+            return Description.from_json(store.description, store.place)
     try:
-        return _described(json.loads(path.read_text(encoding="utf-8")), path)
+        return Description.from_json(json.loads(path.read_text(encoding="utf-8")), str(path))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise StoreError(
             f"{path} cannot be read ({error}). It is a copy of what {DATABASE_FILE} beside it holds: remove it, and "
             "the next run of the study writes it again."
         ) from error
-
-
-def _described(values: Any, source: Path) -> Description:
-    try:
-        return Description.from_json(values)
-    except (AttributeError, KeyError, TypeError) as error:
-        raise StoreError(f"{source}: this does not describe a study of this version of hpsearch ({error}).") from error
 
 
 def _folds(place: Path) -> "Folds | None":

@@ -13,7 +13,7 @@ from hpsearch.cli.listing import list_rows, show_text
 from hpsearch.cli.running import run_study
 from hpsearch.cli.study_files import file_named, find_local_modules, is_file, page_of, results_of, studies_of
 from hpsearch.errors import UsageError
-from hpsearch.plan.paths import shown_folder
+from hpsearch.plan.paths import shown_folder, storage_shown
 from hpsearch.provenance.packages import __version__
 
 EPILOG = (
@@ -126,7 +126,7 @@ def list_studies(folder: Folder = Path("runs"), storage: Storage = None) -> None
 
         rows = [["study", "trials", "best", "states"], *list_rows(folder, storage)]
         if len(rows) == 1:
-            say(f"There are no studies in {storage or folder}.")
+            say(f"There are no studies in {storage_shown(storage) if storage else folder}.")
         else:
             say("\n".join(aligned(rows)))
 

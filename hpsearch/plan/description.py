@@ -3,9 +3,9 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from hpsearch.data.atomic_write import replaced_file, writing
 from hpsearch.errors import StudyChangedError
@@ -13,6 +13,7 @@ from hpsearch.metrics.direction import Direction
 from hpsearch.metrics.known import OF_ONE_CLASS
 from hpsearch.plan.arguments import named
 from hpsearch.plan.plan import Plan
+from hpsearch.plan.stored_keys import check_keys, stored_key
 from hpsearch.plan.stored_rows import OWN, kept_rows
 from hpsearch.provenance.definitions import class_definition, definition_of, is_same
 from hpsearch.provenance.modules import SCRIPTS, import_path
@@ -200,23 +201,30 @@ class Description:
         return {**asdict(self), **{name: list(getattr(self, name)) for name in _TUPLES}}
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "Description":
-        """Read a description back.
+    def from_json(cls, values: Any, source: str = "this description") -> "Description":
+        """Read a description back from `source`, the file or database that has it.
 
         Raises:
             StudyChangedError: A version of hpsearch wrote it that this one cannot read.
+            StoreError: A key is missing or of another type.
         """
-        if values.get("format") not in (FORMAT, EARLIER_FORMAT):
+        written = values.get("format") if isinstance(values, Mapping) else None
+        if isinstance(written, int) and written not in (FORMAT, EARLIER_FORMAT):
             raise StudyChangedError(
-                f"The study was written in format {values.get('format')!r} and this hpsearch reads {EARLIER_FORMAT} "
+                f"{source}: the study was written in format {written} and this hpsearch reads {EARLIER_FORMAT} "
                 f"and {FORMAT}. Install the version of hpsearch that wrote it (study.json names it), or start a new "
                 "study."
             )
-        if values["format"] == EARLIER_FORMAT and _freezes_one_layer(values["space"]):
+        check_keys(values, get_type_hints(cls), _required(cls), source)
+        with stored_key("space", source):
+            freezes_one = written == EARLIER_FORMAT and _freezes_one_layer(values["space"])
+        if freezes_one:
             raise StudyChangedError(
                 "The study has freeze_layers=1.0, which was one layer in hpsearch 0.1.0 and is all layers now. Install "
                 "hpsearch 0.1.0 to read it, or start a new study."
             )
+        with stored_key("direction", source):
+            Direction(values.get("direction", Direction.MAXIMIZE))
         if "pos_label" not in values:
             values = {**values, "pos_label": _unsaid_class(values)}
         return cls(**{**values, **{name: tuple(values.get(name, ())) for name in _TUPLES}})
@@ -228,6 +236,13 @@ class Description:
         text = json.dumps(self.to_json(), indent=2, ensure_ascii=False)
         with replaced_file(path) as file:
             file.write(f"{text}\n".encode())
+
+
+def _required(description: type[Description]) -> set[str]:
+    without_default = {
+        each.name for each in fields(description) if each.default is MISSING and each.default_factory is MISSING
+    }
+    return {*without_default, "format"}
 
 
 def _unsaid_class(values: Mapping[str, Any]) -> Any:

@@ -34,7 +34,7 @@ def lost_database(name: str, folder: Path, storage: str | None) -> StudyNotFound
 
 
 def storage_shown(storage: str) -> str:
-    """Return a database's URL without its password."""
+    """Return a database's URL without what may be a secret."""
     from hpsearch.records.urls import parse_url, shown
 
     return shown(parse_url(storage))

@@ -67,7 +67,7 @@ class Plan:
     repeats: int
     seed: int
     folder: Path
-    storage: str | None
+    storage: str | None = field(repr=False)  # it may have a password
     precision: str
     deterministic: bool
     checkpoint_every: float

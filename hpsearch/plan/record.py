@@ -14,6 +14,7 @@ from hpsearch.plan.description import EARLIER_FORMAT, Description
 from hpsearch.plan.paths import DATABASE_FILE, DESCRIPTION_FILE, FOLDS_FILE, TARGETS_FOLDER, lost_database
 from hpsearch.plan.plan import Plan
 from hpsearch.plan.run_keys import refit_digest, with_attention
+from hpsearch.plan.stored_keys import stored_key
 from hpsearch.plan.stored_rows import OWN, keep_targets, stored_rows
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class Record:
     @property
     def description(self) -> Description:
         """What the study is, as it is stored."""
-        return Description.from_json(self.store.description)
+        return Description.from_json(self.store.description, self.store.place)
 
     def keep(self, description: Description) -> None:
         """Store a description in the database and beside it as study.json."""
@@ -163,7 +164,8 @@ class Record:
         stored = self.description.numerics
         if stored is None:
             raise NumericsError(f"The study {self._plan.name!r} has no numerics yet: run it first.")
-        return Numerics.from_dict(stored)
+        with stored_key("numerics", self.store.place):
+            return Numerics.from_dict(stored)
 
     def keep_numerics(self, numerics: "Numerics", remarks: tuple[str, ...] = ()) -> None:
         """Keep the numerics that the study is run with from now on, and what is to be said of them."""

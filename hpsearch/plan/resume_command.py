@@ -4,7 +4,6 @@ import shlex
 import shutil
 import sys
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from hpsearch.plan.description import Description
 
@@ -12,14 +11,16 @@ from hpsearch.plan.description import Description
 def how_to_resume(description: Description, folder: Path, storage: str | None) -> str:
     """Return a sentence that says how to continue a paused study: a command to paste, wherever one is enough.
 
-    A database's password is not printed.
+    A database's password, or what else of its URL may be a secret, is not printed.
     """
+    from hpsearch.records.urls import is_open
+
     if description.needs_its_script:
         return "Continue by running the same script (or `hpsearch run FILE.py`) again: it starts where it stopped."
     words = [*_program(), "resume", str(folder)]
     if storage is None:
         return f"Continue with: {shlex.join(words)}"
-    if urlsplit(storage).password is not None:
+    if not is_open(storage):
         return f"Continue with: {shlex.join(words)} --storage URL (of the same database)"
     return f"Continue with: {shlex.join([*words, '--storage', storage])}"
 

@@ -111,7 +111,18 @@ def open_engine(url: URL, *, for_reading: bool = False) -> Engine:
             f"Install it with: pip install '{package}'"
         ) from error
     make_durable(engine)
+    event.listen(engine, "do_connect", _connect)
     return engine
+
+
+def _connect(dialect: Any, _record: object, arguments: Any, named: Any) -> Any:
+    try:
+        return dialect.connect(*arguments, **named)
+    except TypeError:
+        raise StoreError(
+            f"storage='{dialect.name}+{dialect.driver}://...': its driver does not take one of the parameters after "
+            "the '?'. Leave out what it does not know, or see the driver's documentation."
+        ) from None
 
 
 def prepare_file(url: URL) -> None:

@@ -17,7 +17,7 @@ from hpsearch.records.outage import LOCK_SECONDS, Patience, Unavailable, patienc
 from hpsearch.records.read_only import leave_write_ahead
 from hpsearch.records.studies import OpenStudy, described, lock_path, open_study
 from hpsearch.records.types import Trial
-from hpsearch.records.urls import sqlite_path
+from hpsearch.records.urls import shown, sqlite_path
 
 T = TypeVar("T")
 
@@ -52,6 +52,11 @@ class LeasedStudy:
         self._study.close()
         url = self.url.render_as_string(hide_password=False)
         self._use(open_study(url, self.name, for_reading=for_reading))
+
+    @property
+    def place(self) -> str:
+        """The database, as messages show it."""
+        return shown(self.url)
 
     def close(self) -> None:
         """Release the lease and close the connections."""

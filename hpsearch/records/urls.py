@@ -62,7 +62,7 @@ def shown(url: URL) -> str:
 def is_open(storage: str) -> bool:
     """Whether a URL can be shown whole, because nothing in it may be a secret."""
     url = parse_url(storage)
-    return sqlite_path(url) is not None or shown(url) == url.render_as_string(hide_password=False)
+    return sqlite_path(url) is not None or _parsed(shown(url)) == url
 
 
 def without_secrets(text: str, url: URL) -> str:
