@@ -36,12 +36,14 @@ class StoredStudy:
         history: What has happened.
         folder: The study's folder.
         test_shares: By fold, held-out rows over all rows of the split; None where the folds are not in its folder.
+        database: Its database, as messages show it.
     """
 
     description: Description
     history: History
     folder: Path
     test_shares: tuple[float, ...] | None
+    database: str
 
 
 def load(
@@ -141,7 +143,7 @@ def read_outcomes(
     """Return what a study is, and (state, value) of each of its trials, by number; raises as `read` does."""
     place = _place(name, folder)
     with _open(place, storage) as store:
-        return _described(store.description, place), store.outcomes()
+        return Description.from_json(store.description, store.place), store.outcomes()
 
 
 def read(name: str | Path, *, folder: str | Path = "runs", storage: str | None = None) -> StoredStudy:
@@ -155,7 +157,8 @@ def read(name: str | Path, *, folder: str | Path = "runs", storage: str | None =
     with _open(place, storage) as store:
         folds = _folds(place)
         shares = None if folds is None else tuple(folds.test_share(index) for index in range(len(folds)))
-        return StoredStudy(Description.from_json(store.description, store.place), store.history, place, shares)
+        description = Description.from_json(store.description, store.place)
+        return StoredStudy(description, store.history, place, shares, store.place)
 
 
 def _place(name: str | Path, folder: str | Path) -> Path:

@@ -40,6 +40,7 @@ def list_rows(folder: Path, storage: str | None) -> Iterator[list[str]]:
 
 def show_text(name: str, folder: Path, storage: str | None) -> str:
     """Return a study's facts, its trials, the best of them, and where the logs of failed ones are."""
+    from hpsearch.plan.stored_keys import stored_key
     from hpsearch.result.summary import outcome_text
     from hpsearch.space import Space
     from hpsearch.study_loading import read
@@ -47,7 +48,8 @@ def show_text(name: str, folder: Path, storage: str | None) -> str:
     stored = read(name, folder=folder, storage=storage)
     description, facts = stored.description, stored.description.facts
     targets = facts.get("targets") or f"{len(facts['classes'])} classes"  # as earlier versions kept it
-    searched = Space.from_json(description.space).parameters
+    with stored_key("space", stored.database):
+        searched = Space.from_json(description.space).parameters
     lines = [
         f"{description.name}: {description.task_name} on {facts['rows']} rows, {targets}, {facts['folds']} "
         f"fold(s); sampler {description.sampler}, pruner {description.pruner}, seed {description.seed}",

@@ -118,10 +118,11 @@ def open_engine(url: URL, *, for_reading: bool = False) -> Engine:
 def _connect(dialect: Any, _record: object, arguments: Any, named: Any) -> Any:
     try:
         return dialect.connect(*arguments, **named)
-    except TypeError:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):  # whose texts may quote a password
         raise StoreError(
-            f"storage='{dialect.name}+{dialect.driver}://...': its driver does not take one of the parameters after "
-            "the '?'. Leave out what it does not know, or see the driver's documentation."
+            f"storage='{dialect.name}+{dialect.driver}://...': its driver cannot use this URL. A parameter after the "
+            "'?' is unknown to it or has an odd value, or the user or password has a character that it cannot send. "
+            "Leave out what it does not know; its documentation says what it takes."
         ) from None
 
 

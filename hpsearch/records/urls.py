@@ -45,12 +45,12 @@ def shown(url: URL) -> str:
     Shown are a user's name beside a password, and host, port and database where they are plain words.
     """
     path = sqlite_path(url)
-    if path and not url.query:
+    if path and not _has_more(url):
         return str(path)
     if url.get_backend_name() == "sqlite":
         return f"{url.drivername}:///{HIDDEN}"
-    user = url.username if url.password is not None and _is_plain(url.username) else HIDDEN
-    userinfo = "" if url.username is None and url.password is None else f"{user}:{HIDDEN}@"
+    user = f"{url.username}:" if url.password is not None and _is_plain(url.username) else ""
+    userinfo = "" if url.username is None and url.password is None else f"{user}{HIDDEN}@"
     host = url.host or ""
     host = host if _is_plain(host) else f"[{host}]" if re.fullmatch(r"[0-9a-fA-F:.]+", host) else HIDDEN
     port = "" if url.port is None else f":{url.port}"
@@ -105,7 +105,7 @@ def parse_url(url: str) -> URL:
 
 def _plain_file(url: URL) -> URL:
     path = sqlite_path(url)
-    if path is None or str(path).startswith((":", "file:")) or url.query:
+    if path is None or str(path).startswith((":", "file:")) or _has_more(url):
         raise StoreError(
             f"storage={shown(url)!r} does not name a plain SQLite file; a study must outlive its process. Write "
             "'sqlite:///path/to/study.db' (a path without '?')."
@@ -128,6 +128,11 @@ def _shown_text(url: object) -> str:
         return url
     scheme = re.match(r"(sqlite|postgres|postgresql|mysql|mariadb)(\+\w+)?://", url)
     return f"{scheme[0] if scheme else ''}{HIDDEN}"
+
+
+def _has_more(url: URL) -> bool:
+    """Whether a URL has more than a path."""
+    return bool(url.query or url.host or url.username or url.password or url.port)
 
 
 def _is_plain(text: str | None) -> bool:
