@@ -103,7 +103,7 @@ def check(study: Path, place: str, description: dict[str, Any], path: tuple[Any,
         assert where in str(error) and repr(path[0])[1:-1] in str(error), f"{path}: {error}"
 
 
-@pytest.mark.parametrize("place", ["file", "database"])
+@pytest.mark.parametrize("place", ["file", pytest.param("database", marks=pytest.mark.extended)])
 def test_a_key_that_is_missing_is_named_with_its_place(study: Path, place: str) -> None:
     description = json.loads((study / "study.json").read_text())
     optional = {

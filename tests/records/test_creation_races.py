@@ -60,13 +60,13 @@ def check(url: str, rounds: int) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-@pytest.mark.parametrize("rounds", [3, pytest.param(40, marks=pytest.mark.extended)])
+@pytest.mark.parametrize("rounds", [2, pytest.param(40, marks=pytest.mark.extended)])
 def test_of_those_who_make_a_study_in_a_file_one_runs_it(tmp_path: Path, rounds: int) -> None:
     check(url_of(tmp_path), rounds)
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-@pytest.mark.parametrize("rounds", [2, pytest.param(20, marks=pytest.mark.extended)])
+@pytest.mark.parametrize("rounds", [1, pytest.param(20, marks=pytest.mark.extended)])
 def test_of_those_who_make_a_study_on_a_server_one_runs_it(server: Server, rounds: int) -> None:
     check(server.url(), rounds)
     server.empty()  # the tables are made by several at once, too

@@ -54,12 +54,16 @@ def test_a_study_goes_on_when_its_server_is_back(
     stops[0].join()
     pd.testing.assert_frame_equal(table(study), table(undisturbed), check_exact=True)
     assert all(trial.state is TrialState.COMPLETE for trial in study.store().reload().trials.values())
+    study.store().close()
+    undisturbed.store().close()
     assert "does not answer" in caplog.text and "is back after" in caplog.text and "p@ss" not in caplog.text
 
 
+@pytest.mark.extended
 def test_commands_that_read_say_in_one_line_that_the_server_is_away(server: Server, tmp_path: Path) -> None:
     study = toy_study(tmp_path / "runs", storage=server.url(), **SETTINGS)
     study.run(trials=1, devices="inline", progress=False)
+    study.store().close()
     server.stop()
     for words in (["list"], ["show", "toy"], ["report", "toy"], ["resume", "toy", "--devices", "inline"]):
         began = time.monotonic()
