@@ -14,6 +14,7 @@ The goals: resume 4 s, report 8 s and 400 MB, show 1 s, list 1 s.
 import argparse
 import json
 import math
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -29,7 +30,7 @@ import numpy as np
 
 import hpsearch as hp
 from benchmarks.coordinator import Clocks
-from benchmarks.measurements import machine, write_measurements
+from benchmarks.measurements import FOLDER, machine, write_measurements
 from benchmarks.scale_network import CLASSES, network
 from hpsearch.plan.run_keys import run_keys
 from hpsearch.policy.policy import Policy
@@ -218,9 +219,22 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     for name, figures in found.items():
         goals = ", ".join(f"{goal:g}{unit}" for unit, goal in ((" s", GOALS[name]), *_memory(name)))
         print(f"{name:<8}{'  '.join(f'{key} {value:.2f}' for key, value in figures.items())}   goal {goals}")
-    result = {"machine": machine(), "trials": given.trials, "studies": given.studies, "goals": GOALS, "found": found}
+    result = {
+        "machine": {**machine(), "load": os.getloadavg()[0]},
+        "trials": given.trials,
+        "studies": given.studies,
+        "goals": GOALS,
+        "found": found,
+        "before": _before(),
+    }
     write_measurements("scale", result)
     return result
+
+
+def _before() -> Any:
+    """Return what was found before reading was made faster, on the same study: it is measured no more."""
+    path = FOLDER / "scale.json"
+    return json.loads(path.read_text(encoding="utf-8")).get("before") if path.exists() else None
 
 
 def _memory(name: str) -> list[tuple[str, float]]:

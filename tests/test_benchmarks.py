@@ -45,6 +45,16 @@ def test_the_coordinators_time_is_measured_each_way(results: Path, capsys: pytes
     assert "bayesian  median" in capsys.readouterr().out
 
 
+@pytest.mark.extended
+def test_what_a_large_study_takes_is_measured(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["scale", "--trials", "40", "--studies", "3"]) == 0
+    found = json.loads((results / "scale.json").read_text())["found"]
+    assert list(found) == ["resume", "show", "list", "report"]
+    assert all(figures["seconds"] > 0 for figures in found.values())
+    assert found["report"]["MB"] > 50
+    assert "goal 8 s, 400 MB" in capsys.readouterr().out
+
+
 def test_samplers_are_replayed_on_recorded_fine_tunes(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["curves", "--seeds", "3", "--trials", "12", "--samplers", "random", "qmc", "bayesian"])
     found = json.loads((results / "curves.json").read_text())

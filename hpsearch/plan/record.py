@@ -83,8 +83,9 @@ class Record:
 
     @property
     def is_writable(self) -> bool:
-        """Whether this process may write into the study's folder."""
-        return os.access(self._plan.folder, os.W_OK)
+        """Whether this process may write into the study's folder, or make it."""
+        folder = self._plan.folder
+        return os.access(next(place for place in (folder, *folder.parents) if place.exists()), os.W_OK)
 
     def require_writable(self) -> None:
         """Raise StoreError where what is computed could not be kept with the study."""

@@ -371,7 +371,7 @@ def test_a_study_with_its_metric_in_the_file_is_run_again_not_resumed(place: Pat
 
 
 def test_a_study_with_its_metric_in_the_file_is_named_by_the_file(place: Path) -> None:
-    """Its name alone leads to nothing but `show`: what comes next is said, and works, with the file's."""
+    """Its name alone is enough to read it: what comes next is said, and works, with the file's."""
     text = STUDY.format(pause=0).replace('metrics=["accuracy"]', "metrics=[half]")
     (place / "toy_study.py").write_text("def half(y_true, y_pred):\n    return 0.5\n" + text)
     _, output, errors = hpsearch("run", "toy_study.py", "--trials", 2, "--devices", "inline")
@@ -383,7 +383,7 @@ def test_a_study_with_its_metric_in_the_file_is_named_by_the_file(place: Path) -
     assert code == 0
     assert shown.endswith(output)
     assert shown == hpsearch("show", "toy")[1]
-    assert "hpsearch report FILE.py." in error("report", "toy")[1]
+    assert hpsearch("report", "toy") == (0, f"{place}/runs/toy/report.html\n", "")
     assert "hpsearch export FILE.py TARGET." in error("export", "toy", "model")[1]
 
 
