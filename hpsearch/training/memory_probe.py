@@ -9,6 +9,7 @@ import torch
 
 from hpsearch.training.base_model import BaseModel
 from hpsearch.training.batches import EVALUATION_ROWS
+from hpsearch.training.freezing import freeze
 from hpsearch.training.gradients import accumulate_gradients
 from hpsearch.training.hyperparameters import TrainingSettings
 from hpsearch.training.memory import memory_errors
@@ -35,6 +36,8 @@ def memory_trial(base: BaseModel, numerics: Numerics, config: Mapping[str, Any])
     def try_batch(rows: int) -> None:
         tried = replace(numerics, micro_batch=rows)
         model = base.fresh(unfrozen, seed=0)
+        if rows == 1 and base.refuses_single_rows(freeze(model, (), 0, base.head)):
+            raise torch.OutOfMemoryError("One row fits, and this model can only be trained on two or more.")
         model.train()
         base.before_training(name for name, parameter in model.named_parameters() if parameter.requires_grad)
         optimizer = make_optimizer(model, settings)

@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 import torch
+from test_single_rows import Normed, NumberLearner
 from torch import Tensor, nn
 from training_learners import CONFIG, CPU, TextLearner, assert_same_measurements, fine_tune, measured, numerics
 
@@ -53,6 +54,13 @@ def test_a_probe_leaves_the_base_ready_and_the_callers_random_states_alone() -> 
     assert torch.equal(state, torch.get_rng_state())
     assert all(parameter.grad is None for parameter in base.model.parameters())
     assert_same_measurements(expected, measured(fine_tune(learner, base=base)))
+
+
+def test_one_row_is_too_few_for_a_model_that_refuses_it() -> None:
+    try_batch = memory_trial(BaseModel(NumberLearner(Normed, 9), CPU), numerics(), {**CONFIG, "freeze_layers": 0})
+    try_batch(2)
+    with pytest.raises(torch.OutOfMemoryError, match="only be trained on two or more"):
+        try_batch(1)
 
 
 def test_not_even_one_row() -> None:
