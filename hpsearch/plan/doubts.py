@@ -22,9 +22,9 @@ def doubtful_settings(space: Space, unnamed: Mapping[str, Any], training_rows: S
     fewest, most = min(training_rows), max(training_rows)
     shortest = int(min(epochs)) * math.ceil(fewest / max(batches))
     longest = int(max(epochs)) * math.ceil(most / min(batches))
-    steps = _numbers(space, unnamed, "warmup_steps")
-    ratios = [] if steps and "warmup_ratio" not in space.parameters else _numbers(space, unnamed, "warmup_ratio")
-    lengths = [(f"warmup_steps={value:g}", value, value) for value in steps]
+    given = _numbers(space, unnamed, "warmup_steps")
+    ratios = [] if given and "warmup_ratio" not in space.parameters else _numbers(space, unnamed, "warmup_ratio")
+    lengths = [(f"warmup_steps={value:g}", int(value), int(value)) for value in given]
     lengths += [
         (f"warmup_ratio={value:g}", math.ceil(value * shortest), math.ceil(value * longest)) for value in ratios
     ]

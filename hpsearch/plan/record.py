@@ -119,8 +119,8 @@ class Record:
             self._plan.folds.write(self._plan.folder / FOLDS_FILE)
         keep_targets(self._plan.prepared, self._plan.folder / TARGETS_FOLDER)
         stored = self.description
-        kept = {"numerics": stored.numerics, "test": stored.test, "remarks": stored.remarks}
-        self.keep(Description.of(self._plan, goal=goal, **kept))
+        described = Description.of(self._plan, stored.numerics, goal, stored.test, stored.remarks)
+        self.keep(described)
 
     def read_rows(self) -> None:
         """Have the plan read what the study keeps of its rows, if it does, and if they are those of the plan's task."""
