@@ -614,3 +614,11 @@ def test_regressions_and_columns_of_zeros_and_ones_are_numbers(bert_folder, tmp_
     assert open_dataset(numbers.folder)["targets"].ravel().tolist() == [1.0, 2.5] * 12
     several = TextClassification(bert_folder, train=train, label=LABELS[:2]).prepare(tmp_path / "cache")
     assert open_dataset(several.folder)["targets"].dtype == np.float32
+
+
+@pytest.mark.parametrize("kind", [TextClassification, TextRegression])
+def test_the_columns_are_called_text_and_label_unless_said_otherwise(kind, tmp_path):
+    task = kind("a/model", train=review_rows())
+    assert (task.text, task.label) == ("text", "label")
+    with pytest.raises(TaskError, match="label=None"):
+        kind("a/model", train=review_rows(), label=None)

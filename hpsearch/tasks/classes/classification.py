@@ -1,15 +1,19 @@
 """What classifications of texts and of images have in common."""
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from hpsearch.tasks.classes.judge import ClassJudge
 from hpsearch.tasks.classes.positive import plain_label
 from hpsearch.tasks.judge import Judge
-from hpsearch.tasks.pretrained_task import PretrainedTask
+
+if TYPE_CHECKING:
+    from hpsearch.tasks.pretrained_task import PretrainedTask
+else:
+    PretrainedTask = object  # it stands before a task of texts, whose own default of label= it must not hide
 
 
 class Classification(PretrainedTask):
-    """A task whose targets are classes; a subclass has the argument `pos_label`."""
+    """Mixed into a task of transformers' models: targets are classes. The task has the argument `pos_label`."""
 
     pos_label: Any
     judge_class: ClassVar[type[Judge]] = ClassJudge

@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from hpsearch.errors import TaskError
 from hpsearch.tasks.judge import Judge
 from hpsearch.tasks.numbers.judge import NumberJudge
-from hpsearch.tasks.pretrained_task import PretrainedTask, whole_number
+from hpsearch.tasks.pretrained_task import whole_number
 
 if TYPE_CHECKING:
     from hpsearch.tasks.base import Prepared
+    from hpsearch.tasks.pretrained_task import PretrainedTask
+else:
+    PretrainedTask = object  # it stands before a task of texts, whose own default of label= it must not hide
 
 
 class Regression(PretrainedTask):
-    """A task whose targets are numbers; a subclass has the argument `strata`."""
+    """Mixed into a task of transformers' models: targets are numbers. The task has the argument `strata`."""
 
     strata: int | None
     judge_class: ClassVar[type[Judge]] = NumberJudge
