@@ -57,9 +57,19 @@ def measures(name: str) -> str | None:
             return what
     if name in CORRELATIONS:
         return "numbers"
-    if name not in scorers():
-        return None
-    module = str(scorers()[name]._score_func.__module__)
+    return _at_home(scorers()[name]._score_func) if name in scorers() else None
+
+
+def function_measures(metric: Any) -> str | None:
+    """Return the same of a function or scorer of scikit-learn's functions; None of any other."""
+    function = metric._score_func if is_scorer(metric) else metric
+    while isinstance(function, functools.partial):
+        function = function.func
+    return _at_home(function) if scikit_learn_name(function) else None
+
+
+def _at_home(function: Any) -> str:
+    module = str(function.__module__)
     return next((what for home, what in _HOMES.items() if module.startswith(home)), "classes")
 
 

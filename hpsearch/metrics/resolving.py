@@ -47,6 +47,7 @@ class _Measured:
 
     direction: Direction | None
     text: str
+    is_constant: bool = False
 
 
 def resolve(metric: AnyMetric, made_up: MadeUp, direction: Direction | None, *, is_objective: bool) -> AnyMetric:
@@ -139,6 +140,10 @@ def _direction(metric: Metric, made_up: MadeUp, given: Direction | None, *, is_o
             f"metric {name!r} contradicts itself: {better}, as scikit-learn has it, but {measured.text}. Check its "
             "arguments, or measure something else."
         )
+    if known is not None and measured.is_constant:
+        raise MetricError(
+            f"metric {name!r} says nothing of such targets: {measured.text}. Choose another, or check its arguments."
+        )
     found = known or measured.direction
     if given is not None and found not in (None, given):
         remedy = "Leave direction= out." if known or found is Direction.MAXIMIZE else f"Give direction={str(found)!r}."
@@ -169,7 +174,8 @@ def _measure(metric: Metric, made_up: MadeUp, least: float) -> _Measured:
     others = [value for value in wrong if not _same(right, value, max(least, scale * made_up.precision))]
     given = f"of made-up predictions it gives {right:.4g} to those that are {which}, and"
     if not others:
-        return _Measured(None, f"{given} the same to wrong ones")
+        is_constant = all(value == right for value in wrong)
+        return _Measured(None, f"{given} the same to wrong ones", is_constant)
     least, greatest = min(others), max(others)
     if least < right < greatest:
         return _Measured(None, f"{given} {greatest:.4g} to some wrong ones and {least:.4g} to others")

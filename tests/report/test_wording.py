@@ -26,7 +26,7 @@ from hpsearch.report.wording import (
         (-0.6, "\u22120.6000"),
         (1234.5678, "1234.6"),
         (None, MISSING),
-        (math.nan, MISSING),
+        (math.nan, "undefined"),
         (-math.inf, "\u2212∞"),
     ],
 )

@@ -18,6 +18,7 @@ from hpsearch.metrics.direction import Direction
 from hpsearch.metrics.known import (
     LOSSES,
     accepts,
+    function_measures,
     is_registered,
     is_scorer,
     measures,
@@ -126,11 +127,16 @@ class ClassMetric(Metric):
 
     @property
     def _sees_codes(self) -> bool:
-        return self.function is None or self.kind == "multilabel" or is_registered(self.function)
+        if self.function is None or self.kind == "multilabel":
+            return True
+        return is_registered(self.function) and function_measures(self.function) in (None, "classes")
 
     def _computed_by(self) -> Any:
         if self.function is None:
             return scorer_of(self.name)
+        ratio = getattr(getattr(self.function, "_score_func", None), "__name__", "")
+        if self._sees_codes and ratio in _RATIOS:
+            return _ratio_scorer(ratio)
         if self._sees_codes or self.kind != "binary" or not lacks_positive(self.function):
             return self.function
         return with_positive(self.function, self.classes[1 if self.positive is None else self.positive])
@@ -200,6 +206,8 @@ def resolve_metric(
             targets=f"a {kind} task with {len(classes)} classes",
             fitting=lambda: applicable_metrics(kind, len(classes)),
         )
+    else:
+        _check_measures(scorer, name, kind, tuple(classes))
     class_metric = ClassMetric(name, kind, tuple(classes), function=None if isinstance(scorer, str) else scorer)
     if class_metric.is_of_one_class():
         class_metric = replace(class_metric, positive=_positive(class_metric, positive))
@@ -218,6 +226,22 @@ def _positive(metric: ClassMetric, given: int | None) -> int:
         f"metric {metric.name!r} is of one class of two, and nothing says whether of {one!r} or of {other!r}. Give the "
         f"task pos_label={one!r} or pos_label={other!r}{own}; or take a metric of both classes, such as 'f1_macro'."
     )
+
+
+def _check_measures(metric: Any, name: str, kind: TargetKind, classes: tuple[Any, ...]) -> None:
+    """Refuse a function of scikit-learn's that does not measure classes: a clustering is right with any names.
+
+    An error of numbers may be measured of predicted classes that are numbers, and of probabilities of 0 and 1.
+    """
+    measured = function_measures(metric)
+    method = metric._response_method if is_scorer(metric) else "predict"
+    is_alike = method == "predict" or (method == "predict_proba" and (kind == "multilabel" or classes == (0, 1)))
+    if measured == "clusterings" or (measured == "numbers" and not is_alike):
+        unlike = f", and what {method} gives is not like the labels" if measured == "numbers" else ""
+        raise MetricError(
+            f"metric {name!r} cannot be used on classes: it measures {measured}{unlike}. Choose a metric of classes, "
+            "such as 'accuracy' or 'f1_macro'."
+        )
 
 
 def _as_scorer(metric: str | Callable[..., Any]) -> str | Callable[..., Any]:
@@ -346,12 +370,34 @@ def _made_up(kind: TargetKind, classes: int) -> MadeUp:
 
 def scorer_of(name: str) -> Any:
     """Return scikit-learn's scorer of this name, or of its function; of one of its losses, what gives it as it is."""
+    if name.removeprefix("neg_") in _RATIOS:
+        return _ratio_scorer(name.removeprefix("neg_"))
     if name not in LOSSES["classes"]:
         return named_scorer(name if name in scorers() else name.removesuffix("_score"))
     from sklearn import metrics
 
     method = "predict_proba" if name in ("log_loss", "brier_score_loss") else "predict"
     return metrics.make_scorer(getattr(metrics, name), response_method=method)
+
+
+_RATIOS = ("positive_likelihood_ratio", "negative_likelihood_ratio")
+
+
+def _ratio_scorer(name: str) -> Any:
+    """Return the scorer of a likelihood ratio, which is NaN where it is undefined.
+
+    scikit-learn's own gives 1 there, the worst value, and so to a model that makes no mistake.
+    """
+    from sklearn.metrics import make_scorer
+
+    place = _RATIOS.index(name)
+    return make_scorer(partial(_likelihood_ratio, place=place), greater_is_better=place == 0)
+
+
+def _likelihood_ratio(y_true: np.ndarray, y_pred: np.ndarray, place: int) -> float:
+    from sklearn.metrics import class_likelihood_ratios
+
+    return float(class_likelihood_ratios(y_true, y_pred)[place])
 
 
 @cache

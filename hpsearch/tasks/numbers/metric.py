@@ -14,7 +14,16 @@ import numpy as np
 
 from hpsearch.errors import MetricError
 from hpsearch.metrics.direction import Direction
-from hpsearch.metrics.known import CORRELATIONS, LOSSES, accepts, is_scorer, measures, named_scorer, scorers
+from hpsearch.metrics.known import (
+    CORRELATIONS,
+    LOSSES,
+    accepts,
+    function_measures,
+    is_scorer,
+    measures,
+    named_scorer,
+    scorers,
+)
 from hpsearch.metrics.metric import Metric, checked_metric, metric_name
 from hpsearch.metrics.resolving import MadeUp, check_name, resolve
 from hpsearch.tasks.numbers.correlation import pearson, spearman
@@ -118,6 +127,11 @@ def resolve_metric(
             measured="numbers",
             targets="these numbers",
             fitting=lambda: applicable_metrics(ranges),
+        )
+    elif (measured := function_measures(metric)) not in (None, "numbers"):
+        raise MetricError(
+            f"metric {name!r} cannot be used on these numbers: it measures {measured}, not numbers. Choose a metric of "
+            "numbers, such as 'r2' or 'rmse'."
         )
     number_metric = NumberMetric(name, function=None if isinstance(metric, str) else metric)
     return resolve(number_metric, _made_up(ranges), direction, is_objective=is_objective)
