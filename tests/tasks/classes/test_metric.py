@@ -248,7 +248,7 @@ def test_every_scorer_and_loss_goes_the_way_of_its_values(kind, classes):
     codes = np.repeat(np.arange(len(classes)), 5)
     targets = np.eye(len(classes), dtype=np.int64)[codes] if kind == "multilabel" else codes
     right, wrong = (np.eye(len(classes))[(codes + shift) % len(classes)] * 0.7 + 0.1 for shift in (0, 1))
-    right[0], wrong[0] = wrong[0], right[0]  # so that no ratio has nothing below its line
+    right[0], wrong[0] = wrong[0].copy(), right[0].copy()  # so that no ratio has nothing below its line
     for name in applicable_metrics(kind, len(classes)):
         metric = resolve_metric(name, kind, classes)
         assert metric.direction is (Direction.MINIMIZE if name in LOSSES["classes"] else UP), name
