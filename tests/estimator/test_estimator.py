@@ -326,7 +326,7 @@ def test_missing_texts_are_not_trained_on(text_model, wrong, words):
     ("options", "words"),
     [
         ({"max_len": 8}, r"'max_len', which TextClassification does not take. Did you mean 'max_length'\?"),
-        ({"text": "body"}, r"'text', which follows from X, y, groups and model"),
+        ({"text": "body"}, r"'text', which follows from X, y, groups, model and pos_label"),
         ("max_length", r"task_options='max_length' is a str"),
     ],
 )
