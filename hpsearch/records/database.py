@@ -77,7 +77,8 @@ def _postgresql_locks(connection: Any, _record: object) -> None:
 
 def _mysql_locks(connection: Any, _record: object) -> None:
     cursor = connection.cursor()
-    cursor.execute(f"set innodb_lock_wait_timeout = {round(BUSY_SECONDS)}, lock_wait_timeout = {round(BUSY_SECONDS)}")
+    seconds = max(1, round(BUSY_SECONDS))
+    cursor.execute(f"set innodb_lock_wait_timeout = {seconds}, lock_wait_timeout = {seconds}")
     cursor.close()
 
 

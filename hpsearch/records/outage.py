@@ -32,10 +32,10 @@ RETRY_SECONDS = 1.0
 
 REPEAT_WORD_SECONDS = 60.0
 
-_LOCKED = {"55P03", "40P01", "40001", 1205, 1213}
+_LOCKED: set[str | int] = {"55P03", "40P01", "40001", 1205, 1213}
 """PostgreSQL's and MySQL's codes: a lock waited for too long, a deadlock, a transaction that met another."""
 
-_AWAY = {"57P01", "57P02", "57P03", "53300", 1040, 1053}
+_AWAY: set[str | int] = {"57P01", "57P02", "57P03", "53300", 1040, 1053}
 """The server stops, starts, or has no connections left."""
 
 _SQLITE_LOCKED = (5, 6)
@@ -70,20 +70,20 @@ def unavailable(error: BaseException | None) -> Unavailable | None:
         return Unavailable(reason, is_locked=True) if is_locked else None
     if not isinstance(error, DBAPIError):
         return None
-    code = _code(error.orig)
-    if code in _LOCKED:
+    codes = _codes(error.orig)
+    if codes & _LOCKED:
         return Unavailable(reason, is_locked=True)
     cannot_connect = error.statement is None and isinstance(error, OperationalError | InterfaceError)
-    if error.connection_invalidated or cannot_connect or code in _AWAY:
+    if error.connection_invalidated or cannot_connect or codes & _AWAY:
         return Unavailable(reason, is_locked=False)
     return None
 
 
-def _code(error: Any) -> Any:
-    code = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
-    if code is None and getattr(error, "args", None):
-        code = error.args[0]
-    return code if isinstance(code, str | int) else None
+def _codes(error: Any) -> set[str | int]:
+    """Return what a driver's error is known by: PostgreSQL's five characters, MySQL's number."""
+    first = error.args[0] if getattr(error, "args", None) else None
+    codes = (getattr(error, "sqlstate", None), getattr(error, "pgcode", None), first)
+    return {code for code in codes if isinstance(code, str | int)}
 
 
 def tell_outages(engine: Engine) -> None:
