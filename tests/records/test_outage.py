@@ -53,6 +53,9 @@ def rows(url: str) -> dict[str, list[Any]]:
         for table in found.sorted_tables:
             if table.name == "hpsearch_lease":
                 continue
+            for column in table.columns:
+                if isinstance(column.type, sqlalchemy.Numeric):
+                    column.type.asdecimal = False  # else a double of MariaDB's is read with ten places
             columns = [column for column in table.columns if not re.search(r"time|created|_id$|^id$", column.name)]
             content[table.name] = sorted(repr(tuple(row)) for row in connection.execute(sqlalchemy.select(*columns)))
     engine.dispose()
