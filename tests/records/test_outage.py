@@ -43,6 +43,11 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HPSEARCH_DATABASE_WAIT", "30")
 
 
+def exact(column: Any) -> Any:
+    """Have a reflected double be read with all its digits, not as a decimal number of ten places."""
+    return sqlalchemy.type_coerce(column, sqlalchemy.Double()) if getattr(column.type, "asdecimal", False) else column
+
+
 def rows(url: str) -> dict[str, list[Any]]:
     """Return what is in all tables of a database but times, tokens and Optuna's own keys."""
     engine = create_engine(url)
@@ -53,11 +58,10 @@ def rows(url: str) -> dict[str, list[Any]]:
         for table in found.sorted_tables:
             if table.name == "hpsearch_lease":
                 continue
-            for column in table.columns:
-                if isinstance(column.type, sqlalchemy.Numeric):
-                    column.type.asdecimal = False  # else a double of MariaDB's is read with ten places
             columns = [column for column in table.columns if not re.search(r"time|created|_id$|^id$", column.name)]
-            content[table.name] = sorted(repr(tuple(row)) for row in connection.execute(sqlalchemy.select(*columns)))
+            content[table.name] = sorted(
+                repr(tuple(row)) for row in connection.execute(sqlalchemy.select(*map(exact, columns)))
+            )
     engine.dispose()
     return content
 
