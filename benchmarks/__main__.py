@@ -14,6 +14,7 @@ BENCHMARKS = {
     "emotion": "a whole study on real tweets, against a frozen-feature probe; needs a model and data",
     "regression": "numbers on real data, each against a ridge regression; tweets need a model and data",
     "systems": "fixed lists of fine-tunes run to the end, against Optuna with Trainer; needs accelerate, too",
+    "paired_seeds": "whether a run is as good as `Trainer`'s: hundreds of seeds; needs a model and data, hours",
     "end_to_end": "wall time until a test score, against Optuna TPE and Hyperband with Trainer",
     "limit": "how near to the machine's matmul peak; where a worker's time goes",
     "gpu_check": "what is promised on a GPU, checked on this machine's",
