@@ -232,7 +232,7 @@ def _task(description: Description, place: Path, missing: list[UsageError]) -> "
         missing.append(error)
     space = description.space
     names = {table["name"] for table in space["parameters"]} | set(space["fixed"]) | set(space.get("default") or {})
-    first = next(iter((description.rows or {}).values()), {})
+    first: Mapping[str, Any] = next(iter((description.rows or {}).values()), {})
     return StoredTask(
         description.task,
         missing[-1],

@@ -1,7 +1,7 @@
 """What a study keeps of its rows and metrics: enough to read it without its data, its models and its script."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,8 +42,8 @@ def kept_rows(rows: "Mapping[str, Prepared]") -> dict[str, Any] | None:
 
 
 def _kept(rows: "Prepared") -> dict[str, Any]:
-    plain = replace(rows, folder=None, test_folder=None)  # type: ignore[arg-type]  (they are where the study is)
-    return {each.name: as_json(getattr(plain, each.name)) for each in fields(plain)}
+    folders = ("folder", "test_folder")  # they are where the study is
+    return {each.name: None if each.name in folders else as_json(getattr(rows, each.name)) for each in fields(rows)}
 
 
 def keep_targets(prepared: "Prepared", folder: Path) -> None:

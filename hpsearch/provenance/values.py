@@ -124,7 +124,7 @@ def array_content(value: Any) -> Content | None:
         return Content(("index",), (list(value.names), value.to_list()))
     if pandas is not None and isinstance(value, pandas.Index):
         return Content(("index",), (value.name, *_column(value.array)))
-    if sparse is not None and sparse.issparse(value):
+    if sparse is not None and numpy is not None and sparse.issparse(value):
         entries = value.tocoo(copy=True)
         entries.sum_duplicates()
         arrays = (numpy.ascontiguousarray(array) for array in (*entries.coords, entries.data))

@@ -13,7 +13,7 @@ from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.storages._rdb import models
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
-from sqlalchemy import Connection, Engine, Row, select
+from sqlalchemy import Connection, Engine, select
 
 
 def read_study_id(engine: Engine, name: str) -> int:
@@ -87,12 +87,12 @@ def read_trials(engine: Engine, study_id: int) -> list[FrozenTrial]:
     ]
 
 
-def _rows(connection: Connection, study_id: int, *columns: Any) -> Iterator[Row[Any]]:
+def _rows(connection: Connection, study_id: int, *columns: Any) -> Iterator[tuple[Any, ...]]:
     """Yield these columns of a table of Optuna's, for the trials of a study, in the order of writing."""
     model = columns[0].class_
     trials = models.TrialModel
     query = select(*columns).join(trials, trials.trial_id == model.trial_id).where(trials.study_id == study_id)
-    yield from connection.execute(query.order_by(*model.__table__.primary_key.columns))
+    yield from map(tuple, connection.execute(query.order_by(*model.__table__.primary_key.columns)))
 
 
 def _attributes(connection: Connection, study_id: int, model: Any) -> dict[int, dict[str, Any]]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from hpsearch.data.ragged import Rows
     from hpsearch.runtime.messages import Workload
     from hpsearch.runtime.refit import Refit
+    from hpsearch.tasks.base import Split
 
 _LONGEST = 8
 _SPACED = 16
@@ -129,7 +130,7 @@ def read_back(workload: "Workload", refit: "Refit", folder: Path, scored: "Rows 
     Returns:
         None where the task knows no way that a stranger would.
     """
-    split = "train" if scored is None else "test"
+    split: Split = "train" if scored is None else "test"
     device = next(refit.model.parameters()).device
     prepared = replace(workload.prepared_for(refit.config), judge=refit.judge)
     rows = _sample(np.asarray(workload.learner_for(refit.config, split, refit.judge).lengths))
@@ -147,7 +148,7 @@ def read_back(workload: "Workload", refit: "Refit", folder: Path, scored: "Rows 
                 words = refit.judge.prediction_text
                 found = tuple(
                     Difference(places[place], words(expected, place), words(answers.predictions, place))
-                    for place in differing
+                    for place in differing.tolist()
                 )
                 ways.append(Way(answers.way, answers.as_exported, found))
     except (TaskError, DataError) as error:

@@ -70,7 +70,8 @@ def pipeline_answers(
     """
     import transformers
 
-    ask = _tried("be loaded", lambda: transformers.pipeline(kind, model=str(folder), device=device))
+    load: Any = transformers.pipeline  # whose overloads know each kind by its literal name
+    ask = _tried("be loaded", lambda: load(kind, model=str(folder), device=device))
     places = {name: place for place, name in judge.model_config()["id2label"].items()}
     call = {**settings, **judge.pipeline_settings(), "top_k": len(places)}
 

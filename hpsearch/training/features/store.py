@@ -89,7 +89,7 @@ class FeatureEntry:
         """Return the checksum of a block's vectors as they lie in the file."""
         checksum = self._name
         for row in self._blocks[block].tolist():
-            checksum = zlib.crc32(memoryview(self._of(row)), checksum)
+            checksum = zlib.crc32(self._of(row).data, checksum)
         return checksum.to_bytes(CHECKSUM_BYTES, "little")
 
     def _of(self, row: int) -> np.ndarray:
