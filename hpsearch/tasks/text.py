@@ -125,7 +125,7 @@ class TextTask(PretrainedTask):
 
 
 @dataclass(frozen=True, eq=False)
-class TextClassification(TextTask, Classification):  # in this order TextTask's default of label counts
+class TextClassification(Classification, TextTask):
     """Fine-tune a transformers model to classify texts.
 
     Two classes are a binary task (two outputs, softmax), more a multi-class one; a list of 0/1 columns is a multi-label

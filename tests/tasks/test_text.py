@@ -622,3 +622,11 @@ def test_the_columns_are_called_text_and_label_unless_said_otherwise(kind, tmp_p
     assert (task.text, task.label) == ("text", "label")
     with pytest.raises(TaskError, match="label=None"):
         kind("a/model", train=review_rows(), label=None)
+
+
+def test_the_positive_class_of_the_task_is_that_of_its_judge(bert_folder, tmp_path):
+    task = TextClassification(bert_folder, train=review_rows(), pos_label="bad")
+    judge = task.prepare(tmp_path / "cache").judge
+    assert judge.metric("f1").of_class == "bad"
+    with pytest.raises(TaskError, match=r"pos_label=\['bad'\] is a list"):
+        TextClassification(bert_folder, train=review_rows(), pos_label=["bad"])
