@@ -91,7 +91,7 @@ CALLABLES = [
 ]
 
 
-@pytest.mark.parametrize("metric", [*CALLABLES, *OF_ONE_CLASS, *map(get_scorer, OF_ONE_CLASS)], ids=str)
+@pytest.mark.parametrize("metric", [*CALLABLES, *OF_ONE_CLASS, *map(get_scorer, OF_ONE_CLASS)])
 def test_what_is_of_one_class_is_refused_where_nothing_says_which(metric: Any) -> None:
     for classes in (IRONY, (1, 2), ("1", "2")):
         for is_objective in (True, False):
@@ -104,7 +104,7 @@ def test_what_is_of_one_class_is_refused_where_nothing_says_which(metric: Any) -
         assert resolve_metric(metric, "binary", classes).of_class == classes[1]
 
 
-@pytest.mark.parametrize("metric", CALLABLES, ids=str)
+@pytest.mark.parametrize("metric", CALLABLES)
 def test_functions_and_scorers_are_of_the_class_that_the_task_says(metric: Any) -> None:
     unsaid, named = computed(metric, (0, 1)), computed(metric, (0, 1), 0)
     assert unsaid != named
