@@ -43,20 +43,21 @@ RunRow = tuple[str, int, int, int] | tuple[str, int, int, int, int]
 """A run as a trial's row has it: (key, fold, repeat, horizon) and, in newer studies, its optimizer steps an epoch."""
 
 
-def open_storage(url: URL, *, is_checked: bool = False) -> RDBStorage:
+def open_storage(url: URL, *, is_checked: bool = False, for_reading: bool = False) -> RDBStorage:
     """Return Optuna's storage on `url`, its tables made where they are missing.
 
     `is_checked` says that this process has just checked the version of the tables: for that Optuna reads all its
-    migrations, which takes as long as everything else here.
+    migrations, which takes as long as everything else here. `for_reading` it holds no SQLite file open between queries.
 
     On SQLite Optuna's commits, a dozen per trial, do not wait for the disk; ours do, and take them along. A power cut
     may lose the last ones: a new trial without any record, or the effects of a decision, which `Store.acquire` finds in
     our tables and writes again.
     """
+    arguments = engine_arguments(url, for_reading=for_reading)
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        storage = RDBStorage(optuna_url(url), engine_arguments(url), skip_compatibility_check=is_checked)
+        storage = RDBStorage(optuna_url(url), arguments, skip_compatibility_check=is_checked)
     except RuntimeError as error:  # an incompatible schema; the message says which version made it
         raise StoreError(f"{shown(url)}: {error}") from error
     finally:

@@ -159,7 +159,7 @@ class Store(LeasedStudy):
         storage = self._optuna.storage
         if storage is None:
             place = self.url if source is None or source.is_writable else source.url
-            storage = open_storage(place)
+            storage = open_storage(place, for_reading=True)
         return optuna.load_study(study_name=self.name, storage=storage)
 
     # Writing

@@ -112,7 +112,7 @@ class Check:
 
     @property
     def _rows(self) -> str:
-        return f"{len(self.rows)} {'training' if self.split == 'train' else self.split} rows (long, short and others)"
+        return f"{len(self.rows)} {'training' if self.split == 'train' else self.split} rows"
 
 
 def read_back(workload: "Workload", refit: "Refit", folder: Path, scored: "Rows | None") -> Check | None:

@@ -23,7 +23,7 @@ def settle_pad_token(tokenizer: Any, config: Any, source: str) -> None:
     Raises:
         TaskError: There is none of these.
     """
-    own = _text_config(config).pad_token_id if hasattr(_text_config(config), "pad_token_id") else None
+    own = getattr(_text_config(config), "pad_token_id", None)
     if own is not None and own != tokenizer.pad_token_id:
         token = _token_of(tokenizer, own)
         if token is not None:

@@ -60,6 +60,14 @@ def _config(**changes: object) -> World:
     return change
 
 
+def _without_pad(place: Path) -> None:
+    save_tokenizer(place / "model", pad=False)
+    path = place / "model" / "tokenizer_config.json"
+    settings = json.loads(path.read_text())
+    path.write_text(json.dumps({name: value for name, value in settings.items() if name != "eos_token"}))
+    _config(pad_token_id=None)(place)
+
+
 def _other_weights(place: Path) -> None:
     save_base("gpt2", place / "other")
     shutil.copy(place / "other" / "model.safetensors", place / "model" / "model.safetensors")
@@ -197,11 +205,11 @@ MODELS = [
         quotes=True,
     ),
     Mistake(
-        "a tokenizer without a pad token",
+        "a tokenizer without a pad token, for a model whose config names none",
         ("neither a pad token nor an end-of-text token", "tokenizer.pad_token"),
         TaskError,
         task=_text(),
-        world=lambda place: _without_pad(place / "model"),
+        world=_without_pad,
     ),
     Mistake(
         "the tokenizer of another model",
@@ -274,15 +282,6 @@ MODELS = [
     Mistake("a path in place of a task", ("task=", "hp.TextClassification"), TaskError, task='"train.csv"'),
     Mistake("a task's class in place of a task", ("task=", "ToyTask"), TaskError, task="ToyTask"),
 ]
-
-
-def _without_pad(folder: Path) -> None:
-    save_tokenizer(folder)
-    for name, drop in (("tokenizer_config.json", ("pad_token", "eos_token")),):
-        settings = json.loads((folder / name).read_text())
-        (folder / name).write_text(json.dumps({key: value for key, value in settings.items() if key not in drop}))
-    special = folder / "special_tokens_map.json"
-    special.unlink(missing_ok=True)
 
 
 GROUPS = {"Models and tokenizers": MODELS}

@@ -437,3 +437,13 @@ def test_paths_without_suffix_and_of_digits_and_classes_of_a_table(vit_folder, t
         tmp_path
     )
     assert (prepared.judge.classes, prepared.rows) == (("01", "1"), 8)
+
+
+def test_a_damaged_range_is_measured_again(vit_folder, tmp_path):
+    images = save_deep_folder(tmp_path / "images", 4096)
+    task = ImageClassification(vit_folder, train=images)
+    first = task.prepare(tmp_path / "cache")
+    (ranges,) = (tmp_path / "cache").glob("ranges-*")
+    facts = ranges / "facts.json"
+    facts.write_text(facts.read_text().replace("whole", "float"))
+    assert task.prepare(tmp_path / "cache").data_digest == first.data_digest

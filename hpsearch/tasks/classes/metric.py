@@ -223,8 +223,9 @@ def _positive(metric: ClassMetric, given: int | None) -> int:
     is_function = metric.function is not None and not is_registered(metric.function)
     own = ", or to the function itself" if is_function else ""
     raise MetricError(
-        f"metric {metric.name!r} is of one class of two, and nothing says whether of {one!r} or of {other!r}. Give the "
-        f"task pos_label={one!r} or pos_label={other!r}{own}; or take a metric of both classes, such as 'f1_macro'."
+        f"metric {metric.name!r} is of one class of two, and nothing says whether of {one!r} or of {other!r}. Give "
+        f"pos_label={one!r} or pos_label={other!r} to the task or estimator{own}; or take a metric of both classes, "
+        "such as 'f1_macro'."
     )
 
 

@@ -99,7 +99,7 @@ def test_what_is_of_one_class_is_refused_where_nothing_says_which(metric: Any) -
                 resolve_metric(metric, "binary", classes, is_objective=is_objective)
             one, other = map(repr, classes)
             assert f"is of one class of two, and nothing says whether of {one} or of {other}" in str(caught.value)
-            assert f"Give the task pos_label={one} or pos_label={other}" in str(caught.value)
+            assert f"Give pos_label={one} or pos_label={other} to the task or estimator" in str(caught.value)
     for classes in ((0, 1), ("0", "1"), (False, True), ("negative", "positive")):
         assert resolve_metric(metric, "binary", classes).of_class == classes[1]
 
