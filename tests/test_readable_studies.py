@@ -155,6 +155,17 @@ def test_an_ended_study_is_one_file_and_opening_it_writes_nothing(tmp_path: Path
     assert prints(tmp_path / "toy") == before
 
 
+def test_an_optuna_study_that_is_kept_holds_no_file_open(tmp_path: Path) -> None:
+    """A notebook looks at it while the study runs on: that is one file at its end too."""
+    study = toy_study(tmp_path, {})
+    study.run(trials=1, devices="inline", progress=False)
+    kept = hp.load("toy", folder=tmp_path).optuna
+    study.callbacks = (lambda _study, _trial: kept.get_trials(),)
+    study.run(trials=2, devices="inline", progress=False)
+    assert sorted(file.name for file in (tmp_path / "toy").glob("study.db*")) == ["study.db", "study.db.toy.lock"]
+    assert len(kept.trials) == 2
+
+
 def test_the_history_is_read_once_for_a_run_and_once_for_a_report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from hpsearch.data.audit import audit
-from hpsearch.data.dataset import Dataset, open_dataset, write_dataset
+from hpsearch.data.dataset import Dataset, is_prepared, open_dataset, write_dataset
 from hpsearch.data.fingerprint import fingerprint_arrays, fingerprint_table
 from hpsearch.data.images import ImageRows, read_images
 from hpsearch.data.pixels import Ranges, ranges_from_json, ranges_to_json
@@ -134,7 +134,7 @@ class ImageTask(PretrainedTask):
         """Return the rows with the ranges of the training images' pixels, which are measured once."""
         remarks = [remark for images in rows.values() for remark in images.remarks]
         folder = cache / f"ranges-{digest([prints['train'], versions_of('pillow')])}"
-        if not folder.exists():
+        if not is_prepared(folder):
             write_dataset(folder, {}, {"ranges": ranges_to_json(rows["train"].measured())})
         ranges = ranges_from_json(open_dataset(folder).facts["ranges"])
         return {role: replace(images, ranges=ranges) for role, images in rows.items()}, remarks

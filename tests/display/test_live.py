@@ -227,8 +227,9 @@ def test_it_follows_the_size_of_the_terminal(terminal: Terminals) -> None:
         shown.until(lambda lines, expected=expected: expected in lines)
         assert sum("╭" in line for line in shown.lines()) == 1
     shown.press_ctrl_c()
-    assert shown.end() == 0
+    assert shown.end() == -signal.SIGINT
     assert_clean(shown)
+    assert shown.lines()[-1] == "KeyboardInterrupt: the study 'toy' was paused; run it again to continue"
 
 
 def test_a_closed_terminal_ends_nothing(terminal: Terminals, tmp_path: Path) -> None:
