@@ -36,10 +36,10 @@ class Gaps:
         sentences = []
         for name in names:
             folds = [fold for fold, reasons in self.folds.items() if name in reasons]
-            which = f"fold {folds[0]}" if len(folds) == 1 else f"folds {', '.join(map(str, folds))}"
+            several = f"folds {', '.join(map(str, folds))}; in " if len(folds) > 1 else ""
             sentences.append(
-                f"metric {name!r} is not defined on the held-out rows of {which}: {self.folds[folds[0]][name]}. It is "
-                "not a number there, and so is its mean over folds."
+                f"metric {name!r} is not defined on the held-out rows of {several}fold {folds[0]}: "
+                f"{self.folds[folds[0]][name]}. It is not a number there, and so is its mean over folds."
             )
         return (
             *sentences,
