@@ -298,8 +298,9 @@ def _splitter(description: Description, place: Path) -> Any:
 
     if (stored := _folds(place)) is not None and stored.digest == description.folds:
         return stored
-    if description.cv.isdigit():
-        return int(description.cv)
+    number = re.fullmatch(r"<?(\d+)>?", description.cv)
+    if number:
+        return int(number[1])
     holdout = re.fullmatch(r"Holdout\(test_size=([0-9.e-]+)\)", description.cv)
     if holdout:
         return Holdout(float(holdout[1]))

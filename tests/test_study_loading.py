@@ -105,6 +105,19 @@ def test_a_splitter_object_is_replaced_by_its_folds(tmp_path: Path) -> None:
         hp.load("toy", folder=tmp_path)
 
 
+@pytest.mark.parametrize("content", [None, b"", b"PK no folds"])
+@pytest.mark.parametrize("cv", [3, hp.Holdout(0.25)])
+def test_folds_that_were_lost_or_damaged_are_made_again(tmp_path: Path, cv: object, content: bytes | None) -> None:
+    study = made(tmp_path, cv=cv)
+    before, file = run(study, 2), tmp_path / "toy" / "folds.npz"
+    kept = file.read_bytes()
+    file.unlink() if content is None else file.write_bytes(content)
+    found = hp.load("toy", folder=tmp_path)
+    pd.testing.assert_frame_equal(shown(found.result), shown(before))
+    assert len(run(found, 3).history.trials) == 3
+    assert file.read_bytes() == kept
+
+
 def test_a_data_frame_comes_back_through_its_snapshot_after_a_move(tmp_path: Path, bert_folder: Path) -> None:
     from tasks_samples import review_rows
 

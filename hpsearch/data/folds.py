@@ -94,7 +94,7 @@ class Folds:
                 file.seek(0)
                 with np.load(file, allow_pickle=False) as arrays:
                     return cls.from_arrays(arrays)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
             raise DataError(
                 f"the folds in {str(path)!r} cannot be read: {error}. Remove the file and run the study's own script "
                 "again, which makes the same folds from its cv and seed."

@@ -64,7 +64,4 @@ def duration(seconds: float) -> str:
 
 def short(value: object) -> str:
     """Return a hyperparameter's value in a few characters, on one line."""
-    text = spelled(value) if isinstance(value, str) else "none" if value is None else str(value)
-    if isinstance(value, float) and value != 1:  # 1.0 is a share, 1 is one
-        text = f"{value:.3g}"
-    return "".join(letter if letter.isprintable() else " " for letter in text)
+    return "".join(letter if letter.isprintable() else " " for letter in spelled(value, digits=3))

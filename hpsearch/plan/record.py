@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.data.atomic_write import replaced_file, writing
-from hpsearch.errors import NumericsError, StoreError, StudyChangedError, StudyExistsError, StudyNotFoundError
+from hpsearch.errors import (
+    DataError,
+    NumericsError,
+    StoreError,
+    StudyChangedError,
+    StudyExistsError,
+    StudyNotFoundError,
+)
 from hpsearch.plan.changes import difference
 from hpsearch.plan.description import EARLIER_FORMAT, Description
 from hpsearch.plan.paths import DATABASE_FILE, DESCRIPTION_FILE, FOLDS_FILE, TARGETS_FOLDER, lost_database
@@ -29,7 +36,6 @@ class Record:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._store: Store | None = None
-        self._is_new = False
 
     @property
     def url(self) -> str:
@@ -72,7 +78,6 @@ class Record:
             keep_targets(plan.prepared, plan.folder / TARGETS_FOLDER)
             try:
                 self._store = Store.create(self.url, plan.name, Description.of(plan).to_json(), plan.aim.direction)
-                self._is_new = True
             except StudyExistsError:  # another process has made it just now; its lease says who may run it
                 self._store = Store.open(self.url, plan.name)
         return self.store
@@ -115,12 +120,21 @@ class Record:
         """
         self.require_unchanged()
         self._snapshot()
-        if self._is_new or not (self._plan.folder / FOLDS_FILE).exists():
+        if not self._keeps_folds:
             self._plan.folds.write(self._plan.folder / FOLDS_FILE)
         keep_targets(self._plan.prepared, self._plan.folder / TARGETS_FOLDER)
         stored = self.description
         described = Description.of(self._plan, stored.numerics, goal, stored.test, stored.remarks)
         self.keep(described)
+
+    @property
+    def _keeps_folds(self) -> bool:
+        from hpsearch.data.folds import Folds
+
+        try:
+            return Folds.read(self._plan.folder / FOLDS_FILE).digest == self._plan.folds.digest
+        except DataError:  # they are missing or damaged
+            return False
 
     def read_rows(self) -> None:
         """Have the plan read what the study keeps of its rows, if it does, and if they are those of the plan's task."""

@@ -180,6 +180,10 @@ _REMEDIES = {
         "Something else has been written in its place, or storage= names the wrong file. Put a copy of the database "
         "back, or move the study's folder away and start again."
     ),
+    "no such table": (
+        "Its tables are gone: the file was emptied, or another was put in its place. Put a copy of it back, or move "
+        "the study's folder away and start again."
+    ),
     "malformed": "The file is damaged. Put a copy of it back, or move the study's folder away and start again.",
     "locked": (
         "What was recorded before is safe. Close the other program that has it open (a database browser, a backup), "

@@ -253,6 +253,7 @@ class FileLease:
 
     def release(self) -> None:
         try:
+            self._check_file()
             if self.held:
                 self._row.leave()
         finally:

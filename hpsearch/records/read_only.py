@@ -80,13 +80,13 @@ class ReadOnly:
 def leave_write_ahead(url: URL) -> None:
     """Have a SQLite database be one file again, unless somebody else has it open; then the last one does so some day.
 
-    The caller has closed its own connections.
+    The caller has closed its own connections. A database that is gone is not made anew.
     """
     path = sqlite_path(url)
     if path is None:
         return
     try:
-        with closing(sqlite3.connect(path, timeout=0.0)) as connection:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True, timeout=0.0)) as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             connection.execute("PRAGMA journal_mode=DELETE")
     except sqlite3.Error:

@@ -40,11 +40,7 @@ def setting(value: Any) -> str:
 
     1.0 stays 1.0: as a share it is all of something, and 1 is one. The text "1" is in quotes, and so is "none".
     """
-    if value is None:
-        return "none"
-    if isinstance(value, float):
-        return "1.0" if value == 1 else number(value)
-    return spelled(value) if isinstance(value, str) else str(value)
+    return number(value) if isinstance(value, float) and value != 1 else spelled(value)
 
 
 def settings(config: Mapping[str, Any], names: Iterable[str]) -> str:

@@ -36,7 +36,7 @@ def outcome_text(
     for summary in summarize_all(history, objective):
         origin = "" if summary.origin is Origin.SAMPLER else f" ({summary.origin.value})"
         measured = [_number(summary.value), _number(summary.std), f"{len(summary.folds)}/{summary.runs}"]
-        params = [_cell(summary.config[name]) if name in summary.config else "" for name in names]
+        params = [spelled(summary.config[name], digits=3) if name in summary.config else "" for name in names]
         rows.append([f"{summary.number}{origin}", summary.state.value, *measured, *params, _ended(summary)])
     lines = [*aligned(rows), *(f"warning: {text}" for text in warnings)]
     lines += [] if pos_label is None else [f"positive class: {pos_label}"]
@@ -49,9 +49,7 @@ def outcome_text(
     best = summarize(trial, history, objective, test_shares)
     interval = "" if best.interval is None else f", 95% interval {best.interval[0]:.4f} to {best.interval[1]:.4f}"
     lines.append(f"best: trial {best.number}, {objective} {best.value:.4f}{interval}, at epoch {best.epoch:g}")
-    lines += [
-        f"  {name} = {spelled(value) if isinstance(value, str) else value}" for name, value in best.config.items()
-    ]
+    lines += [f"  {name} = {spelled(value)}" for name, value in best.config.items()]
     return printable("\n".join(lines))
 
 
@@ -68,10 +66,3 @@ def _ended(summary: TrialSummary) -> str:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
-
-
-def _cell(value: Any) -> str:
-    """Return a setting in brief; 1.0 stays 1.0, which as a share is all of something."""
-    if isinstance(value, float) and value != 1:
-        return f"{value:.3g}"
-    return spelled(value) if isinstance(value, str) else "none" if value is None else str(value)

@@ -142,7 +142,7 @@ class Int(BaseParameter):
     def read(self, value: Any) -> int:
         number = number_of(value)
         whole = None if number is None else round(number)
-        if number is None or whole is None or not math.isclose(number, whole, rel_tol=SINGLE, abs_tol=ROUNDING):
+        if number is None or whole is None or abs(number - whole) > min(max(SINGLE * abs(whole), ROUNDING), 0.01):
             whole = None
         if whole is None or not self.low <= whole <= self.high:
             raise SpaceError(f"{value!r} is not a whole number from {self.low} to {self.high}.{_unquoted(value)}")

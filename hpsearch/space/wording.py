@@ -30,15 +30,27 @@ def range_text(parameter: Parameter) -> str:
     return f"{text}; only where {conditions}" if conditions else text
 
 
-def spelled(text: str) -> str:
-    """Return a text as it is, but in quotes where it looks like another kind of value: a number, True or none."""
+def spelled(value: object, digits: int | None = None) -> str:
+    """Return the value of a hyperparameter as people read it, floats to so many digits.
+
+    1.0 stays 1.0: as a share it is all of something, and 1 is one. A text is in quotes where it looks like another kind
+    of value: a number, True or none.
+    """
+    if value is None:
+        return "none"
+    if isinstance(value, float) and digits is not None and value != 1:
+        return f"{value:.{digits}g}"
+    return repr(value) if isinstance(value, str) and _looks_otherwise(value) else str(value)
+
+
+def _looks_otherwise(text: str) -> bool:
     if text.strip().lower() in ("", "none", "true", "false"):
-        return repr(text)
+        return True
     try:
         float(text)
     except ValueError:
-        return text
-    return repr(text)
+        return False
+    return True
 
 
 def source_lines(notes: Notes, name: str) -> list[str]:

@@ -1,5 +1,7 @@
 """Folds keep their rows, on disk too, and a damaged file of folds is refused."""
 
+import contextlib
+
 import numpy as np
 import pytest
 
@@ -46,6 +48,16 @@ def test_folds_that_cannot_be_read_are_refused(tmp_path):
     np.savez(path, training_values=np.arange(3))
     with pytest.raises(DataError, match="training_offsets"):
         Folds.read(path)
+
+
+def test_any_flipped_byte_leaves_the_folds_or_is_told(tmp_path):
+    path = tmp_path / "folds.npz"
+    FOLDS.write(path)
+    content = path.read_bytes()
+    for position in range(len(content)):
+        path.write_bytes(content[:position] + bytes([content[position] ^ 0x81]) + content[position + 1 :])
+        with contextlib.suppress(DataError):
+            assert Folds.read(path) == FOLDS
 
 
 @pytest.mark.parametrize("test_size", [0.0, 1.0, -0.1, 3, float("nan")])

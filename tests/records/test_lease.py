@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ from records_samples import new_store, python_process, url_of
 from sqlalchemy import Column, Double, Engine, MetaData, Table, create_engine, insert, select, update
 from sqlalchemy.dialects import mysql, postgresql
 
-from hpsearch.errors import LeaseHeldError, LeaseLostError
+from hpsearch.errors import LeaseHeldError, LeaseLostError, StoreError
 from hpsearch.records import tables
 from hpsearch.records.lease import FileLease, RowLease, server_clock
 from hpsearch.records.store import Store
@@ -191,3 +191,24 @@ def test_two_studies_in_one_file_have_two_leases(tmp_path: Path) -> None:
         with pytest.raises(LeaseHeldError):
             again.acquire()
         again.close()
+
+
+@pytest.mark.parametrize(
+    ("attack", "told"),
+    [
+        (Path.unlink, "deleted, renamed or replaced while the study ran, so nothing more can be kept"),
+        (lambda file: file.rename(file.with_name("elsewhere.db")), "deleted, renamed or replaced"),
+        (lambda file: os.truncate(file, 0), "Its tables are gone: the file was emptied"),
+    ],
+    ids=["deleted", "renamed", "emptied"],
+)
+def test_a_lease_is_not_given_back_to_a_database_that_is_gone(
+    tmp_path: Path, attack: Callable[[Path], object], told: str
+) -> None:
+    store = new_store(url_of(tmp_path))
+    file = Path(str(store.url.database))
+    attack(file)
+    with pytest.raises(StoreError, match=told):
+        store.release()
+    assert not file.exists() or not file.stat().st_size  # none was made in its place
+    store.close()

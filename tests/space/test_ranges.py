@@ -130,6 +130,7 @@ def test_what_is_within_rounding_of_a_bound_or_step_is_snapped_to_it(parameter: 
         (RATE, 1.00001e-3), (RATE, 0.99999e-5), (Float(0, 1), -1e-6), (Float(0, 0.3, step=0.1), 0.1001),
         (RATE, np.bool_(True)), (RATE, np.array([1e-3])), (Int(1, 30), 3.001), (Int(0, 30), np.bool_(True)),
         (Float(0, 1), Decimal("NaN")), (Float(0, 1), 10**400),
+        (Int(0, 10**9), 123_456_789.4), (Int(0, 10**9), 999_999_999.9),
     ],
 )  # fmt: skip
 def test_what_is_not_is_refused(parameter: Any, value: Any) -> None:

@@ -1,7 +1,7 @@
 from hpsearch.space import Categorical, Float, Int, Space
 from hpsearch.space.files import Notes
 from hpsearch.space.shipped import list_text
-from hpsearch.space.wording import WIDTH
+from hpsearch.space.wording import WIDTH, spelled
 
 SPACE = Space(
     learning_rate=Float(1e-5, 1e-3, log=True, grid=[1e-4, 1e-5]),
@@ -54,3 +54,11 @@ def test_a_list_has_title_size_and_default_of_each() -> None:
 
 def test_what_cannot_be_a_grid_is_said_to_be_none() -> None:
     assert Space(rate=Float(0, 1)).summary() == "1 searched, 0 fixed, no grid without hp.Grid(points=...)"
+
+
+def test_values_of_different_kinds_never_look_alike() -> None:
+    values = [None, "none", "None", 1, "1", 1.0, "1.0", True, "True", "", "nan", "linear", 1.5, "1.5"]
+    texts = [spelled(value) for value in values]
+    assert len(set(texts)) == len(values)
+    assert texts[:5] == ["none", "'none'", "'None'", "1", "'1'"]
+    assert [spelled(value, digits=3) for value in (0.0012345, 1.0, 1, "linear")] == ["0.00123", "1.0", "1", "linear"]
