@@ -79,8 +79,11 @@ def stored_rows(kept: Mapping[str, Any] | None, folder: Path) -> "dict[str, Prep
 
 def _restored(values: Mapping[str, Any], folder: Path) -> "Prepared":
     from hpsearch.tasks import Prepared
+    from hpsearch.tasks.judge import Judge
 
     facts = {name: from_json(value) for name, value in values.items()}
+    if not isinstance(facts["judge"], Judge):
+        raise TypeError(f"a {type(facts['judge']).__name__} is no judge")
     has_test = facts["test_rows"] > 0
     return Prepared(**{**facts, "folder": folder / "train", "test_folder": folder / "test" if has_test else None})
 
