@@ -23,7 +23,7 @@ def settle_pad_token(tokenizer: Any, config: Any, source: str) -> None:
     Raises:
         TaskError: There is none of these.
     """
-    own = getattr(_text_config(config), "pad_token_id", None)
+    own = getattr(text_config(config), "pad_token_id", None)
     if own is not None and own != tokenizer.pad_token_id:
         token = _token_of(tokenizer, own)
         if token is not None:
@@ -39,7 +39,7 @@ def settle_pad_token(tokenizer: Any, config: Any, source: str) -> None:
 
 def tell_config(config: Any, pad_token_id: int) -> None:
     """Write the pad token into a model's config, and into that of its text part."""
-    for part in (config, _text_config(config)):
+    for part in (config, text_config(config)):
         if getattr(part, "pad_token_id", None) != pad_token_id:
             part.pad_token_id = pad_token_id
 
@@ -78,7 +78,7 @@ def put_in_force(tokenizer: Any, model: nn.Module, facts: Mapping[str, Any], *, 
         generation.pad_token_id = facts["pad_token_id"]
 
 
-def _text_config(config: Any) -> Any:
+def text_config(config: Any) -> Any:
     """Return the part of a config that is about texts; all of it where there are no parts, or several of texts."""
     try:
         return config.get_text_config()

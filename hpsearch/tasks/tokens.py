@@ -18,7 +18,7 @@ from hpsearch.provenance.packages import versions_of
 from hpsearch.records import digest
 from hpsearch.tasks.heads import base_of
 from hpsearch.tasks.learner import FAILURES, PretrainedLearner
-from hpsearch.tasks.padding import padding_facts, settle_pad_token
+from hpsearch.tasks.padding import padding_facts, settle_pad_token, text_config
 from hpsearch.tasks.pretrained import LOADING_ERRORS, Pretrained, first_line, quiet, read_config
 from hpsearch.tasks.pretrained_task import Encoded
 
@@ -102,7 +102,9 @@ class TokenEncoder:
     def __init__(self, source: str, auto_class: str, columns: Sequence[str], max_length: int | None) -> None:
         """Read the tokenizer, and what the model's config says of the rows it takes; see `TextClassification`."""
         self.config = read_config(source)
-        self._check_pad(getattr(self.config, "pad_token_id", None), f"config.json of {source!r} has pad_token_id")
+        self._check_pad(
+            getattr(text_config(self.config), "pad_token_id", None), f"config.json of {source!r} has pad_token_id"
+        )
         skeleton = _skeleton(source, auto_class, self.config)
         self.positions = position_limit(skeleton)
         self.tokenizer = load_tokenizer(source, self.config)
@@ -191,7 +193,7 @@ class TokenEncoder:
 
     def _check_pad(self, pad: int | None, whose: str) -> None:
         """Raise TaskError where a pad token is none of those that the model has embeddings for."""
-        size = getattr(self.config, "vocab_size", None)
+        size = getattr(text_config(self.config), "vocab_size", None)
         if pad is not None and size is not None and not 0 <= pad < size:
             raise TaskError(
                 f"{whose} {pad}, and the model has embeddings for the {size} tokens from 0 to {size - 1}. Pad with one "
@@ -201,7 +203,7 @@ class TokenEncoder:
             )
 
     def _check_vocabulary(self, largest: int) -> None:
-        size = getattr(self.config, "vocab_size", None)
+        size = getattr(text_config(self.config), "vocab_size", None)
         if size is not None and largest >= size:
             raise TaskError(
                 f"the tokenizer gives token {largest}, and the model has embeddings for {size} tokens only: they do "

@@ -454,6 +454,17 @@ def test_a_pad_token_of_the_config_that_the_model_does_not_have(pad, tmp_path):
         TextClassification(tmp_path, train=review_rows()).prepare(tmp_path / "cache")
 
 
+def test_a_pad_token_that_the_text_part_of_a_model_does_not_have(tmp_path):
+    """Of a model of texts and images the config has the pad token and the vocabulary in a config of its own."""
+    small = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2}
+    text = {**small, "vocab_size": 40, "num_key_value_heads": 2, "head_dim": 8, "pad_token_id": 999}
+    config = transformers.Gemma3Config(text_config=text, vision_config={**small, "image_size": 32, "patch_size": 8})
+    config.save_pretrained(tmp_path)
+    save_tokenizer(tmp_path, pairs=False)
+    with pytest.raises(TaskError, match=r"has pad_token_id 999, .* the 40 tokens from 0 to 39"):
+        TextClassification(tmp_path, train=review_rows()).prepare(tmp_path / "cache")
+
+
 def test_a_pad_token_of_the_tokenizer_that_the_model_does_not_have(tmp_path):
     save_tokenizer(save_base("gpt2", tmp_path, vocab_size=21), pad=False, pairs=False)
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)
