@@ -305,7 +305,8 @@ def evaluations_and_trials(result: hp.Result) -> dict[str, str]:
     facts, configs = {}, {}
     for row in result.table().to_dict("records"):
         plain = {name: row[name].item() if isinstance(row[name], np.generic) else row[name] for name in names}
-        config = json.dumps({name: plain[name] for name in names if not pd.isna(plain[name])}, sort_keys=True)
+        absent = [name for name in names if pd.isna(plain[name]) or plain[name] == "none"]  # as None is written
+        config = json.dumps({name: plain[name] for name in names if name not in absent}, sort_keys=True)
         configs[row["number"]] = config
         numbers = {name: row[name] for name in ("state", "origin", "value", "std", "interval_low", "interval_high")}
         numbers |= {name: row[name] for name in ("folds", *metrics)}
