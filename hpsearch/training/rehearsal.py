@@ -36,11 +36,12 @@ def rehearse(base: BaseModel, numerics: Numerics, config: Mapping[str, Any]) -> 
     model = base.fresh(config, seed=0)
     freezing = freeze(model, layers, settings.freeze_layers, base.head)
     rows = len(base.learner.lengths)
-    takes_one = not joins_single(base, freezing, rows, settings.batch_size, numerics.micro_batch)
+    joins_single(base, freezing, rows, settings.batch_size, numerics.micro_batch)  # which raises where nothing helps
+    least = 2 if base.refuses_single_rows(freezing) else 1  # though no run may have such a batch
     freezing.train(model)
     try:
         with memory_errors(), isolated(0, base.device):
-            for batch in _batches(base.learner, 1 if takes_one else 2):
+            for batch in _batches(base.learner, least):
                 what = f"a training batch of {len(batch)}"
                 _step(base, model, batch, numerics, settings)
             what = "rows to evaluate"
