@@ -36,7 +36,7 @@ def targets_of(y: Any, rows: int, targets: Targets) -> np.ndarray:
 
 def _check_names(values: Any, what: str) -> None:
     """Raise DataError where a name is no text; NumPy would drop a NUL at its end."""
-    if isinstance(values, list | tuple) or getattr(getattr(values, "dtype", None), "kind", "") in "OU":
+    if isinstance(values, list | tuple) or getattr(getattr(values, "dtype", None), "kind", None) in ("O", "U"):
         check_texts_are_unicode(values, what, "train", are_names=True)
 
 
