@@ -202,6 +202,13 @@ class Party:
         return float(f1_score(answered.label_ids, answered.predictions.argmax(axis=-1), average="macro"))
 
 
+def _in_batches(name: str) -> Callable[..., list[np.ndarray]]:
+    def batches(lengths: np.ndarray, batch_size: int, seed: int, epoch: int, **_: bool) -> list[np.ndarray]:
+        return BATCHES[name](lengths, batch_size, seed, epoch)  # these models take single rows, which join nothing
+
+    return batches
+
+
 def _same_seed(seed: int, *_: str | int) -> int:
     return seed
 
@@ -211,7 +218,7 @@ def _taken(name: str) -> Iterator[None]:
     """While the block runs, hpsearch's fine-tune does one thing as the peer does it."""
     with ExitStack() as stack:
         if name in BATCHES:
-            stack.enter_context(mock.patch("hpsearch.training.fine_tune.epoch_batches", BATCHES[name]))
+            stack.enter_context(mock.patch("hpsearch.training.fine_tune.epoch_batches", _in_batches(name)))
         elif name == "the peer's dropout":  # from the seed itself, as after `set_seed`, and not from a digest of it
             stack.enter_context(mock.patch("hpsearch.training.fine_tune.stream_seed", _same_seed))
         elif name not in ("", "the peer's head"):
