@@ -36,8 +36,8 @@ FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"# ([\w-]+\.(?:py|toml))$")
 RUN = ("python", "shell", "toml")
 KNOWN = (*RUN, "text", "console")
-WITHOUT_CODE = ("errors.md",)
-"""Its tables are made from the catalogue of tests/bad_input, and compared with it there."""
+WITHOUT_CODE = ("errors.md", "architectures.md")
+"""Their tables are made from tests/bad_input and tests/architectures, and compared with them there."""
 
 pytestmark = [
     pytest.mark.slow,

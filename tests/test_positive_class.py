@@ -71,7 +71,9 @@ def test_the_class_that_is_said_is_measured_and_stands_everywhere(tmp_path: Path
 
 def test_without_a_word_both_classes_are_named_before_anything_is_written(tmp_path: Path) -> None:
     for settings in ({}, {"metric": "accuracy", "metrics": ["recall"]}):
-        with pytest.raises(MetricError, match="pos_label='irony' or pos_label='non_irony'; or take a metric of both"):
+        with pytest.raises(
+            MetricError, match="Give pos_label='irony' or pos_label='non_irony' to the task or estimator"
+        ):
             run(study(tmp_path, IRONY, **settings))
     assert not (tmp_path / "s").exists()
     with pytest.raises(TaskError, match="pos_label='ironic' is no class: the two are 'irony' and 'non_irony'"):

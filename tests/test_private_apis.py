@@ -196,6 +196,7 @@ LISTED = {
             "metrics/resolving.py": ("_score_func",),
             "tasks/classes/confusion.py": ("_score_func", "_kwargs", "_sign", "_response_method"),
             "tasks/classes/metric.py": ("_score_func", "_kwargs", "_response_method"),
+            "tasks/classes/positive.py": ("_score_func", "_kwargs", "_sign", "_response_method"),
         },
         _scorers_tell_their_function,
         "In confusion.py let `confusion_metric` return None: the bootstrap then calls the metric for each resample, "
@@ -289,6 +290,8 @@ LISTED = {
 
 PUBLIC_OR_UNUSED = {
     "_asdict": "a named tuple's, public",
+    "_name_": "an enum member's, public",
+    "_value_": "an enum member's, public",
     "_fields": "a named tuple's, public",
     "_exit": "os._exit is public",
     "_abc_": "a prefix of attributes that are left out of a digest; none is read",

@@ -43,12 +43,14 @@ ERRORS = {
     "UsageError": errors.HpsearchError,
     "SpaceError": errors.UsageError,
     "DataError": errors.UsageError,
+    "PreparedDataError": errors.DataError,
     "TaskError": errors.UsageError,
     "MetricError": errors.UsageError,
     "StudyNotFoundError": errors.UsageError,
     "StudyChangedError": errors.UsageError,
     "NumericsError": errors.HpsearchError,
     "StoreError": errors.HpsearchError,
+    "StudyExistsError": errors.StoreError,
     "LeaseHeldError": errors.StoreError,
     "LeaseLostError": errors.StoreError,
     "CheckpointError": errors.HpsearchError,
@@ -112,8 +114,9 @@ def test_the_tree_of_errors_is_whole_and_drawn_as_it_is() -> None:
 
 
 def test_every_error_class_of_the_package_is_in_the_tree_or_never_leaves_it() -> None:
-    """Three of ours are no errors of the user's: the worker turns `Diverged` into an outcome, and the feature cache
-    catches `NotKeptError` (it steps aside) and `_BoundaryReached` (a pass through a model ends where it was to end)."""
+    """Five of ours are no errors of the user's: the worker turns `Diverged` into an outcome, the feature cache catches
+    `NotKeptError` (it steps aside) and `_BoundaryReached` (a pass through a model ends where it was to end), a run ends
+    with `TimeIsUpError` as with its timeout, and what meets `Unavailable` waits for the database."""
     import ast
     from pathlib import Path
 
@@ -124,4 +127,4 @@ def test_every_error_class_of_the_package_is_in_the_tree_or_never_leaves_it() ->
             bases = [ast.unparse(base) for base in node.bases] if isinstance(node, ast.ClassDef) else []
             if any(base.endswith(("Error", "Exception")) for base in bases):
                 found.add(node.name)
-    assert found == {*ERRORS, "Diverged", "NotKeptError", "_BoundaryReached"}
+    assert found == {*ERRORS, "Diverged", "NotKeptError", "_BoundaryReached", "TimeIsUpError", "Unavailable"}

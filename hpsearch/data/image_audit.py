@@ -61,11 +61,11 @@ class _Census:
         """Count an image; DataError where its deep pixels cannot be brought to bytes."""
         if picture.deep is not None:
             self._rows.load(row)
-            self._numbers[picture.kind] += 1
-            self._modes.setdefault(picture.kind, set()).add(picture.image.mode)
-            known = self._rows.training_ranges.get(picture.kind)
+            self._numbers[picture.number_type] += 1
+            self._modes.setdefault(picture.number_type, set()).add(picture.image.mode)
+            known = self._rows.training_ranges.get(picture.number_type)
             beyond = known is not None and bool(picture.deep.min() < known.low or picture.deep.max() > known.high)
-            self._numbers[f"beyond {picture.kind}"] += beyond
+            self._numbers[f"beyond {picture.number_type}"] += beyond
         if picture.has_deep_colour:
             self._numbers["colour"] += 1
             extremes = picture.image.convert("RGB").getextrema()

@@ -83,7 +83,7 @@ class Picture:
     has_deep_colour: bool
 
     @property
-    def kind(self) -> str:
+    def number_type(self) -> str:
         """The key of its range, where it is deep."""
         return "whole" if self.deep is not None and self.deep.dtype.kind in "iu" else "float"
 
@@ -104,10 +104,10 @@ class Picture:
 
         if self.deep is None:
             return self.image.convert("RGB")
-        found = ranges.get(self.kind)
+        found = ranges.get(self.number_type)
         if found is None:
             low, high = self.deep.min(), self.deep.max()
-            found = range_of(low, high, kind=self.kind, is_whole=is_whole(self.deep))
+            found = range_of(low, high, kind=self.number_type, is_whole=is_whole(self.deep))
             if not found.is_as_read:
                 raise ValueError(f"pixels of more than 8 bits, from {low:g} to {high:g}, which no training image has")
         return PIL.Image.fromarray(found.to_bytes(self.deep)).convert("RGB")
@@ -183,6 +183,6 @@ def ranges_of(paths: Iterable[Path]) -> dict[str, PixelRange]:
             continue
         if picture is not None and picture.deep is not None:
             low, high, whole = float(picture.deep.min()), float(picture.deep.max()), is_whole(picture.deep)
-            before = extremes.get(picture.kind, (low, high, whole))
-            extremes[picture.kind] = min(before[0], low), max(before[1], high), before[2] and whole
+            before = extremes.get(picture.number_type, (low, high, whole))
+            extremes[picture.number_type] = min(before[0], low), max(before[1], high), before[2] and whole
     return {kind: range_of(low, high, kind=kind, is_whole=whole) for kind, (low, high, whole) in extremes.items()}

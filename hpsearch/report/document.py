@@ -127,7 +127,7 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        finalize=lambda value: printable(value) if type(value) is str else value,  # what is safe already is Markup
+        finalize=lambda value: printable(value) if type(value) is str else value,
     )
     environment.filters |= {function.__name__: function for function in FILTERS}
     environment.globals["missing"] = MISSING

@@ -57,8 +57,10 @@ class ProcessRecord:
                 self._written = processes
 
     def close(self) -> None:
-        with contextlib.suppress(OSError):
-            self._path.unlink(missing_ok=True)
+        """Remove the list, unless it is that of another coordinator, which has taken the study over."""
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+            if json.loads(self._path.read_bytes())["coordinator"] == _facts(psutil.Process()):
+                self._path.unlink()
 
 
 @contextlib.contextmanager

@@ -1,7 +1,9 @@
 """The values that hyperparameters take, and the condition under which one exists."""
 
+import contextlib
 import math
 import numbers
+import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -52,10 +54,18 @@ def scalar(value: Any) -> Scalar:
 def _item(value: Any) -> Any:
     item, precision = value.item(), str(value.dtype).rpartition(".")[2]
     if isinstance(item, float) and precision in ("float16", "float32"):
-        import numpy as np
-
-        return float(str(np.dtype(precision).type(item)))
+        return _shortest(item, "e" if precision == "float16" else "f")
     return item
+
+
+def _shortest(value: float, code: str) -> float:
+    """Return the number of fewest digits that is `value` in a lower precision, `struct`'s code for it: 0.001."""
+    for digits in range(1, 10):
+        rounded = float(f"{value:.{digits}g}")
+        with contextlib.suppress(OverflowError):
+            if struct.unpack(code, struct.pack(code, rounded))[0] == value:
+                return rounded
+    return value
 
 
 def snapped(value: Scalar, to: Iterable[Scalar]) -> Scalar:

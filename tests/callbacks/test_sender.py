@@ -18,7 +18,7 @@ END = StudyRecord("study", "toy", "f1", {"complete": 1}, None)
 def record(number: int) -> TrialRecord:
     return TrialRecord(
         number=number, state=TrialState.COMPLETE, origin=Origin.SAMPLER, config={}, value=0.5, point=1, epoch=1.0,
-        folds=(), runs=1, interval=None, metrics={}, std=None, seconds=1.0, peak_memory_bytes=0, reason=None,
+        folds=(), runs=1, interval=None, metrics={}, std=None, seconds=1.0, peak_memory_bytes=0, reason=None, note="",
         ended_runs=1, id=f"id-{number}", study="toy", study_id="study", objective="f1", curves=(),
     )  # fmt: skip
 

@@ -97,7 +97,7 @@ def readings(study: Path) -> Iterator[Exception]:
 def check(study: Path, place: str, description: dict[str, Any], path: tuple[Any, ...], must_fail: bool) -> None:
     with stored(study, place, description) as where:
         errors = list(readings(study))
-    assert errors or not must_fail
+    assert errors or not must_fail, path
     for error in errors:
         assert isinstance(error, HpsearchError), f"{path}: {error!r}"
         assert where in str(error) and repr(path[0])[1:-1] in str(error), f"{path}: {error}"
@@ -108,7 +108,7 @@ def test_a_key_that_is_missing_is_named_with_its_place(study: Path, place: str) 
     description = json.loads((study / "study.json").read_text())
     optional = {
         "numerics", "goal", "test", "models", "feature_cache_bytes", "direction", "rows", "directions", "warnings",
-        "remarks", "state",
+        "remarks", "state", "pos_label", "task_definition",
     }  # fmt: skip
     for key in description:
         check(study, place, changed(description, (key,)), (key,), must_fail=key not in optional)

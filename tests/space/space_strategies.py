@@ -21,7 +21,7 @@ def floats(draw: st.DrawFn) -> Float:
         start, step, count = draw(st.integers(-20, 20)), draw(st.integers(1, 30)), draw(st.integers(0, 6))
         return Float(start / 10, (start + step * count) / 10, step=step / 10)
     if kind == "grid":
-        grid = draw(st.lists(st.floats(low, high), min_size=1, max_size=4, unique=True))
+        grid = draw(st.lists(st.floats(low, high), min_size=1, max_size=4, unique_by="{:.6g}".format))
         return Float(low, high, grid=grid, log=draw(st.booleans()))
     return Float(low, high, log=kind == "log")
 

@@ -69,6 +69,9 @@ def test_a_parameter_of_another_kind_cannot_be_written() -> None:
         def edges(self) -> tuple[float, ...]:
             return (0.0,)
 
+        def all_values(self) -> tuple[float, ...]:
+            return (0.0,)
+
         def _arguments(self) -> list[str]:
             return []
 

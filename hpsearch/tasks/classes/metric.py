@@ -30,48 +30,9 @@ from hpsearch.metrics.known import (
 from hpsearch.metrics.metric import COMPUTATION_ERRORS, Metric, OnDraws, checked_metric, metric_name
 from hpsearch.metrics.resolving import MadeUp, check_name, resolve
 from hpsearch.tasks.classes.confusion import MOST_CLASSES, ConfusionMetric, confusion_metric
+from hpsearch.tasks.classes.fixed_classifier import FixedClassifier
 from hpsearch.tasks.classes.labels import TargetKind, predicted_codes
 from hpsearch.tasks.classes.positive import clear_positive, lacks_positive, with_positive
-
-
-class _FixedClassifier:
-    """What a scikit-learn scorer needs of a fitted classifier, answering with predictions that are already made.
-
-    `codes` are the predicted ones.
-    """
-
-    def __init__(self, classes: np.ndarray, probabilities: np.ndarray, codes: np.ndarray, kind: TargetKind) -> None:
-        self._labels = classes
-        self._probabilities = probabilities
-        self._codes = codes
-        self._kind = kind
-        # scikit-learn knows a multilabel classifier by a list of the two classes of each label.
-        self.classes_ = [np.array([0, 1])] * len(classes) if kind == "multilabel" else classes
-
-    def __sklearn_tags__(self) -> Any:
-        from sklearn.utils import ClassifierTags, Tags, TargetTags
-
-        return Tags(
-            estimator_type="classifier",
-            target_tags=TargetTags(required=True, multi_output=self._kind == "multilabel"),
-            classifier_tags=ClassifierTags(multi_label=self._kind == "multilabel"),
-        )
-
-    def predict(self, _rows: Any) -> np.ndarray:
-        return self._codes if self._kind == "multilabel" else np.asarray(self._labels[self._codes])
-
-    def predict_proba(self, _rows: Any) -> np.ndarray:
-        return self._probabilities
-
-    def decision_function(self, _rows: Any) -> np.ndarray:
-        """Return log-odds: one column for a binary task, else one for each class or label; the threshold is zero."""
-        smallest = np.finfo(np.float64).tiny
-        positive: np.ndarray = np.log(np.maximum(self._probabilities, smallest))
-        if self._kind == "binary":
-            return np.asarray(positive[:, 1] - positive[:, 0])
-        if self._kind == "multiclass":
-            return positive
-        return np.asarray(positive - np.log(np.maximum(1.0 - self._probabilities, smallest)))
 
 
 @dataclass(frozen=True)
@@ -110,7 +71,7 @@ class ClassMetric(Metric):
             targets, predicted, probabilities = 1 - targets, 1 - predicted, probabilities[:, ::-1]
         truth = targets if self.kind == "multilabel" else labels[targets]
         if is_scorer(scorer):
-            classifier = _FixedClassifier(labels, probabilities, predicted, self.kind)
+            classifier = FixedClassifier(labels, probabilities, predicted, self.kind)
             return _score(scorer, classifier, truth, weight, None if self.kind == "multilabel" else labels)
         arguments = {} if weight is None else {"sample_weight": weight}
         from sklearn.exceptions import UndefinedMetricWarning
@@ -283,7 +244,7 @@ def _refusal(metric: ClassMetric) -> str | None:
     """
     targets, example = _example(metric.kind, len(metric.classes))
     labels = np.arange(len(metric.classes))
-    classifier = _FixedClassifier(labels, example, predicted_codes(example, metric.kind), metric.kind)
+    classifier = FixedClassifier(labels, example, predicted_codes(example, metric.kind), metric.kind)
     scorer = scorer_of(metric.name)
     try:
         with warnings.catch_warnings():
@@ -318,7 +279,7 @@ def _example(kind: TargetKind, classes: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _score(
     scorer: Any,
-    classifier: _FixedClassifier,
+    classifier: FixedClassifier,
     truth: np.ndarray,
     weight: np.ndarray | None,
     labels: np.ndarray | None,

@@ -215,7 +215,7 @@ def test_a_metric_of_positive_numbers_is_tried_on_predictions_outside_of_the_ran
         (lambda y_true, y_pred: y_pred, "where one number is needed"),
         (lambda y_true, y_pred: float("nan"), "cannot be compared"),
         (3, "give a scikit-learn scorer name"),
-        (make_scorer(reference.log_loss, response_method="predict_proba"), "could not be computed"),
+        (make_scorer(reference.log_loss, response_method="predict_proba"), "it measures classes, not numbers"),
     ],
 )
 def test_what_cannot_work_is_refused(name, message):
