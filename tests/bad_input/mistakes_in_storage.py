@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mistake import TEXT, Mistake, run_earlier, written
 
-from hpsearch.errors import DataError, StoreError, StudyChangedError, StudyNotFoundError
+from hpsearch.errors import DataError, LeaseHeldError, StoreError, StudyChangedError, StudyNotFoundError
 
 DATABASE = "runs/mine/study.db"
 
@@ -179,10 +179,10 @@ STORAGE = [
     Mistake(
         "a database that another program has locked",
         ("locked", "Close the other program"),
-        StoreError,
+        LeaseHeldError,
         world=run_earlier,
         within=_impatient,
-        code=1,
+        code=3,
         quotes=True,
     ),
     Mistake(
