@@ -16,7 +16,7 @@ from hpsearch.plan.paths import cache_folder
 from hpsearch.records import TrialState
 from hpsearch.runtime.refit import refit
 from hpsearch.runtime.study_run import workload_of
-from hpsearch.training.features.store import DONE, NEW, VALUES, FeatureEntry, FeatureStore
+from hpsearch.training.features.store import CHECKSUM_BYTES, DONE, NEW, VALUES, FeatureEntry, FeatureStore
 from hpsearch.training.fine_tune import FineTune
 
 SPACE = hp.Space(freeze_layers=hp.Categorical([1, "all"]), batch_size=8, learning_rate=3e-3, epochs=2, warmup_ratio=0.1)
@@ -117,8 +117,8 @@ def test_a_pause_while_features_are_computed_keeps_those_that_are(trained: bool,
 
 
 def states_of(entry: Path, blocks: int) -> list[int]:
-    """Return the states of an entry's blocks, as they are on the disk."""
-    return list((entry / VALUES).read_bytes()[-blocks:])
+    """Return the states of an entry's blocks, as they are on the disk: between the values and the checksums."""
+    return list((entry / VALUES).read_bytes()[-blocks * (1 + CHECKSUM_BYTES) :][:blocks])
 
 
 def stopping(study: hp.Study, real: Callable[..., Any]) -> Callable[..., Any]:
