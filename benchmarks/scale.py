@@ -177,9 +177,12 @@ def of_process(*arguments: str) -> dict[str, float]:
     began = time.perf_counter()
     code = (
         "import resource, runpy, sys\n"
+        "with open('/proc/self/clear_refs', 'w') as peak:\n    peak.write('5')  # else it begins with this process's\n"
         "try:\n    runpy.run_module('hpsearch', run_name='__main__', alter_sys=True)\n"
         "finally:\n    used = resource.getrusage(resource.RUSAGE_SELF)\n"
-        "    sys.stderr.write(f'\\n{used.ru_maxrss / 1024} {used.ru_utime + used.ru_stime}')"
+        "    with open('/proc/self/status') as status:\n"
+        "        peak = next(int(line.split()[1]) for line in status if line.startswith('VmHWM'))\n"
+        "    sys.stderr.write(f'\\n{peak / 1024} {used.ru_utime + used.ru_stime}')"
     )
     ran = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
     megabytes, processor = map(float, ran.stderr.splitlines()[-1].split())
