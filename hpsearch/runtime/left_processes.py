@@ -58,8 +58,12 @@ class ProcessRecord:
 
     def close(self) -> None:
         """Remove the list, unless it is that of another coordinator, which has taken the study over."""
-        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-            if json.loads(self._path.read_bytes())["coordinator"] == _facts(psutil.Process()):
+        with contextlib.suppress(OSError):
+            try:
+                is_other = json.loads(self._path.read_bytes())["coordinator"] != _facts(psutil.Process())
+            except (ValueError, KeyError, TypeError):  # nothing that we wrote
+                is_other = False
+            if not is_other:
                 self._path.unlink()
 
 
@@ -75,7 +79,7 @@ def recorded_processes(folder: Path) -> Iterator[ProcessRecord]:
 
 
 def end_left_processes(folder: Path) -> None:
-    """End the recorded processes of a coordinator that is gone; never one that only has the number of one of them.
+    """End the recorded processes of a coordinator that is gone, never what only has their numbers; remove its list.
 
     Outside POSIX nothing can be stopped, so nothing is left.
     """
@@ -98,6 +102,8 @@ def end_left_processes(folder: Path) -> None:
             if _is_ours(process) and process.uids().real == os.getuid():
                 logger.warning("Process %d, which an earlier run of this study left, was ended.", process.pid)
                 process.kill()
+    with contextlib.suppress(OSError):
+        (folder / FILE).unlink()
 
 
 def _facts(process: psutil.Process) -> list[Any]:

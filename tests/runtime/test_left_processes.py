@@ -56,6 +56,7 @@ def test_it_is_ended_once_its_coordinator_is_gone(tmp_path: Path, worker: psutil
     write(tmp_path, dead, [[worker.pid, worker.create_time()], dead])
     end_left_processes(tmp_path)
     until(lambda: not is_alive(worker), 5, "the worker lives")
+    assert not (tmp_path / FILE).exists()
 
 
 def test_a_stranger_that_only_has_its_number_lives(tmp_path: Path, worker: psutil.Process, dead: list[Any]) -> None:
@@ -94,3 +95,16 @@ def test_the_list_has_our_processes_while_they_are_needed(tmp_path: Path, worker
         assert (tmp_path / FILE).stat().st_mtime_ns == before
     assert not (tmp_path / FILE).exists()
     ProcessRecord(tmp_path).close()
+
+
+def test_the_list_of_a_coordinator_that_took_the_study_over_stays(tmp_path: Path, worker: psutil.Process) -> None:
+    with recorded_processes(tmp_path):
+        write(tmp_path, [worker.pid, worker.create_time()], [])
+    assert (tmp_path / FILE).exists()
+
+
+def test_a_list_that_cannot_be_read_goes_at_the_end(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text("{")
+    with recorded_processes(tmp_path):
+        pass
+    assert not (tmp_path / FILE).exists()
