@@ -133,10 +133,10 @@ class InstantPool:
         self.started, self.inside, self.has_asked = now, Clocks(), False
         self.on_end()
 
-    def cancel(self, run: str) -> None:
+    def cancel(self, study: str, run: str) -> None:
         """Nothing: what is trained in no time cannot be cancelled."""
 
-    def interrupt(self) -> None:
+    def interrupt(self, study: str) -> None:
         """Nothing likewise."""
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.grid_table import GridTable
-from hpsearch.records import Evaluation, Outcome, Segment, SegmentResult, Slot
+from hpsearch.records import Evaluation, Outcome, SegmentResult, Slot
 from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Event, Probe, Stop, Train, Workload
 
 CHECKPOINT = "point.json"
@@ -77,8 +77,8 @@ class TablePool:
     def busy(self) -> bool:
         return bool(self._work)
 
-    def training(self) -> Sequence[tuple[Slot, Segment]]:
-        return [(self._slots[index], work.order.segment) for index, work in sorted(self._work.items())]
+    def training(self) -> Sequence[tuple[Slot, Train]]:
+        return [(self._slots[index], work.order) for index, work in sorted(self._work.items())]
 
     def submit(self, slot: Slot, order: Train) -> None:
         files = order.checkpoint
@@ -107,14 +107,14 @@ class TablePool:
             del self._work[index]
             yield Ended(order.study, SegmentResult(segment, Outcome.OK, work.point))
 
-    def cancel(self, run: str) -> None:
+    def cancel(self, study: str, run: str) -> None:
         for work in self._work.values():
-            if work.order.segment.run.key == run:
+            if (work.order.study, work.order.segment.run.key) == (study, run):
                 work.stop = Stop(checkpoint=False)
 
-    def interrupt(self) -> None:
+    def interrupt(self, study: str) -> None:
         for work in self._work.values():
-            if work.stop is None:
+            if work.order.study == study and work.stop is None:
                 work.stop = Stop(checkpoint=True)
 
     def close(self) -> None:

@@ -18,6 +18,7 @@ from hpsearch.records import (
     Run,
     Segment,
     SegmentResult,
+    Slot,
     Trial,
     TrialState,
 )
@@ -55,6 +56,7 @@ class Coordinator:
         trials: How many trials the study is to have in total, or None for no limit.
         logs: Folder for the logs of failed segments.
         deadline: When to pause, on `clock`.
+        label: What the pool calls the study, by default its name.
     """
 
     store: Store
@@ -67,38 +69,90 @@ class Coordinator:
     observers: Sequence[Observer] = ()
     deadline: float | None = None
     clock: Callable[[], float] = time.monotonic
+    label: str = ""
     _stopping: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
+        self.label = self.label or self.store.name
         self._scheduler = Scheduler(self._add_trial, self.trials, self.policy.target)
         self._budget = CheckpointBudget(self.store, self.checkpoints, self.policy.objective)
 
     def run(self) -> History:
-        """Run to the end and return what happened.
+        """Run to the end, alone on the pool, and return what happened.
 
         Raises:
             StudyFailedError: The first trials all failed in the same way.
             LeaseLostError: Another coordinator has taken the study over.
         """
         try:
-            self._recover()
-            while self.pool.busy() or self._scheduler.has_work(self.store.history):
+            self.begin()
+            while self.has_work():
                 for slot in self.pool.idle():
-                    segment = self._scheduler.next_segment(self.store.history, slot)
-                    if segment is None:
+                    if not self.train_on(slot):
                         break
-                    self.pool.submit(slot, self._order(segment))
-                    self._notify(None)  # the first evaluation may take minutes
                 for event in self.pool.completed(WAIT_SECONDS):
-                    for number in self._record(event):  # durable before anyone decides on it
-                        self.settle(number)
-                self._check_time()
-            self._end_waiting_trials()
-            self.store.renew()  # what was just recorded is in a file that still has its name
+                    self.take(event)
+                self.check_time()
+            self.end()
         finally:
-            if self.store.held:
-                self._mark_waiting()
+            self.leave()
         return self.store.history
+
+    def begin(self) -> None:
+        """Decide on what an earlier coordinator recorded, and drop stray checkpoints."""
+        history = self.store.history
+        for trial in history.unfinished():
+            self.settle(trial.number)
+        self.checkpoints.sweep({run.key for trial in self.store.history.unfinished() for run in trial.runs})
+        self._budget.drop_until_fits(0)  # the budget may have been lowered
+
+    def has_work(self) -> bool:
+        """Return whether a segment of the study is in training, or can be."""
+        return self._scheduler.is_busy or self._scheduler.has_work(self.store.history)
+
+    def train_on(self, slot: Slot) -> bool:
+        """Give an idle slot the study's next segment; return False where nothing can be trained just now."""
+        segment = self._scheduler.next_segment(self.store.history, slot)
+        if segment is None:
+            return False
+        self.pool.submit(slot, self._order(segment))
+        self._notify(None)  # the first evaluation may take minutes
+        return True
+
+    def take(self, event: Event) -> None:
+        """Record what a worker of this study reports, and decide on it."""
+        for number in self._record(event):  # durable before anyone decides on it
+            self.settle(number)
+
+    def check_time(self) -> None:
+        """Renew the lease, and pause the study once its time is up or it was stopped."""
+        self.store.renew()
+        if self.deadline is not None and self.clock() >= self.deadline:
+            self.stop()
+        if self._stopping:
+            self._scheduler.close()
+            self.pool.interrupt(self.label)
+
+    def end(self) -> None:
+        """End the trials that wait for a promotion; where all is trained none can come, and a paused study waits."""
+        if not self._scheduler.is_closed:
+            for trial in self.store.history.unfinished():
+                decision = self.policy.give_up(self.store.history, trial)
+                if decision is not None:
+                    self._apply(decision)
+        self.store.renew()  # what was just recorded is in a file that still has its name
+
+    def leave(self) -> None:
+        """Mark every unfinished trial as waiting, so that none looks as if it were running."""
+        if not self.store.held:
+            return
+        for trial in self.store.history.unfinished():
+            self.store.set_state(trial.number, TrialState.WAITING)
+        self._notify(None)
+
+    def training(self) -> Sequence[tuple[Slot, Segment]]:
+        """Return which of the study's segments trains where; any thread may ask."""
+        return [(slot, order.segment) for slot, order in self.pool.training() if order.study == self.label]
 
     def stop(self) -> None:
         """Pause every run with a checkpoint at the loop's next turn, and end the loop.
@@ -130,33 +184,10 @@ class Coordinator:
         self.settle(trial.number)
         return self.store.history
 
-    def _recover(self) -> None:
-        """Decide on what an earlier coordinator recorded, and drop stray checkpoints."""
-        history = self.store.history
-        for trial in history.unfinished():
-            self.settle(trial.number)
-        self.checkpoints.sweep({run.key for trial in self.store.history.unfinished() for run in trial.runs})
-        self._budget.drop_until_fits(0)  # the budget may have been lowered
-
     def _pause(self, decision: Decision) -> None:
         """Let a trial wait for a promotion; samplers no longer see it as running."""
         self.store.apply(decision)
         self.store.set_state(decision.trial, TrialState.WAITING)
-        self._notify(None)
-
-    def _end_waiting_trials(self) -> None:
-        """End the trials that wait for a promotion; everything is trained, so none can come."""
-        if self._scheduler.is_closed:
-            return
-        for trial in self.store.history.unfinished():
-            decision = self.policy.give_up(self.store.history, trial)
-            if decision is not None:
-                self._apply(decision)
-
-    def _mark_waiting(self) -> None:
-        """Mark every unfinished trial as waiting, so that none looks as if it were running."""
-        for trial in self.store.history.unfinished():
-            self.store.set_state(trial.number, TrialState.WAITING)
         self._notify(None)
 
     def _order(self, segment: Segment) -> Train:
@@ -167,7 +198,7 @@ class Coordinator:
         checkpoint = self.checkpoints.read(run.key)
         usable = checkpoint is not None and checkpoint.point <= segment.start
         return Train(
-            study=self.store.name,
+            study=self.label,
             segment=segment,
             previous=history.of(run.key),
             watched=self._scheduler.is_watched(history, run),
@@ -205,7 +236,7 @@ class Coordinator:
         trial = self.store.history.trials[decision.trial]
         for run in trial.runs:
             if not self._trials_of(run.key):  # no other unfinished trial shares it
-                self.pool.cancel(run.key)
+                self.pool.cancel(self.label, run.key)
                 self.checkpoints.remove(run.key)
         self._notify(trial)
         if decision.action is Action.FAIL:
@@ -218,14 +249,6 @@ class Coordinator:
 
     def _trials_of(self, run: str) -> Sequence[int]:
         return [t.number for t in self.store.history.unfinished() if any(r.key == run for r in t.runs)]
-
-    def _check_time(self) -> None:
-        self.store.renew()
-        if self.deadline is not None and self.clock() >= self.deadline:
-            self.stop()
-        if self._stopping:
-            self._scheduler.close()
-            self.pool.interrupt()
 
     def _write_log(self, result: SegmentResult) -> None:
         if result.outcome in (Outcome.OK, Outcome.PAUSED) or not result.log:

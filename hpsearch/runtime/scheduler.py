@@ -31,6 +31,11 @@ class Scheduler:
         self._spent = False
         self.is_closed = False
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a segment is in flight."""
+        return bool(self._in_flight)
+
     def has_work(self, history: History) -> bool:
         """Return whether there is a segment to train or a trial to ask for."""
         return not self.is_closed and (self._waiting(history) is not None or self._may_ask(history))

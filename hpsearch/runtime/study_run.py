@@ -24,7 +24,7 @@ from hpsearch.plan.starting_point import example_config, literature_default
 from hpsearch.policy.policy import Policy
 from hpsearch.policy.pruner import Pruner
 from hpsearch.policy.samplers import Sampler, what_is_not_kept
-from hpsearch.records import Trial
+from hpsearch.records import Segment, Slot, Trial
 from hpsearch.records.checkpoint_folder import CheckpointFolder
 from hpsearch.runtime.callback_guard import guarded_callbacks
 from hpsearch.runtime.coordinator import Coordinator
@@ -137,7 +137,7 @@ class StudyRun:
         watch = Watch(
             plan.name, plan.folder, plan.objective.name, self.trials, plan.evaluations_per_epoch,
             test_shares=plan.test_shares,
-            slots=pool.slots(), training=pool.training, deadline=self.deadline, is_pausing=self.interruption.is_set,
+            slots=pool.slots(), training=self._training, deadline=self.deadline, is_pausing=self.interruption.is_set,
         )  # fmt: skip
         chosen = chosen_display(self.progress, watch)
         displays = [] if chosen is None else [Guarded(chosen)]
@@ -146,6 +146,9 @@ class StudyRun:
         finally:
             for display in displays:
                 display.close()
+
+    def _training(self) -> Sequence[tuple[Slot, Segment]]:
+        return () if self._coordinator is None else self._coordinator.training()
 
     def _say_how_it_ended(self) -> None:
         """Warn of enqueued configurations that were not tried, and say how a paused study continues."""

@@ -152,13 +152,13 @@ def test_interrupted_it_leaves_a_checkpoint_and_cancelled_none_and_begun_points_
         behind = int(first.evaluation.run[-1])
         share = table.points[1][behind][0].seconds / table.points[1][1 - behind][0].seconds
         assert pool.compute == pytest.approx((1 + share) / 2)
-        pool.cancel("another run")
+        pool.cancel("s", "another run")
         if action == "interrupt":
-            pool.interrupt()
+            pool.interrupt("s")
         else:
-            pool.cancel("1-0")
-            pool.cancel("1-1")
-            pool.interrupt()  # does not bring the checkpoint back
+            pool.cancel("s", "1-0")
+            pool.cancel("s", "1-1")
+            pool.interrupt("s")  # does not bring the checkpoint back
         now, events = pool.now, finished(pool)
         expected = [Checkpointed, Ended, Ended] if action == "interrupt" else [Ended, Ended]
         assert [type(event) for event in events] == expected

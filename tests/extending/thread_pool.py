@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from hpsearch.errors import UsageError
-from hpsearch.records import Segment, Slot
+from hpsearch.records import Slot
 from hpsearch.runtime.devices import Devices
 from hpsearch.runtime.messages import Ended, Event, Probe, Stop, Train, Workload
 from hpsearch.runtime.pools.base import Pool, PoolChoice, with_whole_rows
@@ -24,7 +24,7 @@ class ThreadPool:
         self._worker = Worker(slot.devices[0])
         self._thread = ThreadPoolExecutor(max_workers=1)
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        self._segment: Segment | None = None
+        self._order: Train | None = None
         self._stop: Stop | None = None
 
     def environment(self) -> Mapping[str, Any]:
@@ -43,14 +43,14 @@ class ThreadPool:
         return [] if self.busy() else [self._slot]
 
     def busy(self) -> bool:
-        return self._segment is not None
+        return self._order is not None
 
-    def training(self) -> Sequence[tuple[Slot, Segment]]:
-        segment = self._segment  # read once: any thread may ask
-        return [] if segment is None else [(self._slot, segment)]
+    def training(self) -> Sequence[tuple[Slot, Train]]:
+        order = self._order  # read once: any thread may ask
+        return [] if order is None else [(self._slot, order)]
 
     def submit(self, slot: Slot, order: Train) -> None:
-        self._segment, self._stop = order.segment, None
+        self._order, self._stop = order, None
         self._thread.submit(self._train, order)
 
     def _train(self, order: Train) -> None:
@@ -62,15 +62,16 @@ class ThreadPool:
         with contextlib.suppress(queue.Empty):
             event = self._events.get(timeout=timeout)
             if isinstance(event, Ended):
-                self._segment = None
+                self._order = None
             yield event
 
-    def cancel(self, run: str) -> None:
-        if self._segment is not None and self._segment.run.key == run:
+    def cancel(self, study: str, run: str) -> None:
+        if self._order is not None and (self._order.study, self._order.segment.run.key) == (study, run):
             self._stop = Stop(checkpoint=False)
 
-    def interrupt(self) -> None:
-        self._stop = self._stop or Stop(checkpoint=True)
+    def interrupt(self, study: str) -> None:
+        if self._order is not None and self._order.study == study:
+            self._stop = self._stop or Stop(checkpoint=True)
 
     def close(self) -> None:
         self._stop = Stop(checkpoint=False)

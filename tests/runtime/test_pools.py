@@ -121,9 +121,9 @@ def test_it_says_which_slots_it_has_and_what_is_trained_where(pool, tmp_path):
     assert (pool.slots(), pool.training()) == (every, [])
     slot = pool.idle()[-1]
     pool.submit(slot, order)
-    assert asked_elsewhere() == (every, [(slot, order.segment)])
+    assert asked_elsewhere() == (every, [(slot, order)])
     first(pool, Evaluated)
-    assert asked_elsewhere() == (every, [(slot, order.segment)])
+    assert asked_elsewhere() == (every, [(slot, order)])
     assert slot not in pool.idle()
     finish(pool)
     assert (pool.slots(), pool.training()) == (every, [])
@@ -136,8 +136,9 @@ def test_interrupted_it_leaves_a_checkpoint_from_which_it_goes_on_bitwise(pool, 
     for _ in range(10):
         pool.submit(pool.idle()[0], order_now)
         events = first(pool, Evaluated)
-        pool.interrupt()
-        pool.interrupt()  # asked twice is asked once
+        pool.interrupt("another study")
+        pool.interrupt(order.study)
+        pool.interrupt(order.study)  # asked twice is asked once
         events += finish(pool)
         found += measured(events)
         if events[-1].result.outcome is Outcome.OK:
@@ -155,9 +156,10 @@ def test_cancelled_it_ends_without_a_checkpoint(pool, tmp_path):
     order = order_of(ready(pool, tmp_path, "cancelled", pause=0.1), run_of("cancelled"))
     pool.submit(pool.idle()[0], order)
     events = first(pool, Evaluated)
-    pool.cancel("another run")
-    pool.cancel("cancelled")
-    pool.interrupt()  # does not bring the checkpoint back
+    pool.cancel(order.study, "another run")
+    pool.cancel("another study", "cancelled")
+    pool.cancel(order.study, "cancelled")
+    pool.interrupt(order.study)  # does not bring the checkpoint back
     events += finish(pool)
     assert [type(event) for event in events].count(Checkpointed) == 0
     assert [end.result.outcome for end in ends(events)] == [Outcome.PAUSED]
@@ -206,7 +208,7 @@ def test_a_checkpoint_of_another_run_is_not_used(pool, tmp_path):
     study = ready(pool, tmp_path, "strange", pause=0.1)
     pool.submit(pool.idle()[0], order_of(study, run_of("one")))
     first(pool, Evaluated)
-    pool.interrupt()
+    pool.interrupt(study)
     files = next(event.files for event in finish(pool) if isinstance(event, Checkpointed))
     other = order_of(study, run_of("other", learning_rate=0.02))
     expected = measured(train(pool, other))

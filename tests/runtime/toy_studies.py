@@ -196,7 +196,7 @@ def _stop_at_each_evaluation(study: Study) -> None:
         if count > known[0]:
             coordinator.stop()
 
-    _around(Coordinator, "_recover", None, lambda coordinator: observe(coordinator, None))
+    _around(Coordinator, "begin", None, lambda coordinator: observe(coordinator, None))
     _around(Coordinator, "_notify", observe, None)
 
 

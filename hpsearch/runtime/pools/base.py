@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from hpsearch.errors import HpsearchError, PreparedDataError
-from hpsearch.records import Segment, Slot
+from hpsearch.records import Slot
 from hpsearch.runtime.devices import Devices
 from hpsearch.runtime.messages import Event, Probe, Train, Workload
 
@@ -49,7 +49,7 @@ class Pool(Protocol):
     def busy(self) -> bool:
         """Return whether any order has not ended."""
 
-    def training(self) -> Sequence[tuple[Slot, Segment]]:
+    def training(self) -> Sequence[tuple[Slot, Train]]:
         """Return what trains where; any thread may ask."""
 
     def submit(self, slot: Slot, order: Train) -> None:
@@ -58,11 +58,11 @@ class Pool(Protocol):
     def completed(self, timeout: float) -> Iterator[Event]:
         """Wait up to `timeout` seconds and yield what workers report, each worker's events in order."""
 
-    def cancel(self, run: str) -> None:
-        """End the order that trains this run, if any, after its current step, without a checkpoint."""
+    def cancel(self, study: str, run: str) -> None:
+        """End the order that trains a study's run, if any, after its current step, without a checkpoint."""
 
-    def interrupt(self) -> None:
-        """End every order after its current step, with a checkpoint."""
+    def interrupt(self, study: str) -> None:
+        """End every order of a study after its current step, with a checkpoint."""
 
     def close(self) -> None:
         """End all workers."""

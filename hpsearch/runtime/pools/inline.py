@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from hpsearch.records import Segment, Slot
+from hpsearch.records import Slot
 from hpsearch.runtime.devices import Devices, inventory, slots
 from hpsearch.runtime.messages import Ended, Event, Probe, Stop, Train, Workload
 from hpsearch.runtime.pools.base import Pool, PoolChoice, with_whole_rows
@@ -25,7 +25,7 @@ class InlinePool:
         self._worker = Worker(slot.devices[0])
         self._flags = contextlib.ExitStack()
         self._flags.enter_context(kept_flags())
-        self._segment: Segment | None = None
+        self._order: Train | None = None
         self._events: Iterator[Event | None] | None = None
         self._stop: Stop | None = None
 
@@ -47,13 +47,13 @@ class InlinePool:
     def busy(self) -> bool:
         return self._events is not None
 
-    def training(self) -> Sequence[tuple[Slot, Segment]]:
-        segment = self._segment  # read once: any thread may ask
-        return [] if segment is None else [(self._slot, segment)]
+    def training(self) -> Sequence[tuple[Slot, Train]]:
+        order = self._order  # read once: any thread may ask
+        return [] if order is None else [(self._slot, order)]
 
     def submit(self, slot: Slot, order: Train) -> None:
         self._stop = None
-        self._segment = order.segment
+        self._order = order
         self._events = self._worker.train(order, lambda: self._stop)
 
     def completed(self, timeout: float) -> Iterator[Event]:
@@ -61,23 +61,23 @@ class InlinePool:
         while self._events is not None:
             event = next(self._events)
             if isinstance(event, Ended):
-                self._events = self._segment = None
+                self._events = self._order = None
             if event is not None:
                 yield event
                 return
             if time.monotonic() >= until:
                 return
 
-    def cancel(self, run: str) -> None:
-        if self._segment is not None and self._segment.run.key == run:
+    def cancel(self, study: str, run: str) -> None:
+        if self._order is not None and (self._order.study, self._order.segment.run.key) == (study, run):
             self._stop = Stop(checkpoint=False)
 
-    def interrupt(self) -> None:
-        if self._stop is None:
+    def interrupt(self, study: str) -> None:
+        if self._stop is None and self._order is not None and self._order.study == study:
             self._stop = Stop(checkpoint=True)
 
     def close(self) -> None:
-        self._events = self._segment = None
+        self._events = self._order = None
         self._flags.close()
 
 

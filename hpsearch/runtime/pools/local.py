@@ -16,7 +16,7 @@ import cloudpickle
 import psutil
 
 from hpsearch.errors import HpsearchError, PreparedDataError, TaskError
-from hpsearch.records import Outcome, Segment, SegmentResult, Slot
+from hpsearch.records import Outcome, SegmentResult, Slot
 from hpsearch.runtime.devices import KINDS, Devices, inventory, slots, worker_device, worker_environment
 from hpsearch.runtime.messages import (
     Checkpointed,
@@ -158,9 +158,9 @@ class LocalPool:
         """Return the process id of each slot's worker, None while it starts."""
         return {index: worker.pid for index, worker in self._workers.items()}
 
-    def training(self) -> Sequence[tuple[Slot, Segment]]:
+    def training(self) -> Sequence[tuple[Slot, Train]]:
         orders = [(worker.slot, worker.order) for worker in list(self._workers.values())]
-        return [(slot, order.segment) for slot, order in orders if order is not None]
+        return [(slot, order) for slot, order in orders if order is not None]
 
     def submit(self, slot: Slot, order: Train) -> None:
         worker = self._workers[slot.index]
@@ -168,15 +168,15 @@ class LocalPool:
         worker.point, worker.progressed = order.segment.start, time.monotonic()
         self._send(worker, order)
 
-    def cancel(self, run: str) -> None:
+    def cancel(self, study: str, run: str) -> None:
         for worker in self._workers.values():
-            if worker.order is not None and worker.order.segment.run.key == run:
+            if worker.order is not None and (worker.order.study, worker.order.segment.run.key) == (study, run):
                 worker.is_stopping = True
                 self._send(worker, Stop(checkpoint=False))
 
-    def interrupt(self) -> None:
+    def interrupt(self, study: str) -> None:
         for worker in self._workers.values():
-            if worker.order is not None and not worker.is_stopping:
+            if worker.order is not None and worker.order.study == study and not worker.is_stopping:
                 worker.is_stopping = True
                 self._send(worker, Stop(checkpoint=True))
 
