@@ -143,6 +143,26 @@ def test_an_objective_that_is_undefined_on_the_test_rows_blocks_neither_report_n
     assert "not defined on the 9 test rows" in result.test_evidence(result).method
 
 
+def of_25_rows(y_true: Any, y_pred: Any) -> float:
+    if len(y_true) < 25:
+        raise ValueError(f"{len(y_true)} rows are too few")
+    return float(np.mean(y_true == y_pred))
+
+
+def test_what_needs_many_rows_is_refused_only_where_a_fold_has_fewer(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert run(study(tmp_path / "30", of_25_rows, cv=2), 1).best.value > 0.3
+    with pytest.raises(MetricError, match="'of_25_rows' is not defined on the held-out rows of fold 0: ValueError: 20"):
+        run(study(tmp_path / "20", of_25_rows, cv=3))
+    beside = run(study(tmp_path / "beside", "accuracy", test=0, cv=3, metrics=[of_25_rows]), 1)
+    assert set(beside.table()["state"]) == {"complete"}
+    assert math.isnan(beside.best.metrics["of_25_rows"])
+    assert "metric 'of_25_rows' is not defined on the held-out rows of folds 0, 1, 2; in fold 0: ValueError: 20" in (
+        caplog.text
+    )
+
+
 def test_the_estimator_shows_nan_and_searches_on(tmp_path: Path) -> None:
     search = hp.FineTuneSearchCV(
         linear, SPACE, cv=PredefinedSplit(FOLDS), n_iter=1, sampler="random", scoring="accuracy", metrics=["roc_auc"],

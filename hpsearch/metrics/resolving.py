@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -12,6 +13,9 @@ from hpsearch.metrics.direction import Direction
 from hpsearch.metrics.known import is_negated_score, known_direction, measures
 from hpsearch.metrics.metric import Metric, metric_name
 from hpsearch.provenance.definitions import observed
+
+MANY_ROWS = 1000
+"""How many made-up rows a metric is tried on that says nothing of a few."""
 
 _ROUNDING = 1e-12
 """What is known is doubted for greater differences only: the deviance of numbers near 1e9 is all rounding."""
@@ -31,6 +35,7 @@ class MadeUp:
         wrong: Gives predictions that are wrong in as many different ways as there are: all wrong, wrong to one side
             and to the other, always the same.
         precision: Values that differ by less than this share of the greatest are the same, for rounding.
+        more: Returns the same of a thousand rows, for a metric that says nothing of a few; None where there are none.
     """
 
     ordinary: tuple[Any, Any]
@@ -39,6 +44,7 @@ class MadeUp:
     nearly_right: Any
     wrong: Callable[[], Iterable[Any]]
     precision: float = 1e-9
+    more: "Callable[[], MadeUp] | None" = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,7 @@ def resolve(metric: AnyMetric, made_up: MadeUp, direction: Direction | None, *, 
         MetricError: It fails on made-up rows, or its direction is unknown or contradicts itself.
     """
     with observed(*filter(None, [metric.function])):
-        tried = _tried(metric, made_up)
+        tried, made_up = _tried(metric, made_up)
         return replace(tried, direction=_direction(tried, made_up, direction, is_objective=is_objective))
 
 
@@ -104,20 +110,23 @@ def check_name(
     raise MetricError(f"{wrong} Those that fit: {', '.join(suited)}.")
 
 
-def _tried(metric: AnyMetric, made_up: MadeUp) -> AnyMetric:
-    """Return the metric, knowing whether it takes sample weights."""
+def _tried(metric: AnyMetric, made_up: MadeUp) -> tuple[AnyMetric, MadeUp]:
+    """Return the metric, knowing whether it takes sample weights, and the made-up rows on which it works."""
     targets, predictions = made_up.ordinary
     try:
         metric(targets, predictions)
     except MetricError as error:
+        if made_up.more is not None:
+            with suppress(MetricError):  # what fails on a thousand rows too, fails for another reason than their number
+                return _tried(metric, made_up.more())
         raise MetricError(f"{error} (It was tried on made-up rows, before any training.)") from error.__cause__
     if not metric.may_take_weights():
-        return replace(metric, weighted=False)
+        return replace(metric, weighted=False), made_up
     try:
         metric(targets, predictions, np.linspace(0.5, 1.5, len(targets)))
     except MetricError:  # one-versus-one ROC AUC has the argument, and refuses it
-        return replace(metric, weighted=False)
-    return metric
+        return replace(metric, weighted=False), made_up
+    return metric, made_up
 
 
 def _direction(metric: Metric, made_up: MadeUp, given: Direction | None, *, is_objective: bool) -> Direction:
@@ -134,6 +143,8 @@ def _direction(metric: Metric, made_up: MadeUp, given: Direction | None, *, is_o
         measured = _Measured(known, "")
     else:
         measured = _measure(metric, made_up, 0.0 if known is None else _ROUNDING)
+        if measured.is_constant and made_up.more is not None:
+            measured = _measure(metric, made_up.more(), 0.0 if known is None else _ROUNDING)
     better = f"{'less' if known is Direction.MINIMIZE else 'more'} of it is better"
     if known is not None and measured.direction not in (None, known):
         raise MetricError(

@@ -150,3 +150,49 @@ def test_an_error_is_minimized_by_name_by_function_and_by_scorer(kind: str, name
     assert judge.metric(make_scorer(function, response_method=method, greater_is_better=False)).direction is (
         Direction.MAXIMIZE
     )
+
+
+def agreement(truth: Any, predicted: Any) -> float:
+    """Return a score that says nothing of fewer than 50 rows."""
+    if len(truth) < 50:
+        raise ValueError(f"{len(truth)} rows are too few")
+    return float(np.mean(np.isclose(np.asarray(truth, np.float64), np.asarray(predicted, np.float64))))
+
+
+def disagreement(truth: Any, predicted: Any) -> float:
+    return 1 - agreement(truth, predicted) if len(truth) >= 50 else float("nan")
+
+
+def agreement_of_the_last(truth: Any, predicted: Any) -> float:
+    """Return the same number for whatever is predicted of a few rows."""
+    return agreement(truth, predicted) if len(truth) >= 50 else 0.0
+
+
+def halves(truth: Any, predicted: Any) -> float:
+    if len(truth) < 50:
+        raise ValueError
+    return 0.5
+
+
+@pytest.mark.parametrize("kind", ["0 and 1", "labels", "number", "two numbers"])
+def test_a_metric_that_needs_many_rows_is_tried_on_many(kind: str) -> None:
+    judge, _ = JUDGES[kind]
+    for metric in (agreement, make_scorer(agreement), agreement_of_the_last):
+        for is_objective in (True, False):
+            assert judge.metric(metric, is_objective=is_objective).direction is Direction.MAXIMIZE
+    assert judge.metric(disagreement, is_objective=False).direction is Direction.MINIMIZE
+    assert judge.metric(disagreement, Direction.MINIMIZE).direction is Direction.MINIMIZE
+    with pytest.raises(MetricError, match="'disagreement' is an error, not a score: of made-up"):
+        judge.metric(disagreement)
+    with pytest.raises(MetricError, match="'halves' does not tell which way it is better: of made-up"):
+        judge.metric(halves)
+    with pytest.raises(MetricError, match=r"on \d\d? rows: NameError: name 'y_treu' is not defined"):
+        judge.metric(lambda truth, predicted: y_treu, is_objective=False)  # noqa: F821
+
+
+def test_the_best_of_many_rows_are_known_by_their_probabilities() -> None:
+    def precision_of_the_best(truth: Any, probabilities: Any) -> float:
+        return float(np.mean(np.asarray(truth)[np.argsort(-np.asarray(probabilities), kind="stable")[:100]]))
+
+    scorer = make_scorer(precision_of_the_best, response_method="predict_proba")
+    assert JUDGES["0 and 1"][0].metric(scorer).direction is Direction.MAXIMIZE

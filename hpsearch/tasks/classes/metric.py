@@ -28,7 +28,7 @@ from hpsearch.metrics.known import (
     scorers,
 )
 from hpsearch.metrics.metric import COMPUTATION_ERRORS, Metric, OnDraws, checked_metric, metric_name
-from hpsearch.metrics.resolving import MadeUp, check_name, resolve
+from hpsearch.metrics.resolving import MANY_ROWS, MadeUp, check_name, resolve
 from hpsearch.tasks.classes.confusion import MOST_CLASSES, ConfusionMetric, confusion_metric
 from hpsearch.tasks.classes.fixed_classifier import FixedClassifier
 from hpsearch.tasks.classes.labels import TargetKind, predicted_codes
@@ -327,7 +327,27 @@ def _made_up(kind: TargetKind, classes: int) -> MadeUp:
 
     nearly_right = targets.copy()
     nearly_right[::4] = 1 - targets[::4] if several else (targets[::4] + 1) % classes
-    return MadeUp(_example(kind, classes), targets, chances(targets), chances(nearly_right), wrong)
+    few = MadeUp(_example(kind, classes), targets, chances(targets), chances(nearly_right), wrong)
+    return replace(few, more=lambda: _many(few, 0.5 if several else 1 / classes))
+
+
+def _many(few: MadeUp, chance: float) -> MadeUp:
+    """Return the same rows again and again, each time nearer to `chance`, which decides the same otherwise surely."""
+
+    def targets(of_few: np.ndarray) -> np.ndarray:
+        return np.concatenate([of_few] * -(-MANY_ROWS // len(of_few)))
+
+    def chances(of_few: np.ndarray) -> np.ndarray:
+        repeated = targets(of_few)
+        return chance + np.linspace(1.0, 0.5, len(repeated))[:, None] * (repeated - chance)
+
+    return MadeUp(
+        (targets(few.ordinary[0]), chances(few.ordinary[1])),
+        targets(few.targets),
+        chances(few.right),
+        chances(few.nearly_right),
+        lambda: map(chances, few.wrong()),
+    )
 
 
 def scorer_of(name: str) -> Any:

@@ -25,7 +25,7 @@ from hpsearch.metrics.known import (
     scorers,
 )
 from hpsearch.metrics.metric import Metric, checked_metric, metric_name
-from hpsearch.metrics.resolving import MadeUp, check_name, resolve
+from hpsearch.metrics.resolving import MANY_ROWS, MadeUp, check_name, resolve
 from hpsearch.tasks.numbers.correlation import pearson, spearman
 
 _SHORT_NAMES = {"mae": "mean_absolute_error", "mse": "mean_squared_error", "rmse": "root_mean_squared_error"}
@@ -154,30 +154,31 @@ def _refusal(name: str, ranges: Range) -> str | None:
     return None
 
 
-def _example(ranges: Range) -> tuple[np.ndarray, np.ndarray]:
+def _example(ranges: Range, rows: int = _EXAMPLE_ROWS) -> tuple[np.ndarray, np.ndarray]:
     """Return (targets, predictions); some predictions lie outside of the range of the targets, as a model's may."""
-    places = np.linspace(0.0, 1.0, _EXAMPLE_ROWS)
-    return ranges.at(places), ranges.at(2.0 * places - 0.5 + 0.1 * (-1.0) ** np.arange(_EXAMPLE_ROWS))
+    places = np.linspace(0.0, 1.0, rows)
+    return ranges.at(places), ranges.at(2.0 * places - 0.5 + 0.1 * (-1.0) ** np.arange(rows))
 
 
-def _made_up(ranges: Range) -> MadeUp:
+def _made_up(ranges: Range, rows: int = _EXAMPLE_ROWS) -> MadeUp:
     """Return what metrics of such targets are tried on."""
-    places = np.linspace(0.0, 1.0, _EXAMPLE_ROWS)
+    places = np.linspace(0.0, 1.0, rows)
 
     def wrong() -> Iterator[np.ndarray]:
         yield ranges.at(1.0 - places)
         for shift in (0.5, -0.5):
             yield ranges.at(places + shift)
         for constant in (0.5, 0.0, 1.0):
-            yield ranges.at(np.full(_EXAMPLE_ROWS, constant))
+            yield ranges.at(np.full(rows, constant))
         for width in (2.0, 0.5):
             yield ranges.at(0.5 + width * (places - 0.5))
 
     targets = ranges.at(places)
-    nearly_right = ranges.at(places + 0.001 * (-1.0) ** np.arange(_EXAMPLE_ROWS))
+    nearly_right = ranges.at(places + 0.001 * (-1.0) ** np.arange(rows))
     low, high = np.array(ranges.low), np.array(ranges.high)
     rounding = 64.0 * np.finfo(np.float64).eps * float(np.max(np.maximum(abs(low), abs(high)) / (high - low)))
-    return MadeUp(_example(ranges), targets, targets, nearly_right, wrong, max(1e-9, rounding))
+    more = None if rows >= MANY_ROWS else lambda: _made_up(ranges, MANY_ROWS)
+    return MadeUp(_example(ranges, rows), targets, targets, nearly_right, wrong, max(1e-9, rounding), more)
 
 
 def _by_name(name: str) -> Any:
