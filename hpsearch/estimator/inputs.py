@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 
@@ -24,6 +24,8 @@ from hpsearch.tasks.text import TextTask
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from hpsearch.tasks.answer_judge import AnswerJudge
 
 _TEXTS = ("text", "text_pair")
 
@@ -104,7 +106,7 @@ class Inputs(ABC):
 
     def prepared(self, encoder: Any, prepared: Prepared, rows: Any, scratch: Path) -> Prepared:
         """Return `prepared` with these rows, of which no targets are known, in the place of its test rows."""
-        targets = prepared.judge.placeholders(len(rows))
+        targets = cast("AnswerJudge", prepared.judge).placeholders(len(rows))  # `TARGETS` has no other
         arrays, facts = self.arrays(encoder, rows, targets, scratch)
         folder = scratch / "rows"
         write_dataset(folder, {**as_arrays("targets", prepared.judge.encode(targets)), **arrays}, facts)

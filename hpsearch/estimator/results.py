@@ -8,7 +8,7 @@ import numpy as np
 
 from hpsearch.errors import UsageError
 from hpsearch.metrics.metric import Metric
-from hpsearch.tasks.judge import Judge
+from hpsearch.tasks.answer_judge import AnswerJudge
 
 if TYPE_CHECKING:
     from hpsearch.records import Trial
@@ -83,7 +83,7 @@ class Scorer:
     """
 
     metric: Metric
-    judge: Judge
+    judge: AnswerJudge
 
     def __call__(self, estimator: Any, X: Any, y: Any) -> float:  # noqa: N803  (scikit-learn's name)
         """Return the score of a fitted estimator.

@@ -144,8 +144,8 @@ def read_back(workload: "Workload", refit: "Refit", folder: Path, scored: "Rows 
             for answers in workload.task.exported_answers(
                 folder, prepared, refit.config, split=split, rows=rows, device=device
             ):
-                differing = np.flatnonzero(refit.judge.differing(expected, answers.predictions))
-                words = refit.judge.prediction_text
+                differing = np.flatnonzero(answers.judge.differing(expected, answers.predictions))
+                words = answers.judge.prediction_text
                 found = tuple(
                     Difference(places[place], words(expected, place), words(answers.predictions, place))
                     for place in differing.tolist()

@@ -15,6 +15,7 @@ from hpsearch.data.images import ImageRows
 from hpsearch.data.ragged import Rows, as_arrays
 from hpsearch.errors import TaskError
 from hpsearch.records import digest
+from hpsearch.tasks.answer_judge import AnswerJudge
 from hpsearch.tasks.base import Prepared, Split, Task, audited, prepared_rows
 from hpsearch.tasks.judge import Judge
 from hpsearch.tasks.sources import Location, Source, source_of
@@ -214,7 +215,7 @@ class PretrainedTask(Task):
         from hpsearch.tasks.stranger import mixed, pipeline_answers
 
         source = self.train if split == "train" else self.test
-        if self.pipeline is None or source is None:
+        if self.pipeline is None or source is None or not isinstance(prepared.judge, AnswerJudge):
             return
         inputs = self._inputs(self._read(source, split), rows, prepared)
         batches = mixed(self.learner(prepared, split).lengths[rows])

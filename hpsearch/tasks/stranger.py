@@ -14,7 +14,7 @@ from hpsearch.tasks.pretrained import LOADING_ERRORS, first_line, quiet
 if TYPE_CHECKING:
     import torch
 
-    from hpsearch.tasks.judge import Judge
+    from hpsearch.tasks.answer_judge import AnswerJudge
 
 BATCH = 16
 ALONE = "one by one"
@@ -28,11 +28,13 @@ class Answers:
 
     Attributes:
         way: "one by one", "in batches of 16, padded on the right".
+        judge: That of the model.
         predictions: Those of the judge, in the order of the rows asked about.
         as_exported: Whether the folder itself says to be used so; False where its user changes a setting.
     """
 
     way: str
+    judge: "AnswerJudge"
     predictions: Any
     as_exported: bool = True
 
@@ -47,7 +49,7 @@ def mixed(lengths: np.ndarray) -> list[np.ndarray]:
 def pipeline_answers(
     kind: str,
     folder: Path,
-    judge: "Judge",
+    judge: "AnswerJudge",
     inputs: Sequence[Any],
     *,
     batches: Sequence[np.ndarray],
@@ -85,18 +87,18 @@ def pipeline_answers(
                     scores[position, places[part["label"]]] = part["score"]
         return judge.from_pipeline(scores)
 
-    yield Answers(ALONE, answered([np.array([position]) for position in range(len(inputs))], ALONE))
+    yield Answers(ALONE, judge, answered([np.array([position]) for position in range(len(inputs))], ALONE))
     size = max(len(positions) for positions in batches)
     if ask.tokenizer is None:
-        yield Answers(f"in batches of {size}", answered(batches, f"in batches of {size}"))
+        yield Answers(f"in batches of {size}", judge, answered(batches, f"in batches of {size}"))
         return
     own = ask.tokenizer.padding_side
     way = f"in batches of {size}, padded on the {own}"
-    yield Answers(way, answered(batches, way))
+    yield Answers(way, judge, answered(batches, way))
     other = ask.tokenizer.padding_side = "left" if own == "right" else "right"
     way = f"in batches of {size}, padded on the {other}"
     with contextlib.suppress(TaskError):  # nobody has to pad so
-        yield Answers(way, answered(batches, way), as_exported=False)
+        yield Answers(way, judge, answered(batches, way), as_exported=False)
 
 
 def _tried(what: str, action: Any) -> Any:

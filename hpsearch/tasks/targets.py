@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from hpsearch.errors import TaskError, nearest
+from hpsearch.tasks.answer_judge import AnswerJudge
 from hpsearch.tasks.classes.judge import ClassJudge
 from hpsearch.tasks.image import ImageClassification, ImageTask
-from hpsearch.tasks.judge import Judge
 from hpsearch.tasks.numbers.image import ImageRegression
 from hpsearch.tasks.numbers.judge import NumberJudge
 from hpsearch.tasks.numbers.text import TextRegression
@@ -28,7 +28,7 @@ class Targets:
         score: What an estimator of scikit-learn's own scores itself by.
     """
 
-    judge: type[Judge]
+    judge: type[AnswerJudge]
     text: type[TextTask]
     image: type[ImageTask]
     estimator_type: Literal["classifier", "regressor"]

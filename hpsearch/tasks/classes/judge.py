@@ -12,6 +12,7 @@ from hpsearch.data.wording import listed, row_list
 from hpsearch.errors import UsageError
 from hpsearch.metrics.direction import Direction
 from hpsearch.metrics.metric import Metric
+from hpsearch.tasks.answer_judge import AnswerJudge
 from hpsearch.tasks.classes.labels import (
     LabelEncoding,
     TargetKind,
@@ -22,7 +23,7 @@ from hpsearch.tasks.classes.labels import (
 )
 from hpsearch.tasks.classes.metric import ClassMetric, resolve_metric
 from hpsearch.tasks.classes.positive import positive_code
-from hpsearch.tasks.judge import Judge, Judged
+from hpsearch.tasks.judge import Judged
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,7 +40,7 @@ _ROUNDING = 1e-3
 
 
 @dataclass(frozen=True)
-class ClassJudge(Judge):
+class ClassJudge(AnswerJudge):
     """Keeps the logits, and predicts probabilities.
 
     Attributes:
@@ -210,7 +211,7 @@ class ClassJudge(Judge):
         return scores  # the pipeline has applied softmax or sigmoid
 
     def differing(self, scored: np.ndarray, answered: np.ndarray) -> np.ndarray:
-        """See `Judge.differing`: another class, unless the two best are as likely; or a probability that is far off.
+        """See `AnswerJudge.differing`: another class, unless the two best are as likely; or a probability far off.
 
         A probability is too: a wrong one that changes no class of a sample changes some among all rows.
         """

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from hpsearch.errors import TaskError
+from hpsearch.tasks.answer_judge import AnswerJudge
 from hpsearch.tasks.custom.learner import CustomLearner
 from hpsearch.tasks.pretrained import first_line
 from hpsearch.tasks.stranger import ALONE, FAILURES, Answers, mixed
@@ -16,10 +17,12 @@ from hpsearch.training.random_states import isolated
 from hpsearch.training.to_device import batch_to_device
 
 
-def loaded_answers(learner: CustomLearner, weights: Path, rows: np.ndarray, device: torch.device) -> Iterator[Answers]:
+def loaded_answers(
+    learner: CustomLearner, judge: AnswerJudge, weights: Path, rows: np.ndarray, device: torch.device
+) -> Iterator[Answers]:
     """Ask a model that its factory has made and that has read `weights`: one by one, and in batches.
 
-    The learner has the judge of the model.
+    The judge, the learner's, is that of the model.
 
     Raises:
         TaskError: The model does not take these weights, or does not take a row.
@@ -32,7 +35,7 @@ def loaded_answers(learner: CustomLearner, weights: Path, rows: np.ndarray, devi
             batch = batch_to_device(learner.batch(rows[positions], 1), device)
             parts.append(learner.keep(learner.outputs(model, batch), batch, rows[positions], model))
         kept = learner.own_units(gathered(parts, np.concatenate(together)))
-        return Answers(way, learner.judge.predictions(kept))
+        return Answers(way, judge, judge.predictions(kept))
 
     batches = mixed(learner.lengths[rows])
     size = max(len(positions) for positions in batches)

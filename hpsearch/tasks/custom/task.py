@@ -15,6 +15,7 @@ from hpsearch.data.fingerprint import fingerprint_arrays
 from hpsearch.data.ragged import Rows, as_arrays
 from hpsearch.errors import DataError, TaskError
 from hpsearch.records import digest
+from hpsearch.tasks.answer_judge import AnswerJudge
 from hpsearch.tasks.base import Prepared, Split, Task, audited, prepared_rows
 from hpsearch.tasks.classes.positive import plain_label
 from hpsearch.tasks.custom.model_factory import ModelFactory
@@ -276,7 +277,8 @@ class CustomTask(Task):
         from hpsearch.tasks.custom.stranger import loaded_answers
 
         learner = self.learner(prepared, split, config)
-        yield from loaded_answers(learner, folder / WEIGHTS_FILE, rows, device)
+        if isinstance(prepared.judge, AnswerJudge):
+            yield from loaded_answers(learner, prepared.judge, folder / WEIGHTS_FILE, rows, device)
 
     def how_to_load(self, config: Mapping[str, Any]) -> str:
         """Return the lines that make the model of a config and read the weights that `save` wrote."""

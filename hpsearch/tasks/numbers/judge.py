@@ -12,7 +12,8 @@ from hpsearch.data.splits import Strata
 from hpsearch.errors import MetricError
 from hpsearch.metrics.direction import Direction
 from hpsearch.metrics.metric import Metric
-from hpsearch.tasks.judge import Judge, Judged
+from hpsearch.tasks.answer_judge import AnswerJudge
+from hpsearch.tasks.judge import Judged
 from hpsearch.tasks.numbers.metric import NumberMetric, Range, resolve_metric
 from hpsearch.tasks.numbers.remarks import range_remarks, target_remarks
 from hpsearch.tasks.numbers.strata import others, quantile_bins
@@ -27,7 +28,7 @@ the target's own spread (R² of 0) changes by less than a thousandth of itself."
 
 
 @dataclass(frozen=True)
-class NumberJudge(Judge):
+class NumberJudge(AnswerJudge):
     """One number a row, or several.
 
     A run trains on standardised targets: less the mean and over the standard deviation of its training rows, each row
@@ -243,7 +244,7 @@ class NumberJudge(Judge):
         return self.predictions(self.own_units(scores))
 
     def differing(self, scored: np.ndarray, answered: np.ndarray) -> np.ndarray:
-        """See `Judge.differing`: a number may be off by a thousandth of its target's standard deviation."""
+        """See `AnswerJudge.differing`: a number may be off by a thousandth of its target's standard deviation."""
         apart = np.abs(_columns(scored) - _columns(answered))
         return np.asarray(~(apart <= _ROUNDING * np.array(self.scale)).all(axis=1))
 
