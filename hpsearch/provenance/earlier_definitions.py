@@ -9,15 +9,15 @@ import hashlib
 import json
 import re
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from hpsearch.provenance.bytecode import names_in
 from hpsearch.provenance.modules import is_installed
+from hpsearch.provenance.walk import ALWAYS_THERE, PLAIN, is_filled
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
-_ALWAYS_THERE = frozenset(("__module__", "__dict__", "__weakref__", "__doc__", "__qualname__", "__annotations__"))
 _VOLATILE = frozenset(("__firstlineno__", "__static_attributes__", "__annotate_func__", "__annotations_cache__"))
-_PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis))
 
 
 def earlier_definition(value: Any) -> str | None:
@@ -37,7 +37,7 @@ class _Walk:
         self._alive: list[Any] = []  # an id is an object's own only while the object lives
 
     def of(self, value: Any) -> Any:
-        if isinstance(value, _PLAIN):
+        if isinstance(value, PLAIN):
             return [type(value).__name__, repr(value)]
         if isinstance(value, types.CodeType):
             return self._code(value)
@@ -77,13 +77,13 @@ class _Walk:
     def _function(self, function: types.FunctionType) -> Any:
         if is_installed(function.__module__ or ""):
             return f"{function.__module__}:{function.__qualname__}"
-        cells = [self.of(cell.cell_contents) if _is_filled(cell) else "empty" for cell in function.__closure__ or ()]
+        cells = [self.of(cell.cell_contents) if is_filled(cell) else "empty" for cell in function.__closure__ or ()]
         defaults = [self.of(function.__defaults__ or ()), self.of(function.__kwdefaults__ or {})]
         return [self._code(function.__code__, function.__doc__), defaults, cells, self._used(function)]
 
     def _used(self, function: types.FunctionType) -> Any:
         """Return what the names in a function's code mean: of the user's own modules the parts that are named."""
-        names = sorted(set(_names(function.__code__)))
+        names = sorted(set(names_in(function.__code__)))
         meanings = {}
         for name in names:
             if name not in function.__globals__:
@@ -101,7 +101,7 @@ class _Walk:
         members = {
             name: self._member(member)
             for name, member in sorted(vars(kind).items())
-            if name not in _ALWAYS_THERE | _VOLATILE and not name.startswith("_abc_")
+            if name not in ALWAYS_THERE | _VOLATILE and not name.startswith("_abc_")
         }
         return [[self.of(base) for base in kind.__bases__], members]
 
@@ -129,21 +129,6 @@ class _Walk:
 
     def _class_of(self, value: Any) -> Any:
         return self.of(type(value))
-
-
-def _names(code: types.CodeType) -> Iterator[str]:
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _names(constant)
-
-
-def _is_filled(cell: Any) -> bool:
-    try:
-        _ = cell.cell_contents
-    except ValueError:
-        return False
-    return True
 
 
 def _as_array(value: Any) -> Any:

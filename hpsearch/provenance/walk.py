@@ -30,11 +30,11 @@ LONG = 1000
 WITHIN = "\n"
 """Stands in a place before what a person has no name for: the inside of a library's value."""
 
-_ALWAYS_THERE = frozenset(("__module__", "__dict__", "__weakref__", "__doc__", "__qualname__", "__annotations__"))
+ALWAYS_THERE = frozenset(("__module__", "__dict__", "__weakref__", "__doc__", "__qualname__", "__annotations__"))
 _VOLATILE = frozenset(
     ("__firstlineno__", "__static_attributes__", "__annotate_func__", "__annotations_cache__", "__slotnames__")
 )
-_PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis))
+PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis))
 _BOUND = (types.BuiltinFunctionType, types.MethodWrapperType)
 _HOLDS = (str, bytes, bool, int, float, complex, list, tuple, set, frozenset, dict)
 
@@ -105,7 +105,7 @@ class Walk:
         if place in self._without:
             self.skipped.add(place)
             return self._put(place, "state")
-        if type(value) in _PLAIN:
+        if type(value) in PLAIN:
             return self._put(self._unused(place), _plain(value))
         if id(value) in self._met:
             return self._met[id(value)]
@@ -201,10 +201,10 @@ class Walk:
         return found
 
     def _items(self, values: list[Any] | tuple[Any, ...], place: str) -> list[Any]:
-        if len(values) > LONG and all(type(value) in _PLAIN for value in values):
+        if len(values) > LONG and all(type(value) in PLAIN for value in values):
             return [hashlib.sha256(repr(list(values)).encode(errors="surrogatepass")).hexdigest()]
         return [
-            _plain(value) if type(value) in _PLAIN else self.of(value, f"{place}[{index}]")
+            _plain(value) if type(value) in PLAIN else self.of(value, f"{place}[{index}]")
             for index, value in enumerate(values)
         ]
 
@@ -215,8 +215,8 @@ class Walk:
         is_long = len(pairs) > LONG
         items = [
             [
-                _plain(key) if type(key) in _PLAIN else self.of(key, f"{place}{WITHIN}{index}"),
-                _plain(item) if is_long and type(item) in _PLAIN else self.of(item, f"{place}[{_shown(key, index)}]"),
+                _plain(key) if type(key) in PLAIN else self.of(key, f"{place}{WITHIN}{index}"),
+                _plain(item) if is_long and type(item) in PLAIN else self.of(item, f"{place}[{_shown(key, index)}]"),
             ]
             for index, (key, item) in enumerate(pairs)
         ]
@@ -225,7 +225,7 @@ class Walk:
 
     def _alone(self, value: Any, place: str) -> str:
         """Return the text of an item of a set as if it were met first: a set has no order."""
-        if type(value) in _PLAIN:
+        if type(value) in PLAIN:
             return json.dumps(_plain(value))
         alone = Walk(self._without, self._contents)
         alone._met, alone._depth = dict(self._met), self._depth + 1
@@ -256,7 +256,7 @@ class Walk:
         held: list[Any] = []
         if isinstance(value, _HOLDS):
             base = next(base for base in _HOLDS if isinstance(value, base))
-            held = [base.__repr__(value) if base in _PLAIN else self._held(value, place)]
+            held = [base.__repr__(value) if base in PLAIN else self._held(value, place)]
         try:
             array = array_content(value)
         except LIBRARY_ERRORS:
@@ -286,7 +286,7 @@ class Walk:
             return f"{function.__module__}:{function.__qualname__}"
         names, cells = function.__code__.co_freevars, function.__closure__ or ()
         closure = [
-            self.of(cell.cell_contents, _inside(place, name)) if _is_filled(cell) else "empty"
+            self.of(cell.cell_contents, _inside(place, name)) if is_filled(cell) else "empty"
             for name, cell in zip(names, cells, strict=True)
         ]
         defaults = [
@@ -354,7 +354,7 @@ def _members(kind: type) -> dict[str, Any]:
     if issubclass(kind, enum.Enum):
         methods = {name: member for name, member in own.items() if isinstance(member, types.FunctionType)}
         own = methods | {name: member._value_ for name, member in kind.__members__.items()}
-    skipped = _ALWAYS_THERE | _VOLATILE
+    skipped = ALWAYS_THERE | _VOLATILE
     return {
         name: _field_default(member) if name == "__dataclass_fields__" else member
         for name, member in own.items()
@@ -382,10 +382,11 @@ def _inside(place: str, name: str) -> str:
 
 
 def _shown(key: Any, index: int) -> str:
-    return repr(key)[:80] if type(key) in _PLAIN else str(index)
+    return repr(key)[:80] if type(key) in PLAIN else str(index)
 
 
-def _is_filled(cell: Any) -> bool:
+def is_filled(cell: Any) -> bool:
+    """Return whether a closure's cell holds something yet."""
     try:
         _ = cell.cell_contents
     except ValueError:
