@@ -1,7 +1,7 @@
 """The quickstart: a real transfer in about three minutes on two cores, with nothing to download.
 
 A small vision transformer is pretrained on the digits 0 to 4 of scikit-learn's handwritten digits, turned and mirrored
-(kept in the cache for the next time). Then hpsearch searches how to fine-tune it to tell 5, 6, 7, 8 and 9 apart from 10
+(kept in the cache for the next time). Then hpsearch searches how to fine-tune it to tell 5, 6, 7, 8 and 9 apart from 20
 labelled images each. At the end, four ways to use the same labels are compared on the images that no search has seen:
 
     literature default   the configuration that the image-transfer papers would start with
@@ -23,7 +23,7 @@ import numpy as np
 import hpsearch as hp
 
 OLD_DIGITS, NEW_DIGITS = (0, 1, 2, 3, 4), (5, 6, 7, 8, 9)
-LABELS_PER_DIGIT = 10
+LABELS_PER_DIGIT = 20
 PRETRAINING_EPOCHS = 5
 HEAD_ONLY = "all"
 

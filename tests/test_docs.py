@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tasks_samples import review_rows, save_base, save_image_folder, save_text_model
+from tasks_samples import WORDS, review_rows, save_base, save_image_folder, save_text_model, save_tokenizer
 from typer.testing import CliRunner
 
+import hpsearch as hp
 from hpsearch.cli.commands import app
 from hpsearch.policy.rule_names import SAMPLERS
 from hpsearch.report import Figures
@@ -73,9 +74,13 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setattr(sys, "path", list(sys.path))
-    review_rows(24).to_csv("train.csv", index=False)
+    review_rows(96).to_csv("train.csv", index=False)
     review_rows(12, seed=1).to_csv("test.csv", index=False)
     save_text_model(tmp_path / "distilbert-base-uncased", "distilbert")
+    save_tokenizer(
+        tmp_path / "distilbert-base-uncased",
+        words=(*WORDS, *["Where", "In", "Is", "Yes", "No", "is", "in", "open", "room", "hall", "?", "."]),
+    )
     save_text_model(tmp_path / "bert-base-uncased")
     save_base("vit", tmp_path / "google" / "vit-base-patch16-224", image_size=32)
     save_image_folder(tmp_path / "photos")
@@ -170,11 +175,20 @@ def test_every_block_of_a_page_is_of_a_kind_that_is_run_or_compared(page: str) -
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page not in WITHOUT_CODE])
-def test_a_page_can_be_followed(page: str, place: Path) -> None:
+def test_a_page_can_be_followed_and_no_study_warns(page: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    warnings: dict[str, tuple[str, ...]] = {}
+    run = hp.Study.run
+
+    def noted(study: hp.Study, *arguments: Any, **settings: Any) -> hp.Result:
+        warnings[study.plan.name] = study.plan.warnings
+        return run(study, *arguments, **settings)
+
+    monkeypatch.setattr(hp.Study, "run", noted)
     reader = Reader(page)
     for block in blocks_of(page):
         if block.kind != "console":
             reader.follow(block)
+    assert not {name: texts for name, texts in warnings.items() if texts}
 
 
 # ---------------------------------------------------------------- the notebook

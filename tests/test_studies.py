@@ -132,6 +132,21 @@ def test_studies_of_own_models_run_in_small(tmp_path: Path, name: str, rows: str
     assert "warning" not in done.stderr.lower()
 
 
+@pytest.mark.parametrize("name", ["quickstart", "head-only", "plain_cnn", "audio_signals"])
+def test_a_study_as_it_comes_warns_of_nothing(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from studies import audio_signals, plain_cnn, quickstart
+
+    monkeypatch.setenv("HPSEARCH_CACHE", str(tmp_path))
+    monkeypatch.setattr(quickstart, "PRETRAINING_EPOCHS", 1)
+    made = {
+        "quickstart": lambda: quickstart.study(name, 0),
+        "head-only": lambda: quickstart.study(name, 0, freeze_layers=quickstart.HEAD_ONLY),
+        "plain_cnn": plain_cnn.study,
+        "audio_signals": audio_signals.study,
+    }[name]()
+    assert made.plan.warnings == ()
+
+
 @pytest.mark.parametrize("name, maker", [("plain_cnn", "PlainCNN"), ("audio_signals", "SoundNet")])
 def test_what_a_user_writes_of_their_own_fits_thirty_lines(name: str, maker: str) -> None:
     import ast
