@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from hpsearch.policy.early_stopping import EarlyStopping
     from hpsearch.records.store import Store
     from hpsearch.result.result import Result
-    from hpsearch.runtime.devices import Devices
+    from hpsearch.runtime.devices import Devices, TrialsPerDevice
     from hpsearch.runtime.study_run import StudyRun
     from hpsearch.tasks import Prepared, Task
 
@@ -169,6 +169,7 @@ class Study:
         *,
         timeout: float | str | None = None,
         devices: "Devices" = "auto",
+        trials_per_device: "TrialsPerDevice" = 1,
         progress: bool | str = True,
     ) -> "Result":
         """Search until the study has `trials` trials in all, or `timeout` has passed.
@@ -180,7 +181,10 @@ class Study:
         Args:
             trials: Trials in total, including those of earlier calls. Leave it out to try all points of a grid.
             timeout: Seconds of this call, or text like "2h", "90m", "30s".
-            devices: "auto", "inline", "cpu", "cuda", "cuda:0", a number of workers, or a list of devices.
+            devices: "auto", "inline", "gpu", "cuda", "mps", "cpu", GPUs such as "cuda:0,2", "cpu:4" for four workers, a
+                number of workers, or a list of devices.
+            trials_per_device: Trials that share a GPU, each in a worker of its own; the numbers are those of a trial
+                alone. "auto": as many as pay, by what is measured: it begins with one on each GPU, or on the CPU.
             progress: What to show on standard error. True: a live panel in a terminal or notebook, elsewhere one line
                 per finished trial. "plain": those lines everywhere. False: nothing.
 
@@ -210,7 +214,7 @@ class Study:
         )
         self.was_interrupted = False
         try:
-            self._run.on(devices, self.enqueued)
+            self._run.on(devices, self.enqueued, trials_per_device)
             self.was_interrupted = self._run.interruption.is_set()
         finally:
             self._run = None

@@ -45,8 +45,12 @@ DevicesOption = Annotated[
     str,
     typer.Option(
         metavar="DEVICES",
-        help="auto, inline, cpu, mps, cuda, cuda:0, GPUs such as 0,1, or a number of workers.",
+        help="auto, inline, gpu, cuda, mps, cpu, some GPUs (cuda:0,2), some workers on the CPU (cpu:4), or a number.",
     ),
+]
+TrialsPerDeviceOption = Annotated[
+    str,
+    typer.Option(metavar="N", help="Trials that share a GPU; auto: as many as pay, by what is measured."),
 ]
 Progress = Annotated[
     str, typer.Option(metavar="HOW", help="What to show: auto, plain (one line per finished trial), or none.")
@@ -72,6 +76,7 @@ def run(
     trials: Trials = None,
     timeout: Timeout = None,
     devices: DevicesOption = "auto",
+    trials_per_device: TrialsPerDeviceOption = "1",
     progress: Progress = "auto",
 ) -> None:
     """Run the study that a Python file defines.
@@ -84,7 +89,7 @@ def run(
     """
     with reported_errors():
         for study in studies_of(file):
-            run_study(study, trials, timeout, devices, progress, file)
+            run_study(study, trials, timeout, devices, trials_per_device, progress, file)
 
 
 @app.command()
@@ -95,6 +100,7 @@ def resume(
     trials: Trials = None,
     timeout: Timeout = None,
     devices: DevicesOption = "auto",
+    trials_per_device: TrialsPerDeviceOption = "1",
     progress: Progress = "auto",
 ) -> None:
     """Continue a study where it stopped, without its script.
@@ -115,7 +121,8 @@ def resume(
         goal = description.goal or {}
         find_local_modules()
         study = load(name, folder=folder, storage=storage)
-        run_study(study, trials if trials is not None else goal.get("trials"), timeout, devices, progress)
+        total = trials if trials is not None else goal.get("trials")
+        run_study(study, total, timeout, devices, trials_per_device, progress)
 
 
 @app.command("list")

@@ -16,7 +16,13 @@ PROGRESS: Mapping[str, bool | str] = {"auto": True, "plain": "plain", "none": Fa
 
 
 def run_study(
-    study: Any, trials: int | None, timeout: str | None, devices: str, progress: str, file: Path | None = None
+    study: Any,
+    trials: int | None,
+    timeout: str | None,
+    devices: str,
+    trials_per_device: str,
+    progress: str,
+    file: Path | None = None,
 ) -> None:
     """Run a study and print its table; `file` is the FILE.py that defines it, if it was named by that."""
     from hpsearch.records import TrialState
@@ -27,7 +33,13 @@ def run_study(
             "fits where it runs, plain for one line per finished trial, or none."
         )
     try:
-        result = study.run(trials=trials, timeout=timeout, devices=_devices(devices), progress=PROGRESS[progress])
+        result = study.run(
+            trials=trials,
+            timeout=timeout,
+            devices=devices,
+            trials_per_device=trials_per_device,
+            progress=PROGRESS[progress],
+        )
     except KeyboardInterrupt:
         if not study.was_interrupted:  # a second Ctrl-C
             raise
@@ -50,11 +62,3 @@ def run_study(
 def _logs_of(folder: Path) -> str:
     logs = folder / "logs"
     return f"; their logs are in {shown_folder(logs)}" if logs.is_dir() else ""
-
-
-def _devices(text: str) -> Any:
-    """Return devices as `Study.run` takes them: a number alone counts workers, in a list it is a GPU's."""
-    if text.isdigit():
-        return int(text)
-    names = [name.strip() for name in text.split(",")]
-    return [int(name) if name.isdigit() else name for name in names] if len(names) > 1 else text

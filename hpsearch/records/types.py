@@ -211,7 +211,12 @@ class Decision:
 
 @dataclass(frozen=True)
 class Slot:
-    """A place for one worker, and the devices it sees."""
+    """A place for one worker, and the devices it sees.
+
+    Attributes:
+        share: The part of its device that is this slot's: 1/n where n slots share one, on a CPU 1 for each core.
+    """
 
     index: int
     devices: tuple[str, ...]
+    share: float = 1.0

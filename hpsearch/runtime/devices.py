@@ -1,14 +1,19 @@
 """Which devices there are, and which worker sees which: pure functions over an inventory."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from hpsearch.errors import UsageError, nearest
 from hpsearch.records import Slot
 
-KINDS = ("auto", "cpu", "cuda", "mps")
-"""Kinds of device of this machine, as users name them."""
+KINDS = ("auto", "cpu", "cuda", "gpu", "mps")
+"""Kinds of device of this machine, as users name them; "gpu" is whichever there is of the other two."""
+
+EXAMPLES = "'cuda:0,2', 'cpu:4', a number of workers, or a list of devices"
+"""What else a user may write, as errors list it."""
 
 THREADS = 1
 """CPU threads per worker: two workers of one thread do more than one of two."""
@@ -32,8 +37,11 @@ then takes an embedding's gradient anew: 14,000 page faults a step with 23 milli
 (docs/decisions/throughput.md). Other C libraries ignore the variable."""
 
 Devices = str | int | Sequence[str | int]
-"""What a user may give: "auto", "cpu", "cuda", "mps", "cuda:1", a number of workers, a list of devices, or what
-another pool claims, such as "inline"."""
+"""What a user may give: "auto", "gpu", "cuda", "mps", "cpu", "cuda:0,2" (two GPUs), "cpu:4" (four workers on the CPU),
+a number of workers, a list of devices, or what another pool claims, such as "inline"."""
+
+TrialsPerDevice = int | Literal["auto"]
+"""How many trials share a GPU. "auto": as many as pay, by what is measured (`hpsearch.runtime.placing`)."""
 
 
 @dataclass(frozen=True)
@@ -69,50 +77,121 @@ def inventory() -> Inventory:
     )
 
 
-def slots(devices: Devices, machine: Inventory) -> tuple[Slot, ...]:
-    """Return a slot for each worker: one per GPU, or by default `machine.workers` on the CPU.
+def slots(devices: Devices, machine: Inventory, trials_per_device: int = 1) -> tuple[Slot, ...]:
+    """Return a slot for each worker: so many per GPU, or by default `machine.workers` on the CPU.
 
     Raises:
-        UsageError: A device is not there, or `devices` is not understood.
+        UsageError: A device is not there, or `devices` is not understood, or trials are to share a CPU's core.
     """
-    named = [f"cuda:{device}" if isinstance(device, int) else device for device in _listed(devices, machine)]
+    if isinstance(devices, str) and devices.isdecimal():
+        devices = int(devices)
+    named = list(_listed(devices, machine))
     for name in named:
         _check(name, devices, machine)
-    return tuple(Slot(index, (name,)) for index, name in enumerate(named))
+    if trials_per_device > 1 and "cpu" in named:
+        raise UsageError(
+            f"trials_per_device={trials_per_device} is for GPUs: on a CPU each trial has a core of its own, and this "
+            f"study would train on the CPU. Give devices='cpu:{trials_per_device}' for {trials_per_device} workers, or "
+            "trials_per_device='auto'."
+        )
+    places = [name for name in named for _ in range(trials_per_device)]
+    sharing = Counter(places)
+    return tuple(
+        Slot(index, (name,), 1.0 if name == "cpu" else 1.0 / sharing[name]) for index, name in enumerate(places)
+    )
 
 
-def _listed(devices: Devices, machine: Inventory) -> Sequence[str | int]:
-    best = "cuda" if machine.cuda else "mps" if machine.mps else "cpu"
+def checked_trials_per_device(given: TrialsPerDevice | str) -> TrialsPerDevice:
+    """Return a number of trials per device, or "auto", as a user wrote it.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    if given == "auto":
+        return "auto"
+    number = int(given) if isinstance(given, str) and given.isdecimal() else given
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        raise UsageError(
+            f"trials_per_device={number!r} is not a number of trials. Give 1 or more, or 'auto' for as many as pay, by "
+            "what is measured."
+        )
+    return number
+
+
+def is_named(devices: Devices) -> bool:
+    """Return whether a value is meant for devices of this machine, be they there or not."""
+    if not isinstance(devices, str):
+        return True
+    first = devices.partition(",")[0].strip()
+    return first.isdecimal() or first.partition(":")[0] in KINDS
+
+
+def _listed(devices: Devices, machine: Inventory) -> Iterator[str]:
+    """Yield the name of each worker's device, some of them perhaps not there."""
+    if isinstance(devices, str):
+        items = list(_spelled_out(devices))
+        yield from _all_of(*items, machine) if len(items) == 1 else [name for item in items for name in _each(item)]
+        return
     if isinstance(devices, bool) or (isinstance(devices, int) and devices < 1):
         raise UsageError(f"devices={devices!r} is not a number of workers; give 1 or more, or 'auto'.")
     if isinstance(devices, int):
+        best = _best(machine)
         if best == "cuda" and devices > machine.cuda:
-            raise UsageError(f"devices={devices} asks for {devices} GPUs, and this process sees {machine.cuda}.")
-        return [best if best != "cuda" else index for index in range(devices)]
-    if not isinstance(devices, str):
-        if not isinstance(devices, Sequence):
             raise UsageError(
-                f"devices={devices!r} is a {type(devices).__name__}; give 'auto', a number of workers, or a list of "
-                "devices."
+                f"devices={devices} asks for {devices} GPUs, and this process sees {machine.cuda}. Several trials "
+                "share a GPU with trials_per_device."
             )
-        if not devices:
-            raise UsageError("devices=[] names no device; give at least one, or 'auto'.")
-        return devices
-    kind = best if devices == "auto" else devices
+        yield from (f"cuda:{index}" if best == "cuda" else best for index in range(devices))
+        return
+    if not isinstance(devices, Sequence):
+        raise UsageError(
+            f"devices={devices!r} is a {type(devices).__name__}; give 'auto', a number of workers, or a list of "
+            "devices."
+        )
+    if not devices:
+        raise UsageError("devices=[] names no device; give at least one, or 'auto'.")
+    for device in devices:
+        yield from _each(f"cuda:{device}" if isinstance(device, int) else str(device))
+
+
+def _spelled_out(text: str) -> Iterator[str]:
+    """Yield the devices that a text lists: a number is a GPU's, at the beginning ("0,2") or after one ("cuda:0,2")."""
+    kind = "cuda"
+    for item in map(str.strip, text.split(",")):
+        is_number = item.isdecimal() and kind == "cuda"
+        kind = kind if is_number else item.partition(":")[0]
+        yield f"cuda:{item}" if is_number else item
+
+
+def _all_of(word: str, machine: Inventory) -> Sequence[str]:
+    """Return what a word means that stands alone: all GPUs of "cuda", a worker a core of "cpu"."""
+    kind = _best(machine) if word == "auto" else word
+    if kind == "gpu":
+        kind = "cuda" if machine.cuda or not machine.mps else "mps"
     if kind == "cuda" and machine.cuda:
-        return list(range(machine.cuda))
-    return ["cpu"] * machine.workers if kind == "cpu" else [kind]
+        return [f"cuda:{index}" for index in range(machine.cuda)]
+    return ["cpu"] * machine.workers if kind == "cpu" else _each(kind)
+
+
+def _each(name: str) -> Sequence[str]:
+    """Return the device of a name, once for each of the four workers of "cpu:4"."""
+    kind, _, number = name.partition(":")
+    return ["cpu"] * int(number) if kind == "cpu" and number.isdecimal() and int(number) else [name]
+
+
+def _best(machine: Inventory) -> str:
+    return "cuda" if machine.cuda else "mps" if machine.mps else "cpu"
 
 
 def _check(name: str, devices: Devices, machine: Inventory) -> None:
-    kind, _, index = str(name).partition(":")
-    if kind == "cpu" and not index:
+    kind, _, index = name.partition(":")
+    if name == "cpu":
         return
-    if kind == "mps" and not index:
+    if name == "mps":
         if machine.mps:
             return
         raise UsageError(f"devices={devices!r} asks for an Apple GPU, and there is none here; try devices='auto'.")
-    if kind == "cuda" and (index.isdigit() or not index):
+    if kind == "cuda" and (index.isdecimal() or not index):
         if index and int(index) < machine.cuda:
             return
         raise UsageError(
@@ -120,8 +199,7 @@ def _check(name: str, devices: Devices, machine: Inventory) -> None:
             "check nvidia-smi and CUDA_VISIBLE_DEVICES, or use devices='auto'."
         )
     raise UsageError(
-        f"devices={devices!r} is not understood.{nearest(str(name), KINDS)} Use {', '.join(KINDS)}, 'cuda:0', a number "
-        "of workers, or a list of devices."
+        f"devices={devices!r} is not understood.{nearest(name, KINDS)} Use {', '.join(KINDS)}, {EXAMPLES}."
     )
 
 

@@ -1,13 +1,15 @@
 """The messages between the coordinator and its workers."""
 
+import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import cloudpickle
 import numpy as np
 
 from hpsearch.data.ragged import Rows
-from hpsearch.errors import HpsearchError
+from hpsearch.errors import HpsearchError, TaskError
 from hpsearch.metrics.metric import Metric
 from hpsearch.plan.gaps import Gaps
 from hpsearch.policy.early_stopping import EarlyStopping
@@ -203,3 +205,16 @@ class Ended:
 
 
 Event = Evaluated | Checkpointed | Ended
+
+
+def pickled(message: Any) -> bytes:
+    """Pickle a message. Raises TaskError where the user's task cannot be sent to another process."""
+    try:
+        content: bytes = cloudpickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
+    except (TypeError, ValueError, AttributeError, RuntimeError, pickle.PicklingError) as error:
+        raise TaskError(
+            f"The study cannot be sent to a worker process: {type(error).__name__}: {' '.join(str(error).split())}. "
+            "Its task or a metric holds what lives in one process only (a lock, an open file, a connection): make that "
+            "inside the function that uses it, or run with devices='inline'."
+        ) from error
+    return content

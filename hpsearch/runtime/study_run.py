@@ -28,7 +28,7 @@ from hpsearch.records import Segment, Slot, Trial
 from hpsearch.records.checkpoint_folder import CheckpointFolder
 from hpsearch.runtime.callback_guard import guarded_callbacks
 from hpsearch.runtime.coordinator import Coordinator
-from hpsearch.runtime.devices import Devices
+from hpsearch.runtime.devices import Devices, TrialsPerDevice
 from hpsearch.runtime.left_processes import ProcessRecord, recorded_processes
 from hpsearch.runtime.messages import Probe, Workload
 from hpsearch.runtime.new_trials import Asker
@@ -64,13 +64,15 @@ class StudyRun:
     _coordinator: Coordinator | None = field(default=None, init=False)
     _was_stopped: bool = field(default=False, init=False)
 
-    def on(self, devices: Devices, enqueued: Sequence[Mapping[str, Any]] = ()) -> None:
+    def on(
+        self, devices: Devices, enqueued: Sequence[Mapping[str, Any]] = (), trials_per_device: TrialsPerDevice = 1
+    ) -> None:
         """Check what can be checked, then run on these devices; `enqueued` configurations come first.
 
         Raises:
             UsageError: Something in the plan, its data or the devices is not valid.
         """
-        choice, start = chosen_pool(devices)
+        choice, start = chosen_pool(devices, trials_per_device)
         with waiting_for("Preparing rows and models") if self.progress else contextlib.nullcontext():
             sampler, pruner = self._rules(enqueued, is_in_process=choice.is_in_process)
         store = self.record.open_or_create()

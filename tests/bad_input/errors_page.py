@@ -50,6 +50,11 @@ traceback.
 - **The disk fills up, or the database goes away, while the study runs.** What was recorded before is safe; run the
   same command to continue.
 - **Another program takes the GPU's memory later, or a worker is killed.** The trial is tried again, then given up.
+- **Trials that share a GPU run out of memory.** Nothing is held against them: the device trains fewer at once, and the
+  trial continues from its checkpoint. Only a trial that has the device to itself can be out of memory.
+- **The GPU does not say how busy it is** (NVML is missing, or it is a part of a GPU), with `trials_per_device="auto"`:
+  a warning says so, and that device trains one trial at a time.
+- **NVIDIA's MPS cannot be started**: a warning says why, and trials share the GPU in time slices.
 
 `python tests/bad_input/errors_page.py` makes the tables below from the catalogue in `tests/bad_input`, where each
 mistake is really made. `~/project` is the folder of the study file.

@@ -19,7 +19,7 @@ APPLE = Inventory(cuda=0, mps=True, cores=10)
 def named(devices, found) -> list[str]:
     made = slots(devices, found)
     assert [slot.index for slot in made] == list(range(len(made)))
-    assert all(len(slot.devices) == 1 for slot in made)
+    assert all(len(slot.devices) == 1 and slot.share == 1.0 for slot in made)
     return [slot.devices[0] for slot in made]
 
 
@@ -39,6 +39,17 @@ def named(devices, found) -> list[str]:
         ([1, 3], GPUS, ["cuda:1", "cuda:3"]),
         (["cuda:1", "cpu"], GPUS, ["cuda:1", "cpu"]),
         (("cpu", "cpu"), NOTHING, ["cpu", "cpu"]),
+        ("cuda:0,2", GPUS, ["cuda:0", "cuda:2"]),
+        ("cuda:3, cuda:1", GPUS, ["cuda:3", "cuda:1"]),
+        ("0,2", GPUS, ["cuda:0", "cuda:2"]),
+        ("2", GPUS, ["cuda:0", "cuda:1"]),
+        ("2", NOTHING, ["cpu", "cpu"]),
+        ("cpu:4", GPUS, ["cpu"] * 4),
+        ("cpu:1", NOTHING, ["cpu"]),
+        ("cuda:1,cpu:2", GPUS, ["cuda:1", "cpu", "cpu"]),
+        (["cuda:1", "cpu:2"], GPUS, ["cuda:1", "cpu", "cpu"]),
+        ("gpu", GPUS, ["cuda:0", "cuda:1", "cuda:2", "cuda:3"]),
+        ("gpu", APPLE, ["mps"]),
     ],
 )
 def test_a_slot_for_each_worker(devices, found, expected):
@@ -58,16 +69,32 @@ def test_a_slot_for_each_worker(devices, found, expected):
         ([0, 7], GPUS, "cuda:7, and this process sees 4"),
         ([0], NOTHING, "cuda:0, and this process sees 0"),
         ("mps", GPUS, "there is none here"),
-        ("gpu", GPUS, "'gpu' is not understood"),
+        ("gpu", NOTHING, "devices='gpu' asks for cuda, and this process sees 0 CUDA"),
+        ("gpu:0", GPUS, "'gpu:0' is not understood"),
+        ("cuda:0,4", GPUS, "cuda:4, and this process sees 4"),
+        ("cpu:2,3", GPUS, "'cpu:2,3' is not understood"),
+        ("cuda:0,", GPUS, "not understood"),
+        ("0", NOTHING, "devices=0 is not a number of workers"),
         ("cudas", GPUS, "Did you mean 'cuda'"),
         ("cuda:one", GPUS, "not understood"),
-        ("cpu:1", NOTHING, "not understood"),
+        ("cpu:0", NOTHING, "not understood"),
+        ("cpu:two", NOTHING, "not understood"),
         (["cuda:-1"], GPUS, "not understood"),
     ],
 )
 def test_what_is_not_there_is_refused_by_name(devices, found, message):
     with pytest.raises(UsageError, match=message):
         slots(devices, found)
+
+
+def test_trials_share_gpus_and_cores_are_not_shared():
+    assert slots("cuda:1,3", GPUS, 2) == tuple(
+        Slot(index, (name,), 0.5) for index, name in enumerate(["cuda:1", "cuda:1", "cuda:3", "cuda:3"])
+    )
+    assert slots("mps", APPLE, 3)[2] == Slot(2, ("mps",), 1 / 3)
+    assert [slot.share for slot in slots(4, NOTHING)] == [1.0] * 4
+    with pytest.raises(UsageError, match="trials_per_device=2 is for GPUs"):
+        slots("cuda:0,cpu", GPUS, 2)
 
 
 def seen(slot: Slot, inherited: dict[str, str], threads: int = 1) -> str:

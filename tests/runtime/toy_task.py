@@ -1,5 +1,6 @@
 """A task that trains in milliseconds, for tests of everything around the fine-tune. Workers import it by name."""
 
+import contextlib
 import copy
 import ctypes
 import os
@@ -7,7 +8,7 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -38,8 +39,10 @@ class ToyTask(Task):
         pause: Seconds that each training batch takes longer.
         trouble: What goes wrong in training: "", "raise", "raise at 16" (in batches of 16 rows), "diverge", or, once,
             while `flag` is absent, "die", "hang", "clutch" (hang with the interpreter's lock held). "die loading" kills
-            workers as they load the model, but for the one that is the `spared`-th to do so.
-        flag: File that is made by what shall happen once, or to which each worker that loads adds a line.
+            workers as they load the model, but for the one that is the `spared`-th to do so. "crowded" runs out of
+            memory in every batch beside which another process trains.
+        flag: File that is made by what shall happen once, or to which each worker that loads adds a line; of "crowded"
+            the folder in which each process that trains has a file.
         hoard: Megabytes that the model keeps in memory for ever.
         model: A name, for reports.
         opens: Whether its workers look at the prepared rows.
@@ -137,7 +140,8 @@ class ToyLearner:
             diverges = self._task.trouble == "diverge" and rows > REHEARSED
             if rows > REHEARSED:
                 self._trouble(rows)
-                time.sleep(self._task.pause)
+                with self._crowd() if self._task.trouble == "crowded" else contextlib.nullcontext():
+                    time.sleep(self._task.pause)
             # Numbers that depend on every random state a run has.
             noise = 1.0 + 0.01 * random.random() + 0.01 * np.random.normal()
             batch = {"inputs": batch["inputs"] * (noise * (float("nan") if diverges else 1.0))}
@@ -158,6 +162,18 @@ class ToyLearner:
 
     def own_units(self, kept: Rows) -> Rows:
         return kept
+
+    @contextlib.contextmanager
+    def _crowd(self) -> Iterator[None]:
+        """Be among those who train, and run out of memory where another one is there."""
+        own = Path(self._task.flag) / str(os.getpid())
+        own.touch()
+        try:
+            if [path for path in own.parent.iterdir() if path != own]:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+            yield
+        finally:
+            own.unlink()
 
     def _trouble(self, rows: int) -> None:
         task = self._task

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from hpsearch.errors import UsageError, nearest
-from hpsearch.runtime.devices import Devices
+from hpsearch.runtime.devices import EXAMPLES, Devices, TrialsPerDevice, checked_trials_per_device
 from hpsearch.runtime.pools.base import Pool, PoolChoice
 from hpsearch.runtime.pools.inline import inline_pool
 from hpsearch.runtime.pools.local import local_pool
@@ -15,17 +15,25 @@ POOLS: list[PoolChoice] = [
 """The pools there are; a value of `devices` goes to the first that claims it."""
 
 
-def chosen_pool(devices: Devices) -> tuple[PoolChoice, Callable[[], Pool]]:
+def chosen_pool(devices: Devices, trials_per_device: TrialsPerDevice = 1) -> tuple[PoolChoice, Callable[[], Pool]]:
     """Return the pool that a value of `devices` chooses, and what starts it, once these devices have been checked.
 
     Raises:
-        UsageError: No pool claims the value, or a device is not there.
+        UsageError: No pool claims the value, a device is not there, or it cannot be shared by so many trials.
     """
+    number = checked_trials_per_device(trials_per_device)
     for pool in POOLS:
-        if pool.claims(devices):
+        if not pool.claims(devices):
+            continue
+        if number == 1:
             return pool, pool.opening(devices)
+        if pool.sharing is not None:
+            return pool, pool.sharing(devices, number)
+        raise UsageError(
+            f"trials_per_device={number!r} is for devices of this machine; devices={devices!r} trains one trial at a "
+            "time. Leave trials_per_device out, or give devices='auto'."
+        )
     values = [value for pool in POOLS for value in pool.values]
     raise UsageError(
-        f"devices={devices!r} is not understood.{nearest(str(devices), values)} Use {', '.join(values)}, 'cuda:0', a "
-        "number of workers, or a list of devices."
+        f"devices={devices!r} is not understood.{nearest(str(devices), values)} Use {', '.join(values)}, {EXAMPLES}."
     )

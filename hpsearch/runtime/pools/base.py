@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from hpsearch.errors import HpsearchError, PreparedDataError
 from hpsearch.records import Slot
-from hpsearch.runtime.devices import Devices
+from hpsearch.runtime.devices import Devices, TrialsPerDevice
 from hpsearch.runtime.messages import Event, Probe, Train, Workload
 
 logger = logging.getLogger("hpsearch")
@@ -92,9 +92,11 @@ class PoolChoice:
         claims: Whether a value is meant for this pool, be it there or not.
         opening: Checks such a value at once, and returns what starts the pool. `UsageError` says what is not there.
         is_in_process: Whether it trains in the calling process, so that metrics and tasks need not travel.
+        sharing: The same as `opening` where several trials share a device; None where none can.
     """
 
     values: tuple[str, ...]
     claims: Callable[[Devices], bool]
     opening: Callable[[Devices], Callable[[], Pool]]
     is_in_process: bool = False
+    sharing: Callable[[Devices, TrialsPerDevice], Callable[[], Pool]] | None = None

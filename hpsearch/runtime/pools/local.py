@@ -7,17 +7,23 @@ import pickle
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
+from types import MappingProxyType
 from typing import Any
 
-import cloudpickle
-import psutil
-
-from hpsearch.errors import HpsearchError, PreparedDataError, TaskError
+from hpsearch.errors import HpsearchError, PreparedDataError
 from hpsearch.records import Outcome, SegmentResult, Slot
-from hpsearch.runtime.devices import KINDS, Devices, inventory, slots, worker_device, worker_environment
+from hpsearch.runtime.devices import (
+    KINDS,
+    Devices,
+    TrialsPerDevice,
+    inventory,
+    is_named,
+    slots,
+    worker_device,
+    worker_environment,
+)
 from hpsearch.runtime.messages import (
     Checkpointed,
     Ended,
@@ -32,8 +38,14 @@ from hpsearch.runtime.messages import (
     Stop,
     Train,
     Workload,
+    pickled,
 )
+from hpsearch.runtime.mps import MultiProcessService
+from hpsearch.runtime.occupancy import Occupancy
 from hpsearch.runtime.pools.base import Pool, PoolChoice, TimeIsUpError, prepare_again
+from hpsearch.runtime.pools.places import missing, offered, shared, spare
+from hpsearch.runtime.pools.pool_worker import PoolWorker, start_failure
+from hpsearch.runtime.pools.shared_devices import filled_places, measured_places
 from hpsearch.runtime.pools.worker_listener import WorkerListener
 from hpsearch.runtime.worker_process import WorkerProcess, serve
 
@@ -55,52 +67,31 @@ STARTS_LIMIT = 3
 """How often in a row a slot's worker may end before it is ready."""
 
 
-@dataclass
-class _Worker:
-    """A worker as its pool sees it.
+class LocalPool:
+    """Long-lived worker processes on this machine, one per slot, each replaced when it dies or hangs.
 
-    Attributes:
-        generation: Its number, which no other worker of this pool ever has.
-        pid: Its process, once it is up.
-        awaited: Answers that it still owes.
-        told_again: Studies whose rows it found deleted or damaged, and which it was told of again.
-        point: The last evaluation point that it reported of its order.
-        progress: The count of its last heartbeat.
-        progressed: When that count last changed.
+    Args:
+        slots: Where the first workers are.
+        occupancies: By device, where trials share devices.
+        mps: The service through which they share GPUs; it ends with the pool.
     """
 
-    slot: Slot
-    process: WorkerProcess
-    generation: int
-    started: float
-    connection: Connection | None = None
-    pid: int | None = None
-    awaited: int = 0
-    order: Train | None = None
-    is_stopping: bool = False
-    told_again: set[str] = field(default_factory=set)
-    point: int = 0
-    progress: int = -1
-    progressed: float = field(default_factory=time.monotonic)
-
-    @property
-    def is_ready(self) -> bool:
-        return self.connection is not None and self.pid is not None and self.awaited == 0
-
-
-class LocalPool:
-    """Long-lived worker processes on this machine, one per slot, each replaced when it dies or hangs."""
-
-    def __init__(self, slots: Sequence[Slot]) -> None:
+    def __init__(
+        self,
+        slots: Sequence[Slot],
+        occupancies: Mapping[str, Occupancy] = MappingProxyType({}),
+        mps: MultiProcessService | None = None,
+    ) -> None:
         self.deadline: float | None = None
         self._closed = False
+        self._occupancies, self._mps = occupancies, mps
         self._listener = WorkerListener(len(slots))
         self._workloads: dict[str, Workload] = {}
         self._environment: Mapping[str, Any] | None = None
         self._probed: int | None = None
         self._generation = 0
         self._failed_starts: dict[int, int] = {}
-        self._workers: dict[int, _Worker] = {}
+        self._workers: dict[int, PoolWorker] = {}
         try:
             for slot in slots:
                 self._workers[slot.index] = self._start(slot)
@@ -149,10 +140,17 @@ class LocalPool:
         return [worker.slot for worker in list(self._workers.values())]
 
     def idle(self) -> Sequence[Slot]:
-        return [worker.slot for worker in self._workers.values() if worker.is_ready and worker.order is None]
+        resting = [worker.slot for worker in self._workers.values() if worker.is_ready and worker.order is None]
+        return offered(resting, self._busy(), self._trials())
+
+    def _busy(self) -> Sequence[Slot]:
+        return [worker.slot for worker in self._workers.values() if worker.order is not None]
+
+    def _trials(self) -> Mapping[str, int]:
+        return {device: occupancy.trials for device, occupancy in self._occupancies.items()}
 
     def busy(self) -> bool:
-        return any(worker.order is not None for worker in self._workers.values())
+        return bool(self._busy())
 
     def processes(self) -> Mapping[int, int | None]:
         """Return the process id of each slot's worker, None while it starts."""
@@ -166,7 +164,12 @@ class LocalPool:
         worker = self._workers[slot.index]
         worker.order, worker.is_stopping = order, False
         worker.point, worker.progressed = order.segment.start, time.monotonic()
+        if (occupancy := self._occupancy(slot)) is not None:
+            occupancy.began(slot.index, order)
         self._send(worker, order)
+
+    def _occupancy(self, slot: Slot) -> Occupancy | None:
+        return self._occupancies.get(slot.devices[0])
 
     def cancel(self, study: str, run: str) -> None:
         for worker in self._workers.values():
@@ -197,19 +200,21 @@ class LocalPool:
             return
         self._closed = True
         for worker in self._workers.values():
-            if worker.is_ready and worker.order is None and worker.slot.devices == ("cpu",):
-                self._release(worker)
-            else:
-                self._end(worker)
+            self._dismiss(worker)
         self._listener.close()
+        if self._mps is not None:
+            self._mps.close()
 
     # ---------------------------------------------------------------- processes
 
-    def _start(self, slot: Slot) -> _Worker:
+    def _start(self, slot: Slot) -> PoolWorker:
         self._generation += 1
         call = partial(serve, self._listener.address, self._listener.authkey, self._generation, worker_device(slot))
-        process = WorkerProcess(call, worker_environment(slot, os.environ))
-        return _Worker(slot, process, self._generation, time.monotonic())
+        environment = worker_environment(slot, os.environ)
+        if self._mps is not None:
+            environment |= self._mps.variables
+        process = WorkerProcess(call, environment)
+        return PoolWorker(slot, process, self._generation, time.monotonic())
 
     def _greet(self) -> None:
         """Match new connections to their workers."""
@@ -222,7 +227,7 @@ class LocalPool:
             else:
                 connection.close()  # its worker was given up meanwhile
 
-    def _end(self, worker: _Worker) -> None:
+    def _end(self, worker: PoolWorker) -> None:
         if worker.connection is not None:
             worker.connection.close()
         if worker.pid is not None and not worker.process.has_ended():  # else the number may be another's by now
@@ -230,18 +235,36 @@ class LocalPool:
                 os.kill(worker.pid, signal.SIGKILL if os.name == "posix" else signal.SIGTERM)
         worker.process.end()
 
-    def _release(self, worker: _Worker) -> None:
+    def _dismiss(self, worker: PoolWorker) -> None:
+        """End a worker, or leave its process to the next pool: a CPU's that is idle."""
+        if not worker.is_ready or worker.order is not None or worker.slot.devices != ("cpu",):
+            self._end(worker)
+            return
         self._send(worker, None)
         if worker.connection is not None:
             worker.connection.close()
         worker.process.release()
 
-    def _lose(self, worker: _Worker, outcome: Outcome, log: str) -> Iterator[Event]:
+    def _fit(self) -> None:
+        """Start and end workers where devices should train more or fewer trials than they have slots."""
+        for occupancy in self._occupancies.values():
+            occupancy.look()
+        trials, slots = self._trials(), self.slots()
+        for slot in spare(slots, self._busy(), trials):
+            self._dismiss(self._workers.pop(slot.index))
+        for slot in missing(slots, trials):
+            self._workers[slot.index] = self._start(slot)
+        for slot in shared(self.slots()):
+            self._workers[slot.index].slot = slot
+
+    def _lose(self, worker: PoolWorker, outcome: Outcome, log: str) -> Iterator[Event]:
         """Replace a dead or hung worker, and say how its order ended."""
         order, point = worker.order, worker.point
         failed_to_start = order is None and not worker.is_ready
         ending = worker.process.ending() if failed_to_start else ""
         self._end(worker)
+        if (occupancy := self._occupancy(worker.slot)) is not None:
+            occupancy.lost(worker.slot.index)
         if failed_to_start and not self._may_start_again(worker, ending):
             del self._workers[worker.slot.index]
         else:
@@ -249,45 +272,37 @@ class LocalPool:
         if order is not None:
             yield Ended(order.study, SegmentResult(order.segment, outcome, point, log))
 
-    def _may_start_again(self, worker: _Worker, ending: str) -> bool:
+    def _may_start_again(self, worker: PoolWorker, ending: str) -> bool:
         """Return whether a slot whose worker ended before it was ready gets another; raise where it was the last slot.
 
         One that is killed as it loads a model takes too much memory beside the others, which may do well without it.
         """
         failed = self._failed_starts[worker.slot.index] = self._failed_starts.get(worker.slot.index, 0) + 1
         if failed < STARTS_LIMIT:
+            if worker.pid is None and self._mps is not None:  # a client may be refused what the daemon was not
+                self._mps.gives_up()
+                self._mps = None
             return True
-        doing = "started" if worker.pid is None else "loaded the model and the rows"
-        text = (
-            f"Worker processes on {worker.slot.devices[0]} ended {failed} times before they were ready, as they {doing}"
-            f"{ending and f' ({ending})'}. "
-        )
-        if "SIGKILL" in ending:
-            memory = psutil.virtual_memory()
-            text += (
-                f"The system kills processes when its memory is full: {memory.available / 2**30:.1f} of "
-                f"{memory.total / 2**30:.1f} GiB are free now. Free memory, use fewer workers (devices=1) or a smaller "
-                "model, then run the study again."
-            )
-        else:
-            text += "Run with devices='inline' to see the error, or `hpsearch doctor` to check the machine."
+        text = start_failure(worker, failed, ending)
         if len(self._workers) == 1:
             raise HpsearchError(text)
         logger.warning("%s The study continues with %d workers.", text, len(self._workers) - 1)
+        if (occupancy := self._occupancy(worker.slot)) is not None:
+            occupancy.limit(sum(each.slot.devices == worker.slot.devices for each in self._workers.values()) - 1)
         return False
 
     # ---------------------------------------------------------------- messages
 
-    def _send(self, worker: _Worker, message: Any) -> None:
+    def _send(self, worker: PoolWorker, message: Any) -> None:
         """Send a message; reading its messages reveals a worker that is gone."""
         if worker.connection is not None:
-            content = _pickled(message)  # its errors are the user's to see
+            content = pickled(message)  # its errors are the user's to see
             with contextlib.suppress(OSError):
                 worker.connection.send_bytes(content)
 
-    def _tell_workload(self, worker: _Worker, workload: Workload) -> None:
+    def _tell_workload(self, worker: PoolWorker, workload: Workload) -> None:
         worker.awaited += 1
-        self._send(worker, Prepare(workload.study, _pickled(workload)))
+        self._send(worker, Prepare(workload.study, pickled(workload)))
 
     def _drain(self, timeout: float) -> list[Event]:
         """Read all messages, waiting up to `timeout` seconds for the first."""
@@ -306,6 +321,7 @@ class LocalPool:
                 log = "The worker process ended without a word (killed, or out of memory?)."
                 events.extend(self._lose(worker, Outcome.LOST, log))
         self._give_up_slow_starts()
+        self._fit()
         return events
 
     def _give_up_slow_starts(self) -> None:
@@ -314,7 +330,7 @@ class LocalPool:
             if too_slow or (worker.connection is None and worker.process.has_ended()):
                 list(self._lose(worker, Outcome.LOST, ""))
 
-    def _read(self, worker: _Worker, message: Any) -> Event | None:
+    def _read(self, worker: PoolWorker, message: Any) -> Event | None:
         match message:
             case Ready(pid, environment) if worker.pid is None:
                 worker.pid = pid
@@ -335,16 +351,25 @@ class LocalPool:
                     worker.progress, worker.progressed = progress, time.monotonic()
             case Evaluated() | Checkpointed() | Ended() as event:
                 worker.progressed = time.monotonic()
-                if isinstance(event, Evaluated):
-                    worker.point = event.evaluation.point
-                if isinstance(event, Ended):
-                    worker.order = None
-                return event
+                return self._noted(worker, event)
         if worker.is_ready:
             self._failed_starts.pop(worker.slot.index, None)
         return None
 
-    def _refused(self, worker: _Worker, study: str, error: HpsearchError) -> None:
+    def _noted(self, worker: PoolWorker, event: Event) -> Event:
+        occupancy = self._occupancy(worker.slot)
+        match event:
+            case Evaluated(_, evaluation):
+                worker.point = evaluation.point
+                if occupancy is not None:
+                    occupancy.evaluated(worker.slot.index, evaluation)
+            case Ended(study, result):
+                worker.order = None
+                if occupancy is not None:
+                    return Ended(study, occupancy.ended(worker.slot.index, result))
+        return event
+
+    def _refused(self, worker: PoolWorker, study: str, error: HpsearchError) -> None:
         """Raise the error of a worker, unless another one has said so already, or its cause can be mended."""
         if study not in self._workloads:
             return
@@ -357,30 +382,18 @@ class LocalPool:
             raise error
 
 
-def _pickled(message: Any) -> bytes:
-    """Pickle a message. Raises TaskError where the user's task cannot be sent to another process."""
-    try:
-        content: bytes = cloudpickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
-    except (TypeError, ValueError, AttributeError, RuntimeError, pickle.PicklingError) as error:
-        raise TaskError(
-            f"The study cannot be sent to a worker process: {type(error).__name__}: {' '.join(str(error).split())}. "
-            "Its task or a metric holds what lives in one process only (a lock, an open file, a connection): make that "
-            "inside the function that uses it, or run with devices='inline'."
-        ) from error
-    return content
-
-
-def _claims(devices: Devices) -> bool:
-    """Whether a value names devices of this machine: a number of workers, a list, or a kind of device."""
-    if not isinstance(devices, str):
-        return True
-    kind, colon, index = devices.partition(":")
-    return kind in KINDS and (not colon or (kind == "cuda" and index.isdigit()))
-
-
 def _opening(devices: Devices) -> Callable[[], Pool]:
     places = slots(devices, inventory())
     return lambda: LocalPool(places)
 
 
-local_pool = PoolChoice(values=KINDS, claims=_claims, opening=_opening)
+def _sharing(devices: Devices, trials_per_device: TrialsPerDevice) -> Callable[[], Pool]:
+    machine = inventory()
+    if trials_per_device == "auto":
+        places = slots(devices, machine)
+        return lambda: LocalPool(*measured_places(places, machine))
+    places = slots(devices, machine, trials_per_device)
+    return lambda: LocalPool(*filled_places(places))
+
+
+local_pool = PoolChoice(values=KINDS, claims=is_named, opening=_opening, sharing=_sharing)

@@ -1,0 +1,65 @@
+"""A worker as its pool sees it."""
+
+import time
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+
+import psutil
+
+from hpsearch.records import Slot
+from hpsearch.runtime.messages import Train
+from hpsearch.runtime.worker_process import WorkerProcess
+
+
+@dataclass
+class PoolWorker:
+    """A worker as its pool sees it.
+
+    Attributes:
+        generation: Its number, which no other worker of this pool ever has.
+        pid: Its process, once it is up.
+        awaited: Answers that it still owes.
+        told_again: Studies whose rows it found deleted or damaged, and which it was told of again.
+        point: The last evaluation point that it reported of its order.
+        progress: The count of its last heartbeat.
+        progressed: When that count last changed.
+    """
+
+    slot: Slot
+    process: WorkerProcess
+    generation: int
+    started: float
+    connection: Connection | None = None
+    pid: int | None = None
+    awaited: int = 0
+    order: Train | None = None
+    is_stopping: bool = False
+    told_again: set[str] = field(default_factory=set)
+    point: int = 0
+    progress: int = -1
+    progressed: float = field(default_factory=time.monotonic)
+
+    @property
+    def is_ready(self) -> bool:
+        return self.connection is not None and self.pid is not None and self.awaited == 0
+
+
+def start_failure(worker: PoolWorker, failed: int, ending: str) -> str:
+    """Return in words that workers on a slot ended so many times before they were ready, and what to do.
+
+    Args:
+        ending: How the last process ended, "" where that is unknown.
+    """
+    doing = "started" if worker.pid is None else "loaded the model and the rows"
+    text = (
+        f"Worker processes on {worker.slot.devices[0]} ended {failed} times before they were ready, as they {doing}"
+        f"{ending and f' ({ending})'}. "
+    )
+    if "SIGKILL" not in ending:
+        return text + "Run with devices='inline' to see the error, or `hpsearch doctor` to check the machine."
+    memory = psutil.virtual_memory()
+    return text + (
+        f"The system kills processes when its memory is full: {memory.available / 2**30:.1f} of "
+        f"{memory.total / 2**30:.1f} GiB are free now. Free memory, use fewer workers (devices=1) or a smaller "
+        "model, then run the study again."
+    )
