@@ -238,6 +238,8 @@ def quiet() -> Iterator[None]:
 
 
 def checks(device: str, folder: Path) -> Iterator[Check]:
+    from benchmarks.gpu_sharing import sharing
+
     with quiet():
         tiny = Bench(folder / "tiny", device)
         for check in (repeated, paused, precisions, workers):
@@ -247,6 +249,7 @@ def checks(device: str, folder: Path) -> Iterator[Check]:
         yield speed(larger, "fp32")
         if tiny.environment["bf16"]:
             yield speed(larger, "bf16")
+        yield from sharing(larger)
 
 
 def main(arguments: Sequence[str] | None = None) -> Mapping[str, Any] | None:
