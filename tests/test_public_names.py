@@ -116,8 +116,8 @@ def test_the_tree_of_errors_is_whole_and_drawn_as_it_is() -> None:
 def test_every_error_class_of_the_package_is_in_the_tree_or_never_leaves_it() -> None:
     """Seven of ours are no errors of the user's: the worker turns `Diverged` into an outcome, the feature cache catches
     `NotKeptError` (it steps aside) and `_BoundaryReached` (a pass through a model ends where it was to end), a run ends
-    with `TimeIsUpError` as with its timeout, what meets `Unavailable` waits for the database, and with a warning a device
-    that is not measured (`NotMeasuredError`) trains one trial, or trials without MPS (`MpsRefusedError`) take turns."""
+    with `TimeIsUpError` as with its timeout, what meets `Unavailable` waits for the database, and a device that is
+    not measured (`NotMeasuredError`) trains one trial, trials without MPS (`MpsRefusedError`) take turns."""
     import ast
     from pathlib import Path
 

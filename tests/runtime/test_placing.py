@@ -81,14 +81,22 @@ def test_shapes_are_compared_with_themselves():
     assert growth(measured, 2) == pytest.approx((1.8 + 0.9) / 2)
 
 
-def test_recorded_on_two_cores():
-    """Recorded here: MiniLM on 600 tweets, two cores, one thread a worker; rows a second of each at every point."""
-    alone, together = [70.9, 72.4, 71.8, 72.2], [66.1, 64.8, 67.0, 65.5, 66.3]
-    measured = [at(1, speed, busy=0.52, memory=GIB) for speed in alone]
-    cores = Room(6 * GIB, 2)
+def test_recorded_on_two_cores_that_others_keep_busy():
+    """Recorded: MiniLM on tweets with trials_per_device="auto" on two cores, beside other work (a load of ten)."""
+    speeds = [7.33, 6.98, 6.09, 7.72, 7.66, 5.76, 5.51, 6.89, 5.86, 6.49]
+    mebibytes = [1216, 1222, 1348, 1349, 1349, 1385, 1385, 1456, 1456, 1456]
+    measured = [at(1, speed, memory=size << 20, busy=1.0) for speed, size in zip(speeds, mebibytes, strict=True)]
+    room = Room(17_046_521_856, 2)
+    assert [trials_that_pay(measured[:count], room) for count in range(len(measured) + 1)] == [1] * 11
+
+
+def test_the_same_on_cores_that_are_free():
+    """Invented: the same two cores without others; the second worker brings 1.8 times the rows a second."""
+    measured = [at(1, speed, busy=0.52, memory=GIB) for speed in (70.0, 73.0, 71.0)]
+    cores = Room(16 * GIB, 2)
     assert trials_that_pay(measured, cores) == 2
-    measured += [at(2, speed, busy=0.99, memory=GIB) for speed in together]
-    assert growth(measured, 2) == pytest.approx(1.84, abs=0.02)
+    measured += [at(2, speed, busy=0.99, memory=GIB) for speed in (64.0, 65.0, 63.0)]
+    assert growth(measured, 2) == pytest.approx(1.8, abs=0.01)
     assert trials_that_pay(measured, cores) == 2
 
 
