@@ -18,6 +18,8 @@ Each message says what was wrong, the value that was wrong, and what to do next,
     │   └── LeaseLostError                 another coordinator has taken this study over
     ├── CheckpointError                    a checkpoint that cannot be read or does not fit
     └── StudyFailedError                   the first trials all failed in the same way
+
+`Preempted` stands beside it: a KeyboardInterrupt, and no error.
 """
 
 import difflib
@@ -25,6 +27,9 @@ import logging
 import re
 import traceback
 from collections.abc import Iterable
+
+PREEMPTED_CODE = 75
+"""Exit code of a process that a cluster's signal has paused: "try again" (EX_TEMPFAIL of sysexits.h)."""
 
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u206f\ud800-\udfff]")
 """Control characters but tab and line feed, other ends of lines, what turns the order of letters around, surrogates."""
@@ -115,6 +120,17 @@ class CheckpointError(HpsearchError):
 
 class StudyFailedError(HpsearchError):
     """The first trials all failed with the same exception; its traceback is in the message."""
+
+
+class Preempted(KeyboardInterrupt, SystemExit):
+    """SIGTERM or SIGUSR1 has paused what ran here; run it again to continue.
+
+    Code that catches KeyboardInterrupt catches it. A script that does not ends with exit code 75, without a traceback.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.code = PREEMPTED_CODE
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

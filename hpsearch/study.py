@@ -22,6 +22,7 @@ from hpsearch.plan.record import Record
 from hpsearch.plan.starting_point import literature_default
 from hpsearch.policy.rule_names import check_pruner, check_sampler
 from hpsearch.records import Trial
+from hpsearch.runtime.signals import NOTICE_PERIOD, Interruption
 from hpsearch.space import Space
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ class Study:
         self.record = Record(self.plan)
         self.callbacks = tuple(callbacks)
         self.enqueued: list[dict[str, Any]] = []
-        self.was_interrupted = False  # whether Ctrl-C or SIGTERM has paused the last run
+        self.was_interrupted = False  # whether a signal has paused the last run, with checkpoints
         self.is_as_stored = False  # `hp.load` has made all of it from what the study keeps
         self._run: StudyRun | None = None
 
@@ -171,11 +172,13 @@ class Study:
         devices: "Devices" = "auto",
         trials_per_device: "TrialsPerDevice" = 1,
         progress: bool | str = True,
+        notice_period: float | str = NOTICE_PERIOD,
     ) -> "Result":
         """Search until the study has `trials` trials in all, or `timeout` has passed.
 
-        Ctrl-C (or SIGTERM) saves a checkpoint of every run, says how to continue, and raises KeyboardInterrupt, so that
-        a script does not go on with its next study. A second Ctrl-C ends at once. Call `run` again, or
+        Ctrl-C saves a checkpoint of every run, says how to continue, and raises KeyboardInterrupt, so that a script
+        does not go on with its next study. A second Ctrl-C ends at once. SIGTERM and SIGUSR1, by which a cluster says
+        that it will end the process, do the same; a script then ends with exit code 75. Call `run` again, or
         `hpsearch resume`, to continue.
 
         Args:
@@ -187,22 +190,26 @@ class Study:
                 alone. "auto": as many as pay, by what is measured: it begins with one on each GPU, or on the CPU.
             progress: What to show on standard error. True: a live panel in a terminal or notebook, elsewhere one line
                 per finished trial. "plain": those lines everywhere. False: nothing.
+            notice_period: Seconds, or text like "90s": at most so long after SIGTERM or SIGUSR1 this call has ended.
+                If a worker has not reached a checkpoint by then, its training since the last one is lost.
 
         Raises:
             UsageError: Something in the study, its task or its data is not valid.
             LeaseHeldError: Another process is running the study.
             NumericsError: This machine cannot compute as the study began: another precision, CPU or GPU.
             StudyFailedError: The first trials all failed with the same exception.
-            KeyboardInterrupt: It was paused by Ctrl-C or SIGTERM; `was_interrupted` is then true.
+            KeyboardInterrupt: Ctrl-C has paused it; `was_interrupted` is then true. By SIGTERM and SIGUSR1 it is an
+                `errors.Preempted`.
         """
         from hpsearch.display.display import check_progress
         from hpsearch.result.result import Result
         from hpsearch.runtime.study_run import StudyRun
 
-        seconds = parse_duration(timeout)
+        seconds, notice_seconds = parse_duration(timeout), parse_duration(notice_period, "notice_period")
         if trials is not None:
             check_whole("trials", trials, 1)
         check_progress(progress)
+        interruption = Interruption(notice_seconds)
         self._run = StudyRun(
             self.plan,
             self.record,
@@ -211,15 +218,17 @@ class Study:
             progress=progress,
             callbacks=self.callbacks,
             subject=self,
+            interruption=interruption,
         )
         self.was_interrupted = False
         try:
-            self._run.on(devices, self.enqueued, trials_per_device)
-            self.was_interrupted = self._run.interruption.is_set()
+            with interruption.heard():
+                self._run.on(devices, self.enqueued, trials_per_device)
+            self.was_interrupted = interruption.is_set()
         finally:
             self._run = None
         if self.was_interrupted:
-            raise KeyboardInterrupt(f"the study {self.name!r} was paused; run it again to continue")
+            raise interruption.exception(f"the study {self.name!r} was paused; run it again to continue")
         return Result(self.plan, self.record, self, self.record.store.history)  # as this run has left it
 
     def stop(self) -> None:

@@ -15,11 +15,12 @@ from hpsearch.cli.study_files import file_named, find_local_modules, is_file, pa
 from hpsearch.errors import UsageError
 from hpsearch.plan.paths import shown_folder, storage_shown
 from hpsearch.provenance.packages import __version__
+from hpsearch.runtime.signals import NOTICE_PERIOD
 
 EPILOG = (
     "Exit codes: 0 done, 1 an error, 2 the command, the study file or the data cannot be used, 3 another process is "
-    "running the study, 130 paused by Ctrl-C or SIGTERM. Errors go to standard error, in one paragraph that says what "
-    "was wrong and what to do."
+    "running the study, 75 paused by SIGTERM or SIGUSR1, 130 paused by Ctrl-C: run the same command to continue. "
+    "Errors go to standard error, in one paragraph that says what was wrong and what to do."
 )
 
 app = typer.Typer(
@@ -55,6 +56,9 @@ TrialsPerDeviceOption = Annotated[
 Progress = Annotated[
     str, typer.Option(metavar="HOW", help="What to show: auto, plain (one line per finished trial), or none.")
 ]
+NoticePeriod = Annotated[
+    str, typer.Option(metavar="TIME", help="Time from SIGTERM or SIGUSR1 to the end at the latest; exit code 75.")
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -78,6 +82,7 @@ def run(
     devices: DevicesOption = "auto",
     trials_per_device: TrialsPerDeviceOption = "1",
     progress: Progress = "auto",
+    notice_period: NoticePeriod = f"{NOTICE_PERIOD:g}s",
 ) -> None:
     """Run the study that a Python file defines.
 
@@ -85,11 +90,12 @@ def run(
     study = hp.Study(...), or several that run one after the other,
     studies = [...]. Run it again to continue where it stopped.
 
-    Ctrl-C pauses it with checkpoints and says how to continue.
+    Ctrl-C pauses it with checkpoints and says how to continue. So do SIGTERM
+    and SIGUSR1, within the notice period.
     """
     with reported_errors():
         for study in studies_of(file):
-            run_study(study, trials, timeout, devices, trials_per_device, progress, file)
+            run_study(study, trials, timeout, devices, trials_per_device, progress, notice_period, file)
 
 
 @app.command()
@@ -102,6 +108,7 @@ def resume(
     devices: DevicesOption = "auto",
     trials_per_device: TrialsPerDeviceOption = "1",
     progress: Progress = "auto",
+    notice_period: NoticePeriod = f"{NOTICE_PERIOD:g}s",
 ) -> None:
     """Continue a study where it stopped, without its script.
 
@@ -122,7 +129,7 @@ def resume(
         find_local_modules()
         study = load(name, folder=folder, storage=storage)
         total = trials if trials is not None else goal.get("trials")
-        run_study(study, total, timeout, devices, trials_per_device, progress)
+        run_study(study, total, timeout, devices, trials_per_device, progress, notice_period)
 
 
 @app.command("list")

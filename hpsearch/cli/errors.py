@@ -6,10 +6,12 @@ from collections.abc import Iterator
 
 import typer
 
-from hpsearch.errors import HpsearchError, LeaseHeldError, UsageError, printable
+from hpsearch.errors import HpsearchError, LeaseHeldError, Preempted, UsageError, printable
+from hpsearch.runtime.signals import Interruption
 
 EXIT_CODES = {UsageError: 2, LeaseHeldError: 3}
-"""Exit codes by kind of error; every other error of ours is 1, and a pause by Ctrl-C or SIGTERM is 130."""
+"""Exit codes by kind of error; every other error of ours is 1, a pause by Ctrl-C is 130, and one by
+SIGTERM or SIGUSR1 is 75."""
 
 SHOW_TRACEBACK = "HPSEARCH_TRACEBACK"
 """Environment variable that lets an error that is not one of ours through, with its traceback."""
@@ -24,13 +26,16 @@ def say(text: object, *, err: bool = False) -> None:
 def reported_errors() -> Iterator[None]:
     """Say what went wrong in one paragraph, without a traceback, and end with its exit code."""
     try:
-        yield
+        with Interruption().heard():
+            yield
     except HpsearchError as error:
         say(f"hpsearch: {error}", err=True)
         code = next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), 1)
         raise typer.Exit(code) from error
     except (typer.Exit, typer.Abort):
         raise
+    except Preempted as notice:
+        raise typer.Exit(notice.code) from None
     except KeyboardInterrupt:
         say("hpsearch: interrupted. Everything recorded is safe; run the same command to continue.", err=True)
         raise typer.Exit(130) from None

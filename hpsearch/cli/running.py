@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from hpsearch.cli.errors import say
-from hpsearch.errors import StudyFailedError, UsageError, nearest
+from hpsearch.errors import Preempted, StudyFailedError, UsageError, nearest
 from hpsearch.plan.paths import shown_folder
 
 PROGRESS: Mapping[str, bool | str] = {"auto": True, "plain": "plain", "none": False}
@@ -22,6 +22,7 @@ def run_study(
     devices: str,
     trials_per_device: str,
     progress: str,
+    notice_period: str | float,
     file: Path | None = None,
 ) -> None:
     """Run a study and print its table; `file` is the FILE.py that defines it, if it was named by that."""
@@ -39,7 +40,10 @@ def run_study(
             devices=devices,
             trials_per_device=trials_per_device,
             progress=PROGRESS[progress],
+            notice_period=notice_period,
         )
+    except Preempted:  # there may be no time for a table
+        raise
     except KeyboardInterrupt:
         if not study.was_interrupted:  # a second Ctrl-C
             raise

@@ -102,8 +102,8 @@ def check_how_it_ended(result: "Result", n_iter: int | None, timeout: float | st
     logger.warning("timeout=%r was up after %d%s trials, %d of them complete.", timeout, ended, asked, done)
 
 
-def interrupted(study: "Study") -> KeyboardInterrupt:
-    """Return what `fit` raises where Ctrl-C or SIGTERM has paused its study: whatever comes after must not run."""
+def interrupted(study: "Study", error: KeyboardInterrupt) -> KeyboardInterrupt:
+    """Return what `fit` raises where a signal has paused its study: whatever comes after must not run."""
     done = len(study.store().history.finished(TrialState.COMPLETE))
     next_step = "nothing is stored, because folder= is None" if study.plan.is_temporary else "fit again to continue"
-    return KeyboardInterrupt(f"FineTuneSearchCV was interrupted with {done} trials complete; {next_step}.")
+    return type(error)(f"FineTuneSearchCV was interrupted with {done} trials complete; {next_step}.")

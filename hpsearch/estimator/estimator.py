@@ -99,7 +99,7 @@ class FineTuneSearchCV(BaseEstimator):
 
     Raises:
         UsageError: (A ValueError.) An argument or the data is not valid, or no trial was complete when time was up.
-        KeyboardInterrupt: By `fit`, at Ctrl-C or SIGTERM.
+        KeyboardInterrupt: By `fit`, at Ctrl-C; at SIGTERM and SIGUSR1 an `errors.Preempted`.
     """
 
     def __init__(
@@ -184,7 +184,7 @@ class FineTuneSearchCV(BaseEstimator):
         try:
             result = study.run(self.n_iter, timeout=self.timeout, devices=self.devices, progress=bool(self.verbose))
         except KeyboardInterrupt as error:
-            raise (interrupted(study) if study.was_interrupted else error) from None
+            raise (interrupted(study, error) if study.was_interrupted else error) from None
         check_how_it_ended(result, self.n_iter, self.timeout, time.monotonic() - started)
         self.study_, self.result_ = study, result
         self._keep(result, targets)

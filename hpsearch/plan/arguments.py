@@ -3,7 +3,7 @@
 import pickle
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from hpsearch.errors import MetricError, TaskError, UsageError, printable
 from hpsearch.metrics.direction import Direction
@@ -139,7 +139,15 @@ def named(value: Any) -> str:
     return text if set(text) & set("<(") else f"<{text}>"  # or it would be taken for a name
 
 
-def parse_duration(text: float | str | None) -> float | None:
+@overload
+def parse_duration(text: float | str, argument: str) -> float: ...
+
+
+@overload
+def parse_duration(text: float | str | None) -> float | None: ...
+
+
+def parse_duration(text: float | str | None, argument: str = "timeout") -> float | None:
     """Return seconds from a number or from text like "2h", "90m" or "1h30m".
 
     Raises:
@@ -148,7 +156,7 @@ def parse_duration(text: float | str | None) -> float | None:
     if text is None:
         return None
     if isinstance(text, bool) or not isinstance(text, str | int | float):
-        raise UsageError(f"timeout={text!r} is not a duration; give seconds, or text like '2h', '90m' or '30s'.")
+        raise UsageError(f"{argument}={text!r} is not a duration; give seconds, or text like '2h', '90m' or '30s'.")
     if isinstance(text, str):
         match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", text.strip())
         parts = match.groups() if match and text.strip() else None
@@ -156,5 +164,5 @@ def parse_duration(text: float | str | None) -> float | None:
     else:
         seconds = float(text)
     if not seconds > 0:
-        raise UsageError(f"timeout={text!r} is not a duration; give seconds, or text like '2h', '90m' or '30s'.")
+        raise UsageError(f"{argument}={text!r} is not a duration; give seconds, or text like '2h', '90m' or '30s'.")
     return seconds

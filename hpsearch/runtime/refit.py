@@ -11,6 +11,7 @@ import torch
 from hpsearch.data.ragged import Rows
 from hpsearch.records import digest
 from hpsearch.runtime.messages import Workload
+from hpsearch.runtime.signals import Interruption
 from hpsearch.tasks import Split
 from hpsearch.tasks.judge import Judge
 from hpsearch.training.base_model import BaseModel
@@ -62,9 +63,10 @@ def refit(workload: Workload, config: Mapping[str, Any], point: int) -> Refit:
 
     Raises:
         NumericsError: This machine cannot honour the study's numerics.
+        Preempted: SIGTERM or SIGUSR1 has ended it; a refit has no checkpoints.
     """
     device = torch.device(workload.numerics.device_type)
-    with honoured(workload.numerics, device):
+    with Interruption().heard(), honoured(workload.numerics, device):
         learner, rows = workload.learner_for(config), np.arange(workload.prepared.rows)
         fine_tune = FineTune(
             learner,

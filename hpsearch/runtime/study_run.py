@@ -2,9 +2,7 @@
 
 import contextlib
 import logging
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -34,6 +32,7 @@ from hpsearch.runtime.messages import Probe, Workload
 from hpsearch.runtime.new_trials import Asker
 from hpsearch.runtime.pools import chosen_pool
 from hpsearch.runtime.pools.base import Pool, TimeIsUpError
+from hpsearch.runtime.signals import Interruption
 from hpsearch.training.features.store import FeatureStore
 from hpsearch.training.numerics import Numerics, resolve_numerics
 
@@ -50,7 +49,7 @@ class StudyRun:
         progress: What to show meanwhile, as in `Study.run`.
         callbacks: Called with `subject` and each trial that has ended.
         subject: The study as its user knows it.
-        interruption: Set when Ctrl-C or SIGTERM has paused the study.
+        interruption: What signals ask: set when Ctrl-C, SIGTERM or SIGUSR1 has paused the study.
     """
 
     plan: Plan
@@ -60,7 +59,7 @@ class StudyRun:
     progress: bool | str
     callbacks: Sequence[Callable[[Any, Trial], None]] = ()
     subject: Any = None
-    interruption: threading.Event = field(default_factory=threading.Event, init=False)
+    interruption: Interruption = field(default_factory=Interruption)
     _coordinator: Coordinator | None = field(default=None, init=False)
     _was_stopped: bool = field(default=False, init=False)
 
@@ -128,7 +127,7 @@ class StudyRun:
             )  # fmt: skip
             if self._was_stopped:  # while the models were being loaded
                 self._coordinator.stop()
-            with _interruptible(self._coordinator, self.interruption):
+            with self.interruption.pausing(self._coordinator.stop):
                 for display in displays:
                     display.observe(store.history, None)
                 self._coordinator.run()
@@ -266,24 +265,3 @@ def each_choice(plan: Plan, config: Mapping[str, Any]) -> list[dict[str, Any]]:
     if plan.choices is None:
         return [dict(config)]
     return [{**config, plan.choices.name: choice} for choice in plan.choices.sources]
-
-
-@contextlib.contextmanager
-def _interruptible(coordinator: Coordinator, interruption: threading.Event) -> Iterator[None]:
-    """Let the first Ctrl-C (or SIGTERM) pause the study and set the event; the second one ends it at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def pause(_number: int, _frame: Any) -> None:
-        for name in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(name, before[name])
-        interruption.set()  # the display now asks for a second Ctrl-C, which must not come here any more
-        coordinator.stop()
-
-    before = {name: signal.signal(name, pause) for name in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for name, handler in before.items():
-            signal.signal(name, handler)

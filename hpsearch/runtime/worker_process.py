@@ -49,6 +49,9 @@ CODE_BY_VALUE = (b"_make_function", b"_make_skeleton_class")
 SET_BY_TRAINING = {"KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK", "TORCHINDUCTOR_CACHE_DIR", "TORCHINDUCTOR_DETERMINISTIC"}
 """Environment variables that scikit-learn, torch and a refit may set in this process."""
 
+COORDINATORS_SIGNALS = {signal.SIGINT, signal.SIGTERM} | ({signal.SIGUSR1} if os.name == "posix" else set())
+"""Signals that workers leave to their coordinator."""
+
 _PARENT_DEATH_SIGNAL = 1
 """PR_SET_PDEATHSIG of Linux's prctl."""
 
@@ -108,15 +111,17 @@ class WorkerProcess:
 
 
 def _new_executor(environment: Mapping[str, str]) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(
-        max_workers=1, timeout=RELEASED_SECONDS, env=dict(environment),
-        initializer=end_with_parent, initargs=(os.getpid(),),
-    )  # fmt: skip
+    with _interruptions_blocked():  # loky starts a process that tracks its semaphores
+        return ProcessPoolExecutor(
+            max_workers=1, timeout=RELEASED_SECONDS, env=dict(environment),
+            initializer=end_with_parent, initargs=(os.getpid(),),
+        )  # fmt: skip
 
 
 def _submit(executor: ProcessPoolExecutor, call: Callable[[], None]) -> "Future[None]":
     if os.name == "posix":  # else loky starts it, which clears the mask of signals (CPython 3.11)
-        resource_tracker.ensure_running()
+        with _interruptions_blocked():
+            resource_tracker.ensure_running()
     with _interruptions_blocked():
         submitted: Future[None] = executor.submit(call)
     return submitted
@@ -155,11 +160,11 @@ def _has_returned(call: "Future[None]") -> bool:
 
 @contextlib.contextmanager
 def _interruptions_blocked() -> Iterator[None]:
-    """Shield starting processes from Ctrl-C: they inherit the mask until they ignore the signal themselves."""
+    """Shield starting processes from signals to the whole group: they inherit the mask."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, COORDINATORS_SIGNALS)
     try:
         yield
     finally:
@@ -170,8 +175,8 @@ def end_with_parent(parent: int) -> None:
     """End this process when its parent is gone; a new worker process calls this first.
 
     On Linux the kernel ends it, even while native code holds the interpreter's lock; elsewhere a thread watches. The
-    process ignores signals to the whole group (Ctrl-C, a batch system's SIGTERM): the coordinator handles those, and
-    wants a checkpoint first.
+    process ignores signals to the whole group (Ctrl-C, a batch system's SIGTERM and SIGUSR1): the coordinator handles
+    those, and wants a checkpoint first.
     """
 
     def watch() -> None:
@@ -179,8 +184,8 @@ def end_with_parent(parent: int) -> None:
             time.sleep(PARENT_CHECK_SECONDS)
         os._exit(1)
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in COORDINATORS_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
     threading.Thread(target=watch, name="hpsearch-parent", daemon=True).start()

@@ -345,3 +345,70 @@ def test_ctrl_c_while_the_workers_start_loses_nothing(
     gone(started)
     go_on(launcher, tmp_path, environment)
     undisturbed.compare(tmp_path)
+
+
+# ---------------------------------------------------------------- a cluster's notice
+
+NOTICES = {"SIGTERM": signal.SIGTERM, "SIGUSR1": signal.SIGUSR1}
+
+
+@pytest.mark.parametrize("told", ["the group", "the coordinator"])
+@pytest.mark.parametrize("notice", NOTICES)
+def test_a_notice_pauses_with_checkpoints_and_ends_with_a_code_to_requeue_on(
+    launcher: Launcher, tmp_path: Path, environment: dict[str, str], undisturbed: Undisturbed, notice: str, told: str
+) -> None:
+    process = under_way(launcher, tmp_path, environment, checkpoint_every=300.0)
+    started = process.started()
+    for _ in range(2):  # a job script passes on what was sent to it and to all
+        if process.poll() is None:
+            (os.killpg if told == "the group" else os.kill)(process.pid, NOTICES[notice])
+    assert process.wait(30) == 75, process.text()
+    gone(started)
+    assert "interrupted" in process.text()
+    assert f"hpsearch resume {tmp_path / 'toy'}" in process.text()
+    for unwanted in ("Traceback", "resource_tracker", "lost"):
+        assert unwanted not in process.text()
+    assert "RUNNING" not in [state for state, *_ in known_of(tmp_path)["optuna"].values()]
+    assert 1 <= len(checkpoints(tmp_path)) <= 2  # a run a worker
+    go_on(launcher, tmp_path, environment)
+    undisturbed.compare(tmp_path)
+
+
+@pytest.mark.parametrize("devices", [2, "inline"], ids=str)
+def test_when_the_notice_is_over_it_ends_whatever_a_worker_does(
+    launcher: Launcher, tmp_path: Path, environment: dict[str, str], undisturbed: Undisturbed, devices: int | str
+) -> None:
+    """A step takes ten minutes here."""
+    flag = tmp_path.with_name(f"{tmp_path.name}-flag")
+    task = {"trouble": "hang", "flag": str(flag)}
+    given = {**STUDY, "task": task, "devices": devices, "notice_period": 2.0}
+    slow = launcher.launch("run", environment, folder=str(tmp_path), **given)
+    until(lambda: flag.exists() and (devices == "inline" or count_evaluations(tmp_path) >= 1), 120, slow.text)
+    started, began = slow.started(), time.monotonic()
+    os.killpg(slow.pid, signal.SIGUSR1)
+    assert slow.wait(30) == 75, slow.text()
+    assert 1.0 < time.monotonic() - began < 2.0 + DEATH_SECONDS
+    assert "SIGUSR1: hpsearch did not pause within 2 seconds and has stopped." in slow.text()
+    assert "Traceback" not in slow.text()
+    gone(started)
+    assert "RUNNING" not in [state for state, *_ in known_of(tmp_path)["optuna"].values()]
+    go_on(launcher, tmp_path, environment)
+    undisturbed.compare(tmp_path)
+
+
+@pytest.mark.parametrize("moment", [0.02, 0.1, 0.2, 0.3, 0.45, 0.6, 0.95])
+def test_a_notice_at_any_moment_leaves_nothing_torn(
+    launcher: Launcher, tmp_path: Path, environment: dict[str, str], undisturbed: Undisturbed, moment: float
+) -> None:
+    """Rows are prepared and models loaded in the first of them, which is left at once."""
+    process = launcher.launch("run", environment, folder=str(tmp_path), **STUDY)
+    until((tmp_path / "cache").exists, 60, process.text)  # from here on signals are heard
+    time.sleep(moment * undisturbed.seconds)
+    started = process.started()
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGTERM)
+    assert process.wait(30) in (75, 0), process.text()
+    assert "Traceback" not in process.text()
+    gone(started)
+    go_on(launcher, tmp_path, environment)
+    undisturbed.compare(tmp_path)

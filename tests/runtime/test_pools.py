@@ -652,9 +652,10 @@ def test_what_ends_a_process_group_does_not_end_workers(launcher):
         _signal_group(coordinator)
     assert coordinator.wait() == 0, coordinator.text()
     assert "the same worker" in coordinator.text()
+    assert "resource_tracker" not in coordinator.text()  # what tracks semaphores beside the workers lives, too
 
 
 def _signal_group(coordinator: StudyProcess) -> None:
     if coordinator.poll() is None:
-        os.killpg(coordinator.pid, signal.SIGINT)
-        os.killpg(coordinator.pid, signal.SIGTERM)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+            os.killpg(coordinator.pid, number)

@@ -73,6 +73,7 @@ def run(
     stops: bool = False,
     checkpoint_every: float = 300.0,
     hurry: bool = False,
+    notice_period: float = 25.0,
     **settings: Any,
 ) -> None:
     """Run a study to its end.
@@ -91,7 +92,7 @@ def run(
     if stops:
         _stop_at_each_evaluation(study)
     try:
-        study.run(trials=trials, devices=devices, progress=False)
+        study.run(trials=trials, devices=devices, progress=False, notice_period=notice_period)
     finally:
         print("interrupted" if study.was_interrupted else "ended", flush=True)
 
@@ -305,7 +306,7 @@ def interrupted_pool() -> None:
     from hpsearch.records import Outcome, Slot
     from hpsearch.runtime.pools.local import LocalPool
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, lambda *_: None)
     pool = LocalPool([Slot(0, ("cpu",))])
     generation = pool._generation
