@@ -35,7 +35,8 @@ traceback.
 | 1 | an error that is not in your input: disk, database, device, numerics, training, or no complete trial |
 | 2 | the command, the study file, the space, the data or the model cannot be used |
 | 3 | another process is running the study |
-| 130 | paused by Ctrl-C or SIGTERM; run the same command to continue |
+| 75 | paused by SIGTERM or SIGUSR1, a cluster's notice; run the same command to continue |
+| 130 | paused by Ctrl-C; run the same command to continue |
 
 ## What cannot be known before training
 

@@ -116,6 +116,13 @@ SETTINGS = [
         "timeout='soon'",
         "'2h', '90m' or '30s'",
     ),
+    _run(
+        "a notice period of nothing: `notice_period=0`",
+        "trials=2, notice_period=0",
+        "--trials 2 --notice-period 0",
+        "notice_period=",
+        "'2h', '90m' or '30s'",
+    ),
     _run("neither trials nor a timeout", "", "", "never ends by itself", "study.run(trials=50)"),
     _run(
         "a device that does not exist: `tpu`",

@@ -10,7 +10,7 @@ from mistake import PREFIX, Answer, Mistake, in_a_process, made, paragraph, said
 
 from hpsearch import errors
 from hpsearch.cli.errors import EXIT_CODES
-from hpsearch.errors import HpsearchError, StudyFailedError
+from hpsearch.errors import PREEMPTED_CODE, HpsearchError, StudyFailedError
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -83,8 +83,8 @@ def test_the_page_has_a_row_for_each_mistake_in_order() -> None:
     inputs = [re.split(r"(?<!\\) \| ", line[2:])[0] for line in written.splitlines() if line.startswith("| ")]
     known = [mistake.what for mistake in MISTAKES]
     assert [each for each in inputs if each in known] == known
-    assert len([each for each in inputs if each not in known]) == written.count("| mistake |") + 6  # exit codes
-    for exit_code in (*EXIT_CODES.values(), 0, 1, 130):
+    assert len([each for each in inputs if each not in known]) == written.count("| mistake |") + 7  # exit codes
+    for exit_code in (*EXIT_CODES.values(), 0, 1, PREEMPTED_CODE, 130):
         assert f"| {exit_code} |" in written
     assert str(Path.home()) not in written
     assert callable(page)

@@ -90,6 +90,7 @@ def test_help_names_every_command_and_the_exit_codes() -> None:
     assert code == 0
     for command in ("run", "resume", "list", "show", "report", "compare", "export", "spaces", "doctor"):
         assert re.search(rf"\b{command}\b", output), command
+    assert "75" in output
     assert "130" in output
     code, without_a_command, _ = hpsearch()
     assert code == 0
