@@ -1,6 +1,6 @@
 """The job scripts of docs/clusters.md, run by a stand-in for Slurm that gives notice and requeues.
 
-The stand-in has what the scripts need: `srun`, `scontrol requeue`, and a signal before the time is up, sent to where the
+The stand-in has what the scripts need: `srun`, `scontrol requeue`, and a signal before the time is up, sent where the
 script's --signal says. Time is up soon after each start, until it has been so often enough.
 """
 
@@ -112,7 +112,7 @@ def test_a_job_that_is_requeued_ends_with_the_study_of_one_that_was_left_alone(s
     assert "Traceback" not in slurm.log()
     alone = place / "alone"
     names: dict[str, Any] = {}
-    exec(STUDY.format(pause=0).replace('"toy", ', f'"toy", folder={str(alone)!r}, task='), names)
+    exec(STUDY.format(pause=0).replace("early_stopping=None", f"early_stopping=None, folder={str(alone)!r}"), names)
     result = names["study"].run(trials=3, devices="inline", progress=False)
     assert isinstance(result, hp.Result)
     assert table(place / "runs").equals(table(alone))

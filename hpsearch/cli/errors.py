@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import typer
 
-from hpsearch.errors import HpsearchError, LeaseHeldError, Preempted, UsageError, printable
+from hpsearch.errors import PREEMPTED_CODE, HpsearchError, LeaseHeldError, Preempted, UsageError, printable
 from hpsearch.runtime.signals import Interruption
 
 EXIT_CODES = {UsageError: 2, LeaseHeldError: 3}
@@ -34,8 +34,8 @@ def reported_errors() -> Iterator[None]:
         raise typer.Exit(code) from error
     except (typer.Exit, typer.Abort):
         raise
-    except Preempted as notice:
-        raise typer.Exit(notice.code) from None
+    except Preempted:
+        raise typer.Exit(PREEMPTED_CODE) from None
     except KeyboardInterrupt:
         say("hpsearch: interrupted. Everything recorded is safe; run the same command to continue.", err=True)
         raise typer.Exit(130) from None
