@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -28,10 +29,12 @@ def send_and_work(*numbers: int) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _as_before() -> object:
+def _as_before() -> Iterator[None]:
+    ours = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests are started in the background
     before = [signal.getsignal(number) for number in SIGNALS]
     yield
     assert [signal.getsignal(number) for number in SIGNALS] == before
+    signal.signal(signal.SIGINT, ours)
     assert not [thread for thread in threading.enumerate() if thread.name == "hpsearch-notice" and _outlives(thread)]
 
 
