@@ -130,7 +130,7 @@ def _listed(devices: Devices, machine: Inventory) -> Iterator[str]:
     """Yield the name of each worker's device, some of them perhaps not there."""
     if isinstance(devices, str):
         items = list(_spelled_out(devices))
-        yield from _all_of(*items, machine) if len(items) == 1 else [name for item in items for name in _each(item)]
+        yield from _all_of(items[0], machine) if len(items) == 1 else [name for item in items for name in _each(item)]
         return
     if isinstance(devices, bool) or (isinstance(devices, int) and devices < 1):
         raise UsageError(f"devices={devices!r} is not a number of workers; give 1 or more, or 'auto'.")
