@@ -205,7 +205,8 @@ def test_what_a_coordinator_says_that_has_lost_its_study_is_refused(
     time.sleep(0.5)  # its workers meanwhile find results and write checkpoints for it to record
     (tmp_path / "toy" / "study.db.toy.lock").unlink()
     go_on(launcher, tmp_path, environment)
-    undisturbed.compare(tmp_path, besides=frozenset({"toy/study.db-shm", "toy/study.db-wal"}))  # it has them open
+    its_own = frozenset({"toy/study.db-shm", "toy/study.db-wal", "toy/processes.json"})  # it lives, and has processes
+    undisturbed.compare(tmp_path, besides=its_own)
     started = process.started()
     process.send(signal.SIGCONT)
     assert process.wait(60) == 1
