@@ -10,23 +10,24 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import optuna
-from optuna.distributions import BaseDistribution
-from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial
-from sqlalchemy import Engine, column, select, table
+from sqlalchemy import Engine, select
 from sqlalchemy.engine import URL
 
 from hpsearch.errors import StoreError
 from hpsearch.metrics.direction import Direction
 from hpsearch.records.database import engine_arguments, make_durable
-from hpsearch.records.optuna_reading import read_direction, read_study_id, read_trials
+from hpsearch.records.optuna_reading import StoredTrial, read_direction, read_study_id, read_trials, studies
 from hpsearch.records.outage import tell_outages
 from hpsearch.records.tables import finite, storable
 from hpsearch.records.types import Decision, Origin, Run, Trial, TrialState
 from hpsearch.records.urls import optuna_url, shown
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.distributions import BaseDistribution
+    from optuna.storages import RDBStorage
 
 CONFIG = "config"
 ORIGIN = "hpsearch:origin"
@@ -36,14 +37,11 @@ REASON = "reason"
 PARTIAL_MEAN = "partial_mean"
 """User attribute of a pruned trial: its partial mean."""
 
-_TO_OPTUNA = {state: optuna.trial.TrialState[state.name] for state in TrialState}
-_FROM_OPTUNA = {theirs: ours for ours, theirs in _TO_OPTUNA.items()}
-
 RunRow = tuple[str, int, int, int] | tuple[str, int, int, int, int]
 """A run as a trial's row has it: (key, fold, repeat, horizon) and, in newer studies, its optimizer steps an epoch."""
 
 
-def open_storage(url: URL, *, is_checked: bool = False, for_reading: bool = False) -> RDBStorage:
+def open_storage(url: URL, *, is_checked: bool = False, for_reading: bool = False) -> "RDBStorage":
     """Return Optuna's storage on `url`, its tables made where they are missing.
 
     `is_checked` says that this process has just checked the version of the tables: for that Optuna reads all its
@@ -53,11 +51,13 @@ def open_storage(url: URL, *, is_checked: bool = False, for_reading: bool = Fals
     may lose the last ones: a new trial without any record, or the effects of a decision, which `Store.acquire` finds in
     our tables and writes again.
     """
+    import optuna
+
     arguments = engine_arguments(url, for_reading=for_reading)
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        storage = RDBStorage(optuna_url(url), arguments, skip_compatibility_check=is_checked)
+        storage = optuna.storages.RDBStorage(optuna_url(url), arguments, skip_compatibility_check=is_checked)
     except RuntimeError as error:  # an incompatible schema; the message says which version made it
         raise StoreError(f"{shown(url)}: {error}") from error
     finally:
@@ -65,6 +65,12 @@ def open_storage(url: URL, *, is_checked: bool = False, for_reading: bool = Fals
     make_durable(storage.engine, "NORMAL")
     tell_outages(storage.engine)
     return storage
+
+
+def _optuna_state(state: TrialState) -> "optuna.trial.TrialState":
+    from optuna.trial import TrialState as OptunaState
+
+    return OptunaState[state.name]
 
 
 def _plain(value: Any) -> Any:
@@ -79,7 +85,7 @@ class OptunaRows:
         storage: What it is written through; None where it is only read.
     """
 
-    def __init__(self, engine: Engine, name: str, storage: RDBStorage | None = None) -> None:
+    def __init__(self, engine: Engine, name: str, storage: "RDBStorage | None" = None) -> None:
         self.storage = storage
         self._engine = engine
         self._name = name
@@ -93,7 +99,7 @@ class OptunaRows:
         return read_study_id(self._engine, self._name)
 
     @property
-    def _writing(self) -> RDBStorage:
+    def _writing(self) -> "RDBStorage":
         assert self.storage is not None  # whoever writes holds the lease, for which the study was opened for writing
         return self.storage
 
@@ -110,58 +116,59 @@ class OptunaRows:
 
     def direction(self) -> Direction:
         """Return the direction of the objective: that of Optuna's study."""
-        return Direction(read_direction(self._engine, self._study_id).name.lower())
+        return read_direction(self._engine, self._study_id)
 
     def load(self) -> list[Trial]:
         """Read all of our trials, by number."""
         self._ids, self._reports, self._attributes, self._states = {}, {}, {}, {}
         trials = read_trials(self._engine, self._study_id)
-        return [self._learn(trial) for trial in trials if RUNS in trial.system_attrs and CONFIG in trial.user_attrs]
+        ours = (trial for trial in trials if RUNS in trial.system_attributes and CONFIG in trial.user_attributes)
+        return [self._learn(trial) for trial in ours]
 
     def reread(self) -> list[Trial]:
         """Read all of our trials after an outage: what was written last is there now, or never will be."""
         self.forget()
-        studies = table("studies", column("study_id"))
         row = select(studies.c.study_id).where(studies.c.study_id == self._study_id)
         with self._writing.engine.begin() as connection:
             connection.execute(row.with_for_update())  # Optuna locks it until a new trial is written
         return self.load()
 
-    def _learn(self, frozen: FrozenTrial) -> Trial:
-        """Rebuild a trial from Optuna's row; the caller applies our decisions to it."""
-        number, state = frozen.number, _FROM_OPTUNA[frozen.state]
-        self._ids[number], self._states[number] = frozen._trial_id, state
-        self._reports[number] = dict(frozen.intermediate_values)
-        self._attributes[number] = dict(frozen.user_attrs)
-        training_config = frozen.system_attrs[TRAINING_CONFIG]
+    def _learn(self, stored: StoredTrial) -> Trial:
+        """Rebuild a trial from Optuna's rows; the caller applies our decisions to it."""
+        number = stored.number
+        self._ids[number], self._states[number] = stored.trial_id, stored.state
+        self._reports[number], self._attributes[number] = stored.reports, stored.user_attributes
+        training_config = stored.system_attributes[TRAINING_CONFIG]
         return Trial(
             number=number,
-            config=frozen.user_attrs[CONFIG],
-            params=frozen.params,
-            state=state,
-            origin=Origin(frozen.system_attrs[ORIGIN]),
+            config=stored.user_attributes[CONFIG],
+            params=stored.params,
+            state=stored.state,
+            origin=Origin(stored.system_attributes[ORIGIN]),
             runs=tuple(
                 Run(key, training_config, fold, repeat, horizon, *more)
-                for key, fold, repeat, horizon, *more in frozen.system_attrs[RUNS]
+                for key, fold, repeat, horizon, *more in stored.system_attributes[RUNS]
             ),
-            value=frozen.values[0] if frozen.values else None,
-            reason="ended by another Optuna tool" if state.is_finished else None,
+            value=stored.value,
+            reason="ended by another Optuna tool" if stored.state.is_finished else None,
         )
 
     def add(
         self,
         config: Mapping[str, Any],
         params: Mapping[str, Any],
-        distributions: Mapping[str, BaseDistribution],
+        distributions: "Mapping[str, BaseDistribution]",
         training_config: Mapping[str, Any],
         runs: Sequence[RunRow],
         origin: Origin,
     ) -> Trial:
         """Write a trial and its runs in one transaction, and return it as written."""
+        from optuna.trial import FrozenTrial
+
         template = FrozenTrial(
             number=-1,
             trial_id=-1,
-            state=optuna.trial.TrialState.RUNNING,
+            state=_optuna_state(TrialState.RUNNING),
             value=None,
             datetime_start=datetime.now(),
             datetime_complete=None,
@@ -176,7 +183,8 @@ class OptunaRows:
             intermediate_values={},
         )
         trial_id = self._writing.create_new_trial(self._study_id, template_trial=template)
-        return self._learn(self._writing.get_trial(trial_id))
+        (stored,) = read_trials(self._engine, self._study_id, trial_id)
+        return self._learn(stored)
 
     def report(self, decisions: Iterable[Decision]) -> None:
         """Write the intermediate values that Optuna lacks; of several for one step, the last."""
@@ -214,11 +222,11 @@ class OptunaRows:
         finite_value = decision.value is not None and math.isfinite(decision.value)
         with_value = state is TrialState.COMPLETE or (state is TrialState.PRUNED and finite_value)
         values = [float(decision.value)] if with_value and decision.value is not None else None
-        self._writing.set_trial_state_values(self._ids[decision.trial], _TO_OPTUNA[state], values)
+        self._writing.set_trial_state_values(self._ids[decision.trial], _optuna_state(state), values)
         self._states[decision.trial] = state
 
     def set_state(self, number: int, state: TrialState) -> None:
         """Move an unfinished trial between WAITING and RUNNING."""
         if self._states[number] is not state:
-            self._writing.set_trial_state_values(self._ids[number], _TO_OPTUNA[state])
+            self._writing.set_trial_state_values(self._ids[number], _optuna_state(state))
             self._states[number] = state

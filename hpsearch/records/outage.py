@@ -8,11 +8,11 @@ taken place (`Lease.fence` and `OptunaRows.reread` find out).
 import logging
 import os
 import sqlite3
+import sys
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import optuna
 from sqlalchemy import Engine, event
 from sqlalchemy.engine import URL, ExceptionContext
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
@@ -55,13 +55,19 @@ class Unavailable(Exception):  # noqa: N818 - no error yet: it is waited for
         self.waited = waited
 
 
+def optuna_errors(name: str) -> tuple[type[Exception], ...]:
+    """Return Optuna's kind of error of this name; none where nothing has loaded Optuna, so none can have been raised."""
+    module = sys.modules.get("optuna.exceptions")
+    return () if module is None else (getattr(module, name),)
+
+
 def unavailable(error: BaseException | None) -> Unavailable | None:
     """Return what an error says about a database that is worth waiting for, or None for any other error."""
     if isinstance(error, Unavailable):
         return error
-    if isinstance(error, optuna.exceptions.UpdateFinishedTrialError):  # by a commit whose answer was lost
+    if isinstance(error, optuna_errors("UpdateFinishedTrialError")):  # by a commit whose answer was lost
         return Unavailable("the trial has ended there", is_locked=True)
-    if isinstance(error, optuna.exceptions.StorageInternalError):
+    if isinstance(error, optuna_errors("StorageInternalError")):
         error = error.__cause__
     cause = error.orig if isinstance(error, DBAPIError) else error
     reason = str(cause).strip().partition("\n")[0]
@@ -132,7 +138,7 @@ class Patience:
             while True:
                 try:
                     result = operation(again)
-                except (Unavailable, SQLAlchemyError, sqlite3.Error, optuna.exceptions.OptunaError) as error:
+                except (Unavailable, SQLAlchemyError, sqlite3.Error, *optuna_errors("OptunaError")) as error:
                     self._wait(error, began)
                     again = True
                 else:

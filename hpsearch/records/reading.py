@@ -4,10 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from optuna.storages._rdb import models
 from sqlalchemy import Engine, Row, Table, and_, select
 
-from hpsearch.records import tables
+from hpsearch.records import optuna_reading, tables
 from hpsearch.records.history import History, decided
 from hpsearch.records.optuna_rows import RUNS, OptunaRows
 from hpsearch.records.types import Action, Decision, Evaluation, Outcome, Segment, SegmentResult, Trial, TrialState
@@ -22,7 +21,7 @@ They equal its own to the last bit; the rest of such a segment, if any, was trai
 def read_history(engine: Engine, study: str, rows: OptunaRows) -> History:
     """Read everything so far; trials last, because another process may be writing: so all other rows have theirs."""
     evaluations: dict[str, list[Evaluation]] = {}
-    for evaluation in map(tables.evaluation_of, rows_of(engine, study, tables.evaluations, "run", "point")):
+    for evaluation in tables.evaluations_of(rows_of(engine, study, tables.evaluations, "run", "point")):
         evaluations.setdefault(evaluation.run, []).append(evaluation)
     result_rows = rows_of(engine, study, tables.results, "id")
     trials = _trials(engine, study, rows)
@@ -35,33 +34,39 @@ def read_history(engine: Engine, study: str, rows: OptunaRows) -> History:
 
 
 def read_outcomes(engine: Engine, study: str) -> dict[int, tuple[TrialState, float | None]]:
-    """Return (state, value) of each trial, by number, in one query: a database is listed in milliseconds."""
-    trial, attribute, decision = models.TrialModel, models.TrialSystemAttributeModel, tables.decisions
-    final = [action.value for action in Action if Decision(0, action, "").final_state is not None]
-    query = (
-        select(trial.number, trial.state, decision.c.action, decision.c.value)
-        .join(models.StudyModel, models.StudyModel.study_id == trial.study_id)
-        .join(attribute, and_(attribute.trial_id == trial.trial_id, attribute.key == RUNS))
-        .outerjoin(
-            decision,
-            and_(decision.c.study == study, decision.c.trial == trial.number, decision.c.action.in_(final)),
-        )
-        .where(models.StudyModel.study_name == study)
-        .order_by(trial.number, decision.c.id)
+    """Return (state, value) of each trial, by number: a database is listed in milliseconds.
+
+    Trials and decisions are not joined: where a table has no index for it, each trial would look through all decisions.
+    """
+    final = {action.value: state for action in Action if (state := Decision(0, action, "").final_state) is not None}
+    theirs, attributes, decision = optuna_reading.trials, optuna_reading.system_attributes, tables.decisions.c
+    named = optuna_reading.studies
+    states = (
+        select(theirs.c.number, theirs.c.state)
+        .join(named, named.c.study_id == theirs.c.study_id)
+        .join(attributes, and_(attributes.c.trial_id == theirs.c.trial_id, attributes.c.key == RUNS))
+        .where(named.c.study_name == study)
+        .order_by(theirs.c.number)
+    )
+    ends = select(decision.trial, decision.action, decision.value).where(
+        decision.study == study, decision.action.in_(final)
     )
     outcomes: dict[int, tuple[TrialState, float | None]] = {}
     with engine.connect() as connection:
-        for number, state, action, value in connection.execute(query):
-            ended = None if action is None else Decision(number, Action(action), "").final_state
-            outcomes[number] = (ended or TrialState[state.name], value)
+        for number, state in connection.execute(states):
+            outcomes[number] = (TrialState[state], None)
+        for number, action, value in connection.execute(ends.order_by(decision.id)):
+            if number in outcomes:  # or else it was begun since
+                outcomes[number] = (final[action], value)
     return outcomes
 
 
 def _trials(engine: Engine, study: str, rows: OptunaRows) -> dict[int, Trial]:
-    decisions = [tables.decision_of(row) for row in rows_of(engine, study, tables.decisions, "id")]
+    ends = rows_of(engine, study, tables.decisions, "id")
     trials = {trial.number: trial for trial in rows.load()}
-    for decision in decisions:
-        trials[decision.trial] = decided(trials[decision.trial], decision)
+    for row in ends:
+        decision = Decision(row.trial, Action(row.action), row.reason, row.value, row.point, row.stop)
+        trials[row.trial] = decided(trials[row.trial], decision)
     return trials
 
 

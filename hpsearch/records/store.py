@@ -12,11 +12,9 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import optuna
-from optuna.distributions import BaseDistribution
 from sqlalchemy import Connection, Row, Table, insert, select, update
 
 from hpsearch.data.ragged import Rows
@@ -28,6 +26,10 @@ from hpsearch.records.leased_study import LeasedStudy
 from hpsearch.records.optuna_rows import OptunaRows, RunRow, open_storage
 from hpsearch.records.studies import OpenStudy, described, make_study, open_study, study_names
 from hpsearch.records.types import Action, Decision, Evaluation, Origin, SegmentResult, Trial, TrialState
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.distributions import BaseDistribution
 
 logger = logging.getLogger("hpsearch")
 
@@ -153,8 +155,10 @@ class Store(LeasedStudy):
     def _rows(self, subject: str, table: Table) -> Sequence[Row[Any]]:
         return self._persist(f"reading {subject}", lambda _: reading.rows_of(self._engine, self.name, table, "id"))
 
-    def optuna_study(self) -> optuna.Study:
+    def optuna_study(self) -> "optuna.Study":
         """Return the study as Optuna has it; other tools may write to it, where this process may."""
+        import optuna
+
         source = self._study.source
         storage = self._optuna.storage
         if storage is None:
@@ -202,7 +206,7 @@ class Store(LeasedStudy):
         self,
         config: Mapping[str, Any],
         params: Mapping[str, Any],
-        distributions: Mapping[str, BaseDistribution],
+        distributions: "Mapping[str, BaseDistribution]",
         training_config: Mapping[str, Any],
         runs: Sequence[RunRow],
         origin: Origin,
@@ -246,7 +250,7 @@ class Store(LeasedStudy):
         The first evaluation of a point stays; one repeated after a crash that differs is logged and counted.
         """
         row = tables.evaluation_row(evaluation)
-        evaluation = tables.evaluation_of(row)  # in memory as it will be read after a restart
+        (evaluation,) = tables.evaluations_of([(self.name, *row.values())])  # in memory as it will be read later
         before, after = self.history, self.history.with_evaluation(evaluation)
 
         def write(connection: Connection) -> None:

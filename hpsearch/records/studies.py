@@ -7,12 +7,9 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import optuna
-from optuna.storages import RDBStorage
-from optuna.study import StudyDirection
 from sqlalchemy import Engine, Row, func, insert, inspect, select
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import OperationalError, ProgrammingError
@@ -28,6 +25,9 @@ from hpsearch.records.optuna_rows import OptunaRows, open_storage
 from hpsearch.records.outage import LOCK_SECONDS, Patience, Unavailable
 from hpsearch.records.read_only import ReadOnly
 from hpsearch.records.urls import parse_url, shown, sqlite_path
+
+if TYPE_CHECKING:
+    from optuna.storages import RDBStorage
 
 
 @dataclass(frozen=True)
@@ -210,9 +210,11 @@ def _server_lock(engine: Engine, url: URL) -> Iterator[None]:
             connection.execute(select(func.release_lock(name)))
 
 
-def _make_optuna_study(url: URL, storage: RDBStorage, name: str, direction: Direction) -> None:
+def _make_optuna_study(url: URL, storage: "RDBStorage", name: str, direction: Direction) -> None:
     """Make Optuna's study, or use another tool's of this name if it has one value of this direction."""
-    wanted = [StudyDirection[direction.name]]
+    import optuna
+
+    wanted = [optuna.study.StudyDirection[direction.name]]
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:

@@ -13,7 +13,7 @@ Every table's name begins with `hpsearch_`. Every key has the study's name, so s
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -170,6 +170,11 @@ def finite(value: Any) -> Any:
     return value
 
 
+def parsed(texts: Iterable[str]) -> Any:
+    """Return what JSON texts say, in a list: thirty thousand calls of the parser take a fifth of a second, one a third."""
+    return json.loads(f"[{','.join(texts)}]")
+
+
 def _number(value: float | str) -> float:
     """Undo `finite` for one number."""
     return _NOT_FINITE[value] if isinstance(value, str) else value
@@ -190,20 +195,12 @@ def evaluation_row(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def evaluation_of(row: Row[Any] | Mapping[str, Any]) -> Evaluation:
-    columns = row if isinstance(row, Mapping) else row._mapping
-    metrics = {name: _number(value) for name, value in json.loads(columns["metrics"]).items()}
-    return Evaluation(
-        columns["run"],
-        columns["point"],
-        columns["epoch"],
-        columns["train_loss"],
-        metrics,
-        columns["learning_rate"],
-        columns["rows_seen"],
-        columns["seconds"],
-        columns["peak_memory_bytes"],
-    )
+def evaluations_of(rows: Sequence[Sequence[Any]]) -> Iterator[Evaluation]:
+    """Yield the evaluations of rows of the table."""
+    written = parsed(row[5] for row in rows)
+    for (_, run, point, epoch, train_loss, _, *measured), metrics in zip(rows, written, strict=True):
+        numbers = {name: _number(value) for name, value in metrics.items()}
+        yield Evaluation(run, point, epoch, train_loss, numbers, *measured)
 
 
 def same_numbers(one: Evaluation, other: Evaluation) -> bool:

@@ -45,7 +45,7 @@ def test_every_float_of_an_evaluation_comes_back_as_it_was(
 ) -> None:
     evaluation = evaluation_of(RUN, 2, metrics=metrics, train_loss=train_loss, learning_rate=rate)
     row = through(connection, tables.evaluations, tables.evaluation_row(evaluation))
-    assert repr(tables.evaluation_of(row)) == repr(evaluation)
+    assert repr(list(tables.evaluations_of([row]))) == repr([evaluation])
     json.loads(row.metrics, parse_constant=pytest.fail)  # valid JSON, for other readers of the database
 
 
