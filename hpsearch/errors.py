@@ -40,6 +40,8 @@ def printable(text: str) -> str:
 
     Names, labels and messages come from files and other people. A terminal obeys some characters in them.
     """
+    if text.isprintable():
+        return text
     return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text.replace("\r\n", "\n"))
 
 

@@ -14,16 +14,15 @@ from hpsearch.plan.description import ARGUMENTS, RESTORED, Description
 from hpsearch.plan.paths import DATABASE_FILE, DESCRIPTION_FILE, FOLDS_FILE, TARGETS_FOLDER, lost_database
 from hpsearch.plan.stored_keys import stored_key
 from hpsearch.plan.stored_rows import StoredMetric, stored_rows
-from hpsearch.policy.rule_names import FORMER_SAMPLERS, PRUNERS, SAMPLERS, describes_object
 from hpsearch.provenance.modules import imported
 from hpsearch.records import History
 from hpsearch.space import Space
-from hpsearch.study import Study
 
 if TYPE_CHECKING:
     from hpsearch.data.folds import Folds
     from hpsearch.records import TrialState
     from hpsearch.records.store import Store
+    from hpsearch.study import Study
     from hpsearch.tasks import Task
 
 
@@ -56,7 +55,7 @@ def load(
     metrics: Sequence[Any] | None = None,
     sampler: Any = None,
     pruner: Any = None,
-) -> Study:
+) -> "Study":
     """Load a study that was run before, finished or not.
 
     Its result can be read wherever its folder is: without its data, its models, the script that made it, or the right
@@ -76,6 +75,8 @@ def load(
         StudyNotFoundError: There is no such study.
         StoreError: It cannot be read.
     """
+    from hpsearch.study import Study
+
     place = _place(name, folder)
     with _open(place, storage) as store:
         description, source = Description.from_json(store.description, store.place), store.place
@@ -279,6 +280,8 @@ def _from_text(text: str) -> Any:
 
     A name that nothing here has given to a sampler or pruner stands for such an object: it is enough to read the study.
     """
+    from hpsearch.policy.rule_names import FORMER_SAMPLERS, PRUNERS, SAMPLERS, describes_object
+
     match = re.fullmatch(RESTORED, text)
     if not match or match["kind"] is None:
         is_there = text in (*SAMPLERS, *FORMER_SAMPLERS, *PRUNERS) or describes_object(text)

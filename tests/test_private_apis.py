@@ -5,6 +5,7 @@ name, and what to do instead. A use that is not listed here fails, too.
 """
 
 import ast
+import dataclasses
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -120,17 +121,10 @@ def _a_threshold_pruner_tells_its_bounds_and_is_asked_about_them() -> bool:
     return bounds == (0.0, 1.0) and bool(pruner.prune(study, study.trials[0]))
 
 
-def _trials_have_ids_of_their_own() -> bool:
-    import optuna
-
-    study = optuna.create_study()
-    study.ask()
-    return bool(study.get_trials()[0]._trial_id == 0)
-
-
 def _tables_are_read_as_optuna_reads_them() -> bool:
     import optuna
 
+    from hpsearch.records import TrialState
     from hpsearch.records.optuna_reading import read_direction, read_study_id, read_trials
 
     storage = optuna.storages.RDBStorage("sqlite://")
@@ -140,6 +134,7 @@ def _tables_are_read_as_optuna_reads_them() -> bool:
         for written in (study, other):
             trial = written.ask()
             trial.suggest_float("rate", 1e-3, 1.0, log=True)
+            trial.suggest_int("layers", 1, 9)
             trial.suggest_categorical("kind", ["a", None, 3])
             trial.set_user_attr("config", {"rate": values[1] if values[1] == 0.5 else 1})
             for step, value in enumerate(values):
@@ -148,16 +143,23 @@ def _tables_are_read_as_optuna_reads_them() -> bool:
     study.ask()
     number = read_study_id(storage.engine, "a study")
     read, theirs = read_trials(storage.engine, number), study.get_trials()
-    names = ("number", "state", "values", "params", "distributions", "user_attrs", "system_attrs", "_trial_id")
-    same = [repr([getattr(trial, name) for name in names]) for trial in read] == [
-        repr([getattr(trial, name) for name in names]) for trial in theirs
+    same = [repr(dataclasses.astuple(trial)) for trial in read] == [
+        repr(
+            (
+                trial._trial_id,
+                trial.number,
+                TrialState[trial.state.name],
+                trial.values[0] if trial.values else None,
+                trial.params,
+                trial.user_attrs,
+                trial.system_attrs,
+                trial.intermediate_values,
+            )
+        )
+        for trial in theirs
     ]
-    reports = [repr(trial.intermediate_values) for trial in read]
-    return (
-        same
-        and reports == [repr(trial.intermediate_values) for trial in theirs]
-        and (read_direction(storage.engine, number) is study.direction)
-    )
+    one = read_trials(storage.engine, number, theirs[1]._trial_id)
+    return same and one == read[1:2] and read_direction(storage.engine, number) == study.direction.name.lower()
 
 
 def _models_tell_their_attention() -> bool:
@@ -247,15 +249,9 @@ LISTED = {
         _a_threshold_pruner_tells_its_bounds_and_is_asked_about_them,
         "Refuse ThresholdPruner where the objective is minimized; `_mirrored` turns its bounds over.",
     ),
-    "trial ids": Private(
-        "optuna",
-        {"records/optuna_rows.py": ("_trial_id",)},
-        _trials_have_ids_of_their_own,
-        "Ask the storage: `get_trial_id_from_study_id_trial_number`, a query a trial.",
-    ),
     "tables": Private(
         "optuna",
-        {"records/optuna_reading.py": ("_rdb",), "records/reading.py": ("_rdb",)},
+        {"records/optuna_reading.py": ()},
         _tables_are_read_as_optuna_reads_them,
         "Read trials with `storage.get_all_trials`, which takes four times as long, and list studies by `read`.",
     ),

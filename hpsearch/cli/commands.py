@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from hpsearch.cli.errors import reported_errors, say
-from hpsearch.cli.listing import list_rows, show_text
+from hpsearch.cli.listing import list_rows, show_text, uncollected
 from hpsearch.cli.running import run_study
 from hpsearch.cli.study_files import file_named, find_local_modules, is_file, page_of, results_of, studies_of
 from hpsearch.errors import UsageError
@@ -135,7 +135,7 @@ def resume(
 @app.command("list")
 def list_studies(folder: Folder = Path("runs"), storage: Storage = None) -> None:
     """List the studies in a folder: trials by state, and the best value."""
-    with reported_errors():
+    with reported_errors(), uncollected():
         from hpsearch.result.summary import aligned
 
         rows = [["study", "trials", "best", "states"], *list_rows(folder, storage)]
@@ -151,7 +151,7 @@ def show(name: NameOrFile, folder: Folder = Path("runs"), storage: Storage = Non
 
     It needs neither the study's script nor its data.
     """
-    with reported_errors():
+    with reported_errors(), uncollected():
         if not is_file(name, folder):
             say(show_text(name, folder, storage))
             return

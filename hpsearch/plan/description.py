@@ -4,20 +4,23 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from functools import cache
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from hpsearch.data.atomic_write import replaced_file, writing
 from hpsearch.errors import StudyChangedError
 from hpsearch.metrics.direction import Direction
 from hpsearch.metrics.known import OF_ONE_CLASS
 from hpsearch.plan.arguments import named
-from hpsearch.plan.plan import Plan
 from hpsearch.plan.stored_keys import check_keys, stored_key
 from hpsearch.plan.stored_rows import OWN, kept_rows
 from hpsearch.provenance.definitions import class_definition, definition_of, is_same
 from hpsearch.provenance.modules import SCRIPTS, import_path
 from hpsearch.provenance.packages import __version__
+
+if TYPE_CHECKING:
+    from hpsearch.plan.plan import Plan
 
 FORMAT, EARLIER_FORMAT = 2, 1
 """What this version writes, and what it reads besides: format 1, of hpsearch 0.1, knew no shares of layers."""
@@ -107,7 +110,7 @@ class Description:
     @classmethod
     def of(
         cls,
-        plan: Plan,
+        plan: "Plan",
         numerics: Mapping[str, Any] | None = None,
         goal: Mapping[str, Any] | None = None,
         test: Mapping[str, Any] | None = None,
@@ -157,7 +160,7 @@ class Description:
             remarks=remarks,
         )
 
-    def as_stored(self, plan: Plan, stored: "Description") -> "Description":
+    def as_stored(self, plan: "Plan", stored: "Description") -> "Description":
         """Return this description with the stored definition of all code that computes the same, however it is told."""
         sources = {_callable_name(source): source for source in (plan.named_metric, *plan.metrics)}
         same = {
@@ -215,7 +218,7 @@ class Description:
                 f"and {FORMAT}. Install the version of hpsearch that wrote it (study.json names it), or start a new "
                 "study."
             )
-        check_keys(values, get_type_hints(cls), _required(cls), source)
+        check_keys(values, _hints(cls), _required(cls), source)
         with stored_key("space", source):
             freezes_one = written == EARLIER_FORMAT and _freezes_one_layer(values["space"])
         if freezes_one:
@@ -238,6 +241,12 @@ class Description:
             file.write(f"{text}\n".encode())
 
 
+@cache
+def _hints(description: type[Description]) -> dict[str, Any]:
+    return get_type_hints(description)
+
+
+@cache
 def _required(description: type[Description]) -> set[str]:
     without_default = {
         each.name for each in fields(description) if each.default is MISSING and each.default_factory is MISSING
@@ -269,7 +278,7 @@ def _freezes_one_layer(space: Mapping[str, Any]) -> bool:
     return is_float or any(isinstance(value, float) and value == 1.0 for value in values)
 
 
-def _models(plan: Plan) -> dict[str, dict[str, str | None]] | None:
+def _models(plan: "Plan") -> dict[str, dict[str, str | None]] | None:
     if plan.choices is None:
         return None
     return {

@@ -29,7 +29,7 @@ def mean_value(values: Sequence[float]) -> float:
     """Return the mean, the same in any order of the values; NaN if one of them is."""
     if not values:
         raise ValueError("the mean of no values")
-    if all(math.isfinite(value) for value in values):
+    if all(map(math.isfinite, values)):
         return math.fsum(values) / len(values)
     return sum(values) / len(values)
 

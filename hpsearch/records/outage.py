@@ -56,7 +56,7 @@ class Unavailable(Exception):  # noqa: N818 - no error yet: it is waited for
 
 
 def optuna_errors(name: str) -> tuple[type[Exception], ...]:
-    """Return Optuna's kind of error of this name; none where nothing has loaded Optuna, so none can have been raised."""
+    """Return Optuna's kind of error of this name; none where nothing has loaded Optuna, which then raised none."""
     module = sys.modules.get("optuna.exceptions")
     return () if module is None else (getattr(module, name),)
 

@@ -171,7 +171,7 @@ def finite(value: Any) -> Any:
 
 
 def parsed(texts: Iterable[str]) -> Any:
-    """Return what JSON texts say, in a list: thirty thousand calls of the parser take a fifth of a second, one a third."""
+    """Return what JSON texts say, in a list: one call of the parser takes a third of the time of thirty thousand."""
     return json.loads(f"[{','.join(texts)}]")
 
 
@@ -199,7 +199,7 @@ def evaluations_of(rows: Sequence[Sequence[Any]]) -> Iterator[Evaluation]:
     """Yield the evaluations of rows of the table."""
     written = parsed(row[5] for row in rows)
     for (_, run, point, epoch, train_loss, _, *measured), metrics in zip(rows, written, strict=True):
-        numbers = {name: _number(value) for name, value in metrics.items()}
+        numbers = {name: _NOT_FINITE[it] if isinstance(it, str) else it for name, it in metrics.items()}
         yield Evaluation(run, point, epoch, train_loss, numbers, *measured)
 
 

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from hpsearch.analysis.resampling import drawn_units
-from hpsearch.analysis.significance import corrected_interval, paired_bootstrap, paired_folds, variance_factor
+from hpsearch.analysis.significance import (
+    _QUANTILES,
+    corrected_interval,
+    paired_bootstrap,
+    paired_folds,
+    variance_factor,
+)
 from hpsearch.errors import MetricError
 from hpsearch.metrics.direction import Direction
 
@@ -56,6 +62,12 @@ def naive_false_positives(scores: np.ndarray) -> float:
     differences, spread = differences[spread > 0], spread[spread > 0]
     statistic = differences.mean(axis=1) / (spread / math.sqrt(scores.shape[2]))
     return float(np.mean(2 * stats.t.sf(np.abs(statistic), scores.shape[2] - 1) < 0.05))
+
+
+def test_the_quantiles_that_are_written_down_are_scipys() -> None:
+    from scipy.special import stdtrit
+
+    assert list(_QUANTILES) == [float(stdtrit(freedom, 0.975)) for freedom in range(1, 10)]
 
 
 def test_the_variance_factor_of_five_folds_is_the_published_one() -> None:

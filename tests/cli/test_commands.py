@@ -242,11 +242,12 @@ def test_list_and_show_need_neither_the_task_nor_its_data(
 
 
 @pytest.mark.parametrize("words", [["list"], ["show", "toy"]])
-def test_looking_loads_neither_torch_nor_the_task(ran: str, words: list[str]) -> None:
+def test_looking_loads_neither_torch_nor_optuna_nor_the_task(ran: str, words: list[str]) -> None:
+    heavy = {"torch", "transformers", "optuna", "scipy", "plotly", "pandas", "sklearn", "toy_task"}
     code = (
         "import sys\nfrom typer.testing import CliRunner\nfrom hpsearch.cli.commands import app\n"
         f"assert CliRunner().invoke(app, {words}).exit_code == 0\n"
-        "print({'torch', 'transformers', 'plotly', 'pandas', 'sklearn', 'toy_task'} & set(sys.modules))"
+        f"print({heavy} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
