@@ -7,12 +7,12 @@ from typing import Any, Literal
 
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import NoSuchModuleError
 from sqlalchemy.pool import NullPool
 
 from hpsearch.data.atomic_write import refuse_strangers_link
 from hpsearch.errors import StoreError
-from hpsearch.records.outage import Unavailable, optuna_errors, unavailable
+from hpsearch.records.outage import optuna_errors, raised_with, unavailable
 from hpsearch.records.urls import shown, sqlite_path, without_secrets
 
 BUSY_SECONDS = 5.0
@@ -153,7 +153,7 @@ def database_errors(url: URL, doing: str) -> Iterator[None]:
     """Turn the database's errors into a StoreError that names what was being done."""
     try:
         yield
-    except (SQLAlchemyError, sqlite3.Error, Unavailable, *optuna_errors("StorageInternalError")) as error:
+    except raised_with("StorageInternalError") as error:
         cause = error.__cause__ if isinstance(error, optuna_errors("StorageInternalError")) else error
         first_line = without_secrets(str(cause or error).strip().partition("\n")[0], url)
         outage = unavailable(error)

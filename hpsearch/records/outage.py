@@ -61,6 +61,11 @@ def optuna_errors(name: str) -> tuple[type[Exception], ...]:
     return () if module is None else (getattr(module, name),)
 
 
+def raised_with(name: str) -> tuple[type[Exception], ...]:
+    """Return what working with a database may raise, with Optuna's errors of this name."""
+    return SQLAlchemyError, sqlite3.Error, Unavailable, *optuna_errors(name)
+
+
 def unavailable(error: BaseException | None) -> Unavailable | None:
     """Return what an error says about a database that is worth waiting for, or None for any other error."""
     if isinstance(error, Unavailable):
@@ -138,7 +143,7 @@ class Patience:
             while True:
                 try:
                     result = operation(again)
-                except (Unavailable, SQLAlchemyError, sqlite3.Error, *optuna_errors("OptunaError")) as error:
+                except raised_with("OptunaError") as error:
                     self._wait(error, began)
                     again = True
                 else:
