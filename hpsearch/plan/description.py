@@ -218,7 +218,7 @@ class Description:
                 f"and {FORMAT}. Install the version of hpsearch that wrote it (study.json names it), or start a new "
                 "study."
             )
-        check_keys(values, _hints(cls), _required(cls), source)
+        check_keys(values, _hints(), _required(), source)
         with stored_key("space", source):
             freezes_one = written == EARLIER_FORMAT and _freezes_one_layer(values["space"])
         if freezes_one:
@@ -242,14 +242,14 @@ class Description:
 
 
 @cache
-def _hints(description: type[Description]) -> dict[str, Any]:
-    return get_type_hints(description)
+def _hints() -> dict[str, Any]:
+    return get_type_hints(Description)
 
 
 @cache
-def _required(description: type[Description]) -> set[str]:
+def _required() -> set[str]:
     without_default = {
-        each.name for each in fields(description) if each.default is MISSING and each.default_factory is MISSING
+        each.name for each in fields(Description) if each.default is MISSING and each.default_factory is MISSING
     }
     return {*without_default, "format"}
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Double, Engine, Row, TableClause, column, select, table, true
+from sqlalchemy import ColumnElement, Connection, Double, Engine, TableClause, column, select, table, true
 
 from hpsearch.metrics.direction import Direction
 from hpsearch.records.tables import parsed
@@ -96,21 +96,21 @@ def read_trials(engine: Engine, study_id: int, trial_id: int | None = None) -> l
     ]  # fmt: skip
 
 
-def _rows(connection: Connection, which: ColumnElement[bool], of: TableClause) -> Sequence[Row[Any]]:
+def _rows(connection: Connection, which: ColumnElement[bool], of: TableClause) -> Sequence[Sequence[Any]]:
     """Return all columns but the first of a table of Optuna's, for some trials, in the order of writing."""
     order, *columns = of.c
     query = select(*columns).join(trials, trials.c.trial_id == of.c.trial_id).where(which).order_by(order)
     return connection.execute(query).all()
 
 
-def _attributes(rows: Sequence[Row[Any]]) -> dict[int, dict[str, Any]]:
+def _attributes(rows: Sequence[Sequence[Any]]) -> dict[int, dict[str, Any]]:
     attributes: dict[int, dict[str, Any]] = defaultdict(dict)
     for (trial, key, _), value in zip(rows, parsed(row[2] for row in rows), strict=True):
         attributes[trial][key] = value
     return attributes
 
 
-def _decoded(rows: Sequence[Row[Any]]) -> dict[int, dict[str, Any]]:
+def _decoded(rows: Sequence[Sequence[Any]]) -> dict[int, dict[str, Any]]:
     """Return params by trial, out of Optuna's numbers for them and their distributions, which are few."""
     texts = list({row[3] for row in rows})
     distributions = dict(zip(texts, parsed(texts), strict=True))
