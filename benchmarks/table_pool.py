@@ -117,6 +117,9 @@ class TablePool:
             if work.order.study == study and work.stop is None:
                 work.stop = Stop(checkpoint=True)
 
+    def rest(self, slot: Slot) -> None:
+        """Nothing: it keeps no memory."""
+
     def close(self) -> None:
         self._work.clear()
 

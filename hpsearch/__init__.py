@@ -33,6 +33,7 @@ _HOMES = {
     "Study": "hpsearch.study",
     "compare": "hpsearch.result.comparison",
     "Result": "hpsearch.result.result",
+    "run": "hpsearch.study_running",
     "load": "hpsearch.study_loading",
     "studies": "hpsearch.study_loading",
     "HpsearchError": "hpsearch.errors",
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from hpsearch.study import Study as Study
     from hpsearch.study_loading import load as load
     from hpsearch.study_loading import studies as studies
+    from hpsearch.study_running import run as run
     from hpsearch.tasks import CustomTask as CustomTask
     from hpsearch.tasks import ImageClassification as ImageClassification
     from hpsearch.tasks import ImageRegression as ImageRegression

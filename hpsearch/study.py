@@ -1,11 +1,13 @@
 """A study: what a user plans, runs, continues and reads back."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hpsearch.errors import UsageError
 from hpsearch.plan.arguments import (
     check_callbacks,
     check_listed,
@@ -210,7 +212,7 @@ class Study:
             check_whole("trials", trials, 1)
         check_progress(progress)
         interruption = Interruption(notice_seconds)
-        self._run = StudyRun(
+        run = StudyRun(
             self.plan,
             self.record,
             trials=trials,
@@ -220,16 +222,26 @@ class Study:
             subject=self,
             interruption=interruption,
         )
-        self.was_interrupted = False
-        try:
-            with interruption.heard():
-                self._run.on(devices, self.enqueued, trials_per_device)
-            self.was_interrupted = interruption.is_set()
-        finally:
-            self._run = None
+        with self.stoppable(run), interruption.heard():
+            run.on(devices, self.enqueued, trials_per_device)
         if self.was_interrupted:
             raise interruption.exception(f"the study {self.name!r} was paused; run it again to continue")
         return Result(self.plan, self.record, self, self.record.store.history)  # as this run has left it
+
+    @contextmanager
+    def stoppable(self, run: "StudyRun") -> Iterator[None]:
+        """Let `stop` pause a run of the study meanwhile, and take note whether a signal did."""
+        if self._run is not None:
+            raise UsageError(
+                f"The study {self.name!r} is being run already, by this process. Wait until that has ended, or pause "
+                "it with study.stop()."
+            )
+        self._run, self.was_interrupted = run, False
+        try:
+            yield
+            self.was_interrupted = run.interruption.is_set()
+        finally:
+            self._run = None
 
     def stop(self) -> None:
         """Pause the running study; call it from a callback or another thread."""

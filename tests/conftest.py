@@ -4,6 +4,7 @@ import importlib.util
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,11 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+# Studies take turns with those of other processes, which meet in the folder for temporary files: not with strangers.
+os.environ["PYTEST_DEBUG_TEMPROOT"] = os.environ.get("PYTEST_DEBUG_TEMPROOT") or tempfile.gettempdir()
+_meeting_place = tempfile.TemporaryDirectory(prefix="hpsearch-tests-")
+os.environ["TMPDIR"] = tempfile.tempdir = _meeting_place.name
 
 # Cores are shared, here and in CI: how long an example takes says nothing.
 settings.register_profile("hpsearch", deadline=None, suppress_health_check=[HealthCheck.too_slow])

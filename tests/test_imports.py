@@ -27,7 +27,7 @@ FLOORS = (
     {"runtime"},
     {"result"},
     {"study"},
-    {"study_loading", "estimator"},
+    {"study_loading", "study_running", "estimator"},
     {"cli"},
     {"__main__"},
 )

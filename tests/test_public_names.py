@@ -35,6 +35,7 @@ PUBLIC = [
     "compare",
     "errors",
     "load",
+    "run",
     "studies",
 ]
 

@@ -10,7 +10,7 @@ import typer
 
 from hpsearch.cli.errors import reported_errors, say
 from hpsearch.cli.listing import list_rows, show_text, uncollected
-from hpsearch.cli.running import run_study
+from hpsearch.cli.running import run_studies
 from hpsearch.cli.study_files import file_named, find_local_modules, is_file, page_of, results_of, studies_of
 from hpsearch.errors import UsageError
 from hpsearch.plan.paths import shown_folder, storage_shown
@@ -84,18 +84,20 @@ def run(
     progress: Progress = "auto",
     notice_period: NoticePeriod = f"{NOTICE_PERIOD:g}s",
 ) -> None:
-    """Run the study that a Python file defines.
+    """Run the study that a Python file defines, or its studies together.
 
     The file is plain Python. At its top level it makes a study,
-    study = hp.Study(...), or several that run one after the other,
+    study = hp.Study(...), or several that share the devices fairly,
     studies = [...]. Run it again to continue where it stopped.
 
-    Ctrl-C pauses it with checkpoints and says how to continue. So do SIGTERM
+    Ctrl-C pauses all with checkpoints and says how to continue. So do SIGTERM
     and SIGUSR1, within the notice period.
     """
     with reported_errors():
-        for study in studies_of(file):
-            run_study(study, trials, timeout, devices, trials_per_device, progress, notice_period, file)
+        run_studies(
+            studies_of(file), file, trials=trials, timeout=timeout, devices=devices,
+            trials_per_device=trials_per_device, progress=progress, notice_period=notice_period,
+        )  # fmt: skip
 
 
 @app.command()
@@ -129,7 +131,10 @@ def resume(
         find_local_modules()
         study = load(name, folder=folder, storage=storage)
         total = trials if trials is not None else goal.get("trials")
-        run_study(study, total, timeout, devices, trials_per_device, progress, notice_period)
+        run_studies(
+            [study], trials=total, timeout=timeout, devices=devices,
+            trials_per_device=trials_per_device, progress=progress, notice_period=notice_period,
+        )  # fmt: skip
 
 
 @app.command("list")

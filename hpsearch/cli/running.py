@@ -1,7 +1,7 @@
-"""`run` and `resume`: run a study from a shell, and say what comes next."""
+"""`run` and `resume`: run studies from a shell, and say what comes next."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,40 +15,53 @@ PROGRESS: Mapping[str, bool | str] = {"auto": True, "plain": "plain", "none": Fa
 """What `--progress` may be, and what `Study.run` calls it."""
 
 
-def run_study(
-    study: Any,
-    trials: int | None,
-    timeout: str | None,
-    devices: str,
-    trials_per_device: str,
-    progress: str,
-    notice_period: str | float,
-    file: Path | None = None,
-) -> None:
-    """Run a study and print its table; `file` is the FILE.py that defines it, if it was named by that."""
-    from hpsearch.records import TrialState
+def run_studies(studies: Sequence[Any], file: Path | None = None, *, progress: str, **how: Any) -> None:
+    """Run a study, or several together, and print the table of each.
 
+    Args:
+        file: The FILE.py that defines them, if they were named by that.
+        how: Further arguments of `Study.run` and `hp.run`.
+    """
+    from hpsearch.study_running import run
+
+    how["progress"] = _progress(progress)
+    failed: StudyFailedError | None = None
+    try:
+        results = run(studies, **how) if len(studies) > 1 else [studies[0].run(**how)]
+    except Preempted:  # there may be no time for a table
+        raise
+    except KeyboardInterrupt:
+        if not all(study.was_interrupted for study in studies):  # a second Ctrl-C
+            raise
+        for study in studies:
+            say(study.result.text())
+        raise typer.Exit(130) from None
+    except StudyFailedError as error:
+        if len(studies) == 1:
+            raise
+        results, failed = [study.result for study in studies], error
+    for study, result in zip(studies, results, strict=True):
+        try:
+            _say_result(study, result, file)
+        except StudyFailedError as error:
+            failed = failed or error
+    if failed is not None:
+        raise failed
+
+
+def _progress(progress: str) -> bool | str:
     if progress not in PROGRESS:
         raise UsageError(
             f"--progress {progress!r} is not understood.{nearest(progress, PROGRESS)} Use auto for the display that "
             "fits where it runs, plain for one line per finished trial, or none."
         )
-    try:
-        result = study.run(
-            trials=trials,
-            timeout=timeout,
-            devices=devices,
-            trials_per_device=trials_per_device,
-            progress=PROGRESS[progress],
-            notice_period=notice_period,
-        )
-    except Preempted:  # there may be no time for a table
-        raise
-    except KeyboardInterrupt:
-        if not study.was_interrupted:  # a second Ctrl-C
-            raise
-        say(study.result.text())
-        raise typer.Exit(130) from None
+    return PROGRESS[progress]
+
+
+def _say_result(study: Any, result: Any, file: Path | None) -> None:
+    """Print a study's table, and what comes next. Raises StudyFailedError where none of its trials is complete."""
+    from hpsearch.records import TrialState
+
     say(result.text())
     complete = result.history.finished(TrialState.COMPLETE)
     if result.has_ended and not complete:

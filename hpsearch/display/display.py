@@ -1,9 +1,10 @@
-"""Which display a study gets, and what all displays share."""
+"""Which display studies get, and what all displays share."""
 
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 from hpsearch.display.plain import PlainLines
@@ -49,21 +50,32 @@ class Guarded:
             logger.warning("The study's display failed and shows nothing more. The study continues.", exc_info=True)
 
 
-def chosen_display(progress: bool | str, watch: Watch) -> Display | None:
-    """Return the display for where this process writes to, or None for no display.
+@contextmanager
+def shown(progress: bool | str, watches: Sequence[Watch]) -> Iterator[Sequence[Display]]:
+    """Show meanwhile how studies stand, and yield what is to observe each of them; nothing where nothing is shown.
 
-    `progress` is True for the best that fits, "plain" for a line per ended trial, or False for nothing; anything else
-    raises UsageError.
+    `progress` is True for the best that fits where this process writes to, "plain" for a line per ended trial, or False
+    for nothing; anything else raises UsageError.
     """
+    displays = [Guarded(display) for display in _chosen(progress, watches)]
+    try:
+        yield displays
+    finally:
+        for display in displays:
+            display.close()
+
+
+def _chosen(progress: bool | str, watches: Sequence[Watch]) -> Sequence[Display]:
     check_progress(progress)
     if progress is False:
-        return None
+        return []
     can_redraw = sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown") and not os.environ.get("CI")
     if progress == PLAIN or not (can_redraw or is_in_notebook()):
-        return PlainLines(watch)
-    from hpsearch.display.live import LiveDisplay, NotebookOutput, TerminalPanel
+        return [PlainLines(watch) for watch in watches]
+    from hpsearch.display.live import LiveDisplay, LivePart, NotebookOutput, TerminalPanel
 
-    return LiveDisplay(watch, NotebookOutput() if is_in_notebook() else TerminalPanel(sys.stderr))
+    display = LiveDisplay(watches, NotebookOutput() if is_in_notebook() else TerminalPanel(sys.stderr))
+    return [LivePart(display, watch) for watch in watches]
 
 
 def check_progress(progress: bool | str) -> None:

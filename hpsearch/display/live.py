@@ -3,6 +3,7 @@
 import logging
 import sys
 import threading
+from collections.abc import Sequence
 from typing import Any, TextIO, cast
 
 from rich.console import Console, RenderableType
@@ -19,36 +20,53 @@ from hpsearch.records import History, Trial
 
 
 class LiveDisplay:
-    """Draws how a study stands from a separate thread, so that observing an event costs almost nothing."""
+    """Draws how studies stand from a separate thread, so that observing an event costs almost nothing."""
 
-    def __init__(self, watch: Watch, place: "NotebookOutput | TerminalPanel") -> None:
-        self._watch, self._place = watch, place
+    def __init__(self, watches: Sequence[Watch], place: "NotebookOutput | TerminalPanel") -> None:
+        self._watches, self._place = watches, place
         self._error: Exception | None = None
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._draw, name="hpsearch-display", daemon=True)
 
-    def observe(self, history: History, trial: Trial | None) -> None:
-        """Take note of a change; raise the error that stopped the drawing thread, if any."""
-        self._watch.observe(history, trial)
+    def draw(self) -> None:
+        """Draw from now on; raise the error that stopped the drawing thread, once."""
         if self._thread.ident is None:
             self._thread.start()
-        if self._error is not None:
-            raise self._error
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
 
     def close(self) -> None:
-        """Leave a short summary."""
+        """Leave a short summary; a second call does nothing."""
+        if self._is_over.is_set():
+            return
         self._is_over.set()
         if self._thread.ident is not None:
             self._thread.join()
-        self._place.close(Text(printable("\n".join(summary_lines(self._watch.standing())))))
+        lines = [line for watch in self._watches for line in summary_lines(watch.standing())]
+        self._place.close(Text(printable("\n".join(lines))))
 
     def _draw(self) -> None:
         try:
             while not self._is_over.is_set():
-                self._place.show(StandingPanel(self._watch.standing()))
+                self._place.show(StandingPanel(*(watch.standing() for watch in self._watches)))
                 self._is_over.wait(self._place.seconds)
-        except Exception as error:  # noqa: BLE001 (`observe` raises it)
+        except Exception as error:  # noqa: BLE001 (`draw` raises it)
             self._error = error
+
+
+class LivePart:
+    """One study's part of a live display."""
+
+    def __init__(self, display: LiveDisplay, watch: Watch) -> None:
+        self._display, self._watch = display, watch
+
+    def observe(self, history: History, trial: Trial | None) -> None:
+        self._watch.observe(history, trial)
+        self._display.draw()
+
+    def close(self) -> None:
+        self._display.close()
 
 
 class NotebookOutput:

@@ -1,4 +1,4 @@
-"""The panel that shows how a study stands, in whatever room there is."""
+"""The panels that show how studies stand, in whatever room there is."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -37,21 +37,22 @@ BORDERS = 4
 
 
 class StandingPanel(JupyterMixin):
-    """Draws a standing in the room that there is; a notebook shows it as HTML.
+    """Draws standings in the room that there is, each in an equal part of it; a notebook shows them as HTML.
 
     Without room for everything it drops first the searched hyperparameters, then columns and rows of the running folds.
-    A terminal of no more than four rows gets one line.
+    Where a study has no more than four rows, it gets one line.
     """
 
-    def __init__(self, standing: Standing) -> None:
-        self._standing = standing
+    def __init__(self, *standings: Standing) -> None:
+        self._standings = standings
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield self._drawing(console, options.max_width - 1, options.max_height - 1)  # some wrap the last column
+        height = (options.max_height - 1) // len(self._standings)
+        for standing in self._standings:
+            yield self._drawing(standing, console, options.max_width - 1, height)  # some wrap the last column
         yield Text()  # the cursor rests there: a ^C that is typed moves nothing
 
-    def _drawing(self, console: Console, width: int, height: int) -> RenderableType:
-        standing = self._standing
+    def _drawing(self, standing: Standing, console: Console, width: int, height: int) -> RenderableType:
         if height < 4 or width < 20:
             return Constrain(_line(f"{standing.name}: {counts_text(standing.tally, standing.trials)}"), width)
         fitting = partial(_fitting_table, standing, console, width - BORDERS)

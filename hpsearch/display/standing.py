@@ -101,6 +101,7 @@ class Standing:
         left: Seconds until the last trial has ended, or None while that would be a guess.
         pauses_in: Seconds until the time is up, or None without a timeout.
         is_pausing: Whether it was asked to pause.
+        waits_for: Which other process trains on the devices that this one waits for, if it does.
     """
 
     name: str
@@ -115,6 +116,7 @@ class Standing:
     left: float | None
     pauses_in: float | None
     is_pausing: bool
+    waits_for: str | None = None
 
 
 @dataclass
@@ -128,6 +130,7 @@ class Watch:
         training: Returns what trains now, and where (`Pool.training`).
         deadline: When the study will pause, on `clock`, or None.
         is_pausing: Says whether the study was asked to pause.
+        waits_for: Says which other process it waits for, or None.
     """
 
     name: str
@@ -140,6 +143,7 @@ class Watch:
     training: Callable[[], Sequence[tuple[Slot, Segment]]] = tuple
     deadline: float | None = None
     is_pausing: Callable[[], bool] = bool
+    waits_for: Callable[[], str | None] = lambda: None
     clock: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
@@ -173,6 +177,7 @@ class Watch:
             left=self._pace.left(tally.ended, tally.unfinished, self.trials),
             pauses_in=None if self.deadline is None else max(0.0, self.deadline - now),
             is_pausing=self.is_pausing(),
+            waits_for=self.waits_for(),
         )
 
     def _best_of(self, history: History, trial: Trial | None) -> BestSoFar | None:

@@ -37,6 +37,8 @@ def time_text(standing: Standing) -> str:
     left, pauses_in = standing.left, standing.pauses_in
     if standing.is_pausing:
         return f"{text}, pausing: every run finishes its step and is saved (Ctrl-C again ends at once)"
+    if standing.waits_for is not None:
+        return f"{text}, waiting for {standing.waits_for}"
     if pauses_in is not None and (left is None or pauses_in < left):
         return f"{text}, pauses in {duration(pauses_in)}"
     return text if left is None else f"{text}, about {duration(left)} left"

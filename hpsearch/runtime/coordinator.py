@@ -108,7 +108,11 @@ class Coordinator:
 
     def has_work(self) -> bool:
         """Return whether a segment of the study is in training, or can be."""
-        return self._scheduler.is_busy or self._scheduler.has_work(self.store.history)
+        return self._scheduler.is_busy or self.can_train()
+
+    def can_train(self) -> bool:
+        """Return whether there is a segment for one more slot, or a trial to ask for."""
+        return self._scheduler.has_work(self.store.history)
 
     def train_on(self, slot: Slot) -> bool:
         """Give an idle slot the study's next segment; return False where nothing can be trained just now."""

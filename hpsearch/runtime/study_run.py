@@ -5,10 +5,11 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hpsearch.display.display import Display, Guarded, chosen_display
+from hpsearch.display.display import shown
 from hpsearch.display.standing import Watch
 from hpsearch.display.waiting import waiting_for
 from hpsearch.errors import TaskError, UsageError, printable
@@ -25,13 +26,14 @@ from hpsearch.policy.samplers import Sampler, what_is_not_kept
 from hpsearch.records import Segment, Slot, Trial
 from hpsearch.records.checkpoint_folder import CheckpointFolder
 from hpsearch.runtime.callback_guard import guarded_callbacks
-from hpsearch.runtime.coordinator import Coordinator
+from hpsearch.runtime.coordinator import Coordinator, Observer
 from hpsearch.runtime.devices import Devices, TrialsPerDevice
 from hpsearch.runtime.left_processes import ProcessRecord, recorded_processes
 from hpsearch.runtime.messages import Probe, Workload
 from hpsearch.runtime.new_trials import Asker
 from hpsearch.runtime.pools import chosen_pool
 from hpsearch.runtime.pools.base import Pool, TimeIsUpError
+from hpsearch.runtime.pools.in_turn import PoolInTurn, in_turn
 from hpsearch.runtime.signals import Interruption
 from hpsearch.training.features.store import FeatureStore
 from hpsearch.training.numerics import Numerics, resolve_numerics
@@ -49,6 +51,7 @@ class StudyRun:
         progress: What to show meanwhile, as in `Study.run`.
         callbacks: Called with `subject` and each trial that has ended.
         subject: The study as its user knows it.
+        label: What the pool and the display call the study: its name, where no other study beside it has the same.
         interruption: What signals ask: set when Ctrl-C, SIGTERM or SIGUSR1 has paused the study.
     """
 
@@ -60,8 +63,15 @@ class StudyRun:
     callbacks: Sequence[Callable[[Any, Trial], None]] = ()
     subject: Any = None
     interruption: Interruption = field(default_factory=Interruption)
+    label: str = ""
+    _rules: tuple[Sampler, Pruner] = field(init=False)
+    _processes: ProcessRecord = field(init=False)
+    _numerics: Numerics = field(init=False)
     _coordinator: Coordinator | None = field(default=None, init=False)
     _was_stopped: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        self.label = self.label or self.plan.name
 
     def on(
         self, devices: Devices, enqueued: Sequence[Mapping[str, Any]] = (), trials_per_device: TrialsPerDevice = 1
@@ -73,28 +83,19 @@ class StudyRun:
         """
         choice, start = chosen_pool(devices, trials_per_device)
         with waiting_for("Preparing rows and models") if self.progress else contextlib.nullcontext():
-            sampler, pruner = self._rules(enqueued, is_in_process=choice.is_in_process)
-        store = self.record.open_or_create()
-        store.acquire()
-        try:
-            self.record.settle({"trials": self.trials})
-            repeats = None if sampler.is_finite else repetition(self.plan, self.trials)
-            for warning in filter(None, (*self.plan.warnings, what_is_not_kept(self.plan.sampler), repeats)):
-                logger.warning("%s", warning)
-            for config in enqueued:
-                store.enqueue(config)
-            # Only now: users hear of their mistakes before any worker starts.
-            with recorded_processes(self.plan.folder) as processes, contextlib.closing(start()) as pool:
-                processes.look()
-                pool.deadline = self.deadline
-                with contextlib.suppress(TimeIsUpError):
-                    self._coordinate(pool, sampler, pruner, processes)
-                self._say_how_it_ended()
-        finally:
-            store.release()
+            self.check(enqueued, is_in_process=choice.is_in_process)
+        with self.opened(enqueued), contextlib.closing(in_turn(start(), choice, [self.label], self.can_train)) as pool:
+            pool.deadline = self.deadline
+            with contextlib.suppress(TimeIsUpError):
+                self.prepare(pool)
+                with self.called_back() as callbacks, shown(self.progress, [self.watch(pool)]) as displays:
+                    coordinator = self.coordinator(pool, [*displays, *callbacks])
+                    with self.interruption.pausing(coordinator.stop):
+                        coordinator.run()
+            self.say_how_it_ended()
 
-    def _rules(self, enqueued: Sequence[Mapping[str, Any]], *, is_in_process: bool) -> tuple[Sampler, Pruner]:
-        """Return sampler and pruner, after checking all that needs no worker."""
+    def check(self, enqueued: Sequence[Mapping[str, Any]], *, is_in_process: bool) -> None:
+        """Check all that needs no worker."""
         if not is_in_process:
             check_metrics_travel(self.plan)
         check_models(self.plan, enqueued)
@@ -104,7 +105,66 @@ class StudyRun:
                 f"The sampler {self.plan.sampler!r} never ends by itself. Give trials= (--trials), the number of "
                 "trials in all, or timeout= (--timeout), for instance study.run(trials=50)."
             )
-        return sampler, self.plan.resolved_pruner()
+        self._rules = sampler, self.plan.resolved_pruner()
+
+    @contextlib.contextmanager
+    def opened(self, enqueued: Sequence[Mapping[str, Any]]) -> Iterator[None]:
+        """Hold the study's lease, and keep with the study what this call is to do.
+
+        Workers start inside: users hear of their mistakes before.
+        """
+        store = self.record.open_or_create()
+        store.acquire()
+        try:
+            self.record.settle({"trials": self.trials})
+            repeats = None if self._rules[0].is_finite else repetition(self.plan, self.trials)
+            for warning in filter(None, (*self.plan.warnings, what_is_not_kept(self.plan.sampler), repeats)):
+                logger.warning("%s", warning)
+            for config in enqueued:
+                store.enqueue(config)
+            with recorded_processes(self.plan.folder) as self._processes:
+                yield
+        finally:
+            store.release()
+
+    def prepare(self, pool: Pool) -> None:
+        """Make a pool's workers ready for the study."""
+        self._processes.look()
+        self._numerics = settled_numerics(self.plan, self.record, pool, self.label)
+
+    def called_back(self) -> AbstractContextManager[Sequence[Observer]]:
+        """Return a block in which the user's callbacks hear of the study, at last of its end."""
+        return guarded_callbacks(self.subject, self.callbacks, self.plan.folder / "logs")
+
+    def watch(self, pool: Pool) -> Watch:
+        plan = self.plan
+        return Watch(
+            self.label, plan.folder, plan.objective.name, self.trials, plan.evaluations_per_epoch,
+            test_shares=plan.test_shares,
+            slots=pool.slots(), training=self._training, deadline=self.deadline, is_pausing=self.interruption.is_set,
+            waits_for=pool.waits_for if isinstance(pool, PoolInTurn) else lambda: None,
+        )  # fmt: skip
+
+    def coordinator(self, pool: Pool, observers: Sequence[Observer]) -> Coordinator:
+        """Return what runs the study on a pool that is ready for it."""
+        plan, store, (sampler, pruner) = self.plan, self.record.store, self._rules
+        policy = Policy(plan.aim, plan.evaluations_per_epoch, plan.early_stopping, pruner)
+        default = literature_default(plan)
+        asker = Asker(store, plan.space, sampler, run_keys(plan, self._numerics), plan.complete, default)
+        checkpoints = CheckpointFolder(plan.folder / "checkpoints", plan.checkpoint_bytes)
+        self._coordinator = Coordinator(
+            store, pool, asker.ask, self.trials, policy, checkpoints,
+            logs=plan.folder / "logs", observers=[self._processes, *observers], deadline=self.deadline,
+            label=self.label,
+        )  # fmt: skip
+        if self._was_stopped:  # while the models were being loaded
+            self._coordinator.stop()
+        for observer in observers:
+            observer.observe(store.history, None)
+        return self._coordinator
+
+    def can_train(self) -> bool:
+        return self._coordinator is not None and self._coordinator.can_train()
 
     def stop(self) -> None:
         """Pause the study, from a callback or another thread."""
@@ -112,46 +172,10 @@ class StudyRun:
         if self._coordinator is not None:
             self._coordinator.stop()
 
-    def _coordinate(self, pool: Pool, sampler: Sampler, pruner: Pruner, processes: ProcessRecord) -> None:
-        plan, store = self.plan, self.record.store
-        numerics = settled_numerics(plan, self.record, pool)
-        policy = Policy(plan.aim, plan.evaluations_per_epoch, plan.early_stopping, pruner)
-        default = literature_default(plan)
-        asker = Asker(store, plan.space, sampler, run_keys(plan, numerics), plan.complete, default)
-        checkpoints = CheckpointFolder(plan.folder / "checkpoints", plan.checkpoint_bytes)
-        logs = plan.folder / "logs"
-        with guarded_callbacks(self.subject, self.callbacks, logs) as callbacks, self._display(pool) as displays:
-            self._coordinator = Coordinator(
-                store, pool, asker.ask, self.trials, policy, checkpoints,
-                logs=logs, observers=[processes, *displays, *callbacks], deadline=self.deadline,
-            )  # fmt: skip
-            if self._was_stopped:  # while the models were being loaded
-                self._coordinator.stop()
-            with self.interruption.pausing(self._coordinator.stop):
-                for display in displays:
-                    display.observe(store.history, None)
-                self._coordinator.run()
-
-    @contextlib.contextmanager
-    def _display(self, pool: Pool) -> Iterator[Sequence[Display]]:
-        plan = self.plan
-        watch = Watch(
-            plan.name, plan.folder, plan.objective.name, self.trials, plan.evaluations_per_epoch,
-            test_shares=plan.test_shares,
-            slots=pool.slots(), training=self._training, deadline=self.deadline, is_pausing=self.interruption.is_set,
-        )  # fmt: skip
-        chosen = chosen_display(self.progress, watch)
-        displays = [] if chosen is None else [Guarded(chosen)]
-        try:
-            yield displays
-        finally:
-            for display in displays:
-                display.close()
-
     def _training(self) -> Sequence[tuple[Slot, Segment]]:
         return () if self._coordinator is None else self._coordinator.training()
 
-    def _say_how_it_ended(self) -> None:
+    def say_how_it_ended(self) -> None:
         """Warn of enqueued configurations that were not tried, and say how a paused study continues."""
         plan, store, trials = self.plan, self.record.store, self.trials
         history, waiting = store.history, len(store.queued())
@@ -175,9 +199,9 @@ class StudyRun:
             sys.stderr.write(printable(f"Paused. {resume}\n"))
 
 
-def workload_of(plan: Plan, numerics: Numerics) -> Workload:
+def workload_of(plan: Plan, numerics: Numerics, label: str = "") -> Workload:
     return Workload(
-        study=plan.name,
+        study=label or plan.name,
         task=plan.task,
         prepared=plan.prepared,
         folds=plan.folds.pairs,
@@ -194,7 +218,7 @@ def workload_of(plan: Plan, numerics: Numerics) -> Workload:
     )
 
 
-def settled_numerics(plan: Plan, record: Record, pool: Pool) -> Numerics:
+def settled_numerics(plan: Plan, record: Record, pool: Pool, label: str) -> Numerics:
     """Make the pool ready with the study's numerics, which its first run resolves and stores.
 
     Each model is tried in them once. On a GPU they include the micro-batch: probed on the longest rows, with nothing
@@ -205,7 +229,7 @@ def settled_numerics(plan: Plan, record: Record, pool: Pool) -> Numerics:
     """
     if record.description.numerics is not None:
         numerics = record.numerics()
-        pool.prepare(workload_of(plan, numerics))
+        pool.prepare(workload_of(plan, numerics, label))
         return numerics
     numerics = resolve_numerics(
         pool.environment(),
@@ -215,11 +239,11 @@ def settled_numerics(plan: Plan, record: Record, pool: Pool) -> Numerics:
     )
     remarks: tuple[str, ...] = ()
     try:
-        numerics = _tried(plan, pool, numerics)
+        numerics = _tried(plan, pool, numerics, label)
     except TaskError as error:
         if numerics.precision == "fp32":
             raise
-        numerics = _tried(plan, pool, replace(numerics, precision="fp32"))  # which raises what is no matter of bf16
+        numerics = _tried(plan, pool, replace(numerics, precision="fp32"), label)  # raises what is no matter of bf16
         if plan.precision != "auto":
             raise TaskError(
                 f"precision={plan.precision!r}: {error} It can be in fp32: give precision='fp32'."
@@ -230,20 +254,20 @@ def settled_numerics(plan: Plan, record: Record, pool: Pool) -> Numerics:
     return numerics
 
 
-def _tried(plan: Plan, pool: Pool, numerics: Numerics) -> Numerics:
+def _tried(plan: Plan, pool: Pool, numerics: Numerics, label: str) -> Numerics:
     """Make the pool ready with these numerics and try each model; return them with the micro-batch that fits."""
-    pool.prepare(workload_of(plan, numerics))
+    pool.prepare(workload_of(plan, numerics, label))
     if numerics.device_type != "cuda":
         for chosen in each_choice(plan, smallest_batch(plan)):
-            pool.probe(Probe(plan.name, example_config(plan, chosen)))
+            pool.probe(Probe(label, example_config(plan, chosen)))
         return numerics
     config = largest_config(plan)
     fits = int(config["batch_size"])
     for chosen in each_choice(plan, config):
-        fits = pool.probe(Probe(plan.name, chosen, fits))
+        fits = pool.probe(Probe(label, chosen, fits))
     if fits < int(config["batch_size"]):
         numerics = replace(numerics, micro_batch=fits)
-        pool.prepare(workload_of(plan, numerics))
+        pool.prepare(workload_of(plan, numerics, label))
     return numerics
 
 

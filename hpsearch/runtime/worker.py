@@ -26,7 +26,7 @@ from hpsearch.training.fine_tune import FineTune, Measurement
 from hpsearch.training.learner import Learner
 from hpsearch.training.measurement import all_metrics
 from hpsearch.training.memory_probe import memory_trial
-from hpsearch.training.numerics import honour, probe_micro_batch
+from hpsearch.training.numerics import Numerics, honour, probe_micro_batch
 from hpsearch.training.rehearsal import rehearse
 
 logger = logging.getLogger("hpsearch")
@@ -76,6 +76,7 @@ class Worker:
         self.steps = 0
         self.progress = 0
         self._warm: dict[str, _Warm] = {}
+        self._numerics: Numerics | None = None
 
     def prepare(self, workload: Workload) -> None:
         """Open a study's rows and set this process to its numerics.
@@ -83,7 +84,7 @@ class Worker:
         Raises:
             NumericsError: This process cannot honour them.
         """
-        honour(workload.numerics, self.device)
+        self._honour(workload.numerics)
         warm = self._warm.get(workload.study)
         if warm is not None:
             self._warm[workload.study] = replace(warm, workload=workload)
@@ -98,7 +99,20 @@ class Worker:
             {workload.task.base_key(workload.example): base},
         )
 
+    def _honour(self, numerics: Numerics) -> None:
+        """Set this process to a study's numerics: the last segment may have been another study's."""
+        if numerics != self._numerics:
+            honour(numerics, self.device)
+            self._numerics = numerics
+
     def _load(self, workload: Workload, config: Mapping[str, Any]) -> BaseModel:
+        """Load a base model; a GPU has room for that of one study."""
+        if self.device.type != "cpu":
+            for warm in self._warm.values():
+                if warm.workload.study != workload.study:
+                    warm.bases.clear()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
         learner = CountedLearner(workload.learner_for(config), self._count_progress)
         return BaseModel(cast(Learner, learner), self.device, workload.feature_cache(config))
 
@@ -112,8 +126,6 @@ class Worker:
         if base is None:
             while len(warm.bases) >= BASES_KEPT.get(self.device.type, 1):
                 del warm.bases[next(iter(warm.bases))]
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
             base = self._load(warm.workload, config)
         warm.bases[key] = base
         return base
@@ -125,6 +137,7 @@ class Worker:
             TaskError: It cannot be trained in this precision, or not even one row fits.
         """
         warm = self._warm[order.study]
+        self._honour(warm.workload.numerics)
         base, numerics = self._base(warm, order.config), warm.workload.numerics
         try:
             rehearse(base, numerics, order.config)
@@ -137,6 +150,11 @@ class Worker:
                 f"({str(error).partition('.')[0]}). Free the device (nvidia-smi shows who uses it), or take a smaller "
                 "model, a shorter max_length or image_size, or more frozen layers."
             ) from error
+
+    def rest(self) -> None:
+        """Free the memory that torch keeps of what it has freed, where another process may need it."""
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
 
     def train(self, order: Train, stop_order: Callable[[], Stop | None]) -> Iterator[Event | None]:
         """Train one segment; yield evaluations and checkpoints on the way, and at last how it ended.
@@ -161,6 +179,7 @@ class Worker:
 
     def _segment(self, order: Train, stop_order: Callable[[], Stop | None]) -> Iterator[Event | None]:
         warm = self._warm[order.study]
+        self._honour(warm.workload.numerics)
         fine_tune = self._fine_tune(warm, order)
         evaluations = list(order.previous[: fine_tune.point])
         saved_at, step = time.monotonic(), fine_tune.step

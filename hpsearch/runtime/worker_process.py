@@ -234,7 +234,7 @@ def _follow_orders(channel: "Channel", device: str) -> None:
                     if event is not None:
                         channel.send(event)
             case Stop():
-                pass  # its segment ended while it travelled
+                worker.rest()  # or its segment ended while it travelled
             case None:
                 if holds_code or _has_imported_user_code(imported):
                     os._exit(0)

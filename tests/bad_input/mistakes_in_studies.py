@@ -31,6 +31,49 @@ def _run(what: str, call: str, command: str, *says: str, **more: object) -> Mist
     )  # type: ignore[arg-type]
 
 
+def _together(what: str, studies: str, *says: str, arguments: str = "trials=2", **more: object) -> Mistake:
+    call = f"hp.run({studies}, {arguments}, devices='inline', progress=False)"
+    return Mistake(what, says, UsageError, call=call, command="", **more)  # type: ignore[arg-type]
+
+
+_OTHER = "hp.Study('other', study.task, study.space)"
+
+TOGETHER = [
+    _together("no study", "[]", "hp.run([]) has no study to run", "hp.run([study_a, study_b]"),
+    _together("a study in place of a list of studies", "study", "and not a Study", "study.run(trials=50)"),
+    _together(
+        "a name in place of a study", "[study, 'other']", "and not a list with a str", "hp.run([study_a, study_b]"
+    ),
+    _together("the same study twice", "[study, study]", "'mine' is in the list 2 times", "Give each study once"),
+    _together(
+        "two studies of one name in one place",
+        "[study, hp.Study('mine', study.task, study.space)]",
+        "2 of the studies are called 'mine' and kept in runs/mine",
+        "a name of its own, or another folder",
+    ),
+    _together(
+        "a weight of zero: `weights=[1, 0]`",
+        f"[study, {_OTHER}]",
+        "weights=[1, 0] has 0, which is not a weight",
+        "numbers above 0",
+        arguments="trials=2, weights=[1, 0]",
+    ),
+    _together(
+        "a weight too few",
+        f"[study, {_OTHER}]",
+        "weights=[1] is not a list with a number for each of the 2 studies",
+        "weights=[1, 2]",
+        arguments="trials=2, weights=[1]",
+    ),
+    _together(
+        "a number of trials too few",
+        f"[study, {_OTHER}]",
+        "trials=[2] is not a list with a number for each of the 2 studies",
+        "one number that is for all",
+        arguments="trials=[2]",
+    ),
+]
+
 SETTINGS = [
     _setting(
         "a sampler that does not exist: `bayesain`",
@@ -411,6 +454,7 @@ IN_TRAINING = [
 
 GROUPS = {
     "Settings of a study and of a run": SETTINGS,
+    "Several studies at once": TOGETHER,
     "Continuing and exporting": GOING_ON,
     "Known only in training": IN_TRAINING,
 }

@@ -399,7 +399,7 @@ def test_a_file_is_shown_when_its_study_was_run(place: Path) -> None:
         assert "There is no file nowhere.py" in error(words[0], "nowhere.py", *words[2:])[1]
 
 
-def test_several_studies_run_one_after_the_other(place: Path) -> None:
+def test_the_studies_of_a_file_run_together(place: Path) -> None:
     text = STUDY.format(pause=0)
     twice = text + text.replace('"toy"', '"other"').replace("study =", "other =") + "studies = [study, other]\n"
     (place / "toy_study.py").write_text(twice)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hpsearch.display.display import Guarded, check_progress
-from hpsearch.display.live import LiveDisplay
+from hpsearch.display.live import LiveDisplay, LivePart
 from hpsearch.display.standing import Watch
 from hpsearch.errors import UsageError
 from hpsearch.records import History
@@ -48,7 +48,8 @@ def test_an_error_in_the_drawing_thread_ends_nothing_either(caplog):
             self.left = text.plain
 
     torn = Torn()
-    display = Guarded(LiveDisplay(Watch("toy", Path("toy"), "f1", 3, 1), torn))
+    watch = Watch("toy", Path("toy"), "f1", 3, 1)
+    display = Guarded(LivePart(LiveDisplay([watch], torn), watch))
     limit = time.monotonic() + 20
     with caplog.at_level(logging.WARNING, "hpsearch"):
         while not caplog.records and time.monotonic() < limit:

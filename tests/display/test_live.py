@@ -36,11 +36,11 @@ STANDING = Standing(
 )
 
 
-def lines(columns: int, rows: int, standing: Standing = STANDING, encoding: str = "utf-8") -> list[str]:
+def lines(columns: int, rows: int, *standings: Standing, encoding: str = "utf-8") -> list[str]:
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     console = Console(file=stream, force_terminal=True, no_color=True, color_system=None, width=columns, height=rows)
     with console.capture() as capture:
-        console.print(StandingPanel(standing))
+        console.print(StandingPanel(*(standings or (STANDING,))))
     return capture.get().rstrip("\n").split("\n")
 
 
@@ -98,6 +98,21 @@ def test_the_time_to_a_pause_goes_before_a_later_end() -> None:
     assert "pauses in 10 min" in "".join(lines(80, 24, dataclasses.replace(STANDING, pauses_in=600.0)))
     assert "about 2.1 h left" in "".join(lines(80, 24, dataclasses.replace(STANDING, pauses_in=9000.0)))
     assert "pausing" in "".join(lines(80, 24, dataclasses.replace(STANDING, is_pausing=True)))
+
+
+def test_a_study_that_waits_says_for_whom() -> None:
+    waiting = dataclasses.replace(STANDING, waits_for="process 7 (study 'other') on cpu-0")
+    assert "41 min so far, waiting for process 7 (study 'other') on cpu-0; on" in "".join(lines(120, 24, waiting))
+
+
+@pytest.mark.parametrize("rows", [50, 24, 14, 8, 4])
+def test_several_studies_share_the_room(rows: int) -> None:
+    names = ("one", "two", "three")
+    found = lines(80, rows, *(dataclasses.replace(STANDING, name=name) for name in names))
+    assert 3 <= len(found) < rows
+    heads = [line for line in found if any(f" {name}: runs" in line or line.startswith(f"{name}: ") for name in names)]
+    assert len(heads) == 3
+    assert max(cell_len(line) for line in found) < 80
 
 
 def test_a_terminal_without_unicode_gets_ascii() -> None:
@@ -190,6 +205,24 @@ def test_ctrl_c_pauses_and_leaves_a_clean_terminal(terminal: Terminals) -> None:
     assert any(line.startswith("toy: ") and "1 waiting" in line for line in text)
     assert any(line.startswith("Paused. Continue with") for line in text)
     assert text[-2:] == ["after the study 'toy' was paused; run it again to continue True", "gone on True"]
+
+
+def test_several_studies_have_one_panel_and_one_ctrl_c(terminal: Terminals) -> None:
+    code = (
+        "import hpsearch as hp\n"
+        "studies = [toy_study(name, {'pause': 0.05}, sampler='random') for name in ('one', 'two')]\n"
+        "try:\n    hp.run(studies, 12, devices='inline')\n"
+        "except KeyboardInterrupt as error:\n    print(error, [study.was_interrupted for study in studies])"
+    )
+    shown = terminal(STUDY + code)
+    shown.until(lambda lines: sum("1 running" in line or "1 done" in line for line in lines) == 2)
+    shown.press_ctrl_c()
+    assert shown.end() == 0
+    assert_clean(shown)
+    text = "".join(shown.lines())
+    assert "the studies were paused; run them again to continue [True, True]" in text
+    assert text.count("/12 trials, ") == 2
+    assert text.count("Paused. Continue with: ") == 2
 
 
 def test_a_second_ctrl_c_leaves_a_clean_terminal_too(terminal: Terminals, tmp_path: Path) -> None:

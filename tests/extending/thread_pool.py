@@ -73,6 +73,9 @@ class ThreadPool:
         if self._order is not None and self._order.study == study:
             self._stop = self._stop or Stop(checkpoint=True)
 
+    def rest(self, slot: Slot) -> None:
+        self._thread.submit(self._worker.rest)
+
     def close(self) -> None:
         self._stop = Stop(checkpoint=False)
         self._thread.shutdown()

@@ -97,6 +97,28 @@ def run(
         print("interrupted" if study.was_interrupted else "ended", flush=True)
 
 
+def three_studies(folder: Path | str, pause: float = 0.0) -> list[Study]:
+    """Return studies of three samplers and pruners, of one name in three folders; two of them share their runs."""
+    racing = {"pruner": hp.Racing(synchronous=True), "sampler": "random"}
+    settings: Mapping[str, Mapping[str, Any]] = {"a": {}, "b": racing, "c": {**racing, "sampler": "grid", "seed": 5}}
+    return [toy_study(Path(folder) / name, {"pause": pause}, **given) for name, given in settings.items()]
+
+
+def run_three(folder: str, devices: str | int, trials: list[int], pause: float) -> None:
+    """Run three studies together."""
+    studies = three_studies(folder, pause)
+    try:
+        hp.run(studies, trials, devices=devices, progress=False)
+    finally:
+        print("interrupted:", *(study.was_interrupted for study in studies), flush=True)
+
+
+def run_on_core(folder: str, core: int, pause: float, trials: int) -> None:
+    """Run a study whose process, and so its worker, may use one core only."""
+    os.sched_setaffinity(0, {core})
+    toy_study(folder, {"pause": pause}).run(trials=trials, devices=1, progress=False)
+
+
 def perform(code: str, folder: str, environment: Mapping[str, str]) -> None:
     """Do what some code says, in a folder, as a person at a terminal would have Python do it."""
     for name in ("CI", "COLUMNS", "FORCE_COLOR", "LINES", "NO_COLOR", "TTY_COMPATIBLE"):

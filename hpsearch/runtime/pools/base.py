@@ -64,6 +64,9 @@ class Pool(Protocol):
     def interrupt(self, study: str) -> None:
         """End every order of a study after its current step, with a checkpoint."""
 
+    def rest(self, slot: Slot) -> None:
+        """Have an idle slot's worker free the memory that it keeps for its next segment: another process needs it."""
+
     def close(self) -> None:
         """End all workers."""
 
@@ -93,6 +96,7 @@ class PoolChoice:
         opening: Checks such a value at once, and returns what starts the pool. `UsageError` says what is not there.
         is_in_process: Whether it trains in the calling process, so that metrics and tasks need not travel.
         sharing: The same as `opening` where several trials share a device; None where none can.
+        takes_turns: Whether its devices are this machine's, so that it takes turns on them with other processes.
     """
 
     values: tuple[str, ...]
@@ -100,3 +104,4 @@ class PoolChoice:
     opening: Callable[[Devices], Callable[[], Pool]]
     is_in_process: bool = False
     sharing: Callable[[Devices, TrialsPerDevice], Callable[[], Pool]] | None = None
+    takes_turns: bool = False

@@ -76,6 +76,9 @@ class InlinePool:
         if self._stop is None and self._order is not None and self._order.study == study:
             self._stop = Stop(checkpoint=True)
 
+    def rest(self, slot: Slot) -> None:
+        self._worker.rest()
+
     def close(self) -> None:
         self._events = self._order = None
         self._flags.close()
@@ -88,5 +91,5 @@ def _opening(_: Devices) -> Callable[[], Pool]:
 
 
 inline_pool = PoolChoice(
-    values=(INLINE,), claims=lambda devices: devices == INLINE, opening=_opening, is_in_process=True
+    values=(INLINE,), claims=lambda devices: devices == INLINE, opening=_opening, is_in_process=True, takes_turns=True
 )

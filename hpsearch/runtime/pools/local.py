@@ -183,11 +183,13 @@ class LocalPool:
                 worker.is_stopping = True
                 self._send(worker, Stop(checkpoint=True))
 
+    def rest(self, slot: Slot) -> None:
+        self._send(self._workers[slot.index], Stop(checkpoint=False))
+
     def completed(self, timeout: float) -> Iterator[Event]:
         yield from self._drain(timeout)
         for worker in list(self._workers.values()):
-            idle_for = time.monotonic() - worker.progressed
-            if worker.order is not None and idle_for > HANG_SECONDS:
+            if worker.order is not None and time.monotonic() - worker.progressed > HANG_SECONDS:
                 log = f"The worker made no progress for {HANG_SECONDS:g} seconds and was ended."
                 yield from self._lose(worker, Outcome.TIMED_OUT, log)
 
@@ -383,8 +385,7 @@ class LocalPool:
 
 
 def _opening(devices: Devices) -> Callable[[], Pool]:
-    places = slots(devices, inventory())
-    return lambda: LocalPool(places)
+    return partial(LocalPool, slots(devices, inventory()))
 
 
 def _sharing(devices: Devices, trials_per_device: TrialsPerDevice) -> Callable[[], Pool]:
@@ -396,4 +397,4 @@ def _sharing(devices: Devices, trials_per_device: TrialsPerDevice) -> Callable[[
     return lambda: LocalPool(*filled_places(places))
 
 
-local_pool = PoolChoice(values=KINDS, claims=is_named, opening=_opening, sharing=_sharing)
+local_pool = PoolChoice(values=KINDS, claims=is_named, opening=_opening, sharing=_sharing, takes_turns=True)
