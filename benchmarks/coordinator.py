@@ -5,12 +5,15 @@ policy, scheduler and store go on with it, over a pool that trains nothing and a
 wall time between one segment's end and the next one's that was not spent in the pool: asking, ordering, recording
 evaluations with their predictions, deciding, telling Optuna, the plain lines.
 
-    python -m benchmarks coordinator [--trials 1000] [--segments 90]
+    python -m benchmarks coordinator [--trials 1000] [--segments 90] [--seconds 20]
 
-The goals are 50 ms a segment with random search, 150 ms with TPE.
+The goals are 10 ms a segment with random search, 150 ms with TPE. Then it goes on with many simulated slots
+(simulated_slots.py) whose segments take two seconds, or a fifth of one: how busy they are, and where the coordinator's
+time goes. 64 of two seconds, random search, are to be busy 95% of the time.
 """
 
 import argparse
+import contextlib
 import io
 import math
 import os
@@ -19,13 +22,15 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from benchmarks.measurements import machine, spread, write_measurements
+from benchmarks.simulated_slots import Parts, SimulatedSlots
 from hpsearch.display.plain import PlainLines
 from hpsearch.display.standing import Watch
 from hpsearch.metrics.direction import Objective
@@ -46,7 +51,20 @@ from hpsearch.tasks import TextClassification
 OBJECTIVE, FOLDS, EVALUATIONS_PER_EPOCH = "f1_macro", 3, 2
 AIM = Objective(OBJECTIVE)
 HELD_OUT_ROWS, CLASSES = 200, 4
-GOALS_MS = {"random": 50.0, "bayesian": 150.0}
+GOALS_MS = {"random": 10.0, "bayesian": 150.0}
+BUSY_GOAL = 0.95
+"""Of 64 slots of two seconds a segment, with random search and no pruner."""
+
+LOADS = (
+    (64, 2.0, "random", "none"),
+    (64, 0.2, "random", "none"),
+    (64, 2.0, "bayesian", "none"),
+    (64, 2.0, "random", "racing"),
+    (256, 2.0, "random", "none"),
+    (256, 0.2, "random", "none"),
+)
+"""(slots, seconds a segment, sampler, pruner) of the simulated slots; the first has the goal."""
+
 STUDY = "benchmark"
 
 
@@ -210,6 +228,52 @@ def segments(folder: Path, given: Setting, sampler: str, pruner: str, count: int
     return pool
 
 
+def simulated(folder: Path, given: Setting, load: tuple[int, float, str, str], seconds: float) -> dict[str, Any]:
+    """Go on with the filled study on simulated slots, for so long after all of them have begun; return the figures."""
+    slots, duration, sampler, pruner = load
+    store = Store.open(sqlite_url(folder / "study.db"), STUDY)
+    store.acquire()
+    parts = Parts()
+    pool = SimulatedSlots(slots, duration, lambda run, point: (measured(run, point), predictions(run, point)), parts)
+    asker = given.asker(store, sampler)
+    propose = parts.timed("the sampler", asker.sampler.propose)
+    asker = replace(asker, sampler=SimpleNamespace(propose=propose, is_finite=False))
+    policy = Policy(AIM, EVALUATIONS_PER_EPOCH, None, resolve_pruner(pruner, given.space, AIM))
+    lines = PlainLines(Watch(STUDY, folder, OBJECTIVE, None, EVALUATIONS_PER_EPOCH), io.StringIO())
+    observer = SimpleNamespace(observe=parts.timed("the display", lines.observe))
+    coordinator = Coordinator(
+        store, pool, asker.ask, None, policy, CheckpointFolder(folder / "checkpoints", 2**30),  # type: ignore[arg-type]
+        logs=folder / "logs", observers=[observer],
+    )  # fmt: skip
+    window: dict[str, Any] = {}
+
+    def look() -> None:
+        now = time.perf_counter()
+        if not window and not pool.idle():
+            window.update(began=now, segments=len(pool.spans))
+            parts.seconds.clear()
+        elif window and now - window["began"] > seconds:
+            window.update(ended=now, segments=len(pool.spans) - window["segments"], parts=dict(parts.seconds))
+            raise _TimeIsUpError
+
+    pool.on_turn = look
+    with parts.of_the_coordinator(), contextlib.suppress(_TimeIsUpError):
+        coordinator.run()
+    store.close()
+    wall = window["ended"] - window["began"]
+    shares = {part: each / wall for part, each in sorted(window["parts"].items(), key=lambda pair: -pair[1])}
+    working = wall - window["parts"].get("waiting for events", 0.0)
+    return {
+        "slots": slots, "seconds a segment": duration, "sampler": sampler, "pruner": pruner, "seconds": wall,
+        "busy": pool.busy_share(window["began"], window["ended"]), "segments": window["segments"],
+        "milliseconds a segment": 1000.0 * working / max(1, window["segments"]), "shares of the time": shares,
+    }  # fmt: skip
+
+
+class _TimeIsUpError(Exception):
+    """Leaves the coordinator's loop in the middle: nobody goes on with the study."""
+
+
 def figures(pool: InstantPool) -> dict[str, Any]:
     """Return milliseconds a segment; the first, which projects the whole study at once, apart."""
     first, *wall = (1000.0 * seconds.wall for seconds in pool.seconds)
@@ -241,6 +305,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser = argparse.ArgumentParser(prog="python -m benchmarks coordinator", description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=1000, help="trials that are stored before (default: 1000)")
     parser.add_argument("--segments", type=int, default=90, help="segments to time, each way (default: 90)")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of each load of simulated slots (default: 20)")
     given = parser.parse_args(arguments)
     made, found = setting(), {}
     with tempfile.TemporaryDirectory(prefix="hpsearch-coordinator-") as temporary:
@@ -261,13 +326,30 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
                 row = figures(segments(folder, made, sampler, pruner, given.segments))
                 found[f"{sampler}, pruner {pruner}"] = {"goal": goal, **row}
                 print(f"{sampler:<10}{pruner:<8}{_line(row, goal)}")
+        print("slots  seconds  sampler   pruner    busy  ms a segment  where the time goes")
+        loads = []
+        for index, slots in enumerate(LOADS if given.seconds else ()):
+            folder = Path(temporary) / f"load-{index}"
+            shutil.copytree(filled, folder)
+            loads.append({**simulated(folder, made, slots, given.seconds), "goal": None if index else BUSY_GOAL})
+            print(_load_line(loads[-1]), flush=True)
     measurements = {
         "machine": {**machine(), "load": load, "milliseconds to sync": sync},
         "trials": given.trials,
         "milliseconds a segment": found,
+        "simulated slots": loads,
     }
     write_measurements("coordinator", measurements)
     return measurements
+
+
+def _load_line(load: Mapping[str, Any]) -> str:
+    shares = ", ".join(f"{part} {share:.0%}" for part, share in load["shares of the time"].items() if share >= 0.01)
+    rules = f"{load['sampler']:<10}{load['pruner']:<8}"
+    line = f"{load['slots']:>5}{load['seconds a segment']:>9}  {rules}{load['busy']:>6.1%}"
+    goal = load["goal"]
+    verdict = f"  goal {goal:.0%} {'met' if load['busy'] >= goal else 'MISSED'}" if goal else ""
+    return f"{line}{load['milliseconds a segment']:>14.1f}  {shares}{verdict}"
 
 
 def _line(row: Mapping[str, Any], goal: float) -> str:

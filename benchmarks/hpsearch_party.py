@@ -69,6 +69,7 @@ def _same(config: Any, other: Any) -> bool:
 
 def main(arguments: list[str]) -> None:
     job = Job.read(arguments[0])
+    os.environ |= {"HPSEARCH_CACHE": job.settings["cache"]} if "cache" in job.settings else {}
     metric: Any = "f1_macro"
     profile = Path(job.folder) / "profile"
     if job.settings.get("profile"):

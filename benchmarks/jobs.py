@@ -83,8 +83,8 @@ class Job:
         model: Folder of the pretrained model.
         rows: Training rows.
         folder: An empty folder for whatever the party keeps; its results go there.
-        settings: What differs from the party's own settings: fields of `peer.PeerSettings`, or "devices" and
-            "profile" for hpsearch.
+        settings: What differs from the party's own settings: fields of `peer.PeerSettings`, or "devices", "profile"
+            and "cache" (a folder that several runs share) for hpsearch.
     """
 
     party: str

@@ -80,16 +80,38 @@ def _rows_of(name: str, found: Mapping[str, Any]) -> list[Row]:
             for what, each in found["seconds"].items()
         ]
     if name == "coordinator":
-        return [
-            Row(
-                f"coordinator a segment at {found['trials']:,} trials, {what}",
-                f"{each['every segment']['median']:.0f} ms",
-                f"{each['goal']:g} ms",
-                each["every segment"]["median"] < each["goal"],
-            )
-            for what, each in found["milliseconds a segment"].items()
-        ]
+        return [*_segments(found), *_slots(found)]
     return []
+
+
+def _segments(found: Mapping[str, Any]) -> list[Row]:
+    return [
+        Row(
+            f"coordinator a segment at {found['trials']:,} trials, {what}",
+            f"{each['every segment']['median']:.0f} ms",
+            f"{each['goal']:g} ms",
+            each["every segment"]["median"] < each["goal"],
+        )
+        for what, each in found["milliseconds a segment"].items()
+    ]
+
+
+def _slots(found: Mapping[str, Any]) -> list[Row]:
+    rows = []
+    for each in found.get("simulated slots", ()):
+        what = f"{each['slots']} simulated slots, {each['seconds a segment']:g} s a segment, {each['sampler']}"
+        goal = each.get("goal")
+        busy = f"{each['busy']:.1%} busy, {each['milliseconds a segment']:.0f} ms a segment"
+        has_goal = goal is not None
+        rows.append(
+            Row(
+                f"{what}, pruner {each['pruner']}",
+                busy,
+                f"{goal:.0%}" if has_goal else "",
+                each["busy"] >= goal if has_goal else None,
+            )
+        )
+    return rows
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
