@@ -162,6 +162,63 @@ def _tables_are_read_as_optuna_reads_them() -> bool:
     return same and one == read[1:2] and read_direction(storage.engine, number) == study.direction.name.lower()
 
 
+def _tables_are_written_as_optuna_writes_them() -> bool:
+    """One study is written by Optuna and another by us: all rows are the same, but for ids and times."""
+    import optuna
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+    from optuna.trial import TrialState as OptunaState
+
+    from hpsearch.records import TrialState
+    from hpsearch.records.optuna_writing import Change, write_change, write_trial
+
+    kinds = {
+        "rate": FloatDistribution(1e-3, 1.0, log=True),
+        "size": IntDistribution(1, 8),
+        "kind": CategoricalDistribution(("a", None, 3)),
+    }
+    params = {"rate": 0.25, "size": 3, "kind": None}
+    ends = [(TrialState.COMPLETE, 0.5), (TrialState.COMPLETE, float("inf")), (TrialState.PRUNED, None)]
+    ends += [(TrialState.FAIL, None), (TrialState.WAITING, None)]
+    theirs, ours = (optuna.storages.RDBStorage("sqlite://") for _ in range(2))
+    for storage in (theirs, ours):
+        optuna.create_study(storage=storage, direction="maximize")
+    for state, value in ends:
+        template = optuna.trial.create_trial(
+            state=OptunaState.RUNNING, params=params, distributions=kinds, user_attrs={"config": params},
+            system_attrs={"a": [1, None], "b": "text"},
+        )  # fmt: skip
+        trial = theirs.create_new_trial(1, template)
+        for step, report in ((1, 0.5), (2, float("nan")), (1, 0.25), (3, float("-inf"))):
+            theirs.set_trial_intermediate_value(trial, step, report)
+        for text in ("earlier", "later"):
+            theirs.set_trial_user_attr(trial, "reason", text)
+        theirs.set_trial_state_values(trial, OptunaState[state.name], None if value is None else [value])
+        with ours.engine.begin() as connection:
+            identity, number = write_trial(connection, 1, params, kinds, template.user_attrs, template.system_attrs)
+            write_change(connection, identity, Change({1: 0.5, 2: float("nan")}, {"reason": "earlier"}))
+            change = Change({1: 0.25, 3: float("-inf")}, {"reason": "later"}, state, value)
+            write_change(connection, identity, change)
+        if (identity, number) != (trial, trial - 1):
+            return False
+    return _rows_of(theirs) == _rows_of(ours)
+
+
+def _rows_of(storage: Any) -> dict[str, list[Any]]:
+    """Return the rows of all tables of trials, each time as whether there is one."""
+    from sqlalchemy import inspect, text
+
+    found = {}
+    with storage.engine.connect() as connection:
+        for table in inspect(connection).get_table_names():
+            if table.startswith("trial"):
+                rows = connection.execute(text(f"select * from {table}")).mappings()
+                found[table] = [
+                    {name: value is not None if name.startswith("datetime") else value for name, value in row.items()}
+                    for row in rows
+                ]
+    return found
+
+
 def _models_tell_their_attention() -> bool:
     from transformers import BertConfig, BertModel
 
@@ -254,6 +311,12 @@ LISTED = {
         {"records/optuna_reading.py": ()},
         _tables_are_read_as_optuna_reads_them,
         "Read trials with `storage.get_all_trials`, which takes four times as long, and list studies by `read`.",
+    ),
+    "rows": Private(
+        "optuna",
+        {"records/optuna_writing.py": ("_rdb",)},
+        _tables_are_written_as_optuna_writes_them,
+        "Write trials with `storage.create_new_trial` and the storage's setters: 2 ms a value instead of 2 ms a trial.",
     ),
     "attention": Private(
         "transformers",

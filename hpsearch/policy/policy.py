@@ -115,7 +115,7 @@ class Policy:
         """
         if trial.origin is Origin.DEFAULT:
             return None
-        if not reports(history, trial, self.objective) or not self._at_rung(history, trial):
+        if not self._at_rung(history, trial) or not reports(history, trial, self.objective):
             return None
         reason = self.pruner.reason_to_prune(history, trial)
         if reason is None:

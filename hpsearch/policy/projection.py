@@ -219,13 +219,13 @@ class Projection:
         self._space = space
         self._objective = objective
         self._reports = steps
-        self._finished: dict[int, FrozenTrial] = {}
+        self._finished: dict[int, tuple[Trial, FrozenTrial]] = {}
 
     def study(
         self, history: History, sampler: optuna.samplers.BaseSampler | None = None, *, imputes: bool = False
     ) -> optuna.Study:
         """Return an in-memory Optuna study; with `imputes`, waiting and pruned trials are complete."""
-        trials = [self.trial(history, trial) for trial in history.trials.values()]
+        trials = [self._known(trial) or self.trial(history, trial) for trial in history.trials.values()]
         storage = ProjectedStorage(imputed(trials) if imputes else trials)
         return optuna.Study(study_name=STUDY_NAME, storage=storage, sampler=sampler)
 
@@ -238,12 +238,18 @@ class Projection:
 
     def trial(self, history: History, trial: Trial) -> FrozenTrial:
         """Return one trial as a sampler sees it, or a pruner that judges another."""
-        if trial.state.is_finished and trial.number in self._finished:
-            return self._finished[trial.number]
+        known = self._known(trial)
+        if known is not None:
+            return known
         frozen = self._project(history, trial)
         if trial.state.is_finished:
-            self._finished[trial.number] = frozen
+            self._finished[trial.number] = trial, frozen
         return frozen
+
+    def _known(self, trial: Trial) -> FrozenTrial | None:
+        """Return a finished trial as it was projected, if it was; each question looks up a thousand of them."""
+        known = self._finished.get(trial.number)
+        return known[1] if known is not None and known[0] is trial else None
 
     def _project(self, history: History, trial: Trial) -> FrozenTrial:
         steps = self._steps(history, trial)

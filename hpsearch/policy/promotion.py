@@ -45,12 +45,14 @@ class Progress:
     """How far a trial has come, and what that was read from.
 
     Attributes:
+        group: The group that it is compared with: key, rungs and size.
         first: The first step at which it may have to wait.
         steps: Step to (score of the partial value, minus validation loss). The loss breaks ties: models that predict
             one class for every row have equal scores, and it tells which has learnt more.
         folds: The best score of each of its whole runs, in order, up to the first that is not whole.
     """
 
+    group: tuple[Hashable, tuple[int, ...], int | None]
     first: int
     runs: tuple[Run, ...]
     evaluations: tuple[tuple[Evaluation, ...], ...]
@@ -63,13 +65,30 @@ class Progress:
     def last_step(self) -> int:
         return max(self.steps, default=0)
 
+    @cached_property
+    def _reached(self) -> dict[int, int | None]:
+        return {}
+
+    def _step(self, rung: int) -> int | None:
+        """Return the step at which it came to a rung; a thousand trials are asked at each decision."""
+        if rung not in self._reached:
+            self._reached[rung] = min((step for step in self.steps if step >= rung), default=None)
+        return self._reached[rung]
+
     def at(self, rung: int) -> tuple[float, float] | None:
         """Return what a rung ranks by, or None before it; a run of few evaluation points may skip a rung."""
-        step = min((step for step in self.steps if step >= rung), default=None)
+        step = self._step(rung)
         return None if step is None else self.steps[step]
 
     def is_beyond(self, rung: int) -> bool:
-        return self.last_step > min((step for step in self.steps if step >= rung), default=self.last_step)
+        step = self._step(rung)
+        return step is not None and self.last_step > step
+
+    def tells_the_same_as(self, other: "Progress | None") -> bool:
+        """Return whether no ranking can tell the two apart."""
+        if other is None or other.runs is not self.runs:
+            return False
+        return (self.steps, self.folds, self.stop, self.state) == (other.steps, other.folds, other.stop, other.state)
 
 
 @dataclass(frozen=True)
@@ -94,7 +113,8 @@ class PromotingPruner(Pruner):
         self._objective = objective
         self._name = name
         self._reduction_factor = reduction_factor
-        self._history: History | None = None  # what the other two were computed from
+        self._history: History | None = None  # what the others were computed from
+        self._revision = 0  # grows when some trial's progress says something else
         self._progress: dict[int, Progress] = {}
         self._standings: dict[bool, Rankings] = {}
 
@@ -129,12 +149,12 @@ class PromotingPruner(Pruner):
         return f"{self._name}: place {place[0]} of {place[1]} {where}, where 1 of {self._reduction_factor} continues"
 
     def _standing(self, history: History, closing: bool) -> Rankings:
-        """Return which trials may continue; computed once for each History."""
+        """Return which trials may continue; computed again where a trial has come further or ended."""
         self.look_at(history)
         if closing not in self._standings:
             groups: dict[Hashable, Group] = {}
             for trial in history.trials.values():
-                key, rungs, size = self.group_of(trial)
+                key, rungs, size = self._progress[trial.number].group
                 groups.setdefault(key, Group(rungs, size)).trials.append(trial)
             standing = Rankings()
             for group in groups.values():
@@ -143,11 +163,19 @@ class PromotingPruner(Pruner):
         return self._standings[closing]
 
     def look_at(self, history: History) -> None:
-        """Read from a new History how far each trial has come."""
-        if self._history is not history:
-            self._history, self._standings = history, {}
-            for trial in history.trials.values():
-                self._progress[trial.number] = self._read(history, trial)
+        """Read from a new History how far each trial has come: those that have moved on since the last, if it grew."""
+        if self._history is history:
+            return
+        changed = None if self._history is None else history.changed_since(self._history)
+        is_news = changed is None
+        for number in history.trials if changed is None else changed:
+            progress = self._read(history, history.trials[number])
+            is_news = is_news or not progress.tells_the_same_as(self._progress.get(number))
+            self._progress[number] = progress
+        self._history = history
+        if is_news:
+            self._standings = {}
+            self._revision += 1
 
     def _judge(self, history: History, group: Group, closing: bool, standing: Rankings) -> None:
         """Add which trials of a group go past each of its rungs, from the lowest upwards.
@@ -182,9 +210,10 @@ class PromotingPruner(Pruner):
 
         One that continued and then failed or diverged takes no place: otherwise none might be left at the end.
         """
+        self.look_at(history)
         going: list[Trial] = []
         for equals in rung.ranked:
-            is_beyond = any(self.progress(history, trial).is_beyond(rung.step) for trial in equals)
+            is_beyond = any(self._progress[trial.number].is_beyond(rung.step) for trial in equals)
             is_able = is_beyond or any(not trial.state.is_finished for trial in equals)
             if is_beyond or (is_able and count > 0):
                 going += equals
@@ -213,8 +242,8 @@ class PromotingPruner(Pruner):
         stop = trial.stop
         whole = () if stop is None else takewhile(lambda measured: len(measured) >= stop, evaluations)
         folds = tuple([score(running_best(measured[:stop], self._objective)) for measured in whole])
-        first = self.first_judged(trial) if last is None else last.first
-        return Progress(first, trial.runs, evaluations, stop, trial.state, steps, folds)
+        group, first = (self.group_of(trial), self.first_judged(trial)) if last is None else (last.group, last.first)
+        return Progress(group, first, trial.runs, evaluations, stop, trial.state, steps, folds)
 
 
 def steps_of(trial: Trial) -> int:

@@ -95,15 +95,17 @@ def steps_reached(history: History, trial: Trial, objective: Objective) -> Itera
     """
     ended: list[float] = []
     for index, run in enumerate(trial.runs):
-        evaluations = history.of(run.key)[: trial.stop]
+        evaluations, best = history.of(run.key)[: trial.stop], -math.inf
         for evaluation in evaluations:
+            score = objective.score(evaluation.metrics)
+            best = max(best, score) if math.isfinite(score) else best
             step = rung(index, evaluation.point, run.horizon, trial.stop)
             if step is not None:
-                current = running_best(evaluations[: evaluation.point], objective)
+                current = objective.direction.score(best)
                 yield step, (sum(ended) + current) / (len(ended) + 1), evaluation
         if trial.stop is None or len(evaluations) < trial.stop:
             return
-        ended.append(running_best(evaluations, objective))
+        ended.append(objective.direction.score(best))
 
 
 def running_best(evaluations: Sequence[Evaluation], objective: Objective) -> float:

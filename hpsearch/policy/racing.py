@@ -131,7 +131,7 @@ class RacingPruner(PromotingPruner):
     def __init__(self, rule: Racing, objective: Objective) -> None:
         super().__init__(objective, "racing", rule.reduction_factor)
         self._rule = rule
-        self._best_of: tuple[History, _Best | None] | None = None
+        self._best_of: tuple[int, _Best | None] | None = None
 
     def rungs(self, trial: Trial) -> tuple[int, ...]:
         return doubling_rungs(steps_of(trial), partial=self._rule.partial)
@@ -225,9 +225,10 @@ class RacingPruner(PromotingPruner):
         return stdev(scores) <= best.error / math.sqrt(max(1, rung.step // RUNGS_PER_RUN))
 
     def _best(self, history: History) -> _Best | None:
-        """Return the best complete trial, and the folds' sampling error; worked out once for each History."""
-        if self._best_of is None or self._best_of[0] is not history:
-            self._best_of = (history, self._found_best(history))
+        """Return the best complete trial, and the folds' sampling error; worked out when a trial has come further."""
+        self.look_at(history)
+        if self._best_of is None or self._best_of[0] != self._revision:
+            self._best_of = (self._revision, self._found_best(history))
         return self._best_of[1]
 
     def _found_best(self, history: History) -> _Best | None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from hpsearch.metrics.direction import Direction
 from hpsearch.records.types import Decision, Evaluation, Outcome, Run, SegmentResult, Trial, TrialState
@@ -13,7 +13,7 @@ Value = TypeVar("Value")
 
 _FINISHED = tuple(state for state in TrialState if state.is_finished)
 _UNFINISHED = tuple(state for state in TrialState if not state.is_finished)
-"""Tuples, because each segment looks up a thousand trials many times: `in` compares identities; a property is slow."""
+"""Tuples, because a thousand trials are looked up many times: `in` compares identities; a property is slow."""
 
 
 def _with(mapping: Mapping[Key, Value], key: Key, value: Value) -> Mapping[Key, Value]:
@@ -32,6 +32,47 @@ def decided(trial: Trial, decision: Decision) -> Trial:
 
 
 @dataclass(frozen=True)
+class _Index:
+    """What each segment asks of a thousand trials several times: which share a run, and which have not ended.
+
+    Attributes:
+        trials: The trials that it is of.
+        runs: Run key to the numbers of the trials that have it, in the order of asking.
+        unfinished: Number to trial, in the order of asking.
+    """
+
+    trials: Mapping[int, Trial]
+    runs: Mapping[str, tuple[int, ...]]
+    unfinished: Mapping[int, Trial]
+
+    @classmethod
+    def of(cls, trials: Mapping[int, Trial]) -> "_Index":
+        runs: dict[str, tuple[int, ...]] = {}
+        for trial in trials.values():
+            _enter(runs, trial)
+        return cls(trials, runs, {number: trial for number, trial in trials.items() if trial.state in _UNFINISHED})
+
+    def grown(self, trials: Mapping[int, Trial], trial: Trial) -> "_Index":
+        """Return the index of `trials`, which differ in `trial` alone: it is new, or has moved on."""
+        before = self.trials.get(trial.number)
+        if before is not None and (before.runs is not trial.runs or before.number not in self.unfinished):
+            return self.of(trials)
+        runs = self.runs
+        if before is None:
+            runs = dict(self.runs)
+            _enter(runs, trial)
+        unfinished = {**self.unfinished, trial.number: trial}
+        if trial.state not in _UNFINISHED:
+            del unfinished[trial.number]
+        return _Index(trials, runs, unfinished)
+
+
+def _enter(runs: dict[str, tuple[int, ...]], trial: Trial) -> None:
+    for key in dict.fromkeys(run.key for run in trial.runs):
+        runs[key] = (*runs.get(key, ()), trial.number)
+
+
+@dataclass(frozen=True)
 class History:
     """A read model of one study.
 
@@ -46,6 +87,9 @@ class History:
     evaluations: Mapping[str, tuple[Evaluation, ...]] = field(default_factory=lambda: MappingProxyType({}))
     results: Mapping[str, tuple[SegmentResult, ...]] = field(default_factory=lambda: MappingProxyType({}))
     direction: Direction = Direction.MAXIMIZE
+    _index: _Index | None = field(default=None, init=False, compare=False, repr=False)
+    _journal: list[int | str] | None = field(default=None, init=False, compare=False, repr=False)
+    _length: int = field(default=0, init=False, compare=False, repr=False)
 
     def repeats(self, state: TrialState | None = None) -> int:
         """Return how many trials (in a state) train what an earlier one of them does: equal configs have equal runs."""
@@ -53,7 +97,8 @@ class History:
         return len(trials) - len({trial.runs[0].key if trial.runs else trial.number for trial in trials})
 
     def with_trial(self, trial: Trial) -> "History":
-        return replace(self, trials=_with(self.trials, trial.number, trial))
+        trials = _with(self.trials, trial.number, trial)
+        return self._grown(trial.number, self._indexed.grown(trials, trial), trials=trials)
 
     def with_evaluation(self, evaluation: Evaluation) -> "History":
         """Append an evaluation; a point that has one already keeps it, because a repeated run measures the same."""
@@ -62,11 +107,37 @@ class History:
             return self
         if evaluation.point != len(earlier) + 1:
             raise ValueError(f"run {evaluation.run}: point {evaluation.point} after point {len(earlier)}")
-        return replace(self, evaluations=_with(self.evaluations, evaluation.run, (*earlier, evaluation)))
+        evaluations = _with(self.evaluations, evaluation.run, (*earlier, evaluation))
+        return self._grown(evaluation.run, self._indexed, evaluations=evaluations)
 
     def with_result(self, result: SegmentResult) -> "History":
         key = result.segment.run.key
-        return replace(self, results=_with(self.results, key, (*self.results.get(key, ()), result)))
+        results = _with(self.results, key, (*self.results.get(key, ()), result))
+        return self._grown(key, self._indexed, results=results)
+
+    def _grown(self, changed: int | str, index: _Index, **values: Any) -> "History":
+        """Return a history with other `values`, in which the trial or run `changed` has moved on."""
+        grown, journal, length = replace(self, **values), self._journal, self._length
+        if journal is None or len(journal) != length:  # this is the first, or has been grown from before
+            journal, length = [], 0
+        journal.append(changed)
+        for name, value in (("_index", index), ("_journal", journal), ("_length", length + 1)):
+            object.__setattr__(grown, name, value)
+        return grown
+
+    def changed_since(self, earlier: "History") -> set[int] | None:
+        """Return the numbers of the trials that have moved on since, by themselves or in their runs.
+
+        None where this did not grow from `earlier`, or that is not known.
+        """
+        if self is earlier:
+            return set()
+        if self._journal is None or self._journal is not earlier._journal or earlier._length > self._length:
+            return None
+        numbers: set[int] = set()
+        for changed in self._journal[earlier._length : self._length]:
+            numbers |= {changed} if isinstance(changed, int) else {*self._indexed.runs.get(changed, ())}
+        return numbers
 
     def with_decision(self, decision: Decision) -> "History":
         return self.with_trial(decided(self.trials[decision.trial], decision))
@@ -83,12 +154,24 @@ class History:
         return tuple(result.outcome for result in self.results.get(run.key, ()))
 
     def unfinished(self) -> tuple[Trial, ...]:
-        return tuple([trial for trial in self.trials.values() if trial.state in _UNFINISHED])
+        return tuple(self._indexed.unfinished.values())
+
+    def sharing(self, run: str) -> tuple[Trial, ...]:
+        """Return the trials that have a run, by its key, in the order of asking."""
+        return tuple([self.trials[number] for number in self._indexed.runs.get(run, ())])
 
     def finished(self, *states: TrialState) -> tuple[Trial, ...]:
         """Return the finished trials, or those that finished in one of `states`."""
         wanted = states or _FINISHED
         return tuple([trial for trial in self.trials.values() if trial.state in wanted])
+
+    @property
+    def _indexed(self) -> _Index:
+        """The index; a history that has not grown from another makes it when first asked."""
+        if self._index is None:
+            object.__setattr__(self, "_index", _Index.of(self.trials))
+        assert self._index is not None
+        return self._index
 
     @classmethod
     def of_trials(cls, trials: Iterable[Trial]) -> "History":

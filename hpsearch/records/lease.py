@@ -17,7 +17,19 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from sqlalchemy import ColumnElement, Connection, Double, Engine, and_, insert, literal_column, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Double,
+    Engine,
+    and_,
+    bindparam,
+    insert,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from hpsearch.errors import LeaseHeldError, LeaseLostError, StoreError
@@ -119,6 +131,10 @@ class TokenRow:
         self.token: int | None = None
         self._owner = ""
         self._row = tables.lease.c.study == study
+        # Made once: each write looks at the token, and names itself.
+        ours = and_(self._row, tables.lease.c.token == bindparam("ours"))
+        self._look = select(tables.lease.c.token).where(self._row)
+        self._name_write = update(tables.lease).where(ours).values(owner=bindparam("named"))
 
     def take(self, lifetime: float | None) -> bool:
         """Draw a new token if the lease is free or expired, or if a file lock guards it (`lifetime` is None)."""
@@ -164,7 +180,8 @@ class TokenRow:
             row = select(tables.lease.c.token, tables.lease.c.owner).where(self._row).with_for_update()
             if connection.execute(row).first() == (token, owner):
                 return True
-        self.change(connection, owner=owner)
+        if connection.execute(self._name_write, {"ours": token, "named": owner}).rowcount != 1:
+            raise self._lost()
         return False
 
     def change(self, connection: Connection, **values: Any) -> None:
@@ -177,7 +194,7 @@ class TokenRow:
         """Raise LeaseLostError where the token is no longer ours."""
         token = self._our_token()
         with self.engine.connect() as connection:
-            if connection.execute(select(tables.lease.c.token).where(self._row)).scalar() != token:
+            if connection.execute(self._look).scalar() != token:
                 raise self._lost()
 
     def _our_token(self) -> int:
@@ -237,7 +254,6 @@ class FileLease:
             raise
 
     def renew(self) -> None:
-        self._check_file()
         with self.guard():
             pass
 
@@ -263,6 +279,7 @@ class FileLease:
         self._row.token = None
 
     def fence(self, connection: Connection, write: str | None = None, *, again: bool = False) -> bool:
+        self._check_file()
         self._forget_in_child()
         return self._row.fence(connection, write, again=again)
 
@@ -273,6 +290,7 @@ class FileLease:
     @contextmanager
     def guard(self) -> Iterator[None]:
         """Check the token first: SQLite has one writer at a time, so our transaction may not stay open."""
+        self._check_file()
         self._forget_in_child()
         self._row.check()
         yield

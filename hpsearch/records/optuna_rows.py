@@ -8,7 +8,6 @@ made by another tool; it is ignored, and leaves a gap in the numbers.
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +24,10 @@ from hpsearch.records.types import Decision, Origin, Run, Trial, TrialState
 from hpsearch.records.urls import optuna_url, shown
 
 if TYPE_CHECKING:
-    import optuna
     from optuna.distributions import BaseDistribution
     from optuna.storages import RDBStorage
+
+    from hpsearch.records.optuna_writing import Change
 
 CONFIG = "config"
 ORIGIN = "hpsearch:origin"
@@ -65,12 +65,6 @@ def open_storage(url: URL, *, is_checked: bool = False, for_reading: bool = Fals
     make_durable(storage.engine, "NORMAL")
     tell_outages(storage.engine)
     return storage
-
-
-def _optuna_state(state: TrialState) -> "optuna.trial.TrialState":
-    from optuna.trial import TrialState as OptunaState
-
-    return OptunaState[state.name]
 
 
 def _plain(value: Any) -> Any:
@@ -163,70 +157,83 @@ class OptunaRows:
         origin: Origin,
     ) -> Trial:
         """Write a trial and its runs in one transaction, and return it as written."""
-        from optuna.trial import FrozenTrial
+        from hpsearch.records.optuna_writing import write_trial
 
-        template = FrozenTrial(
-            number=-1,
-            trial_id=-1,
-            state=_optuna_state(TrialState.RUNNING),
-            value=None,
-            datetime_start=datetime.now(),
-            datetime_complete=None,
-            params=dict(params),
-            distributions=dict(distributions),
-            user_attrs={CONFIG: _plain(config)},
-            system_attrs={
-                ORIGIN: origin.value,
-                TRAINING_CONFIG: _plain(training_config),
-                RUNS: [[key, *map(int, numbers)] for key, *numbers in runs],
-            },
-            intermediate_values={},
-        )
-        trial_id = self._writing.create_new_trial(self._study_id, template_trial=template)
-        (stored,) = read_trials(self._engine, self._study_id, trial_id)
-        return self._learn(stored)
+        user = {CONFIG: _plain(config)}
+        system = {
+            ORIGIN: origin.value,
+            TRAINING_CONFIG: _plain(training_config),
+            RUNS: [[key, *map(int, numbers)] for key, *numbers in runs],
+        }
+        with self._writing.engine.begin() as connection:
+            trial_id, number = write_trial(connection, self._study_id, params, distributions, user, system)
+        kinds = {name: distributions[name] for name in params}
+        values = {name: kind.to_external_repr(kind.to_internal_repr(params[name])) for name, kind in kinds.items()}
+        return self._learn(StoredTrial(trial_id, number, TrialState.RUNNING, None, values, user, system, {}))
 
-    def report(self, decisions: Iterable[Decision]) -> None:
-        """Write the intermediate values that Optuna lacks; of several for one step, the last."""
-        reports = {(decision.trial, step): float(value) for decision in decisions for step, value in decision.reports}
-        for (number, step), value in reports.items():
-            written = self._reports[number]
-            if self._states[number].is_finished or (step in written and repr(written[step]) == repr(value)):
-                continue
-            self._writing.set_trial_intermediate_value(self._ids[number], step, value)
-            written[step] = value
+    def tell(self, decisions: Iterable[Decision]) -> None:
+        """Write what Optuna lacks of decisions, in one transaction."""
+        self._write(self._changes(decisions))
 
-    def describe(self, decision: Decision) -> None:
-        """Write the user attributes that Optuna lacks."""
-        attributes = dict(decision.attributes)
-        if decision.final_state is not None and decision.reason:
-            attributes[REASON] = storable(decision.reason)
-        if decision.final_state is TrialState.PRUNED and decision.value is not None:
-            attributes[PARTIAL_MEAN] = decision.value
-        if self._states[decision.trial].is_finished:
-            return
-        written = self._attributes[decision.trial]
-        for name, value in _plain(attributes).items():
-            if name not in written or written[name] != value:
-                self._writing.set_trial_user_attr(self._ids[decision.trial], name, value)
-                written[name] = value
+    def knows(self, decisions: Iterable[Decision]) -> bool:
+        """Return whether Optuna lacks nothing of decisions."""
+        return not self._changes(decisions)
 
-    def finish(self, decision: Decision) -> None:
-        """Tell Optuna how a trial ended, unless it knows.
+    def _changes(self, decisions: Iterable[Decision]) -> "dict[int, Change]":
+        by_trial: dict[int, list[Decision]] = {}
+        for decision in decisions:
+            by_trial.setdefault(decision.trial, []).append(decision)
+        changes = {number: self._lacking(number, of_trial) for number, of_trial in by_trial.items()}
+        return {number: change for number, change in changes.items() if change}
+
+    def _lacking(self, number: int, decisions: Iterable[Decision]) -> "Change":
+        """Return what Optuna lacks of the decisions on a trial; of several reports for one step, the last.
 
         A pruned trial's value is its partial mean: Optuna's own `tell` likewise keeps the last reported value.
         """
-        state = decision.final_state
-        if state is None or self._states[decision.trial].is_finished:
+        from hpsearch.records.optuna_writing import Change
+
+        change = Change()
+        if self._states[number].is_finished:
+            return change
+        for decision in decisions:
+            state = decision.final_state
+            finite_value = decision.value is not None and math.isfinite(decision.value)
+            change.reports |= {step: float(value) for step, value in decision.reports}
+            attributes = dict(decision.attributes)
+            if state is not None and decision.reason:
+                attributes[REASON] = storable(decision.reason)
+            if state is TrialState.PRUNED and decision.value is not None:
+                attributes[PARTIAL_MEAN] = decision.value
+            change.attributes |= _plain(attributes)
+            if state is not None and change.state is None:
+                with_value = state is TrialState.COMPLETE or (state is TrialState.PRUNED and finite_value)
+                change.state = state
+                change.value = float(decision.value) if with_value and decision.value is not None else None
+        reports, known = self._reports[number], self._attributes[number]
+        for step in [step for step, value in change.reports.items() if repr(reports.get(step)) == repr(value)]:
+            del change.reports[step]
+        for name in [name for name, value in change.attributes.items() if name in known and known[name] == value]:
+            del change.attributes[name]
+        return change
+
+    def _write(self, changes: "Mapping[int, Change]") -> None:
+        if not changes:
             return
-        finite_value = decision.value is not None and math.isfinite(decision.value)
-        with_value = state is TrialState.COMPLETE or (state is TrialState.PRUNED and finite_value)
-        values = [float(decision.value)] if with_value and decision.value is not None else None
-        self._writing.set_trial_state_values(self._ids[decision.trial], _optuna_state(state), values)
-        self._states[decision.trial] = state
+        from hpsearch.records import optuna_writing
+
+        with self._writing.engine.begin() as connection:
+            for number, change in changes.items():
+                optuna_writing.write_change(connection, self._ids[number], change)
+        for number, change in changes.items():
+            self._reports[number] |= change.reports
+            self._attributes[number] |= change.attributes
+            if change.state is not None:
+                self._states[number] = change.state
 
     def set_state(self, number: int, state: TrialState) -> None:
         """Move an unfinished trial between WAITING and RUNNING."""
         if self._states[number] is not state:
-            self._writing.set_trial_state_values(self._ids[number], _optuna_state(state))
-            self._states[number] = state
+            from hpsearch.records.optuna_writing import Change
+
+            self._write({number: Change(state=state)})

@@ -2,12 +2,18 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from hpsearch.data.ragged import Rows
 from hpsearch.records import tables
 from hpsearch.records.history import History
 from hpsearch.records.types import Evaluation, Run, Trial, TrialState
+
+_TRIM = delete(tables.predictions).where(
+    tables.predictions.c.study == bindparam("of_study"),
+    tables.predictions.c.run == bindparam("of_run"),
+    tables.predictions.c.point.not_in(bindparam("needed", expanding=True)),
+)
 
 
 def needed_points(history: History, run: str) -> set[int] | None:
@@ -17,7 +23,7 @@ def needed_points(history: History, run: str) -> set[int] | None:
     a pruned one the last point that it reached, a failed one none.
     """
     points: set[int] = set()
-    for trial in history.trials.values():
+    for trial in history.sharing(run):
         for shared in trial.runs:
             if shared.key == run:
                 if not trial.state.is_finished:
@@ -48,14 +54,12 @@ def keep(connection: Connection, study: str, history: History, evaluation: Evalu
         if connection.execute(select(table.c.point).where(*same)).first() is not None:
             return
     row = tables.predictions_row(evaluation.run, evaluation.point, outputs)
-    connection.execute(insert(table).values(study=study, **row))
+    connection.execute(insert(table), {"study": study, **row})
 
 
 def trim(connection: Connection, study: str, history: History, runs: Iterable[Run]) -> None:
     """Delete the predictions of `runs` that no trial needs any more."""
-    table = tables.predictions
     for run in runs:
         needed = needed_points(history, run.key)
         if needed is not None:
-            obsolete = table.c.point.not_in(needed)
-            connection.execute(delete(table).where(table.c.study == study, table.c.run == run.key, obsolete))
+            connection.execute(_TRIM, {"of_study": study, "of_run": run.key, "needed": sorted(needed)})

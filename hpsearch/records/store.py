@@ -255,7 +255,7 @@ class Store(LeasedStudy):
 
         def write(connection: Connection) -> None:
             if after is not before:
-                connection.execute(insert(tables.evaluations).values(study=self.name, **row))
+                connection.execute(insert(tables.evaluations), {"study": self.name, **row})
             if predictions is not None:
                 retention.keep(connection, self.name, before, evaluation, predictions)
 
@@ -280,13 +280,15 @@ class Store(LeasedStudy):
     def record_result(self, result: SegmentResult) -> History:
         """Write the end of a segment of a run of one of our trials."""
         run = result.segment.run
-        youngest_first = reversed(list(self.history.trials.values()))
-        runs = (own for trial in youngest_first for own in trial.runs)
+        runs = (own for trial in self.history.sharing(run.key) for own in trial.runs)
         if not any(own.key == run.key and own.horizon == run.horizon for own in runs):
             raise ValueError(f"run {run.key} to point {run.horizon} belongs to no trial of study {self.name!r}")
         row = tables.result_row(result)
-        new = insert(tables.results).values(study=self.name, time=time.time(), **row)
-        self._write(f"recording the end of a segment of run {run.key}", lambda connection: connection.execute(new))
+        new = {"study": self.name, "time": time.time(), **row}
+        self._write(
+            f"recording the end of a segment of run {run.key}",
+            lambda connection: connection.execute(insert(tables.results), new),
+        )
         self._history = self.history.with_result(replace(result, log=row["log"]))
         return self._history
 
@@ -312,7 +314,7 @@ class Store(LeasedStudy):
         history = self.history.with_decision(replace(decision, reason=row["reason"]))
 
         def write(connection: Connection) -> None:
-            connection.execute(insert(tables.decisions).values(study=self.name, time=time.time(), **row))
+            connection.execute(insert(tables.decisions), {"study": self.name, "time": time.time(), **row})
             if state is not None:
                 retention.trim(connection, self.name, history, trial.runs)
 
@@ -322,12 +324,5 @@ class Store(LeasedStudy):
         return history
 
     def _tell_optuna(self, *decisions: Decision) -> None:
-
-        def tell(rows: OptunaRows, _stored: Sequence[Trial]) -> None:
-            rows.report(decisions)
-            for decision in decisions:
-                rows.describe(decision)
-            for decision in decisions:
-                rows.finish(decision)
-
-        self._write_optuna("telling Optuna what was decided", tell)
+        if not self._optuna.knows(decisions):
+            self._write_optuna("telling Optuna what was decided", lambda rows, _stored: rows.tell(decisions))

@@ -196,7 +196,7 @@ class Coordinator:
 
     def _order(self, segment: Segment) -> Train:
         history, run = self.store.history, segment.run
-        for trial in history.unfinished():
+        for trial in history.sharing(run.key):
             if trial.state is TrialState.WAITING and run in trial.runs:
                 self.store.set_state(trial.number, TrialState.RUNNING)
         checkpoint = self.checkpoints.read(run.key)
@@ -212,7 +212,6 @@ class Coordinator:
 
     def _record(self, event: Event) -> Sequence[int]:
         """Make an event durable, and return the numbers of the trials to decide on."""
-        self.store.renew()  # no lease protects files: notice a takeover before writing any
         match event:
             case Evaluated(_, evaluation, outputs):
                 numbers = self._trials_of(evaluation.run)
@@ -222,6 +221,7 @@ class Coordinator:
                 return numbers
             case Checkpointed(_, key, point, step, files):
                 if self._trials_of(key):
+                    self.store.renew()  # no lease protects files: notice a takeover before writing any
                     self._budget.write(key, point, step, files)
                 return ()
             case Ended(_, result):
@@ -252,11 +252,12 @@ class Coordinator:
         return any(point < (trial.stop if trial.stop is not None else run.horizon) for trial in trials)
 
     def _trials_of(self, run: str) -> Sequence[int]:
-        return [t.number for t in self.store.history.unfinished() if any(r.key == run for r in t.runs)]
+        return [trial.number for trial in self.store.history.sharing(run) if not trial.state.is_finished]
 
     def _write_log(self, result: SegmentResult) -> None:
         if result.outcome in (Outcome.OK, Outcome.PAUSED) or not result.log:
             return
+        self.store.renew()  # no lease protects files
         run = result.segment.run
         for number in self._trials_of(run.key):
             name = log_name(number, run.fold, run.repeat)

@@ -67,7 +67,8 @@ class Scheduler:
 
     def is_watched(self, history: History, run: Run) -> bool:
         """Return whether early stopping watches the run: the first one of a trial that has no stop point yet."""
-        return any(trial.runs[0].key == run.key and trial.stop is None for trial in history.unfinished())
+        sharing = [trial for trial in history.sharing(run.key) if not trial.state.is_finished]
+        return any(trial.runs[0].key == run.key and trial.stop is None for trial in sharing)
 
     def is_closing(self, history: History) -> bool:
         """Return whether no more trials will be added."""

@@ -55,10 +55,11 @@ def test_it_is_accepted_and_resolved(name: str) -> None:
     assert isinstance(made(name), hp.Pruner)
 
 
+@pytest.mark.parametrize("distinct", [1000, 6], ids=["all differ", "some share runs"])
 @pytest.mark.parametrize("name", EVERY)
-def test_a_pruner_made_anew_answers_as_the_one_that_was_there_all_along(name: str) -> None:
+def test_a_pruner_made_anew_answers_as_the_one_that_was_there_all_along(name: str, distinct: int) -> None:
     """That is what resuming is: what a pruner keeps from question to question changes no answer."""
-    study = Simulated(made(name), 10, 3, seed=2)
+    study = Simulated(made(name), 10, 3, seed=2, distinct=distinct)
     for history in study.steps():
         assert answers(study.policy.pruner, history) == answers(made(name), history)
 

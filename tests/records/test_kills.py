@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from optuna.storages import RDBStorage
 from records_samples import (
     POINTS,
     add_trial,
@@ -28,7 +27,7 @@ from records_samples import (
     url_of,
 )
 
-from hpsearch.records import Origin, TrialState, retention
+from hpsearch.records import Origin, TrialState, optuna_writing, retention
 from hpsearch.records.optuna_rows import OptunaRows
 from hpsearch.records.store import Store
 
@@ -92,17 +91,15 @@ def check(store: Store, url: str) -> None:
             assert store.predictions(run.key, len(evaluations) + 1) is None
 
 
-# Two reports, three attributes (epoch, folds, reason) and the end make six calls of Optuna for a COMPLETE decision.
 INSIDE_APPLY = [
-    *((RDBStorage, "set_trial_intermediate_value", call, after) for call in (1, 2) for after in (False, True)),
-    *((RDBStorage, "set_trial_user_attr", call, after) for call in (1, 2, 3) for after in (False, True)),
-    (RDBStorage, "set_trial_state_values", 1, False),
-    (RDBStorage, "set_trial_state_values", 1, True),
-    (OptunaRows, "report", 1, False),
-    (OptunaRows, "finish", 1, False),
+    *((optuna_writing, name, 1, after) for name in ("_write_reports", "_write_attributes") for after in (False, True)),
+    *((optuna_writing, "_insert", call, True) for call in (1, 2, 3)),  # reports, attributes, the value
+    *((optuna_writing, "_write_state", 1, after) for after in (False, True)),
+    *((OptunaRows, "tell", 1, after) for after in (False, True)),
     (retention, "trim", 1, False),
     (retention, "trim", 1, True),
 ]
+"""Optuna's part of a decision is one transaction, after the decision's own."""
 
 
 @pytest.mark.parametrize(("owner", "name", "call", "after"), INSIDE_APPLY)
@@ -127,11 +124,11 @@ def test_the_next_coordinator_may_be_killed_as_well(url: str) -> None:
         for number in (0, 1):
             store.apply(complete(store, store.history.trials[number]))
 
-    assert in_child(url, both, lambda: die_at_call(RDBStorage, "set_trial_intermediate_value", 3))
+    assert in_child(url, both, lambda: die_at_call(optuna_writing, "_write_reports", 2))
     for _ in range(2):
 
         def acquire() -> None:
-            die_at_call(RDBStorage, "set_trial_user_attr", 1, after=True)
+            die_at_call(optuna_writing, "_write_attributes", 1, after=True)
             Store.open(url, "emotion").acquire()
 
         assert killed_in_child(acquire)
@@ -141,20 +138,20 @@ def test_the_next_coordinator_may_be_killed_as_well(url: str) -> None:
         assert [trial.state.name for trial in store.history.trials.values()] == ["COMPLETE", "COMPLETE", "RUNNING"]
 
 
-@pytest.mark.parametrize("call", range(1, 6))
+@pytest.mark.parametrize("call", range(1, 5))
 def test_a_trial_is_there_whole_or_not_at_all(url: str, call: int) -> None:
     def ask(store: Store) -> None:
         add_trial(store, 3, Origin.ENQUEUED)
 
     with Store.open(url, "emotion") as store:
         store.enqueue(config_of(3))
-    # a param each (2), then user attribute and three system attributes: the last call is the commit's aftermath
-    name = "_set_trial_attr_without_commit" if call <= 4 else "get_trial"
-    assert in_child(url, ask, lambda: die_at_call(RDBStorage, name, call if call <= 4 else 1))
+    # params, user attribute, system attributes, and what comes after the commit
+    owner, name = (optuna_writing, "_insert") if call <= 3 else (OptunaRows, "_learn")
+    assert in_child(url, ask, lambda: die_at_call(owner, name, call if call <= 3 else 1))
     with Store.open(url, "emotion") as store:
         store.acquire()
         check(store, url)
-        made = call == 5
+        made = call == 4
         assert len(store.history.trials) == (4 if made else 3)
         assert store.queued() == ([] if made else [config_of(3)])
 

@@ -1,7 +1,6 @@
 """An hpsearch study is an Optuna study: what Optuna's own tools see."""
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,8 @@ from records_samples import (
     url_of,
 )
 
-from hpsearch.records import Action, Decision, Origin, TrialState
+from hpsearch.records import Action, Decision, Origin, TrialState, optuna_writing
+from hpsearch.records.optuna_writing import Change, write_change
 from hpsearch.records.store import Store
 
 
@@ -107,19 +107,29 @@ def test_a_report_that_changes_is_the_later_one(store: Store) -> None:
 
 def test_only_what_is_new_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     trial = add_trial(store, 0)
-    calls: list[tuple[object, ...]] = []
-    for name in ("set_trial_intermediate_value", "set_trial_user_attr"):
-        original = getattr(optuna.storages.RDBStorage, name)
+    told: list[Change] = []
 
-        def noted(*given: Any, original: Callable[..., object] = original) -> None:
-            calls.append(given[2:])
-            original(*given)
+    def noted(connection: Any, trial_id: int, change: Change) -> None:
+        told.append(change)
+        write_change(connection, trial_id, change)
 
-        monkeypatch.setattr(optuna.storages.RDBStorage, name, noted)
-    for step in (1, 2, 3):
+    monkeypatch.setattr(optuna_writing, "write_change", noted)
+    for step in (1, 2, 3, 3):
         reports = tuple((each, each / 4) for each in range(1, step + 1))
         store.apply(Decision(trial.number, Action.CONTINUE, "", reports=reports, attributes={"folds": 1}))
-    assert calls == [(1, 0.25), ("folds", 1), (2, 0.5), (3, 0.75)]
+    assert told == [Change({1: 0.25}, {"folds": 1}), Change({2: 0.5}), Change({3: 0.75})]
+
+
+def test_a_trial_that_another_tool_ends_under_our_hands_stays_as_it_ended(
+    store: Store, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hpsearch.records.outage.RETRY_SECONDS", 0.0)
+    trial = add_trial(store, 0)
+    with optuna_tool(url) as theirs:
+        theirs.tell(trial.number, 0.5)
+    store.apply(Decision(trial.number, Action.FAIL, "an exception"))
+    frozen = store.optuna_study().trials[0]
+    assert (frozen.state.name, frozen.value, "reason" in frozen.user_attrs) == ("COMPLETE", 0.5, False)
 
 
 def test_origins_and_training_configs_are_rebuilt(tmp_path: Path) -> None:

@@ -235,7 +235,8 @@ def test_resume_ends_what_a_coordinator_left_that_was_killed_while_its_processes
 
 
 def delete(place: Path) -> None:
-    shutil.rmtree(place)
+    while place.exists():  # the study may notice at once, and remove its list of processes itself
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def rename(place: Path) -> None:

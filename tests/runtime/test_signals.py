@@ -7,8 +7,11 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from toy_studies import toy_study
+from toy_task import ToyLearner
 
 from hpsearch.errors import Preempted
 from hpsearch.runtime.signals import NOTICES, Interruption
@@ -160,3 +163,15 @@ with Interruption().heard():
 def test_the_exit_code_is_one_to_requeue_on(code: str, said: str) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stderr) == (75, said)
+
+
+def test_a_refit_is_left_at_once_and_trained_anew_the_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = toy_study(tmp_path).run(trials=1, devices="inline", progress=False)
+    with monkeypatch.context() as patched:
+        patched.setattr(ToyLearner, "_trouble", lambda *_: send_and_work(signal.SIGUSR1))
+        with pytest.raises(Preempted, match="SIGUSR1"):
+            result.export(tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+    assert result.export(tmp_path / "model").is_dir()

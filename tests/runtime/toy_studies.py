@@ -16,6 +16,7 @@ from toy_task import ToyTask
 
 import hpsearch as hp
 from hpsearch.data.ragged import from_bytes, is_finite
+from hpsearch.records.optuna_rows import OptunaRows
 from hpsearch.records.store import Store
 from hpsearch.records.tables import DESCRIBES_ITSELF
 from hpsearch.study import Study
@@ -171,19 +172,13 @@ def _renaming(countdown: _Countdown, moment: str) -> None:
     _around(os, "rename", *((of_a_checkpoint, None) if moment == "before" else (None, of_a_checkpoint)))
 
 
-def _storage() -> Any:
-    from optuna.storages import RDBStorage
-
-    return RDBStorage
-
-
 DEATHS: dict[str, Callable[[_Countdown], None]] = {
     "before ask": lambda count: _around(Store, "add_trial", lambda *_: count(), None),
-    "inside ask": lambda count: _in_commit(_storage(), "create_new_trial", count),
+    "inside ask": lambda count: _in_commit(OptunaRows, "add", count),
     "after ask": lambda count: _around(Store, "add_trial", None, lambda *_: count()),
-    "before tell": lambda count: _around(_storage(), "set_trial_state_values", lambda *_: count(), None),
-    "inside tell": lambda count: _in_commit(_storage(), "set_trial_state_values", count),
-    "after tell": lambda count: _around(_storage(), "set_trial_state_values", None, lambda *_: count()),
+    "before tell": lambda count: _around(OptunaRows, "tell", lambda *_: count(), None),
+    "inside tell": lambda count: _in_commit(OptunaRows, "tell", count),
+    "after tell": lambda count: _around(OptunaRows, "tell", None, lambda *_: count()),
     "inside a decision": lambda count: _in_commit(Store, "apply", count),
     "before a rename": lambda count: _renaming(count, "before"),
     "after a rename": lambda count: _renaming(count, "after"),
