@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hpsearch.policy.policy import Policy
-from hpsearch.records import Evaluation, Outcome, Run, Segment, SegmentResult, Slot
+from hpsearch.records import Evaluation, Outcome, Run, SegmentResult, Slot
 from hpsearch.records.store import Store
 from hpsearch.runtime.messages import Ended, Evaluated, Event, Train
 from hpsearch.runtime.scheduler import Scheduler
@@ -106,8 +106,8 @@ class SimulatedSlots:
     def busy(self) -> bool:
         return bool(self._orders)
 
-    def training(self) -> Sequence[tuple[Slot, Segment]]:
-        return [(Slot(index, ("cpu",)), order.segment) for index, (order, _) in self._orders.items()]
+    def training(self) -> Sequence[tuple[Slot, Train]]:
+        return [(Slot(index, ("cpu",)), order) for index, (order, _) in self._orders.items()]
 
     def submit(self, slot: Slot, order: Train) -> None:
         now, segment = time.perf_counter(), order.segment
