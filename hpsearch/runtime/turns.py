@@ -31,6 +31,10 @@ logger = logging.getLogger("hpsearch")
 LOCK, TICKET = ".lock", ".turn"
 """Suffixes of the files of devices, and of those that wait."""
 
+AWAY_SECONDS = 10.0
+"""Who waits asks many times a second. One that has not asked for so long is passed over until it does: its process is
+busy with something else, such as a callback."""
+
 _NO_TURNS = "The study takes no turns with other processes on this machine, which may train on its devices at once."
 
 _taking = threading.RLock()
@@ -201,7 +205,10 @@ class Turns:
     # ---------------------------------------------------------------- the line
 
     def _stand_in_line(self, names: tuple[str, ...]) -> None:
-        if self._folder is None or names in self._line:
+        if self._folder is None:
+            return
+        if names in self._line:
+            os.utime(self._line[names].path)
             return
         name = f"{time.time_ns():020d}-{_this_process().token}-{next(_tickets)}{TICKET}"
         lock = FileLock(self._folder / name)
@@ -230,10 +237,8 @@ class Turns:
                 with contextlib.suppress(OSError):
                     path.unlink()
                 lock.release()
-            else:
-                waiting = lock.content()
-                if not _is_stopped(waiting) and not set(waiting.split()).isdisjoint(names):
-                    return True
+            elif not set((waiting := lock.content()).split()).isdisjoint(names) and not _is_away(path, waiting):
+                return True
         return False
 
     def _whom(self) -> str:
@@ -265,6 +270,14 @@ def _is_stopped(holder: str) -> bool:
     with contextlib.suppress(psutil.Error):
         return number is not None and psutil.Process(int(number[1])).status() == psutil.STATUS_STOPPED
     return False
+
+
+def _is_away(path: Path, waiting: str) -> bool:
+    """Return whether a process in line would not take its turn now."""
+    try:
+        return _is_stopped(waiting) or time.time() - path.stat().st_mtime > AWAY_SECONDS
+    except FileNotFoundError:  # it has had it
+        return True
 
 
 def _checked_folder(folder: Path | None) -> Path | None:

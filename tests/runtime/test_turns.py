@@ -12,13 +12,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from orders import run_of
 from records_samples import python_process
 from study_processes import Launcher, until
 from toy_studies import known_of, toy_study
 
-from hpsearch.records import Slot
+from hpsearch.records import Outcome, Segment, SegmentResult, Slot
 from hpsearch.records.file_lock import FileLock
 from hpsearch.runtime import turns
+from hpsearch.runtime.messages import Ended
 from hpsearch.runtime.pools import in_turn
 from hpsearch.runtime.turns import Turns, device_names, turns_folder
 
@@ -123,12 +125,14 @@ def test_a_worker_rests_where_another_process_waits_for_its_device(tmp_path, one
 
         def completed(self, timeout):
             self.given.clear()
-            return iter(())
+            return iter([ended])
 
         def rest(self, slot):
             self.rested.append(slot)
 
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    run = run_of("any")
+    ended = Ended("mine", SegmentResult(Segment(run, 0, 1), Outcome.OK, 1))
     inner = Resting()
     pool = in_turn.PoolInTurn(inner, ["mine"], lambda: True)
     for others_wait in (False, True):
@@ -136,7 +140,8 @@ def test_a_worker_rests_where_another_process_waits_for_its_device(tmp_path, one
         assert pool.idle() == [CPU]
         inner.given.append("an order")
         assert stranger.take(wants=others_wait) == 0
-        assert list(pool.completed(0.1)) == []
+        events = pool.completed(0.1)
+        assert next(events) is ended
         assert inner.rested == ([CPU] if others_wait else [])
         stranger.close()
 
@@ -165,6 +170,18 @@ def test_who_waits_says_for_whom_and_who_wants_nothing_waits_for_nobody(tmp_path
     assert other.take() == 1
     other.close()
     assert [path.name for path in tmp_path.iterdir()] == ["cpu-0.lock"]
+
+
+def test_who_is_busy_elsewhere_is_passed_over_until_it_asks_again(tmp_path, one_core):
+    one, other, third = (Process(tmp_path, name) for name in ("one", "other", "third"))
+    assert (one.take(), other.take(), third.take()) == (1, 0, 0)
+    one.end()
+    (ticket,) = (lock.path for lock in other.turns._line.values())
+    os.utime(ticket, (1.0, 1.0))
+    assert third.take() == 1
+    assert (other.take(), one.take()) == (0, 0)
+    third.end()
+    assert (third.take(), one.take(), other.take()) == (0, 0, 1)
 
 
 def test_a_process_does_not_wait_for_itself(tmp_path, two_cores):
@@ -209,10 +226,13 @@ from hpsearch.records import Slot
 from hpsearch.runtime.turns import Turns
 os.sched_setaffinity(0, {int(sys.argv[2])})
 turns = Turns(f"process {os.getpid()} (study 'held')", Path(sys.argv[1]))
+said = False
 while True:
     taken = turns.take([Slot(0, ("cpu",))], [Slot(0, ("cpu",))], lambda: True)
-    print("has it" if taken else "waits", flush=True)
-    time.sleep(600)
+    if not said:
+        print("has it" if taken else "waits", flush=True)
+    said = True
+    time.sleep(0.05)
 """
 
 

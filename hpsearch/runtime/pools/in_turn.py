@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hpsearch.records import Slot
-from hpsearch.runtime.messages import Event, Probe, Train, Workload
+from hpsearch.runtime.messages import Ended, Event, Probe, Train, Workload
 from hpsearch.runtime.pools.base import Pool, PoolChoice
 from hpsearch.runtime.turns import Turns
 
@@ -60,8 +60,10 @@ class PoolInTurn:
             time.sleep(TURN_SECONDS)
             return
         self._idle_since = None
-        yield from self._pool.completed(min(timeout, TURN_SECONDS) if self._turns.is_waiting else timeout)
-        self._keep_used()
+        for event in self._pool.completed(min(timeout, TURN_SECONDS) if self._turns.is_waiting else timeout):
+            if isinstance(event, Ended):  # what becomes of it, a callback for instance, may take its time
+                self._keep_used()
+            yield event
 
     def _say_that_it_waits(self) -> None:
         """Log it once a wait has taken a while: displays of plain lines show it nowhere else."""
