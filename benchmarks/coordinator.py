@@ -34,6 +34,8 @@ from benchmarks.simulated_slots import Parts, SimulatedSlots
 from hpsearch.display.plain import PlainLines
 from hpsearch.display.standing import Watch
 from hpsearch.metrics.direction import Objective
+from hpsearch.policy.budget import Budget
+from hpsearch.policy.limits import Limits
 from hpsearch.policy.policy import Policy
 from hpsearch.policy.pruner import Pruner
 from hpsearch.policy.pruners import resolve_pruner
@@ -218,7 +220,7 @@ def segments(folder: Path, given: Setting, sampler: str, pruner: str, count: int
     policy = Policy(AIM, EVALUATIONS_PER_EPOCH, None, resolve_pruner(pruner, given.space, AIM))
     lines = PlainLines(Watch(STUDY, folder, OBJECTIVE, None, EVALUATIONS_PER_EPOCH), io.StringIO())
     coordinator = Coordinator(
-        store, pool, ask, None, policy, CheckpointFolder(folder / "checkpoints", 2**30),  # type: ignore[arg-type]
+        store, pool, ask, Limits(Budget(), AIM), policy, CheckpointFolder(folder / "checkpoints", 2**30),  # type: ignore[arg-type]
         logs=folder / "logs", observers=[lines],
     )  # fmt: skip
     pool.on_end = lambda: coordinator.stop() if len(pool.seconds) > count else None

@@ -20,6 +20,8 @@ from benchmarks.grid_table import GridTable, Untried
 from benchmarks.memory_store import MemoryStore
 from benchmarks.table_pool import TablePool
 from hpsearch.metrics.direction import Objective
+from hpsearch.policy.budget import Budget
+from hpsearch.policy.limits import Limits
 from hpsearch.policy.optuna_sampler import OptunaSampler
 from hpsearch.policy.policy import Policy as Rules
 from hpsearch.policy.pruners import resolve_pruner
@@ -165,8 +167,8 @@ class Ours:
             asker = Asker(store, table.space, sampler, keys, table.config, default)
             watch = _Watch(table, pool, until)
             coordinator = Coordinator(
-                store, pool, asker.ask, trials, rules, CheckpointFolder(folder / "checkpoints", CHECKPOINT_BYTES),
-                logs=folder / "logs", observers=[watch],
+                store, pool, asker.ask, Limits(Budget(trials=trials), objective), rules,
+                CheckpointFolder(folder / "checkpoints", CHECKPOINT_BYTES), logs=folder / "logs", observers=[watch],
             )  # fmt: skip
             watch.stop = coordinator.stop
             history = coordinator.run()

@@ -12,6 +12,7 @@ from hpsearch.errors import PrintableRecords as _PrintableRecords
 from hpsearch.provenance.packages import __version__ as __version__
 
 _HOMES = {
+    "Budget": "hpsearch.policy.budget",
     "Categorical": "hpsearch.space",
     "Float": "hpsearch.space",
     "Grid": "hpsearch.space",
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from hpsearch.data.folds import Holdout as Holdout
     from hpsearch.errors import HpsearchError as HpsearchError
     from hpsearch.estimator.estimator import FineTuneSearchCV as FineTuneSearchCV
+    from hpsearch.policy.budget import Budget as Budget
     from hpsearch.policy.early_stopping import EarlyStopping as EarlyStopping
     from hpsearch.policy.pruner import Pruner as Pruner
     from hpsearch.policy.racing import Racing as Racing

@@ -16,12 +16,13 @@ from hpsearch.plan.arguments import (
     check_whole,
     direction_of,
     early_stopping_of,
-    parse_duration,
 )
 from hpsearch.plan.checks import check_space
 from hpsearch.plan.plan import Plan
 from hpsearch.plan.record import Record
 from hpsearch.plan.starting_point import literature_default
+from hpsearch.policy.budget import Budget, budget_of
+from hpsearch.policy.duration import parse_duration
 from hpsearch.policy.rule_names import check_pruner, check_sampler
 from hpsearch.records import Trial
 from hpsearch.runtime.signals import NOTICE_PERIOD, Interruption
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from hpsearch.records.store import Store
     from hpsearch.result.result import Result
     from hpsearch.runtime.devices import Devices, TrialsPerDevice
+    from hpsearch.runtime.forecast import Forecast
     from hpsearch.runtime.study_run import StudyRun
     from hpsearch.tasks import Prepared, Task
 
@@ -171,6 +173,7 @@ class Study:
         trials: int | None = None,
         *,
         timeout: float | str | None = None,
+        budget: Budget | None = None,
         devices: "Devices" = "auto",
         trials_per_device: "TrialsPerDevice" = 1,
         progress: bool | str = True,
@@ -186,6 +189,7 @@ class Study:
         Args:
             trials: Trials in total, including those of earlier calls. Leave it out to try all points of a grid.
             timeout: Seconds of this call, or text like "2h", "90m", "30s".
+            budget: Further limits, whichever comes first: `hp.Budget(epochs=200, patience=10)`.
             devices: "auto", "inline", "gpu", "cuda", "mps", "cpu", GPUs such as "cuda:0,2", "cpu:4" for four workers, a
                 number of workers, or a list of devices.
             trials_per_device: Trials that share a GPU, each in a worker of its own; the numbers are those of a trial
@@ -207,15 +211,17 @@ class Study:
         from hpsearch.result.result import Result
         from hpsearch.runtime.study_run import StudyRun
 
-        seconds, notice_seconds = parse_duration(timeout), parse_duration(notice_period, "notice_period")
+        notice_seconds = parse_duration(notice_period, "notice_period")
         if trials is not None:
             check_whole("trials", trials, 1)
+        limits = budget_of(trials, parse_duration(timeout), budget)
+        seconds = limits.seconds("timeout")
         check_progress(progress)
         interruption = Interruption(notice_seconds)
         run = StudyRun(
             self.plan,
             self.record,
-            trials=trials,
+            budget=limits,
             deadline=None if seconds is None else time.monotonic() + seconds,
             progress=progress,
             callbacks=self.callbacks,
@@ -227,6 +233,36 @@ class Study:
         if self.was_interrupted:
             raise interruption.exception(f"the study {self.name!r} was paused; run it again to continue")
         return Result(self.plan, self.record, self, self.record.store.history)  # as this run has left it
+
+    def forecast(
+        self,
+        trials: int | None = None,
+        *,
+        devices: "Devices" = "auto",
+        trials_per_device: "TrialsPerDevice" = 1,
+        progress: bool | str = True,
+    ) -> "Forecast":
+        """Say what `run` would take in time, memory and disk, each with an interval: `print(study.forecast(50))`.
+
+        A few steps of a small, a default and a large configuration are trained on these devices. Nothing is written to
+        the study, which need not have been run. The rest of a study that has been is forecast.
+
+        Args:
+            trials: Trials in total, as in `run`.
+            devices: As in `run`; so are `trials_per_device` and `progress`.
+
+        Raises:
+            UsageError: Something in the study, its task or its data is not valid, or `trials` is missing.
+        """
+        from hpsearch.display.display import check_progress
+        from hpsearch.runtime.study_forecast import forecast_study
+        from hpsearch.runtime.study_run import StudyRun
+
+        if trials is not None:
+            check_whole("trials", trials, 1)
+        check_progress(progress)
+        run = StudyRun(self.plan, self.record, Budget(trials=trials), None, progress)
+        return forecast_study(run, devices, self.enqueued, trials_per_device)
 
     @contextmanager
     def stoppable(self, run: "StudyRun") -> Iterator[None]:

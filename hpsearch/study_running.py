@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from hpsearch.errors import UsageError
-from hpsearch.plan.arguments import check_whole, parse_duration
+from hpsearch.plan.arguments import check_whole
 from hpsearch.plan.paths import shown_folder
+from hpsearch.policy.budget import Budget, budget_of
+from hpsearch.policy.duration import parse_duration
 from hpsearch.runtime.signals import NOTICE_PERIOD, Interruption
 from hpsearch.study import Study
 
@@ -23,6 +25,7 @@ def run(
     trials: int | Sequence[int | None] | None = None,
     *,
     timeout: float | str | None = None,
+    budget: Budget | None = None,
     devices: "Devices" = "auto",
     trials_per_device: "TrialsPerDevice" = 1,
     weights: Sequence[float] | None = None,
@@ -43,6 +46,7 @@ def run(
         studies: The studies.
         trials: Trials in total, of each study, or a list with a number (or None) for each.
         timeout: Seconds of this call, or text like "2h", "90m", "30s".
+        budget: Further limits of each study, as in `Study.run`; its timeout is of this call.
         devices: As in `Study.run`.
         trials_per_device: As in `Study.run`, whichever studies they are of.
         weights: A number for each study. One of weight 2 gets twice the device-seconds of one of weight 1. By default
@@ -65,15 +69,17 @@ def run(
 
     studies = _checked(studies)
     numbers, shares = _trials_of(studies, trials), _weights_of(studies, weights)
-    seconds, notice_seconds = parse_duration(timeout), parse_duration(notice_period, "notice_period")
+    budgets = [budget_of(number, parse_duration(timeout), budget) for number in numbers]
+    seconds = min((each for limits in budgets if (each := limits.seconds("timeout")) is not None), default=None)
+    notice_seconds = parse_duration(notice_period, "notice_period")
     check_progress(progress)
     deadline, interruption = None if seconds is None else time.monotonic() + seconds, Interruption(notice_seconds)
     runs = [
         StudyRun(
-            study.plan, study.record, trials=number, deadline=deadline, progress=False, callbacks=study.callbacks,
+            study.plan, study.record, budget=limits, deadline=deadline, progress=False, callbacks=study.callbacks,
             subject=study, interruption=interruption, label=label,
         )
-        for study, number, label in zip(studies, numbers, _labels(studies), strict=True)
+        for study, limits, label in zip(studies, budgets, _labels(studies), strict=True)
     ]  # fmt: skip
     with contextlib.ExitStack() as all_running:
         for study, each in zip(studies, runs, strict=True):

@@ -10,6 +10,7 @@ import hpsearch
 from hpsearch import errors
 
 PUBLIC = [
+    "Budget",
     "Categorical",
     "CustomTask",
     "EarlyStopping",
@@ -59,7 +60,7 @@ ERRORS = {
 }
 
 METHODS = {
-    "Study": {"enqueue", "run", "stop", "result", "optuna", "store", "url", "prepared", "folds", "default"},
+    "Study": {"enqueue", "run", "forecast", "stop", "result", "optuna", "store", "url", "prepared", "folds", "default"},
     "Result": {"best", "default", "table", "curves", "evidence", "test_scores", "out_of_fold", "refit", "export",
                "figures", "report", "text", "summary"},
     "Pruner": {"reason_to_prune", "limit", "reason_to_wait"},

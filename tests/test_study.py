@@ -30,10 +30,10 @@ from hpsearch.errors import (
     TaskError,
     UsageError,
 )
-from hpsearch.plan.arguments import parse_duration
 from hpsearch.plan.description import Description
 from hpsearch.plan.paths import cache_folder
 from hpsearch.plan.starting_point import literature_default
+from hpsearch.policy.duration import parse_duration
 from hpsearch.policy.pruning_steps import reports
 from hpsearch.provenance.earlier_definitions import earlier_definition
 from hpsearch.records import LOSS, Origin

@@ -8,9 +8,19 @@ from typing import Annotated
 
 import typer
 
+from hpsearch.cli.budget_options import (
+    DeviceSeconds,
+    DeviceSecondsPerTrial,
+    DistinctTrials,
+    Epochs,
+    EpochsPerTrial,
+    Patience,
+    Target,
+    budget_of_options,
+)
 from hpsearch.cli.errors import reported_errors, say
 from hpsearch.cli.listing import list_rows, show_text, uncollected
-from hpsearch.cli.running import run_studies
+from hpsearch.cli.running import forecast_studies, run_studies
 from hpsearch.cli.study_files import file_named, find_local_modules, is_file, page_of, results_of, studies_of
 from hpsearch.errors import UsageError
 from hpsearch.plan.paths import shown_folder, storage_shown
@@ -79,10 +89,20 @@ def run(
     file: Annotated[Path, typer.Argument(metavar="FILE.py", help="A Python file that defines study, or studies.")],
     trials: Trials = None,
     timeout: Timeout = None,
+    distinct_trials: DistinctTrials = None,
+    device_seconds: DeviceSeconds = None,
+    epochs: Epochs = None,
+    epochs_per_trial: EpochsPerTrial = None,
+    device_seconds_per_trial: DeviceSecondsPerTrial = None,
+    target: Target = None,
+    patience: Patience = None,
     devices: DevicesOption = "auto",
     trials_per_device: TrialsPerDeviceOption = "1",
     progress: Progress = "auto",
     notice_period: NoticePeriod = f"{NOTICE_PERIOD:g}s",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Train a few steps only, and say what the study will take.")
+    ] = False,
 ) -> None:
     """Run the study that a Python file defines, or its studies together.
 
@@ -94,8 +114,20 @@ def run(
     and SIGUSR1, within the notice period.
     """
     with reported_errors():
+        if dry_run:
+            forecast_studies(studies_of(file), trials, devices, trials_per_device, progress)
+            return
+        options = {
+            "distinct_trials": distinct_trials,
+            "device_seconds": device_seconds,
+            "epochs": epochs,
+            "epochs_per_trial": epochs_per_trial,
+            "device_seconds_per_trial": device_seconds_per_trial,
+            "target": target,
+            "patience": patience,
+        }
         run_studies(
-            studies_of(file), file, trials=trials, timeout=timeout, devices=devices,
+            studies_of(file), file, trials=trials, timeout=timeout, budget=budget_of_options(options), devices=devices,
             trials_per_device=trials_per_device, progress=progress, notice_period=notice_period,
         )  # fmt: skip
 
@@ -107,6 +139,13 @@ def resume(
     storage: Storage = None,
     trials: Trials = None,
     timeout: Timeout = None,
+    distinct_trials: DistinctTrials = None,
+    device_seconds: DeviceSeconds = None,
+    epochs: Epochs = None,
+    epochs_per_trial: EpochsPerTrial = None,
+    device_seconds_per_trial: DeviceSecondsPerTrial = None,
+    target: Target = None,
+    patience: Patience = None,
     devices: DevicesOption = "auto",
     trials_per_device: TrialsPerDeviceOption = "1",
     progress: Progress = "auto",
@@ -114,8 +153,8 @@ def resume(
 ) -> None:
     """Continue a study where it stopped, without its script.
 
-    Without --trials, it continues up to the number of trials that it was
-    last run for.
+    Without --trials or another limit, it continues up to the limits that it
+    was last run for.
     """
     with reported_errors():
         from hpsearch.study_loading import load, read
@@ -128,11 +167,20 @@ def resume(
                 "to continue where the study stopped."
             )
         goal = description.goal or {}
+        options = {
+            "distinct_trials": distinct_trials,
+            "device_seconds": device_seconds,
+            "epochs": epochs,
+            "epochs_per_trial": epochs_per_trial,
+            "device_seconds_per_trial": device_seconds_per_trial,
+            "target": target,
+            "patience": patience,
+        }
         find_local_modules()
         study = load(name, folder=folder, storage=storage)
         total = trials if trials is not None else goal.get("trials")
         run_studies(
-            [study], trials=total, timeout=timeout, devices=devices,
+            [study], trials=total, timeout=timeout, budget=budget_of_options(options, goal), devices=devices,
             trials_per_device=trials_per_device, progress=progress, notice_period=notice_period,
         )  # fmt: skip
 

@@ -74,6 +74,7 @@ def show_text(name: str, folder: Path, storage: str | None) -> str:
             searched,
             description.every_warning,
             description.pos_label,
+            description.ending,
         ),
     ]
     logs = sorted((stored.folder / "logs").glob("*.log"))

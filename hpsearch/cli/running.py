@@ -49,6 +49,17 @@ def run_studies(studies: Sequence[Any], file: Path | None = None, *, progress: s
         raise failed
 
 
+def forecast_studies(
+    studies: Sequence[Any], trials: int | None, devices: str, trials_per_device: str, progress: str
+) -> None:
+    """Print what each study would take alone; nothing is written to it."""
+    for study in studies:
+        shown = study.forecast(
+            trials=trials, devices=devices, trials_per_device=trials_per_device, progress=_progress(progress)
+        )
+        say(f"{study.name}: {shown}")
+
+
 def _progress(progress: str) -> bool | str:
     if progress not in PROGRESS:
         raise UsageError(
@@ -64,14 +75,15 @@ def _say_result(study: Any, result: Any, file: Path | None) -> None:
 
     say(result.text())
     complete = result.history.finished(TrialState.COMPLETE)
-    if result.has_ended and not complete:
+    unfinished = result.history.unfinished()
+    if result.has_ended and not complete and not unfinished:
         raise StudyFailedError(
             f"None of the {len(result.history.trials)} trials of {study.name!r} is complete, so there is no best one. "
             f"The table says why each ended{_logs_of(study.folder)}. Fix the cause, or widen the space, and run it "
             "again under a new name."
         )
     by_file = file is not None and study.record.description.needs_its_script
-    if complete and not result.history.unfinished() and (by_file or study.plan.storage is None):
+    if complete and (result.has_ended or not unfinished) and (by_file or study.plan.storage is None):
         name = shlex.quote(str(file if by_file else shown_folder(study.folder)))
         say(f"Next: hpsearch report {name}, or hpsearch export {name} best-model", err=True)
 

@@ -11,6 +11,7 @@ from typing import Any
 from hpsearch.analysis.aggregates import best_trial, summarize
 from hpsearch.display.time_left import Pace
 from hpsearch.plan.paths import shown_folder
+from hpsearch.policy.budget import Ending
 from hpsearch.records import History, Run, Segment, Slot, Trial, TrialState
 
 
@@ -102,6 +103,7 @@ class Standing:
         pauses_in: Seconds until the time is up, or None without a timeout.
         is_pausing: Whether it was asked to pause.
         waits_for: Which other process trains on the devices that this one waits for, if it does.
+        ending: What has ended it, or None.
     """
 
     name: str
@@ -117,6 +119,7 @@ class Standing:
     pauses_in: float | None
     is_pausing: bool
     waits_for: str | None = None
+    ending: Ending | None = None
 
 
 @dataclass
@@ -131,6 +134,7 @@ class Watch:
         deadline: When the study will pause, on `clock`, or None.
         is_pausing: Says whether the study was asked to pause.
         waits_for: Says which other process it waits for, or None.
+        ending: Returns what has ended the study, None before.
     """
 
     name: str
@@ -144,6 +148,7 @@ class Watch:
     deadline: float | None = None
     is_pausing: Callable[[], bool] = bool
     waits_for: Callable[[], str | None] = lambda: None
+    ending: Callable[[], Ending | None] = lambda: None
     clock: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
@@ -178,6 +183,7 @@ class Watch:
             pauses_in=None if self.deadline is None else max(0.0, self.deadline - now),
             is_pausing=self.is_pausing(),
             waits_for=self.waits_for(),
+            ending=self.ending(),
         )
 
     def _best_of(self, history: History, trial: Trial | None) -> BestSoFar | None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hpsearch.display.standing import BestSoFar, Standing, Tally
+from hpsearch.policy.budget import EXPECTED
 from hpsearch.space.wording import spelled
 
 
@@ -51,7 +52,9 @@ def devices_text(devices: Mapping[str, int]) -> str:
 def summary_lines(standing: Standing) -> Sequence[str]:
     """Return what stays to read when the study has stopped."""
     counts = counts_text(standing.tally, standing.trials)
-    lines = [f"{standing.name}: {counts}, in {duration(standing.elapsed)}"]
+    ending = standing.ending
+    why = "" if ending is None or ending.limit in EXPECTED else f"; ended by {ending.limit}: {ending.reason}"
+    lines = [f"{standing.name}: {counts}, in {duration(standing.elapsed)}{why}"]
     if standing.best is not None:
         params = params_text(standing.best.params)
         lines.append(f"best {best_text(standing.best, standing.objective)}{': ' if params else ''}{params}")

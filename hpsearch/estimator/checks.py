@@ -8,7 +8,7 @@ import numpy as np
 
 from hpsearch.data.unicode import check_texts_are_unicode
 from hpsearch.errors import UsageError
-from hpsearch.plan.arguments import parse_duration
+from hpsearch.policy.duration import parse_duration
 from hpsearch.records import TrialState
 from hpsearch.study import Study
 from hpsearch.tasks.targets import Targets

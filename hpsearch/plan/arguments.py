@@ -1,9 +1,8 @@
 """What a study is given, checked before anything is read: each error names the argument, its value and what to do."""
 
 import pickle
-import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import MetricError, TaskError, UsageError, printable
 from hpsearch.metrics.direction import Direction
@@ -137,32 +136,3 @@ def named(value: Any) -> str:
         return value
     text = repr(value)
     return text if set(text) & set("<(") else f"<{text}>"  # or it would be taken for a name
-
-
-@overload
-def parse_duration(text: float | str, argument: str) -> float: ...
-
-
-@overload
-def parse_duration(text: float | str | None) -> float | None: ...
-
-
-def parse_duration(text: float | str | None, argument: str = "timeout") -> float | None:
-    """Return seconds from a number or from text like "2h", "90m" or "1h30m".
-
-    Raises:
-        UsageError: The text is not understood, or not positive.
-    """
-    if text is None:
-        return None
-    if isinstance(text, bool) or not isinstance(text, str | int | float):
-        raise UsageError(f"{argument}={text!r} is not a duration; give seconds, or text like '2h', '90m' or '30s'.")
-    if isinstance(text, str):
-        match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", text.strip())
-        parts = match.groups() if match and text.strip() else None
-        seconds = sum(float(p or 0) * s for p, s in zip(parts, (3600, 60, 1), strict=True)) if parts else 0.0
-    else:
-        seconds = float(text)
-    if not seconds > 0:
-        raise UsageError(f"{argument}={text!r} is not a duration; give seconds, or text like '2h', '90m' or '30s'.")
-    return seconds

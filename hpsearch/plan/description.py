@@ -15,6 +15,7 @@ from hpsearch.metrics.known import OF_ONE_CLASS
 from hpsearch.plan.arguments import named
 from hpsearch.plan.stored_keys import check_keys, stored_key
 from hpsearch.plan.stored_rows import OWN, kept_rows
+from hpsearch.policy.budget import Ending
 from hpsearch.provenance.definitions import class_definition, definition_of, is_same
 from hpsearch.provenance.modules import SCRIPTS, import_path
 from hpsearch.provenance.packages import __version__
@@ -62,6 +63,7 @@ class Description:
             digests "model", "data" and "test_data"; None of any other. `model`, `data` and `test_data` are then those
             of the default choice.
         goal: Arguments of the last `run`, for `resume`.
+        ended_by: What ended that run: the limit and the reason; None while it runs, and in earlier versions.
         test: Scores on the test rows, by digest of (config, stop point): each is computed once.
         rows: What reading needs of the rows, by the choice of a model (`plan.stored_rows`); None in earlier versions.
         directions: Which way each of `metrics` is better; earlier versions kept none.
@@ -106,6 +108,7 @@ class Description:
     format: int = FORMAT
     state: Mapping[str, Sequence[str]] = field(default_factory=dict)
     task_definition: str | None = None
+    ended_by: Mapping[str, Any] | None = None
 
     @classmethod
     def of(
@@ -184,6 +187,11 @@ class Description:
         rules = [text for text in (self.sampler, self.pruner) if not re.fullmatch(RESTORED, text)]
         code = None in self.callables.values() or None in self.task_code.values()
         return module in SCRIPTS or "<" in name or code or bool(rules)
+
+    @property
+    def ending(self) -> Ending | None:
+        """What ended the last run, or None where that is not known."""
+        return None if self.ended_by is None else Ending(self.ended_by["limit"], self.ended_by["reason"])
 
     @property
     def task_name(self) -> str:

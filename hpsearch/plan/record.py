@@ -3,7 +3,7 @@
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from hpsearch.plan.plan import Plan
 from hpsearch.plan.run_keys import refit_digest, with_attention
 from hpsearch.plan.stored_keys import stored_key
 from hpsearch.plan.stored_rows import OWN, keep_targets, stored_rows
+from hpsearch.policy.budget import Ending
 
 if TYPE_CHECKING:
     from hpsearch.data.ragged import Rows
@@ -165,6 +166,10 @@ class Record:
         if stored.format == EARLIER_FORMAT and self._plan.space.is_shipped:
             message += " hpsearch 0.1.0 had other values in this shipped space; `hpsearch resume` continues with those."
         raise StudyChangedError(message)
+
+    def keep_ending(self, ending: Ending) -> None:
+        """Keep what has ended the run that settled the study."""
+        self.keep(replace(self.description, ended_by=asdict(ending)))
 
     # ------------------------------------------------------------------ numerics and test scores
 

@@ -26,7 +26,8 @@ _INNER: Mapping[str, Mapping[str, tuple[Any, bool]]] = {
         "classes": (Sequence[Any], True),
         "targets": (str | None, False),
     },
-    "goal": {"trials": (int | None, False)},
+    "goal": {"trials": (int | None, False), "budget": (Mapping[str, Any] | None, False)},
+    "ended_by": {"limit": (str, True), "reason": (str, True)},
     "early_stopping": {"patience": (float, True), "monitor": (str, True)},
 }
 """Keys inside a description's objects: their types, and whether they must be there."""

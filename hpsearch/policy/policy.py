@@ -11,6 +11,7 @@ from hpsearch.policy.early_stopping import EarlyStopping
 from hpsearch.policy.failures import after_bad_outcome
 from hpsearch.policy.pruner import Pruner
 from hpsearch.policy.pruning_steps import first_judged_step, furthest_point, reports, rung, warmup_epochs
+from hpsearch.policy.trial_limit import NO_LIMIT, TrialLimit
 from hpsearch.records import Action, Decision, History, Origin, Trial, TrialState
 from hpsearch.records.objective_values import best_common_point, objective_curve
 
@@ -19,13 +20,15 @@ from hpsearch.records.objective_values import best_common_point, objective_curve
 class Policy:
     """The rules that judge a study's trials: early stopping ends a first fold, the pruner ends or pauses a trial.
 
-    They compare scores of the objective; what a decision records are values as measured.
+    They compare scores of the objective; what a decision records are values as measured. A trial that has had what the
+    budget lets one trial take ends, the literature default too.
     """
 
     objective: Objective
     evaluations_per_epoch: int
     early_stopping: EarlyStopping | None
     pruner: Pruner
+    trial_limit: TrialLimit = NO_LIMIT
 
     def decide(self, history: History, number: int, *, closing: bool = False) -> Decision:
         """Return what to do with a trial; `closing` says that no further trials are coming.
@@ -39,12 +42,15 @@ class Policy:
         if failed is not None:
             return failed
         stop = trial.stop if trial.stop is not None else self.stop_point(history, trial)
+        if stop is not None and all(history.point(run) >= stop for run in trial.runs):
+            return self._complete(history, trial, stop)
+        over = None if stop != trial.stop else self.trial_limit.reason_to_end(history, trial)
+        if over is not None:
+            return self._pruned(history, trial, over)
         if stop is None:
             return self._prune_or_pause(history, trial, closing) or Decision(
                 number, Action.CONTINUE, "the first fold goes on"
             )
-        if all(history.point(run) >= stop for run in trial.runs):
-            return self._complete(history, trial, stop)
         if trial.stop is None:
             early = stop < trial.runs[0].horizon
             reason = f"the first fold stopped at point {stop} of {trial.runs[0].horizon}"
@@ -60,7 +66,15 @@ class Policy:
         if trial.stop is None and index > 0:
             return 0
         limit = self._limit(history, trial, closing=closing)
-        return end if limit is None else min(end, furthest_point(index, end, limit))
+        furthest = self.trial_limit.furthest_point(trial, index, end)
+        return furthest if limit is None else min(furthest, furthest_point(index, end, limit))
+
+    def waits(self, history: History, trial: Trial) -> bool:
+        """Return whether a trial waits for a promotion: none of its runs may go on for now."""
+        return all(
+            history.point(run) >= self.target(history, trial, index, closing=False)
+            for index, run in enumerate(trial.runs)
+        )
 
     def give_up(self, history: History, trial: Trial) -> Decision | None:
         """Prune a trial that waits for a promotion that can no longer come; return None for any other trial."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from hpsearch.analysis.significance import Evidence
     from hpsearch.data.ragged import Rows
+    from hpsearch.policy.budget import Ending
     from hpsearch.report import Content, Figures
     from hpsearch.runtime.refit import Refit
 
@@ -297,8 +298,18 @@ class Result:
         return write_page(Path(path), self.content(with_test=True))
 
     @property
+    def ended_by(self) -> "Ending | None":
+        """What ended the last run: its `limit`, such as "trials", "timeout" or "target", and the `reason` in words.
+
+        None while it runs, after an error, and in studies of earlier versions.
+        """
+        return self.record.description.ending
+
+    @property
     def has_ended(self) -> bool:
-        """Whether the study has as many trials as it was last run for, and none of them unfinished."""
+        """Whether its budget ended the study, or it has as many trials as it was last run for, all of them ended."""
+        if self.ended_by is not None and not self.ended_by.is_pause:
+            return True
         goal = self.record.description.goal or {}
         return not self.history.unfinished() and len(self.history.trials) >= (goal.get("trials") or 1)
 
@@ -348,7 +359,8 @@ class Result:
 
         plan, stored = self.plan, self.record.description
         shares, searched = plan.test_shares, plan.space.parameters
-        return outcome_text(self.history, self._objective, shares, searched, stored.every_warning, stored.pos_label)
+        warnings, ending = stored.every_warning, self.ended_by
+        return outcome_text(self.history, self._objective, shares, searched, warnings, stored.pos_label, ending)
 
     def __repr__(self) -> str:
         complete = self.history.finished(TrialState.COMPLETE)

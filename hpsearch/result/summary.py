@@ -5,6 +5,7 @@ from typing import Any
 
 from hpsearch.analysis.aggregates import TrialSummary
 from hpsearch.errors import printable
+from hpsearch.policy.budget import EXPECTED, Ending
 from hpsearch.records import History, Origin
 from hpsearch.space.wording import spelled
 
@@ -16,6 +17,7 @@ def outcome_text(
     searched: Iterable[str],
     warnings: Sequence[str] = (),
     pos_label: Any = None,
+    ending: Ending | None = None,
 ) -> str:
     """Return the trials and the best of them as lines of text.
 
@@ -26,6 +28,7 @@ def outcome_text(
         searched: Names of the searched hyperparameters; fixed ones are shown for the best trial only.
         warnings: What was warned of when the study was run.
         pos_label: The class that metrics of one class are of, or None.
+        ending: What ended the last run, or None.
     """
     from hpsearch.analysis.aggregates import best_trial, summarize, summarize_all
 
@@ -43,6 +46,7 @@ def outcome_text(
     trials, repeats = len(history.trials), history.repeats()
     if repeats:
         lines.append(f"{trials} trials, {trials - repeats} different configurations: {repeats} repeat an earlier one.")
+    lines += [] if ending is None or ending.limit in EXPECTED else [f"ended by {ending.limit}: {ending.reason}"]
     trial = best_trial(history)
     if trial is None:
         return "\n".join([*lines, "No trial is complete."])

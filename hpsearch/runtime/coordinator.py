@@ -9,6 +9,8 @@ from typing import Protocol
 
 from hpsearch.data.atomic_write import append_text
 from hpsearch.errors import StudyFailedError
+from hpsearch.policy.budget import Ending
+from hpsearch.policy.limits import Limits
 from hpsearch.policy.policy import Policy
 from hpsearch.records import (
     Action,
@@ -53,28 +55,30 @@ class Coordinator:
         store: The study's store, its lease held.
         pool: Trains segments; ready for the study.
         ask: Adds a new trial to the store and returns it, or None when the sampler has nothing left.
-        trials: How many trials the study is to have in total, or None for no limit.
+        limits: What the study may take.
         logs: Folder for the logs of failed segments.
-        deadline: When to pause, on `clock`.
         label: What the pool calls the study, by default its name.
+        started: Segments that were given to workers.
+        ending: What has ended the study, once it is over by itself; None before, and where it was stopped.
     """
 
     store: Store
     pool: Pool
     ask: Callable[[], Trial | None]
-    trials: int | None
+    limits: Limits
     policy: Policy
     checkpoints: CheckpointFolder
     logs: Path
     observers: Sequence[Observer] = ()
-    deadline: float | None = None
     clock: Callable[[], float] = time.monotonic
     label: str = ""
+    started: int = field(default=0, init=False)
+    ending: Ending | None = field(default=None, init=False)
     _stopping: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         self.label = self.label or self.store.name
-        self._scheduler = Scheduler(self._add_trial, self.trials, self.policy.target)
+        self._scheduler = Scheduler(self._add_trial, self.limits, self.policy.target, self.clock)
         self._budget = CheckpointBudget(self.store, self.checkpoints, self.policy.objective)
 
     def run(self) -> History:
@@ -105,6 +109,7 @@ class Coordinator:
             self.settle(trial.number)
         self.checkpoints.sweep({run.key for trial in self.store.history.unfinished() for run in trial.runs})
         self._budget.drop_until_fits(0)  # the budget may have been lowered
+        self.check_time()  # an earlier call may have spent what the study may take
 
     def has_work(self) -> bool:
         """Return whether a segment of the study is in training, or can be."""
@@ -120,6 +125,7 @@ class Coordinator:
         if segment is None:
             return False
         self.pool.submit(slot, self._order(segment))
+        self.started += 1
         self._notify(None)  # the first evaluation may take minutes
         return True
 
@@ -129,17 +135,20 @@ class Coordinator:
             self.settle(number)
 
     def check_time(self) -> None:
-        """Renew the lease, and pause the study once its time is up or it was stopped."""
+        """Renew the lease, and pause every run once a limit is reached or the study was stopped."""
         self.store.renew()
-        if self.deadline is not None and self.clock() >= self.deadline:
-            self.stop()
-        if self._stopping:
+        over = None if self._stopping else self.limits.over(self.store.history, self.clock())
+        if over is not None and (over.limit != "timeout" or self.has_work()):  # else the study has just ended by itself
+            self.ending = over
+        if self._stopping or self.ending is not None:
             self._scheduler.close()
             self.pool.interrupt(self.label)
 
     def end(self) -> None:
         """End the trials that wait for a promotion; where all is trained none can come, and a paused study waits."""
         if not self._scheduler.is_closed:
+            self.ending = self._scheduler.ending(self.store.history)
+        if self.ending is not None and not self.ending.keeps_trials:
             for trial in self.store.history.unfinished():
                 decision = self.policy.give_up(self.store.history, trial)
                 if decision is not None:

@@ -1,9 +1,14 @@
 """Which segment is trained next."""
 
+import time
 from collections.abc import Callable
 from typing import Protocol
 
+from hpsearch.policy.budget import Ending
+from hpsearch.policy.limits import Limits
 from hpsearch.records import History, Run, Segment, Slot, Trial
+
+NOTHING_LEFT = Ending("sampler", "the sampler has nothing left to try")
 
 
 class Target(Protocol):
@@ -19,16 +24,25 @@ class Scheduler:
 
     Args:
         ask: Adds and settles a new trial, and returns the History with it; None when the sampler has nothing left.
-        trials: How many trials the study is to have in total, or None for no limit.
+        limits: What the study may take.
         target: How far a trial's runs may be trained for now.
+        clock: Tells the time that the limits' deadline is in.
     """
 
-    def __init__(self, ask: Callable[[], History | None], trials: int | None, target: Target) -> None:
+    def __init__(
+        self,
+        ask: Callable[[], History | None],
+        limits: Limits,
+        target: Target,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._ask = ask
-        self._trials = trials
+        self._limits = limits
         self._target = target
-        self._in_flight: set[str] = set()
+        self._clock = clock
+        self._in_flight: dict[str, Segment] = {}
         self._spent = False
+        self._refusal: Ending | None = None
         self.is_closed = False
 
     @property
@@ -56,11 +70,11 @@ class Scheduler:
             history = asked
             segment = self._waiting(history)
         if segment is not None:
-            self._in_flight.add(segment.run.key)
+            self._in_flight[segment.run.key] = segment
         return segment
 
     def ended(self, run: Run) -> None:
-        self._in_flight.discard(run.key)
+        self._in_flight.pop(run.key, None)
 
     def close(self) -> None:
         self.is_closed = True
@@ -78,19 +92,37 @@ class Scheduler:
         """Return whether a run of a trial is being trained."""
         return any(run.key in self._in_flight for run in trial.runs)
 
+    def ending(self, history: History) -> Ending:
+        """Return why there is nothing more to train, once that is so."""
+        return self._refusal or self._against_asking(history) or NOTHING_LEFT
+
+    def _against_asking(self, history: History) -> Ending | None:
+        return self._limits.against_asking(history, self._clock(), self._in_flight.values())
+
     def _may_ask(self, history: History) -> bool:
-        return not self._spent and (self._trials is None or len(history.trials) < self._trials)
+        return not self._spent and self._refusal is None and self._against_asking(history) is None
 
     def _waiting(self, history: History) -> Segment | None:
-        for trial in history.unfinished():
-            segment = self._next_of(history, trial)
-            if segment is not None:
-                return segment
+        """Return the segment that comes first of those that may start.
+
+        While one does not fit into what is left of the budget, no further trial is asked for.
+        """
+        self._refusal = None
+        now, in_flight = self._clock(), self._in_flight.values()
+        first = self._limits.first_of_all(history, now, in_flight)
+        closing = self.is_closing(history)
+        for trial in sorted(history.unfinished(), key=lambda trial: trial is not first):
+            segment = self._next_of(history, trial, closing)
+            if segment is None:
+                continue
+            startable = self._limits.startable(history, trial, segment, now, in_flight)
+            if isinstance(startable, Segment):
+                return startable
+            self._refusal = self._refusal or startable
         return None
 
-    def _next_of(self, history: History, trial: Trial) -> Segment | None:
+    def _next_of(self, history: History, trial: Trial, closing: bool) -> Segment | None:
         """Return a trial's next segment that is not in flight; later folds wait for the stop point."""
-        closing = self.is_closing(history)
         runs = trial.runs if trial.stop is not None else trial.runs[:1]
         for index, run in enumerate(runs):
             if run.key in self._in_flight:

@@ -170,7 +170,8 @@ class SeveralRuns:
             for run in self.runs:
                 if run.label not in failed:
                     run.say_how_it_ended()
-        return [member.error for member in members if member.error is not None]
+        errors = [member.error for member in members] + [run.done_nothing() for run in self.runs]
+        return [error for error in errors if error is not None]
 
     def _run(self, pool: Pool, left: Sequence[contextlib.ExitStack], members: list[Member]) -> None:
         called_back = [stack.enter_context(run.called_back()) for run, stack in zip(self.runs, left, strict=True)]

@@ -13,6 +13,7 @@ from hpsearch.display.display import shown
 from hpsearch.display.standing import Watch
 from hpsearch.display.waiting import waiting_for
 from hpsearch.errors import TaskError, UsageError, printable
+from hpsearch.plan.budget_checks import check_budget
 from hpsearch.plan.checks import check_metrics_travel, check_models
 from hpsearch.plan.distinct import repetition
 from hpsearch.plan.plan import Plan
@@ -20,6 +21,8 @@ from hpsearch.plan.record import Record
 from hpsearch.plan.resume_command import how_to_resume
 from hpsearch.plan.run_keys import run_keys
 from hpsearch.plan.starting_point import example_config, literature_default
+from hpsearch.policy.budget import EXPECTED, Budget, Ending
+from hpsearch.policy.limits import Limits
 from hpsearch.policy.policy import Policy
 from hpsearch.policy.pruner import Pruner
 from hpsearch.policy.samplers import Sampler, what_is_not_kept
@@ -43,28 +46,29 @@ logger = logging.getLogger("hpsearch")
 
 @dataclass(eq=False)
 class StudyRun:
-    """Runs a study on some devices until it has its trials or its time is up.
+    """Runs a study on some devices until a limit of its budget is reached.
 
     Attributes:
-        trials: Trials in all, or None.
-        deadline: When to pause, in seconds of `time.monotonic`, or None.
+        budget: What the study may take.
+        deadline: When the budget's timeout is up, in seconds of `time.monotonic`, or None.
         progress: What to show meanwhile, as in `Study.run`.
         callbacks: Called with `subject` and each trial that has ended.
         subject: The study as its user knows it.
         label: What the pool and the display call the study: its name, where no other study beside it has the same.
+        rules: The sampler and the pruner, once they have been checked.
         interruption: What signals ask: set when Ctrl-C, SIGTERM or SIGUSR1 has paused the study.
     """
 
     plan: Plan
     record: Record
-    trials: int | None
+    budget: Budget
     deadline: float | None
     progress: bool | str
     callbacks: Sequence[Callable[[Any, Trial], None]] = ()
     subject: Any = None
     interruption: Interruption = field(default_factory=Interruption)
     label: str = ""
-    _rules: tuple[Sampler, Pruner] = field(init=False)
+    rules: tuple[Sampler, Pruner] = field(init=False)
     _processes: ProcessRecord = field(init=False)
     _numerics: Numerics = field(init=False)
     _coordinator: Coordinator | None = field(default=None, init=False)
@@ -72,6 +76,7 @@ class StudyRun:
 
     def __post_init__(self) -> None:
         self.label = self.label or self.plan.name
+        self.trials = self.budget.trials
 
     def on(
         self, devices: Devices, enqueued: Sequence[Mapping[str, Any]] = (), trials_per_device: TrialsPerDevice = 1
@@ -92,7 +97,11 @@ class StudyRun:
                     coordinator = self.coordinator(pool, [*displays, *callbacks])
                     with self.interruption.pausing(coordinator.stop):
                         coordinator.run()
-            self.say_how_it_ended()
+            error = self.done_nothing()
+            if error is None:
+                self.say_how_it_ended()
+        if error is not None:
+            raise error
 
     def check(self, enqueued: Sequence[Mapping[str, Any]], *, is_in_process: bool) -> None:
         """Check all that needs no worker."""
@@ -100,12 +109,8 @@ class StudyRun:
             check_metrics_travel(self.plan)
         check_models(self.plan, enqueued)
         sampler = self.plan.resolved_sampler()
-        if self.trials is None and self.deadline is None and not sampler.is_finite:
-            raise UsageError(
-                f"The sampler {self.plan.sampler!r} never ends by itself. Give trials= (--trials), the number of "
-                "trials in all, or timeout= (--timeout), for instance study.run(trials=50)."
-            )
-        self._rules = sampler, self.plan.resolved_pruner()
+        check_budget(self.plan, self.budget, is_endless=not sampler.is_finite)
+        self.rules = sampler, self.plan.resolved_pruner()
 
     @contextlib.contextmanager
     def opened(self, enqueued: Sequence[Mapping[str, Any]]) -> Iterator[None]:
@@ -116,14 +121,17 @@ class StudyRun:
         store = self.record.open_or_create()
         store.acquire()
         try:
-            self.record.settle({"trials": self.trials})
-            repeats = None if self._rules[0].is_finite else repetition(self.plan, self.trials)
+            self.record.settle(self.budget.goal)
+            repeats = None if self.rules[0].is_finite else repetition(self.plan, self.trials)
             for warning in filter(None, (*self.plan.warnings, what_is_not_kept(self.plan.sampler), repeats)):
                 logger.warning("%s", warning)
             for config in enqueued:
                 store.enqueue(config)
             with recorded_processes(self.plan.folder) as self._processes:
                 yield
+            ending = self.ending()
+            if ending is not None:
+                self.record.keep_ending(ending)
         finally:
             store.release()
 
@@ -143,19 +151,22 @@ class StudyRun:
             test_shares=plan.test_shares,
             slots=pool.slots(), training=self._training, deadline=self.deadline, is_pausing=self.interruption.is_set,
             waits_for=pool.waits_for if isinstance(pool, PoolInTurn) else lambda: None,
+            ending=lambda: None if self._coordinator is None else self._coordinator.ending,
         )  # fmt: skip
 
     def coordinator(self, pool: Pool, observers: Sequence[Observer]) -> Coordinator:
         """Return what runs the study on a pool that is ready for it."""
-        plan, store, (sampler, pruner) = self.plan, self.record.store, self._rules
-        policy = Policy(plan.aim, plan.evaluations_per_epoch, plan.early_stopping, pruner)
+        plan, store, (sampler, pruner) = self.plan, self.record.store, self.rules
+        policy = Policy(
+            plan.aim, plan.evaluations_per_epoch, plan.early_stopping, pruner, trial_limit=self.budget.of_a_trial
+        )
+        limits = Limits(self.budget, plan.aim, self.deadline, len(pool.slots()), policy.waits)
         default = literature_default(plan)
         asker = Asker(store, plan.space, sampler, run_keys(plan, self._numerics), plan.complete, default)
         checkpoints = CheckpointFolder(plan.folder / "checkpoints", plan.checkpoint_bytes)
         self._coordinator = Coordinator(
-            store, pool, asker.ask, self.trials, policy, checkpoints,
-            logs=plan.folder / "logs", observers=[self._processes, *observers], deadline=self.deadline,
-            label=self.label,
+            store, pool, asker.ask, limits, policy, checkpoints,
+            logs=plan.folder / "logs", observers=[self._processes, *observers], label=self.label,
         )  # fmt: skip
         if self._was_stopped:  # while the models were being loaded
             self._coordinator.stop()
@@ -192,11 +203,40 @@ class StudyRun:
                 waiting,
                 trials,
             )
-        out_of_time = self.deadline is not None and time.monotonic() >= self.deadline
-        left = self.interruption.is_set() or self._was_stopped or out_of_time or history.unfinished()
-        if not ended and left and not plan.is_temporary:
+        ending = self.ending()
+        if plan.is_temporary or ended or ending is None:
+            return
+        if ending.limit in self.budget.given and ending.limit not in EXPECTED:
+            sys.stderr.write(printable(f"{self.label}: ended by {ending.limit}: {ending.reason}.\n"))
+        if ending.is_pause:
             resume = how_to_resume(self.record.description, plan.folder, plan.storage)
             sys.stderr.write(printable(f"Paused. {resume}\n"))
+
+    def ending(self) -> Ending | None:
+        """Return what has ended the run, or None where an error did."""
+        if self.interruption.is_set():
+            return Ending("interrupt", "Ctrl-C or SIGTERM paused it")
+        if self._was_stopped:
+            return Ending("stop", "study.stop() paused it")
+        if self._coordinator is None:
+            return Ending("timeout", "its time was up before a worker was ready")
+        return self._coordinator.ending
+
+    def done_nothing(self) -> UsageError | None:
+        """Return an error where a limit left no room for any segment, so that the call did nothing."""
+        coordinator, ending = self._coordinator, self.ending()
+        if coordinator is None or coordinator.started or ending is None:
+            return None
+        if ending.limit not in ("timeout", "device_seconds", "epochs"):
+            return None
+        is_over = self.deadline is not None and time.monotonic() >= self.deadline
+        if is_over if ending.limit == "timeout" else self.record.store.history.evaluations:
+            return None  # it has been spent, and not only now
+        given = self.budget.given[ending.limit]
+        return UsageError(
+            f"{ending.limit}={given!r} is shorter than one segment: {ending.reason}. Nothing was trained, and "
+            f"nothing is lost. Give a longer {ending.limit}."
+        )
 
 
 def workload_of(plan: Plan, numerics: Numerics, label: str = "") -> Workload:
@@ -231,6 +271,17 @@ def settled_numerics(plan: Plan, record: Record, pool: Pool, label: str) -> Nume
         numerics = record.numerics()
         pool.prepare(workload_of(plan, numerics, label))
         return numerics
+    numerics, remarks = tried_numerics(plan, pool, label)
+    record.keep_numerics(numerics, remarks)
+    return numerics
+
+
+def tried_numerics(plan: Plan, pool: Pool, label: str) -> tuple[Numerics, tuple[str, ...]]:
+    """Make the pool ready for a study that has not been run; return the numerics that fit, and what to say of them.
+
+    Raises:
+        TaskError: A model cannot be trained, or not in the precision that was asked for.
+    """
     numerics = resolve_numerics(
         pool.environment(),
         precision=plan.precision,
@@ -250,8 +301,7 @@ def settled_numerics(plan: Plan, record: Record, pool: Pool, label: str) -> Nume
             ) from error
         remarks = (f"{error} The study is trained in fp32, in which it can be.",)
         logger.warning("%s", remarks[0])
-    record.keep_numerics(numerics, remarks)
-    return numerics
+    return numerics, remarks
 
 
 def _tried(plan: Plan, pool: Pool, numerics: Numerics, label: str) -> Numerics:

@@ -11,7 +11,9 @@ from tasks_samples import review_rows
 
 from hpsearch.errors import (
     DataError,
+    HpsearchError,
     LeaseHeldError,
+    MetricError,
     NumericsError,
     StudyChangedError,
     StudyFailedError,
@@ -25,9 +27,11 @@ def _setting(what: str, settings: str, *says: str, **more: object) -> Mistake:
     return Mistake(what, says, UsageError, settings=settings, **more)  # type: ignore[arg-type]
 
 
-def _run(what: str, call: str, command: str, *says: str, **more: object) -> Mistake:
+def _run(
+    what: str, call: str, command: str, *says: str, error: type[HpsearchError] = UsageError, **more: object
+) -> Mistake:
     return Mistake(
-        what, says, UsageError, call=f"study.run({call})", command=f"run study.py {command}" if command else "", **more
+        what, says, error, call=f"study.run({call})", command=f"run study.py {command}" if command else "", **more
     )  # type: ignore[arg-type]
 
 
@@ -231,7 +235,96 @@ SETTINGS = [
         '        return replace(prepared, judge=Everything("multiclass", prepared.judge.classes))\n\n\n'
         'study = hp.Study("mine", EverythingTask(), hp.Space(epochs=1), cv=2)\n',
     ),
+    _run(
+        "a budget of nothing: `budget=hp.Budget()`",
+        "trials=2, devices=1, budget=hp.Budget()",
+        "",
+        "budget=Budget() limits nothing",
+        "give it one of trials, distinct_trials",
+    ),
+    _run(
+        "a budget of no epochs: `hp.Budget(epochs=0.0)`",
+        "devices=1, budget=hp.Budget(epochs=0.0)",
+        "--epochs 0 --devices inline",
+        "Budget(epochs=0.0) must be a number of epochs above 0",
+    ),
+    _run(
+        "a negative limit: `hp.Budget(patience=-1)`",
+        "trials=2, devices=1, budget=hp.Budget(patience=-1)",
+        "--trials 2 --patience -1 --devices inline",
+        "Budget(patience=-1) must be a whole number of at least 1",
+    ),
+    _run(
+        "a target that is no number",
+        'trials=2, devices=1, budget=hp.Budget(target=float("nan"))',
+        "--trials 2 --target nan --devices inline",
+        "Budget(target=nan) must be a number",
+    ),
+    _run(
+        "True in place of a number of trials",
+        "devices=1, budget=hp.Budget(distinct_trials=True)",
+        "",
+        "Budget(distinct_trials=True) must be a whole number",
+    ),
+    _run(
+        "a limit in units that do not exist: 2d",
+        'trials=2, devices=1, budget=hp.Budget(device_seconds="2d")',
+        "--trials 2 --device-seconds 2d --devices inline",
+        "Budget(device_seconds)='2d' is not a duration",
+        "'2h', '90m' or '30s'",
+    ),
+    _run("a number in place of a budget", "trials=2, devices=1, budget=5", "", "budget=5 is a int", "hp.Budget(epochs"),
+    _run(
+        "a budget shorter than one segment: `hp.Budget(epochs=0.5)`",
+        "devices=1, budget=hp.Budget(epochs=0.5)",
+        "--epochs 0.5 --devices inline",
+        "Budget(epochs=0.5) is shorter than one segment",
+        "Give 1 or more",
+    ),
+    _run(
+        "a timeout shorter than one segment",
+        "trials=2, timeout=60, devices='inline'",
+        "--trials 2 --timeout 60 --devices inline",
+        "timeout=60.0 is shorter than one segment",
+        "about 1000 s, more than is left",
+        "nothing is lost",
+        world=lambda place: _slow(place),
+    ),
+    _run(
+        "a target alone, which may never be reached",
+        "devices=1, budget=hp.Budget(target=0.99)",
+        "--target 0.99 --devices inline",
+        "never ends by itself",
+        "Give trials=",
+    ),
+    _run(
+        "a target of an objective that does not say which way it is better",
+        "trials=2, devices=1, budget=hp.Budget(target=0.9)",
+        "--trials 2 --target 0.9 --devices inline",
+        "metric 'constant' does not tell which way it is better",
+        'direction="minimize"',
+        error=MetricError,
+        body="import hpsearch as hp\nfrom toy_task import ToyTask\n\n\ndef constant(y_true, y_pred):\n"
+        "    return 0.5\n\n\n"
+        'study = hp.Study("mine", ToyTask(), hp.Space(epochs=hp.Int(1, 2)), cv=2, metric=constant, pruner="none")\n',
+    ),
+    _run(
+        "more different trials than the space has",
+        "devices=1, budget=hp.Budget(distinct_trials=5)",
+        "--distinct-trials 5 --devices inline",
+        "Budget(distinct_trials=5): the space has 2 different configurations",
+        "Give 2 at most",
+        space="hp.Space(epochs=hp.Int(1, 2))",
+    ),
 ]
+
+
+def _slow(place: Path) -> None:
+    """Leave a study of one trial, each of whose evaluations took a thousand seconds."""
+    run_earlier(place)
+    with contextlib.closing(sqlite3.connect(place / "runs" / "mine" / "study.db")) as connection:
+        connection.execute("update hpsearch_evaluations set seconds = 1000.0")
+        connection.commit()
 
 
 def _earlier(**changes: str) -> World:

@@ -207,6 +207,30 @@ def test_resume_goes_on_to_the_number_of_trials_that_was_asked_for(ran: str) -> 
     assert [line.split()[0] for line in output.splitlines()[1:7]] == list("012345")
 
 
+def test_limits_are_options_and_resume_keeps_them_but_for_those_that_it_is_given(place: Path) -> None:
+    run = ("run", "toy_study.py", "--devices", "inline")
+    code, output, errors = hpsearch(*run, "--epochs", "12", "--patience", "9")
+    assert code == 0
+    assert "ended by epochs: it has trained" in output
+    assert "toy: ended by epochs: it has trained" in errors
+    assert "Next: hpsearch report" in errors
+    assert hpsearch("resume", "toy", "--devices", "inline")[1] == output  # nothing more is trained
+    assert hpsearch("show", "toy")[1].endswith(output)
+    _, longer, _ = hpsearch("resume", "toy", "--devices", "inline", "--epochs", "20")
+    assert "of 20 epochs" in longer
+    assert len(longer.splitlines()) > len(output.splitlines())
+    _, last, _ = hpsearch("resume", "toy", "--devices", "inline", "--epochs", "1000", "--patience", "1")
+    assert "ended by patience" in last
+
+
+def test_a_dry_run_says_what_the_study_would_take_and_writes_none(place: Path) -> None:
+    code, output, _ = hpsearch("run", "toy_study.py", "--trials", "20", "--devices", "inline", "--dry-run")
+    assert code == 0
+    assert output.startswith("toy: forecast for 20 trials on 1 worker(s), from 1 configurations tried")
+    assert re.search(r"^  time +\d+ s +\(\d+ s to \d+ s\)$", output, re.MULTILINE)
+    assert not (place / "runs").exists()
+
+
 def test_progress_is_shown_as_asked(place: Path) -> None:
     for trials, how, lines in ((1, "none", 0), (2, "plain", 1), (3, "auto", 1)):  # without a terminal
         code, _, shown = hpsearch("run", "toy_study.py", "--trials", trials, "--devices", "inline", "--progress", how)

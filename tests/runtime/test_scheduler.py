@@ -3,6 +3,8 @@ from dataclasses import replace
 import pytest
 from samples import F1, measured, stopped, trial
 
+from hpsearch.policy.budget import Budget
+from hpsearch.policy.limits import Limits
 from hpsearch.policy.policy import Policy
 from hpsearch.policy.pruner import Pruner
 from hpsearch.records import History, Segment, Slot, Trial, TrialState
@@ -32,7 +34,7 @@ def begun(*trials: Trial) -> History:
 
 def test_later_folds_wait_for_the_first_ones_stop():
     history = begun(trial(0))
-    scheduler = Scheduler(Asked(), 1, POLICY.target)
+    scheduler = Scheduler(Asked(), Limits(Budget(trials=1), F1), POLICY.target)
     first = scheduler.next_segment(history, SLOT)
     assert first == Segment(history.trials[0].runs[0], 0, 4)
     assert scheduler.next_segment(history, SLOT) is None
@@ -44,7 +46,7 @@ def test_later_folds_wait_for_the_first_ones_stop():
 
 def test_a_run_in_flight_is_not_handed_out_twice_and_goes_on_where_it_stands():
     history = begun(trial(0))
-    scheduler = Scheduler(Asked(), 1, POLICY.target)
+    scheduler = Scheduler(Asked(), Limits(Budget(trials=1), F1), POLICY.target)
     segment = scheduler.next_segment(history, SLOT)
     history = measured(history, 0, 0, [0.1, 0.2])
     assert scheduler.next_segment(history, SLOT) is None
@@ -54,7 +56,7 @@ def test_a_run_in_flight_is_not_handed_out_twice_and_goes_on_where_it_stands():
 
 def test_what_was_begun_goes_before_what_is_new():
     asked = Asked(trial(2), history=begun(trial(0), trial(1)))
-    scheduler = Scheduler(asked, 3, POLICY.target)
+    scheduler = Scheduler(asked, Limits(Budget(trials=3), F1), POLICY.target)
     order = [scheduler.next_segment(asked.history, SLOT).run.key for _ in range(3)]
     assert order == ["0-0", "1-0", "2-0"]
 
@@ -62,7 +64,7 @@ def test_what_was_begun_goes_before_what_is_new():
 def test_equal_configs_share_a_run():
     first, equal, other = trial(0), replace(trial(0), number=1), trial(2)
     asked = Asked(equal, other, history=begun(first))
-    scheduler = Scheduler(asked, 3, POLICY.target)
+    scheduler = Scheduler(asked, Limits(Budget(trials=3), F1), POLICY.target)
     keys = [scheduler.next_segment(asked.history, SLOT).run.key for _ in range(2)]
     assert keys == ["0-0", "2-0"]
     assert len(asked.history.trials) == 3
@@ -71,7 +73,7 @@ def test_equal_configs_share_a_run():
 
 def test_trials_is_a_total():
     asked = Asked(*(trial(number) for number in range(1, 9)), history=begun(trial(0)))
-    scheduler = Scheduler(asked, 3, POLICY.target)
+    scheduler = Scheduler(asked, Limits(Budget(trials=3), F1), POLICY.target)
     while scheduler.next_segment(asked.history, SLOT) is not None:
         pass
     assert list(asked.history.trials) == [0, 1, 2]
@@ -79,7 +81,7 @@ def test_trials_is_a_total():
 
 def test_without_a_total_the_sampler_says_when_it_is_over():
     asked = Asked(trial(0), trial(1))
-    scheduler = Scheduler(asked, None, POLICY.target)
+    scheduler = Scheduler(asked, Limits(Budget(), F1), POLICY.target)
     segments = [scheduler.next_segment(asked.history, SLOT) for _ in range(3)]
     assert [None if s is None else s.run.key for s in segments] == ["0-0", "1-0", None]
     assert not scheduler.has_work(asked.history)
@@ -89,7 +91,7 @@ def test_without_a_total_the_sampler_says_when_it_is_over():
 
 def test_there_is_work_while_a_run_waits_or_a_trial_may_be_asked_for():
     asked = Asked(trial(0))
-    scheduler = Scheduler(asked, 1, POLICY.target)
+    scheduler = Scheduler(asked, Limits(Budget(trials=1), F1), POLICY.target)
     assert scheduler.has_work(History())
     segment = scheduler.next_segment(History(), SLOT)
     assert not scheduler.has_work(asked.history)  # all in flight: the pool is busy instead
@@ -101,7 +103,7 @@ def test_there_is_work_while_a_run_waits_or_a_trial_may_be_asked_for():
 
 def test_a_closed_scheduler_hands_out_nothing():
     asked = Asked(trial(1), history=begun(trial(0)))
-    scheduler = Scheduler(asked, 5, POLICY.target)
+    scheduler = Scheduler(asked, Limits(Budget(trials=5), F1), POLICY.target)
     scheduler.close()
     assert scheduler.next_segment(asked.history, SLOT) is None
     assert not scheduler.has_work(asked.history)
@@ -111,6 +113,6 @@ def test_a_closed_scheduler_hands_out_nothing():
 @pytest.mark.parametrize(("stop", "watched"), [(None, True), (3, False)])
 def test_only_a_first_run_without_a_stop_is_watched(stop, watched):
     history = begun(replace(trial(0), stop=stop))
-    scheduler = Scheduler(Asked(), 1, POLICY.target)
+    scheduler = Scheduler(Asked(), Limits(Budget(trials=1), F1), POLICY.target)
     assert scheduler.is_watched(history, history.trials[0].runs[0]) is watched
     assert not scheduler.is_watched(history, history.trials[0].runs[1])

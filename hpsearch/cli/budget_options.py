@@ -1,0 +1,35 @@
+"""The limits of `hp.Budget` as options of `run` and `resume`."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from hpsearch.policy.budget import Budget
+
+DistinctTrials = Annotated[
+    int | None, typer.Option(metavar="N", help="Different configurations in total, of earlier calls too.")
+]
+DeviceSeconds = Annotated[
+    str | None, typer.Option(metavar="TIME", help="Training of all workers in total, of earlier calls too: 10h.")
+]
+Epochs = Annotated[
+    float | None, typer.Option(metavar="N", help="Epochs of all folds and trials in total, of earlier calls too.")
+]
+EpochsPerTrial = Annotated[float | None, typer.Option(metavar="N", help="Epochs of a trial, after which it is pruned.")]
+DeviceSecondsPerTrial = Annotated[
+    str | None, typer.Option(metavar="TIME", help="Training of a trial, after which it is pruned: 30m.")
+]
+Target = Annotated[
+    float | None, typer.Option(metavar="VALUE", help="End once a cross-validated trial is as good as this value.")
+]
+Patience = Annotated[
+    int | None, typer.Option(metavar="N", help="End after so many trials that were no better than the best.")
+]
+
+
+def budget_of_options(options: Mapping[str, Any], goal: Mapping[str, Any] | None = None) -> Budget | None:
+    """Return the budget of a command's options, or None where there is none; `goal` is that of the study's last run."""
+    kept = (goal or {}).get("budget") or {}
+    given = {name: value for name, value in options.items() if value is not None}
+    return Budget(**{**kept, **given}) if kept or given else None
