@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 BENCHMARKS = {
     "startup": "import hpsearch and hpsearch --help, in seconds",
+    "forecast": "what six small studies take against their forecasts; needs a model and data",
     "coordinator": "the coordinator's time a segment at a thousand stored trials",
     "scale": "a study of two thousand trials: resume, show, list, report",
     "curves": "samplers under pruning, replayed on recorded fine-tunes",

@@ -1,0 +1,260 @@
+"""What a study will take: pure functions of what was measured on a few steps, and of what is to be trained."""
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hpsearch.policy.costs import SAME_SPEED, wall_seconds
+
+SAVED = 0.59
+"""What racing saved of the compute of every trial but the default, at most, on the recorded tables: 159 against 380
+epochs of a fold at 50 trials (docs/decisions/racing.md; 0.46 to 0.53 on the other two)."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A forecast quantity, and between what it will most likely lie."""
+
+    low: float
+    value: float
+    high: float
+
+    def times(self, low: float, value: float, high: float) -> "Interval":
+        return Interval(self.low * low, self.value * value, self.high * high)
+
+
+ERROR, MOST_ERROR = 0.15, 0.9
+"""What a forecast from a few steps is off by, either way: at least (other programs, the clock) and at most."""
+
+COORDINATION = Interval(0.01, 0.03, 0.1)
+"""Seconds of a segment in which the coordinator records and decides (benchmarks/results/coordinator.json): a pool in
+the same process waits for it."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What a few steps of one configuration took.
+
+    Attributes:
+        config: The training config.
+        step: Seconds of an optimizer step of a whole batch.
+        step_error: The standard error of that.
+        evaluation: Seconds of an evaluation of all held-out rows of a fold, with its metrics and messages.
+        begin: Seconds from an order to its first step.
+        end: Seconds of a checkpoint.
+        filling: Seconds in which the outputs of frozen layers were computed, once for the data.
+        peak_bytes: The most memory that a worker had.
+        checkpoint_bytes: What a checkpoint takes on the disk.
+    """
+
+    config: Mapping[str, Any]
+    step: float
+    step_error: float
+    evaluation: float
+    begin: float
+    end: float
+    filling: float
+    peak_bytes: int
+    checkpoint_bytes: int
+
+    @property
+    def batch(self) -> int:
+        return int(self.config["batch_size"])
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What of one trial is left to train.
+
+    Attributes:
+        config: Its training config.
+        epochs: Passes over a fold's training rows, for each of its runs that has not ended.
+    """
+
+    config: Mapping[str, Any]
+    epochs: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Work:
+    """All that is to be trained.
+
+    Attributes:
+        trials: The trials, as they would be proposed now.
+        total: How many trials there will be; `trials` may be the first of them only.
+        training_rows: Training rows of a fold.
+        evaluations_per_epoch: Evaluation points an epoch.
+        workers: How many train at a time.
+        prunes: Whether a pruner may end or hold back trials.
+        shortest_share: The share of its epochs after which a trial may stop early, at the earliest; 1.0 for never.
+        loading: Seconds until the first trial begins.
+        kept_bytes: What is kept of each trial's outputs.
+        checkpoint_limit: What all checkpoints may take.
+        process_bytes: What the coordinator's own process takes, 0 where it is the worker.
+    """
+
+    trials: Sequence[Planned]
+    total: int
+    training_rows: int
+    evaluations_per_epoch: int
+    workers: int
+    prunes: bool
+    shortest_share: float
+    loading: float
+    kept_bytes: int
+    checkpoint_limit: int
+    process_bytes: int
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a study will take on some devices; each quantity with the interval that it will most likely lie in.
+
+    Attributes:
+        trials: How many trials are left.
+        seconds: Wall time of the call.
+        device_seconds: Training and evaluation, added up over workers.
+        worker_bytes: The most memory of a worker: of its GPU, or else of its process.
+        memory_bytes: The memory of all of them together, with the coordinator.
+        disk_bytes: Checkpoints and database.
+        tried: What was measured.
+        workers: How many train at a time.
+    """
+
+    trials: int
+    seconds: Interval
+    device_seconds: Interval
+    worker_bytes: Interval
+    memory_bytes: Interval
+    disk_bytes: Interval
+    tried: Sequence[Tried]
+    workers: int
+
+    def __str__(self) -> str:
+        trials = f"{self.trials} trial{'' if self.trials == 1 else 's'} on {self.workers} worker(s)"
+        lines = [f"forecast for {trials}, from {len(self.tried)} configurations tried for a few steps:"]
+        rows = (
+            ("time", self.seconds, _time),
+            ("device time", self.device_seconds, _time),
+            ("memory a worker", self.worker_bytes, _size),
+            ("memory in all", self.memory_bytes, _size),
+            ("disk", self.disk_bytes, _size),
+        )
+        lines += [f"  {name:<16} {say(it.value):>9}  ({say(it.low)} to {say(it.high)})" for name, it, say in rows]
+        return "\n".join(lines)
+
+
+def _time(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _size(count: float) -> str:
+    return f"{count / 2**20:.0f} MiB" if count < 2**30 else f"{count / 2**30:.1f} GiB"
+
+
+def forecast(tried: Sequence[Tried], work: Work) -> Forecast:
+    """Return what the work will take, from what was tried.
+
+    A configuration that was not tried takes a mean of those that were, weighted by how near they are. The pruner saves
+    between nothing and what racing saved on recorded studies; a trial stops early between never and at once.
+    """
+    seconds = [[_run_seconds(tried, work, trial.config, epochs) for epochs in trial.epochs] for trial in work.trials]
+    scale = work.total / max(1, len(work.trials))
+    training = scale * math.fsum(map(math.fsum, seconds))
+    filling = max((each.filling for each in tried), default=0.0)
+    errors = [2 * each.step_error / each.step for each in tried]
+    error = min(MOST_ERROR, max([ERROR, *errors]))
+    saved = SAVED * max(0, work.total - 1) / max(1, work.total) if work.prunes else 0.0
+    least = (1 - saved) * work.shortest_share
+    share = Interval((1 - error) * least, (1 - saved / 2) * math.sqrt(work.shortest_share), 1 + error)
+    device = Interval(training, training, training).times(share.low, share.value, share.high)
+    wall = scale * _wall([list(each) for each in seconds], work.workers)
+    fixed = work.loading + filling
+    spread = Interval(fixed * (1 - error), fixed, fixed * (1 + error))
+    segments = scale * sum(epochs > 0 for trial in work.trials for epochs in trial.epochs)
+    waiting = COORDINATION.times(*(3 * [0.0 if work.process_bytes else segments]))
+    in_time = Interval(
+        *(a + wall * b + c for a, b, c in zip(_values(spread), _values(share), _values(waiting), strict=True))
+    )
+    worker = float(max((each.peak_bytes for each in tried), default=0))
+    memory = work.workers * worker + work.process_bytes
+    return Forecast(
+        work.total, in_time, device, _about(worker), _about(memory), _disk(tried, work), tried, work.workers
+    )
+
+
+def _values(interval: Interval) -> tuple[float, float, float]:
+    return interval.low, interval.value, interval.high
+
+
+def _about(count: float) -> Interval:
+    return Interval(0.9 * count, count, 1.15 * count)
+
+
+def _wall(seconds: Sequence[Sequence[float]], workers: int) -> float:
+    """Return the wall time of trials: they follow each other on all workers, and the last one's first fold is alone."""
+    if workers == 1 or not seconds:
+        return math.fsum(map(math.fsum, seconds))
+    runs = [each for trial in seconds for each in trial]
+    alone = [trial[0] + wall_seconds(trial[1:], workers) for trial in seconds]
+    return max(wall_seconds(runs, workers), *alone)
+
+
+def _run_seconds(tried: Sequence[Tried], work: Work, config: Mapping[str, Any], epochs: float) -> float:
+    if not epochs:
+        return 0.0
+    weights = _weights(tried, config)
+    batch = int(config["batch_size"])
+    a_row = _mean(weights, [each.step / each.batch for each in tried])
+    steps = math.ceil(work.training_rows / batch)
+    rows = min(batch, work.training_rows)
+    evaluation = _mean(weights, [each.evaluation for each in tried])
+    around = _mean(weights, [each.begin + each.end for each in tried])
+    return around + epochs * (steps * rows * a_row + work.evaluations_per_epoch * evaluation)
+
+
+def _mean(weights: Sequence[float], values: Sequence[float]) -> float:
+    return math.fsum(weight * value for weight, value in zip(weights, values, strict=True))
+
+
+def _weights(tried: Sequence[Tried], config: Mapping[str, Any]) -> Sequence[float]:
+    """Return the weight of each config that was tried for another one: inversely by the square of its distance."""
+    distances = [distance(each.config, config, [other.config for other in tried]) for each in tried]
+    if min(distances) == 0.0:
+        same = [float(far == 0.0) for far in distances]
+        return [each / sum(same) for each in same]
+    inverse = [1 / far**2 for far in distances]
+    return [each / sum(inverse) for each in inverse]
+
+
+def distance(one: Mapping[str, Any], other: Mapping[str, Any], among: Sequence[Mapping[str, Any]]) -> float:
+    """Return how far two configs are apart in what decides a row's time; `among` gives each number its scale."""
+    total = 0.0
+    for name in {*one, *other} - SAME_SPEED:
+        a, b = one.get(name), other.get(name)
+        if a == b:
+            continue
+        if not (is_number(a) and is_number(b)):
+            total += 1.0
+            continue
+        numbers = [float(each[name]) for each in [*among, one, other] if is_number(each.get(name))]
+        a, b, width = float(a), float(b), max(numbers) - min(numbers)  # type: ignore[arg-type]
+        total += abs(a - b) / width
+    return total
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _disk(tried: Sequence[Tried], work: Work) -> Interval:
+    """Return what checkpoints and database take: a checkpoint a worker, or where trials wait, one of each of them."""
+    checkpoint = statistics.fmean([each.checkpoint_bytes for each in tried]) if tried else 0.0
+    database = float(2**19 + work.total * work.kept_bytes)
+    fewest = min(work.checkpoint_limit, work.workers * checkpoint)
+    most = min(work.checkpoint_limit, work.total * checkpoint) if work.prunes else fewest
+    return Interval(0.5 * database, database + (fewest + most) / 2, 2 * database + most + fewest)

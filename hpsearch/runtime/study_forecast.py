@@ -1,0 +1,168 @@
+"""The forecast of a study: what it would train, tried for a few steps on the devices that are to train it."""
+
+import contextlib
+import statistics
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from hpsearch.display.waiting import waiting_for
+from hpsearch.errors import StudyNotFoundError
+from hpsearch.plan.plan import Plan
+from hpsearch.plan.record import Record
+from hpsearch.plan.run_keys import RunKeys, run_keys
+from hpsearch.plan.starting_point import literature_default
+from hpsearch.policy.pruner import Pruner
+from hpsearch.policy.samplers import Sampler
+from hpsearch.records import History, Origin, Run, Trial, TrialState
+from hpsearch.runtime.devices import Devices, TrialsPerDevice
+from hpsearch.runtime.first_steps import first_steps, some_of
+from hpsearch.runtime.forecast import Forecast, Planned, Work, forecast
+from hpsearch.runtime.pools import chosen_pool
+from hpsearch.runtime.pools.base import Pool
+from hpsearch.runtime.pools.in_turn import in_turn
+from hpsearch.runtime.study_run import StudyRun, tried_numerics, workload_of
+from hpsearch.training.numerics import Numerics
+
+MOST_PROPOSED = 64
+"""Trials that are proposed for a forecast, at most; further ones are taken to be like them."""
+
+
+def forecast_study(
+    run: StudyRun, devices: Devices, enqueued: Sequence[Mapping[str, Any]], trials_per_device: TrialsPerDevice = 1
+) -> Forecast:
+    """Return what a run would take on some devices. Nothing is written to the study, which need not be there yet.
+
+    Raises:
+        UsageError: Something in the plan, its data, the devices or the budget is not valid.
+    """
+    plan, record = run.plan, run.record
+    choice, start = chosen_pool(devices, trials_per_device)
+    with waiting_for("Preparing rows and models") if run.progress else contextlib.nullcontext():
+        run.check(enqueued, is_in_process=choice.is_in_process)
+    history = _history(record)
+    began = time.monotonic()
+    with contextlib.closing(in_turn(start(), choice, [run.label], lambda: True)) as pool:
+        numerics = _numerics(plan, record, pool, run.label)
+        loading = time.monotonic() - began
+        trials, total = _planned(plan, run_keys(plan, numerics), run.rules, history, run.budget.trials, enqueued)
+        workload = workload_of(plan, numerics, run.label)
+        default = literature_default(plan)
+        configs = [trial.config for trial in trials]
+        chosen = some_of(configs, plan.complete(default) if default is not None else configs[0]) if configs else ()
+        with waiting_for("Training a few steps") if run.progress else contextlib.nullcontext():
+            tried = [first_steps(pool, workload, config) for config in chosen]
+        workers = len(pool.slots())
+    return forecast(tried, _work(plan, run.rules[1], trials, total, workers, loading, in_process=choice.is_in_process))
+
+
+def _history(record: Record) -> History:
+    try:
+        record.require_unchanged()
+    except StudyNotFoundError:
+        return History()
+    return record.store.reload()
+
+
+def _numerics(plan: Plan, record: Record, pool: Pool, label: str) -> Numerics:
+    with contextlib.suppress(StudyNotFoundError):
+        if record.description.numerics is not None:
+            numerics = record.numerics()
+            pool.prepare(workload_of(plan, numerics, label))
+            return numerics
+    return tried_numerics(plan, pool, label)[0]
+
+
+def _planned(
+    plan: Plan,
+    keys: RunKeys,
+    rules: tuple[Sampler, Pruner],
+    history: History,
+    total: int | None,
+    enqueued: Sequence[Mapping[str, Any]],
+) -> tuple[Sequence[Planned], int]:
+    """Return what is left to train of trials that have begun and of those that come, and how many trials that is.
+
+    A grid and random proposals are known beforehand; others are taken as they would be if nothing were learned.
+    """
+    sampler, _ = rules
+    trained = {run.key: history.point(run) for trial in history.trials.values() for run in trial.runs}
+    planned = [_rest(trial, trained) for trial in history.unfinished()]
+    coming = _coming(plan, keys, sampler, history, enqueued)
+    wanted = None if total is None else max(0, total - len(history.trials))
+    count = 0
+    for trial in coming:
+        if wanted is not None and count >= wanted:
+            break
+        count += 1
+        if count <= MOST_PROPOSED:
+            planned.append(_rest(trial, trained))
+        elif wanted is not None:
+            count = wanted
+            break
+    return planned, len(history.unfinished()) + count
+
+
+def _rest(trial: Trial, trained: dict[str, int]) -> Planned:
+    """Return what a trial has left to train, and take note that it will be trained: equal configs share runs."""
+    config = trial.runs[0].config
+    end = trial.runs[0].horizon if trial.stop is None else trial.stop
+    left = [max(0, end - trained.get(run.key, 0)) for run in trial.runs]
+    trained.update({run.key: end for run in trial.runs})
+    return Planned(config, tuple(points * float(config["epochs"]) / trial.runs[0].horizon for points in left))
+
+
+def _coming(
+    plan: Plan, keys: RunKeys, sampler: Sampler, history: History, enqueued: Sequence[Mapping[str, Any]]
+) -> Iterator[Trial]:
+    """Yield the trials that would be proposed, one after the other: the default, what is enqueued, the sampler's."""
+    default = literature_default(plan)
+    if default is not None and not any(trial.origin is Origin.DEFAULT for trial in history.trials.values()):
+        first: list[tuple[Mapping[str, Any], Origin]] = [(default, Origin.DEFAULT)]
+    else:
+        first = []
+    first += [(config, Origin.ENQUEUED) for config in enqueued]
+    while True:
+        if first:
+            config, origin = first.pop(0)
+        else:
+            params = sampler.propose(history)
+            if params is None:
+                return
+            config, origin = plan.space.config(params), Origin.SAMPLER
+        searched = {name: config[name] for name in plan.space.parameters if name in config}
+        complete = plan.complete(config)
+        runs = tuple(Run(key, complete, *rest) for key, *rest in keys.runs(complete))
+        trial = Trial(1 + max(history.trials, default=-1), config, searched, TrialState.RUNNING, origin, runs)
+        history = history.with_trial(trial)
+        yield trial
+
+
+def _work(
+    plan: Plan,
+    pruner: Pruner,
+    trials: Sequence[Planned],
+    total: int,
+    workers: int,
+    loading: float,
+    *,
+    in_process: bool,
+) -> Work:
+    import psutil
+
+    rule = plan.early_stopping
+    shares = [min(1.0, (1.0 + rule.patience) / float(trial.config["epochs"])) for trial in trials] if rule else []
+    rows = plan.prepared
+    return Work(
+        trials=trials,
+        total=total,
+        training_rows=round(statistics.fmean([len(train) for train, _ in plan.folds.pairs])),
+        evaluations_per_epoch=plan.evaluations_per_epoch,
+        workers=workers,
+        prunes=type(pruner) is not Pruner,
+        shortest_share=statistics.fmean(shares) if shares else 1.0,
+        loading=loading,
+        kept_bytes=rows.rows * rows.judge.row_bytes * plan.repeats,
+        checkpoint_limit=plan.checkpoint_bytes,
+        process_bytes=0 if in_process else psutil.Process().memory_info().rss,
+    )

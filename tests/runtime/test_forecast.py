@@ -1,0 +1,134 @@
+"""The forecast: pure functions on made-up measurements, and forecasts of real small studies against what they took."""
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from toy_studies import toy_study
+
+import hpsearch as hp
+from hpsearch.errors import UsageError
+from hpsearch.runtime.forecast import SAVED, Planned, Tried, Work, distance, forecast
+
+SMALL = {"batch_size": 8, "freeze_layers": 6, "epochs": 1, "learning_rate": 1e-3}
+LARGE = {"batch_size": 32, "freeze_layers": 0, "epochs": 1, "learning_rate": 1e-3}
+
+
+def tried(config, step, **more):
+    fixed = {"step_error": 0.0, "evaluation": 0.5, "begin": 0.1, "end": 0.1, "filling": 0.0}
+    return Tried(config, step, **{**fixed, "peak_bytes": 10**9, "checkpoint_bytes": 10**6, **more})
+
+
+def work(trials, **more):
+    whole = {
+        "total": len(trials), "training_rows": 320, "evaluations_per_epoch": 2, "workers": 1, "prunes": False,
+        "shortest_share": 1.0, "loading": 3.0, "kept_bytes": 1000, "checkpoint_limit": 10**9, "process_bytes": 10**8,
+    }  # fmt: skip
+    return Work(trials, **{**whole, **more})
+
+
+TRIALS = [Planned(SMALL, (1.0,) * 3), Planned(LARGE, (2.0,) * 3)]
+BOTH = [tried(SMALL, 0.1), tried(LARGE, 1.0)]
+
+
+def test_what_was_tried_is_added_up_by_steps_and_evaluations():
+    seen = forecast(BOTH, work(TRIALS))
+    small = 3 * (0.2 + 40 * 0.1 + 2 * 0.5)  # forty steps of eight rows an epoch
+    large = 3 * (0.2 + 2 * (10 * 1.0 + 2 * 0.5))
+    assert seen.device_seconds.value == pytest.approx(small + large)
+    assert seen.seconds.value == pytest.approx(3.0 + small + large)  # the coordinator is another process
+    assert seen.seconds.low < seen.seconds.value < seen.seconds.high
+    assert seen.worker_bytes.value == 10**9
+    assert seen.memory_bytes.value == 10**9 + 10**8
+
+
+def test_of_trials_that_are_not_proposed_each_takes_the_mean_of_those_that_are():
+    assert forecast(BOTH, work(TRIALS, total=20)).device_seconds.value == pytest.approx(
+        10 * forecast(BOTH, work(TRIALS)).device_seconds.value
+    )
+
+
+def test_the_pruners_savings_are_an_interval_from_none_to_what_racing_saved():
+    trials = TRIALS * 25
+    whole, raced = forecast(BOTH, work(trials)), forecast(BOTH, work(trials, prunes=True))
+    assert raced.device_seconds.high == whole.device_seconds.high
+    assert raced.device_seconds.low == pytest.approx(whole.device_seconds.low * (1 - SAVED * 49 / 50))
+    assert raced.device_seconds.low < raced.device_seconds.value < raced.device_seconds.high
+    one = forecast(BOTH, work(TRIALS[:1], prunes=True))  # the default is trained to its end
+    assert one.device_seconds.low == forecast(BOTH, work(TRIALS[:1])).device_seconds.low
+
+
+def test_an_early_stop_widens_the_interval_downwards():
+    whole, early = forecast(BOTH, work(TRIALS)), forecast(BOTH, work(TRIALS, shortest_share=0.25))
+    assert early.device_seconds.high == whole.device_seconds.high
+    assert early.device_seconds.value == pytest.approx(whole.device_seconds.value / 2)
+    assert early.device_seconds.low == pytest.approx(whole.device_seconds.low / 4)
+
+
+@given(st.lists(st.sampled_from(TRIALS), min_size=1, max_size=8), st.integers(1, 4), st.booleans())
+def test_more_trials_take_longer_and_more_workers_less_within_what_is_possible(trials, workers, prunes):
+    seen = forecast(BOTH, work(trials, workers=workers, prunes=prunes))
+    more = forecast(BOTH, work([*trials, trials[0]], workers=workers, prunes=False))
+    alone = forecast(BOTH, work(trials, prunes=prunes))
+    assert seen.seconds.value <= more.seconds.value + 1e-9
+    assert alone.seconds.value / workers - 3.0 <= seen.seconds.value <= alone.seconds.value + 1e-9
+    for each in (seen.seconds, seen.device_seconds, seen.worker_bytes, seen.memory_bytes, seen.disk_bytes):
+        assert 0 <= each.low <= each.value <= each.high
+
+
+def test_a_config_between_two_that_were_tried_takes_a_time_between_theirs():
+    between = {**SMALL, "batch_size": 16, "freeze_layers": 3}
+    a_row = [forecast(BOTH, work([Planned(config, (1.0,))])).device_seconds.value for config in (SMALL, between, LARGE)]
+    assert min(a_row[0], a_row[2]) < a_row[1] < max(a_row[0], a_row[2])
+    assert distance(SMALL, {**SMALL, "learning_rate": 1.0, "epochs": 9}, [SMALL, LARGE]) == 0.0
+
+
+def test_it_is_said_in_a_few_lines():
+    text = str(forecast(BOTH, work(TRIALS)))
+    assert text.splitlines()[0] == "forecast for 2 trials on 1 worker(s), from 2 configurations tried for a few steps:"
+    assert len(text.splitlines()) == 6
+    assert "time" in text
+    assert "MiB" in text
+
+
+# ---------------------------------------------------------------- real small studies
+
+
+@pytest.mark.parametrize("pruner", ["none", "racing"])
+def test_a_forecast_holds_for_a_study_that_it_leaves_untouched(tmp_path, pruner):
+    study = toy_study(tmp_path, {"pause": 0.04}, pruner=pruner)
+    seen = study.forecast(6, devices="inline", progress=False)
+    assert not (tmp_path / "toy").exists()
+    began = time.monotonic()
+    result = study.run(6, devices="inline", progress=False)
+    took = time.monotonic() - began
+    device = sum(each.seconds for points in result.history.evaluations.values() for each in points)
+    assert seen.seconds.low <= took
+    assert seen.device_seconds.low <= device <= seen.device_seconds.high
+    peak = max(each.peak_memory_bytes for points in result.history.evaluations.values() for each in points)
+    assert seen.worker_bytes.value == pytest.approx(peak, rel=0.15)
+    assert {each.batch for each in seen.tried} == {8, 16}
+
+
+def test_of_a_study_that_has_begun_the_rest_is_forecast_and_its_store_stays_as_it_is(tmp_path):
+    study = toy_study(tmp_path, {"pause": 0.01})
+    whole = study.forecast(4, devices="inline", progress=False)
+    study.run(2, devices="inline", progress=False)
+    before = study.store().reload()
+    rest = study.forecast(4, devices="inline", progress=False)
+    assert (whole.trials, rest.trials) == (4, 2)
+    assert rest.device_seconds.value < whole.device_seconds.value
+    assert study.store().reload() == before
+    assert study.forecast(2, devices="inline", progress=False).device_seconds.value == 0.0
+
+
+def test_without_a_number_a_grid_is_forecast_and_an_endless_sampler_asks_for_one(tmp_path):
+    assert toy_study(tmp_path).forecast(devices="inline", progress=False).trials == 12
+    with pytest.raises(UsageError, match=r"never ends by itself. Give trials="):
+        toy_study(tmp_path, sampler="random").forecast(devices="inline", progress=False)
+
+
+def test_a_model_that_cannot_be_trained_says_so(tmp_path):
+    with pytest.raises(hp.HpsearchError, match=r"The first steps of a configuration .* failed: RuntimeError"):
+        toy_study(tmp_path, {"trouble": "raise"}).forecast(1, devices="inline", progress=False)
