@@ -70,7 +70,9 @@ def run(
     studies = _checked(studies)
     numbers, shares = _trials_of(studies, trials), _weights_of(studies, weights)
     budgets = [budget_of(number, parse_duration(timeout), budget) for number in numbers]
-    seconds = min((each for limits in budgets if (each := limits.seconds("timeout")) is not None), default=None)
+    seconds = min(
+        (time_given for limits in budgets if (time_given := limits.seconds("timeout")) is not None), default=None
+    )
     notice_seconds = parse_duration(notice_period, "notice_period")
     check_progress(progress)
     deadline, interruption = None if seconds is None else time.monotonic() + seconds, Interruption(notice_seconds)

@@ -86,7 +86,8 @@ class Budget:
 
     def seconds(self, name: str) -> float | None:
         """Return a duration among the limits, in seconds."""
-        return parse_duration(getattr(self, name), f"Budget({name})")
+        given: float | str | None = getattr(self, name)
+        return parse_duration(given, f"Budget({name})")
 
 
 def _is_number(value: Any) -> bool:
