@@ -85,10 +85,11 @@ class Progress:
         return step is not None and self.last_step > step
 
     def tells_the_same_as(self, other: "Progress | None") -> bool:
-        """Return whether no ranking can tell the two apart."""
+        """Return whether no ranking can tell the two apart: none asks whether an unfinished trial waits."""
         if other is None or other.runs is not self.runs:
             return False
-        return (self.steps, self.folds, self.stop, self.state) == (other.steps, other.folds, other.stop, other.state)
+        is_as_ended = self.state is other.state or not (self.state.is_finished or other.state.is_finished)
+        return is_as_ended and (self.steps, self.folds) == (other.steps, other.folds)
 
 
 @dataclass(frozen=True)

@@ -104,9 +104,11 @@ def sampling_error(scores: Sequence[Sequence[float]]) -> float | None:
     if len(finite) < LEAST_FOR_ERROR or folds < 2:
         return None
     rows = [row[:folds] for row in finite]
-    grand = fmean(map(fmean, rows))
+    means = [fmean(row) for row in rows]
+    grand = fmean(means)
     columns = [fmean(row[fold] for row in rows) - grand for fold in range(folds)]
-    squares = sum((row[fold] - fmean(row) - columns[fold]) ** 2 for row in rows for fold in range(folds))
+    pairs = zip(rows, means, strict=True)
+    squares = sum((row[fold] - mean - columns[fold]) ** 2 for row, mean in pairs for fold in range(folds))
     return math.sqrt(squares / ((len(rows) - 1) * (folds - 1)))
 
 
