@@ -62,7 +62,7 @@ class Cell:
 IRONY, EMOTION, RATE = "tweeteval-irony", "tweeteval-emotion", 3e-4
 
 CELLS = {
-    "emotion": Cell(EMOTION, 600, 1, RATE, {"ours": 30, "peer": 30}),
+    "emotion": Cell(EMOTION, 600, 1, RATE, {"ours": 30, "peer": 30, "peer as written": 30}),
     "irony": Cell(
         IRONY, 600, 1, RATE,
         {

@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Callable, Collection, Iterable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -117,8 +116,11 @@ def _tried(metric: AnyMetric, made_up: MadeUp) -> tuple[AnyMetric, MadeUp]:
         metric(targets, predictions)
     except MetricError as error:
         if made_up.more is not None:
-            with suppress(MetricError):  # what fails on a thousand rows too, fails for another reason than their number
+            try:
                 return _tried(metric, made_up.more())
+            except MetricError as of_many:
+                if repr(of_many.__cause__) != repr(error.__cause__):  # the number of rows is not all that is wrong
+                    raise
         raise MetricError(f"{error} (It was tried on made-up rows, before any training.)") from error.__cause__
     if not metric.may_take_weights():
         return replace(metric, weighted=False), made_up

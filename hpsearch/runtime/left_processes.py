@@ -27,7 +27,11 @@ LOOK_SECONDS = 10.0
 OURS = ("popen_loky_posix", "popen_loky_win32", "resource_tracker")
 """Words of the commands that our processes are started by."""
 
-SAME_START_SECONDS = 1.0
+SAME_START_SECONDS = 3.0
+"""How far two readings of when a process began may lie apart: the machine's own beginning is read in whole seconds."""
+
+_NOT_OURS = (ValueError, KeyError, TypeError, RecursionError)
+"""What reading a list raises that we did not write."""
 
 logger = logging.getLogger("hpsearch")
 
@@ -60,8 +64,8 @@ class ProcessRecord:
         """Remove the list, unless it is that of another coordinator, which has taken the study over."""
         with contextlib.suppress(OSError):
             try:
-                is_other = json.loads(self._path.read_bytes())["coordinator"] != _facts(psutil.Process())
-            except (ValueError, KeyError, TypeError):  # nothing that we wrote
+                is_other = not _is(psutil.Process(), json.loads(self._path.read_bytes())["coordinator"])
+            except _NOT_OURS:
                 is_other = False
             if not is_other:
                 self._path.unlink()
@@ -93,7 +97,7 @@ def end_left_processes(folder: Path) -> None:
         host, coordinator, processes = content["host"], content["coordinator"], content["processes"]
         left = [found for facts in processes if (found := _found(*facts)) is not None]
         is_over = host == socket.gethostname() and _found(*coordinator) is None
-    except (OSError, ValueError, KeyError, TypeError):  # none, or nothing that we wrote
+    except (OSError, *_NOT_OURS):
         return
     if not is_over:
         return
@@ -107,14 +111,20 @@ def end_left_processes(folder: Path) -> None:
 
 
 def _facts(process: psutil.Process) -> list[Any]:
-    return [process.pid, process.create_time()]
+    """Return its number, and when it began, in seconds since the machine did: no step of the clock changes that."""
+    return [process.pid, process.create_time() - psutil.boot_time()]
+
+
+def _is(process: psutil.Process, facts: list[Any]) -> bool:
+    pid, started = facts
+    return process.pid == pid and abs(_facts(process)[1] - started) < SAME_START_SECONDS
 
 
 def _found(pid: int, started: float) -> psutil.Process | None:
-    """Return the process of this number that began at this time, or None: another one may have the number by now."""
+    """Return the process of this number that began then, or None: another one may have the number by now."""
     with contextlib.suppress(psutil.Error):
         process = psutil.Process(pid)
-        if abs(process.create_time() - started) < SAME_START_SECONDS and process.status() != psutil.STATUS_ZOMBIE:
+        if _is(process, [pid, started]) and process.status() != psutil.STATUS_ZOMBIE:
             return process
     return None
 

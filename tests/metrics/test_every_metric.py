@@ -188,6 +188,8 @@ def test_a_metric_that_needs_many_rows_is_tried_on_many(kind: str) -> None:
         judge.metric(halves)
     with pytest.raises(MetricError, match=r"on \d\d? rows: NameError: name 'y_treu' is not defined"):
         judge.metric(lambda truth, predicted: y_treu, is_objective=False)  # noqa: F821
+    with pytest.raises(MetricError, match=r"on 1,?00\d rows: NameError: name 'y_treu' is not defined"):
+        judge.metric(lambda truth, predicted: halves(truth, predicted) + y_treu, is_objective=False)  # noqa: F821
 
 
 def test_the_best_of_many_rows_are_known_by_their_probabilities() -> None:

@@ -12,6 +12,7 @@ from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.schema import CreateTable
 
 from hpsearch.data.ragged import Ragged, Rows, to_bytes
+from hpsearch.errors import StoreError
 from hpsearch.records import Action, Decision, tables
 
 RUN = "a" * 32
@@ -123,3 +124,11 @@ def test_servers_get_columns_that_hold_what_is_large_and_names_that_differ_in_ca
     on_postgresql = str(CreateTable(tables.evaluations).compile(dialect=postgresql.dialect()))
     assert "epoch DOUBLE PRECISION" in on_postgresql
     assert "PRIMARY KEY (study, run, point)" in on_postgresql
+
+
+@pytest.mark.parametrize("text", ["{", "1,2", "", None, '{"a": 1'])
+def test_a_text_that_is_no_json_is_named(text: Any) -> None:
+    with pytest.raises(StoreError, match=r"it has .{1,60} where JSON belongs"):
+        tables.parsed(['{"b": 2}', text, "3"])
+    assert tables.parsed(['{"b": 2}', "[1, 2]", "3"]) == [{"b": 2}, [1, 2], 3]
+    assert tables.parsed([]) == []

@@ -36,9 +36,14 @@ def worker() -> Iterator[psutil.Process]:
 def dead() -> list[Any]:
     """The number of a process that has ended, and when it began."""
     ended = subprocess.Popen([sys.executable, "-c", ""])
-    began = psutil.Process(ended.pid).create_time()
+    began = facts(psutil.Process(ended.pid))
     ended.wait()
-    return [ended.pid, began]
+    return began
+
+
+def facts(process: psutil.Process) -> list[Any]:
+    """A process as the list has it: its number, and when it began, in seconds since the machine did."""
+    return [process.pid, process.create_time() - psutil.boot_time()]
 
 
 def write(folder: Path, coordinator: list[Any], processes: list[list[Any]], host: str = "") -> None:
@@ -53,25 +58,46 @@ def survives(worker: psutil.Process, folder: Path) -> bool:
 
 
 def test_it_is_ended_once_its_coordinator_is_gone(tmp_path: Path, worker: psutil.Process, dead: list[Any]) -> None:
-    write(tmp_path, dead, [[worker.pid, worker.create_time()], dead])
+    write(tmp_path, dead, [facts(worker), dead])
     end_left_processes(tmp_path)
     until(lambda: not is_alive(worker), 5, "the worker lives")
     assert not (tmp_path / FILE).exists()
 
 
+@pytest.mark.parametrize("seconds", [-30, -1, 1, 30])
+def test_it_is_ended_after_a_step_of_the_clock(
+    tmp_path: Path, worker: psutil.Process, dead: list[Any], seconds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, dead, [facts(worker)])
+    with recorded_processes(tmp_path) as record:  # psutil tells times by when the machine began, which the clock tells
+        record.look()
+        began = psutil.boot_time()
+        for module in (psutil, psutil._psplatform):
+            monkeypatch.setattr(module, "boot_time", lambda: began + seconds)
+    assert not (tmp_path / FILE).exists()
+    until(lambda: not is_alive(worker), 5, "the worker lives")
+
+
 def test_a_stranger_that_only_has_its_number_lives(tmp_path: Path, worker: psutil.Process, dead: list[Any]) -> None:
-    mine = [worker.pid, worker.create_time()]
-    write(tmp_path, dead, [[worker.pid, worker.create_time() - 60]])  # the number was given again
+    mine = facts(worker)
+    write(tmp_path, dead, [[worker.pid, mine[1] - 60]])  # the number was given again
     assert survives(worker, tmp_path)
-    write(tmp_path, [os.getpid(), psutil.Process().create_time()], [mine])  # its coordinator lives
+    write(tmp_path, facts(psutil.Process()), [mine])  # its coordinator lives
     assert survives(worker, tmp_path)
     write(tmp_path, dead, [mine], host="another-host")
     assert survives(worker, tmp_path)
-    for content in ("", "{", "[]", '{"host": 1}', json.dumps({"host": 1, "coordinator": [], "processes": [[]]})):
+    for content in (
+        "",
+        "{",
+        "[]",
+        "[" * 100_000,
+        '{"host": 1}',
+        json.dumps({"host": 1, "coordinator": [], "processes": [[]]}),
+    ):
         (tmp_path / FILE).write_text(content)
         assert survives(worker, tmp_path)
     other = subprocess.Popen([sys.executable, "-c", SLEEP])  # it is none of ours by its command
-    write(tmp_path, dead, [[other.pid, psutil.Process(other.pid).create_time()]])
+    write(tmp_path, dead, [facts(psutil.Process(other.pid))])
     assert survives(psutil.Process(other.pid), tmp_path)
     other.kill()
     other.wait()
@@ -79,7 +105,7 @@ def test_a_stranger_that_only_has_its_number_lives(tmp_path: Path, worker: psuti
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can make another's file")
 def test_a_strangers_list_ends_nothing(tmp_path: Path, worker: psutil.Process, dead: list[Any]) -> None:
-    write(tmp_path, dead, [[worker.pid, worker.create_time()]])
+    write(tmp_path, dead, [facts(worker)])
     os.chown(tmp_path / FILE, 65534, 65534)
     assert survives(worker, tmp_path)
 
@@ -88,8 +114,8 @@ def test_the_list_has_our_processes_while_they_are_needed(tmp_path: Path, worker
     with recorded_processes(tmp_path) as record:
         record.look()
         content = json.loads((tmp_path / FILE).read_text())
-        assert content["coordinator"] == [os.getpid(), psutil.Process().create_time()]
-        assert [worker.pid, worker.create_time()] in content["processes"]
+        assert content["coordinator"] == facts(psutil.Process())
+        assert facts(worker) in content["processes"]
         before = (tmp_path / FILE).stat().st_mtime_ns
         record.look()
         assert (tmp_path / FILE).stat().st_mtime_ns == before
@@ -99,7 +125,7 @@ def test_the_list_has_our_processes_while_they_are_needed(tmp_path: Path, worker
 
 def test_the_list_of_a_coordinator_that_took_the_study_over_stays(tmp_path: Path, worker: psutil.Process) -> None:
     with recorded_processes(tmp_path):
-        write(tmp_path, [worker.pid, worker.create_time()], [])
+        write(tmp_path, facts(worker), [])
     assert (tmp_path / FILE).exists()
 
 

@@ -116,7 +116,7 @@ def test_what_is_trained_on_while_the_study_closes_is_never_said_to_wait(tmp_pat
             for event in super().completed(timeout):
                 yield event
                 states = {run.key: each.state for each in study.store().history.unfinished() for run in each.runs}
-                seen.extend(states.get(segment.run.key, TrialState.RUNNING) for _, segment in self.training())
+                seen.extend(states.get(order.segment.run.key, TrialState.RUNNING) for _, order in self.training())
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("hpsearch.runtime.pools.inline.InlinePool", Watching)
