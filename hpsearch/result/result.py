@@ -4,7 +4,6 @@ import contextlib
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from hpsearch.errors import HpsearchError, LeaseHeldError, UsageError
 from hpsearch.plan.plan import Plan
 from hpsearch.plan.record import Record
 from hpsearch.records import History, Trial, TrialState, digest
+from hpsearch.result.best import Best, best_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,20 +27,6 @@ if TYPE_CHECKING:
     from hpsearch.runtime.refit import Refit
 
 logger = logging.getLogger("hpsearch")
-
-
-@dataclass(frozen=True)
-class Best(TrialSummary):
-    """The complete trial with the best cross-validated objective; of equal ones, the first.
-
-    Attributes:
-        curve: (epoch, mean objective over folds) at each evaluation point. The others are those of every trial.
-    """
-
-    value: float
-    point: int
-    epoch: float
-    curve: tuple[tuple[float, float], ...]
 
 
 class Result:
@@ -68,7 +54,7 @@ class Result:
                 f"No trial of {self.plan.name!r} is complete yet ({len(self.history.trials)} started), so there is no "
                 "best one. Run more trials, or see in result.table() why trials ended."
             )
-        return self._best(trial)
+        return best_of(self.summary(trial.number), trial, self.history, self._objective)
 
     @property
     def default(self) -> TrialSummary | None:
@@ -392,14 +378,6 @@ class Result:
     def _which(self) -> str:
         complete = [str(trial.number) for trial in self.history.finished(TrialState.COMPLETE)]
         return f"Choose one of the complete trials: {', '.join(complete) or 'there is none yet'}."
-
-    def _best(self, trial: Trial) -> Best:
-        runs = [self.history.of(run.key)[: trial.stop] for run in trial.runs]
-        curve = tuple(
-            (evaluations[0].epoch, sum(e.metrics[self._objective] for e in evaluations) / len(evaluations))
-            for evaluations in zip(*runs, strict=False)
-        )
-        return Best(**vars(self.summary(trial.number)), curve=curve)
 
     def _test_table(self) -> "Mapping[str, Mapping[str, float]] | None":
         if self.plan.rows.test_rows == 0:
