@@ -15,6 +15,7 @@ BENCHMARKS = {
     "emotion": "a whole study on real tweets, against a frozen-feature probe; needs a model and data",
     "regression": "numbers on real data, each against a ridge regression; tweets need a model and data",
     "scaling": "two workers against one, warm; needs a model and data",
+    "balance": "how idle workers are in a study of unequal trials, to its end; needs a model and data",
     "systems": "fixed lists of fine-tunes run to the end, against Optuna with Trainer; needs accelerate, too",
     "paired_seeds": "whether a run is as good as `Trainer`'s: hundreds of seeds; needs a model and data, hours",
     "end_to_end": "wall time until a test score, against Optuna TPE and Hyperband with Trainer",

@@ -25,6 +25,7 @@ class GridSampler:
     """
 
     is_finite = True
+    is_blind = True
 
     def __init__(self, space: Space, points: int | None, seed: int) -> None:
         keyed = [(_key(point), dict(point)) for point in space.grid(points)]

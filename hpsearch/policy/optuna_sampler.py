@@ -34,6 +34,7 @@ class OptunaSampler:
         make: Makes the sampler from a seed. If it always returns the same object, as for a user's own class, proposals
             depend on what that object remembers.
         imputes: Whether the sampler sees waiting and pruned trials as complete (`hpsearch.policy.imputation`).
+        is_blind: Whether it proposes the same whatever came of earlier trials.
     """
 
     is_finite = False
@@ -46,7 +47,9 @@ class OptunaSampler:
         make: Callable[[int], BaseSampler],
         *,
         imputes: bool = False,
+        is_blind: bool = False,
     ) -> None:
+        self.is_blind = is_blind
         self._space = space
         self._seed = seed
         self._make = make
@@ -77,6 +80,7 @@ class QuasiRandomSampler:
     space: Space
     seed: int
     is_finite: ClassVar[bool] = False
+    is_blind: ClassVar[bool] = True
 
     def propose(self, history: History) -> Mapping[str, Any] | None:
         index = sum(trial.origin is Origin.SAMPLER for trial in history.trials.values())

@@ -51,13 +51,19 @@ def resolve_sampler(sampler: str | Grid | BaseSampler, space: Space, objective: 
             if isinstance(asked, optuna.samplers.PartialFixedSampler):
                 _check_fixed(asked._fixed_params, space)
         make = reseeding(sampler, seed) if is_replayable(sampler) else lambda _: sampler
-        return OptunaSampler(space, objective, seed, make, imputes=learns_from_values(sampler))
+        is_blind = type(sampler) is RandomSampler
+        return OptunaSampler(space, objective, seed, make, imputes=learns_from_values(sampler), is_blind=is_blind)
     if isinstance(sampler, Grid):
         return GridSampler(space, sampler.points, seed)
     if not isinstance(sampler, str) or sampler not in SAMPLERS:
         raise unknown("sampler", sampler)
     made: Sampler = imported(SAMPLERS[sampler])(space, objective, seed)
     return made
+
+
+def is_blind(sampler: Sampler) -> bool:
+    """Return whether a sampler proposes the same whatever came of earlier trials; one from outside need not say so."""
+    return bool(getattr(sampler, "is_blind", False))
 
 
 # What makes the samplers that rule_names.py lists.
@@ -75,7 +81,7 @@ def gaussian_process(space: Space, objective: Objective, seed: int) -> Sampler:
 
 
 def uniform(space: Space, objective: Objective, seed: int) -> Sampler:
-    return OptunaSampler(space, objective, seed, lambda ask: RandomSampler(seed=ask))
+    return OptunaSampler(space, objective, seed, lambda ask: RandomSampler(seed=ask), is_blind=True)
 
 
 def whole_grid(space: Space, _objective: Objective, seed: int) -> Sampler:

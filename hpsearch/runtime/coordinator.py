@@ -27,6 +27,7 @@ from hpsearch.records import (
 from hpsearch.records.checkpoint_folder import CheckpointFolder
 from hpsearch.records.store import Store
 from hpsearch.runtime.checkpoint_budget import CheckpointBudget
+from hpsearch.runtime.last_trials import ALONE, LastTrials
 from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Event, Train
 from hpsearch.runtime.pools.base import Pool
 from hpsearch.runtime.scheduler import Scheduler
@@ -58,6 +59,7 @@ class Coordinator:
         limits: What the study may take.
         logs: Folder for the logs of failed segments.
         label: What the pool calls the study, by default its name.
+        last: How several workers share the last trials.
         started: Segments that were given to workers.
         ending: What has ended the study, once it is over by itself; None before, and where it was stopped.
     """
@@ -72,13 +74,14 @@ class Coordinator:
     observers: Sequence[Observer] = ()
     clock: Callable[[], float] = time.monotonic
     label: str = ""
+    last: LastTrials = ALONE
     started: int = field(default=0, init=False)
     ending: Ending | None = field(default=None, init=False)
     _stopping: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         self.label = self.label or self.store.name
-        self._scheduler = Scheduler(self._add_trial, self.limits, self.policy.target, self.clock)
+        self._scheduler = Scheduler(self._add_trial, self.limits, self.policy.target, self.clock, self.last)
         self._budget = CheckpointBudget(self.store, self.checkpoints, self.policy.objective)
 
     def run(self) -> History:
@@ -189,12 +192,14 @@ class Coordinator:
             if decision.final_state is not None:
                 return
 
-    def _add_trial(self) -> History | None:
+    def _add_trial(self, *, is_ahead: bool = False) -> History | None:
         """Ask for a trial, and settle it: one equal to an earlier trial may need no training."""
         trial = self.ask()
         if trial is None:
             return None
         self.settle(trial.number)
+        if is_ahead and not self.store.history.trials[trial.number].state.is_finished:
+            self.store.set_state(trial.number, TrialState.WAITING)  # until a worker takes it
         return self.store.history
 
     def _pause(self, decision: Decision) -> None:

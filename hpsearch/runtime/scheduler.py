@@ -1,12 +1,14 @@
 """Which segment is trained next."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from hpsearch.policy.budget import Ending
 from hpsearch.policy.limits import Limits
 from hpsearch.records import History, Run, Segment, Slot, Trial
+from hpsearch.runtime.job_lengths import longest_way, seconds_per_point
+from hpsearch.runtime.last_trials import ALONE, LastTrials
 
 NOTHING_LEFT = Ending("sampler", "the sampler has nothing left to try")
 
@@ -17,30 +19,45 @@ class Target(Protocol):
     def __call__(self, history: History, trial: Trial, index: int, *, closing: bool) -> int: ...
 
 
+class Ask(Protocol):
+    """Adds and settles a new trial, and returns the History with it; None when the sampler has nothing left.
+
+    `is_ahead` says that it may have to wait for a worker.
+    """
+
+    def __call__(self, *, is_ahead: bool = False) -> History | None: ...
+
+
 class Scheduler:
     """Hands out segments: those of the oldest unfinished trial first, and a new trial only when none can continue.
 
-    So few trials are open at a time, and the sampler sees as many results as possible.
+    So few trials are open at a time, and the sampler sees as many results as possible. Among several workers, one that
+    trained a run last goes on with it. Once no trial is left to ask for, what takes longest goes first. Neither changes
+    what a run measures; one worker alone has one order.
 
     Args:
-        ask: Adds and settles a new trial, and returns the History with it; None when the sampler has nothing left.
+        ask: Adds a new trial.
         limits: What the study may take.
         target: How far a trial's runs may be trained for now.
         clock: Tells the time that the limits' deadline is in.
+        last: How several workers share the last trials.
     """
 
     def __init__(
         self,
-        ask: Callable[[], History | None],
+        ask: Ask,
         limits: Limits,
         target: Target,
         clock: Callable[[], float] = time.monotonic,
+        last: LastTrials = ALONE,
     ) -> None:
         self._ask = ask
         self._limits = limits
         self._target = target
         self._clock = clock
+        self._last = last
         self._in_flight: dict[str, Segment] = {}
+        self._trained_last: dict[int, str] = {}
         self._spent = False
         self._refusal: Ending | None = None
         self.is_closed = False
@@ -61,7 +78,11 @@ class Scheduler:
         """
         if self.is_closed:
             return None
-        segment = self._waiting(history)
+        while self._last.are_left(len(history.trials)) and self._may_ask(history):
+            asked = self._ask(is_ahead=True)
+            self._spent = asked is None
+            history = asked or history
+        segment = self._preferred(history, slot)
         while segment is None and self._may_ask(history):
             asked = self._ask()
             if asked is None:
@@ -71,7 +92,27 @@ class Scheduler:
             segment = self._waiting(history)
         if segment is not None:
             self._in_flight[segment.run.key] = segment
+            self._trained_last[slot.index] = segment.run.key
         return segment
+
+    def _preferred(self, history: History, slot: Slot) -> Segment | None:
+        """Return the segment that a worker had best train of those that may start."""
+        if self._last.workers() < 2:
+            return self._waiting(history)
+        last, elsewhere = self._trained_last.get(slot.index), set(self._trained_last.values())
+        startable = list(self._startable(history))
+        if not startable or startable[0][0] is self._first_of_all(history):
+            return startable[0][1] if startable else None
+
+        def warmth(place: int) -> tuple[int, int]:
+            key = startable[place][1].run.key
+            return 0 if key == last else 2 if key in elsewhere else 1, place
+
+        if not self.is_closing(history):
+            return startable[min(range(len(startable)), key=warmth)][1]
+        per_point = seconds_per_point(history)
+        ways = [longest_way(history, trial, trial.runs.index(segment.run), per_point) for trial, segment in startable]
+        return startable[min(range(len(startable)), key=lambda place: (-ways[place], *warmth(place)))][1]
 
     def ended(self, run: Run) -> None:
         self._in_flight.pop(run.key, None)
@@ -102,32 +143,36 @@ class Scheduler:
     def _may_ask(self, history: History) -> bool:
         return not self._spent and self._refusal is None and self._against_asking(history) is None
 
-    def _waiting(self, history: History) -> Segment | None:
-        """Return the segment that comes first of those that may start.
+    def _first_of_all(self, history: History) -> Trial | None:
+        return self._limits.first_of_all(history, self._clock(), self._in_flight.values())
 
-        While one does not fit into what is left of the budget, no further trial is asked for.
+    def _waiting(self, history: History) -> Segment | None:
+        return next((segment for _, segment in self._startable(history)), None)
+
+    def _startable(self, history: History) -> Iterator[tuple[Trial, Segment]]:
+        """Yield the segments that may start, each with its trial, in their order.
+
+        While the first does not fit into what is left of the budget, no further trial is asked for.
         """
-        self._refusal = None
+        self._refusal, is_first = None, True
         now, in_flight = self._clock(), self._in_flight.values()
-        first = self._limits.first_of_all(history, now, in_flight)
+        first = self._first_of_all(history)
         closing = self.is_closing(history)
         for trial in sorted(history.unfinished(), key=lambda trial: trial is not first):
-            segment = self._next_of(history, trial, closing)
-            if segment is None:
-                continue
-            startable = self._limits.startable(history, trial, segment, now, in_flight)
-            if isinstance(startable, Segment):
-                return startable
-            self._refusal = self._refusal or startable
-        return None
+            for segment in self._segments_of(history, trial, closing):
+                startable = self._limits.startable(history, trial, segment, now, in_flight)
+                if not isinstance(startable, Segment):
+                    self._refusal = (self._refusal or startable) if is_first else self._refusal
+                    break
+                is_first = False
+                yield trial, startable
 
-    def _next_of(self, history: History, trial: Trial, closing: bool) -> Segment | None:
-        """Return a trial's next segment that is not in flight; later folds wait for the stop point."""
+    def _segments_of(self, history: History, trial: Trial, closing: bool) -> Iterator[Segment]:
+        """Yield a trial's next segments that are not in flight; later folds wait for the stop point."""
         runs = trial.runs if trial.stop is not None else trial.runs[:1]
         for index, run in enumerate(runs):
             if run.key in self._in_flight:
                 continue
             target = self._target(history, trial, index, closing=closing)
             if history.point(run) < target:
-                return Segment(run, history.point(run), target)
-        return None
+                yield Segment(run, history.point(run), target)

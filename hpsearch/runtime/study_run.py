@@ -31,6 +31,7 @@ from hpsearch.records.checkpoint_folder import CheckpointFolder
 from hpsearch.runtime.callback_guard import guarded_callbacks
 from hpsearch.runtime.coordinator import Coordinator, Observer
 from hpsearch.runtime.devices import Devices, TrialsPerDevice
+from hpsearch.runtime.last_trials import last_trials
 from hpsearch.runtime.left_processes import ProcessRecord, recorded_processes
 from hpsearch.runtime.messages import Probe, Workload
 from hpsearch.runtime.new_trials import Asker
@@ -167,6 +168,7 @@ class StudyRun:
         self._coordinator = Coordinator(
             store, pool, asker.ask, limits, policy, checkpoints,
             logs=plan.folder / "logs", observers=[self._processes, *observers], label=self.label,
+            last=last_trials(sampler, self.budget, lambda: len(pool.slots())),
         )  # fmt: skip
         if self._was_stopped:  # while the models were being loaded
             self._coordinator.stop()

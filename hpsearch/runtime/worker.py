@@ -63,6 +63,20 @@ class _Warm:
     bases: dict[str, BaseModel]
 
 
+@dataclass(frozen=True)
+class _Kept:
+    """The run that was trained last, as its segment left it, should it be trained further."""
+
+    study: str
+    run: str
+    fine_tune: FineTune
+
+    def is_for(self, order: Train) -> bool:
+        """Whether an order goes on from exactly there."""
+        place = self.study, self.run, self.fine_tune.point
+        return place == (order.study, order.segment.run.key, order.segment.start) and self.fine_tune.has_model
+
+
 class Worker:
     """Trains segments on one device.
 
@@ -77,6 +91,7 @@ class Worker:
         self.progress = 0
         self._warm: dict[str, _Warm] = {}
         self._numerics: Numerics | None = None
+        self._kept: _Kept | None = None
 
     def prepare(self, workload: Workload) -> None:
         """Open a study's rows and set this process to its numerics.
@@ -84,6 +99,7 @@ class Worker:
         Raises:
             NumericsError: This process cannot honour them.
         """
+        self._kept = None  # it may have other numerics
         self._honour(workload.numerics)
         warm = self._warm.get(workload.study)
         if warm is not None:
@@ -136,6 +152,7 @@ class Worker:
         Raises:
             TaskError: It cannot be trained in this precision, or not even one row fits.
         """
+        self._kept = None
         warm = self._warm[order.study]
         self._honour(warm.workload.numerics)
         base, numerics = self._base(warm, order.config), warm.workload.numerics
@@ -152,7 +169,8 @@ class Worker:
             ) from error
 
     def rest(self) -> None:
-        """Free the memory that torch keeps of what it has freed, where another process may need it."""
+        """Free what is kept for the next segment, where another process may need the memory."""
+        self._kept = None
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -209,9 +227,15 @@ class Worker:
                 yield self._checkpointed(order, fine_tune)
                 saved_at, saved = time.monotonic(), _place(fine_tune)
             yield None
+        if order.leaves_checkpoint:
+            self._kept = _Kept(order.study, order.segment.run.key, fine_tune)
         yield self._end(order, Outcome.OK, fine_tune.point)
 
     def _fine_tune(self, warm: _Warm, order: Train) -> FineTune:
+        kept, self._kept = self._kept, None
+        if kept is not None and kept.is_for(order):
+            return kept.fine_tune
+        del kept  # what its optimizer holds goes before another one's comes
         workload, run = warm.workload, order.segment.run
         train_rows, held_out_rows = workload.folds[run.fold]
         base = self._base(warm, run.config)

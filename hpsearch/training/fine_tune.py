@@ -122,6 +122,11 @@ class FineTune:
         self._freezing.train(self.model)
 
     @property
+    def has_model(self) -> bool:
+        """Whether no other run has taken the base's model over."""
+        return self._base.generation == self._generation
+
+    @property
     def point(self) -> int:
         """The last evaluation point reached, 0 before the first."""
         return self._state.position.point
@@ -315,7 +320,7 @@ class FineTune:
             raise Diverged(quantity, self.step, self.epoch)
 
     def _require_model(self) -> None:
-        if self._base.generation != self._generation:
+        if not self.has_model:
             raise UsageError(
                 f"This run, at step {self.step}, no longer has its model: another run was made from the same base "
                 "model. Write a checkpoint before that, and restore it into a new fine-tune."

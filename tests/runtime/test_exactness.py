@@ -11,7 +11,7 @@ import pytest
 import torch
 from study_processes import Launcher
 from tasks_samples import image_arrays, review_rows, save_base, save_text_model
-from toy_studies import known_of, table
+from toy_studies import known_of, table, toy_study
 
 import hpsearch as hp
 from hpsearch.records import Run, Segment
@@ -214,6 +214,20 @@ def run_at_once(
         compare(place / name, straight)
 
 
+@pytest.mark.parametrize("sampler", ["grid", "random"])
+@pytest.mark.parametrize("pruner", ["none", hp.Racing(synchronous=True)], ids=["none", "racing"])
+def test_one_two_and_four_workers_give_the_same_study(
+    sampler: str, pruner: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the last bit: which trials there are, how far each was trained, what it measured and predicted."""
+    monkeypatch.setenv("HPSEARCH_CACHE", str(tmp_path / "cache"))
+    for devices in ("inline", "cpu:1", "cpu:2", "cpu:4"):
+        study = toy_study(tmp_path / devices, sampler=sampler, pruner=pruner, cv=3, evaluations_per_epoch=4)
+        study.run(trials=8, devices=devices, progress=False)
+        study.store().close()
+        compare(tmp_path / devices, tmp_path / "inline")
+
+
 def test_two_workers_train_at_the_same_time(launcher: Launcher, tmp_path: Path) -> None:
     """Else the comparison above would say nothing of a run beside another one."""
     process = launcher.launch(
@@ -233,8 +247,6 @@ def test_two_workers_train_at_the_same_time(launcher: Launcher, tmp_path: Path) 
 def test_a_study_in_this_process_equals_one_in_a_process_of_its_own(
     launcher: Launcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from toy_studies import toy_study
-
     monkeypatch.setenv("HPSEARCH_CACHE", str(tmp_path / "cache"))
     process = launcher.launch("run", dict(os.environ), folder=str(tmp_path / "own"), trials=TRIALS)
     study = toy_study(tmp_path / "this")

@@ -326,6 +326,25 @@ def test_a_killed_worker_is_lost_and_another_takes_its_place(local, tmp_path):
     assert measured(again)[: len(measured(events))] == measured(events)
 
 
+def test_a_process_is_sent_no_checkpoint_of_the_run_that_it_has_kept(local, tmp_path, monkeypatch):
+    def send(worker, message):
+        sent.append(message)
+        real(worker, message)
+
+    study, sent, real = ready(local, tmp_path, "kept"), [], local._send
+    until(lambda: list(local.completed(0.2)) or len(local.idle()) == 2, 240, "workers not ready")
+    monkeypatch.setattr(local, "_send", send)
+    whole = measured(train(local, order_of(study, run_of("kept"))))
+    slots = local.idle()
+    for slot, is_sent in ((slots[0], False), (slots[1], True)):
+        local.submit(slots[0], order_of(study, run_of("kept"), stop=2, leaves_checkpoint=True))
+        part = finish(local)
+        assert next(event for event in part if isinstance(event, Checkpointed)).files
+        local.submit(slot, resumed(order_of(study, run_of("kept")), part))
+        assert measured(part) + measured(finish(local)) == whole
+        assert (sent[-1].checkpoint is not None) is is_sent
+
+
 def test_a_worker_that_makes_no_progress_is_ended(local, tmp_path, monkeypatch):
     study = ready(local, tmp_path, "hangs", trouble="hang", flag=str(tmp_path / "flag"))
     until(lambda: list(local.completed(0.2)) or len(local.idle()) == 2, 240, "workers not ready")

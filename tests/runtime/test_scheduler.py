@@ -7,9 +7,13 @@ from hpsearch.policy.budget import Budget
 from hpsearch.policy.limits import Limits
 from hpsearch.policy.policy import Policy
 from hpsearch.policy.pruner import Pruner
+from hpsearch.policy.samplers import resolve_sampler
 from hpsearch.records import History, Segment, Slot, Trial, TrialState
+from hpsearch.runtime.last_trials import AHEAD, AHEAD_BLIND, LastTrials, last_trials
 from hpsearch.runtime.scheduler import Scheduler
+from hpsearch.space import Float, Int, Space
 
+SPACE = Space(learning_rate=Float(1e-4, 1e-2, log=True, grid=[1e-4, 1e-3]), epochs=Int(1, 2))
 SLOT = Slot(0, ("cpu",))
 POLICY = Policy(F1, 2, None, Pruner())
 
@@ -19,9 +23,11 @@ class Asked:
 
     def __init__(self, *trials: Trial, history: History | None = None) -> None:
         self.left = list(trials)
+        self.ahead: list[bool] = []
         self.history = history or History()
 
-    def __call__(self) -> History | None:
+    def __call__(self, *, is_ahead: bool = False) -> History | None:
+        self.ahead.append(is_ahead)
         if not self.left:
             return None
         self.history = self.history.with_trial(self.left.pop(0))
@@ -116,3 +122,81 @@ def test_only_a_first_run_without_a_stop_is_watched(stop, watched):
     scheduler = Scheduler(Asked(), Limits(Budget(trials=1), F1), POLICY.target)
     assert scheduler.is_watched(history, history.trials[0].runs[0]) is watched
     assert not scheduler.is_watched(history, history.trials[0].runs[1])
+
+
+# Several workers
+
+
+def several(
+    asked: Asked, trials: int | None, workers: int = 2, expected: int | None = None, ahead: int = 0
+) -> Scheduler:
+    last = LastTrials(lambda: workers, expected, ahead)
+    return Scheduler(asked, Limits(Budget(trials=trials), F1), POLICY.target, last=last)
+
+
+def keys(scheduler: Scheduler, history: History, *slots: int) -> list[str | None]:
+    found = [scheduler.next_segment(history, Slot(slot, ("cpu",))) for slot in slots]
+    return [None if segment is None else segment.run.key for segment in found]
+
+
+def test_a_worker_goes_on_with_the_run_that_it_trained_last():
+    history = begun(trial(0), trial(1), trial(2))
+    asked = Asked(history=history)
+    scheduler = several(asked, 4)  # a fourth is still to come
+    assert keys(scheduler, history, 0, 1) == ["0-0", "1-0"]
+    for number in (0, 1):
+        scheduler.ended(history.trials[number].runs[0])
+        history = measured(history, number, 0, [0.1])
+    assert keys(scheduler, history, 1, 0) == ["1-0", "0-0"]
+
+
+def test_what_another_worker_holds_is_left_to_it_where_there_is_other_work():
+    history = begun(trial(0), trial(1))
+    scheduler = several(Asked(history=history), 4)
+    assert keys(scheduler, history, 0) == ["0-0"]
+    scheduler.ended(history.trials[0].runs[0])
+    history = measured(history, 0, 0, [0.1])
+    assert keys(scheduler, history, 1, 0) == ["1-0", "0-0"]
+
+
+def test_at_the_end_what_takes_longest_goes_first():
+    history = begun(*(trial(number, horizon=2 * epochs) for number, epochs in enumerate([1, 4, 2, 3])))
+    two = several(Asked(history=history), 4)
+    assert keys(two, history, 0, 1, 0, 1) == ["1-0", "3-0", "2-0", "0-0"]
+    alone = several(Asked(history=history), 4, workers=1)
+    assert keys(alone, history, 0, 0, 0, 0) == ["0-0", "1-0", "2-0", "3-0"]
+
+
+def test_the_last_trials_are_asked_for_ahead_so_that_the_longest_begins_first():
+    first, *others = (trial(number, horizon=2 * epochs) for number, epochs in enumerate([1, 1, 4, 2, 3]))
+    asked = Asked(*others, history=begun(first))
+    scheduler = several(asked, 5, expected=5, ahead=1)
+    assert keys(scheduler, asked.history, 0) == ["0-0"]  # four are left, and two are asked for ahead
+    assert keys(scheduler, asked.history, 1) == ["1-0"]
+    assert keys(scheduler, asked.history, 0) == ["2-0"]
+    assert asked.ahead == [False, False]
+    assert keys(scheduler, asked.history, 0, 1) == ["4-0", "3-0"]
+    assert asked.ahead == [False, False, True, True]
+
+
+def test_a_sampler_that_ends_by_itself_is_asked_to_its_end():
+    asked = Asked(trial(0, horizon=2 * 1), trial(1, horizon=2 * 2))
+    scheduler = several(asked, None, expected=3, ahead=2)
+    assert keys(scheduler, History(), 0) == ["1-0"]
+    assert keys(scheduler, asked.history, 1) == ["0-0"]
+    assert scheduler.is_closing(asked.history)
+    assert len(asked.ahead) == 3
+    assert keys(scheduler, asked.history, 0) == [None]
+    assert len(asked.ahead) == 3
+
+
+def test_how_many_are_asked_for_ahead_depends_on_whether_the_sampler_learns():
+    def of(name: str, trials: int | None = 12, target: float | None = None) -> tuple[int | None, int]:
+        found = last_trials(resolve_sampler(name, SPACE, F1, 0), Budget(trials=trials, target=target), lambda: 2)
+        return found.expected, found.ahead
+
+    assert of("random") == of("qmc") == (12, AHEAD_BLIND)
+    assert of("bayesian") == of("gp") == (12, AHEAD)
+    assert of("grid", None) == (4, AHEAD_BLIND)
+    assert of("bayesian", None) == (None, AHEAD)
+    assert of("random", target=0.9) == (None, AHEAD_BLIND)  # it may end before its last trial

@@ -1,15 +1,15 @@
 """The worker's own answers; what it trains is tested by the pools and the exactness tests."""
 
 import inspect
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from orders import workload
+from orders import measured, order_of, resumed, run_of, train, workload
 from toy_task import ToyLearner, ToyTask
 
 from hpsearch.errors import TaskError
@@ -75,4 +75,41 @@ def test_a_model_that_fits_no_memory_at_all_is_said_before_any_trial(tmp_path: P
     pool.prepare(made)
     with pytest.raises(TaskError, match=r"Not one row of the longest .* memory of cpu .* smaller model"):
         pool.probe(Probe("hungry", config, 8))
+    pool.close()
+
+
+def halves(pool: InlinePool, study: str, run: Any, between: Callable[[], object] = lambda: None) -> tuple[list, int]:
+    """Return what a run measures in two segments, and the steps of the second, to which no checkpoint is sent."""
+    first = train(pool, order_of(study, run, stop=2, leaves_checkpoint=True))
+    between()
+    before = pool._worker.steps
+    second = train(pool, replace(resumed(order_of(study, run), first), checkpoint=None))
+    return measured(first) + measured(second)[-2:], pool._worker.steps - before
+
+
+def test_a_worker_goes_on_with_the_run_that_it_has_kept(tmp_path: Path) -> None:
+    pool = InlinePool(Slot(0, ("cpu",)))
+    pool.prepare(workload(pool, tmp_path, "kept"))
+    whole, steps = measured(train(pool, order_of("kept", run_of("run")))), pool._worker.steps
+
+    def other() -> None:
+        train(pool, order_of("kept", run_of("other", learning_rate=0.02)))
+
+    for between, trained in (
+        (lambda: None, steps // 2),
+        (other, steps),  # without a checkpoint it is trained again from its beginning
+        (lambda: pool.prepare(workload(pool, tmp_path, "kept")), steps),
+        (lambda: pool.probe(Probe("kept", run_of("run").config)), steps),
+    ):
+        assert halves(pool, "kept", run_of("run"), between) == (whole, trained)
+    pool.close()
+
+
+def test_what_cannot_go_on_is_not_kept(tmp_path: Path) -> None:
+    pool = InlinePool(Slot(0, ("cpu",)))
+    pool.prepare(workload(pool, tmp_path, "done"))
+    train(pool, order_of("done", run_of("run")))
+    assert pool._worker._kept is None
+    train(pool, order_of("done", run_of("run"), stop=2, leaves_checkpoint=True))
+    assert pool._worker._kept is not None
     pool.close()

@@ -118,7 +118,7 @@ class LocalPool:
             while not self.idle():
                 self._wait()
             worker = self._workers[next(iter(self.idle())).index]
-            worker.awaited += 1
+            worker.awaited, worker.kept = worker.awaited + 1, None
             self._send(worker, order)
             # It is killed and replaced, or owes nothing: it refused, and was told of rows that have been made anew.
             while self._probed is None and worker.awaited and self._workers.get(worker.slot.index) is worker:
@@ -162,11 +162,9 @@ class LocalPool:
 
     def submit(self, slot: Slot, order: Train) -> None:
         worker = self._workers[slot.index]
-        worker.order, worker.is_stopping = order, False
-        worker.point, worker.progressed = order.segment.start, time.monotonic()
         if (occupancy := self._occupancy(slot)) is not None:
             occupancy.began(slot.index, order)
-        self._send(worker, order)
+        self._send(worker, worker.takes(order))
 
     def _occupancy(self, slot: Slot) -> Occupancy | None:
         return self._occupancies.get(slot.devices[0])
@@ -184,7 +182,9 @@ class LocalPool:
                 self._send(worker, Stop(checkpoint=True))
 
     def rest(self, slot: Slot) -> None:
-        self._send(self._workers[slot.index], Stop(checkpoint=False))
+        worker = self._workers[slot.index]
+        worker.kept = None
+        self._send(worker, Stop(checkpoint=False))
 
     def completed(self, timeout: float) -> Iterator[Event]:
         yield from self._drain(timeout)
@@ -303,7 +303,7 @@ class LocalPool:
                 worker.connection.send_bytes(content)
 
     def _tell_workload(self, worker: PoolWorker, workload: Workload) -> None:
-        worker.awaited += 1
+        worker.awaited, worker.kept = worker.awaited + 1, None
         self._send(worker, Prepare(workload.study, pickled(workload)))
 
     def _drain(self, timeout: float) -> list[Event]:
@@ -366,7 +366,7 @@ class LocalPool:
                 if occupancy is not None:
                     occupancy.evaluated(worker.slot.index, evaluation)
             case Ended(study, result):
-                worker.order = None
+                worker.ends(result)
                 if occupancy is not None:
                     return Ended(study, occupancy.ended(worker.slot.index, result))
         return event

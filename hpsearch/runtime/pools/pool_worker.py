@@ -1,12 +1,12 @@
 """A worker as its pool sees it."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 
 import psutil
 
-from hpsearch.records import Slot
+from hpsearch.records import Outcome, SegmentResult, Slot
 from hpsearch.runtime.messages import Train
 from hpsearch.runtime.worker_process import WorkerProcess
 
@@ -23,6 +23,7 @@ class PoolWorker:
         point: The last evaluation point that it reported of its order.
         progress: The count of its last heartbeat.
         progressed: When that count last changed.
+        kept: (study, run, point) of the run that its process can go on with as it stands.
     """
 
     slot: Slot
@@ -38,6 +39,21 @@ class PoolWorker:
     point: int = 0
     progress: int = -1
     progressed: float = field(default_factory=time.monotonic)
+
+    kept: tuple[str, str, int] | None = None
+
+    def takes(self, order: Train) -> Train:
+        """Take an order; return what is sent of it: a run that the process has kept needs no checkpoint."""
+        run, start, kept = order.segment.run.key, order.segment.start, self.kept
+        self.order, self.is_stopping, self.kept = order, False, None
+        self.point, self.progressed = start, time.monotonic()
+        return replace(order, checkpoint=None) if kept == (order.study, run, start) else order
+
+    def ends(self, result: SegmentResult) -> None:
+        order, self.order = self.order, None
+        is_whole = result.outcome is Outcome.OK and not self.is_stopping  # a late stop has its process rest
+        if order is not None and order.leaves_checkpoint and is_whole:
+            self.kept = order.study, order.segment.run.key, result.point
 
     @property
     def is_ready(self) -> bool:
