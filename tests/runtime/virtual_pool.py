@@ -84,6 +84,9 @@ class VirtualPool:
     def interrupt(self, study: str) -> None:
         self._stop(lambda order: order.study == study, checkpoint=True)
 
+    def rest(self, slot: Slot) -> None:
+        """Nothing: no memory is kept."""
+
     def close(self) -> None:
         self._work.clear()
 
