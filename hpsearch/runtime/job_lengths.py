@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Callable
-from itertools import islice
 from statistics import fmean
 
 from hpsearch.records import History, Run, Trial
@@ -19,7 +18,7 @@ def seconds_per_point(history: History) -> Callable[[Run], float]:
     anything is measured.
     """
     found: dict[Shape, list[float]] = defaultdict(list)
-    for trial in islice(reversed(history.trials.values()), RECENT_TRIALS):
+    for trial in list(history.trials.values())[-RECENT_TRIALS:]:
         for run in trial.runs:
             seconds = [evaluation.seconds for evaluation in history.of(run.key) if evaluation.seconds > 0]
             if seconds:
