@@ -244,7 +244,7 @@ def simulated(folder: Path, given: Setting, load: tuple[int, float, str, str], s
     lines = PlainLines(Watch(STUDY, folder, OBJECTIVE, None, EVALUATIONS_PER_EPOCH), io.StringIO())
     observer = SimpleNamespace(observe=parts.timed("the display", lines.observe))
     coordinator = Coordinator(
-        store, pool, asker.ask, None, policy, CheckpointFolder(folder / "checkpoints", 2**30),  # type: ignore[arg-type]
+        store, pool, asker.ask, Limits(Budget(), AIM), policy, CheckpointFolder(folder / "checkpoints", 2**30),  # type: ignore[arg-type]
         logs=folder / "logs", observers=[observer],
     )  # fmt: skip
     window: dict[str, Any] = {}
