@@ -91,7 +91,7 @@ def test_a_limit_a_trial_prunes_it_for_good_and_alike_on_two_workers(tmp_path):
 
 
 def test_seconds_a_trial_are_looked_at_at_each_evaluation(tmp_path):
-    study = toy_study(tmp_path, {"pause": 0.02})
+    study = toy_study(tmp_path, {"pause": 0.1})  # ten times the limit, however fast the machine is
     result = run(study, trials=2, budget=hp.Budget(device_seconds_per_trial=0.2))
     assert [each.state for each in result.history.trials.values()] == [TrialState.PRUNED] * 2
     assert all("of 0.2 device-seconds" in each.reason for each in result.history.trials.values())

@@ -402,14 +402,16 @@ def test_when_the_notice_is_over_it_ends_whatever_a_worker_does(
 def test_a_notice_at_any_moment_leaves_nothing_torn(
     launcher: Launcher, tmp_path: Path, environment: dict[str, str], undisturbed: Undisturbed, moment: float
 ) -> None:
-    """Rows are prepared and models loaded in the first of them, which is left at once."""
+    """Rows are prepared and models loaded in the first of them, which is left at once. The last may find it over."""
     process = launcher.launch("run", environment, folder=str(tmp_path), **STUDY)
     until((tmp_path / "cache").exists, 60, process.text)  # from here on signals are heard
     time.sleep(moment * undisturbed.seconds)
     started = process.started()
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGTERM)
-    assert process.wait(30) in (75, 0), process.text()
+    code = process.wait(30)
+    is_over = "ended" in process.text()  # a script that is on its way out hears signals as any other
+    assert code == 75 or (is_over and code in (0, -signal.SIGTERM)), process.text()
     assert "Traceback" not in process.text()
     gone(started)
     go_on(launcher, tmp_path, environment)
