@@ -29,8 +29,8 @@ ERROR, MOST_ERROR = 0.15, 0.9
 """What a forecast from a few steps is off by, either way: at least (other programs, the clock) and at most."""
 
 COORDINATION = Interval(0.01, 0.03, 0.1)
-"""Seconds of a segment in which the coordinator records and decides (benchmarks/results/coordinator.json): a pool in
-the same process waits for it."""
+"""Seconds of a segment in which the coordinator records and decides (docs/decisions/coordinator.md): a pool in the same
+process waits for it."""
 
 
 @dataclass(frozen=True)
