@@ -67,6 +67,10 @@ def blocks_of(page: str) -> list[Block]:
     return [Block(found[1], found[2], text[: found.start()].count("\n") + 2) for found in FENCE.finditer(text)]
 
 
+FILE_NAMES = {Path(block.file).stem for page in PAGES for block in blocks_of(page) if block.file is not None}
+"""The modules that the files of pages are, when they are imported."""
+
+
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder in which a page is followed, with what it takes as given."""
@@ -90,10 +94,14 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(autouse=True)
 def _registered_for_one_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Take back what a page registers."""
+    """Take back what a page registers, and the modules that are its files: the next page has others of their names."""
     monkeypatch.setattr(pools, "POOLS", [*pools.POOLS])
     names, figures = dict(SAMPLERS), set(vars(Figures))
+    for name in FILE_NAMES:
+        sys.modules.pop(name, None)
     yield
+    for name in FILE_NAMES:
+        sys.modules.pop(name, None)
     for name in SAMPLERS.keys() - names:
         del SAMPLERS[name]
     for name in set(vars(Figures)) - figures:
