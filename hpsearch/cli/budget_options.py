@@ -1,11 +1,16 @@
 """The limits of `hp.Budget` as options of `run` and `resume`."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Annotated, Any
 
 import typer
 
+from hpsearch.errors import UsageError
 from hpsearch.policy.budget import Budget
+
+LIMITS = tuple(each.name for each in fields(Budget) if each.name not in ("trials", "timeout"))
+"""The limits that are options of their own here, by the names that commands give them."""
 
 DistinctTrials = Annotated[
     int | None, typer.Option(metavar="N", help="Different configurations in total, of earlier calls too.")
@@ -28,8 +33,20 @@ Patience = Annotated[
 ]
 
 
-def budget_of_options(options: Mapping[str, Any], goal: Mapping[str, Any] | None = None) -> Budget | None:
-    """Return the budget of a command's options, or None where there is none; `goal` is that of the study's last run."""
+def limits_among(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the limits of this module that are given among a command's arguments."""
+    return {name: arguments[name] for name in LIMITS if arguments[name] is not None}
+
+
+def check_forecast(timeout: str | None, limits: Mapping[str, Any]) -> None:
+    """Raise UsageError where `--dry-run` is given limits: a forecast is that of a number of trials."""
+    given = [*(["timeout"] if timeout is not None else []), *limits]
+    if given:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise UsageError(f"--dry-run says what --trials would take, and knows no other limit. Leave out {options}.")
+
+
+def budget_of_options(limits: Mapping[str, Any], goal: Mapping[str, Any] | None = None) -> Budget | None:
+    """Return the budget of the limits given, or None where there is none; `goal` is that of the study's last run."""
     kept = (goal or {}).get("budget") or {}
-    given = {name: value for name, value in options.items() if value is not None}
-    return Budget(**{**kept, **given}) if kept or given else None
+    return Budget(**{**kept, **limits}) if kept or limits else None

@@ -17,6 +17,8 @@ from hpsearch.cli.budget_options import (
     Patience,
     Target,
     budget_of_options,
+    check_forecast,
+    limits_among,
 )
 from hpsearch.cli.errors import reported_errors, say
 from hpsearch.cli.listing import list_rows, show_text, uncollected
@@ -113,19 +115,12 @@ def run(
     Ctrl-C pauses all with checkpoints and says how to continue. So do SIGTERM
     and SIGUSR1, within the notice period.
     """
+    options = limits_among(locals())
     with reported_errors():
         if dry_run:
+            check_forecast(timeout, options)
             forecast_studies(studies_of(file), trials, devices, trials_per_device, progress)
             return
-        options = {
-            "distinct_trials": distinct_trials,
-            "device_seconds": device_seconds,
-            "epochs": epochs,
-            "epochs_per_trial": epochs_per_trial,
-            "device_seconds_per_trial": device_seconds_per_trial,
-            "target": target,
-            "patience": patience,
-        }
         run_studies(
             studies_of(file), file, trials=trials, timeout=timeout, budget=budget_of_options(options), devices=devices,
             trials_per_device=trials_per_device, progress=progress, notice_period=notice_period,
@@ -156,6 +151,7 @@ def resume(
     Without --trials or another limit, it continues up to the limits that it
     was last run for.
     """
+    options = limits_among(locals())
     with reported_errors():
         from hpsearch.study_loading import load, read
 
@@ -167,15 +163,6 @@ def resume(
                 "to continue where the study stopped."
             )
         goal = description.goal or {}
-        options = {
-            "distinct_trials": distinct_trials,
-            "device_seconds": device_seconds,
-            "epochs": epochs,
-            "epochs_per_trial": epochs_per_trial,
-            "device_seconds_per_trial": device_seconds_per_trial,
-            "target": target,
-            "patience": patience,
-        }
         find_local_modules()
         study = load(name, folder=folder, storage=storage)
         total = trials if trials is not None else goal.get("trials")

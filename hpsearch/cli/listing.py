@@ -44,8 +44,12 @@ def list_rows(folder: Path, storage: str | None) -> Iterator[list[str]]:
             continue
         states = Counter(state.value for state, _ in outcomes.values())
         score = Direction(description.direction).score
-        complete = {number: value for number, (state, value) in outcomes.items() if state is TrialState.COMPLETE}
-        best = max(complete, key=lambda number: (score(complete[number] or 0.0), -number), default=None)
+        complete = {
+            number: value
+            for number, (state, value) in outcomes.items()
+            if state is TrialState.COMPLETE and value is not None  # None: another tool has ended it
+        }
+        best = max(complete, key=lambda number: (score(complete[number]), -number), default=None)
         value = "" if best is None else f"{description.metric} {complete[best]:.4f} (trial {best})"
         counts = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
         counts += f" (the study is called {description.name!r})" if description.name != Path(name).name else ""

@@ -1,9 +1,11 @@
 """The command line, as a person uses it: in this process, or as real processes for signals and locks."""
 
+import contextlib
 import os
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -229,6 +231,9 @@ def test_a_dry_run_says_what_the_study_would_take_and_writes_none(place: Path) -
     assert output.startswith("toy: forecast for 20 trials on 1 worker(s), from 1 configurations tried")
     assert re.search(r"^  time +\d+ s +\(\d+ s to \d+ s\)$", output, re.MULTILINE)
     assert not (place / "runs").exists()
+    code, message = error("run", "toy_study.py", "--dry-run", "--timeout", "1h", "--epochs-per-trial", "2")
+    assert code == 2
+    assert "knows no other limit. Leave out --timeout, --epochs-per-trial." in message
 
 
 def test_progress_is_shown_as_asked(place: Path) -> None:
@@ -287,6 +292,15 @@ def test_list_has_a_line_for_each_study_and_says_which_cannot_be_read(place: Pat
     assert broken.startswith("broken ")
     assert "database failed" in broken
     assert re.fullmatch(r"toy +3 +f1_macro 0\.\d{4} \(trial \d\) +3 complete", toy)
+
+
+def test_list_counts_a_trial_that_another_tool_has_ended_without_a_value(ran: str) -> None:
+    with contextlib.closing(sqlite3.connect("runs/toy/study.db")) as database:
+        database.execute("DELETE FROM hpsearch_decisions")  # Optuna's rows say that they are complete
+        database.commit()
+    code, output, _ = hpsearch("list")
+    assert code == 0
+    assert output.splitlines()[1].split() == ["toy", "3", "3", "complete"]
 
 
 def test_list_says_where_there_is_nothing() -> None:
