@@ -263,7 +263,7 @@ def test_the_memory_is_probed_for_each_model_at_the_largest_batch(place: Path, t
     ]
     worker = Worker("cpu")
     worker.prepare(workload_of(study.plan, resolve_numerics(detect_environment("cpu"), "fp32")))
-    assert [worker.probe(Probe("choice", config, 16)) for config in configs] == [16, 16]
+    assert [worker.probe(Probe("choice", config, 16)).rows for config in configs] == [16, 16]
     assert list(worker._warm["choice"].bases) == [str(place / "bert"), str(place / "distilbert")]
 
 

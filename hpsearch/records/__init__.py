@@ -1,6 +1,7 @@
 """What happened: frozen record types, the read model, and the store (which only the coordinator imports)."""
 
 from hpsearch.records.digest import ask_seed, digest, run_key, run_seed
+from hpsearch.records.fit import Fit, Savings, Shape, shape_of
 from hpsearch.records.history import History
 from hpsearch.records.types import (
     LOSS,
@@ -22,12 +23,15 @@ __all__ = [
     "Action",
     "Decision",
     "Evaluation",
+    "Fit",
     "History",
     "Origin",
     "Outcome",
     "Run",
+    "Savings",
     "Segment",
     "SegmentResult",
+    "Shape",
     "Slot",
     "Trial",
     "TrialState",
@@ -35,4 +39,5 @@ __all__ = [
     "digest",
     "run_key",
     "run_seed",
+    "shape_of",
 ]

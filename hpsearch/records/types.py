@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from hpsearch.records.fit import Fit
+
 LOSS = "loss"
 """Name of the mean validation loss among an evaluation's metrics."""
 
@@ -71,6 +73,7 @@ class Run:
         repeat: Index of the seed, from 0.
         horizon: The last evaluation point, `epochs * evaluations_per_epoch`.
         steps_per_epoch: Optimizer steps an epoch on this fold; 0 in studies of versions that did not record it.
+        fit: How it is trained so that it fits into memory; None as the study's numerics say.
     """
 
     key: str
@@ -79,6 +82,7 @@ class Run:
     repeat: int
     horizon: int
     steps_per_epoch: int = 0
+    fit: Fit | None = None
 
     def __post_init__(self) -> None:
         if self.horizon < 1 or self.fold < 0 or self.repeat < 0:

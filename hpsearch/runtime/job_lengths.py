@@ -4,8 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from statistics import fmean
 
-from hpsearch.records import History, Run, Trial
-from hpsearch.runtime.placing import Shape, shape_of
+from hpsearch.records import History, Run, Shape, Trial, shape_of
 
 RECENT_TRIALS = 50
 """How many trials tell how fast a shape is; a study of a thousand has no need to read them all for each segment."""

@@ -13,7 +13,7 @@ from hpsearch.errors import HpsearchError, TaskError
 from hpsearch.metrics.metric import Metric
 from hpsearch.plan.gaps import Gaps
 from hpsearch.policy.early_stopping import EarlyStopping
-from hpsearch.records import Evaluation, Segment, SegmentResult
+from hpsearch.records import Evaluation, Fit, Savings, Segment, SegmentResult
 from hpsearch.tasks import Prepared, Split, Task
 from hpsearch.tasks.judge import Judge
 from hpsearch.training.features.cache import FeatureCache
@@ -109,13 +109,16 @@ class Probe:
     """Try a model in the study's precision, and find out how many rows fit on the device at once.
 
     Attributes:
-        config: A whole training config; where `rows` are looked for, one that needs as much memory as any other.
-        rows: The largest effective batch; None to try the model only.
+        config: A whole training config; its memory is tried as it is.
+        rows: Its batch, of which as much is looked for as fits; None to try the model only.
+        is_first: Whether the model is new to the study: it is rehearsed, and must be able to train on one row. Else
+            that not one fits is an answer.
     """
 
     study: str
     config: Mapping[str, Any]
     rows: int | None = None
+    is_first: bool = True
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,11 @@ class Train:
     watched: bool = False
     leaves_checkpoint: bool = False
     checkpoint: Mapping[str, bytes] | None = field(default=None, repr=False)
+
+    @property
+    def fit(self) -> Fit | None:
+        """How the run is trained so that it fits into memory; None as the study's numerics say."""
+        return self.segment.run.fit
 
 
 @dataclass(frozen=True)
@@ -158,9 +166,15 @@ class Ready:
 
 @dataclass(frozen=True)
 class Probed:
-    """The answer to `Probe`: the model can be trained, and this many rows fit (0 where none were asked for)."""
+    """The answer to `Probe`: the model can be trained.
+
+    Attributes:
+        rows: How many rows fit at once; 0 where not one does, or none were asked for.
+        savings: How the model may be trained in less memory.
+    """
 
     rows: int
+    savings: Savings = field(default_factory=Savings)
 
 
 @dataclass(frozen=True)

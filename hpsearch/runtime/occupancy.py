@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from hpsearch.records import Evaluation, Outcome, SegmentResult
+from hpsearch.records import Evaluation, Outcome, SegmentResult, Shape, shape_of
 from hpsearch.runtime.device_load import DeviceLoad, NotMeasuredError
 from hpsearch.runtime.messages import Train
-from hpsearch.runtime.placing import Measured, Room, Shape, shape_of, trials_that_pay
+from hpsearch.runtime.placing import Measured, Room, trials_that_pay
 
 logger = logging.getLogger("hpsearch")
 

@@ -1,28 +1,17 @@
 """How many trials share a device: pure functions over what was measured on it."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
+
+from hpsearch.records import Shape
 
 FULL = 0.95
 """From this busy share on, a device has no time left for another trial."""
 
 GROWTH = 1.05
 """What another trial must make of a device's rows a second. Less is within the scatter of a few evaluation points."""
-
-Shape = tuple[tuple[str, str], ...]
-"""What decides how much memory and time a step of a configuration takes."""
-
-
-def shape_of(config: Mapping[str, Any]) -> Shape:
-    """Return the shape of model and batch: every value but fractions (rates, decays) and the number of epochs."""
-    return tuple(
-        sorted(
-            (name, repr(value)) for name, value in config.items() if not isinstance(value, float) and name != "epochs"
-        )
-    )
 
 
 @dataclass(frozen=True)

@@ -132,7 +132,10 @@ def _coming(
             config, origin = plan.space.config(params), Origin.SAMPLER
         searched = {name: config[name] for name in plan.space.parameters if name in config}
         complete = plan.complete(config)
-        runs = tuple(Run(key, complete, *rest) for key, *rest in keys.runs(complete))
+        runs = tuple(
+            Run(key, complete, fold, repeat, horizon, steps)
+            for key, fold, repeat, horizon, steps in keys.runs(complete)
+        )
         trial = Trial(1 + max(history.trials, default=-1), config, searched, TrialState.RUNNING, origin, runs)
         history = history.with_trial(trial)
         yield trial

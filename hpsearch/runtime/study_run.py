@@ -316,7 +316,7 @@ def _tried(plan: Plan, pool: Pool, numerics: Numerics, label: str) -> Numerics:
     config = largest_config(plan)
     fits = int(config["batch_size"])
     for chosen in each_choice(plan, config):
-        fits = pool.probe(Probe(label, chosen, fits))
+        fits = pool.probe(Probe(label, chosen, fits)).rows
     if fits < int(config["batch_size"]):
         numerics = replace(numerics, micro_batch=fits)
         pool.prepare(workload_of(plan, numerics, label))

@@ -19,7 +19,7 @@ from hpsearch.errors import CheckpointError, TaskError
 from hpsearch.metrics.direction import Objective
 from hpsearch.policy.pruning_steps import warmup_epochs
 from hpsearch.records import Evaluation, Outcome, SegmentResult, run_seed
-from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Event, Probe, Stop, Train, Workload
+from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Event, Probe, Probed, Stop, Train, Workload
 from hpsearch.training.base_model import BaseModel
 from hpsearch.training.divergence import Diverged
 from hpsearch.training.fine_tune import FineTune, Measurement
@@ -146,8 +146,8 @@ class Worker:
         warm.bases[key] = base
         return base
 
-    def probe(self, order: Probe) -> int:
-        """Try a model in the study's numerics; return how many of the longest rows fit at once, at most `order.rows`.
+    def probe(self, order: Probe) -> Probed:
+        """Try a model in the study's numerics, and how many of the longest rows fit at once, at most `order.rows`.
 
         Raises:
             TaskError: It cannot be trained in this precision, or not even one row fits.
@@ -157,11 +157,14 @@ class Worker:
         self._honour(warm.workload.numerics)
         base, numerics = self._base(warm, order.config), warm.workload.numerics
         try:
-            rehearse(base, numerics, order.config)
+            if order.is_first:
+                rehearse(base, numerics, order.config)
             if order.rows is None:
-                return 0
-            return probe_micro_batch(memory_trial(base, numerics, order.config), order.rows)
+                return Probed(0)
+            return Probed(probe_micro_batch(memory_trial(base, numerics, order.config), order.rows))
         except torch.OutOfMemoryError as error:
+            if not order.is_first:
+                return Probed(0)
             raise TaskError(
                 f"Not one row of the longest can be trained on in the memory of {self.device} "
                 f"({str(error).partition('.')[0]}). Free the device (nvidia-smi shows who uses it), or take a smaller "

@@ -34,7 +34,7 @@ from hpsearch.provenance.modules import is_installed_file
 from hpsearch.provenance.packages import installed_versions
 
 if TYPE_CHECKING:
-    from hpsearch.runtime.messages import Probe, Probed, Ready
+    from hpsearch.runtime.messages import Ready
     from hpsearch.runtime.worker import Worker
 
 HEARTBEAT_SECONDS = 2.0
@@ -228,7 +228,7 @@ def _follow_orders(channel: "Channel", device: str) -> None:
                 holds_code = holds_code or any(mark in workload for mark in CODE_BY_VALUE)
                 channel.send(_answer(study, functools.partial(_prepare, worker, workload)))
             case Probe() as probe:
-                channel.send(_answer(probe.study, functools.partial(_probe, worker, probe)))
+                channel.send(_answer(probe.study, functools.partial(worker.probe, probe)))
             case Train() as order:
                 for event in worker.train(order, channel.receive_nowait):
                     if event is not None:
@@ -260,12 +260,6 @@ def _prepare(worker: "Worker", workload: bytes) -> "Ready":
 
     worker.prepare(pickle.loads(workload))
     return Ready(os.getpid(), {})
-
-
-def _probe(worker: "Worker", probe: "Probe") -> "Probed":
-    from hpsearch.runtime.messages import Probed
-
-    return Probed(worker.probe(probe))
 
 
 def _answer(study: str, work: Callable[[], Any]) -> Any:

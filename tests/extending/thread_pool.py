@@ -7,7 +7,7 @@ from typing import Any
 from hpsearch.errors import UsageError
 from hpsearch.records import Slot
 from hpsearch.runtime.devices import Devices
-from hpsearch.runtime.messages import Ended, Event, Probe, Stop, Train, Workload
+from hpsearch.runtime.messages import Ended, Event, Probe, Probed, Stop, Train, Workload
 from hpsearch.runtime.pools.base import Pool, PoolChoice, with_whole_rows
 from hpsearch.runtime.worker import Worker
 from hpsearch.training.numerics import detect_environment, kept_flags
@@ -33,7 +33,7 @@ class ThreadPool:
     def prepare(self, workload: Workload) -> None:
         with_whole_rows(workload, lambda: self._thread.submit(self._worker.prepare, workload).result())
 
-    def probe(self, order: Probe) -> int:
+    def probe(self, order: Probe) -> Probed:
         return self._thread.submit(self._worker.probe, order).result()
 
     def slots(self) -> Sequence[Slot]:

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpsearch.runtime.placing import FULL, GROWTH, Measured, Room, growth, shape_of, trials_that_pay
+from hpsearch.records import shape_of
+from hpsearch.runtime.placing import FULL, GROWTH, Measured, Room, growth, trials_that_pay
 
 MINILM = shape_of({"model": "MiniLM", "batch_size": 32, "learning_rate": 3e-4, "epochs": 3, "freeze_layers": 0})
 GIB = 1 << 30
@@ -27,21 +28,6 @@ def climbed(speeds: list[float], room: Room = H100, busy=lambda trials: 0.5, mem
         measured.append(at(now, speeds[min(now, len(speeds)) - 1], busy=busy(now), memory=memory))
         counts.append(trials_that_pay(measured, room))
     return counts
-
-
-def test_the_shape_is_what_decides_the_size_of_a_step():
-    config = {
-        "model": "a",
-        "batch_size": 8,
-        "learning_rate": 1e-4,
-        "weight_decay": 0.0,
-        "epochs": 2,
-        "optimizer": "adamw",
-    }
-    assert shape_of(config) == shape_of({**config, "learning_rate": 3e-5, "epochs": 4, "weight_decay": 0.1})
-    for name, other in (("model", "b"), ("batch_size", 16), ("optimizer", "sgd"), ("freeze_layers", 2)):
-        assert shape_of(config) != shape_of({**config, name: other})
-    assert shape_of(dict(reversed(config.items()))) == shape_of(config)
 
 
 def test_trials_join_one_by_one_while_the_rows_a_second_grow_and_the_last_in_vain_leaves():

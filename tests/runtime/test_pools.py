@@ -491,7 +491,7 @@ def test_a_probe_that_fails_says_why(local, tmp_path):
 
 def test_a_worker_that_is_killed_while_it_tries_a_model_is_replaced(local, tmp_path, monkeypatch):
     study = ready(local, tmp_path, "probe dies", trouble="die", flag=str(tmp_path / "flag"))
-    assert local.probe(Probe(study, run_of("x").config, 8)) == 8
+    assert local.probe(Probe(study, run_of("x").config, 8)).rows == 8
     (tmp_path / "flag").unlink()
     monkeypatch.setattr("hpsearch.runtime.pools.local.PROBES_LIMIT", 1)
     with pytest.raises(HpsearchError, match=r"was killed 1 times while it tried the model.*smaller batch_size"):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hpsearch.records import Evaluation, Outcome, Run, SegmentResult, Slot
-from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Event, Probe, Train, Workload
+from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Event, Probe, Probed, Train, Workload
 from hpsearch.training.numerics import detect_environment
 
 
@@ -46,8 +46,8 @@ class VirtualPool:
     def prepare(self, workload: Workload) -> None:
         self._workload = workload
 
-    def probe(self, order: Probe) -> int:
-        return order.rows or 0
+    def probe(self, order: Probe) -> Probed:
+        return Probed(order.rows or 0)
 
     def slots(self) -> Sequence[Slot]:
         return self._slots

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from hpsearch.errors import HpsearchError, PreparedDataError
 from hpsearch.records import Slot
 from hpsearch.runtime.devices import Devices, TrialsPerDevice
-from hpsearch.runtime.messages import Event, Probe, Train, Workload
+from hpsearch.runtime.messages import Event, Probe, Probed, Train, Workload
 
 logger = logging.getLogger("hpsearch")
 
@@ -37,7 +37,7 @@ class Pool(Protocol):
                 again and again before they are ready.
         """
 
-    def probe(self, order: Probe) -> int:
+    def probe(self, order: Probe) -> Probed:
         """Have one worker find out how many rows fit its device at once; other slots are assumed to be alike."""
 
     def slots(self) -> Sequence[Slot]:

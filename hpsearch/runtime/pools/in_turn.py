@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hpsearch.records import Slot
-from hpsearch.runtime.messages import Ended, Event, Probe, Train, Workload
+from hpsearch.runtime.messages import Ended, Event, Probe, Probed, Train, Workload
 from hpsearch.runtime.pools.base import Pool, PoolChoice
 from hpsearch.runtime.turns import Turns
 
@@ -95,7 +95,7 @@ class PoolInTurn:
     def prepare(self, workload: Workload) -> None:
         self._pool.prepare(workload)
 
-    def probe(self, order: Probe) -> int:
+    def probe(self, order: Probe) -> Probed:
         return self._pool.probe(order)
 
     def slots(self) -> Sequence[Slot]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from hpsearch.records import Slot
 from hpsearch.runtime.devices import Devices, inventory, slots
-from hpsearch.runtime.messages import Ended, Event, Probe, Stop, Train, Workload
+from hpsearch.runtime.messages import Ended, Event, Probe, Probed, Stop, Train, Workload
 from hpsearch.runtime.pools.base import Pool, PoolChoice, with_whole_rows
 from hpsearch.runtime.worker import Worker
 from hpsearch.training.numerics import detect_environment, kept_flags
@@ -35,7 +35,7 @@ class InlinePool:
     def prepare(self, workload: Workload) -> None:
         with_whole_rows(workload, lambda: self._worker.prepare(workload))
 
-    def probe(self, order: Probe) -> int:
+    def probe(self, order: Probe) -> Probed:
         return self._worker.probe(order)
 
     def slots(self) -> Sequence[Slot]:

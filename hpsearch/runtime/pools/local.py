@@ -88,7 +88,7 @@ class LocalPool:
         self._listener = WorkerListener(len(slots))
         self._workloads: dict[str, Workload] = {}
         self._environment: Mapping[str, Any] | None = None
-        self._probed: int | None = None
+        self._probed: Probed | None = None
         self._generation = 0
         self._failed_starts: dict[int, int] = {}
         self._workers: dict[int, PoolWorker] = {}
@@ -112,7 +112,7 @@ class LocalPool:
         while not any(worker.is_ready for worker in self._workers.values()):
             self._wait()
 
-    def probe(self, order: Probe) -> int:
+    def probe(self, order: Probe) -> Probed:
         self._probed = None
         for _ in range(PROBES_LIMIT):
             while not self.idle():
@@ -342,9 +342,9 @@ class LocalPool:
                     self._tell_workload(worker, workload)
             case Ready():
                 worker.awaited -= 1
-            case Probed(rows):
+            case Probed() as probed:
                 worker.awaited -= 1
-                self._probed = rows
+                self._probed = probed
             case Refused(study, error):
                 worker.awaited -= 1
                 self._refused(worker, study, error)
