@@ -103,6 +103,7 @@ def _database() -> Finding:
 def _worker() -> Finding:
     from hpsearch.runtime.devices import inventory, slots
     from hpsearch.runtime.pools.local import LocalPool
+    from hpsearch.training.numerics import automatic_precision
 
     pool = LocalPool(slots("auto", inventory())[:1])
     try:
@@ -113,5 +114,5 @@ def _worker() -> Finding:
     finally:
         pool.close()
     assert process != os.getpid()
-    precision = "bf16" if environment.get("bf16") else "fp32"
+    precision = automatic_precision(environment)
     return Finding("worker", f"a process starts on {environment.get('device_model', 'this machine')}; {precision}")

@@ -10,7 +10,7 @@ from hpsearch.metrics.direction import Direction
 if TYPE_CHECKING:
     from hpsearch.policy.early_stopping import EarlyStopping
 
-PRECISIONS = ("auto", "fp32", "bf16")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 LONGEST_NAME = 200
 """Bytes of a study's name: file systems take 255, and some of its files are called by more than its name."""
@@ -55,7 +55,7 @@ def check_callbacks(callbacks: Iterable[Any]) -> None:
 def check_settings(precision: Any, deterministic: Any, checkpoint_every: Any) -> None:
     """Raise UsageError where a setting that is needed only later is none."""
     if precision not in PRECISIONS:
-        raise UsageError(f"precision={precision!r} is unknown: give 'auto', 'fp32' or 'bf16'.")
+        raise UsageError(f"precision={precision!r} is unknown: give 'auto', 'fp32', 'bf16' or 'fp16'.")
     if not isinstance(deterministic, bool):
         raise UsageError(f"deterministic={deterministic!r}: give True or False.")
     is_number = isinstance(checkpoint_every, int | float) and not isinstance(checkpoint_every, bool)

@@ -36,6 +36,9 @@ from hpsearch.training.single_rows import joins_single
 
 __all__ = ["Diverged", "FineTune", "Measurement"]
 
+LEAST_SCALE = 1.0
+"""A scale of the loss below this has fallen 17 times: it is not the scale that makes a gradient overflow."""
+
 
 class FineTune:
     """One training of one config on one set of rows, from its beginning or from a checkpoint.
@@ -118,7 +121,8 @@ class FineTune:
         self._features: FrozenFeatures | None = None
         self._are_features_prepared = False
         random = RandomStates(stream_seed(seed, "training"), self._device)
-        self._state = RunState(base, self._freezing, make_optimizer(self.model, settings), random)
+        scaler = torch.amp.GradScaler(self._device.type, enabled=numerics.precision == "fp16")
+        self._state = RunState(base, self._freezing, make_optimizer(self.model, settings), scaler, random)
         self._freezing.train(self.model)
 
     @property
@@ -206,7 +210,11 @@ class FineTune:
             yield None
 
     def _train(self) -> None:
-        """Do one optimizer step; nothing in it waits for the device."""
+        """Do one optimizer step; nothing in it waits for the device.
+
+        In fp16 a step whose gradient overflows changes neither weights nor AdamW's state. It counts as any other: the
+        next one has the next batch, and the schedule's next learning rate.
+        """
         settings, state, position = self._settings, self._state, self._state.position
         if position.step == self.step_of(position.point):
             state.loss_sum.zero_()
@@ -224,12 +232,15 @@ class FineTune:
             padding_multiple=self._padding_multiple,
             features=self._features,
             joins_single=self._joins_single,
+            scaled=state.scaler.scale,
         )
+        state.scaler.unscale_(state.optimizer)
         if settings.max_grad_norm:
             nn.utils.clip_grad_norm_(state.trainable.values(), settings.max_grad_norm)
         for group in state.optimizer.param_groups:
             group["lr"] = self._learning_rate(position.step)
-        state.optimizer.step()
+        state.scaler.step(state.optimizer)
+        state.scaler.update()
         state.optimizer.zero_grad(set_to_none=True)
         state.loss_sum += loss_sum
         position.weight_sum += weight_sum
@@ -270,6 +281,7 @@ class FineTune:
         self._require_finite("training loss", math.isfinite(train_loss))
         norm = nn.utils.get_total_norm(state.trainable.values())
         self._require_finite("norm of the weights", bool(norm.isfinite()))
+        self._require_finite("gradient", state.scaler.get_scale() >= LEAST_SCALE)
         outputs, validation_loss = None, math.nan
         if self._held_out_rows is not None:
             rows, learner = self._held_out_rows, self._learner
@@ -317,7 +329,7 @@ class FineTune:
 
     def _require_finite(self, quantity: str, finite: bool) -> None:
         if not finite:
-            raise Diverged(quantity, self.step, self.epoch)
+            raise Diverged(quantity, self.step, self.epoch, self._numerics.precision)
 
     def _require_model(self) -> None:
         if not self.has_model:

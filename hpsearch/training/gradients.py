@@ -1,5 +1,7 @@
 """The gradient of one optimizer step: the weighted mean over the batch, whatever the micro-batches."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -22,12 +24,14 @@ def accumulate_gradients(
     padding_multiple: int,
     features: FrozenFeatures | None = None,
     joins_single: bool = False,
+    scaled: Callable[[Tensor], Tensor] = lambda loss: loss,
 ) -> tuple[Tensor, float]:
     """Add to the parameters' gradients that of the weighted mean loss over `rows`.
 
     Each micro-batch's weighted sum is divided by the sum of the weights of the whole batch, so that the gradients of
     all micro-batches add up to that of the batch. Rows that all weigh nothing leave a gradient of zero. With `features`
     the model's frozen layers do not run. With `joins_single` a last micro-batch of one row joins the one before it.
+    `scaled` is what becomes of a loss before it is differentiated: in fp16 it is multiplied.
 
     Returns:
         The sum of the weighted losses, a scalar on the device that nobody has waited for, and the sum of the weights.
@@ -47,7 +51,7 @@ def accumulate_gradients(
         if share is not None:
             losses = losses * to_device(share, device)
         loss = losses.sum()
-        (loss / total if total > 0.0 else loss * 0.0).backward()
+        scaled(loss / total if total > 0.0 else loss * 0.0).backward()
         loss_sum = loss.detach() if loss_sum is None else loss_sum + loss.detach()
     if loss_sum is None:
         raise ValueError("a batch of no rows")

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -10,10 +11,10 @@ from typing import Any, Literal, get_args
 
 import torch
 
-from hpsearch.errors import NumericsError
+from hpsearch.errors import NumericsError, UsageError
 from hpsearch.provenance.packages import installed_versions
 
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "bf16", "fp16"]
 DeviceType = Literal["cpu", "cuda", "mps"]
 
 CUBLAS_WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
@@ -25,9 +26,13 @@ COMPILER_DETERMINISTIC = "TORCHINDUCTOR_DETERMINISTIC"
 BF16_CPU_FLAGS = ("avx512_bf16", "amx_bf16")
 """CPU flags with which bf16 is faster than fp32; without them it is slower."""
 
+FP16_MAX = torch.finfo(torch.float16).max
+
+WITHOUT_TENSOR_CORES = re.compile(r"GTX|MX\d{3}|\bT(400|500|550|600|1000|1200|2000)\b")
+"""Names of the GPUs of capability 7.5 that have no tensor cores (NVIDIA's chips TU116 and TU117)."""
 
 TENSOR_CORE_MULTIPLE = 8
-"""What the sizes of a matrix product in bf16 are to be multiples of on a GPU (NVIDIA, "Deep Learning Performance:
+"""What the sizes of a matrix product in bf16 or fp16 are to be multiples of on a GPU (NVIDIA, "Deep Learning Performance:
 Matrix Multiplication", section on tensor cores)."""
 
 
@@ -37,7 +42,7 @@ class Numerics:
     `deterministic`, on a GPU.
 
     Attributes:
-        precision: "fp32", or "bf16": autocast over master weights in fp32.
+        precision: "fp32"; "bf16": autocast over master weights in fp32; "fp16": the same, with the loss scaled.
         micro_batch: Rows that pass through the model at once, at most; None for the whole batch.
         attention: The model's attention kernel, by transformers' name.
         padding_multiple: What rows are padded to a multiple of, in tokens, where outputs of a row must not depend
@@ -91,21 +96,41 @@ class Numerics:
         """Return a context in which the model's forward pass computes in this precision."""
         if self.precision == "fp32":
             return nullcontext()
-        return torch.autocast(self.device_type, dtype=torch.bfloat16)
+        dtype = torch.float16 if self.precision == "fp16" else torch.bfloat16
+        return torch.autocast(self.device_type, dtype=dtype)
 
 
 def detect_environment(device: torch.device | str) -> dict[str, Any]:
-    """Return device_type, device_model and versions as in `Numerics`, and whether bf16 is native, so worth using."""
+    """Return device_type, device_model and versions as in `Numerics`, and whether bf16 is native, so worth using, and
+    fp16 where it is not.
+    """
     device = torch.device(device)
+    bf16 = fp16 = False
     if device.type == "cuda":
-        model, native = torch.cuda.get_device_name(device), torch.cuda.get_device_capability(device) >= (8, 0)
+        model = torch.cuda.get_device_name(device)
+        bf16, fp16 = fast_precisions(model, torch.cuda.get_device_capability(device))
     elif device.type == "mps":
-        model, native = f"{platform.machine()} {platform.mac_ver()[0]}", False
+        model = f"{platform.machine()} {platform.mac_ver()[0]}"
     else:
         capabilities = torch.cpu.get_capabilities()
         flags = [flag for flag in BF16_CPU_FLAGS if capabilities.get(flag)]
-        model, native = " ".join([torch.backends.cpu.get_cpu_capability(), *flags]), bool(flags)
-    return {"device_type": device.type, "device_model": model, "versions": installed_versions(), "bf16": native}
+        model, bf16 = " ".join([torch.backends.cpu.get_cpu_capability(), *flags]), bool(flags)
+    versions = installed_versions()
+    return {"device_type": device.type, "device_model": model, "versions": versions, "bf16": bf16, "fp16": fp16}
+
+
+def fast_precisions(model: str, capability: tuple[int, int]) -> tuple[bool, bool]:
+    """Return whether a CUDA device of this name and capability has bf16, and whether it has tensor cores for fp16 only.
+
+    Those are the chips Volta (V100: 7.0) and Turing (T4: 7.5).
+    """
+    has_bf16 = capability >= (8, 0)
+    return has_bf16, not has_bf16 and capability >= (7, 0) and not WITHOUT_TENSOR_CORES.search(model)
+
+
+def automatic_precision(environment: Mapping[str, Any]) -> Precision:
+    """Return what "auto" stands for in an environment that `detect_environment` describes."""
+    return "bf16" if environment["bf16"] else "fp16" if environment["fp16"] else "fp32"
 
 
 def resolve_numerics(
@@ -119,11 +144,20 @@ def resolve_numerics(
 ) -> Numerics:
     """Return the numerics of a study that starts in an `environment`, described by `detect_environment`.
 
-    Besides what `Numerics` has, `precision` may be "auto": bf16 where it is native, fp32 elsewhere. `deterministic` is
-    by default True on a CPU, where it costs nothing, and False on a GPU.
+    Besides what `Numerics` has, `precision` may be "auto": bf16 where it is native, fp16 on GPUs whose tensor cores
+    have that alone, fp32 elsewhere. `deterministic` is by default True on a CPU, where it costs nothing, and False on
+    a GPU.
+
+    Raises:
+        UsageError: It is fp16 on an Apple GPU.
     """
     if precision == "auto":
-        precision = "bf16" if environment["bf16"] else "fp32"
+        precision = automatic_precision(environment)
+    if precision == "fp16" and environment["device_type"] == "mps":
+        raise UsageError(
+            "precision='fp16' is for CUDA GPUs, and this study would train on an Apple GPU, where its loss scaling has "
+            "not been tried: give precision='auto'."
+        )
     return Numerics(
         precision=precision,  # type: ignore[arg-type]  # checked by Numerics itself
         micro_batch=micro_batch,

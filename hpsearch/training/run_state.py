@@ -47,17 +47,27 @@ class Position:
 
 
 class RunState:
-    """The trained part of a model, its optimizer, the run's random states and its position.
+    """The trained part of a model, its optimizer, the scale of its loss, the run's random states and its position.
 
     Attributes:
+        scaler: Scales the loss in fp16, whose range is narrow (Micikevicius et al. 2018, section 3.2), and leaves out
+            steps whose gradient overflows under the scale, which then falls; does nothing in other precisions.
         trainable: Trained parameters by name, each once, however many modules share it; `optimizer` is over them.
         loss_sum: Weighted sum of the losses since the last evaluation point: a scalar on the device, which nobody
             waits for before the next one.
     """
 
-    def __init__(self, base: BaseModel, freezing: Freezing, optimizer: torch.optim.AdamW, random: RandomStates) -> None:
+    def __init__(
+        self,
+        base: BaseModel,
+        freezing: Freezing,
+        optimizer: torch.optim.AdamW,
+        scaler: torch.amp.GradScaler,
+        random: RandomStates,
+    ) -> None:
         self.model: nn.Module = base.model
         self.optimizer = optimizer
+        self.scaler = scaler
         self.random = random
         self.position = Position()
         # float64 holds a sum over millions of rows; Apple's GPUs have none.
@@ -93,7 +103,8 @@ class RunState:
 
     def facts(self) -> dict[str, Any]:
         """Return the rest of the state, as JSON takes it."""
-        return {**vars(self.position), "random": self.random.facts()}
+        scale = {"loss_scale": self.scaler.state_dict()} if self.scaler.is_enabled() else {}
+        return {**vars(self.position), **scale, "random": self.random.facts()}
 
     def check(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Check that `load` can take these; `CheckpointError` where it cannot."""
@@ -113,14 +124,23 @@ class RunState:
             moments_there = [moment for moment in MOMENTS if f"optimizer/{moment}/{name}" in tensors]
             if len(moments_there) not in (0, len(MOMENTS)):
                 raise unusable(f"of the optimizer's state of {name!r} it has only {moments_there}")
+        if self.scaler.is_enabled():
+            self._check_scale(fact(facts, "loss_scale", dict))
         RandomStates.check_facts(fact(facts, "random", dict))
         Position.of(facts)
+
+    def _check_scale(self, scale: Mapping[str, Any]) -> None:
+        own = self.scaler.state_dict()
+        alike = scale.keys() == own.keys() and all(type(scale[name]) is type(value) for name, value in own.items())
+        if not alike or not all(math.isfinite(value) and value >= 0 for value in scale.values()):
+            raise unusable(f"its loss scale is {dict(scale)}")
 
     @torch.no_grad()
     def load(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Take over a state that `check` has accepted."""
         self.position = Position.of(facts)
         self.loss_sum.copy_(tensors["loss_sum"])
+        self.scaler.load_state_dict(facts.get("loss_scale", {}))  # in fp16 alone it does anything
         self.random.load(under("random", tensors), facts["random"])
         parameters = under("parameters", tensors)
         for name, parameter in self.trainable.items():

@@ -115,7 +115,7 @@ SETTINGS = [
         'a precision that does not exist: `precision="fp64"`',
         'precision="fp64"',
         "precision='fp64'",
-        "'auto', 'fp32' or 'bf16'",
+        "'auto', 'fp32', 'bf16' or 'fp16'",
     ),
     _setting(
         "no evaluations: `evaluations_per_epoch=0`", "evaluations_per_epoch=0", "evaluations_per_epoch=0", "at least 1"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,7 @@ class Case:
 CASES = [
     pytest.param(Case("toy", "grid", "fp32"), id="toy-grid-fp32"),
     pytest.param(Case("toy", "random", "bf16"), id="toy-random-bf16", marks=[needs_bf16, pytest.mark.extended]),
+    pytest.param(Case("toy", "random", "fp16"), id="toy-random-fp16", marks=pytest.mark.extended),
     pytest.param(Case("text", "random", "fp32"), id="text-random-fp32"),
     pytest.param(Case("text", "grid", "bf16"), id="text-grid-bf16", marks=needs_bf16),
     pytest.param(Case("image", "random", "fp32"), id="image-random-fp32"),
@@ -226,6 +228,26 @@ def test_one_two_and_four_workers_give_the_same_study(
         study.run(trials=8, devices=devices, progress=False)
         study.store().close()
         compare(tmp_path / devices, tmp_path / "inline")
+
+
+def test_in_fp16_a_study_killed_twice_and_continued_by_two_workers_is_the_one_left_alone(
+    launcher: Launcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed as it has renamed a checkpoint, and as it records a decision."""
+    monkeypatch.setenv("HPSEARCH_CACHE", str(tmp_path / "cache"))
+    given: dict[str, Any] = {"precision": "fp16", "sampler": "random"}
+    for moment in ("after a rename", "inside a decision"):
+        process = launcher.launch(
+            "run", {"HPSEARCH_CACHE": str(tmp_path / "cache")}, folder=str(tmp_path / "killed"), trials=TRIALS,
+            die=(moment, 2), checkpoint_every=0.01, **given,
+        )  # fmt: skip
+        assert process.wait() == -signal.SIGKILL, process.text()
+    for name, devices in (("killed", 2), ("alone", "inline")):
+        study = toy_study(tmp_path / name, **given)
+        study.run(trials=TRIALS, devices=devices, progress=False)
+        study.store().close()
+    assert hp.load("toy", folder=tmp_path / "killed").record.numerics().precision == "fp16"
+    compare(tmp_path / "killed", tmp_path / "alone")
 
 
 def test_two_workers_train_at_the_same_time(launcher: Launcher, tmp_path: Path) -> None:

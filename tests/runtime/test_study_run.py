@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 from tasks_samples import image_arrays, review_rows, save_base, save_text_model
 
 import hpsearch as hp
@@ -56,6 +58,42 @@ def test_bf16_that_was_asked_for_is_an_error_that_names_fp32(deberta: Path, tmp_
     task = hp.TextClassification(str(deberta), train=review_rows(24))
     with pytest.raises(TaskError, match=r"precision='bf16': Deberta.* give precision='fp32'"):
         run(study(task, tmp_path, precision="bf16"))
+
+
+@pytest.fixture(scope="module")
+def t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A T5 that computes numbers which fp16 cannot hold, as the large ones do; transformers limits what comes of it."""
+    folder = save_text_model(tmp_path_factory.mktemp("t5"), "t5", ends=True)
+    weights = load_file(folder / "model.safetensors")
+    for name in weights:
+        if name.endswith("DenseReluDense.wo.weight"):
+            weights[name] *= 1e5
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+def test_where_fp16_is_native_a_model_is_trained_in_it_if_it_can_be(
+    t5: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = InlinePool.environment
+    monkeypatch.setattr(InlinePool, "environment", lambda pool: {**here(pool), "bf16": False, "fp16": True})  # a T4's
+    bert = save_text_model(tmp_path / "bert")
+    for model, name, precision in ((bert, "bert", "fp16"), (t5, "t5", "fp32")):
+        caplog.clear()
+        result = run(study(hp.TextClassification(str(model), train=review_rows(24)), tmp_path / name))
+        assert {trial.state for trial in result.history.trials.values()} == {TrialState.COMPLETE}
+        assert result.record.numerics().precision == precision
+        says = "T5ForSequenceClassification cannot be trained in fp16: it computes numbers"
+        assert (says in caplog.text) == (says in result.text()) == (precision == "fp32")
+        result.export(tmp_path / "exported" / name)
+        weights = load_file(tmp_path / "exported" / name / "model.safetensors")
+        assert {tensor.dtype for tensor in weights.values()} == {torch.float32}
+
+
+def test_fp16_that_was_asked_for_is_an_error_that_names_fp32(t5: Path, tmp_path: Path) -> None:
+    task = hp.TextClassification(str(t5), train=review_rows(24))
+    with pytest.raises(TaskError, match=r"precision='fp16': T5.* fp16 holds none .* give precision='fp32'"):
+        run(study(task, tmp_path, precision="fp16"))
 
 
 def test_one_model_of_several_is_enough(deberta: Path, tmp_path: Path) -> None:

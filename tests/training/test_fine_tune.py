@@ -23,6 +23,7 @@ from training_learners import (
     BertLearner,
     ImageLearner,
     LengthLearner,
+    LoudLearner,
     TagLearner,
     TextLearner,
     TinyLearner,
@@ -59,9 +60,10 @@ CASES = [
         kind, precision, config, micro_batch, weighted, id=f"{kind}-{precision}-{name}-{micro_batch or 'whole'}"
     )
     for kind in LEARNERS
-    for precision in PRECISIONS
+    for precision in (*PRECISIONS, "fp16")
     for name, config in CONFIGS.items()
     for micro_batch, weighted in ((None, False), (4, True))
+    if precision != "fp16" or name == "linear" or kind == "text"
 ]
 
 
@@ -138,7 +140,7 @@ def test_one_kept_number_that_is_not_finite_diverges(kind: type[TinyLearner]) ->
         measured(fine_tune(Broken()))
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("precision", (*PRECISIONS, "fp16"))
 @pytest.mark.parametrize("kind", LEARNERS)
 def test_a_run_resumed_at_every_evaluation_point_is_the_straight_one(kind: str, precision: str) -> None:
     computing = numerics(precision)
@@ -275,8 +277,10 @@ def test_a_run_whose_model_was_taken_over_says_so() -> None:
     assert second.step == 1
 
 
-def plain_loop(learner: TextLearner, config: dict[str, Any], clip: float) -> dict[str, Tensor]:
-    """Fine-tune as one would by hand: torch's AdamW, transformers' schedule, the same batches and random numbers."""
+def plain_loop(learner: TextLearner, config: dict[str, Any], clip: float, fp16: bool = False) -> dict[str, Tensor]:
+    """Fine-tune as one would by hand: torch's AdamW, transformers' schedule, the same batches and random numbers, in
+    fp16 as torch's "Automatic Mixed Precision examples" do.
+    """
     from transformers import get_linear_schedule_with_warmup
 
     model = learner.load_model()
@@ -288,20 +292,24 @@ def plain_loop(learner: TextLearner, config: dict[str, Any], clip: float) -> dic
     groups = [{"params": others, "weight_decay": 0.1}, {"params": biases_and_norms, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=config["learning_rate"], fused=True)
     schedule = get_linear_schedule_with_warmup(optimizer, 2, 6)
+    scaler = torch.amp.GradScaler("cpu", enabled=fp16)
     model.train()
     torch.manual_seed(stream_seed(5, "training"))
     for epoch in range(2):
         for positions in epoch_batches(learner.lengths[TRAIN_ROWS], 6, 5, epoch):
             rows = TRAIN_ROWS[positions]
-            logits = learner.outputs(model, learner.batch(rows, 1))
+            with torch.autocast("cpu", torch.float16, enabled=fp16):
+                logits = learner.outputs(model, learner.batch(rows, 1)).float()
             losses = nn.functional.cross_entropy(logits, learner.targets(rows), reduction="none", label_smoothing=0.1)
             weights = learner.weights(rows)
             loss = losses.mean() if weights is None else (losses * weights).sum() / weights.sum()
             optimizer.zero_grad()
-            loss.backward()
+            scaler.scale(loss).backward()
+            scaler.unscale_(optimizer)
             if clip:
                 nn.utils.clip_grad_norm_(model.parameters(), clip)
-            optimizer.step()
+            scaler.step(optimizer)
+            scaler.update()
             schedule.step()
     return dict(model.named_parameters())
 
@@ -309,17 +317,64 @@ def plain_loop(learner: TextLearner, config: dict[str, Any], clip: float) -> dic
 @pytest.mark.parametrize("kind", ["text", "bert"])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("clip", [0.0, 0.5])
-def test_the_loop_is_the_plain_loop_bit_for_bit(kind: str, weighted: bool, clip: float) -> None:
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_the_loop_is_the_plain_loop_bit_for_bit(kind: str, weighted: bool, clip: float, precision: str) -> None:
     learner: Any = LEARNERS[kind](weighted=weighted)
     config = {**CONFIG, "max_grad_norm": clip}
-    run = fine_tune(learner, config)
+    run = fine_tune(learner, config, computing=numerics(precision))
     measured(run)
     state = torch.get_rng_state()
-    plain = plain_loop(learner, config, clip)
+    plain = plain_loop(learner, config, clip, precision == "fp16")
     torch.set_rng_state(state)
     assert plain.keys() == dict(run.model.named_parameters()).keys()
     for name, parameter in run.model.named_parameters():
         assert torch.equal(parameter, plain[name]), name
+
+
+def test_in_fp16_a_gradient_that_overflows_is_a_step_left_out_until_the_scale_fits() -> None:
+    """The weights and AdamW's state stay; the batches and the schedule go on. The run may be left in the midst of it,
+    and is no divergence.
+    """
+    computing, config = numerics("fp16"), {"warmup_ratio": 0.0, "learning_rate": 1e-4}
+    straight = fine_tune(LoudLearner(), config, computing=computing)
+    weights = {name: parameter.detach().clone() for name, parameter in straight.model.named_parameters()}
+    files, skipped, scale = None, 0, 2.0**16
+    for item in straight.advance(straight.horizon):
+        run = fine_tune(LoudLearner(), config, computing=computing)
+        if files is not None:
+            run.restore(files)
+        found = next(iter(run.advance(run.horizon)))
+        assert (item is None) == (found is None)
+        if item is not None and found is not None:
+            assert_same_measurements([item], [found])
+            assert item.learning_rate == pytest.approx(1e-4 * (7 - run.step) / 6)
+        assert_same_state(everything(straight), everything(run))
+        files = run.checkpoint()
+        facts, before = json.loads(files[FACTS]), scale
+        scale = facts["loss_scale"]["scale"]
+        skipped += scale < before
+        (steps,) = {float(state["step"]) for state in run._state.optimizer.state.values()}
+        same = [torch.equal(weights[name], parameter) for name, parameter in run.model.named_parameters()]
+        assert all(same) if skipped == run.step else not any(same[:4])
+        assert steps == run.step - skipped
+        assert facts["step"] == run.step and scale == 2.0 ** (16 - skipped)
+    assert 1 <= skipped <= 4
+
+
+def test_in_fp16_a_gradient_that_is_never_finite_diverges_and_fp32_is_named() -> None:
+    class Endless(TextLearner):
+        def losses(self, logits: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
+            losses = super().losses(logits, targets, label_smoothing)
+            return losses + (0.0 * losses).sqrt()  # whose slope at 0 is infinite
+
+    run = fine_tune(Endless(), {"epochs": 7}, computing=numerics("fp16"))
+    with pytest.raises(Diverged, match=r"its gradient is not finite after step 17 .*give precision='fp32'") as caught:
+        measured(run)
+    assert caught.value.precision == "fp16"
+    run = fine_tune(Endless(), {"epochs": 7})
+    with pytest.raises(Diverged, match="not finite after step 2") as caught:
+        measured(run)
+    assert "fp32" not in str(caught.value)
 
 
 @pytest.mark.parametrize(("freeze_layers", "multiple"), [(0, 1), (1, 16), ("all", 16)])

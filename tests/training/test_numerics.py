@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 import torch
 
-from hpsearch.errors import NumericsError
+from hpsearch.errors import NumericsError, UsageError
 from hpsearch.runtime.refit import honoured
 from hpsearch.training.numerics import (
     Numerics,
+    automatic_precision,
     detect_environment,
+    fast_precisions,
     honour,
     kept_flags,
     probe_micro_batch,
@@ -58,18 +60,57 @@ def test_the_environment_says_what_the_machine_is() -> None:
     assert found["device_type"] == "cpu"
     assert found["device_model"].startswith(torch.backends.cpu.get_cpu_capability())
     assert found["bf16"] == ("bf16" in found["device_model"])
+    assert not found["fp16"]
     assert found["versions"]["torch"] == torch.__version__
     assert set(found["versions"]) == {"python", "torch", "transformers", "tokenizers", "numpy", "scikit-learn"}
     assert found["versions"]["scikit-learn"] == version("scikit-learn")
 
 
 @pytest.mark.parametrize(
-    ("native", "asked", "precision"),
-    [(True, "auto", "bf16"), (False, "auto", "fp32"), (True, "fp32", "fp32"), (False, "bf16", "bf16")],
+    ("bf16", "fp16", "asked", "precision"),
+    [
+        (True, False, "auto", "bf16"),
+        (False, True, "auto", "fp16"),
+        (False, False, "auto", "fp32"),
+        (True, False, "fp32", "fp32"),
+        (False, True, "fp32", "fp32"),
+        (False, False, "bf16", "bf16"),
+        (False, False, "fp16", "fp16"),
+    ],
 )
-def test_automatic_precision_is_bf16_only_where_it_is_native(native: bool, asked: str, precision: str) -> None:
-    environment = {**detect_environment("cpu"), "bf16": native}
+def test_automatic_precision_is_what_is_native(bf16: bool, fp16: bool, asked: str, precision: str) -> None:
+    environment = {**detect_environment("cpu"), "bf16": bf16, "fp16": fp16}
     assert resolve_numerics(environment, asked).precision == precision
+
+
+@pytest.mark.parametrize(
+    ("model", "capability", "precision"),
+    [
+        ("NVIDIA H200", (9, 0), "bf16"),
+        ("NVIDIA A100-SXM4-40GB", (8, 0), "bf16"),
+        ("AMD Instinct MI300X", (9, 4), "bf16"),
+        ("Tesla T4", (7, 5), "fp16"),
+        ("Tesla V100-SXM2-16GB", (7, 0), "fp16"),
+        ("NVIDIA TITAN V", (7, 0), "fp16"),
+        ("NVIDIA GeForce RTX 2080 Ti", (7, 5), "fp16"),
+        ("Quadro RTX 6000", (7, 5), "fp16"),
+        ("NVIDIA GeForce GTX 1660 Ti", (7, 5), "fp32"),
+        ("NVIDIA T1000 8GB", (7, 5), "fp32"),
+        ("NVIDIA GeForce MX450", (7, 5), "fp32"),
+        ("Tesla P100-PCIE-16GB", (6, 0), "fp32"),
+        ("Tesla K80", (3, 7), "fp32"),
+    ],
+)
+def test_each_gpu_has_the_precision_of_its_tensor_cores(model: str, capability: tuple[int, int], precision: str) -> None:
+    bf16, fp16 = fast_precisions(model, capability)
+    assert automatic_precision({"bf16": bf16, "fp16": fp16}) == precision
+
+
+def test_loss_scaling_is_not_offered_on_an_apple_gpu() -> None:
+    apple = {**detect_environment("cpu"), "device_type": "mps", "bf16": False, "fp16": False}
+    assert resolve_numerics(apple).precision == "fp32"
+    with pytest.raises(UsageError, match=r"precision='fp16' is for CUDA GPUs.*give precision='auto'"):
+        resolve_numerics(apple, "fp16")
 
 
 def test_determinism_is_free_on_a_cpu_and_asked_for_on_a_gpu() -> None:
@@ -83,7 +124,7 @@ def test_determinism_is_free_on_a_cpu_and_asked_for_on_a_gpu() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"precision": "fp16"},
+        {"precision": "fp8"},
         {"micro_batch": 0},
         {"threads": 1.5},
         {"padding_multiple": 0},
@@ -140,13 +181,13 @@ def test_every_difference_is_named_and_nothing_is_set() -> None:
     assert torch.get_num_threads() == 1
 
 
-def test_autocast_computes_in_bf16_over_weights_in_fp32() -> None:
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("bf16", torch.bfloat16), ("fp16", torch.float16), ("fp32", torch.float32)]
+)
+def test_autocast_computes_in_the_precision_over_weights_in_fp32(precision: Any, dtype: torch.dtype) -> None:
     layer = torch.nn.Linear(4, 4)
-    rows = torch.ones(2, 4)
-    with Numerics(precision="bf16").autocast():
-        assert layer(rows).dtype == torch.bfloat16
-    with Numerics(precision="fp32").autocast():
-        assert layer(rows).dtype == torch.float32
+    with Numerics(precision=precision).autocast():
+        assert layer(torch.ones(2, 4)).dtype == dtype
     assert layer.weight.dtype == torch.float32
 
 

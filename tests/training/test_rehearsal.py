@@ -78,13 +78,68 @@ def test_what_fails_in_bf16_alone_is_found(trouble: Any, words: str) -> None:
     rehearse(base, numerics("fp32"), CONFIG)
 
 
+class Hidden(TextLearner):
+    """A pooler whose outputs reach so much, before a tanh hides it."""
+
+    def __init__(self, reached: float) -> None:
+        super().__init__()
+        self.reached = reached
+
+    def build(self) -> nn.Module:
+        model = super().build()
+        with torch.no_grad():
+            model.get_submodule("pooler").bias.fill_(self.reached)
+        return model
+
+
+@pytest.mark.parametrize(
+    ("reached", "words"),
+    [
+        (1e3, None),
+        (4e4, "cannot be trained in fp16: it computes numbers up to 4.*, and fp16 holds none above 65,504"),
+        (1e5, "computes numbers that are not finite, and fp16 holds none above 65,504"),
+    ],
+)
+def test_numbers_that_fp16_does_not_hold_are_found_where_the_model_hides_them(reached: float, words: str) -> None:
+    base = BaseModel(Hidden(reached), CPU)
+    rehearse(base, numerics("fp32"), CONFIG)
+    if words is None:
+        rehearse(base, numerics("fp16"), CONFIG)
+        return
+    with pytest.raises(TaskError, match=words):
+        rehearse(base, numerics("fp16"), CONFIG)
+
+
+class Steep(TextLearner):
+    """Losses so many times as great, for gradients that fp16 holds under a smaller scale, or under none."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def losses(self, logits: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
+        return self.factor * super().losses(logits, targets, label_smoothing)
+
+
+@pytest.mark.parametrize(("factor", "fits"), [(1.0, True), (1e4, True), (1e8, False)])
+def test_gradients_in_fp16_are_tried_under_every_scale_that_the_loss_may_have(factor: float, fits: bool) -> None:
+    base = BaseModel(Steep(factor), CPU)
+    rehearse(base, numerics("fp32"), CONFIG)
+    if fits:
+        rehearse(base, numerics("fp16"), CONFIG)
+        return
+    with pytest.raises(TaskError, match="cannot be trained in fp16: it has a norm of the gradients that is not finite"):
+        rehearse(base, numerics("fp16"), CONFIG)
+
+
 def test_a_rehearsal_leaves_the_base_ready_and_the_callers_random_states_alone() -> None:
     learner = TextLearner()
     base = BaseModel(learner, CPU)
     expected = measured(fine_tune(learner, base=base))
     torch.manual_seed(0)
     state = torch.get_rng_state()
-    rehearse(base, numerics(), CONFIG)
+    for precision in ("fp32", "fp16"):
+        rehearse(base, numerics(precision), CONFIG)
     assert torch.equal(state, torch.get_rng_state())
     assert all(parameter.grad is None for parameter in base.model.parameters())
     assert_same_measurements(expected, measured(fine_tune(learner, base=base)))

@@ -231,3 +231,17 @@ def test_restoring_does_not_tie_the_run_to_the_bytes(files: Files) -> None:
     again: FineTune = fine_tune(TextLearner(), base=BaseModel(TextLearner(), CPU))
     again.restore(files)
     assert_same_state(everything(other), everything(again))
+
+
+def test_only_in_fp16_it_holds_the_scale_of_the_loss_and_a_damaged_one_is_refused(files: Files) -> None:
+    assert "loss_scale" not in json.loads(files[FACTS])
+    computing = numerics("fp16")
+    run = fine_tune(TextLearner(), computing=computing)
+    measured(run, 1)
+    written = run.checkpoint()
+    scale = json.loads(written[FACTS])["loss_scale"]
+    assert scale["scale"] == 2.0**16
+    assert scale["_growth_tracker"] == run.step == 2
+    for wrong in (None, {}, {**scale, "scale": float("inf")}, {**scale, "_growth_tracker": -1}, {**scale, "scale": "1"}):
+        refused(with_facts(written, loss_scale=wrong), "loss.scale", computing=computing)
+    refused(files, "belongs to run", computing=computing)
