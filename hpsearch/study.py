@@ -77,8 +77,9 @@ class Study:
         seed: Seed of the folds, of every run, and of the sampler.
         folder: The folder that holds the studies.
         storage: SQLAlchemy URL of the database; by default SQLite in the study's folder.
-        precision: "fp32", "bf16", "fp16" (loss scaling; slow on a CPU), or "auto": bf16 where the device is fast in it, fp16 on
-            GPUs that are fast in that alone (T4, V100), fp32 elsewhere, and where the model cannot be trained in them.
+        precision: "fp32", "bf16", "fp16" (with loss scaling; slow on a CPU), or "auto": bf16 where the device is fast
+            in it, fp16 on GPUs that are fast in that alone (T4, V100), fp32 elsewhere, and where the model cannot be
+            trained in these.
         deterministic: Whether a GPU must compute bitwise reproducibly, at some cost in speed. CPUs always do.
         checkpoint_every: Seconds of training that a crash may cost.
         checkpoint_bytes: Space that the checkpoints may take on disk, in bytes.

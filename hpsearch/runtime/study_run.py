@@ -264,8 +264,8 @@ def settled_numerics(plan: Plan, record: Record, pool: Pool, label: str) -> Nume
     """Make the pool ready with the study's numerics, which its first run resolves and stores.
 
     Each model is tried in them once. On a GPU they include the micro-batch: probed on the longest rows, with nothing
-    frozen. Where the precision was not asked for, and a model cannot be trained in bf16 or fp16, they
-    are fp32.
+    frozen. Where the precision was not asked for, and a model cannot be trained in bf16 or
+    fp16, they are fp32.
 
     Raises:
         TaskError: A model cannot be trained, or not in the precision that was asked for.
@@ -297,7 +297,8 @@ def tried_numerics(plan: Plan, pool: Pool, label: str) -> tuple[Numerics, tuple[
     except TaskError as error:
         if numerics.precision == "fp32":
             raise
-        numerics = _tried(plan, pool, replace(numerics, precision="fp32"), label)  # raises what is no matter of precision
+        # Raises what is no matter of precision.
+        numerics = _tried(plan, pool, replace(numerics, precision="fp32"), label)
         if plan.precision != "auto":
             raise TaskError(
                 f"precision={plan.precision!r}: {error} It can be in fp32: give precision='fp32'."

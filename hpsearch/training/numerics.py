@@ -32,8 +32,8 @@ WITHOUT_TENSOR_CORES = re.compile(r"GTX|MX\d{3}|\bT(400|500|550|600|1000|1200|20
 """Names of the GPUs of capability 7.5 that have no tensor cores (NVIDIA's chips TU116 and TU117)."""
 
 TENSOR_CORE_MULTIPLE = 8
-"""What the sizes of a matrix product in bf16 or fp16 are to be multiples of on a GPU (NVIDIA, "Deep Learning Performance:
-Matrix Multiplication", section on tensor cores)."""
+"""What the sizes of a matrix product in bf16 or fp16 are to be multiples of on a GPU (NVIDIA, "Deep Learning
+Performance: Matrix Multiplication", section on tensor cores)."""
 
 
 @dataclass(frozen=True)

@@ -140,7 +140,7 @@ def test_one_kept_number_that_is_not_finite_diverges(kind: type[TinyLearner]) ->
         measured(fine_tune(Broken()))
 
 
-@pytest.mark.parametrize("precision", (*PRECISIONS, "fp16"))
+@pytest.mark.parametrize("precision", [*PRECISIONS, "fp16"])
 @pytest.mark.parametrize("kind", LEARNERS)
 def test_a_run_resumed_at_every_evaluation_point_is_the_straight_one(kind: str, precision: str) -> None:
     computing = numerics(precision)

@@ -101,7 +101,7 @@ def test_automatic_precision_is_what_is_native(bf16: bool, fp16: bool, asked: st
         ("Tesla K80", (3, 7), "fp32"),
     ],
 )
-def test_each_gpu_has_the_precision_of_its_tensor_cores(model: str, capability: tuple[int, int], precision: str) -> None:
+def test_a_gpu_has_the_precision_of_its_tensor_cores(model: str, capability: tuple[int, int], precision: str) -> None:
     bf16, fp16 = fast_precisions(model, capability)
     assert automatic_precision({"bf16": bf16, "fp16": fp16}) == precision
 

@@ -242,6 +242,7 @@ def test_only_in_fp16_it_holds_the_scale_of_the_loss_and_a_damaged_one_is_refuse
     scale = json.loads(written[FACTS])["loss_scale"]
     assert scale["scale"] == 2.0**16
     assert scale["_growth_tracker"] == run.step == 2
-    for wrong in (None, {}, {**scale, "scale": float("inf")}, {**scale, "_growth_tracker": -1}, {**scale, "scale": "1"}):
+    damages: list[dict[str, Any]] = [{"scale": float("inf")}, {"scale": "1"}, {"_growth_tracker": -1}]
+    for wrong in (None, {}, *({**scale, **damage} for damage in damages)):
         refused(with_facts(written, loss_scale=wrong), "loss.scale", computing=computing)
     refused(files, "belongs to run", computing=computing)
