@@ -1,22 +1,28 @@
 """What is promised on a GPU, checked on this machine's: `make gpu-check`.
 
-Tiny models made from configs, nothing downloaded; a short table, and exit status 1 where a promise does not hold.
+Tiny models made from configs, nothing downloaded; one table in less than eight minutes, and exit status 1 where a
+promise does not hold. Each part has a time limit; what it does not come to is skipped, and the table says why.
 
-    python -m benchmarks gpu_check [--device cuda:0]
+    python -m benchmarks gpu_check [--device cuda:0] [--parts runs,graphs]
 
 `--device cpu` shows that the checks themselves work where there is no GPU; what only a GPU has is then skipped.
 """
 
 import argparse
+import json
+import math
 import os
+import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -24,8 +30,12 @@ from benchmarks.measurements import machine, write_measurements
 
 ROWS, CLASSES = 192, 3
 CONFIG = {"learning_rate": 3e-4, "batch_size": 16, "epochs": 2, "weight_decay": 0.01, "warmup_ratio": 0.1}
-BF16_TOLERANCE = 0.05
-"""Largest difference of a class's probability between fp32 and bf16, after the same two epochs of a tiny model."""
+TOLERANCE = 0.05
+"""Largest difference of a class's probability between fp32 and bf16 or fp16, after the same two epochs of a tiny
+model."""
+
+WHOLE_SECONDS = 470.0
+"""What all parts may take together: a part has its own limit, or what is left of this."""
 
 HUGE_BATCH = 1 << 16
 TINY = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
@@ -118,19 +128,20 @@ def repeated(bench: Bench) -> Check:
     return Check("a run repeated", _verdict(different), not different)
 
 
-def paused(bench: Bench) -> Check:
+def paused(bench: Bench, precision: str) -> Check:
     """Leave a run between two steps in the middle of an epoch, and go on from its bytes on another base model."""
-    straight = bench.trained()
-    run = bench.fine_tune()
+    numerics = replace(bench.numerics, precision=precision)
+    straight = bench.trained(numerics)
+    run = bench.fine_tune(numerics)
     for _, _item in zip(range(run.steps_total // 2 + 1), run.advance(run.horizon), strict=False):
         pass
     files = run.checkpoint()
-    again = bench.fine_tune(base=bench.new_base())
+    again = bench.fine_tune(numerics, base=bench.new_base())
     again.restore(files)
     different = differences(straight, ended(again, again.advance(again.horizon)))
     size = sum(map(len, files.values())) / 1024
     text = f"{_verdict(different)}; a checkpoint of {size:.0f} KiB"
-    return Check(f"paused at step {run.step} of {run.steps_total}", text, not different)
+    return Check(f"paused at step {run.step} of {run.steps_total}, {precision}", text, not different)
 
 
 def _verdict(different: Sequence[str]) -> str:
@@ -139,16 +150,23 @@ def _verdict(different: Sequence[str]) -> str:
     return "weights and logits equal, bit by bit"
 
 
-def precisions(bench: Bench) -> Check:
+def beside_fp32(bench: Bench, precision: str) -> Check:
+    """Compare what a run comes to in another precision. The steps of fp16 that were left out are counted."""
     from hpsearch.tasks.classes.labels import probabilities
+    from hpsearch.training.run_checkpoint import FACTS
 
-    if not bench.environment["bf16"]:
-        return Check("bf16 against fp32", "this device has no native bf16", None)
+    name = f"{precision} against fp32"
+    if precision == "bf16" and not bench.environment["bf16"]:
+        return Check(name, "this device has no native bf16", None)
     exact = probabilities(bench.trained()[1], "multiclass")
-    rough = probabilities(bench.trained(replace(bench.numerics, precision="bf16"))[1], "multiclass")
+    run = bench.fine_tune(replace(bench.numerics, precision=precision))
+    rough = probabilities(ended(run, run.advance(run.horizon))[1], "multiclass")
     largest = float(np.abs(exact - rough).max())
-    text = f"probabilities differ by {largest:.4f} at most, {BF16_TOLERANCE} allowed"
-    return Check("bf16 against fp32", text, largest <= BF16_TOLERANCE)
+    text = f"probabilities differ by {largest:.4f} at most, {TOLERANCE} allowed"
+    if precision == "fp16":
+        scale = json.loads(run.checkpoint()[FACTS])["loss_scale"]["scale"]
+        text += f"; loss scale {scale:,.0f} at the end, from 65,536"
+    return Check(name, text, largest <= TOLERANCE)
 
 
 def memory(bench: Bench) -> Check:
@@ -214,17 +232,22 @@ def workers(bench: Bench) -> Check:
     return Check("a worker a device", text, len(ready) == len(wanted) and apart)
 
 
-def speed(bench: Bench, precision: Literal["fp32", "bf16"]) -> Check:
+def speed(bench: Bench, precision: str) -> Check:
     """Time one run in its steady state: from the first evaluation point to the last, evaluations included."""
     from hpsearch.training.memory import peak_memory_bytes
 
-    numerics = replace(bench.numerics, precision=precision, deterministic=bench.device.type == "cpu")
-    run = bench.fine_tune(numerics, epochs=1 if bench.device.type == "cpu" else 30, batch_size=32)
+    name, kind = f"speed in {precision}", bench.device.type
+    if kind == "cpu" and precision == "fp16":
+        return Check(name, "a CPU computes fp16 at a thirtieth of the speed of fp32", None)
+    if precision == "bf16" and not bench.environment["bf16"]:
+        return Check(name, "this device has no native bf16", None)
+    numerics = replace(bench.numerics, precision=precision, deterministic=kind == "cpu")
+    run = bench.fine_tune(numerics, epochs=1 if kind == "cpu" else 30, batch_size=32)
     measured = [item for item in run.advance(run.horizon) if item is not None]
     rows = measured[-1].rows_seen - measured[0].rows_seen
     per_second = rows / sum(item.seconds for item in measured[1:])
     peak = peak_memory_bytes(bench.device) / 2**20
-    return Check(f"speed in {precision}", f"{per_second:,.0f} rows trained a second, peak memory {peak:,.0f} MiB")
+    return Check(name, f"{per_second:,.0f} rows trained a second, peak memory {peak:,.0f} MiB")
 
 
 @contextmanager
@@ -237,25 +260,98 @@ def quiet() -> Iterator[None]:
     yield
 
 
-def checks(device: str, folder: Path) -> Iterator[Check]:
-    from benchmarks.gpu_sharing import sharing
+class Benches:
+    """The tasks that parts share, each made when it is first wanted."""
 
-    with quiet():
-        tiny = Bench(folder / "tiny", device)
-        for check in (repeated, paused, precisions, workers):
-            yield check(tiny)
-        larger = Bench(folder / "larger", device, **LARGER)
-        yield memory(larger)
-        yield speed(larger, "fp32")
-        if tiny.environment["bf16"]:
-            yield speed(larger, "bf16")
-        yield from sharing(larger)
+    def __init__(self, folder: Path, device: str) -> None:
+        self.folder, self.device = folder, device
+
+    @cached_property
+    def tiny(self) -> Bench:
+        return Bench(self.folder / "tiny", self.device)
+
+    @cached_property
+    def larger(self) -> Bench:
+        return Bench(self.folder / "larger", self.device, **LARGER)
+
+
+Part = tuple[float, Callable[[Benches], Iterator[Check]]]
+"""The seconds that a part may take at most, and its checks."""
+
+
+def parts() -> dict[str, Part]:
+    from benchmarks.gpu_graphs import graphs
+    from benchmarks.gpu_sharing import sharing
+    from benchmarks.gpu_studies import freed, together
+
+    return {
+        "runs": (90.0, _runs),
+        "speed": (60.0, lambda benches: (speed(benches.larger, precision) for precision in ("fp32", "bf16", "fp16"))),
+        "memory": (60.0, lambda benches: iter([memory(benches.larger)])),
+        "graphs": (60.0, lambda benches: graphs(benches.larger)),
+        "workers": (60.0, lambda benches: iter([workers(benches.tiny), freed(benches.larger)])),
+        "studies": (120.0, lambda benches: iter([together(benches.tiny)])),
+        "sharing": (240.0, lambda benches: sharing(benches.larger)),
+    }
+
+
+def _runs(benches: Benches) -> Iterator[Check]:
+    yield repeated(benches.tiny)
+    for precision in ("fp32", "fp16"):
+        yield paused(benches.tiny, precision)
+    for precision in ("bf16", "fp16"):
+        yield beside_fp32(benches.tiny, precision)
+
+
+class _TimeIsUpError(Exception):
+    pass
+
+
+@contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """Raise `_TimeIsUpError` in a block that takes longer."""
+
+    def end(*_: object) -> None:
+        raise _TimeIsUpError
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def checks(benches: Benches, names: Sequence[str], whole: float) -> Iterator[Check]:
+    """Yield the checks of some parts. One that fails with an error does not hold, and the other parts follow."""
+    ends = time.monotonic() + whole
+    for name in names:
+        limit, part = parts()[name]
+        limit = min(limit, ends - time.monotonic())
+        if limit < 1.0:
+            yield Check(f"part {name}", f"no time was left of {whole:.0f} s; --parts {name} runs it alone", None)
+            continue
+        found: list[Check] = []
+        try:
+            with quiet(), at_most(limit):
+                found += part(benches)
+        except _TimeIsUpError:
+            found.append(Check(f"part {name}", f"the rest took longer than {limit:.0f} s", None))
+        except Exception as error:  # noqa: BLE001  # whatever a device raises: the other parts are to be seen
+            traceback.print_exc()
+            found.append(Check(f"part {name}", f"{type(error).__name__}: {error}", False))
+        yield from found
 
 
 def main(arguments: Sequence[str] | None = None) -> Mapping[str, Any] | None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks gpu_check", description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cuda:0", help="cuda:0, another GPU, or cpu (default: cuda:0)")
+    parser.add_argument("--parts", help=f"some of {','.join(parts())}, listed like this (default: all)")
     given = parser.parse_args(arguments)
+    names = given.parts.split(",") if given.parts else list(parts())
+    if unknown := [name for name in names if name not in parts()]:
+        parser.error(f"--parts {given.parts}: there is no part {unknown[0]!r}; there are {', '.join(parts())}")
     # As a worker's environment has it: cuBLAS repeats itself only when this is set before a GPU is first used.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     import torch
@@ -267,13 +363,16 @@ def main(arguments: Sequence[str] | None = None) -> Mapping[str, Any] | None:
     print(f"gpu-check on {given.device} ({name}), torch {torch.__version__}")
     found = []
     with tempfile.TemporaryDirectory(prefix="hpsearch-gpu-check-") as folder:
-        for check in checks(given.device, Path(folder)):
+        os.environ["HPSEARCH_CACHE"] = str(Path(folder) / "cache")
+        whole = WHOLE_SECONDS if given.device.startswith("cuda") else math.inf
+        for check in checks(Benches(Path(folder), given.device), names, whole):
             found.append(check)
             word = "skip" if check.holds is None else "ok" if check.holds else "FAIL"
-            print(f"{word:<6}{check.name:<28}{check.text}", flush=True)
+            print(f"{word:<6}{check.name:<32}{check.text}", flush=True)
     results = {check.name: {"holds": check.holds, "found": check.text} for check in found}
     measurements = {"machine": {**machine(), "device": name}, "checks": results}
-    write_measurements("gpu_check" if given.device.startswith("cuda") else "gpu_check_on_cpu", measurements)
+    if not given.parts:
+        write_measurements("gpu_check" if given.device.startswith("cuda") else "gpu_check_on_cpu", measurements)
     if any(check.holds is False for check in found):
         sys.exit(1)
     return measurements

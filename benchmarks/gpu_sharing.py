@@ -24,20 +24,25 @@ STUDY = "gpu-check"
 COUNTS = {"cuda": (1, 2, 4, 8), "cpu": (1, 2)}
 EPOCHS = {"cuda": 20, "cpu": 1}
 READY_SECONDS = 120.0
-SETTLE_SECONDS = {"cuda": 60.0, "cpu": 30.0}
+SETTLE_SECONDS = {"cuda": 45.0, "cpu": 30.0}
 
 
 def sharing(bench: Bench) -> Iterator[Check]:
     """Yield the checks of trials that share the device of `bench`."""
-    yield alone_and_together(bench)
-    yield speeds(bench)
+    yield from at_once(bench)
     if bench.device.type == "cuda":
         try:
-            yield alone_and_together(bench, MultiProcessService)
-            yield speeds(bench, MultiProcessService)
+            yield from at_once(bench, MultiProcessService)
         except MpsRefusedError as error:
             yield Check("trials through MPS", str(error), None)
     yield as_many_as_pay(bench)
+
+
+def at_once(bench: Bench, service: Callable[[], Any] | None = None) -> Iterator[Check]:
+    """Start as many workers as are to train at once at most: those that wait take memory and no time."""
+    with pool_of(bench, max(COUNTS[bench.device.type]), service) as pool:
+        yield alone_and_together(pool, bench, "" if service is None else " (MPS)")
+        yield speeds(pool, bench, "in time slices" if service is None else "through MPS")
 
 
 def workload(bench: Bench, numerics: Any = None) -> Workload:
@@ -62,15 +67,19 @@ def pool_of(bench: Bench, count: int, service: Callable[[], Any] | None = None, 
     slots = [Slot(index, (str(bench.device),), 1 / count) for index in range(count)]
     with contextlib.closing(LocalPool(slots, mps=None if service is None else service())) as pool:
         pool.prepare(workload(bench, numerics))
-        until = time.monotonic() + READY_SECONDS
-        while len(pool.idle()) < count and time.monotonic() < until:
-            list(pool.completed(0.2))
+        _wait_for(pool, count)
         yield pool
 
 
+def _wait_for(pool: Any, count: int) -> None:
+    until = time.monotonic() + READY_SECONDS
+    while len(pool.idle()) < count and time.monotonic() < until:
+        list(pool.completed(0.2))
+
+
 def trained(pool: Any, orders: Sequence[Train]) -> list[Event]:
-    """Train orders at once, one a worker, and return all that they report."""
-    for slot, given in zip(pool.idle(), orders, strict=True):
+    """Train orders at once, one a worker, and return all that they report; a worker left over waits."""
+    for slot, given in zip(pool.idle()[: len(orders)], orders, strict=True):
         pool.submit(slot, given)
     events: list[Event] = []
     while pool.busy():
@@ -78,14 +87,12 @@ def trained(pool: Any, orders: Sequence[Train]) -> list[Event]:
     return events
 
 
-def alone_and_together(bench: Bench, service: Callable[[], Any] | None = None) -> Check:
+def alone_and_together(pool: Any, bench: Bench, how: str) -> Check:
     """Compare two runs, each alone on the device, with the same two at once, to the last bit."""
-    name = "alone, and two at once" + (" (MPS)" if service else "")
+    name = f"alone, and two at once{how}"
     pair = [order(bench, number, 2) for number in (0, 1)]
-    with pool_of(bench, 1, service) as pool:
-        expected = [found for given in pair for found in _measured(trained(pool, [given]))]
-    with pool_of(bench, 2, service) as pool:
-        found = _measured(trained(pool, pair))
+    expected = [found for given in pair for found in _measured(trained(pool, [given]))]
+    found = _measured(trained(pool, pair))
     different = sorted({key for key, value in found if (key, value) not in expected})
     if len(found) != len(expected):
         return Check(name, f"{len(found)} evaluations at once, {len(expected)} alone", False)
@@ -102,22 +109,22 @@ def _measured(events: Sequence[Event]) -> list[tuple[tuple[str, int], tuple[Any,
     ]
 
 
-def speeds(bench: Bench, service: Callable[[], Any] | None = None) -> Check:
+def speeds(pool: Any, bench: Bench, how: str) -> Check:
     """Time 1, 2, 4 and 8 trials at once: the rows a second of all, each in its steady state."""
     kind = bench.device.type
-    numerics = replace(bench.numerics, deterministic=kind == "cpu")
+    pool.prepare(workload(bench, replace(bench.numerics, deterministic=kind == "cpu")))
+    _wait_for(pool, max(COUNTS[kind]))
     rates = {}
     for count in COUNTS[kind]:
-        with pool_of(bench, count, service, numerics) as pool:
-            trained(pool, [order(bench, number, 1) for number in range(count)])  # kernels are loaded
-            events = trained(pool, [order(bench, number, EPOCHS[kind]) for number in range(count)])
+        trained(pool, [order(bench, number, 1) for number in range(count)])  # kernels are loaded
+        events = trained(pool, [order(bench, number, EPOCHS[kind]) for number in range(count)])
         ends = [event.result.outcome.value for event in events if isinstance(event, Ended)]
         if set(ends) != {"ok"}:
             return Check("trials at once", f"with {count} they ended as {', '.join(ends)}", False)
         rates[count] = sum(_rows_per_second(events, f"run {number}") for number in range(count))
     shown = ", ".join(f"{count}: {rate:,.0f}" for count, rate in rates.items())
     gain = max(rates.values()) / rates[1]
-    how = "through MPS" if service else "in time slices" if kind == "cuda" else "on cores"
+    how = how if kind == "cuda" else "on cores"
     return Check(f"trials at once {how}", f"rows a second of all together, {shown}; at best {gain:.2f} times one")
 
 

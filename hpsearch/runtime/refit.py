@@ -17,7 +17,7 @@ from hpsearch.tasks.judge import Judge
 from hpsearch.training.base_model import BaseModel
 from hpsearch.training.fine_tune import FineTune
 from hpsearch.training.measurement import all_metrics
-from hpsearch.training.numerics import Numerics, honour, kept_flags
+from hpsearch.training.numerics import Numerics, device_of, honour, kept_flags
 from hpsearch.training.prediction import predict
 
 
@@ -65,7 +65,7 @@ def refit(workload: Workload, config: Mapping[str, Any], point: int) -> Refit:
         NumericsError: This machine cannot honour the study's numerics.
         Preempted: SIGTERM or SIGUSR1 has ended it; a refit has no checkpoints.
     """
-    device = torch.device(workload.numerics.device_type)
+    device = device_of(workload.numerics)
     with Interruption().heard(), honoured(workload.numerics, device):
         learner, rows = workload.learner_for(config), np.arange(workload.prepared.rows)
         fine_tune = FineTune(
@@ -113,7 +113,7 @@ def score(workload: Workload, refit: Refit) -> Scores:
 def outputs_of(workload: Workload, refit: Refit, split: Split, rows: np.ndarray) -> tuple[Rows, Rows]:
     """Return what is kept of a refit's outputs for some rows: in the user's units, and as the model gives it."""
     numerics = replace(workload.numerics, precision="fp32")
-    device = torch.device(workload.numerics.device_type)
+    device = device_of(workload.numerics)
     with honoured(workload.numerics, device):
         learner = workload.learner_for(refit.config, split, refit.judge)
         kept = predict(refit.model, learner, rows, numerics, device)

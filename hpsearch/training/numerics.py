@@ -107,6 +107,7 @@ def detect_environment(device: torch.device | str) -> dict[str, Any]:
     device = torch.device(device)
     bf16 = fp16 = False
     if device.type == "cuda":
+        _deterministic_workspace()  # looking at a GPU initializes it, and then it is too late
         model = torch.cuda.get_device_name(device)
         bf16, fp16 = fast_precisions(model, torch.cuda.get_device_capability(device))
     elif device.type == "mps":
@@ -169,6 +170,15 @@ def resolve_numerics(
         device_model=environment["device_model"],
         versions=dict(environment["versions"]),
     )
+
+
+def device_of(numerics: Numerics) -> torch.device:
+    """Return the device of this process that is the numerics' model: of several GPUs the first, or else the first."""
+    if numerics.device_type != "cuda":
+        return torch.device(numerics.device_type)
+    _deterministic_workspace()
+    names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return torch.device("cuda", names.index(numerics.device_model) if numerics.device_model in names else 0)
 
 
 def honour(numerics: Numerics, device: torch.device | str) -> None:

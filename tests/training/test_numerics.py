@@ -13,6 +13,7 @@ from hpsearch.training.numerics import (
     Numerics,
     automatic_precision,
     detect_environment,
+    device_of,
     fast_precisions,
     honour,
     kept_flags,
@@ -111,6 +112,17 @@ def test_loss_scaling_is_not_offered_on_an_apple_gpu() -> None:
     assert resolve_numerics(apple).precision == "fp32"
     with pytest.raises(UsageError, match=r"precision='fp16' is for CUDA GPUs.*give precision='auto'"):
         resolve_numerics(apple, "fp16")
+
+
+def test_a_study_is_refitted_on_a_gpu_of_its_own_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CUDA numbers the fastest first, and workers by the bus: in this process its first GPU may be another's."""
+    assert device_of(resolve_numerics(detect_environment("cpu"))) == torch.device("cpu")
+    names = ["NVIDIA H200", "Tesla T4", "Tesla T4"]
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(names))
+    monkeypatch.setattr(torch.cuda, "get_device_name", names.__getitem__)
+    for model, index in (("Tesla T4", 1), ("NVIDIA H200", 0), ("Tesla V100", 0)):
+        assert device_of(Numerics(device_type="cuda", device_model=model)) == torch.device("cuda", index)
 
 
 def test_determinism_is_free_on_a_cpu_and_asked_for_on_a_gpu() -> None:
