@@ -97,8 +97,8 @@ def _room_in_fp16(model: nn.Module, numerics: Numerics) -> Iterator[None]:
         if isinstance(output, Tensor) and output.dtype == torch.float16:
             reached = output.detach().abs().amax().item()
             if not reached * FP16_ROOM <= FP16_MAX:
-                what = f"numbers up to {reached:,.0f}" if np.isfinite(reached) else "numbers that are not finite"
-                raise _failed(model, numerics, f"computes {what}, and fp16 holds none above {FP16_MAX:,.0f}")
+                what = f"up to {reached:,.0f}, too near to" if np.isfinite(reached) else "above"
+                raise _failed(model, numerics, f"computes numbers {what} {FP16_MAX:,.0f}, the greatest of fp16")
 
     layers = [module for module in model.modules() if next(module.parameters(recurse=False), None) is not None]
     handles = [layer.register_forward_hook(look) for layer in layers] if numerics.precision == "fp16" else []

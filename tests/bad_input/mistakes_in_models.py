@@ -51,6 +51,23 @@ space = hp.Space(learning_rate=hp.Float(1e-4, 1e-2), epochs=1, batch_size=8)
 study = hp.Study("mine", hp.CustomTask(network, train=rows), space, cv=2, pruner="none")
 """
 
+_GREAT = """import numpy as np
+from torch import nn
+
+import hpsearch as hp
+
+
+def network():
+    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
+    nn.init.constant_(model[0].bias, 50_000.0)
+    return model
+
+
+rows = np.arange(72, dtype="float32").reshape(24, 3), np.arange(24) % 2
+space = hp.Space(learning_rate=hp.Float(1e-4, 1e-2), epochs=1, batch_size=8)
+study = hp.Study("mine", hp.CustomTask(network, train=rows), space, cv=2, pruner="none", precision="fp16")
+"""
+
 
 def _config(**changes: object) -> World:
     def change(place: Path) -> None:
@@ -125,6 +142,14 @@ MODELS = [
         task=_text("distilbert-base-uncased"),
         quotes=True,
         process=True,
+    ),
+    Mistake(
+        'a model whose numbers fp16 cannot hold, and `precision="fp16"`',
+        ("precision='fp16'", "too near to 65,504", "give precision='fp32'"),
+        TaskError,
+        body=_GREAT,
+        call="study.run(trials=2, devices='inline', progress=False)",
+        leaves=True,
     ),
     Mistake(
         "a config.json that is not JSON",

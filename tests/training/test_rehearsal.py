@@ -96,8 +96,8 @@ class Hidden(TextLearner):
     ("reached", "words"),
     [
         (1e3, None),
-        (4e4, "cannot be trained in fp16: it computes numbers up to 4.*, and fp16 holds none above 65,504"),
-        (1e5, "computes numbers that are not finite, and fp16 holds none above 65,504"),
+        (4e4, "cannot be trained in fp16: it computes numbers up to 4.*, too near to 65,504, the greatest of fp16"),
+        (1e5, "computes numbers above 65,504, the greatest of fp16"),
     ],
 )
 def test_numbers_that_fp16_does_not_hold_are_found_where_the_model_hides_them(reached: float, words: str) -> None:
