@@ -129,7 +129,7 @@ class Watch:
     Attributes:
         trials: How many trials there will be, or None.
         test_shares: By fold, held-out rows over all rows, for the interval; None leaves it out.
-        slots: Every worker's place.
+        slots: Returns every worker's place (`Pool.slots`): devices that trials share come to have more or fewer.
         training: Returns what trains now, and where (`Pool.training`).
         deadline: When the study will pause, on `clock`, or None.
         is_pausing: Says whether the study was asked to pause.
@@ -143,7 +143,7 @@ class Watch:
     trials: int | None
     evaluations_per_epoch: int
     test_shares: Sequence[float] | None = None
-    slots: Sequence[Slot] = ()
+    slots: Callable[[], Sequence[Slot]] = tuple
     training: Callable[[], Sequence[tuple[Slot, Segment]]] = tuple
     deadline: float | None = None
     is_pausing: Callable[[], bool] = bool
@@ -152,7 +152,6 @@ class Watch:
     clock: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
-        self._devices = Counter(slot.devices[0] for slot in self.slots)
         self._pace = Pace(self.clock)
         self._history: History | None = None
         self._best: BestSoFar | None = None
@@ -169,6 +168,8 @@ class Watch:
     def standing(self) -> Standing:
         history, now = self._history or History(), self.clock()
         tally = Tally.of(history)
+        devices = Counter(slot.devices[0] for slot in self.slots())
+        folds = self._running_folds(history, now, devices)
         return Standing(
             name=self.name,
             folder=str(shown_folder(self.folder)),
@@ -176,8 +177,8 @@ class Watch:
             trials=self.trials,
             tally=tally,
             best=self._best_of(history, tally.best),
-            folds=sorted(self._running_folds(history, now), key=lambda fold: (fold.trial, fold.fold)),
-            devices=self._devices,
+            folds=sorted(folds, key=lambda fold: (fold.trial, fold.fold)),
+            devices=devices,
             elapsed=self._pace.elapsed(),
             left=self._pace.left(tally.ended, tally.unfinished, self.trials),
             pauses_in=None if self.deadline is None else max(0.0, self.deadline - now),
@@ -196,7 +197,7 @@ class Watch:
             self._best = BestSoFar(trial.number, trial.value, interval, params)
         return self._best
 
-    def _running_folds(self, history: History, now: float) -> Iterator[RunningFold]:
+    def _running_folds(self, history: History, now: float, devices: Mapping[str, int]) -> Iterator[RunningFold]:
         training = self.training()
         places = [(slot.index, segment.run.key) for slot, segment in training]
         self._began = {place: self._began.get(place, now) for place in places}
@@ -219,7 +220,7 @@ class Watch:
                 epochs=segment.stop / self.evaluations_per_epoch,
                 loss=None if last is None else last.loss,
                 value=None if last is None else last.metrics.get(self.objective),
-                device=f"{device} #{slot.index}" if self._devices[device] > 1 else device,
+                device=f"{device} #{slot.index}" if devices[device] > 1 else device,
                 elapsed=now - self._began[slot.index, run.key],
                 left=self._time_left(history, segment, now),
             )

@@ -150,7 +150,7 @@ class StudyRun:
         return Watch(
             self.label, plan.folder, plan.objective.name, self.trials, plan.evaluations_per_epoch,
             test_shares=plan.test_shares,
-            slots=pool.slots(), training=self._training, deadline=self.deadline, is_pausing=self.interruption.is_set,
+            slots=pool.slots, training=self._training, deadline=self.deadline, is_pausing=self.interruption.is_set,
             waits_for=pool.waits_for if isinstance(pool, PoolInTurn) else lambda: None,
             ending=lambda: None if self._coordinator is None else self._coordinator.ending,
         )  # fmt: skip

@@ -70,7 +70,7 @@ def test_what_is_under_way_is_said_with_its_device_and_its_time() -> None:
     )
     runs = history.trials[5].runs
     training = [(slots[2], Segment(runs[2], 0, 4)), (slots[1], Segment(runs[1], 0, 4))]
-    seen = watch(slots=slots, training=lambda: training, clock=clock)
+    seen = watch(slots=lambda: slots, training=lambda: training, clock=clock)
     seen.observe(history, None)
     seen.standing()
     clock.now = 20.0
@@ -86,11 +86,23 @@ def test_what_is_under_way_is_said_with_its_device_and_its_time() -> None:
     assert seen.standing().folds == []
 
 
+def test_slots_that_come_and_go_are_counted_as_they_are_now() -> None:
+    first = trial(0)
+    slots = [Slot(0, ("cuda:0",))]
+    seen = watch(slots=lambda: slots, training=lambda: [(slots[0], Segment(first.runs[0], 0, 4))])
+    seen.observe(History().with_trial(first), None)
+    assert (seen.standing().devices, seen.standing().folds[0].device) == ({"cuda:0": 1}, "cuda:0")
+    slots.append(Slot(1, ("cuda:0",), 0.5))
+    assert (seen.standing().devices, seen.standing().folds[0].device) == ({"cuda:0": 2}, "cuda:0 #0")
+    del slots[1]
+    assert (seen.standing().devices, seen.standing().folds[0].device) == ({"cuda:0": 1}, "cuda:0")
+
+
 def test_a_run_that_two_trials_share_is_shown_once_and_one_whose_trial_has_ended_not_at_all() -> None:
     first = trial(0)
     history = History().with_trial(first).with_trial(replace(trial(1), runs=first.runs))
     slot = Slot(0, ("cpu",))
-    seen = watch(slots=[slot], training=lambda: [(slot, Segment(first.runs[0], 0, 4))])
+    seen = watch(slots=lambda: [slot], training=lambda: [(slot, Segment(first.runs[0], 0, 4))])
     seen.observe(history, None)
     assert [fold.trial for fold in seen.standing().folds] == [0]
     for number in (0, 1):

@@ -41,7 +41,7 @@ class Pool(Protocol):
         """Have one worker find out how many rows fit its device at once; other slots are assumed to be alike."""
 
     def slots(self) -> Sequence[Slot]:
-        """Return all slots."""
+        """Return all slots; any thread may ask."""
 
     def idle(self) -> Sequence[Slot]:
         """Return the slots that can take an order now."""
