@@ -322,7 +322,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         columns = "".join(f"{name:>8}" for name in ("median", "p95", "asking", "p95", "cpu"))
         print(f"{'sampler':<10}{'pruner':<8}{columns}  goal  ms a segment")
         for sampler, goal in GOALS_MS.items():
-            for pruner in ("none", "median"):
+            for pruner in ("none", "median", "racing"):
                 folder = Path(temporary) / f"{sampler}-{pruner}"
                 shutil.copytree(filled, folder)
                 row = figures(segments(folder, made, sampler, pruner, given.segments))

@@ -61,7 +61,8 @@ class OptunaSampler:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             sampler = self._make(ask_seed(self._seed, number))
-            study = self._projection.study(history, sampler, imputes=self._imputes)
+            seen = History() if self.is_blind else history  # a thousand trials need not be shown to the blind
+            study = self._projection.study(seen, sampler, imputes=self._imputes)
             uses_torch = any(isinstance(asked, optuna.samplers.GPSampler) for asked in within(sampler))
             with _one_thread() if uses_torch else nullcontext():
                 return suggest(study.ask(), self._space)

@@ -69,6 +69,10 @@ class Policy:
         furthest = self.trial_limit.furthest_point(trial, index, end)
         return furthest if limit is None else min(furthest, furthest_point(index, end, limit))
 
+    def limits_of_all(self, history: History, *, closing: bool) -> Mapping[int, int] | None:
+        """Return the step that each trial has to wait at, by number, where the pruner says so of all at once."""
+        return self.pruner.limits_of_all(history, closing=closing)
+
     def waits(self, history: History, trial: Trial) -> bool:
         """Return whether a trial waits for a promotion: none of its runs may go on for now."""
         return all(

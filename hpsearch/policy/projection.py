@@ -204,7 +204,7 @@ def has_stood(history: History, trial: Trial) -> bool:
 
 
 class Projection:
-    """Makes Optuna studies from History; a finished trial is projected once and kept.
+    """Makes Optuna studies from History; a trial is projected again only once it has moved on.
 
     Args:
         steps: Returns what a trial has reported, as (step, measured value) pairs, from (history, trial, objective).
@@ -220,14 +220,27 @@ class Projection:
         self._objective = objective
         self._reports = steps
         self._finished: dict[int, tuple[Trial, FrozenTrial]] = {}
+        self._seen: History | None = None
+        self._unfinished: dict[int, FrozenTrial] = {}  # as `_seen` has them
 
     def study(
         self, history: History, sampler: optuna.samplers.BaseSampler | None = None, *, imputes: bool = False
     ) -> optuna.Study:
         """Return an in-memory Optuna study; with `imputes`, waiting and pruned trials are complete."""
-        trials = [self._known(trial) or self.trial(history, trial) for trial in history.trials.values()]
+        changed = None if self._seen is None else history.changed_since(self._seen)
+        self._seen = history
+        for number in list(self._unfinished) if changed is None else changed:
+            self._unfinished.pop(number, None)
+        trials = [self._known(trial) or self._as_seen(history, trial) for trial in history.trials.values()]
         storage = ProjectedStorage(imputed(trials) if imputes else trials)
         return optuna.Study(study_name=STUDY_NAME, storage=storage, sampler=sampler)
+
+    def _as_seen(self, history: History, trial: Trial) -> FrozenTrial:
+        if trial.state.is_finished:
+            return self.trial(history, trial)
+        if trial.number not in self._unfinished:
+            self._unfinished[trial.number] = self._project(history, trial)
+        return self._unfinished[trial.number]
 
     def reporting(self, history: History, trial: Trial) -> FrozenTrial:
         """Return a trial as the pruner that judges it sees it: running, with every step that it has reached.

@@ -4,107 +4,38 @@
 al. 2020, "A System for Massively Parallel Hyperparameter Tuning", algorithm 2.
 """
 
-import math
 import operator
 from abc import abstractmethod
-from collections.abc import Hashable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import partial
 from itertools import takewhile
+from typing import Any
 
 from hpsearch.metrics.direction import Objective
+from hpsearch.policy.ladder import Ladder, Rung
+from hpsearch.policy.progress import Progress
 from hpsearch.policy.pruner import Pruner
 from hpsearch.policy.pruning_steps import RUNGS_PER_RUN, first_judged_step, reports_at_end, running_best, steps_reached
-from hpsearch.records import Evaluation, History, Origin, Run, Trial, TrialState
+from hpsearch.records import History, Trial
 
 
-@dataclass(frozen=True)
-class Group:
-    """Trials that are compared with each other: a bracket, or one cohort of it.
-
-    Attributes:
-        rungs: Their rungs, lowest first, without the end.
-        size: How many trials it will have; None where it grows without end.
-    """
-
-    rungs: tuple[int, ...]
-    size: int | None
-    trials: list[Trial] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Rankings:
-    """Which trials may go past which rung, as (trial, step), and their places there: (place from 1, of how many)."""
-
-    passes: set[tuple[int, int]] = field(default_factory=set)
-    places: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a trial has come, and what that was read from.
+@dataclass
+class _Standing:
+    """Who has to wait where, while further trials are coming or not.
 
     Attributes:
-        group: The group that it is compared with: key, rungs and size.
-        first: The first step at which it may have to wait.
-        steps: Step to (score of the partial value, minus validation loss). The loss breaks ties: models that predict
-            one class for every row have equal scores, and it tells which has learnt more.
-        folds: The best score of each of its whole runs, in order, up to the first that is not whole.
+        ladders: The rungs of each group.
+        limits: Trial number to the rung that it has to wait at.
+        moved: Trials that have come further or ended since.
+        basis: What promotions went by besides.
     """
 
-    group: tuple[Hashable, tuple[int, ...], int | None]
-    first: int
-    runs: tuple[Run, ...]
-    evaluations: tuple[tuple[Evaluation, ...], ...]
-    stop: int | None
-    state: TrialState
-    steps: Mapping[int, tuple[float, float]]
-    folds: tuple[float, ...]
-
-    @cached_property
-    def last_step(self) -> int:
-        return max(self.steps, default=0)
-
-    @cached_property
-    def _reached(self) -> dict[int, int | None]:
-        return {}
-
-    def _step(self, rung: int) -> int | None:
-        """Return the step at which it came to a rung; a thousand trials are asked at each decision."""
-        if rung not in self._reached:
-            self._reached[rung] = min((step for step in self.steps if step >= rung), default=None)
-        return self._reached[rung]
-
-    def at(self, rung: int) -> tuple[float, float] | None:
-        """Return what a rung ranks by, or None before it; a run of few evaluation points may skip a rung."""
-        step = self._step(rung)
-        return None if step is None else self.steps[step]
-
-    def is_beyond(self, rung: int) -> bool:
-        step = self._step(rung)
-        return step is not None and self.last_step > step
-
-    def tells_the_same_as(self, other: "Progress | None") -> bool:
-        """Return whether no ranking can tell the two apart: none asks whether an unfinished trial waits."""
-        if other is None or other.runs is not self.runs:
-            return False
-        is_as_ended = self.state is other.state or not (self.state.is_finished or other.state.is_finished)
-        return is_as_ended and (self.steps, self.folds) == (other.steps, other.folds)
-
-
-@dataclass(frozen=True)
-class Rung:
-    """The trials that came to a rung, the best first, equal configurations together.
-
-    Attributes:
-        scores: What each of `ranked` has shown.
-        all_came: Whether no other trial can come.
-    """
-
-    step: int
-    ranked: Sequence[Sequence[Trial]]
-    scores: Sequence[tuple[float, float]]
-    all_came: bool
+    ladders: dict[Hashable, Ladder] = field(default_factory=dict)
+    limits: Mapping[int, int] = field(default_factory=dict)
+    moved: set[int] = field(default_factory=set)
+    basis: Any = None
 
 
 class PromotingPruner(Pruner):
@@ -115,9 +46,9 @@ class PromotingPruner(Pruner):
         self._name = name
         self._reduction_factor = reduction_factor
         self._history: History | None = None  # what the others were computed from
-        self._revision = 0  # grows when some trial's progress says something else
         self._progress: dict[int, Progress] = {}
-        self._standings: dict[bool, Rankings] = {}
+        self._ends = 0  # grows when a fold or a trial has ended
+        self._standings: dict[bool, _Standing] = {}
 
     @abstractmethod
     def rungs(self, trial: Trial) -> tuple[int, ...]:
@@ -128,97 +59,86 @@ class PromotingPruner(Pruner):
         """Return the key of the group that a trial is compared with, and that group's rungs and size."""
 
     @abstractmethod
-    def promoted(self, history: History, rung: Rung) -> list[Trial]:
-        """Return the trials that go on past a rung."""
+    def promoted(self, history: History, rung: Rung) -> list[int]:
+        """Return the trials that go on past a rung, by their numbers."""
 
     def first_judged(self, trial: Trial) -> int:
         """Return the first step at which a trial may have to wait."""
         return first_judged_step(trial)
 
+    def basis(self, history: History) -> Any:
+        """Return what `promoted` goes by besides a rung and the progress of its trials: the same object while it is."""
+        return None
+
     def limit(self, history: History, trial: Trial, *, closing: bool) -> int | None:
-        if trial.origin is Origin.DEFAULT:
-            return None
-        passes = self._standing(history, closing).passes
-        first = self._progress[trial.number].first
-        return next((rung for rung in self.rungs(trial) if rung >= first and (trial.number, rung) not in passes), None)
+        return self._standing(history, closing).limits.get(trial.number)
+
+    def limits_of_all(self, history: History, *, closing: bool) -> Mapping[int, int]:
+        return self._standing(history, closing).limits
 
     def reason_to_wait(self, history: History, trial: Trial, limit: int) -> str:
-        place = self._standing(history, closing=False).places.get((trial.number, limit))
+        ladders = self._standing(history, closing=False).ladders
+        place = ladders[self._progress[trial.number].group[0]].place(trial.number, limit)
         where = f"after step {limit} of {steps_of(trial)}"
         if place is None:
             return f"{self._name}: not promoted {where}"
         return f"{self._name}: place {place[0]} of {place[1]} {where}, where 1 of {self._reduction_factor} continues"
 
-    def _standing(self, history: History, closing: bool) -> Rankings:
-        """Return which trials may continue; computed again where a trial has come further or ended."""
+    def _standing(self, history: History, closing: bool) -> _Standing:
+        """Return which trials have to wait; where trials have come further or ended, only their groups are judged."""
         self.look_at(history)
-        if closing not in self._standings:
-            groups: dict[Hashable, Group] = {}
-            for trial in history.trials.values():
-                key, rungs, size = self._progress[trial.number].group
-                groups.setdefault(key, Group(rungs, size)).trials.append(trial)
-            standing = Rankings()
-            for group in groups.values():
-                self._judge(history, group, closing, standing)
-            self._standings[closing] = standing
-        return self._standings[closing]
+        standing = self._standings.get(closing)
+        if standing is None:
+            standing = self._standings[closing] = _Standing(moved=set(history.trials))
+        if not standing.moved:
+            return standing
+        basis = self.basis(history)
+        anew, standing.basis = basis is not standing.basis, basis
+        moved: dict[Hashable, set[int]] = defaultdict(set)
+        for number in standing.moved:
+            key, rungs, size = self._progress[number].group
+            moved[key].add(number)
+            if key not in standing.ladders:
+                standing.ladders[key] = Ladder(rungs, size, closing=closing)
+        standing.moved = set()
+        promoted = partial(self.promoted, history)
+        for key in standing.ladders if anew else moved:
+            standing.ladders[key].move(moved.get(key, ()), history.trials, self._progress, promoted, anew=anew)
+        standing.limits = {number: at for each in standing.ladders.values() for number, at in each.limits.items()}
+        return standing
 
     def look_at(self, history: History) -> None:
         """Read from a new History how far each trial has come: those that have moved on since the last, if it grew."""
         if self._history is history:
             return
         changed = None if self._history is None else history.changed_since(self._history)
-        is_news = changed is None
+        if changed is None:
+            self._standings, self._ends = {}, self._ends + 1
         for number in history.trials if changed is None else changed:
-            progress = self._read(history, history.trials[number])
-            is_news = is_news or not progress.tells_the_same_as(self._progress.get(number))
+            progress, before = self._read(history, history.trials[number]), self._progress.get(number)
+            if before is not None and before.runs is not progress.runs:
+                self._standings = {}  # it may be of another group
+            if not progress.tells_the_same_as(before):
+                is_end = before is None or before.folds != progress.folds or before.state is not progress.state
+                self._ends += is_end
+                for standing in self._standings.values():
+                    standing.moved.add(number)
             self._progress[number] = progress
         self._history = history
-        if is_news:
-            self._standings = {}
-            self._revision += 1
 
-    def _judge(self, history: History, group: Group, closing: bool, standing: Rankings) -> None:
-        """Add which trials of a group go past each of its rungs, from the lowest upwards.
-
-        The literature default always continues, and takes no other trial's place. Equal configurations share their
-        runs, and take one place together.
-        """
-        climbing = [trial for trial in group.trials if trial.origin is not Origin.DEFAULT]
-        all_came = closing or len(group.trials) == group.size
-        for step in group.rungs:
-            came: list[tuple[tuple[float, float], Trial]] = []
-            free: list[Trial] = []
-            for trial in climbing:
-                progress = self._progress[trial.number]
-                if step < progress.first:
-                    free.append(trial)
-                elif (score := progress.at(step)) is not None:
-                    came.append((score, trial))
-                elif not trial.state.is_finished:
-                    all_came = False
-                elif trial.state is TrialState.PRUNED and trial.value is None:
-                    came.append(((-math.inf, -math.inf), trial))  # diverged or out of memory: the worst that came
-            rung = _ranked(step, came, all_came)
-            going = self.promoted(history, rung)
-            standing.passes.update((trial.number, step) for trial in going)
-            for place, equals in enumerate(rung.ranked, 1):
-                standing.places.update({(trial.number, step): (place, len(rung.ranked)) for trial in equals})
-            climbing = [*free, *going]
-
-    def going_by_rank(self, history: History, rung: Rung, count: int) -> list[Trial]:
+    def going_by_rank(self, rung: Rung, count: int) -> list[int]:
         """Return the `count` best of a rung that can still continue, and those that are further already.
 
         One that continued and then failed or diverged takes no place: otherwise none might be left at the end.
         """
-        self.look_at(history)
-        going: list[Trial] = []
+        going: list[int] = []
         for equals in rung.ranked:
-            is_beyond = any(self._progress[trial.number].is_beyond(rung.step) for trial in equals)
-            is_able = is_beyond or any(not trial.state.is_finished for trial in equals)
-            if is_beyond or (is_able and count > 0):
+            if not rung.beyond.isdisjoint(equals):
                 going += equals
-            count -= is_able and not all(map(_ended_badly, equals))
+                count -= not set(equals) <= rung.failed
+            elif count > 0 and not rung.able.isdisjoint(equals):
+                going += equals
+                count -= 1
         return going
 
     def progress(self, history: History, trial: Trial) -> Progress:
@@ -250,17 +170,3 @@ class PromotingPruner(Pruner):
 def steps_of(trial: Trial) -> int:
     """Return how many steps a trial's axis has."""
     return RUNGS_PER_RUN * len(trial.runs)
-
-
-def _ended_badly(trial: Trial) -> bool:
-    return trial.state is TrialState.FAIL or (trial.state is TrialState.PRUNED and trial.value is None)
-
-
-def _ranked(step: int, came: list[tuple[tuple[float, float], Trial]], all_came: bool) -> Rung:
-    came.sort(key=lambda pair: (-pair[0][0], -pair[0][1], pair[1].number))
-    equals: dict[str, list[Trial]] = {}
-    scores: dict[str, tuple[float, float]] = {}
-    for score, trial in came:
-        equals.setdefault(trial.runs[0].key, []).append(trial)
-        scores.setdefault(trial.runs[0].key, score)
-    return Rung(step, list(equals.values()), list(scores.values()), all_came)

@@ -1,5 +1,7 @@
 """The public seam of the pruners: when a trial ends early, and how far it may go before it has to wait."""
 
+from collections.abc import Mapping
+
 from hpsearch.records import History, Trial
 
 
@@ -45,6 +47,13 @@ class Pruner:
             history: Everything so far.
             trial: An unfinished trial of it.
             closing: Whether no further trials are coming, so that no other trial can reach a step.
+        """
+        return None
+
+    def limits_of_all(self, history: History, *, closing: bool) -> Mapping[int, int] | None:
+        """Return the `limit` of every trial that has one, by number, where the rule works them all out at once.
+
+        Optional: None says that it does not. Then each segment asks `limit` of every trial that waits.
         """
         return None
 

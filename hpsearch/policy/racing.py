@@ -13,7 +13,8 @@ from statistics import fmean, stdev
 
 from hpsearch.errors import UsageError
 from hpsearch.metrics.direction import Objective
-from hpsearch.policy.promotion import PromotingPruner, Rung, steps_of
+from hpsearch.policy.ladder import Rung
+from hpsearch.policy.promotion import PromotingPruner, steps_of
 from hpsearch.policy.pruning_steps import RUNGS_PER_RUN, first_judged_step
 from hpsearch.records import History, Origin, Trial, TrialState
 
@@ -22,6 +23,9 @@ MINIMUM_STEPS = 20
 
 MINIMUM_SHARE = 0.1
 """Share of a fold's rows before the first decision."""
+
+ROUNDING = 1e-9
+"""Far more than the relative error of a mean or a standard deviation in floating point."""
 
 LEAST_FOR_SPREAD = 4
 """Trials at a rung before its spread is compared with its sampling error."""
@@ -133,7 +137,7 @@ class RacingPruner(PromotingPruner):
     def __init__(self, rule: Racing, objective: Objective) -> None:
         super().__init__(objective, "racing", rule.reduction_factor)
         self._rule = rule
-        self._best_of: tuple[int, _Best | None] | None = None
+        self._best: tuple[int, _Best | None] = (-1, None)
 
     def rungs(self, trial: Trial) -> tuple[int, ...]:
         return doubling_rungs(steps_of(trial), partial=self._rule.partial)
@@ -157,33 +161,30 @@ class RacingPruner(PromotingPruner):
         cohort = 0 if size is None else trial.number // size
         return (steps_of(trial), cohort), rungs, size
 
-    def promoted(self, history: History, rung: Rung) -> list[Trial]:
+    def promoted(self, history: History, rung: Rung) -> list[int]:
         count = max(1, len(rung.ranked) // self._rule.reduction_factor)
         if self._rule.synchronous:  # by values alone: what has ended, or is further, tells who was faster
-            return [trial for equals in (rung.ranked[:count] if rung.all_came else ()) for trial in equals]
-        best = self._best(history)
-        compares = best is not None and best.error is not None and self._rule.margin is not None
+            return [number for equals in (rung.ranked[:count] if rung.all_came else ()) for number in equals]
+        best = self.basis(history)
         if best is not None and self._tells_nothing_apart(rung, best):
             count = len(rung.ranked)
-        going = self.going_by_rank(history, rung, count)
-        if best is None or not compares:
+        going = self.going_by_rank(rung, count)
+        if best is None or best.error is None or self._rule.margin is None:
             return going
-        able = [trial for trial in going if not trial.state.is_finished]
-        last_hope = able[:1] if rung.all_came and best.only_default else []
-        margin = self._margin(rung.step, best)
+        able = next((number for number in going if number in rung.able), None)
+        last_hope = able if rung.all_came and best.only_default else None
+        least = self._least(history, rung.step, best)
         return [
-            trial
-            for trial in going
-            if trial in last_hope
-            or self.progress(history, trial).is_beyond(rung.step)
-            or not self._is_behind(history, trial, rung.step, best.trial, margin)
+            number
+            for number in going
+            if number in rung.beyond or number == last_hope or not self._is_behind(number, rung.step, least)
         ]
 
     def reason_to_wait(self, history: History, trial: Trial, limit: int) -> str:
-        best = None if self._rule.synchronous else self._best(history)
+        best = self.basis(history)
         if best is not None and best.error is not None and self._rule.margin is not None:
             margin = self._margin(limit, best)
-            if self._is_behind(history, trial, limit, best.trial, margin):
+            if self._is_behind(trial.number, limit, self._least(history, limit, best)):
                 return (
                     f"racing: behind trial {best.trial.number} after step {limit} of {steps_of(trial)} by more than "
                     f"{self._rule.margin:g} standard errors of the difference ({margin:.4g})"
@@ -192,7 +193,7 @@ class RacingPruner(PromotingPruner):
 
     def reason_to_prune(self, history: History, trial: Trial) -> str | None:
         """Return why a trial ends for good: its mean over whole folds is worse than the best's worst fold."""
-        best = None if self._rule.synchronous or not self._rule.forgiving else self._best(history)
+        best = self.basis(history) if self._rule.forgiving else None
         if best is None or best.only_default or trial.stop is None:
             return None
         whole = self.progress(history, trial).folds
@@ -204,10 +205,14 @@ class RacingPruner(PromotingPruner):
             f"({worst:.4g}) of trial {best.trial.number}"
         )
 
-    def _is_behind(self, history: History, trial: Trial, step: int, best: Trial, margin: float) -> bool:
-        """Return whether a trial is behind the best, on what both have been trained on, by more than the margin."""
-        theirs, ours = self.progress(history, best).at(step), self.progress(history, trial).at(step)
-        return theirs is not None and ours is not None and ours[0] < theirs[0] - margin
+    def _is_behind(self, number: int, step: int, least: float) -> bool:
+        ours = self._progress[number].at(step)
+        return ours is not None and ours[0] < least
+
+    def _least(self, history: History, step: int, best: _Best) -> float:
+        """Return the least score at a rung of one who is not behind the best there by more than the margin."""
+        theirs = self.progress(history, best.trial).at(step)
+        return -math.inf if theirs is None else theirs[0] - self._margin(step, best)
 
     def _margin(self, step: int, best: _Best) -> float:
         """Return by how much a trial may be behind the best at a rung, by its step.
@@ -221,17 +226,20 @@ class RacingPruner(PromotingPruner):
         return self._rule.margin * best.error * math.sqrt(2 * max(0.0, unknown))
 
     def _tells_nothing_apart(self, rung: Rung, best: _Best) -> bool:
-        scores = [score for score, _ in rung.scores if math.isfinite(score)]
+        scores = [score for score in rung.scores if math.isfinite(score)]
         if not self._rule.spread or best.error is None or len(scores) < LEAST_FOR_SPREAD:
             return False
-        return stdev(scores) <= best.error / math.sqrt(max(1, rung.step // RUNGS_PER_RUN))
+        return _is_stdev_within(scores, best.error / math.sqrt(max(1, rung.step // RUNGS_PER_RUN)))
 
-    def _best(self, history: History) -> _Best | None:
-        """Return the best complete trial, and the folds' sampling error; worked out when a trial has come further."""
+    def basis(self, history: History) -> _Best | None:
+        """Return the best complete trial, and the folds' sampling error; worked out when a fold or trial has ended."""
+        if self._rule.synchronous:  # which trial is the best so far depends on which worker was faster
+            return None
         self.look_at(history)
-        if self._best_of is None or self._best_of[0] != self._revision:
-            self._best_of = (self._revision, self._found_best(history))
-        return self._best_of[1]
+        if self._best[0] != self._ends:
+            best = self._found_best(history)
+            self._best = (self._ends, self._best[1] if best == self._best[1] else best)
+        return self._best[1]
 
     def _found_best(self, history: History) -> _Best | None:
         complete = history.finished(TrialState.COMPLETE)
@@ -245,3 +253,11 @@ class RacingPruner(PromotingPruner):
 
     def _score(self, trial: Trial) -> float:
         return -math.inf if trial.value is None else self._objective.direction.score(trial.value)
+
+
+def _is_stdev_within(values: Sequence[float], bound: float) -> bool:
+    """Return whether `stdev(values) <= bound`; that works with fractions, and is needed only where it is close."""
+    mean = sum(values) / len(values)
+    about = math.sqrt(sum([(value - mean) * (value - mean) for value in values]) / (len(values) - 1))
+    close = ROUNDING * (about + bound + abs(mean))
+    return about < bound if abs(about - bound) > close else stdev(values) <= bound

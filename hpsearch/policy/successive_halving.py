@@ -12,7 +12,8 @@ from functools import lru_cache
 
 from hpsearch.errors import UsageError
 from hpsearch.metrics.direction import Objective
-from hpsearch.policy.promotion import PromotingPruner, Rung, steps_of
+from hpsearch.policy.ladder import Rung
+from hpsearch.policy.promotion import PromotingPruner, steps_of
 from hpsearch.records import History, Trial
 
 FIRST_RUNG = 2
@@ -98,14 +99,14 @@ class PromotingHalving(PromotingPruner):
         cohort = 0 if size is None else before // size
         return (len(rungs), bracket, cohort), rungs[bracket:-1], size
 
-    def promoted(self, history: History, rung: Rung) -> list[Trial]:
+    def promoted(self, history: History, rung: Rung) -> list[int]:
         """Return the trials that continue: the best 1/eta that still can, and those that are further already."""
         count = len(rung.ranked) // self._rule.reduction_factor
         if rung.all_came:
             count = max(1, count)
         if self._rule.synchronous:  # by values alone: what has ended, or is further, tells who was faster
-            return [trial for equals in (rung.ranked[:count] if rung.all_came else ()) for trial in equals]
-        return self.going_by_rank(history, rung, count)
+            return [number for equals in (rung.ranked[:count] if rung.all_came else ()) for number in equals]
+        return self.going_by_rank(rung, count)
 
     def _bracket(self, trial: Trial, rungs: int) -> tuple[int, int]:
         """Return a trial's bracket, and how many trials of lower number are dealt to the same."""

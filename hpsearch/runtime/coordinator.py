@@ -81,7 +81,9 @@ class Coordinator:
 
     def __post_init__(self) -> None:
         self.label = self.label or self.store.name
-        self._scheduler = Scheduler(self._add_trial, self.limits, self.policy.target, self.clock, self.last)
+        self._scheduler = Scheduler(
+            self._add_trial, self.limits, self.policy.target, self.clock, self.last, self.policy.limits_of_all
+        )
         self._budget = CheckpointBudget(self.store, self.checkpoints, self.policy.objective)
 
     def run(self) -> History:

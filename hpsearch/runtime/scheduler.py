@@ -9,6 +9,7 @@ from hpsearch.policy.limits import Limits
 from hpsearch.records import History, Run, Segment, Slot, Trial
 from hpsearch.runtime.job_lengths import longest_way, seconds_per_point
 from hpsearch.runtime.last_trials import ALONE, LastTrials
+from hpsearch.runtime.resting import LimitsOfAll, Resting, each_is_asked
 
 NOTHING_LEFT = Ending("sampler", "the sampler has nothing left to try")
 
@@ -41,6 +42,7 @@ class Scheduler:
         target: How far a trial's runs may be trained for now.
         clock: Tells the time that the limits' deadline is in.
         last: How several workers share the last trials.
+        limits_of_all: Where every trial has to wait, if that is known of all at once.
     """
 
     def __init__(
@@ -50,12 +52,14 @@ class Scheduler:
         target: Target,
         clock: Callable[[], float] = time.monotonic,
         last: LastTrials = ALONE,
+        limits_of_all: LimitsOfAll = each_is_asked,
     ) -> None:
         self._ask = ask
         self._limits = limits
         self._target = target
         self._clock = clock
         self._last = last
+        self._resting = Resting(limits_of_all)
         self._in_flight: dict[str, Segment] = {}
         self._trained_last: dict[int, str] = {}
         self._spent = False
@@ -158,8 +162,13 @@ class Scheduler:
         now, in_flight = self._clock(), self._in_flight.values()
         first = self._first_of_all(history)
         closing = self.is_closing(history)
-        for trial in sorted(history.unfinished(), key=lambda trial: trial is not first):
-            for segment in self._segments_of(history, trial, closing):
+        self._resting.look_at(history, closing=closing)
+        trials = [trial for trial in history.unfinished() if trial not in self._resting]
+        for trial in sorted(trials, key=lambda trial: trial is not first):
+            segments = list(self._segments_of(history, trial, closing))
+            if not segments and not self.is_in_flight(trial):
+                self._resting.add(trial)
+            for segment in segments:
                 startable = self._limits.startable(history, trial, segment, now, in_flight)
                 if not isinstance(startable, Segment):
                     self._refusal = (self._refusal or startable) if is_first else self._refusal
