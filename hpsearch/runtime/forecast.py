@@ -33,6 +33,15 @@ COORDINATION = Interval(0.01, 0.03, 0.1)
 process waits for it."""
 
 
+BATCH = 0.2
+"""How far apart the smallest and the largest batch are, against the first and the last layer frozen: a row's time
+depends little on its batch, and with kept outputs of frozen layers it falls to a thirtieth."""
+
+GPU_GROWTH, PROCESS_GROWTH = Interval(0.95, 1.0, 1.15), Interval(0.9, 1.1, 1.45)
+"""A worker's peak over a study against that of its first steps. A process keeps what it has freed, for batches of other
+sizes too, and the coordinator's libraries are in it where it trains in the same one."""
+
+
 @dataclass(frozen=True)
 class Tried:
     """What a few steps of one configuration took.
@@ -93,6 +102,7 @@ class Work:
         kept_bytes: What is kept of each trial's outputs.
         checkpoint_limit: What all checkpoints may take.
         process_bytes: What the coordinator's own process takes, 0 where it is the worker.
+        is_process: Whether a worker's memory is that of its process, and not that of a GPU.
     """
 
     trials: Sequence[Planned]
@@ -106,6 +116,7 @@ class Work:
     kept_bytes: int
     checkpoint_limit: int
     process_bytes: int
+    is_process: bool = True
 
 
 @dataclass(frozen=True)
@@ -181,18 +192,14 @@ def forecast(tried: Sequence[Tried], work: Work) -> Forecast:
         *(a + wall * b + c for a, b, c in zip(_values(spread), _values(share), _values(waiting), strict=True))
     )
     worker = float(max((each.peak_bytes for each in tried), default=0))
-    memory = work.workers * worker + work.process_bytes
-    return Forecast(
-        work.total, in_time, device, _about(worker), _about(memory), _disk(tried, work), tried, work.workers
-    )
+    peak = Interval(worker, worker, worker).times(*_values(PROCESS_GROWTH if work.is_process else GPU_GROWTH))
+    others = work.process_bytes
+    memory = Interval(*(work.workers * each + others for each in _values(peak)))
+    return Forecast(work.total, in_time, device, peak, memory, _disk(tried, work), tried, work.workers)
 
 
 def _values(interval: Interval) -> tuple[float, float, float]:
     return interval.low, interval.value, interval.high
-
-
-def _about(count: float) -> Interval:
-    return Interval(0.9 * count, count, 1.15 * count)
 
 
 def _wall(seconds: Sequence[Sequence[float]], workers: int) -> float:
@@ -243,7 +250,7 @@ def distance(one: Mapping[str, Any], other: Mapping[str, Any], among: Sequence[M
             continue
         numbers = [float(each[name]) for each in [*among, one, other] if is_number(each.get(name))]
         a, b, width = float(a), float(b), max(numbers) - min(numbers)  # type: ignore[arg-type]
-        total += abs(a - b) / width
+        total += abs(a - b) / width * (BATCH if name == "batch_size" else 1.0)
     return total
 
 

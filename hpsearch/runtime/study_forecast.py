@@ -4,6 +4,7 @@ import contextlib
 import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from hpsearch.display.waiting import waiting_for
@@ -45,15 +46,17 @@ def forecast_study(
     with contextlib.closing(in_turn(start(), choice, [run.label], lambda: True)) as pool:
         numerics = _numerics(plan, record, pool, run.label)
         loading = time.monotonic() - began
-        trials, total = _planned(plan, run_keys(plan, numerics), run.rules, history, run.budget.trials, enqueued)
+        default, keys = literature_default(plan), run_keys(plan, numerics)
+        coming = _coming(plan, keys, run.rules[0], history, default, enqueued)
+        trials, total = _planned(history, coming, run.budget.trials)
         workload = workload_of(plan, numerics, run.label)
-        default = literature_default(plan)
         configs = [trial.config for trial in trials]
         chosen = some_of(configs, plan.complete(default) if default is not None else configs[0]) if configs else ()
         with waiting_for("Training a few steps") if run.progress else contextlib.nullcontext():
             tried = [first_steps(pool, workload, config) for config in chosen]
         workers = len(pool.slots())
-    return forecast(tried, _work(plan, run.rules[1], trials, total, workers, loading, in_process=choice.is_in_process))
+    work = _work(plan, run.rules[1], trials, total, workers, loading, in_process=choice.is_in_process)
+    return forecast(tried, replace(work, is_process=numerics.device_type != "cuda"))
 
 
 def _history(record: Record) -> History:
@@ -73,22 +76,13 @@ def _numerics(plan: Plan, record: Record, pool: Pool, label: str) -> Numerics:
     return tried_numerics(plan, pool, label)[0]
 
 
-def _planned(
-    plan: Plan,
-    keys: RunKeys,
-    rules: tuple[Sampler, Pruner],
-    history: History,
-    total: int | None,
-    enqueued: Sequence[Mapping[str, Any]],
-) -> tuple[Sequence[Planned], int]:
+def _planned(history: History, coming: Iterator[Trial], total: int | None) -> tuple[Sequence[Planned], int]:
     """Return what is left to train of trials that have begun and of those that come, and how many trials that is.
 
     A grid and random proposals are known beforehand; others are taken as they would be if nothing were learned.
     """
-    sampler, _ = rules
     trained = {run.key: history.point(run) for trial in history.trials.values() for run in trial.runs}
     planned = [_rest(trial, trained) for trial in history.unfinished()]
-    coming = _coming(plan, keys, sampler, history, enqueued)
     wanted = None if total is None else max(0, total - len(history.trials))
     count = 0
     for trial in coming:
@@ -113,10 +107,14 @@ def _rest(trial: Trial, trained: dict[str, int]) -> Planned:
 
 
 def _coming(
-    plan: Plan, keys: RunKeys, sampler: Sampler, history: History, enqueued: Sequence[Mapping[str, Any]]
+    plan: Plan,
+    keys: RunKeys,
+    sampler: Sampler,
+    history: History,
+    default: Mapping[str, Any] | None,
+    enqueued: Sequence[Mapping[str, Any]],
 ) -> Iterator[Trial]:
     """Yield the trials that would be proposed, one after the other: the default, what is enqueued, the sampler's."""
-    default = literature_default(plan)
     if default is not None and not any(trial.origin is Origin.DEFAULT for trial in history.trials.values()):
         first: list[tuple[Mapping[str, Any], Origin]] = [(default, Origin.DEFAULT)]
     else:

@@ -39,8 +39,10 @@ def test_what_was_tried_is_added_up_by_steps_and_evaluations():
     assert seen.device_seconds.value == pytest.approx(small + large)
     assert seen.seconds.value == pytest.approx(3.0 + small + large)  # the coordinator is another process
     assert seen.seconds.low < seen.seconds.value < seen.seconds.high
-    assert seen.worker_bytes.value == 10**9
-    assert seen.memory_bytes.value == 10**9 + 10**8
+    on_gpu = forecast(BOTH, work(TRIALS, is_process=False))
+    assert on_gpu.worker_bytes.value == 10**9
+    assert on_gpu.memory_bytes.value == 10**9 + 10**8
+    assert seen.worker_bytes.value > 10**9  # a process keeps what it has freed
 
 
 def test_of_trials_that_are_not_proposed_each_takes_the_mean_of_those_that_are():
@@ -107,7 +109,7 @@ def test_a_forecast_holds_for_a_study_that_it_leaves_untouched(tmp_path, pruner)
     assert seen.seconds.low <= took
     assert seen.device_seconds.low <= device <= seen.device_seconds.high
     peak = max(each.peak_memory_bytes for points in result.history.evaluations.values() for each in points)
-    assert seen.worker_bytes.value == pytest.approx(peak, rel=0.15)
+    assert seen.worker_bytes.low <= peak <= seen.worker_bytes.high
     assert {each.batch for each in seen.tried} == {8, 16}
 
 
