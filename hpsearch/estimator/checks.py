@@ -8,7 +8,7 @@ import numpy as np
 
 from hpsearch.data.unicode import check_texts_are_unicode
 from hpsearch.errors import UsageError
-from hpsearch.policy.duration import parse_duration
+from hpsearch.policy.budget import COMPUTE, Budget
 from hpsearch.records import TrialState
 from hpsearch.study import Study
 from hpsearch.tasks.targets import Targets
@@ -74,32 +74,31 @@ def seed_of(random_state: Any) -> int:
     return int(random_state)
 
 
-def check_how_it_ended(result: "Result", n_iter: int | None, timeout: float | str | None, seconds: float) -> None:
-    """Raise where a search has no winner to be had, and warn where its time was up before its trials were done.
+def check_how_it_ended(result: "Result", budget: Budget) -> None:
+    """Raise where a search has no winner to be had, and warn where a limit on compute ended it before its trials did.
 
     Args:
         result: The result of the study that was run.
-        n_iter: Trials that were asked for, or None.
-        timeout: The time that was given, or None.
-        seconds: The time that it took.
+        budget: What it was given.
 
     Raises:
-        UsageError: The time was up before a trial was complete.
+        UsageError: The limit was reached before a trial was complete.
     """
-    history, limit = result.history, parse_duration(timeout)
+    history, ending = result.history, result.ended_by
+    if ending is None or ending.limit not in COMPUTE:
+        return
+    given, is_time = budget.given[ending.limit], ending.limit == "timeout"
+    limit = f"timeout={given!r} was up" if is_time else f"Budget({ending.limit}={given!r}) was spent"
     states = [trial.state for trial in history.trials.values()]
     done = states.count(TrialState.COMPLETE)
-    is_done = n_iter is not None and len(states) >= n_iter and not history.unfinished()
-    if limit is None or seconds < limit or is_done:
-        return
     if not done:
         raise UsageError(
-            f"timeout={timeout!r} was up before a trial was complete ({len(states)} started), so there is no "
-            "winner. Give it more time, fewer folds (cv=) or fewer epochs."
+            f"{limit} before a trial was complete ({len(states)} started), so there is no winner. Give it more "
+            f"{'time' if is_time else 'of it'}, fewer folds (cv=) or fewer epochs."
         )
-    asked = "" if n_iter is None else f" of {n_iter}"
+    asked = "" if budget.trials is None else f" of {budget.trials}"
     ended = len(states) - len(history.unfinished())
-    logger.warning("timeout=%r was up after %d%s trials, %d of them complete.", timeout, ended, asked, done)
+    logger.warning("%s after %d%s trials, %d of them complete.", limit, ended, asked, done)
 
 
 def interrupted(study: "Study", error: KeyboardInterrupt) -> KeyboardInterrupt:

@@ -17,6 +17,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from hpsearch.errors import UsageError
 from hpsearch.estimator.checks import check_how_it_ended, groups_of, interrupted, seed_of, targets_of
 from hpsearch.estimator.inputs import Texts, holds_text, inputs_of
+from hpsearch.policy.budget import budget_of
+from hpsearch.runtime.signals import NOTICE_PERIOD
 from hpsearch.study import Study
 from hpsearch.tasks.targets import targets_called
 
@@ -70,7 +72,9 @@ class FineTuneSearchCV(BaseEstimator):
         metrics: Further metrics in `cv_results_`.
         refit: Whether to train the winner on all rows, to predict with it.
         timeout: Seconds of the search, or text like "2h"; a warning says after how many trials it ended.
-        devices: Where to train, as in `Study.run`.
+        budget: Further limits, an `hp.Budget`; whichever comes first ends the search, `n_iter` among them. Refitting the
+            winner is not part of it.
+        devices: Where to train, as in `Study.run`; so are `trials_per_device` and `notice_period`.
         random_state: Seed of folds, runs and sampler, used unchanged. None is 0, so nothing here is random unless you
             ask. From a `numpy.random.RandomState` a seed is drawn at each `fit`.
         name: The study's name in `folder`.
@@ -98,7 +102,8 @@ class FineTuneSearchCV(BaseEstimator):
         result_: The study's `Result`: table, figures, report, evidence, export. Not part of a pickle.
 
     Raises:
-        UsageError: (A ValueError.) An argument or the data is not valid, or no trial was complete when time was up.
+        UsageError: (A ValueError.) An argument or the data is not valid, or no trial was complete when time was up or the
+            budget was spent.
         KeyboardInterrupt: By `fit`, at Ctrl-C; at SIGTERM and SIGUSR1 an `errors.Preempted`.
     """
 
@@ -119,7 +124,10 @@ class FineTuneSearchCV(BaseEstimator):
         metrics: Any = (),
         refit: bool = True,
         timeout: float | str | None = None,
+        budget: Any = None,
         devices: Any = "auto",
+        trials_per_device: Any = 1,
+        notice_period: float | str = NOTICE_PERIOD,
         random_state: Any = None,
         name: str = "search",
         folder: str | Path | None = None,
@@ -140,7 +148,10 @@ class FineTuneSearchCV(BaseEstimator):
         self.metrics = metrics
         self.refit = refit
         self.timeout = timeout
+        self.budget = budget
         self.devices = devices
+        self.trials_per_device = trials_per_device
+        self.notice_period = notice_period
         self.random_state = random_state
         self.name = name
         self.folder = folder
@@ -180,12 +191,19 @@ class FineTuneSearchCV(BaseEstimator):
             folder=self._temporary_folder() if self.folder is None else self.folder,
         )
         study.plan.is_temporary = self.folder is None
-        started = time.monotonic()
         try:
-            result = study.run(self.n_iter, timeout=self.timeout, devices=self.devices, progress=bool(self.verbose))
+            result = study.run(
+                self.n_iter,
+                timeout=self.timeout,
+                budget=self.budget,
+                devices=self.devices,
+                trials_per_device=self.trials_per_device,
+                progress=bool(self.verbose),
+                notice_period=self.notice_period,
+            )
         except KeyboardInterrupt as error:
             raise (interrupted(study, error) if study.was_interrupted else error) from None
-        check_how_it_ended(result, self.n_iter, self.timeout, time.monotonic() - started)
+        check_how_it_ended(result, budget_of(self.n_iter, self.timeout, self.budget))
         self.study_, self.result_ = study, result
         self._keep(result, targets)
         return self

@@ -12,7 +12,10 @@ from hpsearch.policy.trial_limit import TrialLimit
 COUNTS = ("trials", "distinct_trials", "patience")
 DURATIONS = ("timeout", "device_seconds", "device_seconds_per_trial")
 EPOCHS = ("epochs", "epochs_per_trial")
-BOUNDS = (*COUNTS, "timeout", "device_seconds", "epochs")
+COMPUTE = ("timeout", "device_seconds", "epochs")
+"""Limits that may end a study in the middle of a trial."""
+
+BOUNDS = (*COUNTS, *COMPUTE)
 """Limits that end a study of any sampler: a target may never be reached, and a limit per trial ends trials."""
 
 
@@ -140,7 +143,7 @@ class Ending:
     @property
     def keeps_trials(self) -> bool:
         """Whether trials that wait for a promotion keep waiting, for a larger budget lets them go on."""
-        return self.is_pause or self.limit in ("device_seconds", "epochs", "target")
+        return self.is_pause or self.limit in (*COMPUTE, "target")
 
     def __str__(self) -> str:
         return self.reason

@@ -21,7 +21,7 @@ from hpsearch.plan.record import Record
 from hpsearch.plan.resume_command import how_to_resume
 from hpsearch.plan.run_keys import run_keys
 from hpsearch.plan.starting_point import example_config, literature_default
-from hpsearch.policy.budget import EXPECTED, Budget, Ending
+from hpsearch.policy.budget import COMPUTE, EXPECTED, Budget, Ending
 from hpsearch.policy.limits import Limits
 from hpsearch.policy.policy import Policy
 from hpsearch.policy.pruner import Pruner
@@ -229,7 +229,7 @@ class StudyRun:
         coordinator, ending = self._coordinator, self.ending()
         if coordinator is None or coordinator.started or ending is None:
             return None
-        if ending.limit not in ("timeout", "device_seconds", "epochs"):
+        if ending.limit not in COMPUTE:
             return None
         is_over = self.deadline is not None and time.monotonic() >= self.deadline
         if is_over if ending.limit == "timeout" else self.record.store.history.evaluations:

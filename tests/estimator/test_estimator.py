@@ -26,7 +26,7 @@ from torch import nn
 import hpsearch as hp
 import hpsearch.data.dataset
 from hpsearch.errors import DataError, StudyChangedError, TaskError, UsageError
-from hpsearch.estimator.checks import check_how_it_ended, seed_of
+from hpsearch.estimator.checks import seed_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*joblib will operate in serial mode.*:UserWarning")
 
@@ -154,17 +154,41 @@ def test_ctrl_c_ends_fit_and_with_a_folder_the_next_one_goes_on(iris, tmp_path, 
     assert gone_on.cv_results_["params"] == search(**settings).fit(*iris).cv_results_["params"]
 
 
-def test_a_time_that_is_up_is_said(iris, fitted, caplog, capsys):
+def test_a_time_that_is_up_is_said(iris, capsys):
     with pytest.raises(UsageError, match=r"timeout=0.01 was up before a trial was complete"):
         search(n_iter=50, timeout=0.01).fit(*iris)
     assert "Paused" not in capsys.readouterr().err
-    caplog.clear()
+
+
+def test_a_spent_budget_is_said_and_what_is_complete_is_kept(iris, tmp_path, caplog):
+    settings = {"n_iter": 9, "sampler": "random", "folder": tmp_path}
+    with pytest.raises(UsageError, match=r"Budget\(epochs=6\) was spent before a trial was complete \(1 started\)"):
+        search(budget=hp.Budget(epochs=6), **settings).fit(*iris)
     with caplog.at_level(logging.WARNING, logger="hpsearch"):
-        check_how_it_ended(fitted.result_, 4, "1s", 2.0)
-        check_how_it_ended(fitted.result_, 9, "3s", 2.0)
-        assert not caplog.messages
-        check_how_it_ended(fitted.result_, 9, "1s", 2.0)
-    assert caplog.messages == ["timeout='1s' was up after 4 of 9 trials, 4 of them complete."]
+        short = search(budget=hp.Budget(epochs=30, timeout="1h"), **settings).fit(*iris)
+    assert "Budget(epochs=30) was spent after 2 of 9 trials, 2 of them complete." in caplog.messages
+    assert len(short.cv_results_["params"]) == 2
+    caplog.clear()
+    good = search(budget=hp.Budget(target=0.5, trials=3), **{**settings, "n_iter": None}).fit(*iris)
+    assert good.result_.ended_by.limit == "target"
+    assert good.cv_results_["params"] == short.cv_results_["params"]
+    assert not [message for message in caplog.messages if "spent" in message]
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ({"budget": 5}, r"budget=5 is a int: give an hp.Budget"),
+        ({"budget": hp.Budget()}, r"budget=Budget\(\) limits nothing"),
+        ({"n_iter": None, "sampler": "random", "budget": hp.Budget(target=0.9)}, r"never ends by itself"),
+        ({"trials_per_device": 0}, r"trials_per_device=0 is not a number of trials"),
+        ({"trials_per_device": 2}, r"trials_per_device=2 is for devices of this machine"),
+        ({"notice_period": "soon"}, r"notice_period='soon' is not a duration"),
+    ],
+)
+def test_limits_that_are_none_are_refused_as_a_study_refuses_them(iris, limits, words):
+    with pytest.raises(UsageError, match=words):
+        search(**limits).fit(*iris)
 
 
 def test_the_random_state_is_the_seed(iris):
