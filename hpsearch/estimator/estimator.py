@@ -72,8 +72,7 @@ class FineTuneSearchCV(BaseEstimator):
         metrics: Further metrics in `cv_results_`.
         refit: Whether to train the winner on all rows, to predict with it.
         timeout: Seconds of the search, or text like "2h"; a warning says after how many trials it ended.
-        budget: Further limits, an `hp.Budget`; whichever comes first ends the search, `n_iter` among them. Refitting the
-            winner is not part of it.
+        budget: Further limits of the search, an `hp.Budget`; whichever comes first ends it, `n_iter` among them.
         devices: Where to train, as in `Study.run`; so are `trials_per_device` and `notice_period`.
         random_state: Seed of folds, runs and sampler, used unchanged. None is 0, so nothing here is random unless you
             ask. From a `numpy.random.RandomState` a seed is drawn at each `fit`.
@@ -102,8 +101,8 @@ class FineTuneSearchCV(BaseEstimator):
         result_: The study's `Result`: table, figures, report, evidence, export. Not part of a pickle.
 
     Raises:
-        UsageError: (A ValueError.) An argument or the data is not valid, or no trial was complete when time was up or the
-            budget was spent.
+        UsageError: (A ValueError.) An argument or the data is not valid, or no trial was complete when its time was up
+            or its budget spent.
         KeyboardInterrupt: By `fit`, at Ctrl-C; at SIGTERM and SIGUSR1 an `errors.Preempted`.
     """
 

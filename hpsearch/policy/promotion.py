@@ -17,7 +17,14 @@ from hpsearch.metrics.direction import Objective
 from hpsearch.policy.ladder import Ladder, Rung
 from hpsearch.policy.progress import Progress
 from hpsearch.policy.pruner import Pruner
-from hpsearch.policy.pruning_steps import RUNGS_PER_RUN, first_judged_step, reports_at_end, running_best, steps_reached
+from hpsearch.policy.pruning_steps import (
+    RUNGS_PER_RUN,
+    first_judged_step,
+    furthest_point,
+    reports_at_end,
+    running_best,
+    steps_reached,
+)
 from hpsearch.records import History, Trial
 
 
@@ -69,6 +76,17 @@ class PromotingPruner(Pruner):
     def basis(self, history: History) -> Any:
         """Return what `promoted` goes by besides a rung and the progress of its trials: the same object while it is."""
         return None
+
+    def trained_share(self, trial: Trial, going: float | None = None) -> float:
+        """Return the share of a trial's runs that is trained in the mean, where of those that came to a rung the share
+        `going` goes on: by default the least by the rule."""
+        going, horizon = 1 / self._reduction_factor if going is None else going, trial.runs[0].horizon
+        ends = [rung for rung in self.rungs(trial) if rung >= self.first_judged(trial)]
+        trained, before, left = 0.0, 0, 1.0
+        for step in (*ends, steps_of(trial)):
+            points = sum([furthest_point(index, horizon, step) for index in range(len(trial.runs))])
+            trained, before, left = trained + left * (points - before), points, left * going
+        return trained / (horizon * len(trial.runs))
 
     def limit(self, history: History, trial: Trial, *, closing: bool) -> int | None:
         return self._standing(history, closing).limits.get(trial.number)

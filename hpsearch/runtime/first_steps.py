@@ -16,9 +16,10 @@ from hpsearch.records import Evaluation, Outcome, Run, Segment, Slot
 from hpsearch.runtime.forecast import Tried, distance
 from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Event, Train, Workload
 from hpsearch.runtime.pools.base import Pool
+from hpsearch.training.batches import ROWS_MULTIPLE, epoch_batches
 
-STEPS = 8
-"""Steps of a configuration, at most."""
+STEPS, POINTS = 16, 4
+"""Optimizer steps of a configuration at most, and the evaluation points in which they are measured."""
 
 HELD_OUT_ROWS = 512
 """Held-out rows of an evaluation, at most: of larger folds a sample, without the metrics."""
@@ -26,40 +27,66 @@ HELD_OUT_ROWS = 512
 FILLED_ROWS = 20_000
 """Rows of data whose outputs of frozen layers are computed, at most; of more the steps are timed without them."""
 
-LONGEST, SAMPLE = 0, 1
-"""The folds of the first steps: a step on the longest rows, for the memory, and some on a sample of all."""
+MEASURED, EMPTY, HALVED = 0, 1, 2
+"""The folds of the first steps. Of an evaluation: the longest rows, for the memory, and all held-out rows. Of steps: a
+sample of rows, and a few held-out rows; to tell their evaluation from the steps, the same after a single step; and half
+of the sample, for as many steps of half a batch."""
+
+LEAST_HALVED = 4
+"""Rows of a batch of which half is tried, at least: some models cannot be trained on a single row."""
 
 
 def first_steps(pool: Pool, workload: Workload, config: Mapping[str, Any]) -> Tried:
     """Train a few steps of a config on all slots at once, and return what they took.
 
-    There are two evaluation points for each step, and the second comes without a step: so the two are told apart.
-
     Raises:
         TaskError: It cannot be trained.
     """
     config = {**config, "epochs": 1}
-    brief, scale = _brief(workload, config)
-    pool.prepare(brief)
-    first = _train(pool, brief, config, LONGEST, 2, pool.slots()[:1])
-    runs = _train(pool, brief, config, SAMPLE, brief.evaluations_per_epoch, pool.slots())
-    # Medians: another program may take the processor for a moment.
-    evaluation = statistics.median([each.seconds for run in runs for each in run.evaluations[1::2]])
-    with_step = [each.seconds for run in runs for each in run.evaluations[2::2] or run.evaluations[:1]]
-    step = max(1e-6, statistics.median(with_step) - evaluation)
-    spread = statistics.stdev(with_step) if len(with_step) > 1 else 0.0
-    (warm,) = first
+    briefs = _Briefs(workload, config)
+    pool.prepare(briefs.of_evaluations)
+    (first,) = _train(pool, briefs.of_evaluations, config, MEASURED, 1, pool.slots()[:1])
+    whole = _train(pool, briefs.of_evaluations, config, MEASURED, POINTS, pool.slots())
+    pool.prepare(briefs.of_steps)
+    empty = _train(pool, briefs.of_steps, config, EMPTY, POINTS, pool.slots())
+    # Medians of what is alike: another program may take the processor for a moment.
+    nothing = statistics.median([each.seconds for run in empty for each in run.evaluations[1:]])
+    runs = _train(pool, briefs.of_steps, config, MEASURED, POINTS, pool.slots())
+    step, error, warming = _step(runs, nothing, briefs.steps)
+    half = {**config, "batch_size": briefs.batch // 2}
+    halves = _train(pool, briefs.of_steps, half, HALVED, POINTS, pool.slots()) if briefs.batch >= LEAST_HALVED else ()
+    fixed = 2 * _step(halves, nothing, briefs.steps)[0] - step if halves else 0.0
+    evaluations = [each.seconds for run in whole for each in run.evaluations[1:]]
+    evaluation = statistics.median(evaluations)
+    between = statistics.median([run.between for run in whole])
     return Tried(
         config=config,
-        step=step,
-        step_error=spread / math.sqrt(len(with_step)),
-        evaluation=scale * (evaluation + statistics.median([run.between for run in runs])),
-        begin=statistics.median([run.begin for run in runs]),
-        end=statistics.median([run.end for run in runs]),
-        filling=max(0.0, warm.evaluations[0].seconds - step - evaluation),
-        peak_bytes=max(each.peak_memory_bytes for run in (*first, *runs) for each in run.evaluations),
+        step=step * briefs.padding,
+        step_error=error * briefs.padding,
+        step_fixed=min(max(0.0, fixed), step) * briefs.padding,
+        evaluation=briefs.scale * (evaluation + between),
+        evaluation_error=briefs.scale * statistics.stdev(evaluations) / math.sqrt(len(evaluations)),
+        begin=statistics.median([run.begin for run in whole]) + warming,
+        end=statistics.median([run.end for run in whole]),
+        filling=max(0.0, first.evaluations[0].seconds - step - evaluation),
+        peak_bytes=max(each.peak_memory_bytes for run in (first, *whole, *runs) for each in run.evaluations),
         checkpoint_bytes=max(run.checkpoint_bytes for run in runs),
     )
+
+
+def _step(runs: "Sequence[_Steps]", nothing: float, steps: int) -> tuple[float, float, float]:
+    """Return the seconds of a step, their standard error, and by how much the first steps of a run take longer.
+
+    `nothing` is what a point takes without a step. A mean, and no median: the rows of steps are of different lengths.
+    """
+    points = [[max(0.0, each.seconds - nothing) for each in run.evaluations] for run in runs]
+    ends = [math.ceil(point * steps / POINTS) for point in range(POINTS + 1)]
+    first = 1 if steps >= 2 * POINTS else 0
+    later = [seconds for run in points for seconds in run[first:]]
+    step = max(1e-6, math.fsum(later) / len(runs) / (steps - ends[first]))
+    error = statistics.stdev(later) / math.sqrt(len(later)) * POINTS / steps
+    warming = statistics.fmean([run[0] for run in points]) - step * ends[1] if first else 0.0
+    return step, error, max(0.0, warming)
 
 
 def some_of(configs: Sequence[Mapping[str, Any]], default: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
@@ -80,28 +107,70 @@ def _size(config: Mapping[str, Any]) -> tuple[float, float]:
     return -float(frozen) if isinstance(frozen, int | float) else -math.inf, float(config["batch_size"])
 
 
-def _brief(workload: Workload, config: Mapping[str, Any]) -> tuple[Workload, float]:
-    """Return a workload of a few steps, and how many times as long an evaluation takes on all held-out rows."""
-    train, held_out = workload.folds[0]
-    batch, random = int(config["batch_size"]), np.random.default_rng(0)
-    rows = train if len(train) <= STEPS * batch else np.sort(random.choice(train, STEPS * batch, replace=False))
-    rows = rows[: len(rows) // batch * batch] if len(rows) > batch else rows
-    is_whole = len(held_out) <= HELD_OUT_ROWS
-    held = held_out if is_whole else np.sort(random.choice(held_out, HELD_OUT_ROWS, replace=False))
-    lengths = np.asarray(workload.learner_for(config).lengths)[train]
-    longest = train[np.argsort(-lengths, kind="stable")[:batch]]
-    undefined = workload.gaps.folds.get(0, {})
-    brief = replace(
-        workload,
-        folds=((longest, held), (rows, held)),
-        metrics=workload.metrics if is_whole else (),
-        evaluations_per_epoch=2 * math.ceil(len(rows) / batch),
-        early_stopping=None,
-        checkpoint_every=math.inf,
-        gaps=Gaps(folds={LONGEST: undefined, SAMPLE: undefined}),
-        features=workload.features if workload.prepared_for(config).rows <= FILLED_ROWS else None,
-    )
-    return brief, len(held_out) / len(held)
+class _Briefs:
+    """Two workloads of a few steps.
+
+    Attributes:
+        of_evaluations: A step on the longest rows, then evaluations.
+        of_steps: Some steps, almost without evaluations.
+        batch, steps: The rows of a step, and the number of steps.
+        padding: How many padded tokens a row has in a whole epoch, for each in these steps: among more rows more are
+            of one length.
+        scale: How many times as long an evaluation takes on all held-out rows.
+        shapes: The shapes of the batches of these steps.
+    """
+
+    def __init__(self, workload: Workload, config: Mapping[str, Any]) -> None:
+        train, held_out = workload.folds[0]
+        batch, random = int(config["batch_size"]), np.random.default_rng(0)
+        rows = train if len(train) <= STEPS * batch else np.sort(random.choice(train, STEPS * batch, replace=False))
+        rows = rows[: len(rows) // batch * batch] if len(rows) > batch else rows
+        is_whole = len(held_out) <= HELD_OUT_ROWS
+        held = held_out if is_whole else np.sort(random.choice(held_out, HELD_OUT_ROWS, replace=False))
+        lengths = np.asarray(workload.learner_for(config).lengths)
+        longest = train[np.argsort(-lengths[train], kind="stable")[:batch]]
+        is_filled = workload.prepared_for(config).rows <= FILLED_ROWS
+        brief = replace(
+            workload,
+            evaluations_per_epoch=POINTS,
+            early_stopping=None,
+            checkpoint_every=math.inf,
+            features=workload.features if is_filled else None,
+        )
+        undefined = Gaps(folds={MEASURED: workload.gaps.folds.get(0, {})})
+        metrics = workload.metrics if is_whole else ()
+        self.of_evaluations = replace(brief, folds=((longest, held),), metrics=metrics, gaps=undefined)
+        few = held[:ROWS_MULTIPLE]  # a whole batch of the model, as one row would be
+        self.batch = min(batch, len(rows))
+        self.steps = math.ceil(len(rows) / batch)
+        halved = rows[::2][: self.steps * (self.batch // 2)]
+        self.of_steps = replace(brief, folds=((rows, few), (longest, few), (halved, few)), metrics=(), gaps=Gaps())
+        self.padding = _tokens(lengths[train], batch) / _tokens(lengths[rows], batch)
+        self.scale = len(held_out) / len(held)
+        self.shapes = _shapes(workload, config, lengths[rows])
+
+
+def new_shapes(workload: Workload, configs: Sequence[Mapping[str, Any]], tried: Sequence[Mapping[str, Any]]) -> int:
+    """Return how many shapes of batches some configs have that their first steps do not."""
+    met = set().union(*(_Briefs(workload, config).shapes for config in tried))
+    train = workload.folds[0][0]
+    kinds = {(config["batch_size"], bool(config.get("freeze_layers"))): config for config in configs}.values()
+    all_of_them = [_shapes(workload, each, np.asarray(workload.learner_for(each).lengths)[train]) for each in kinds]
+    return len(set().union(*all_of_them) - met)
+
+
+def _shapes(workload: Workload, config: Mapping[str, Any], lengths: np.ndarray) -> set[tuple[int, int]]:
+    """Return the shapes of the batches of an epoch: rows and padded tokens."""
+    numerics = workload.numerics
+    multiple = numerics.padding_multiple if config.get("freeze_layers") else numerics.training_padding_multiple
+    batches = epoch_batches(lengths, int(config["batch_size"]), 0, 0)
+    return {(len(rows), -(-int(lengths[rows].max()) // multiple) * multiple) for rows in batches}
+
+
+def _tokens(lengths: np.ndarray, batch: int) -> float:
+    """Return the padded tokens a row of an epoch."""
+    padded = [len(rows) * int(lengths[rows].max()) for rows in epoch_batches(lengths, batch, 0, 0)]
+    return max(1, sum(padded)) / len(lengths)
 
 
 class _Steps:
@@ -154,7 +223,7 @@ def _train(
         for slot in pool.idle():
             if slot.index in waiting:
                 waiting.discard(slot.index)
-                run = Run(f"first steps {slot.index}", config, fold, 0, horizon, horizon // 2)
+                run = Run(f"first steps {slot.index}", config, fold, 0, horizon, horizon)
                 steps[run.key] = _Steps()
                 pool.submit(slot, Train(brief.study, Segment(run, 0, stop), leaves_checkpoint=True))
         for event in pool.completed(0.5):

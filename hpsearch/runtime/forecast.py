@@ -8,9 +8,14 @@ from typing import Any
 
 from hpsearch.policy.costs import SAME_SPEED, wall_seconds
 
+GOING = 0.7
+"""The share of trials that go on at each rung of racing and successive halving: on the recorded tables 11 of 50 passed
+four rungs, which makes 0.68 (benchmarks/results/policy.json). At least it is what their rule says; where a rung cannot
+tell trials apart, racing lets all of them go on."""
+
 SAVED = 0.59
-"""What racing saved of the compute of every trial but the default, at most, on the recorded tables: 159 against 380
-epochs of a fold at 50 trials (docs/decisions/racing.md; 0.46 to 0.53 on the other two)."""
+"""What other pruners save of the compute of every trial but the default, at most: as racing did, 159 against 380
+epochs of a fold at 50 trials."""
 
 
 @dataclass(frozen=True)
@@ -28,18 +33,24 @@ class Interval:
 ERROR, MOST_ERROR = 0.15, 0.9
 """What a forecast from a few steps is off by, either way: at least (other programs, the clock) and at most."""
 
-COORDINATION = Interval(0.01, 0.03, 0.1)
-"""Seconds of a segment in which the coordinator records and decides (docs/decisions/coordinator.md): a pool in the same
-process waits for it."""
-
+COORDINATION = Interval(0.003, 0.006, 0.03)
+"""Seconds of an evaluation point or of a run's end in which the coordinator records and decides: a pool in the same
+process waits for it. (4 ms of CPU time each, in 30 short runs of 102 and 84 points.)"""
 
 BATCH = 0.2
 """How far apart the smallest and the largest batch are, against the first and the last layer frozen: a row's time
 depends little on its batch, and with kept outputs of frozen layers it falls to a thirtieth."""
 
-GPU_GROWTH, PROCESS_GROWTH = Interval(0.95, 1.0, 1.15), Interval(0.9, 1.1, 1.45)
-"""A worker's peak over a study against that of its first steps. A process keeps what it has freed, for batches of other
-sizes too, and the coordinator's libraries are in it where it trains in the same one."""
+GPU_GROWTH, PROCESS_GROWTH = Interval(0.95, 1.0, 1.15), Interval(0.95, 1.03, 1.15)
+"""A worker's peak over a study against that of its first steps, where both have met batches of the same shapes."""
+
+SHAPE_BYTES = Interval(0.0, 5 * 2**20, 10 * 2**20)
+"""What the memory of a process grows by with each further shape of batch: on a CPU oneDNN keeps compiled products by
+shape. A four-layer BERT that had met 28 shapes of 72 in its first steps took 248 to 426 MiB more at the end; without
+oneDNN's cache (ONEDNN_PRIMITIVE_CACHE_CAPACITY=0) the growth of its first trial was gone."""
+
+MOST_SHAPES = 60
+"""Further shapes that count, at most: oneDNN keeps 1,024 products, and some 18 are of one shape."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +61,9 @@ class Tried:
         config: The training config.
         step: Seconds of an optimizer step of a whole batch.
         step_error: The standard error of that.
+        step_fixed: What of it does not depend on how many rows are in the batch.
         evaluation: Seconds of an evaluation of all held-out rows of a fold, with its metrics and messages.
+        evaluation_error: The standard error of that.
         begin: Seconds from an order to its first step.
         end: Seconds of a checkpoint.
         filling: Seconds in which the outputs of frozen layers were computed, once for the data.
@@ -61,7 +74,9 @@ class Tried:
     config: Mapping[str, Any]
     step: float
     step_error: float
+    step_fixed: float
     evaluation: float
+    evaluation_error: float
     begin: float
     end: float
     filling: float
@@ -72,6 +87,10 @@ class Tried:
     def batch(self) -> int:
         return int(self.config["batch_size"])
 
+    def step_of(self, rows: int) -> float:
+        """Return the seconds of a step of another batch."""
+        return self.step_fixed + (self.step - self.step_fixed) * rows / self.batch
+
 
 @dataclass(frozen=True)
 class Planned:
@@ -80,10 +99,12 @@ class Planned:
     Attributes:
         config: Its training config.
         epochs: Passes over a fold's training rows, for each of its runs that has not ended.
+        shares: What of that the pruner lets it train, at least and most likely; at most it is all of it.
     """
 
     config: Mapping[str, Any]
     epochs: tuple[float, ...]
+    shares: tuple[float, float] = (1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -96,13 +117,14 @@ class Work:
         training_rows: Training rows of a fold.
         evaluations_per_epoch: Evaluation points an epoch.
         workers: How many train at a time.
-        prunes: Whether a pruner may end or hold back trials.
+        prunes: Whether a pruner may end or hold back trials, so that their checkpoints are kept.
         shortest_share: The share of its epochs after which a trial may stop early, at the earliest; 1.0 for never.
         loading: Seconds until the first trial begins.
         kept_bytes: What is kept of each trial's outputs.
         checkpoint_limit: What all checkpoints may take.
         process_bytes: What the coordinator's own process takes, 0 where it is the worker.
         is_process: Whether a worker's memory is that of its process, and not that of a GPU.
+        new_shapes: Shapes of batches that will be trained on and were not tried.
     """
 
     trials: Sequence[Planned]
@@ -117,6 +139,7 @@ class Work:
     checkpoint_limit: int
     process_bytes: int
     is_process: bool = True
+    new_shapes: int = 0
 
 
 @dataclass(frozen=True)
@@ -170,32 +193,47 @@ def _size(count: float) -> str:
 def forecast(tried: Sequence[Tried], work: Work) -> Forecast:
     """Return what the work will take, from what was tried.
 
-    A configuration that was not tried takes a mean of those that were, weighted by how near they are. The pruner saves
-    between nothing and what racing saved on recorded studies; a trial stops early between never and at once.
+    A configuration that was not tried takes a mean of those that were, weighted by how near they are. Of each trial the
+    pruner lets at least its least share be trained and at most all; it stops early between never and at once.
     """
-    seconds = [[_run_seconds(tried, work, trial.config, epochs) for epochs in trial.epochs] for trial in work.trials]
+    runs = [[_run(tried, work, trial.config, epochs) for epochs in trial.epochs] for trial in work.trials]
+    whole = math.fsum(seconds for trial in runs for seconds, _ in trial)
+    measured = math.fsum(error for trial in runs for _, error in trial) / whole if whole else 0.0
+    error = min(MOST_ERROR, math.hypot(ERROR, 2 * measured))
+    early = (work.shortest_share, math.sqrt(work.shortest_share), 1.0)
+    shares = [(*trial.shares, 1.0) for trial in work.trials]
     scale = work.total / max(1, len(work.trials))
-    training = scale * math.fsum(map(math.fsum, seconds))
-    filling = max((each.filling for each in tried), default=0.0)
-    errors = [2 * each.step_error / each.step for each in tried]
-    error = min(MOST_ERROR, max([ERROR, *errors]))
-    saved = SAVED * max(0, work.total - 1) / max(1, work.total) if work.prunes else 0.0
-    least = (1 - saved) * work.shortest_share
-    share = Interval((1 - error) * least, (1 - saved / 2) * math.sqrt(work.shortest_share), 1 + error)
-    device = Interval(training, training, training).times(share.low, share.value, share.high)
-    wall = scale * _wall([list(each) for each in seconds], work.workers)
-    fixed = work.loading + filling
-    spread = Interval(fixed * (1 - error), fixed, fixed * (1 + error))
-    segments = scale * sum(epochs > 0 for trial in work.trials for epochs in trial.epochs)
-    waiting = COORDINATION.times(*(3 * [0.0 if work.process_bytes else segments]))
+    device, wall = [], []
+    for kind, factor in enumerate((1 - error, 1.0, 1 + error)):
+        seconds = [
+            [factor * share[kind] * early[kind] * of_run for of_run, _ in trial]
+            for trial, share in zip(runs, shares, strict=True)
+        ]
+        device.append(scale * math.fsum(map(math.fsum, seconds)))
+        wall.append(scale * _wall(seconds, work.workers))
+    fixed = work.loading + max((each.filling for each in tried), default=0.0)
+    left = [epochs for trial in work.trials for epochs in trial.epochs if epochs]
+    recorded = 0.0 if work.process_bytes else scale * sum(1 + epochs * work.evaluations_per_epoch for epochs in left)
+    waiting = COORDINATION.times(recorded, recorded, recorded)
     in_time = Interval(
-        *(a + wall * b + c for a, b, c in zip(_values(spread), _values(share), _values(waiting), strict=True))
+        *(
+            factor * fixed + in_training + waits
+            for factor, in_training, waits in zip((1 - error, 1, 1 + error), wall, _values(waiting), strict=True)
+        )
     )
-    worker = float(max((each.peak_bytes for each in tried), default=0))
-    peak = Interval(worker, worker, worker).times(*_values(PROCESS_GROWTH if work.is_process else GPU_GROWTH))
+    peak = _worker_bytes(tried, work)
     others = work.process_bytes
     memory = Interval(*(work.workers * each + others for each in _values(peak)))
-    return Forecast(work.total, in_time, device, peak, memory, _disk(tried, work), tried, work.workers)
+    return Forecast(work.total, in_time, Interval(*device), peak, memory, _disk(tried, work), tried, work.workers)
+
+
+def _worker_bytes(tried: Sequence[Tried], work: Work) -> Interval:
+    peak = float(max((each.peak_bytes for each in tried), default=0))
+    if not work.is_process:
+        return Interval(peak, peak, peak).times(*_values(GPU_GROWTH))
+    shapes = min(MOST_SHAPES, work.new_shapes)
+    grown = zip(_values(PROCESS_GROWTH), _values(SHAPE_BYTES), strict=True)
+    return Interval(*(factor * peak + shapes * each for factor, each in grown))
 
 
 def _values(interval: Interval) -> tuple[float, float, float]:
@@ -211,17 +249,22 @@ def _wall(seconds: Sequence[Sequence[float]], workers: int) -> float:
     return max(wall_seconds(runs, workers), *alone)
 
 
-def _run_seconds(tried: Sequence[Tried], work: Work, config: Mapping[str, Any], epochs: float) -> float:
+def _run(tried: Sequence[Tried], work: Work, config: Mapping[str, Any], epochs: float) -> tuple[float, float]:
+    """Return the seconds of a run, and their standard error: of what was measured, and of taking it for another."""
     if not epochs:
-        return 0.0
+        return 0.0, 0.0
     weights = _weights(tried, config)
     batch = int(config["batch_size"])
-    a_row = _mean(weights, [each.step / each.batch for each in tried])
-    steps = math.ceil(work.training_rows / batch)
-    rows = min(batch, work.training_rows)
-    evaluation = _mean(weights, [each.evaluation for each in tried])
+    rows, steps = min(batch, work.training_rows), math.ceil(work.training_rows / batch)
+    points = work.evaluations_per_epoch
+    epoch = [steps * each.step_of(rows) + points * each.evaluation for each in tried]
+    errors = [
+        steps * each.step_of(rows) * each.step_error / each.step + points * each.evaluation_error for each in tried
+    ]
     around = _mean(weights, [each.begin + each.end for each in tried])
-    return around + epochs * (steps * rows * a_row + work.evaluations_per_epoch * evaluation)
+    mean = _mean(weights, epoch)
+    apart = math.sqrt(_mean(weights, [(each - mean) ** 2 for each in epoch]))
+    return around + epochs * mean, epochs * math.hypot(_mean(weights, errors), apart / 2)
 
 
 def _mean(weights: Sequence[float], values: Sequence[float]) -> float:

@@ -13,12 +13,13 @@ from hpsearch.plan.plan import Plan
 from hpsearch.plan.record import Record
 from hpsearch.plan.run_keys import RunKeys, run_keys
 from hpsearch.plan.starting_point import literature_default
+from hpsearch.policy.promotion import PromotingPruner
 from hpsearch.policy.pruner import Pruner
 from hpsearch.policy.samplers import Sampler
 from hpsearch.records import History, Origin, Run, Trial, TrialState
 from hpsearch.runtime.devices import Devices, TrialsPerDevice
-from hpsearch.runtime.first_steps import first_steps, some_of
-from hpsearch.runtime.forecast import Forecast, Planned, Work, forecast
+from hpsearch.runtime.first_steps import first_steps, new_shapes, some_of
+from hpsearch.runtime.forecast import GOING, SAVED, Forecast, Planned, Work, forecast
 from hpsearch.runtime.pools import chosen_pool
 from hpsearch.runtime.pools.base import Pool
 from hpsearch.runtime.pools.in_turn import in_turn
@@ -39,16 +40,16 @@ def forecast_study(
     """
     plan, record = run.plan, run.record
     choice, start = chosen_pool(devices, trials_per_device)
+    began = time.monotonic()  # what is imported and prepared is a part of what the study takes
     with waiting_for("Preparing rows and models") if run.progress else contextlib.nullcontext():
         run.check(enqueued, is_in_process=choice.is_in_process)
     history = _history(record)
-    began = time.monotonic()
     with contextlib.closing(in_turn(start(), choice, [run.label], lambda: True)) as pool:
         numerics = _numerics(plan, record, pool, run.label)
         loading = time.monotonic() - began
         default, keys = literature_default(plan), run_keys(plan, numerics)
         coming = _coming(plan, keys, run.rules[0], history, default, enqueued)
-        trials, total = _planned(history, coming, run.budget.trials)
+        trials, total = _planned(history, coming, run.budget.trials, run.rules[1])
         workload = workload_of(plan, numerics, run.label)
         configs = [trial.config for trial in trials]
         chosen = some_of(configs, plan.complete(default) if default is not None else configs[0]) if configs else ()
@@ -56,7 +57,8 @@ def forecast_study(
             tried = [first_steps(pool, workload, config) for config in chosen]
         workers = len(pool.slots())
     work = _work(plan, run.rules[1], trials, total, workers, loading, in_process=choice.is_in_process)
-    return forecast(tried, replace(work, is_process=numerics.device_type != "cuda"))
+    shapes = new_shapes(workload, configs, chosen)
+    return forecast(tried, replace(work, is_process=numerics.device_type != "cuda", new_shapes=shapes))
 
 
 def _history(record: Record) -> History:
@@ -76,13 +78,15 @@ def _numerics(plan: Plan, record: Record, pool: Pool, label: str) -> Numerics:
     return tried_numerics(plan, pool, label)[0]
 
 
-def _planned(history: History, coming: Iterator[Trial], total: int | None) -> tuple[Sequence[Planned], int]:
+def _planned(
+    history: History, coming: Iterator[Trial], total: int | None, pruner: Pruner
+) -> tuple[Sequence[Planned], int]:
     """Return what is left to train of trials that have begun and of those that come, and how many trials that is.
 
     A grid and random proposals are known beforehand; others are taken as they would be if nothing were learned.
     """
     trained = {run.key: history.point(run) for trial in history.trials.values() for run in trial.runs}
-    planned = [_rest(trial, trained) for trial in history.unfinished()]
+    planned = [_rest(trial, trained, pruner) for trial in history.unfinished()]
     wanted = None if total is None else max(0, total - len(history.trials))
     count = 0
     for trial in coming:
@@ -90,20 +94,30 @@ def _planned(history: History, coming: Iterator[Trial], total: int | None) -> tu
             break
         count += 1
         if count <= MOST_PROPOSED:
-            planned.append(_rest(trial, trained))
+            planned.append(_rest(trial, trained, pruner))
         elif wanted is not None:
             count = wanted
             break
     return planned, len(history.unfinished()) + count
 
 
-def _rest(trial: Trial, trained: dict[str, int]) -> Planned:
+def _rest(trial: Trial, trained: dict[str, int], pruner: Pruner) -> Planned:
     """Return what a trial has left to train, and take note that it will be trained: equal configs share runs."""
     config = trial.runs[0].config
     end = trial.runs[0].horizon if trial.stop is None else trial.stop
     left = [max(0, end - trained.get(run.key, 0)) for run in trial.runs]
     trained.update({run.key: end for run in trial.runs})
-    return Planned(config, tuple(points * float(config["epochs"]) / trial.runs[0].horizon for points in left))
+    epochs = tuple(points * float(config["epochs"]) / trial.runs[0].horizon for points in left)
+    return Planned(config, epochs, _shares(trial, pruner))
+
+
+def _shares(trial: Trial, pruner: Pruner) -> tuple[float, float]:
+    """Return what of a trial a pruner lets it train, at least and most likely."""
+    if type(pruner) is Pruner or trial.origin is Origin.DEFAULT:
+        return 1.0, 1.0
+    if isinstance(pruner, PromotingPruner):
+        return pruner.trained_share(trial), pruner.trained_share(trial, GOING)
+    return 1 - SAVED, 1 - SAVED / 2
 
 
 def _coming(

@@ -235,16 +235,16 @@ def _set_flags(numerics: Numerics) -> None:
     torch.backends.cudnn.benchmark = False
 
 
-def _set_deterministic(deterministic: bool) -> None:
+def _set_deterministic(deterministic: bool, *, only_warns: bool = False) -> None:
     """Do what `torch.use_deterministic_algorithms` does, without importing torch's compiler, which takes over a second.
 
     The compiler reads the variable if a model imports it later.
     """
     os.environ[COMPILER_DETERMINISTIC] = "1" if deterministic else "0"
     if "torch._inductor.config" in sys.modules:
-        torch.use_deterministic_algorithms(deterministic)
+        torch.use_deterministic_algorithms(deterministic, warn_only=only_warns)
     else:
-        torch.set_deterministic_debug_mode("error" if deterministic else "default")
+        torch.set_deterministic_debug_mode(("warn" if only_warns else "error") if deterministic else "default")
 
 
 @contextmanager
@@ -260,7 +260,7 @@ def kept_flags() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(deterministic, warn_only=only_warns)
+        _set_deterministic(deterministic, only_warns=only_warns)
         torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
         torch.set_float32_matmul_precision(precision)
         for name, value in flags.items():

@@ -1,6 +1,8 @@
 """The forecast: pure functions on made-up measurements, and forecasts of real small studies against what they took."""
 
+import math
 import time
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -9,14 +11,22 @@ from toy_studies import toy_study
 
 import hpsearch as hp
 from hpsearch.errors import UsageError
-from hpsearch.runtime.forecast import SAVED, Planned, Tried, Work, distance, forecast
+from hpsearch.runtime.forecast import ERROR, Planned, Tried, Work, distance, forecast
 
 SMALL = {"batch_size": 8, "freeze_layers": 6, "epochs": 1, "learning_rate": 1e-3}
 LARGE = {"batch_size": 32, "freeze_layers": 0, "epochs": 1, "learning_rate": 1e-3}
 
 
 def tried(config, step, **more):
-    fixed = {"step_error": 0.0, "evaluation": 0.5, "begin": 0.1, "end": 0.1, "filling": 0.0}
+    fixed = {
+        "step_error": 0.0,
+        "step_fixed": 0.0,
+        "evaluation": 0.5,
+        "evaluation_error": 0.0,
+        "begin": 0.1,
+        "end": 0.1,
+        "filling": 0.0,
+    }
     return Tried(config, step, **{**fixed, "peak_bytes": 10**9, "checkpoint_bytes": 10**6, **more})
 
 
@@ -51,14 +61,32 @@ def test_of_trials_that_are_not_proposed_each_takes_the_mean_of_those_that_are()
     )
 
 
-def test_the_pruners_savings_are_an_interval_from_none_to_what_racing_saved():
+def test_what_a_pruner_saves_is_an_interval_from_nothing_to_what_its_rule_saves_at_most():
     trials = TRIALS * 25
-    whole, raced = forecast(BOTH, work(trials)), forecast(BOTH, work(trials, prunes=True))
+    whole = forecast(BOTH, work(trials))
+    raced = forecast(BOTH, work([replace(each, shares=(0.25, 0.5)) for each in trials], prunes=True))
     assert raced.device_seconds.high == whole.device_seconds.high
-    assert raced.device_seconds.low == pytest.approx(whole.device_seconds.low * (1 - SAVED * 49 / 50))
-    assert raced.device_seconds.low < raced.device_seconds.value < raced.device_seconds.high
-    one = forecast(BOTH, work(TRIALS[:1], prunes=True))  # the default is trained to its end
-    assert one.device_seconds.low == forecast(BOTH, work(TRIALS[:1])).device_seconds.low
+    assert raced.device_seconds.low == pytest.approx(whole.device_seconds.low * 0.25)
+    assert raced.device_seconds.value == pytest.approx(whole.device_seconds.value * 0.5)
+
+
+def test_the_interval_is_as_wide_as_what_was_measured_for_the_trials_that_it_is_of():
+    noisy = [replace(BOTH[0], step_error=0.05), BOTH[1]]  # that of the small one is half of its step
+    both, large = forecast(noisy, work(TRIALS)), forecast(noisy, work(TRIALS[1:]))
+    assert large.device_seconds.high == pytest.approx(large.device_seconds.value * (1 + ERROR))
+    small = 40 * 0.05 * 3 / both.device_seconds.value
+    assert both.device_seconds.high == pytest.approx(both.device_seconds.value * (1 + math.hypot(ERROR, 2 * small)))
+    between = Planned({**SMALL, "freeze_layers": 3}, (1.0,))  # taken for a mean of both, which are far apart
+    wide = forecast(BOTH, work([between])).device_seconds
+    assert wide.high / wide.value > 1.4
+
+
+def test_memory_grows_by_shapes_that_the_first_steps_have_not_met_but_not_on_a_gpu():
+    few, many, most = (forecast(BOTH, work(TRIALS, new_shapes=each)).worker_bytes for each in (0, 40, 10_000))
+    assert few.low == many.low
+    assert few.value < many.value < most.value < few.value + 2**30
+    on_gpu = [forecast(BOTH, work(TRIALS, new_shapes=each, is_process=False)).worker_bytes for each in (0, 40)]
+    assert on_gpu[0] == on_gpu[1]
 
 
 def test_an_early_stop_widens_the_interval_downwards():
@@ -84,6 +112,14 @@ def test_a_config_between_two_that_were_tried_takes_a_time_between_theirs():
     a_row = [forecast(BOTH, work([Planned(config, (1.0,))])).device_seconds.value for config in (SMALL, between, LARGE)]
     assert min(a_row[0], a_row[2]) < a_row[1] < max(a_row[0], a_row[2])
     assert distance(SMALL, {**SMALL, "learning_rate": 1.0, "epochs": 9}, [SMALL, LARGE]) == 0.0
+
+
+def test_another_batch_takes_as_many_times_longer_as_what_depends_on_its_rows():
+    double = Planned({**SMALL, "batch_size": 16}, (1.0,))
+    by_row, by_step = ([tried(SMALL, 0.1, step_fixed=fixed)] for fixed in (0.0, 0.1))
+    around, evaluations = 0.2, 2 * 0.5
+    assert forecast(by_row, work([double])).device_seconds.value == pytest.approx(around + 20 * 0.2 + evaluations)
+    assert forecast(by_step, work([double])).device_seconds.value == pytest.approx(around + 20 * 0.1 + evaluations)
 
 
 def test_it_is_said_in_a_few_lines():
