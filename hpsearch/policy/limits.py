@@ -3,6 +3,7 @@
 Every answer is a pure function of History, the time, and what is being trained.
 """
 
+import functools
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, fields, replace
@@ -17,7 +18,7 @@ ROUNDING = 1e-6
 """Of sums of epochs: three thirds of an epoch are one."""
 
 SPARE = 1.1
-"""What is kept back for the trial that looks best, over what it should take: measured seconds vary by a tenth."""
+"""What is kept back for a whole trial, against what it should take: measured seconds vary by a tenth."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,9 @@ class _Left:
 
     def __add__(self, other: "_Left") -> "_Left":
         return _Left(self.epochs + other.epochs, self.device_seconds + other.device_seconds, self.wall + other.wall)
+
+    def with_spare(self) -> "_Left":
+        return _Left(self.epochs, SPARE * self.device_seconds, SPARE * self.wall)
 
 
 NOTHING = _Left(0.0, 0.0, 0.0)
@@ -104,6 +108,8 @@ class Limits:
         if not self._costs.kinds:
             return None
         least = self._over_kinds(history)[0]
+        if self._best(history) is not None:
+            least = least.with_spare()
         return self._refusal(history, least, None, now, in_flight)
 
     def startable(
@@ -120,7 +126,8 @@ class Limits:
             return segment
         self._costs.look_at(history)
         if self._is_untrained(history, trial, in_flight) and self._best(history) is not None:
-            refusal = self._refusal(history, self._needs_of_a_trial(whole(trial)), trial, now, in_flight)
+            needed = self._needs_of_a_trial(whole(trial)).with_spare()
+            refusal = self._refusal(history, needed, trial, now, in_flight)
             if refusal is not None:
                 return refusal
         refusal = self._refusal(history, self._needs(segment), trial, now, in_flight)
@@ -185,14 +192,38 @@ class Limits:
     ) -> Ending | None:
         left = self._left(history, now, in_flight)
         most = self._over_kinds(history)[1]
-        kept_back = _Left(most.epochs, SPARE * most.device_seconds, SPARE * most.device_seconds)  # at most
-        if left.short_of(needed + kept_back) is None:
+        at_most = functools.reduce(_Left.__add__, [most.with_spare()] * (1 + len(in_flight)), needed)
+        if left.short_of(at_most) is None:
             return None
-        reserve = self._reserve(history, trial, in_flight)
+        reserve, begun = self._reserve(history, trial, in_flight), self._begun(history, trial, in_flight)
+        if left.short_of(reserve + begun) is not None:
+            begun = NOTHING
         if left.short_of(reserve) is not None:  # it cannot be finished any more: nothing is kept back for it
             reserve = NOTHING
-        limit = left.short_of(needed + reserve)
+        limit = left.short_of(needed + (reserve + begun).with_spare())
         return None if limit is None else Ending(limit, self._reason(limit, needed))
+
+    def _begun(self, history: History, trial: Trial | None, in_flight: Collection[Segment]) -> _Left:
+        """Return what it takes to cross-validate other trials that are in training, but the one that looks best.
+
+        Each may look best once it has shown more. They are trained beside what asks, so no time is kept back for them.
+        """
+        if self._best(history) is None:
+            return NOTHING
+        keys, best = {segment.run.key for segment in in_flight}, self._contender_of(history)
+        needed = NOTHING
+        for other in history.unfinished():
+            if other is best or (trial is not None and other.number == trial.number):
+                continue
+            if any(run.key in keys for run in other.runs):
+                needed += self._sum(self._rest(history, other, keys))
+        return replace(needed, wall=0.0)
+
+    def _rest(self, history: History, trial: Trial, in_flight: Collection[str]) -> list[Segment]:
+        """Return what a trial has left to train beside its runs that are in training."""
+        end = trial.stop if trial.stop is not None else trial.runs[0].horizon
+        runs = [run for run in trial.runs if run.key not in in_flight and history.point(run) < end]
+        return [Segment(run, history.point(run), end) for run in runs]
 
     def _over_kinds(self, history: History) -> tuple[_Left, _Left]:
         """Return the least and the most of each that a trial takes, of those that there were so far."""
@@ -242,17 +273,10 @@ class Limits:
         best = self._contender_of(history)
         if best is None or (trial is not None and trial.number == best.number):
             return NOTHING
-        keys = {segment.run.key for segment in in_flight}
-        end = best.stop if best.stop is not None else best.runs[0].horizon
-        rest = [
-            Segment(run, history.point(run), end)
-            for run in best.runs
-            if run.key not in keys and history.point(run) < end
-        ]
+        rest = self._rest(history, best, {segment.run.key for segment in in_flight})
         # Later folds wait for the first one's stop.
         waits = best.stop is None and bool(rest) and rest[0].run is best.runs[0]
-        needed = self._sum(rest[:1]) + self._sum(rest[1:]) if waits else self._sum(rest)
-        return replace(needed, device_seconds=SPARE * needed.device_seconds, wall=SPARE * needed.wall)
+        return self._sum(rest[:1]) + self._sum(rest[1:]) if waits else self._sum(rest)
 
     def _contender_of(self, history: History) -> Trial | None:
         """Return the unfinished trial that looks best, where it looks better than the best complete one."""

@@ -13,13 +13,16 @@ import numpy as np
 from hpsearch.errors import TaskError
 from hpsearch.plan.gaps import Gaps
 from hpsearch.records import Evaluation, Outcome, Run, Segment, Slot
-from hpsearch.runtime.forecast import Tried, distance
+from hpsearch.runtime.forecast import Shape, Tried, distance
 from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Event, Train, Workload
 from hpsearch.runtime.pools.base import Pool
 from hpsearch.training.batches import ROWS_MULTIPLE, epoch_batches
 
 STEPS, POINTS = 16, 4
-"""Optimizer steps of a configuration at most, and the evaluation points in which they are measured."""
+"""Optimizer steps of a configuration, and the evaluation points in which they are measured."""
+
+QUICK, MORE_STEPS = 2.0, 128
+"""Where those steps take less than so many seconds, so many steps are measured: short ones vary more."""
 
 HELD_OUT_ROWS = 512
 """Held-out rows of an evaluation, at most: of larger folds a sample, without the metrics."""
@@ -43,7 +46,7 @@ def first_steps(pool: Pool, workload: Workload, config: Mapping[str, Any]) -> Tr
         TaskError: It cannot be trained.
     """
     config = {**config, "epochs": 1}
-    briefs = _Briefs(workload, config)
+    briefs = _Briefs(workload, config, STEPS)
     pool.prepare(briefs.of_evaluations)
     (first,) = _train(pool, briefs.of_evaluations, config, MEASURED, 1, pool.slots()[:1])
     whole = _train(pool, briefs.of_evaluations, config, MEASURED, POINTS, pool.slots())
@@ -53,6 +56,11 @@ def first_steps(pool: Pool, workload: Workload, config: Mapping[str, Any]) -> Tr
     nothing = statistics.median([each.seconds for run in empty for each in run.evaluations[1:]])
     runs = _train(pool, briefs.of_steps, config, MEASURED, POINTS, pool.slots())
     step, error, warming = _step(runs, nothing, briefs.steps)
+    if step * briefs.steps < QUICK:
+        briefs = _Briefs(workload, config, MORE_STEPS)
+        pool.prepare(briefs.of_steps)
+        runs = _train(pool, briefs.of_steps, config, MEASURED, POINTS, pool.slots())
+        step, error, warming = _step(runs, nothing, briefs.steps)
     half = {**config, "batch_size": briefs.batch // 2}
     halves = _train(pool, briefs.of_steps, half, HALVED, POINTS, pool.slots()) if briefs.batch >= LEAST_HALVED else ()
     fixed = 2 * _step(halves, nothing, briefs.steps)[0] - step if halves else 0.0
@@ -71,6 +79,7 @@ def first_steps(pool: Pool, workload: Workload, config: Mapping[str, Any]) -> Tr
         filling=max(0.0, first.evaluations[0].seconds - step - evaluation),
         peak_bytes=max(each.peak_memory_bytes for run in (first, *whole, *runs) for each in run.evaluations),
         checkpoint_bytes=max(run.checkpoint_bytes for run in runs),
+        shapes=briefs.shapes,
     )
 
 
@@ -120,10 +129,10 @@ class _Briefs:
         shapes: The shapes of the batches of these steps.
     """
 
-    def __init__(self, workload: Workload, config: Mapping[str, Any]) -> None:
+    def __init__(self, workload: Workload, config: Mapping[str, Any], steps: int) -> None:
         train, held_out = workload.folds[0]
         batch, random = int(config["batch_size"]), np.random.default_rng(0)
-        rows = train if len(train) <= STEPS * batch else np.sort(random.choice(train, STEPS * batch, replace=False))
+        rows = train if len(train) <= steps * batch else np.sort(random.choice(train, steps * batch, replace=False))
         rows = rows[: len(rows) // batch * batch] if len(rows) > batch else rows
         is_whole = len(held_out) <= HELD_OUT_ROWS
         held = held_out if is_whole else np.sort(random.choice(held_out, HELD_OUT_ROWS, replace=False))
@@ -150,21 +159,20 @@ class _Briefs:
         self.shapes = _shapes(workload, config, lengths[rows])
 
 
-def new_shapes(workload: Workload, configs: Sequence[Mapping[str, Any]], tried: Sequence[Mapping[str, Any]]) -> int:
-    """Return how many shapes of batches some configs have that their first steps do not."""
-    met = set().union(*(_Briefs(workload, config).shapes for config in tried))
+def new_shapes(workload: Workload, configs: Sequence[Mapping[str, Any]], tried: Sequence[Tried]) -> int:
+    """Return how many shapes of batches some configs have that were not tried."""
     train = workload.folds[0][0]
     kinds = {(config["batch_size"], bool(config.get("freeze_layers"))): config for config in configs}.values()
     all_of_them = [_shapes(workload, each, np.asarray(workload.learner_for(each).lengths)[train]) for each in kinds]
-    return len(set().union(*all_of_them) - met)
+    return len(frozenset().union(*all_of_them).difference(*(each.shapes for each in tried)))
 
 
-def _shapes(workload: Workload, config: Mapping[str, Any], lengths: np.ndarray) -> set[tuple[int, int]]:
+def _shapes(workload: Workload, config: Mapping[str, Any], lengths: np.ndarray) -> frozenset[Shape]:
     """Return the shapes of the batches of an epoch: rows and padded tokens."""
     numerics = workload.numerics
     multiple = numerics.padding_multiple if config.get("freeze_layers") else numerics.training_padding_multiple
     batches = epoch_batches(lengths, int(config["batch_size"]), 0, 0)
-    return {(len(rows), -(-int(lengths[rows].max()) // multiple) * multiple) for rows in batches}
+    return frozenset((len(rows), -(-int(lengths[rows].max()) // multiple) * multiple) for rows in batches)
 
 
 def _tokens(lengths: np.ndarray, batch: int) -> float:

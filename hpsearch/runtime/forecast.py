@@ -53,6 +53,10 @@ MOST_SHAPES = 60
 """Further shapes that count, at most: oneDNN keeps 1,024 products, and some 18 are of one shape."""
 
 
+Shape = tuple[int, int]
+"""Rows and padded tokens of a batch."""
+
+
 @dataclass(frozen=True)
 class Tried:
     """What a few steps of one configuration took.
@@ -69,6 +73,7 @@ class Tried:
         filling: Seconds in which the outputs of frozen layers were computed, once for the data.
         peak_bytes: The most memory that a worker had.
         checkpoint_bytes: What a checkpoint takes on the disk.
+        shapes: The shapes of the batches of these steps.
     """
 
     config: Mapping[str, Any]
@@ -82,6 +87,7 @@ class Tried:
     filling: float
     peak_bytes: int
     checkpoint_bytes: int
+    shapes: frozenset[Shape] = frozenset()
 
     @property
     def batch(self) -> int:

@@ -57,7 +57,7 @@ def forecast_study(
             tried = [first_steps(pool, workload, config) for config in chosen]
         workers = len(pool.slots())
     work = _work(plan, run.rules[1], trials, total, workers, loading, in_process=choice.is_in_process)
-    shapes = new_shapes(workload, configs, chosen)
+    shapes = new_shapes(workload, configs, tried)
     return forecast(tried, replace(work, is_process=numerics.device_type != "cuda", new_shapes=shapes))
 
 
