@@ -240,6 +240,8 @@ class Study:
         self,
         trials: int | None = None,
         *,
+        timeout: float | str | None = None,
+        budget: Budget | None = None,
         devices: "Devices" = "auto",
         trials_per_device: "TrialsPerDevice" = 1,
         progress: bool | str = True,
@@ -251,10 +253,11 @@ class Study:
 
         Args:
             trials: Trials in total, as in `run`.
-            devices: As in `run`; so are `trials_per_device` and `progress`.
+            timeout: As in `run`; the forecast then says how many trials there will be. So are `budget`, `devices`,
+                `trials_per_device` and `progress`.
 
         Raises:
-            UsageError: Something in the study, its task or its data is not valid, or `trials` is missing.
+            UsageError: Something in the study, its task or its data is not valid, or no limit tells how much it trains.
         """
         from hpsearch.display.display import check_progress
         from hpsearch.runtime.study_forecast import forecast_study
@@ -263,7 +266,7 @@ class Study:
         if trials is not None:
             check_whole("trials", trials, 1)
         check_progress(progress)
-        run = StudyRun(self.plan, self.record, Budget(trials=trials), None, progress)
+        run = StudyRun(self.plan, self.record, budget_of(trials, parse_duration(timeout), budget), None, progress)
         return forecast_study(run, devices, self.enqueued, trials_per_device)
 
     @contextmanager

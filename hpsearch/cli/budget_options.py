@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import typer
 
-from hpsearch.errors import UsageError
 from hpsearch.policy.budget import Budget
 
 LIMITS = tuple(each.name for each in fields(Budget) if each.name not in ("trials", "timeout"))
@@ -36,14 +35,6 @@ Patience = Annotated[
 def limits_among(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return the limits of this module that are given among a command's arguments."""
     return {name: arguments[name] for name in LIMITS if arguments[name] is not None}
-
-
-def check_forecast(timeout: str | None, limits: Mapping[str, Any]) -> None:
-    """Raise UsageError where `--dry-run` is given limits: a forecast is that of a number of trials."""
-    given = [*(["timeout"] if timeout is not None else []), *limits]
-    if given:
-        options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-        raise UsageError(f"--dry-run says what --trials would take, and knows no other limit. Leave out {options}.")
 
 
 def budget_of_options(limits: Mapping[str, Any], goal: Mapping[str, Any] | None = None) -> Budget | None:

@@ -17,7 +17,6 @@ from hpsearch.cli.budget_options import (
     Patience,
     Target,
     budget_of_options,
-    check_forecast,
     limits_among,
 )
 from hpsearch.cli.errors import reported_errors, say
@@ -118,8 +117,10 @@ def run(
     options = limits_among(locals())
     with reported_errors():
         if dry_run:
-            check_forecast(timeout, options)
-            forecast_studies(studies_of(file), trials, devices, trials_per_device, progress)
+            forecast_studies(
+                studies_of(file), trials=trials, timeout=timeout, budget=budget_of_options(options), devices=devices,
+                trials_per_device=trials_per_device, progress=progress,
+            )  # fmt: skip
             return
         run_studies(
             studies_of(file), file, trials=trials, timeout=timeout, budget=budget_of_options(options), devices=devices,

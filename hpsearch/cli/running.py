@@ -49,14 +49,10 @@ def run_studies(studies: Sequence[Any], file: Path | None = None, *, progress: s
         raise failed
 
 
-def forecast_studies(
-    studies: Sequence[Any], trials: int | None, devices: str, trials_per_device: str, progress: str
-) -> None:
-    """Print what each study would take alone; nothing is written to it."""
+def forecast_studies(studies: Sequence[Any], *, progress: str, **how: Any) -> None:
+    """Print what each study would take alone; nothing is written to it. `how` are arguments of `Study.forecast`."""
     for study in studies:
-        shown = study.forecast(
-            trials=trials, devices=devices, trials_per_device=trials_per_device, progress=_progress(progress)
-        )
+        shown = study.forecast(progress=_progress(progress), **how)
         say(f"{study.name}: {shown}")
 
 

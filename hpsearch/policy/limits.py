@@ -108,9 +108,7 @@ class Limits:
         if not self._costs.kinds:
             return None
         least = self._over_kinds(history)[0]
-        if self._best(history) is not None:
-            least = least.with_spare()
-        return self._refusal(history, least, None, now, in_flight)
+        return self._refusal(history, least, None, now, in_flight, spare=self._best(history) is not None)
 
     def startable(
         self, history: History, trial: Trial, segment: Segment, now: float, in_flight: Collection[Segment]
@@ -126,8 +124,8 @@ class Limits:
             return segment
         self._costs.look_at(history)
         if self._is_untrained(history, trial, in_flight) and self._best(history) is not None:
-            needed = self._needs_of_a_trial(whole(trial)).with_spare()
-            refusal = self._refusal(history, needed, trial, now, in_flight)
+            needed = self._needs_of_a_trial(whole(trial))
+            refusal = self._refusal(history, needed, trial, now, in_flight, spare=True)
             if refusal is not None:
                 return refusal
         refusal = self._refusal(history, self._needs(segment), trial, now, in_flight)
@@ -188,11 +186,19 @@ class Limits:
     # ------------------------------------------------------------------ compute
 
     def _refusal(
-        self, history: History, needed: _Left, trial: Trial | None, now: float, in_flight: Collection[Segment]
+        self,
+        history: History,
+        needed: _Left,
+        trial: Trial | None,
+        now: float,
+        in_flight: Collection[Segment],
+        *,
+        spare: bool = False,
     ) -> Ending | None:
+        asked = needed.with_spare() if spare else needed
         left = self._left(history, now, in_flight)
         most = self._over_kinds(history)[1]
-        at_most = functools.reduce(_Left.__add__, [most.with_spare()] * (1 + len(in_flight)), needed)
+        at_most = functools.reduce(_Left.__add__, [most.with_spare()] * (1 + len(in_flight)), asked)
         if left.short_of(at_most) is None:
             return None
         reserve, begun = self._reserve(history, trial, in_flight), self._begun(history, trial, in_flight)
@@ -200,7 +206,7 @@ class Limits:
             begun = NOTHING
         if left.short_of(reserve) is not None:  # it cannot be finished any more: nothing is kept back for it
             reserve = NOTHING
-        limit = left.short_of(needed + (reserve + begun).with_spare())
+        limit = left.short_of(asked + (reserve + begun).with_spare())
         return None if limit is None else Ending(limit, self._reason(limit, needed))
 
     def _begun(self, history: History, trial: Trial | None, in_flight: Collection[Segment]) -> _Left:

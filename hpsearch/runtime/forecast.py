@@ -131,6 +131,7 @@ class Work:
         process_bytes: What the coordinator's own process takes, 0 where it is the worker.
         is_process: Whether a worker's memory is that of its process, and not that of a GPU.
         new_shapes: Shapes of batches that will be trained on and were not tried.
+        most_seconds: What one trial may take of device-seconds.
     """
 
     trials: Sequence[Planned]
@@ -146,6 +147,7 @@ class Work:
     process_bytes: int
     is_process: bool = True
     new_shapes: int = 0
+    most_seconds: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,7 @@ class Forecast:
     """What a study will take on some devices; each quantity with the interval that it will most likely lie in.
 
     Attributes:
-        trials: How many trials are left.
+        trials: How many trials are left, or how many of them there will be before a limit ends the study.
         seconds: Wall time of the call.
         device_seconds: Training and evaluation, added up over workers.
         worker_bytes: The most memory of a worker: of its GPU, or else of its process.
@@ -161,6 +163,7 @@ class Forecast:
         disk_bytes: Checkpoints and database.
         tried: What was measured.
         workers: How many train at a time.
+        fewest, most: Between how many trials a limit will most likely end the study; None where all are trained.
     """
 
     trials: int
@@ -171,9 +174,14 @@ class Forecast:
     disk_bytes: Interval
     tried: Sequence[Tried]
     workers: int
+    fewest: int | None = None
+    most: int | None = None
 
     def __str__(self) -> str:
-        trials = f"{self.trials} trial{'' if self.trials == 1 else 's'} on {self.workers} worker(s)"
+        count = f"{self.trials} trial{'' if self.trials == 1 else 's'}"
+        if self.fewest != self.most:
+            count += f" ({self.fewest} to {self.most})"
+        trials = f"{count} on {self.workers} worker(s)"
         lines = [f"forecast for {trials}, from {len(self.tried)} configurations tried for a few steps:"]
         rows = (
             ("time", self.seconds, _time),
@@ -215,6 +223,7 @@ def forecast(tried: Sequence[Tried], work: Work) -> Forecast:
             [factor * share[kind] * early[kind] * of_run for of_run, _ in trial]
             for trial, share in zip(runs, shares, strict=True)
         ]
+        seconds = [_at_most(work.most_seconds, trial) for trial in seconds]
         device.append(scale * math.fsum(map(math.fsum, seconds)))
         wall.append(scale * _wall(seconds, work.workers))
     fixed = work.loading + max((each.filling for each in tried), default=0.0)
@@ -231,6 +240,12 @@ def forecast(tried: Sequence[Tried], work: Work) -> Forecast:
     others = work.process_bytes
     memory = Interval(*(work.workers * each + others for each in _values(peak)))
     return Forecast(work.total, in_time, Interval(*device), peak, memory, _disk(tried, work), tried, work.workers)
+
+
+def _at_most(most: float, seconds: list[float]) -> list[float]:
+    """Return what of each run of a trial is trained where all of them may take so long."""
+    whole = math.fsum(seconds)
+    return seconds if whole <= most else [each * most / whole for each in seconds]
 
 
 def _worker_bytes(tried: Sequence[Tried], work: Work) -> Interval:

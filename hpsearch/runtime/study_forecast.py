@@ -1,6 +1,7 @@
 """The forecast of a study: what it would train, tried for a few steps on the devices that are to train it."""
 
 import contextlib
+import math
 import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,18 +9,21 @@ from dataclasses import replace
 from typing import Any
 
 from hpsearch.display.waiting import waiting_for
-from hpsearch.errors import StudyNotFoundError
+from hpsearch.errors import StudyNotFoundError, UsageError
 from hpsearch.plan.plan import Plan
 from hpsearch.plan.record import Record
 from hpsearch.plan.run_keys import RunKeys, run_keys
 from hpsearch.plan.starting_point import literature_default
+from hpsearch.policy.budget import COMPUTE
+from hpsearch.policy.costs import Costs
 from hpsearch.policy.promotion import PromotingPruner
 from hpsearch.policy.pruner import Pruner
 from hpsearch.policy.samplers import Sampler
 from hpsearch.records import History, Origin, Run, Trial, TrialState
 from hpsearch.runtime.devices import Devices, TrialsPerDevice
 from hpsearch.runtime.first_steps import first_steps, new_shapes, some_of
-from hpsearch.runtime.forecast import GOING, SAVED, Forecast, Planned, Work, forecast
+from hpsearch.runtime.forecast import GOING, SAVED, Forecast, Planned, Work
+from hpsearch.runtime.limited_forecast import MOST, ComputeLimits, limited_forecast
 from hpsearch.runtime.pools import chosen_pool
 from hpsearch.runtime.pools.base import Pool
 from hpsearch.runtime.pools.in_turn import in_turn
@@ -44,21 +48,23 @@ def forecast_study(
     with waiting_for("Preparing rows and models") if run.progress else contextlib.nullcontext():
         run.check(enqueued, is_in_process=choice.is_in_process)
     history = _history(record)
+    limits = _limits(run, history)
     with contextlib.closing(in_turn(start(), choice, [run.label], lambda: True)) as pool:
         numerics = _numerics(plan, record, pool, run.label)
         loading = time.monotonic() - began
         default, keys = literature_default(plan), run_keys(plan, numerics)
         coming = _coming(plan, keys, run.rules[0], history, default, enqueued)
-        trials, total = _planned(history, coming, run.budget.trials, run.rules[1])
+        trials, total = _planned(run, history, coming)
         workload = workload_of(plan, numerics, run.label)
         configs = [trial.config for trial in trials]
         chosen = some_of(configs, plan.complete(default) if default is not None else configs[0]) if configs else ()
         with waiting_for("Training a few steps") if run.progress else contextlib.nullcontext():
             tried = [first_steps(pool, workload, config) for config in chosen]
         workers = len(pool.slots())
-    work = _work(plan, run.rules[1], trials, total, workers, loading, in_process=choice.is_in_process)
+    work = _work(run, trials, total, workers, loading, in_process=choice.is_in_process)
     shapes = new_shapes(workload, configs, tried)
-    return forecast(tried, replace(work, is_process=numerics.device_type != "cuda", new_shapes=shapes))
+    work = replace(work, is_process=numerics.device_type != "cuda", new_shapes=shapes)
+    return limited_forecast(tried, work, limits)
 
 
 def _history(record: Record) -> History:
@@ -78,37 +84,68 @@ def _numerics(plan: Plan, record: Record, pool: Pool, label: str) -> Numerics:
     return tried_numerics(plan, pool, label)[0]
 
 
-def _planned(
-    history: History, coming: Iterator[Trial], total: int | None, pruner: Pruner
-) -> tuple[Sequence[Planned], int]:
+def _planned(run: StudyRun, history: History, coming: Iterator[Trial]) -> tuple[Sequence[Planned], int]:
     """Return what is left to train of trials that have begun and of those that come, and how many trials that is.
 
     A grid and random proposals are known beforehand; others are taken as they would be if nothing were learned.
     """
-    trained = {run.key: history.point(run) for trial in history.trials.values() for run in trial.runs}
-    planned = [_rest(trial, trained, pruner) for trial in history.unfinished()]
-    wanted = None if total is None else max(0, total - len(history.trials))
-    count = 0
+    budget, trained = (
+        run.budget,
+        {each.key: history.point(each) for trial in history.trials.values() for each in trial.runs},
+    )
+    planned = [_rest(trial, trained, run) for trial in history.unfinished()]
+    begun, count, repeats = len(planned), 0, 0
+    wanted = math.inf if budget.trials is None else budget.trials - len(history.trials)
+    distinct = (
+        math.inf if budget.distinct_trials is None else budget.distinct_trials - len(history.trials) + history.repeats()
+    )
+    is_endless = not run.rules[0].is_finite
     for trial in coming:
-        if wanted is not None and count >= wanted:
+        if count >= wanted or count - repeats >= distinct:
             break
         count += 1
+        repeats += trial.runs[0].key in trained
         if count <= MOST_PROPOSED:
-            planned.append(_rest(trial, trained, pruner))
-        elif wanted is not None:
-            count = wanted
+            planned.append(_rest(trial, trained, run))
+        elif is_endless or wanted < math.inf:  # the others are like these
+            count = int(min(wanted, distinct, MOST))
             break
-    return planned, len(history.unfinished()) + count
+    return planned, begun + count
 
 
-def _rest(trial: Trial, trained: dict[str, int], pruner: Pruner) -> Planned:
+def _rest(trial: Trial, trained: dict[str, int], run: StudyRun) -> Planned:
     """Return what a trial has left to train, and take note that it will be trained: equal configs share runs."""
-    config = trial.runs[0].config
+    config, limit = trial.runs[0].config, run.budget.of_a_trial
     end = trial.runs[0].horizon if trial.stop is None else trial.stop
-    left = [max(0, end - trained.get(run.key, 0)) for run in trial.runs]
-    trained.update({run.key: end for run in trial.runs})
+    ends = [limit.furthest_point(trial, index, end) for index in range(len(trial.runs))]
+    left = [max(0, last - trained.get(each.key, 0)) for each, last in zip(trial.runs, ends, strict=True)]
+    trained.update({each.key: max(last, trained.get(each.key, 0)) for each, last in zip(trial.runs, ends, strict=True)})
     epochs = tuple(points * float(config["epochs"]) / trial.runs[0].horizon for points in left)
-    return Planned(config, epochs, _shares(trial, pruner))
+    return Planned(config, epochs, _shares(trial, run.rules[1]))
+
+
+def _limits(run: StudyRun, history: History) -> ComputeLimits:
+    """Return what a budget leaves of compute to a study.
+
+    Raises:
+        UsageError: Neither a number of trials nor compute ends it.
+    """
+    budget = run.budget
+    if not run.rules[0].is_finite and not set(budget.given) & {"trials", "distinct_trials", *COMPUTE}:
+        raise UsageError(
+            f"Budget(patience={budget.patience!r}) alone does not tell what a study will take: when it ends depends on "
+            "its scores. Give the forecast trials= (--trials) too, or a limit on compute such as timeout= (--timeout)."
+        )
+    costs = Costs()
+    costs.look_at(history)
+    seconds, device = budget.seconds("timeout"), budget.seconds("device_seconds")
+    least = [count for count in (budget.patience and budget.patience + 1, budget.target and 1) if count is not None]
+    return ComputeLimits(
+        math.inf if seconds is None else seconds,
+        math.inf if device is None else max(0.0, device - costs.seconds),
+        math.inf if budget.epochs is None else max(0.0, budget.epochs - costs.epochs),
+        min(least, default=math.inf),
+    )
 
 
 def _shares(trial: Trial, pruner: Pruner) -> tuple[float, float]:
@@ -154,8 +191,7 @@ def _coming(
 
 
 def _work(
-    plan: Plan,
-    pruner: Pruner,
+    run: StudyRun,
     trials: Sequence[Planned],
     total: int,
     workers: int,
@@ -165,6 +201,7 @@ def _work(
 ) -> Work:
     import psutil
 
+    plan, pruner = run.plan, run.rules[1]
     rule = plan.early_stopping
     shares = [min(1.0, (1.0 + rule.patience) / float(trial.config["epochs"])) for trial in trials] if rule else []
     rows = plan.prepared
@@ -180,4 +217,5 @@ def _work(
         kept_bytes=rows.rows * rows.judge.row_bytes * plan.repeats,
         checkpoint_limit=plan.checkpoint_bytes,
         process_bytes=0 if in_process else psutil.Process().memory_info().rss,
+        most_seconds=math.inf if run.budget.of_a_trial.device_seconds is None else run.budget.of_a_trial.device_seconds,
     )

@@ -231,9 +231,15 @@ def test_a_dry_run_says_what_the_study_would_take_and_writes_none(place: Path) -
     assert output.startswith("toy: forecast for 20 trials on 1 worker(s), from 1 configurations tried")
     assert re.search(r"^  time +\d+ s +\(\d+ s to \d+ s\)$", output, re.MULTILINE)
     assert not (place / "runs").exists()
-    code, message = error("run", "toy_study.py", "--dry-run", "--timeout", "1h", "--epochs-per-trial", "2")
+    code, output, _ = hpsearch(
+        "run", "toy_study.py", "--trials", "20", "--epochs", "9", "--devices", "inline", "--dry-run"
+    )
+    assert code == 0
+    assert re.match(r"toy: forecast for \d+ trials? (\(\d+ to \d+\) )?on 1 worker", output)
+    assert not output.startswith("toy: forecast for 20 ")
+    code, message = error("run", "toy_study.py", "--patience", "2", "--devices", "inline", "--dry-run")
     assert code == 2
-    assert "knows no other limit. Leave out --timeout, --epochs-per-trial." in message
+    assert "Budget(patience=2) alone does not tell what a study will take" in message
 
 
 def test_progress_is_shown_as_asked(place: Path) -> None:
