@@ -123,6 +123,17 @@ def test_nothing_is_decided_before_twenty_steps(rows, batch_size, first):
     assert judge().limit(History.of_trials([asked]), asked, closing=False) == first
 
 
+def test_what_is_trained_follows_from_the_rungs_and_from_who_goes_on_at_each():
+    rungs = trial(1, horizon=4, folds=3)  # quarters 1, 2, 4 and 8 of 12
+    assert judge().trained_share(rungs) == pytest.approx((1 + 1 / 2 + 2 / 4 + 4 / 8 + 4 / 16) / 12)
+    assert judge().trained_share(rungs, 0.7) == pytest.approx((1 + 0.7 + 2 * 0.49 + 4 * 0.343 + 4 * 0.7**4) / 12)
+    assert judge().trained_share(rungs, 1.0) == pytest.approx(1.0)
+    short = replace(rungs, runs=tuple(replace(run, steps_per_epoch=10) for run in rungs.runs))  # 20 steps: a whole fold
+    assert judge().trained_share(short) == pytest.approx((4 + 4 / 2 + 4 / 4) / 12)
+    coarse = trial(1, horizon=2, folds=3)  # a first quarter ends at the first half
+    assert judge().trained_share(coarse) == pytest.approx((2 + 0 / 2 + 2 / 4 + 4 / 8 + 4 / 16) / 12)
+
+
 def test_nothing_is_decided_during_the_warmup():
     slow = trial(1, {"warmup_ratio": 0.6})
     assert judge().limit(History.of_trials([slow]), slow, closing=False) == 4
