@@ -315,7 +315,7 @@ def at_most(seconds: float) -> Iterator[None]:
         raise _TimeIsUpError
 
     before = signal.signal(signal.SIGALRM, end)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, 0.0 if math.isinf(seconds) else seconds)
     try:
         yield
     finally:
@@ -323,12 +323,15 @@ def at_most(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def checks(benches: Benches, names: Sequence[str], whole: float) -> Iterator[Check]:
-    """Yield the checks of some parts. One that fails with an error does not hold, and the other parts follow."""
+def checks(benches: Benches, chosen: Mapping[str, Part], whole: float) -> Iterator[Check]:
+    """Yield the checks of some parts. One that fails with an error does not hold, and the other parts follow.
+
+    Args:
+        whole: The seconds that all of them may take together; on a CPU `math.inf`, and then each may take any time.
+    """
     ends = time.monotonic() + whole
-    for name in names:
-        limit, part = parts()[name]
-        limit = min(limit, ends - time.monotonic())
+    for name, (own_limit, part) in chosen.items():
+        limit = whole if math.isinf(whole) else min(own_limit, ends - time.monotonic())
         if limit < 1.0:
             yield Check(f"part {name}", f"no time was left of {whole:.0f} s; --parts {name} runs it alone", None)
             continue
@@ -337,7 +340,8 @@ def checks(benches: Benches, names: Sequence[str], whole: float) -> Iterator[Che
             with quiet(), at_most(limit):
                 found += part(benches)
         except _TimeIsUpError:
-            found.append(Check(f"part {name}", f"the rest took longer than {limit:.0f} s", None))
+            text = f"what is not listed here took longer than the {limit:.0f} s that the part had"
+            found.append(Check(f"part {name}", text, None))
         except Exception as error:  # noqa: BLE001  # whatever a device raises: the other parts are to be seen
             traceback.print_exc()
             found.append(Check(f"part {name}", f"{type(error).__name__}: {error}", False))
@@ -352,6 +356,7 @@ def main(arguments: Sequence[str] | None = None) -> Mapping[str, Any] | None:
     names = given.parts.split(",") if given.parts else list(parts())
     if unknown := [name for name in names if name not in parts()]:
         parser.error(f"--parts {given.parts}: there is no part {unknown[0]!r}; there are {', '.join(parts())}")
+    chosen = {name: part for name, part in parts().items() if name in names}
     # As a worker's environment has it: cuBLAS repeats itself only when this is set before a GPU is first used.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     import torch
@@ -365,7 +370,7 @@ def main(arguments: Sequence[str] | None = None) -> Mapping[str, Any] | None:
     with tempfile.TemporaryDirectory(prefix="hpsearch-gpu-check-") as folder:
         os.environ["HPSEARCH_CACHE"] = str(Path(folder) / "cache")
         whole = WHOLE_SECONDS if given.device.startswith("cuda") else math.inf
-        for check in checks(Benches(Path(folder), given.device), names, whole):
+        for check in checks(Benches(Path(folder), given.device), chosen, whole):
             found.append(check)
             word = "skip" if check.holds is None else "ok" if check.holds else "FAIL"
             print(f"{word:<6}{check.name:<32}{check.text}", flush=True)
