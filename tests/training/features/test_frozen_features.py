@@ -48,7 +48,7 @@ def assert_equal_runs(one: FineTune, other: FineTune) -> None:
     assert_same_state(everything(one), everything(other))
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("precision", [*PRECISIONS, "fp16"])
 def test_a_run_that_reads_equals_one_that_computes(tmp_path: Path, precision: str) -> None:
     learner = FixedTextLearner()
     plain, base = BaseModel(learner, CPU), cached(learner, store(tmp_path))
