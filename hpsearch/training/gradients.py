@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from hpsearch.training.batches import parts, without_single
 from hpsearch.training.features.cache import FrozenFeatures
+from hpsearch.training.gradient_checkpointing import checkpointed
 from hpsearch.training.learner import Learner
 from hpsearch.training.numerics import Numerics
 from hpsearch.training.to_device import batch_to_device, to_device
@@ -43,16 +44,18 @@ def accumulate_gradients(
         micro_batches = without_single(micro_batches)
     loss_sum: Tensor | None = None
     shares = [None] * len(micro_batches) if weights is None else weights.split([len(part) for part in micro_batches])
-    for part, share in zip(micro_batches, shares, strict=True):
-        batch = batch_to_device(learner.batch(part, padding_multiple), device)
-        with numerics.autocast():
-            logits = learner.outputs(model, batch) if features is None else features.outputs(part, batch)
-        losses = learner.losses(logits.float(), to_device(learner.targets(part), device), label_smoothing)
-        if share is not None:
-            losses = losses * to_device(share, device)
-        loss = losses.sum()
-        scaled(loss / total if total > 0.0 else loss * 0.0).backward()
-        loss_sum = loss.detach() if loss_sum is None else loss_sum + loss.detach()
+    # Also around the backward pass: a layer that is computed again may ask whether it is checkpointed.
+    with checkpointed(model, wanted=numerics.gradient_checkpointing):
+        for part, share in zip(micro_batches, shares, strict=True):
+            batch = batch_to_device(learner.batch(part, padding_multiple), device)
+            with numerics.autocast():
+                logits = learner.outputs(model, batch) if features is None else features.outputs(part, batch)
+            losses = learner.losses(logits.float(), to_device(learner.targets(part), device), label_smoothing)
+            if share is not None:
+                losses = losses * to_device(share, device)
+            loss = losses.sum()
+            scaled(loss / total if total > 0.0 else loss * 0.0).backward()
+            loss_sum = loss.detach() if loss_sum is None else loss_sum + loss.detach()
     if loss_sum is None:
         raise ValueError("a batch of no rows")
     return loss_sum, total

@@ -55,6 +55,7 @@ class Numerics:
         device_type: "cpu", "cuda" or "mps".
         device_model: CPU: its instruction set as torch uses it, with its bf16 flags. GPU: its name.
         versions: Versions of Python and of the packages in `hpsearch.provenance.packages.VERSIONED`.
+        gradient_checkpointing: Whether layers are computed again in the backward pass instead of kept.
     """
 
     precision: Precision = "fp32"
@@ -67,6 +68,7 @@ class Numerics:
     device_type: DeviceType = "cpu"
     device_model: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
+    gradient_checkpointing: bool = False
 
     def __post_init__(self) -> None:
         for name, choices in (("precision", get_args(Precision)), ("device_type", get_args(DeviceType))):
@@ -76,16 +78,25 @@ class Numerics:
             value = getattr(self, name)
             if value is not None and (type(value) is not int or value < 1):
                 raise NumericsError(f"The numerics' {name}={value!r} must be a whole number from 1.")
+        if type(self.gradient_checkpointing) is not bool:
+            raise NumericsError(
+                f"The numerics' gradient_checkpointing={self.gradient_checkpointing!r} must be True or False."
+            )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-able dict, part of every run's key."""
-        return {**asdict(self), "versions": dict(self.versions)}
+        """Return a JSON-able dict, part of every run's key: without `gradient_checkpointing` where there is none, as
+        keys were before there was any.
+        """
+        values = {**asdict(self), "versions": dict(self.versions)}
+        if not self.gradient_checkpointing:
+            del values["gradient_checkpointing"]
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Numerics":
         """Return what `to_dict` was made of; `NumericsError` where something is missing or unknown."""
         names = {item.name for item in fields(cls)}
-        if set(values) != names:
+        if set(values) | {"gradient_checkpointing"} != names:
             raise NumericsError(
                 f"The stored numerics name {sorted(values)}, and not {sorted(names)}: they were written by another "
                 "version of hpsearch; start a new study."
