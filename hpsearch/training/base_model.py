@@ -12,6 +12,7 @@ from hpsearch.training.checksums import checksums
 from hpsearch.training.features.cache import FeatureCache
 from hpsearch.training.freezing import Freezing
 from hpsearch.training.learner import Learner
+from hpsearch.training.memory import memory_errors
 from hpsearch.training.random_states import isolated, stream_seed
 from hpsearch.training.to_device import batch_to_device
 
@@ -151,8 +152,11 @@ class BaseModel:
 
     def _takes(self, rows: int) -> bool:
         try:
-            batch = batch_to_device(self.learner.batch(np.arange(rows), _PADDING), self.device)
-            return len(self.learner.outputs(self.model, batch)) == rows
+            with memory_errors():
+                batch = batch_to_device(self.learner.batch(np.arange(rows), _PADDING), self.device)
+                return len(self.learner.outputs(self.model, batch)) == rows
+        except torch.OutOfMemoryError:  # which says nothing of the model
+            raise
         except (ValueError, RuntimeError, IndexError, TypeError):
             return False
 

@@ -21,6 +21,7 @@ def can_checkpoint(model: nn.Module) -> bool:
         layer.training and any(parameter.requires_grad for parameter in layer.parameters())
         for part in _parts(model)
         for layer in _layers(part)
+        if len(_layers(layer)) == 1  # what holds others has their flag, and is not checkpointed itself
     )
 
 

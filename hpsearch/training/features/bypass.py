@@ -7,7 +7,7 @@ NaN show that nothing but the boundary was read.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,9 @@ from torch import Tensor, nn
 
 from hpsearch.training.features import NotKeptError
 from hpsearch.training.freezing import Freezing
+from hpsearch.training.gradient_checkpointing import checkpointed
 from hpsearch.training.learner import Learner
+from hpsearch.training.memory import memory_errors
 from hpsearch.training.numerics import Numerics
 from hpsearch.training.random_states import current_states, isolated
 from hpsearch.training.to_device import batch_to_device, to_device
@@ -44,6 +46,9 @@ class FrozenPart:
     def outputs(self, batch: Mapping[str, Tensor]) -> Tensor:
         with self.numerics.autocast():
             return self.learner.outputs(self.model, batch)
+
+    def _checkpointed(self) -> AbstractContextManager[None]:
+        return checkpointed(self.model, wanted=self.numerics.gradient_checkpointing)
 
     def vectors(self, boundary: Tensor, rows: np.ndarray) -> Tensor:
         """Return a boundary with zeros for padding: of shape (rows, tokens, ...), or (rows, 1, ...) without tokens."""
@@ -97,7 +102,7 @@ class FrozenPart:
 
         def outcome(trained: Sequence[nn.Parameter]) -> tuple[list[Tensor], tuple[Any, ...]]:
             """Return logits and gradients, and the random states after them."""
-            with isolated(1, self.device), torch.set_grad_enabled(bool(trained)):
+            with isolated(1, self.device), torch.set_grad_enabled(bool(trained)), self._checkpointed():
                 logits = self.outputs(batch)
                 loss = self.learner.losses(logits.float(), targets, 0.0).sum()
                 gradients = torch.autograd.grad(loss, trained, materialize_grads=True) if trained else ()
@@ -108,7 +113,7 @@ class FrozenPart:
                 self.model.eval()
             computed, states = outcome(trained)
             try:
-                with recording.bypass(vectors.view(boundary.shape).clone()):
+                with memory_errors(), recording.bypass(vectors.view(boundary.shape).clone()):
                     read, states_after_reading = outcome(trained)
             except torch.OutOfMemoryError:
                 raise

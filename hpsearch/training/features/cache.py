@@ -8,6 +8,7 @@ and a warning says why.
 
 import logging
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,8 @@ class FeatureCache:
         """
         names = {module: name for name, module in part.model.named_modules()}
         paths = [[names[module] for module in layer] for layer in part.layers]
-        key = digest([FORMAT, self._identity, paths, part.numerics.to_dict()])
+        numerics = replace(part.numerics, gradient_checkpointing=False)  # which is nothing to what is frozen
+        key = digest([FORMAT, self._identity, paths, numerics.to_dict()])
         trained = [name for name, parameter in part.model.named_parameters() if parameter.requires_grad]
         setting = digest([key, trained, repr(_settings(part.model))])
         if len(part.layers) < 2 or (setting in self._tried and self._tried[setting] is None):
