@@ -25,7 +25,8 @@ from hpsearch.training.divergence import Diverged
 from hpsearch.training.fine_tune import FineTune, Measurement
 from hpsearch.training.learner import Learner
 from hpsearch.training.measurement import all_metrics
-from hpsearch.training.memory_probe import memory_trial
+from hpsearch.training.memory import empty_cache, free_memory, memory_errors, peak_memory_bytes
+from hpsearch.training.memory_probe import memory_trial, possible_savings
 from hpsearch.training.numerics import Numerics, honour, probe_micro_batch
 from hpsearch.training.rehearsal import rehearse
 
@@ -127,8 +128,7 @@ class Worker:
             for warm in self._warm.values():
                 if warm.workload.study != workload.study:
                     warm.bases.clear()
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        empty_cache(self.device)
         learner = CountedLearner(workload.learner_for(config), self._count_progress)
         return BaseModel(cast(Learner, learner), self.device, workload.feature_cache(config))
 
@@ -155,27 +155,34 @@ class Worker:
         self._kept = None
         warm = self._warm[order.study]
         self._honour(warm.workload.numerics)
-        base, numerics = self._base(warm, order.config), warm.workload.numerics
         try:
-            if order.is_first:
-                rehearse(base, numerics, order.config)
-            if order.rows is None:
-                return Probed(0)
-            return Probed(probe_micro_batch(memory_trial(base, numerics, order.config), order.rows))
+            with memory_errors():
+                return self._probed(order, self._base(warm, order.config), warm.workload.numerics)
         except torch.OutOfMemoryError as error:
-            if not order.is_first:
-                return Probed(0)
             raise TaskError(
                 f"Not one row of the longest can be trained on in the memory of {self.device} "
                 f"({str(error).partition('.')[0]}). Free the device (nvidia-smi shows who uses it), or take a smaller "
                 "model, a shorter max_length or image_size, or more frozen layers."
             ) from error
 
+    def _probed(self, order: Probe, base: BaseModel, numerics: Numerics) -> Probed:
+        if order.is_first:
+            rehearse(base, numerics, order.config)
+        savings = possible_savings(base, order.config)
+        if order.rows is None:
+            return Probed(0, savings)
+        try:
+            rows = probe_micro_batch(memory_trial(base, numerics, order.config), order.rows)
+            return Probed(rows, savings, peak_memory_bytes(self.device))
+        except torch.OutOfMemoryError:
+            if order.is_first:
+                raise
+            return Probed(0, savings)
+
     def rest(self) -> None:
         """Free what is kept for the next segment, where another process may need the memory."""
         self._kept = None
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        empty_cache(self.device)
 
     def train(self, order: Train, stop_order: Callable[[], Stop | None]) -> Iterator[Event | None]:
         """Train one segment; yield evaluations and checkpoints on the way, and at last how it ended.
@@ -185,18 +192,29 @@ class Worker:
         """
         point = order.segment.start
         try:
-            for event in self._segment(order, stop_order):
-                if isinstance(event, Evaluated):
-                    point = max(point, event.evaluation.point)
-                yield event
+            with memory_errors():
+                for event in self._segment(order, stop_order):
+                    if isinstance(event, Evaluated):
+                        point = max(point, event.evaluation.point)
+                    yield event
+            return
         except Diverged as error:
-            yield self._end(order, Outcome.DIVERGED, point, str(error))
-        except (torch.OutOfMemoryError, MemoryError):
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
-            yield self._end(order, Outcome.OUT_OF_MEMORY, point, traceback.format_exc())
+            outcome, log = Outcome.DIVERGED, str(error)
+        except torch.OutOfMemoryError:
+            outcome, log = Outcome.OUT_OF_MEMORY, traceback.format_exc()
         except Exception:  # whatever a model, a metric or a user's code raises ends only its trial
-            yield self._end(order, Outcome.FAILED, point, traceback.format_exc())
+            outcome, log = Outcome.FAILED, traceback.format_exc()
+        # Outside the handlers: what the attempt held hangs on its traceback.
+        if outcome is Outcome.OUT_OF_MEMORY:
+            self._forget_models()
+        yield self._end(order, outcome, point, log)
+
+    def _forget_models(self) -> None:
+        """Free all that a segment which ran out of memory may hold: its model, with gradients and features, too."""
+        self._kept = None
+        for warm in self._warm.values():
+            warm.bases.clear()
+        free_memory(self.device)
 
     def _segment(self, order: Train, stop_order: Callable[[], Stop | None]) -> Iterator[Event | None]:
         warm = self._warm[order.study]
@@ -249,7 +267,7 @@ class Worker:
             held_out_rows=held_out_rows,
             seed=run_seed(workload.seed, run.fold, run.repeat),
             evaluations_per_epoch=workload.evaluations_per_epoch,
-            numerics=workload.numerics,
+            numerics=workload.numerics.for_fit(order.fit),
             device=self.device,
             base=base,
         )

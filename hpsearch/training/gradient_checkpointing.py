@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-import numpy as np
+from numpy.random import mtrand
 from torch import Tensor, nn
 
 from hpsearch.errors import TaskError
@@ -116,9 +116,9 @@ def _disable(part: Any) -> None:
 
 
 def _global_states() -> tuple[Any, Any]:
-    return np.random.get_state(legacy=False), random.getstate()
+    return mtrand.get_state(legacy=False), random.getstate()
 
 
 def _set_global_states(states: tuple[Any, Any]) -> None:
-    np.random.set_state(states[0])
+    mtrand.set_state(states[0])
     random.setstate(states[1])

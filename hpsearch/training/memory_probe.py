@@ -68,9 +68,7 @@ def possible_savings(base: BaseModel, config: Mapping[str, Any]) -> Savings:
     """Return in which ways a configuration may be trained in less memory; the base is ready for the next run."""
     freezing = _ready(base, config)
     freezing.train(base.model)
-    return Savings(
-        micro_batches=not batch_statistics(base.model), gradient_checkpointing=can_checkpoint(base.model)
-    )
+    return Savings(micro_batches=not batch_statistics(base.model), gradient_checkpointing=can_checkpoint(base.model))
 
 
 def _ready(base: BaseModel, config: Mapping[str, Any]) -> Freezing:

@@ -6,13 +6,14 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
 import torch
 
 from hpsearch.errors import NumericsError, UsageError
 from hpsearch.provenance.packages import installed_versions
+from hpsearch.records import Fit
 
 Precision = Literal["fp32", "bf16", "fp16"]
 DeviceType = Literal["cpu", "cuda", "mps"]
@@ -102,6 +103,10 @@ class Numerics:
                 "version of hpsearch; start a new study."
             )
         return cls(**values)
+
+    def for_fit(self, fit: Fit | None) -> "Numerics":
+        """Return the numerics of a run that is trained so; None: as these say."""
+        return self if fit is None else replace(self, **fit.to_dict())
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Return a context in which the model's forward pass computes in this precision."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from little_memory import run_out_of_memory  # noqa: F401  # which a launcher calls
 from toy_task import ToyTask
 
 import hpsearch as hp

@@ -1,9 +1,12 @@
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import torch
 from training_learners import CPU
 
-from hpsearch.training.memory import memory_errors, peak_memory_bytes, reset_peak_memory
+from hpsearch.training.memory import free_memory, memory_errors, peak_memory_bytes, reset_peak_memory
 
 
 def allocate_tensor() -> None:
@@ -42,3 +45,35 @@ def test_the_peak_of_a_process_is_at_least_what_it_has_just_used() -> None:
     reset_peak_memory(CPU)
     torch.ones(50_000_000).sum()
     assert 200_000_000 < peak_memory_bytes(CPU) < 2**40
+
+
+@pytest.mark.parametrize("kind", ["cuda", "mps"])
+def test_what_torch_keeps_of_a_device_goes_back_to_it(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    emptied = []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append("cuda"))
+    monkeypatch.setattr(torch.mps, "empty_cache", lambda: emptied.append("mps"))
+    free_memory(CPU)
+    free_memory(torch.device(kind))
+    assert emptied == [kind]
+
+
+def test_what_failed_is_free_although_it_hangs_on_its_traceback_in_a_circle() -> None:
+    died = []
+
+    def fail() -> None:
+        held = torch.ones(3)
+        weakref.finalize(held, died.append, True)
+        try:
+            torch.empty(10**15)
+        except RuntimeError as error:
+            caught = error  # whose traceback holds this frame, which holds it
+        assert caught
+
+    gc.disable()
+    try:
+        fail()
+        assert not died
+        free_memory(CPU)
+        assert died
+    finally:
+        gc.enable()

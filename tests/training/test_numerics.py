@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from hpsearch.errors import NumericsError, UsageError
+from hpsearch.records import Fit
 from hpsearch.runtime.refit import honoured
 from hpsearch.training.numerics import (
     Numerics,
@@ -148,6 +149,23 @@ def test_numerics_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
     (name,) = wrong
     with pytest.raises(NumericsError, match=f"{name}={wrong[name]!r}"):
         replace(Numerics(), **wrong)
+
+
+def test_without_gradient_checkpointing_keys_are_as_they_were_before_there_was_any() -> None:
+    plain = resolve_numerics(detect_environment("cpu"))
+    assert "gradient_checkpointing" not in plain.to_dict()
+    assert plain.for_fit(None) is plain
+    assert plain.for_fit(Fit()) == plain
+    fitted = replace(plain, micro_batch=16).for_fit(Fit(micro_batch=4, gradient_checkpointing=True))
+    assert (fitted.micro_batch, fitted.gradient_checkpointing) == (4, True)
+    assert fitted.to_dict() == {**plain.to_dict(), "micro_batch": 4, "gradient_checkpointing": True}
+    for each in (plain, fitted):
+        assert Numerics.from_dict(json.loads(json.dumps(each.to_dict()))) == each
+
+
+def test_gradient_checkpointing_is_on_or_off() -> None:
+    with pytest.raises(NumericsError, match="gradient_checkpointing='yes' must be True or False"):
+        Numerics(gradient_checkpointing="yes")  # type: ignore[arg-type]
 
 
 def test_stored_numerics_of_another_form_are_refused() -> None:
