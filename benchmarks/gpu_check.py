@@ -281,13 +281,14 @@ Part = tuple[float, Callable[[Benches], Iterator[Check]]]
 
 def parts() -> dict[str, Part]:
     from benchmarks.gpu_graphs import graphs
+    from benchmarks.gpu_memory import forecasts, survived
     from benchmarks.gpu_sharing import sharing
     from benchmarks.gpu_studies import freed, together
 
     return {
         "runs": (90.0, _runs),
         "speed": (60.0, lambda benches: (speed(benches.larger, precision) for precision in ("fp32", "bf16", "fp16"))),
-        "memory": (60.0, lambda benches: iter([memory(benches.larger)])),
+        "memory": (90.0, lambda benches: (check(benches.larger) for check in (memory, forecasts, survived))),
         "graphs": (60.0, lambda benches: graphs(benches.larger)),
         "workers": (60.0, lambda benches: iter([workers(benches.tiny), freed(benches.larger)])),
         "studies": (120.0, lambda benches: iter([together(benches.tiny)])),

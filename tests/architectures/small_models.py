@@ -199,6 +199,42 @@ REFUSED: Mapping[str, str] = {
 """Architectures that are refused before any training."""
 
 
+NOT_CHECKPOINTED = frozenset(
+    {
+        "albert",
+        "bit",
+        "convnext",
+        "convnextv2",
+        "ctrl",
+        "cvt",
+        "efficientnet",
+        "flaubert",
+        "funnel",
+        "hgnet_v2",
+        "ibert",
+        "jetmoe",
+        "layoutlmv3",
+        "levit",
+        "markuplm",
+        "mobilenet_v1",
+        "mobilenet_v2",
+        "mpnet",
+        "openai-gpt",
+        "perceiver",
+        "poolformer",
+        "pvt",
+        "reformer",
+        "regnet",
+        "resnet",
+        "squeezebert",
+        "textnet",
+        "xlm",
+        "xlnet",
+    }
+)
+"""Architectures that offer no gradient checkpointing in transformers."""
+
+
 def small_config(name: str) -> Any:
     """Return the config of a small model of this architecture."""
     with quiet():

@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +29,8 @@ from hpsearch.runtime.messages import Workload  # noqa: E402
 from hpsearch.runtime.refit import Refit, refit  # noqa: E402
 from hpsearch.tasks.base import Task  # noqa: E402
 from hpsearch.tasks.classes import judge  # noqa: E402
-from hpsearch.training.numerics import detect_environment, resolve_numerics  # noqa: E402
+from hpsearch.training.gradient_checkpointing import can_checkpoint  # noqa: E402
+from hpsearch.training.numerics import detect_environment, resolve_numerics, same_bits  # noqa: E402
 
 ROWS = 24
 EXACT = 1e-5
@@ -105,6 +106,17 @@ def trained(task: Task, cache: Path) -> tuple[Workload, Refit]:
     )
     config = task.complete({"learning_rate": 1e-2, "batch_size": 8, "epochs": 1, "warmup_ratio": 0.0})
     return workload, refit(workload, config, 1)
+
+
+def checkpointing_changes(name: str, kind: str, folder: Path) -> list[str] | None:
+    """Return the tensors that gradient checkpointing changes in any bit; None of a model that offers none."""
+    workload, plain = trained(task_over(kind, save_small(name, kind, folder / "model")), folder / "cache")
+    expected = {name: tensor.clone() for name, tensor in plain.model.state_dict().items()}
+    if not can_checkpoint(plain.model.train()):
+        return None
+    numerics = replace(workload.numerics, gradient_checkpointing=True)
+    other = refit(replace(workload, numerics=numerics), plain.config, 1).model.state_dict()
+    return [name for name, tensor in expected.items() if not same_bits(tensor, other[name])]
 
 
 def checked(kind: str, model: Path, folder: Path) -> Check:
