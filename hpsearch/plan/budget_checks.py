@@ -1,8 +1,11 @@
 """A budget checked against the study that is to keep to it, before any worker starts."""
 
 import logging
+import math
 
 from hpsearch.errors import UsageError
+from hpsearch.metrics.direction import Direction
+from hpsearch.metrics.known import bounds
 from hpsearch.plan.distinct import distinct_configs
 from hpsearch.plan.plan import Plan
 from hpsearch.policy.budget import Budget
@@ -20,6 +23,8 @@ def check_budget(plan: Plan, budget: Budget, *, is_endless: bool) -> None:
             f"The sampler {plan.sampler!r} never ends by itself. Give trials= (--trials), the number of "
             "trials in all, or timeout= (--timeout), for instance study.run(trials=50)."
         )
+    if budget.target is not None:
+        _check_target(plan, budget.target)
     wanted = budget.distinct_trials
     count = distinct_configs(plan, wanted - 1) if wanted is not None and is_endless else None
     if count is not None:
@@ -44,6 +49,27 @@ def check_budget(plan: Plan, budget: Budget, *, is_endless: bool) -> None:
             folds * least,
             least,
             folds,
+        )
+
+
+def _check_target(plan: Plan, target: float) -> None:
+    """Raise UsageError where no trial can have a target, or every one has."""
+    objective = plan.objective
+    least, greatest = (-math.inf, math.inf) if callable(plan.metric) else bounds(objective.name)
+    if objective.direction is Direction.MINIMIZE:
+        best, worst, words = least, greatest, ("at least", "at most")
+    else:
+        best, worst, words = greatest, least, ("at most", "at least")
+    score = objective.direction.score
+    if score(target) > score(best):
+        raise UsageError(
+            f"Budget(target={target!r}): {objective.name} is {best:g} {words[0]}, so no trial reaches it. Give a "
+            "value of the objective as it is measured."
+        )
+    if score(target) <= score(worst):
+        raise UsageError(
+            f"Budget(target={target!r}): {objective.name} is {worst:g} {words[1]}, so the first complete trial ends "
+            "the study. Give a value of the objective as it is measured, or leave target= out."
         )
 
 

@@ -58,8 +58,8 @@ class Budget:
                 raise UsageError(f"Budget({name}={value!r}) must be a whole number of at least 1.")
         for name in EPOCHS:
             value = getattr(self, name)
-            if value is not None and (not _is_number(value) or not value > 0):
-                raise UsageError(f"Budget({name}={value!r}) must be a number of epochs above 0.")
+            if value is not None and (not _is_number(value) or not 0 < value < math.inf):
+                raise UsageError(f"Budget({name}={value!r}) must be a finite number of epochs above 0.")
         if self.target is not None and (not _is_number(self.target) or not math.isfinite(self.target)):
             raise UsageError(f"Budget(target={self.target!r}) must be a number: a value of the objective, as measured.")
         for name in DURATIONS:

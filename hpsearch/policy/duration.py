@@ -1,5 +1,6 @@
 """Durations as people write them."""
 
+import math
 import re
 from typing import overload
 
@@ -25,6 +26,6 @@ def parse_duration(text: float | str | None, name: str = "timeout") -> float | N
         seconds = sum(float(p or 0) * s for p, s in zip(parts, (3600, 60, 1), strict=False))
     elif isinstance(text, int | float) and not isinstance(text, bool):
         seconds = float(text)
-    if not seconds > 0:
+    if not 0 < seconds < math.inf:
         raise UsageError(f"{name}={text!r} is not a duration; give seconds, or text like '2h', '90m' or '30s'.")
     return seconds
