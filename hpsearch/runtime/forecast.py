@@ -37,6 +37,12 @@ COORDINATION = Interval(0.003, 0.006, 0.03)
 """Seconds of an evaluation point or of a run's end in which the coordinator records and decides: a pool in the same
 process waits for it. (4 ms of CPU time each, in 30 short runs of 102 and 84 points.)"""
 
+STARTING = Interval(0.5, 1.8, 3.0)
+"""Seconds in which a run makes its database, and ends (1.7 to 2.0 in five studies beside two busy cores)."""
+
+CHECKPOINTS = 1.5
+"""Checkpoints of a run under a pruner that lets trials wait; each is written, and some are read again."""
+
 BATCH = 0.2
 """How far apart the smallest and the largest batch are, against the first and the last layer frozen: a row's time
 depends little on its batch, and with kept outputs of frozen layers it falls to a thirtieth."""
@@ -48,6 +54,9 @@ SHAPE_BYTES = Interval(0.0, 5 * 2**20, 10 * 2**20)
 """What the memory of a process grows by with each further shape of batch: on a CPU oneDNN keeps compiled products by
 shape. A four-layer BERT that had met 28 shapes of 72 in its first steps took 248 to 426 MiB more at the end; without
 oneDNN's cache (ONEDNN_PRIMITIVE_CACHE_CAPACITY=0) the growth of its first trial was gone."""
+
+RESTORED = Interval(0.0, 2.0, 3.0)
+"""What a process has of a checkpoint that it goes on from: its file and its tensors, in place of a model's."""
 
 MOST_SHAPES = 60
 """Further shapes that count, at most: oneDNN keeps 1,024 products, and some 18 are of one shape."""
@@ -66,8 +75,9 @@ class Tried:
         step: Seconds of an optimizer step of a whole batch.
         step_error: The standard error of that.
         step_fixed: What of it does not depend on how many rows are in the batch.
-        evaluation: Seconds of an evaluation of all held-out rows of a fold, with its metrics and messages.
+        evaluation: Seconds of an evaluation of all held-out rows of a fold.
         evaluation_error: The standard error of that.
+        between: Seconds of an evaluation point beside training and evaluation: metrics and messages.
         begin: Seconds from an order to its first step.
         end: Seconds of a checkpoint.
         filling: Seconds in which the outputs of frozen layers were computed, once for the data.
@@ -82,6 +92,7 @@ class Tried:
     step_fixed: float
     evaluation: float
     evaluation_error: float
+    between: float
     begin: float
     end: float
     filling: float
@@ -211,29 +222,34 @@ def forecast(tried: Sequence[Tried], work: Work) -> Forecast:
     pruner lets at least its least share be trained and at most all; it stops early between never and at once.
     """
     runs = [[_run(tried, work, trial.config, epochs) for epochs in trial.epochs] for trial in work.trials]
-    whole = math.fsum(seconds for trial in runs for seconds, _ in trial)
-    measured = math.fsum(error for trial in runs for _, error in trial) / whole if whole else 0.0
+    whole = math.fsum(each.seconds for trial in runs for each in trial)
+    measured = math.fsum(each.error for trial in runs for each in trial) / whole if whole else 0.0
     error = min(MOST_ERROR, math.hypot(ERROR, 2 * measured))
     early = (work.shortest_share, math.sqrt(work.shortest_share), 1.0)
     shares = [(*trial.shares, 1.0) for trial in work.trials]
     scale = work.total / max(1, len(work.trials))
     device, wall = [], []
     for kind, factor in enumerate((1 - error, 1.0, 1 + error)):
-        seconds = [
-            [factor * share[kind] * early[kind] * of_run for of_run, _ in trial]
+        trained = [
+            _at_most(work.most_seconds, [factor * share[kind] * early[kind] * each.seconds for each in trial])
             for trial, share in zip(runs, shares, strict=True)
         ]
-        seconds = [_at_most(work.most_seconds, trial) for trial in seconds]
-        device.append(scale * math.fsum(map(math.fsum, seconds)))
-        wall.append(scale * _wall(seconds, work.workers))
+        device.append(scale * math.fsum(map(math.fsum, trained)))
+        passed = [
+            [seconds + factor * each.around for seconds, each in zip(of_trial, trial, strict=True)]
+            for of_trial, trial in zip(trained, runs, strict=True)
+        ]
+        wall.append(scale * _wall(passed, work.workers))
     fixed = work.loading + max((each.filling for each in tried), default=0.0)
     left = [epochs for trial in work.trials for epochs in trial.epochs if epochs]
     recorded = 0.0 if work.process_bytes else scale * sum(1 + epochs * work.evaluations_per_epoch for epochs in left)
     waiting = COORDINATION.times(recorded, recorded, recorded)
     in_time = Interval(
         *(
-            factor * fixed + in_training + waits
-            for factor, in_training, waits in zip((1 - error, 1, 1 + error), wall, _values(waiting), strict=True)
+            factor * fixed + start + in_training + waits
+            for factor, start, in_training, waits in zip(
+                (1 - error, 1, 1 + error), _values(STARTING), wall, _values(waiting), strict=True
+            )
         )
     )
     peak = _worker_bytes(tried, work)
@@ -253,8 +269,9 @@ def _worker_bytes(tried: Sequence[Tried], work: Work) -> Interval:
     if not work.is_process:
         return Interval(peak, peak, peak).times(*_values(GPU_GROWTH))
     shapes = min(MOST_SHAPES, work.new_shapes)
-    grown = zip(_values(PROCESS_GROWTH), _values(SHAPE_BYTES), strict=True)
-    return Interval(*(factor * peak + shapes * each for factor, each in grown))
+    restored = max((each.checkpoint_bytes for each in tried), default=0) if work.prunes else 0
+    grown = zip(_values(PROCESS_GROWTH), _values(SHAPE_BYTES), _values(RESTORED), strict=True)
+    return Interval(*(factor * peak + shapes * each + restored * times for factor, each, times in grown))
 
 
 def _values(interval: Interval) -> tuple[float, float, float]:
@@ -270,10 +287,19 @@ def _wall(seconds: Sequence[Sequence[float]], workers: int) -> float:
     return max(wall_seconds(runs, workers), *alone)
 
 
-def _run(tried: Sequence[Tried], work: Work, config: Mapping[str, Any], epochs: float) -> tuple[float, float]:
-    """Return the seconds of a run, and their standard error: of what was measured, and of taking it for another."""
+@dataclass(frozen=True)
+class _Cost:
+    """What a run takes: seconds of training and evaluation with their standard error, and seconds around them."""
+
+    seconds: float
+    error: float
+    around: float
+
+
+def _run(tried: Sequence[Tried], work: Work, config: Mapping[str, Any], epochs: float) -> _Cost:
+    """Return what a run takes; its error is of what was measured, and of taking one config for another."""
     if not epochs:
-        return 0.0, 0.0
+        return _Cost(0.0, 0.0, 0.0)
     weights = _weights(tried, config)
     batch = int(config["batch_size"])
     rows, steps = min(batch, work.training_rows), math.ceil(work.training_rows / batch)
@@ -282,10 +308,11 @@ def _run(tried: Sequence[Tried], work: Work, config: Mapping[str, Any], epochs: 
     errors = [
         steps * each.step_of(rows) * each.step_error / each.step + points * each.evaluation_error for each in tried
     ]
-    around = _mean(weights, [each.begin + each.end for each in tried])
+    checkpoints = CHECKPOINTS if work.prunes else 0.0
+    around = [each.begin + checkpoints * each.end + epochs * points * each.between for each in tried]
     mean = _mean(weights, epoch)
     apart = math.sqrt(_mean(weights, [(each - mean) ** 2 for each in epoch]))
-    return around + epochs * mean, epochs * math.hypot(_mean(weights, errors), apart / 2)
+    return _Cost(epochs * mean, epochs * math.hypot(_mean(weights, errors), apart / 2), _mean(weights, around))
 
 
 def _mean(weights: Sequence[float], values: Sequence[float]) -> float:

@@ -3,24 +3,24 @@
 import math
 
 import pytest
+from forecast_samples import BOTH, SMALL, TRIALS, tried, work
 from hypothesis import given
 from hypothesis import strategies as st
-from test_forecast import BOTH, SMALL, TRIALS, tried, work
 
-from hpsearch.runtime.forecast import ERROR, Planned, forecast
+from hpsearch.runtime.forecast import ERROR, STARTING, Planned, forecast
 from hpsearch.runtime.limited_forecast import MOST, ComputeLimits, first_of, limited_forecast
 
 ALIKE = [Planned(SMALL, (1.0,))] * 20
-A_TRIAL = 0.2 + 40 * 0.1 + 2 * 0.5
+A_TRIAL = 0.1 + 40 * 0.1 + 2 * (0.5 + 0.01)
 """Seconds of each of them."""
 
 
 def test_a_time_holds_as_many_trials_as_fit_and_the_interval_says_how_many_they_may_be():
     known = [tried(SMALL, 0.1)]
     seen = limited_forecast(known, work(ALIKE, total=MOST), ComputeLimits(seconds=100.0))
-    assert seen.trials == int((100 - 3) / A_TRIAL)
-    assert seen.fewest == int((100 - 3 * (1 + ERROR)) / A_TRIAL / (1 + ERROR))
-    assert seen.most == int((100 - 3 * (1 - ERROR)) / A_TRIAL / (1 - ERROR))
+    assert seen.trials == int((100 - 3 - STARTING.value) / A_TRIAL)
+    assert seen.fewest == int((100 - 3 * (1 + ERROR) - STARTING.high) / A_TRIAL / (1 + ERROR))
+    assert seen.most == int((100 - 3 * (1 - ERROR) - STARTING.low) / A_TRIAL / (1 - ERROR))
     assert seen.seconds.high <= 100.0
     assert f"for {seen.trials} trials ({seen.fewest} to {seen.most}) on" in str(seen)
 
