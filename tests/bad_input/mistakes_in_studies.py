@@ -273,10 +273,10 @@ SETTINGS = [
         "Budget(epochs_per_trial=nan) must be a finite number of epochs above 0",
     ),
     _run(
-        "less than no time: `timeout=-5`",
-        "trials=2, timeout=-5",
-        "--trials 2 --timeout -5",
-        "is not a duration; give seconds",
+        'less than no time: `timeout="-5s"`',
+        'trials=2, timeout="-5s"',
+        "--trials 2 --timeout -5s",
+        "timeout='-5s' is not a duration; give seconds",
     ),
     _run(
         "time without end: `timeout=inf`",
@@ -285,10 +285,10 @@ SETTINGS = [
         "timeout=inf is not a duration; give seconds",
     ),
     _run(
-        "a target in percent: `hp.Budget(target=95)`",
-        "trials=2, devices=1, budget=hp.Budget(target=95)",
+        "a target in percent: `hp.Budget(target=95.0)`",
+        "trials=2, devices=1, budget=hp.Budget(target=95.0)",
         "--trials 2 --target 95 --devices inline",
-        "Budget(target=95): f1_macro is 1 at most, so no trial reaches it",
+        "Budget(target=95.0): f1_macro is 1 at most, so no trial reaches it",
         "as it is measured",
     ),
     _run(
