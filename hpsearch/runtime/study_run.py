@@ -168,7 +168,7 @@ class StudyRun:
         self._coordinator = Coordinator(
             store, pool, asker.ask, limits, policy, checkpoints,
             logs=plan.folder / "logs", observers=[self._processes, *observers], label=self.label,
-            last=last_trials(sampler, self.budget, lambda: len(pool.slots())),
+            last=last_trials(sampler, pruner, self.budget, lambda: len(pool.slots())),
         )  # fmt: skip
         if self._was_stopped:  # while the models were being loaded
             self._coordinator.stop()

@@ -84,6 +84,12 @@ def test_with_a_sampler_that_learns_little_is_asked_ahead(study: Study, seed: in
     assert max(idle_shares(pool)) <= IDLE
 
 
+@pytest.mark.parametrize("sampler", ["random", "bayesian"])
+def test_trials_that_wait_for_promotions_begin_in_time(study: Study, sampler: str) -> None:
+    shares = [idle_shares(study(f"two {seed}", 2, sampler=sampler, pruner="racing", seed=seed)) for seed in range(3)]
+    assert max(map(max, shares)) <= IDLE
+
+
 @pytest.mark.parametrize("workers", [2, 4])
 @pytest.mark.parametrize("sampler", ["grid", "random"])
 @pytest.mark.parametrize("pruner", ["none", hp.Racing(synchronous=True)], ids=["none", "racing"])

@@ -7,9 +7,10 @@ from hpsearch.policy.budget import Budget
 from hpsearch.policy.limits import Limits
 from hpsearch.policy.policy import Policy
 from hpsearch.policy.pruner import Pruner
+from hpsearch.policy.pruners import resolve_pruner
 from hpsearch.policy.samplers import resolve_sampler
 from hpsearch.records import History, Segment, Slot, Trial, TrialState
-from hpsearch.runtime.last_trials import AHEAD, AHEAD_BLIND, LastTrials, last_trials
+from hpsearch.runtime.last_trials import AHEAD, AHEAD_BLIND, AHEAD_OF_PROMOTIONS, LastTrials, last_trials
 from hpsearch.runtime.scheduler import Scheduler
 from hpsearch.space import Float, Int, Space
 
@@ -191,9 +192,10 @@ def test_a_sampler_that_ends_by_itself_is_asked_to_its_end():
     assert len(asked.ahead) == 3
 
 
-def test_how_many_are_asked_for_ahead_depends_on_whether_the_sampler_learns():
-    def of(name: str, trials: int | None = 12, target: float | None = None) -> tuple[int | None, int]:
-        found = last_trials(resolve_sampler(name, SPACE, F1, 0), Budget(trials=trials, target=target), lambda: 2)
+def test_how_many_are_asked_for_ahead_depends_on_whether_the_sampler_learns_and_trials_wait():
+    def of(name: str, trials: int | None = 12, target: float | None = None, pruner: str = "none"):
+        sampler, budget = resolve_sampler(name, SPACE, F1, 0), Budget(trials=trials, target=target)
+        found = last_trials(sampler, resolve_pruner(pruner, SPACE, F1), budget, lambda: 2)
         return found.expected, found.ahead
 
     assert of("random") == of("qmc") == (12, AHEAD_BLIND)
@@ -201,3 +203,17 @@ def test_how_many_are_asked_for_ahead_depends_on_whether_the_sampler_learns():
     assert of("grid", None) == (4, AHEAD_BLIND)
     assert of("bayesian", None) == (None, AHEAD)
     assert of("random", target=0.9) == (None, AHEAD_BLIND)  # it may end before its last trial
+    assert of("random", pruner="racing") == of("bayesian", pruner="asha") == (12, AHEAD_OF_PROMOTIONS)
+
+
+@pytest.mark.parametrize(
+    ("expected", "workers", "is_blind", "ahead"),
+    [
+        (12, 2, True, 8), (12, 2, False, 8), (50, 2, False, 8), (50, 8, True, 32), (50, 8, False, 10),
+        (20, 8, False, 8), (10, 4, False, 10), (8, 2, False, 8), (50, 1, True, 0),
+    ],
+)  # fmt: skip
+def test_few_of_what_is_learned_is_asked_for_ahead(expected, workers, is_blind, ahead):
+    """The first ten proposals are random, whenever they are asked for."""
+    last = LastTrials(lambda: workers, expected, AHEAD_OF_PROMOTIONS, is_blind)
+    assert sum(last.are_left(trials) for trials in range(expected)) == ahead
