@@ -281,19 +281,26 @@ Part = tuple[float, Callable[[Benches], Iterator[Check]]]
 
 def parts() -> dict[str, Part]:
     from benchmarks.gpu_graphs import graphs
-    from benchmarks.gpu_memory import forecasts, survived
     from benchmarks.gpu_sharing import sharing
     from benchmarks.gpu_studies import freed, together
 
     return {
         "runs": (90.0, _runs),
         "speed": (60.0, lambda benches: (speed(benches.larger, precision) for precision in ("fp32", "bf16", "fp16"))),
-        "memory": (90.0, lambda benches: (check(benches.larger) for check in (memory, forecasts, survived))),
+        "memory": (90.0, _memory),
         "graphs": (60.0, lambda benches: graphs(benches.larger)),
         "workers": (60.0, lambda benches: iter([workers(benches.tiny), freed(benches.larger)])),
         "studies": (120.0, lambda benches: iter([together(benches.tiny)])),
         "sharing": (240.0, lambda benches: sharing(benches.larger)),
     }
+
+
+def _memory(benches: Benches) -> Iterator[Check]:
+    from benchmarks.gpu_memory import forecasts, survived
+
+    yield memory(benches.larger)
+    yield forecasts(benches.larger if benches.device.startswith("cuda") else benches.tiny)
+    yield survived(benches.tiny)
 
 
 def _runs(benches: Benches) -> Iterator[Check]:

@@ -39,7 +39,7 @@ def forecasts(bench: Bench) -> Check:
         "whole batch": (whole, {}),
         "micro-batches of 8": (replace(whole, micro_batch=8), {}),
         "checkpointed": (replace(whole, gradient_checkpointing=True), {}),
-        "half frozen": (whole, {"freeze_layers": 3}),
+        "half frozen": (whole, {"freeze_layers": len(bench.base.layers()) // 2}),
     }
     ratios, shown = [], []
     for case, (numerics, more) in cases.items():
