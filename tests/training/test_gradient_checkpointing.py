@@ -122,10 +122,15 @@ def assert_same(one: tuple[FineTune, list[Any]], other: tuple[FineTune, list[Any
     assert_same_state(*states)
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("micro_batch", [None, 4])
-@pytest.mark.parametrize("freeze_layers", [0, 1])
-@pytest.mark.parametrize("kind", [BertLearner, StackLearner, HeldLearner], ids=["bert", "stack", "held"])
+CASES = [
+    *[(BertLearner, freeze, rows, precision) for freeze in (0, 1) for rows in (None, 4) for precision in PRECISIONS],
+    (StackLearner, 0, None, "fp32"),
+    (StackLearner, 1, 4, "fp32"),
+    (HeldLearner, 0, None, PRECISIONS[-1]),
+]
+
+
+@pytest.mark.parametrize(("kind", "freeze_layers", "micro_batch", "precision"), CASES)
 def test_no_number_changes(kind: Any, freeze_layers: int, micro_batch: int | None, precision: str) -> None:
     """Weights, buffers, AdamW's state, every random state and all measurements, bitwise, with dropout."""
     learner, config = kind(), {"freeze_layers": freeze_layers}
