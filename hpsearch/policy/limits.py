@@ -73,6 +73,7 @@ class Limits:
             limit is not None for limit in (self.deadline, self._device_seconds, self.budget.epochs)
         )
         self._counted: tuple[History, Ending | None] | None = None
+        self._best_of: tuple[History, Trial | None] | None = None
         self._contender: tuple[History, Trial | None] | None = None
         self._kinds: tuple[History, tuple[_Left, _Left]] | None = None
         self._scores: dict[int, tuple[tuple[int | None, int], float]] = {}
@@ -177,8 +178,11 @@ class Limits:
         return None
 
     def _best(self, history: History) -> Trial | None:
-        complete = [trial for trial in history.finished(TrialState.COMPLETE) if trial.value is not None]
-        return max(complete, key=lambda trial: (self._score(trial.value), -trial.number), default=None)
+        if self._best_of is None or self._best_of[0] is not history:
+            complete = [trial for trial in history.finished(TrialState.COMPLETE) if trial.value is not None]
+            best = max(complete, key=lambda trial: (self._score(trial.value), -trial.number), default=None)
+            self._best_of = (history, best)
+        return self._best_of[1]
 
     def _score(self, value: float | None) -> float:
         return -math.inf if value is None or math.isnan(value) else self.objective.direction.score(value)
@@ -216,12 +220,12 @@ class Limits:
         """
         if self._best(history) is None:
             return NOTHING
-        keys, best = {segment.run.key for segment in in_flight}, self._contender_of(history)
+        keys, besides = {segment.run.key for segment in in_flight}, (trial, self._contender_of(history))
+        counted = {each.number for each in besides if each is not None}
         needed = NOTHING
-        for other in history.unfinished():
-            if other is best or (trial is not None and other.number == trial.number):
-                continue
-            if any(run.key in keys for run in other.runs):
+        for other in (sharing for segment in in_flight for sharing in history.sharing(segment.run.key)):
+            if not other.state.is_finished and other.number not in counted:
+                counted.add(other.number)
                 needed += self._sum(self._rest(history, other, keys))
         return replace(needed, wall=0.0)
 

@@ -145,8 +145,9 @@ class _Briefs:
             evaluations_per_epoch=POINTS,
             early_stopping=None,
             checkpoint_every=math.inf,
-            features=workload.features if is_filled else None,
         )
+        if not is_filled:  # under another name, or the workers would go on with models that have features
+            brief = replace(brief, study=f"{workload.study} without features", features=None)
         undefined = Gaps(folds={MEASURED: workload.gaps.folds.get(0, {})})
         metrics = workload.metrics if is_whole else ()
         self.of_evaluations = replace(brief, folds=((longest, held),), metrics=metrics, gaps=undefined)

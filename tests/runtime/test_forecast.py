@@ -8,11 +8,14 @@ import pytest
 from forecast_samples import BOTH, LARGE, SMALL, TRIALS, tried, work
 from hypothesis import given
 from hypothesis import strategies as st
+from tasks_samples import review_rows, save_text_model
 from toy_studies import toy_study
 
 import hpsearch as hp
 from hpsearch.errors import UsageError
+from hpsearch.plan.paths import cache_folder
 from hpsearch.runtime.forecast import ERROR, STARTING, Planned, distance, forecast
+from hpsearch.training.features.store import FeatureStore
 
 
 def test_what_was_tried_is_added_up_by_steps_and_evaluations():
@@ -141,6 +144,17 @@ def test_without_a_number_a_grid_is_forecast_and_an_endless_sampler_asks_for_one
     assert toy_study(tmp_path).forecast(devices="inline", progress=False).trials == 12
     with pytest.raises(UsageError, match=r"never ends by itself. Give trials="):
         toy_study(tmp_path, sampler="random").forecast(devices="inline", progress=False)
+
+
+@pytest.mark.parametrize("most", [10_000, 10])
+def test_outputs_of_frozen_layers_are_computed_for_a_forecast_unless_the_rows_are_many(tmp_path, monkeypatch, most):
+    monkeypatch.setattr("hpsearch.runtime.first_steps.FILLED_ROWS", most)
+    model = save_text_model(tmp_path / "model")
+    task = hp.TextClassification(str(model), train=review_rows(40), text="text", label="label")
+    space = hp.Space(freeze_layers=1, batch_size=8, learning_rate=3e-3, epochs=2, warmup_ratio=0.1)
+    study = hp.Study("frozen", task, space, cv=2, sampler="random", pruner="none", folder=tmp_path)
+    assert study.forecast(1, devices="inline", progress=False).tried[0].step > 0
+    assert bool(FeatureStore(cache_folder() / "features", 0).entries()) == (most > 40)
 
 
 def test_a_model_that_cannot_be_trained_says_so(tmp_path):
