@@ -124,6 +124,10 @@ class Coordinator:
         """Return whether there is a segment for one more slot, or a trial to ask for."""
         return self._scheduler.has_work(self.store.history)
 
+    def longest_left(self) -> float | None:
+        """Return the seconds of the longest way to a trial's end that may begin now; None while trials may be added."""
+        return self._scheduler.longest_left(self.store.history)
+
     def train_on(self, slot: Slot) -> bool:
         """Give an idle slot the study's next segment; return False where nothing can be trained just now."""
         segment = self._scheduler.next_segment(self.store.history, slot)

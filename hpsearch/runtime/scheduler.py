@@ -1,7 +1,7 @@
 """Which segment is trained next."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from hpsearch.policy.budget import Ending
@@ -114,9 +114,14 @@ class Scheduler:
 
         if not self.is_closing(history):
             return startable[min(range(len(startable)), key=warmth)][1]
-        per_point = seconds_per_point(history)
-        ways = [longest_way(history, trial, trial.runs.index(segment.run), per_point) for trial, segment in startable]
+        ways = _ways(history, startable)
         return startable[min(range(len(startable)), key=lambda place: (-ways[place], *warmth(place)))][1]
+
+    def longest_left(self, history: History) -> float | None:
+        """Return the seconds of the longest way to a trial's end that may begin now; None while trials may be added."""
+        if not self.is_closing(history):
+            return None
+        return max(_ways(history, list(self._startable(history))), default=0.0)
 
     def ended(self, run: Run) -> None:
         self._in_flight.pop(run.key, None)
@@ -185,3 +190,9 @@ class Scheduler:
             target = self._target(history, trial, index, closing=closing)
             if history.point(run) < target:
                 yield Segment(run, history.point(run), target)
+
+
+def _ways(history: History, startable: Sequence[tuple[Trial, Segment]]) -> list[float]:
+    """Return the seconds from each segment to its trial's end."""
+    per_point = seconds_per_point(history)
+    return [longest_way(history, trial, trial.runs.index(segment.run), per_point) for trial, segment in startable]

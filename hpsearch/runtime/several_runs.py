@@ -54,6 +54,12 @@ class Member:
             return not self.is_over and self.coordinator.train_on(slot)
         return False
 
+    def longest_left(self) -> float | None:
+        """Return the seconds of the longest that may begin now, 0 where nothing may; None while trials may be added."""
+        with self._ending_alone():
+            return 0.0 if self.is_over else self.coordinator.longest_left()
+        return 0.0
+
     def take(self, event: Event) -> None:
         """Record what a worker reports; what one reports after the study has ended is dropped."""
         with self._ending_alone():
@@ -115,8 +121,14 @@ def share(members: Sequence[Member], pool: Pool, shares: Shares, clock: Callable
 
 
 def _train_on(slot: Slot, members: Mapping[str, Member], shares: Shares, now: float) -> bool:
-    """Give an idle slot a segment of the study that it is due to, or else of the next that has one."""
+    """Give an idle slot a segment of the study that it is due to, or else of the next that has one.
+
+    Once no study has trials to add, what takes longest is due: so all of them end together.
+    """
     order = shares.in_order(now)
+    left = [members[label].longest_left() for label in order]
+    if all(seconds is not None for seconds in left):
+        order = [label for _, label in sorted(zip(left, order, strict=True), key=lambda pair: -(pair[0] or 0.0))]
     for place, label in enumerate(order):
         if members[label].train_on(slot):
             (run,) = (s.run.key for at, s in members[label].coordinator.training() if at.index == slot.index)

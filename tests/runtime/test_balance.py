@@ -35,8 +35,8 @@ Study = Callable[..., VirtualPool]
 
 
 @pytest.fixture
-def study(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Study:
-    """Runs a study of twelve unequal trials in a folder of a name, on so many virtual workers."""
+def pools(monkeypatch: pytest.MonkeyPatch) -> list[VirtualPool]:
+    """The virtual pools that `devices="virtual:2"` has opened."""
     pools: list[VirtualPool] = []
 
     def opening(devices: Any) -> Callable[[], VirtualPool]:
@@ -45,6 +45,12 @@ def study(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Study:
 
     virtual = PoolChoice(("virtual",), lambda devices: str(devices).startswith("virtual"), opening, is_in_process=True)
     monkeypatch.setattr("hpsearch.runtime.pools.POOLS", [virtual, *POOLS])
+    return pools
+
+
+@pytest.fixture
+def study(pools: list[VirtualPool], tmp_path: Path) -> Study:
+    """Runs a study of twelve unequal trials in a folder of a name, on so many virtual workers."""
 
     def run(name: str, workers: int, trials: int | None = 12, **settings: Any) -> VirtualPool:
         made = toy_study(tmp_path / name, **{"space": UNEQUAL, "sampler": "random", **settings})
@@ -86,8 +92,23 @@ def test_with_a_sampler_that_learns_little_is_asked_ahead(study: Study, seed: in
 
 @pytest.mark.parametrize("sampler", ["random", "bayesian"])
 def test_trials_that_wait_for_promotions_begin_in_time(study: Study, sampler: str) -> None:
-    shares = [idle_shares(study(f"two {seed}", 2, sampler=sampler, pruner="racing", seed=seed)) for seed in range(3)]
+    shares = [idle_shares(study(f"two {seed}", 2, sampler=sampler, pruner="racing", seed=seed)) for seed in range(2)]
     assert max(map(max, shares)) <= IDLE
+
+
+@pytest.mark.parametrize("pruner", ["none", "racing"])
+def test_three_uneven_studies_end_within_a_twentieth_of_the_ideal_packing(
+    pools: list[VirtualPool], tmp_path: Path, pruner: str
+) -> None:
+    """The ideal: two workers that end at the same moment."""
+    studies = [
+        toy_study(tmp_path / sampler, space=UNEQUAL, sampler=sampler, pruner=pruner, seed=seed)
+        for seed, sampler in enumerate(["random", "grid", "bayesian"])
+    ]
+    hp.run(studies, [9, 9, 3], devices="virtual:2", progress=False)
+    for each in studies:
+        each.store().close()
+    assert sum(idle_shares(pools[-1])) / 2 <= 1 - 1 / 1.05
 
 
 @pytest.mark.parametrize("workers", [2, 4])
