@@ -256,7 +256,7 @@ def test_a_worker_holds_few_models_and_lets_go_of_others(
 
 def test_the_memory_is_probed_for_each_model_at_the_largest_batch(place: Path, tmp_path: Path) -> None:
     study = study_of(place, tmp_path, space_of(place, batch_size=hp.Categorical([4, 16])))
-    configs = each_choice(study.plan, largest_config(study.plan))
+    configs = [largest_config(study.plan, chosen) for chosen in each_choice(study.plan, {})]
     assert [(Path(config["model"]).name, config["batch_size"]) for config in configs] == [
         ("bert", 16),
         ("distilbert", 16),

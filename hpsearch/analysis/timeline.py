@@ -52,7 +52,8 @@ def spans(ends: Sequence[End], history: History) -> tuple[Span, ...]:
     A segment never begins before the run's previous one has ended: after a crash, a repeated segment adds no seconds
     for evaluations that were recorded before.
     """
-    owners = {run.key: (trial.number, run) for trial in reversed(list(history.trials.values())) for run in trial.runs}
+    trials = reversed(list(history.trials.values()))
+    owners = {run.key: (trial.number, run) for trial in trials for run in (*trial.former, *trial.runs)}
     last: dict[str, float] = {}
     segments = []
     for time, result in ends:
@@ -105,7 +106,7 @@ def _busy(segments: Sequence[Span]) -> float:
 
 def compute(history: History, ends: Sequence[End] = ()) -> Compute:
     """Return what the training of a history took."""
-    runs = {run.key for trial in history.trials.values() for run in trial.runs}
+    runs = {run.key for trial in history.trials.values() for run in (*trial.former, *trial.runs)}
     evaluations = [history.of(key) for key in runs if history.of(key)]
     segments = spans(ends, history)
     return Compute(

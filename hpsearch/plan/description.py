@@ -19,6 +19,7 @@ from hpsearch.policy.budget import Ending
 from hpsearch.provenance.definitions import class_definition, definition_of, is_same
 from hpsearch.provenance.modules import SCRIPTS, import_path
 from hpsearch.provenance.packages import __version__
+from hpsearch.records import Fits
 
 if TYPE_CHECKING:
     from hpsearch.plan.plan import Plan
@@ -63,6 +64,7 @@ class Description:
             digests "model", "data" and "test_data"; None of any other. `model`, `data` and `test_data` are then those
             of the default choice.
         goal: Arguments of the last `run`, for `resume`.
+        fits: How its configurations fit into memory (`records.Fits`); None in earlier versions.
         ended_by: What ended that run: the limit and the reason; None while it runs, and in earlier versions.
         test: Scores on the test rows, by digest of (config, stop point): each is computed once.
         rows: What reading needs of the rows, by the choice of a model (`plan.stored_rows`); None in earlier versions.
@@ -109,6 +111,7 @@ class Description:
     state: Mapping[str, Sequence[str]] = field(default_factory=dict)
     task_definition: str | None = None
     ended_by: Mapping[str, Any] | None = None
+    fits: Mapping[str, Any] | None = None
 
     @classmethod
     def of(
@@ -201,7 +204,12 @@ class Description:
     @property
     def every_warning(self) -> tuple[str, ...]:
         """All that was warned of when the study was run."""
-        return (*self.warnings, *self.remarks)
+        return (*self.warnings, *self.remarks, *self.known_fits.remarks)
+
+    @property
+    def known_fits(self) -> Fits:
+        """How the study's configurations fit into memory, as far as that is known."""
+        return Fits() if self.fits is None else Fits.from_dict(self.fits)
 
     @property
     def task_code(self) -> Mapping[str, str | None]:

@@ -2,9 +2,10 @@
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.data.atomic_write import replaced_file, writing
@@ -24,6 +25,7 @@ from hpsearch.plan.run_keys import refit_digest, with_attention
 from hpsearch.plan.stored_keys import stored_key
 from hpsearch.plan.stored_rows import OWN, keep_targets, stored_rows
 from hpsearch.policy.budget import Ending
+from hpsearch.records import Fit, Fits, Run, Trial
 
 if TYPE_CHECKING:
     from hpsearch.data.ragged import Rows
@@ -126,7 +128,7 @@ class Record:
         keep_targets(self._plan.prepared, self._plan.folder / TARGETS_FOLDER)
         stored = self.description
         described = Description.of(self._plan, stored.numerics, goal, stored.test, stored.remarks)
-        self.keep(described)
+        self.keep(replace(described, fits=stored.fits))
 
     @property
     def _keeps_folds(self) -> bool:
@@ -173,8 +175,8 @@ class Record:
 
     # ------------------------------------------------------------------ numerics and test scores
 
-    def numerics(self) -> "Numerics":
-        """Return the numerics that the study was run with.
+    def numerics(self, fit: Fit | None = None) -> "Numerics":
+        """Return the numerics that the study was run with, or those of its runs that were trained in such a fit.
 
         Raises:
             NumericsError: It has not been run.
@@ -185,19 +187,37 @@ class Record:
         if stored is None:
             raise NumericsError(f"The study {self._plan.name!r} has no numerics yet: run it first.")
         with stored_key("numerics", self.store.place):
-            return Numerics.from_dict(stored)
+            return Numerics.from_dict(stored if fit is None else fit.of(stored))
 
-    def keep_numerics(self, numerics: "Numerics", remarks: tuple[str, ...] = ()) -> None:
-        """Keep the numerics that the study is run with from now on, and what is to be said of them."""
-        self.keep(replace(self.description, numerics=numerics.to_dict(), remarks=remarks))
+    def keep_numerics(self, numerics: "Numerics", remarks: tuple[str, ...], fits: Fits) -> None:
+        """Keep the numerics that the study is run with from now on, what is to be said of them, and how it fits."""
+        kept = replace(self.description, numerics=numerics.to_dict(), remarks=remarks, fits=fits.to_dict())
+        self.keep(kept)
 
-    def numerics_for(self, config: Mapping[str, Any]) -> "Numerics":
-        """Return the numerics that a configuration was run with: the study's, with its own model's attention."""
-        return with_attention(self._plan, self.numerics(), self._plan.task.model_choice(config))
+    def numerics_for(self, config: Mapping[str, Any], fit: Fit | None = None) -> "Numerics":
+        """Return the numerics that a configuration was run with: the study's, its own model's attention, its fit."""
+        return with_attention(self._plan, self.numerics(fit), self._plan.task.model_choice(config))
 
-    def refit_digest(self, config: Mapping[str, Any]) -> str:
-        """Return a digest of all that a refit of a configuration, and its test scores, depend on besides it."""
-        return refit_digest(self._plan, self.numerics(), config)
+    def refit_digest(self, trial: Trial) -> str:
+        """Return a digest of all that a refit of a trial, and its test scores, depend on besides its configuration."""
+        return refit_digest(self._plan, self.numerics(), trial.config, trial.fit)
+
+    # ------------------------------------------------------------------ memory
+
+    @property
+    def fits(self) -> Fits:
+        """How its configurations fit into memory, as far as that is known; nothing is of earlier versions' studies."""
+        with stored_key("fits", self.store.place):
+            return self.description.known_fits
+
+    def keep_fits(self, fits: Fits, trials: Mapping[int, Sequence[Run]] = MappingProxyType({})) -> None:
+        """Keep how its configurations fit into memory, and the runs of trials that are trained otherwise from now on.
+
+        Both are written at once.
+        """
+        kept = replace(self.description, fits=fits.to_dict())
+        self.store.replace_runs(kept.to_json(), trials)
+        kept.write(self._plan.folder / DESCRIPTION_FILE)
 
     @property
     def test_scores(self) -> dict[str, dict[str, float]]:

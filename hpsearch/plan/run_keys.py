@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.plan.plan import Plan
-from hpsearch.records import digest, run_key
+from hpsearch.records import Fit, digest, run_key
 
 if TYPE_CHECKING:
     from hpsearch.tasks import Prepared
@@ -27,9 +27,7 @@ class RunKeys:
         training_rows: Training rows by fold, from which the runs' steps an epoch follow; no part of any key, for the
             data are.
         choice: Name of the hyperparameter that chooses a pretrained model, or None.
-        choices: What the runs of each choice are keyed by: the keys of a study that has this model alone. On a GPU the
-            numerics hold one micro-batch for all of the models, the smallest that fits any; where the model alone had
-            been given a larger one, its own study's keys are others, and nothing is shared between the two.
+        choices: What the runs of each choice are keyed by: the keys of a study that has this model alone.
     """
 
     seed: int
@@ -43,19 +41,30 @@ class RunKeys:
     choice: str | None = None
     choices: Mapping[str, "RunKeys"] = field(default_factory=dict)
 
-    def of(self, config: Mapping[str, Any]) -> "RunKeys":
-        """Return what the runs of a config are keyed by: what belongs to its model, where it chooses one."""
-        return self if self.choice is None else self.choices[config[self.choice]]
+    def of(self, config: Mapping[str, Any], fit: Fit | None = None) -> "RunKeys":
+        """Return what the runs of a config are keyed by: what belongs to its model, where it chooses one.
 
-    def runs(self, config: Mapping[str, Any]) -> list[tuple[str, int, int, int, int]]:
-        """Return (key, fold, repeat, horizon, steps an epoch) of a completed config's runs, in the order of training.
+        `fit` is how they are trained so that they fit into memory, where that is not as the study's numerics say.
+        """
+        keys = self if self.choice is None else self.choices[config[self.choice]]
+        return keys if fit is None else replace(keys, numerics=fit.of(keys.numerics))
 
+    def runs(
+        self, config: Mapping[str, Any], fit: Fit | None = None
+    ) -> list[tuple[str, int, int, int, int, Fit | None]]:
+        """Return (key, fold, repeat, horizon, steps an epoch, fit) of a completed config's runs, in their order.
+
+        A fit that is as the study's numerics say is None, and changes no key.
         Which model was chosen is in a key by its digest alone: not by what it is called, nor what else could be chosen.
         """
         if self.choice is not None:
-            return self.of(config).runs({name: value for name, value in config.items() if name != self.choice})
+            config_of_model = {name: value for name, value in config.items() if name != self.choice}
+            return self.choices[config[self.choice]].runs(config_of_model, fit)
+        if fit is not None and fit.of(self.numerics) == self.numerics:
+            fit = None
         horizon = int(config["epochs"]) * self.evaluations_per_epoch
-        numerics = {**self.numerics, "evaluations_per_epoch": self.evaluations_per_epoch}
+        numerics = self.numerics if fit is None else fit.of(self.numerics)
+        numerics = {**numerics, "evaluations_per_epoch": self.evaluations_per_epoch}
         rows = self.training_rows or (0,) * self.folds
         steps = [-(-count // int(config["batch_size"])) if count else 0 for count in rows]
         return [
@@ -65,6 +74,7 @@ class RunKeys:
                 repeat,
                 horizon,
                 steps[fold],
+                fit,
             )
             for repeat in range(self.repeats)
             for fold in range(self.folds)
@@ -102,8 +112,8 @@ def with_attention(plan: Plan, numerics: "Numerics", choice: str | None) -> "Num
     return numerics if choice is None else replace(numerics, attention=plan.rows_by_choice[choice].attention)
 
 
-def refit_digest(plan: Plan, numerics: "Numerics", config: Mapping[str, Any]) -> str:
+def refit_digest(plan: Plan, numerics: "Numerics", config: Mapping[str, Any], fit: Fit | None) -> str:
     """Return a digest of all that a refit of a configuration, and its scores on the test rows, depend on besides it."""
-    keys = run_keys(plan, numerics).of(config)
+    keys = run_keys(plan, numerics).of(config, fit)
     test = plan.rows_for(config).test_digest
     return digest([keys.seed, keys.data, test, keys.model, dict(keys.numerics)])

@@ -28,6 +28,7 @@ _INNER: Mapping[str, Mapping[str, tuple[Any, bool]]] = {
     },
     "goal": {"trials": (int | None, False), "budget": (Mapping[str, Any] | None, False)},
     "ended_by": {"limit": (str, True), "reason": (str, True)},
+    "fits": {"models": (Mapping[str, Mapping[str, Any]], True), "shapes": (Sequence[Mapping[str, Any]], True)},
     "early_stopping": {"patience": (float, True), "monitor": (str, True)},
 }
 """Keys inside a description's objects: their types, and whether they must be there."""

@@ -7,19 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpsearch.records import Evaluation, History, Run, Segment, Trial
-
-SAME_SPEED = frozenset(
-    {
-        "learning_rate", "epochs", "weight_decay", "warmup_ratio", "warmup_steps", "lr_scheduler_type", "decay_ratio",
-        "max_grad_norm", "label_smoothing_factor", "adam_beta1", "adam_beta2", "adam_epsilon", "dropout",
-    }
-)  # fmt: skip
-"""Hyperparameters that a training row's time does not depend on; any other one makes another shape."""
+from hpsearch.records.fit import SAME_STEP
 
 
 def shape_of(config: Mapping[str, Any]) -> Hashable:
     """Return what a row's time depends on: what of a training config decides model, batch and frozen layers."""
-    return tuple(sorted((name, repr(value)) for name, value in config.items() if name not in SAME_SPEED))
+    return tuple(sorted((name, repr(value)) for name, value in config.items() if name not in SAME_STEP))
 
 
 def epochs_of(segment: Segment) -> float:

@@ -24,7 +24,12 @@ LARGEST_GIVEN_SEED = 2**32 - 1
 """NumPy takes no larger seed; the one that a QMCSampler draws for itself is larger but once in four billion times."""
 
 SCRAMBLE = -1
-"""The trial number whose seed scrambles a study's quasi-random sequence."""
+"""The trial number whose seed scrambles a study's quasi-random sequence; those below it scramble the sequences that
+points are taken from where one of the first is refused."""
+
+APART = 1 << 20
+"""How far the numbers of refused proposals (`hpsearch.policy.refusals`) lie above those of trials: a sampler's seed is
+that of the next number, and none may be drawn from twice."""
 
 
 class OptunaSampler:
@@ -73,7 +78,8 @@ class QuasiRandomSampler:
     """The points of one Sobol' sequence, scrambled by the study's seed; each of the sampler's trials takes the next.
 
     A default or enqueued configuration skips no point: a sequence without its first point is no longer balanced (Owen
-    2020, "On dropping the first Sobol' point"). Every parameter has its own coordinate; that of a conditional one goes
+    2020, "On dropping the first Sobol' point"). In place of a point that is refused comes the same one of another
+    scramble. Every parameter has its own coordinate; that of a conditional one goes
     unused where the parameter does not exist. Optuna's own sampler would draw the first trial, and whatever its space
     lacks, at random.
     """
@@ -84,10 +90,12 @@ class QuasiRandomSampler:
     is_blind: ClassVar[bool] = True
 
     def propose(self, history: History) -> Mapping[str, Any] | None:
-        index = sum(trial.origin is Origin.SAMPLER for trial in history.trials.values())
+        tried = [trial for number, trial in history.trials.items() if number < APART]
+        index = sum(trial.origin is Origin.SAMPLER for trial in tried)
+        refusals = max(history.trials, default=0) // APART
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            sampler = _SobolPoint(self.space, ask_seed(self.seed, SCRAMBLE), index)
+            sampler = _SobolPoint(self.space, ask_seed(self.seed, SCRAMBLE - refusals), index)
             study = Projection(self.space, Objective("")).study(History(), sampler)
             return suggest(study.ask(), self.space)
 

@@ -1,7 +1,7 @@
 """What happened: frozen record types, the read model, and the store (which only the coordinator imports)."""
 
 from hpsearch.records.digest import ask_seed, digest, run_key, run_seed
-from hpsearch.records.fit import Fit, Savings, Shape, shape_of
+from hpsearch.records.fit import Fit, Fits, ModelMemory, Savings, Shape, shape_of, thriftiest
 from hpsearch.records.history import History
 from hpsearch.records.types import (
     LOSS,
@@ -24,7 +24,9 @@ __all__ = [
     "Decision",
     "Evaluation",
     "Fit",
+    "Fits",
     "History",
+    "ModelMemory",
     "Origin",
     "Outcome",
     "Run",
@@ -40,4 +42,5 @@ __all__ = [
     "run_key",
     "run_seed",
     "shape_of",
+    "thriftiest",
 ]

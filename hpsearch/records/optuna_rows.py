@@ -11,12 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Connection, Engine, select
 from sqlalchemy.engine import URL
 
 from hpsearch.errors import StoreError
 from hpsearch.metrics.direction import Direction
 from hpsearch.records.database import engine_arguments, make_durable
+from hpsearch.records.fit import Fit
 from hpsearch.records.optuna_reading import StoredTrial, read_direction, read_study_id, read_trials, studies
 from hpsearch.records.outage import tell_outages
 from hpsearch.records.tables import finite, storable
@@ -33,12 +34,13 @@ CONFIG = "config"
 ORIGIN = "hpsearch:origin"
 TRAINING_CONFIG = "hpsearch:training_config"
 RUNS = "hpsearch:runs"
+FORMER_RUNS = "hpsearch:former_runs"
 REASON = "reason"
 PARTIAL_MEAN = "partial_mean"
 """User attribute of a pruned trial: its partial mean."""
 
-RunRow = tuple[str, int, int, int] | tuple[str, int, int, int, int]
-"""A run as a trial's row has it: (key, fold, repeat, horizon) and, in newer studies, its optimizer steps an epoch."""
+RunRow = tuple[str, int, int, int] | tuple[str, int, int, int, int] | tuple[str, int, int, int, int, Fit | None]
+"""A run as it is written: (key, fold, repeat, horizon), in newer studies its steps an epoch, and its fit."""
 
 
 def open_storage(url: URL, *, is_checked: bool = False, for_reading: bool = False) -> "RDBStorage":
@@ -70,6 +72,20 @@ def open_storage(url: URL, *, is_checked: bool = False, for_reading: bool = Fals
 def _plain(value: Any) -> Any:
     """Return `value` as JSON gives it back, so that memory equals what is read after a restart."""
     return json.loads(json.dumps(finite(value)))
+
+
+def _stored(key: str, fold: int, repeat: int, horizon: int, steps: int | None = None, fit: Fit | None = None) -> Any:
+    """Return a run as JSON; what it does not have is left out, as earlier versions wrote it."""
+    numbers = [int(number) for number in (fold, repeat, horizon, steps) if number is not None]
+    return [key, *numbers] if fit is None else [key, *numbers, fit.to_dict()]
+
+
+def _runs(rows: Iterable[Sequence[Any]], training_config: Mapping[str, Any]) -> tuple[Run, ...]:
+    """Undo `_stored`."""
+    return tuple(
+        Run(key, training_config, fold, repeat, horizon, *steps[:1], *map(Fit.from_dict, steps[1:]))
+        for key, fold, repeat, horizon, *steps in rows
+    )
 
 
 class OptunaRows:
@@ -139,10 +155,8 @@ class OptunaRows:
             params=stored.params,
             state=stored.state,
             origin=Origin(stored.system_attributes[ORIGIN]),
-            runs=tuple(
-                Run(key, training_config, fold, repeat, horizon, *more)
-                for key, fold, repeat, horizon, *more in stored.system_attributes[RUNS]
-            ),
+            runs=_runs(stored.system_attributes[RUNS], training_config),
+            former=_runs(stored.system_attributes.get(FORMER_RUNS, ()), training_config),
             value=stored.value,
             reason="ended by another Optuna tool" if stored.state.is_finished else None,
         )
@@ -163,13 +177,23 @@ class OptunaRows:
         system = {
             ORIGIN: origin.value,
             TRAINING_CONFIG: _plain(training_config),
-            RUNS: [[key, *map(int, numbers)] for key, *numbers in runs],
+            RUNS: [_stored(*run) for run in runs],
         }
         with self._writing.engine.begin() as connection:
             trial_id, number = write_trial(connection, self._study_id, params, distributions, user, system)
         kinds = {name: distributions[name] for name in params}
         values = {name: kind.to_external_repr(kind.to_internal_repr(params[name])) for name, kind in kinds.items()}
         return self._learn(StoredTrial(trial_id, number, TrialState.RUNNING, None, values, user, system, {}))
+
+    def replace_runs(self, connection: Connection, trial: Trial) -> None:
+        """Write the runs of a trial, and those that they took the place of, in a transaction of ours."""
+        from hpsearch.records.optuna_writing import write_system_attributes
+
+        rows = {
+            name: [_stored(run.key, run.fold, run.repeat, run.horizon, run.steps_per_epoch, run.fit) for run in runs]
+            for name, runs in ((RUNS, trial.runs), (FORMER_RUNS, trial.former))
+        }
+        write_system_attributes(connection, self._ids[trial.number], rows)
 
     def tell(self, decisions: Iterable[Decision]) -> None:
         """Write what Optuna lacks of decisions, in one transaction."""

@@ -14,7 +14,7 @@ from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages._rdb import models
 from optuna.trial import TrialState as OptunaState
-from sqlalchemy import Connection, Table, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Table, bindparam, delete, func, insert, select, update
 
 from hpsearch.records.types import TrialState
 
@@ -50,6 +50,10 @@ _DESCRIBE_AGAIN = (
     update(_user)
     .where(_user.c.trial_id == bindparam("of_trial"), _user.c.key == bindparam("of_key"))
     .values(value_json=bindparam("its_value"))
+)
+
+_FORGET_SYSTEM = delete(_system).where(
+    _system.c.trial_id == bindparam("of_trial"), _system.c.key.in_(bindparam("of_keys", expanding=True))
 )
 
 
@@ -115,6 +119,15 @@ def write_change(connection: Connection, trial_id: int, change: Change) -> None:
         _insert(connection, _values, trial_id, [{"objective": 0, "value": stored, "value_type": kind}])
     if change.state is not None:
         _write_state(connection, trial_id, change.state)
+
+
+def write_system_attributes(connection: Connection, trial_id: int, attributes: Mapping[str, Any]) -> None:
+    """Write system attributes of a trial that has not ended, over those that are there."""
+    state = connection.execute(_LOCK_TRIAL, {"of_trial": trial_id}).scalar_one()
+    if state.is_finished():
+        raise UpdateFinishedTrialError(f"Optuna's trial {trial_id} has ended already: {state.name}.")
+    connection.execute(_FORGET_SYSTEM, {"of_trial": trial_id, "of_keys": list(attributes)})
+    _insert(connection, _system, trial_id, _as_rows(attributes))
 
 
 def _write_reports(connection: Connection, trial_id: int, reports: Mapping[int, float]) -> None:

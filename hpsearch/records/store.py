@@ -25,7 +25,7 @@ from hpsearch.records.history import History
 from hpsearch.records.leased_study import LeasedStudy
 from hpsearch.records.optuna_rows import OptunaRows, RunRow, open_storage
 from hpsearch.records.studies import OpenStudy, described, make_study, open_study, study_names
-from hpsearch.records.types import Action, Decision, Evaluation, Origin, SegmentResult, Trial, TrialState
+from hpsearch.records.types import Action, Decision, Evaluation, Origin, Run, SegmentResult, Trial, TrialState
 
 if TYPE_CHECKING:
     import optuna
@@ -232,6 +232,39 @@ class Store(LeasedStudy):
             self._taken.add(digest(trial.config))
         self._history = history.with_trial(trial)
         return trial
+
+    def replace_runs(self, description: Mapping[str, Any], trials: Mapping[int, Sequence[Run]]) -> History:
+        """Give unfinished trials other runs, and the study another description, in one transaction.
+
+        What was recorded of a run that is replaced stays, but for the outputs of its held-out rows.
+
+        Args:
+            description: The study's, which says how its configurations are trained from now on.
+            trials: All runs of each trial, by its number; those that stay are the same.
+        """
+        history, replaced = self.history, []
+        for number, runs in trials.items():
+            trial = history.trials[number]
+            keys = {run.key for run in runs}
+            gone = [run for run in trial.runs if run.key not in keys]
+            if trial.state.is_finished or [(r.fold, r.repeat) for r in runs] != [
+                (r.fold, r.repeat) for r in trial.runs
+            ]:
+                raise ValueError(f"trial {number} is {trial.state.value}, or its new runs are on other folds: {runs}")
+            history = history.with_trial(replace(trial, runs=tuple(runs), former=(*trial.former, *gone)))
+            replaced += gone
+        text = json.dumps(dict(description))
+        new = update(tables.studies).where(tables.studies.c.study == self.name).values(description=text)
+
+        def write(connection: Connection) -> None:
+            connection.execute(new)
+            for number in trials:
+                self._optuna.replace_runs(connection, history.trials[number])
+            retention.trim(connection, self.name, history, replaced)
+
+        self._write("replacing runs that do not fit into memory", write)
+        self._description, self._history = MappingProxyType(json.loads(text)), history
+        return history
 
     def set_state(self, trial: int, state: TrialState) -> History:
         """Move an unfinished trial between WAITING (paused at a clean stop) and RUNNING."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hpsearch.records.fit import Fit
+from hpsearch.records.fit import Fit, thriftiest
 
 LOSS = "loss"
 """Name of the mean validation loss among an evaluation's metrics."""
@@ -102,6 +102,7 @@ class Trial:
         point: The evaluation point of `value`, common to all folds.
         stop: The evaluation point at which the first fold stopped; None before that.
         reason: Why it ended, in words.
+        former: Runs that ran out of memory, or had not begun as their shape did: others took their place in `runs`.
     """
 
     number: int
@@ -114,6 +115,12 @@ class Trial:
     point: int | None = None
     stop: int | None = None
     reason: str | None = None
+    former: tuple[Run, ...] = ()
+
+    @property
+    def fit(self) -> Fit | None:
+        """How its runs were trained so that they fit into memory: that of those that had to save most."""
+        return thriftiest(*(run.fit for run in self.runs))
 
 
 @dataclass(frozen=True)

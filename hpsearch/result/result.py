@@ -144,7 +144,8 @@ class Result:
         assert trial.point is not None
         with waiting_for("Preparing rows and models"):
             self.record.require_trainable()
-        return refit(workload_of(self.plan, self.record.numerics()), self.plan.complete(trial.config), trial.point)
+        workload = workload_of(self.plan, self.record.numerics(trial.fit))
+        return refit(workload, self.plan.complete(trial.config), trial.point)
 
     def test_scores(self, number: int | None = None) -> Mapping[str, float]:
         """Return a trial's scores on the test rows, after a refit (the best trial's by default).
@@ -173,7 +174,7 @@ class Result:
         if refit is None:
             self.record.require_writable()  # before the training
             refit = self.refit(trial.number)
-        scores = score(workload_of(self.plan, self.record.numerics()), refit)
+        scores = score(workload_of(self.plan, self.record.numerics(trial.fit)), refit)
         is_kept = key in stored and outputs.exists()  # of an earlier refit, which on a GPU may be another
         if self.record.is_writable and not is_kept:
             self.record.write_outputs(outputs, scores.outputs)
@@ -183,7 +184,7 @@ class Result:
 
     def _test_key(self, trial: Trial) -> str:
         """Return what a trial's scores on the test rows are kept under."""
-        return digest([trial.runs[0].config, trial.point, self.record.refit_digest(trial.config)])
+        return digest([trial.runs[0].config, trial.point, self.record.refit_digest(trial)])
 
     def test_evidence(self, other: "Result") -> "Evidence":
         """Compare the best trial with another study's on the test rows, which both studies must share.
@@ -256,7 +257,7 @@ class Result:
         metrics, kept = self._tested(trial, refit) if self.plan.rows.test_rows else (None, None)
         with target.writing() as partial:
             self.plan.task.save(refit.model, partial, self.plan.prepared_for(trial.config))
-            check = read_back(workload_of(self.plan, self.record.numerics()), refit, partial, kept)
+            check = read_back(workload_of(self.plan, self.record.numerics(trial.fit)), refit, partial, kept)
             write_card(partial, self.plan, self.record, self.summary(trial.number), refit, metrics, check)
         if check is not None and not check.agrees:
             logger.warning("%s", check.text())

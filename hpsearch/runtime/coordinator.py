@@ -27,6 +27,7 @@ from hpsearch.records import (
 from hpsearch.records.checkpoint_folder import CheckpointFolder
 from hpsearch.records.store import Store
 from hpsearch.runtime.checkpoint_budget import CheckpointBudget
+from hpsearch.runtime.fitting import DeviceInUseError, Fitting
 from hpsearch.runtime.last_trials import ALONE, LastTrials
 from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Event, Train
 from hpsearch.runtime.pools.base import Pool
@@ -60,6 +61,7 @@ class Coordinator:
         logs: Folder for the logs of failed segments.
         label: What the pool calls the study, by default its name.
         last: How several workers share the last trials.
+        fitting: Makes runs fit into memory that ran out of it; without it their trials are pruned.
         started: Segments that were given to workers.
         ending: What has ended the study, once it is over by itself; None before, and where it was stopped.
     """
@@ -75,6 +77,7 @@ class Coordinator:
     clock: Callable[[], float] = time.monotonic
     label: str = ""
     last: LastTrials = ALONE
+    fitting: Fitting | None = None
     started: int = field(default=0, init=False)
     ending: Ending | None = field(default=None, init=False)
     _stopping: bool = field(default=False, init=False)
@@ -130,7 +133,12 @@ class Coordinator:
 
     def train_on(self, slot: Slot) -> bool:
         """Give an idle slot the study's next segment; return False where nothing can be trained just now."""
-        segment = self._scheduler.next_segment(self.store.history, slot)
+        if self.fitting is not None:
+            self.fitting.slot = slot
+        try:
+            segment = self._scheduler.next_segment(self.store.history, slot)
+        except DeviceInUseError:
+            return False
         if segment is None:
             return False
         self.pool.submit(slot, self._order(segment))
@@ -185,6 +193,9 @@ class Coordinator:
 
     def settle(self, number: int) -> None:
         """Decide on a trial and carry the decisions out, until another one needs new measurements."""
+        if self.fitting is not None:
+            for run in self.fitting.fit_again(self.store.history.trials[number], self._scheduler.in_flight()):
+                self.checkpoints.remove(run)
         while True:
             history = self.store.history
             decision = self.policy.decide(history, number, closing=self._scheduler.is_closing(history))

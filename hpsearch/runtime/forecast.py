@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hpsearch.policy.costs import SAME_SPEED, wall_seconds
+from hpsearch.policy.costs import wall_seconds
+from hpsearch.records.fit import SAME_STEP
 
 GOING = 0.7
 """The share of trials that go on at each rung of racing and successive halving: on the recorded tables 11 of 50 passed
@@ -332,7 +333,7 @@ def _weights(tried: Sequence[Tried], config: Mapping[str, Any]) -> Sequence[floa
 def distance(one: Mapping[str, Any], other: Mapping[str, Any], among: Sequence[Mapping[str, Any]]) -> float:
     """Return how far two configs are apart in what decides a row's time; `among` gives each number its scale."""
     total = 0.0
-    for name in {*one, *other} - SAME_SPEED:
+    for name in {*one, *other} - SAME_STEP:
         a, b = one.get(name), other.get(name)
         if a == b:
             continue

@@ -1,7 +1,7 @@
 """Which segment is trained next."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Protocol
 
 from hpsearch.policy.budget import Ending
@@ -141,6 +141,10 @@ class Scheduler:
     def is_in_flight(self, trial: Trial) -> bool:
         """Return whether a run of a trial is being trained."""
         return any(run.key in self._in_flight for run in trial.runs)
+
+    def in_flight(self) -> Collection[str]:
+        """Return the keys of the runs that are being trained."""
+        return self._in_flight.keys()
 
     def ending(self, history: History) -> Ending:
         """Return why there is nothing more to train, once that is so."""

@@ -4,7 +4,7 @@ import contextlib
 import math
 import statistics
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,14 +16,16 @@ from hpsearch.plan.run_keys import RunKeys, run_keys
 from hpsearch.plan.starting_point import literature_default
 from hpsearch.policy.budget import COMPUTE
 from hpsearch.policy.costs import Costs
+from hpsearch.policy.memory import expected_fit
 from hpsearch.policy.promotion import PromotingPruner
 from hpsearch.policy.pruner import Pruner
 from hpsearch.policy.samplers import Sampler
-from hpsearch.records import History, Origin, Run, Trial, TrialState
+from hpsearch.records import Fit, Fits, History, Origin, Run, Trial, TrialState
 from hpsearch.runtime.devices import Devices, TrialsPerDevice
 from hpsearch.runtime.first_steps import first_steps, new_shapes, some_of
 from hpsearch.runtime.forecast import GOING, SAVED, Forecast, Planned, Work
 from hpsearch.runtime.limited_forecast import MOST, ComputeLimits, limited_forecast
+from hpsearch.runtime.messages import Workload
 from hpsearch.runtime.pools import chosen_pool
 from hpsearch.runtime.pools.base import Pool
 from hpsearch.runtime.pools.in_turn import in_turn
@@ -50,16 +52,20 @@ def forecast_study(
     history = _history(record)
     limits = _limits(run, history)
     with contextlib.closing(in_turn(start(), choice, [run.label], lambda: True)) as pool:
-        numerics = _numerics(plan, record, pool, run.label)
+        numerics, fits = _numerics(plan, record, pool, run.label)
         loading = time.monotonic() - began
+
+        def fit_of(config: Mapping[str, Any]) -> Fit | None:
+            return expected_fit(config, fits.models.get(plan.task.model_choice(config) or ""), fits)
+
         default, keys = literature_default(plan), run_keys(plan, numerics)
-        coming = _coming(plan, keys, run.rules[0], history, default, enqueued)
+        coming = _coming(plan, keys, fit_of, run.rules[0], history, default, enqueued)
         trials, total = _planned(run, history, coming)
         workload = workload_of(plan, numerics, run.label)
         configs = [trial.config for trial in trials]
         chosen = some_of(configs, plan.complete(default) if default is not None else configs[0]) if configs else ()
         with waiting_for("Training a few steps") if run.progress else contextlib.nullcontext():
-            tried = [first_steps(pool, workload, config) for config in chosen]
+            tried = [first_steps(pool, _fitted(workload, fit_of(config)), config) for config in chosen]
         workers = len(pool.slots())
     work = _work(run, trials, total, workers, loading, in_process=choice.is_in_process)
     shapes = new_shapes(workload, configs, tried)
@@ -75,13 +81,20 @@ def _history(record: Record) -> History:
     return record.store.reload()
 
 
-def _numerics(plan: Plan, record: Record, pool: Pool, label: str) -> Numerics:
+def _fitted(workload: Workload, fit: Fit | None) -> Workload:
+    """Return the workload of a study whose numerics say how a configuration is trained so that it fits into memory."""
+    numerics = workload.numerics
+    return workload if fit is None else replace(workload, numerics=Numerics.from_dict(fit.of(numerics.to_dict())))
+
+
+def _numerics(plan: Plan, record: Record, pool: Pool, label: str) -> tuple[Numerics, Fits]:
     with contextlib.suppress(StudyNotFoundError):
         if record.description.numerics is not None:
             numerics = record.numerics()
             pool.prepare(workload_of(plan, numerics, label))
-            return numerics
-    return tried_numerics(plan, pool, label)[0]
+            return numerics, record.fits
+    numerics, _, fits = tried_numerics(plan, pool, label)
+    return numerics, fits
 
 
 def _planned(run: StudyRun, history: History, coming: Iterator[Trial]) -> tuple[Sequence[Planned], int]:
@@ -160,6 +173,7 @@ def _shares(trial: Trial, pruner: Pruner) -> tuple[float, float]:
 def _coming(
     plan: Plan,
     keys: RunKeys,
+    fit_of: Callable[[Mapping[str, Any]], Fit | None],
     sampler: Sampler,
     history: History,
     default: Mapping[str, Any] | None,
@@ -182,8 +196,8 @@ def _coming(
         searched = {name: config[name] for name in plan.space.parameters if name in config}
         complete = plan.complete(config)
         runs = tuple(
-            Run(key, complete, fold, repeat, horizon, steps)
-            for key, fold, repeat, horizon, steps in keys.runs(complete)
+            Run(key, complete, fold, repeat, horizon, steps, fit)
+            for key, fold, repeat, horizon, steps, fit in keys.runs(complete, fit_of(complete))
         )
         trial = Trial(1 + max(history.trials, default=-1), config, searched, TrialState.RUNNING, origin, runs)
         history = history.with_trial(trial)

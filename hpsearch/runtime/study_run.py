@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,12 +26,14 @@ from hpsearch.policy.budget import COMPUTE, EXPECTED, Budget, Ending
 from hpsearch.policy.limits import Limits
 from hpsearch.policy.policy import Policy
 from hpsearch.policy.pruner import Pruner
+from hpsearch.policy.refusals import Refusing
 from hpsearch.policy.samplers import Sampler, what_is_not_kept
-from hpsearch.records import Segment, Slot, Trial
+from hpsearch.records import Fit, Fits, ModelMemory, Segment, Slot, Trial, shape_of
 from hpsearch.records.checkpoint_folder import CheckpointFolder
 from hpsearch.runtime.callback_guard import guarded_callbacks
 from hpsearch.runtime.coordinator import Coordinator, Observer
 from hpsearch.runtime.devices import Devices, TrialsPerDevice
+from hpsearch.runtime.fitting import Fitting
 from hpsearch.runtime.last_trials import last_trials
 from hpsearch.runtime.left_processes import ProcessRecord, recorded_processes
 from hpsearch.runtime.messages import Probe, Workload
@@ -163,12 +166,15 @@ class StudyRun:
         )
         limits = Limits(self.budget, plan.aim, self.deadline, len(pool.slots()), policy.waits)
         default = literature_default(plan)
-        asker = Asker(store, plan.space, sampler, run_keys(plan, self._numerics), plan.complete, default)
+        keys, usual = run_keys(plan, self._numerics), Fit(self._numerics.micro_batch)
+        fitting = Fitting(self.record, keys, usual, plan.task.model_choice, pool, self.label)
+        allowed = Refusing(sampler, lambda params: fitting.refuses(plan.complete(plan.space.config(params))))
+        asker = Asker(store, plan.space, allowed, keys, plan.complete, default, fitting.fit_of)
         checkpoints = CheckpointFolder(plan.folder / "checkpoints", plan.checkpoint_bytes)
         self._coordinator = Coordinator(
             store, pool, asker.ask, limits, policy, checkpoints,
             logs=plan.folder / "logs", observers=[self._processes, *observers], label=self.label,
-            last=last_trials(sampler, pruner, self.budget, lambda: len(pool.slots())),
+            last=last_trials(sampler, pruner, self.budget, lambda: len(pool.slots())), fitting=fitting,
         )  # fmt: skip
         if self._was_stopped:  # while the models were being loaded
             self._coordinator.stop()
@@ -263,9 +269,8 @@ def workload_of(plan: Plan, numerics: Numerics, label: str = "") -> Workload:
 def settled_numerics(plan: Plan, record: Record, pool: Pool, label: str) -> Numerics:
     """Make the pool ready with the study's numerics, which its first run resolves and stores.
 
-    Each model is tried in them once. On a GPU they include the micro-batch: probed on the longest rows, with nothing
-    frozen. Where the precision was not asked for, and a model cannot be trained in bf16 or
-    fp16, they are fp32.
+    Each model is tried in them once, and on a GPU how many rows of its largest configuration fit. Where the precision
+    was not asked for, and a model cannot be trained in bf16 or fp16, they are fp32.
 
     Raises:
         TaskError: A model cannot be trained, or not in the precision that was asked for.
@@ -274,13 +279,13 @@ def settled_numerics(plan: Plan, record: Record, pool: Pool, label: str) -> Nume
         numerics = record.numerics()
         pool.prepare(workload_of(plan, numerics, label))
         return numerics
-    numerics, remarks = tried_numerics(plan, pool, label)
-    record.keep_numerics(numerics, remarks)
+    numerics, remarks, fits = tried_numerics(plan, pool, label)
+    record.keep_numerics(numerics, remarks, fits)
     return numerics
 
 
-def tried_numerics(plan: Plan, pool: Pool, label: str) -> tuple[Numerics, tuple[str, ...]]:
-    """Make the pool ready for a study that has not been run; return the numerics that fit, and what to say of them.
+def tried_numerics(plan: Plan, pool: Pool, label: str) -> tuple[Numerics, tuple[str, ...], Fits]:
+    """Make the pool ready for a study that has not been run; return its numerics, what to say of them, what fits.
 
     Raises:
         TaskError: A model cannot be trained, or not in the precision that was asked for.
@@ -293,36 +298,36 @@ def tried_numerics(plan: Plan, pool: Pool, label: str) -> tuple[Numerics, tuple[
     )
     remarks: tuple[str, ...] = ()
     try:
-        numerics = _tried(plan, pool, numerics, label)
+        fits = _tried(plan, pool, numerics, label)
     except TaskError as error:
         if numerics.precision == "fp32":
             raise
-        # Raises what is no matter of precision.
-        numerics = _tried(plan, pool, replace(numerics, precision="fp32"), label)
+        numerics = replace(numerics, precision="fp32")
+        fits = _tried(plan, pool, numerics, label)  # raises what is no matter of precision
         if plan.precision != "auto":
             raise TaskError(
                 f"precision={plan.precision!r}: {error} It can be in fp32: give precision='fp32'."
             ) from error
         remarks = (f"{error} The study is trained in fp32, in which it can be.",)
         logger.warning("%s", remarks[0])
-    return numerics, remarks
+    return numerics, remarks, fits
 
 
-def _tried(plan: Plan, pool: Pool, numerics: Numerics, label: str) -> Numerics:
-    """Make the pool ready with these numerics and try each model; return them with the micro-batch that fits."""
+def _tried(plan: Plan, pool: Pool, numerics: Numerics, label: str) -> Fits:
+    """Make the pool ready with these numerics and try each model; return what is known of their memory."""
     pool.prepare(workload_of(plan, numerics, label))
-    if numerics.device_type != "cuda":
-        for chosen in each_choice(plan, smallest_batch(plan)):
-            pool.probe(Probe(label, example_config(plan, chosen)))
-        return numerics
-    config = largest_config(plan)
-    fits = int(config["batch_size"])
-    for chosen in each_choice(plan, config):
-        fits = pool.probe(Probe(label, chosen, fits)).rows
-    if fits < int(config["batch_size"]):
-        numerics = replace(numerics, micro_batch=fits)
-        pool.prepare(workload_of(plan, numerics, label))
-    return numerics
+    is_measured = numerics.device_type == "cuda"
+    models = {}
+    for chosen in each_choice(plan, {} if is_measured else smallest_batch(plan)):
+        config = largest_config(plan, chosen) if is_measured else example_config(plan, chosen)
+        rows = int(config["batch_size"]) if is_measured else None
+        probed = pool.probe(Probe(label, config, rows))
+        assert probed is not None  # nothing trains yet
+        model = (
+            ModelMemory(probed.savings, probed.rows, shape_of(config)) if is_measured else ModelMemory(probed.savings)
+        )
+        models[plan.task.model_choice(config) or ""] = model
+    return Fits(models)
 
 
 def smallest_batch(plan: Plan) -> dict[str, Any]:
@@ -331,11 +336,22 @@ def smallest_batch(plan: Plan) -> dict[str, Any]:
     return {} if searched is None else {"batch_size": min(int(str(edge)) for edge in searched.edges())}
 
 
-def largest_config(plan: Plan) -> dict[str, Any]:
-    """Return a training config with the largest batch of the space, which needs as much memory as any."""
-    searched = plan.space.parameters.get("batch_size")
-    given = {"batch_size": max(int(str(edge)) for edge in searched.edges())} if searched is not None else {}
-    return plan.task.complete({**plan.space.fixed, **given})
+def largest_config(plan: Plan, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a training config of the space with the largest batch and the fewest frozen layers, and what is given.
+
+    It needs as much memory as any.
+    """
+    searched = plan.space.parameters
+    if "batch_size" in searched:
+        given = {**given, "batch_size": max(int(str(edge)) for edge in searched["batch_size"].edges())}
+    frozen = searched["freeze_layers"].edges() if "freeze_layers" in searched else ()
+    configs = [example_config(plan, {**given, "freeze_layers": layers}) for layers in frozen]
+    return min(configs, key=_frozen_layers) if configs else example_config(plan, given)
+
+
+def _frozen_layers(config: Mapping[str, Any]) -> float:
+    layers = config["freeze_layers"]
+    return float(layers) if isinstance(layers, int) else math.inf  # all
 
 
 def each_choice(plan: Plan, config: Mapping[str, Any]) -> list[dict[str, Any]]:

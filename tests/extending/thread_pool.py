@@ -33,7 +33,7 @@ class ThreadPool:
     def prepare(self, workload: Workload) -> None:
         with_whole_rows(workload, lambda: self._thread.submit(self._worker.prepare, workload).result())
 
-    def probe(self, order: Probe) -> Probed:
+    def probe(self, order: Probe, slot: Slot | None = None) -> Probed:
         return self._thread.submit(self._worker.probe, order).result()
 
     def slots(self) -> Sequence[Slot]:

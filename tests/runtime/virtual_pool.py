@@ -46,7 +46,7 @@ class VirtualPool:
     def prepare(self, workload: Workload) -> None:
         self._workload = workload
 
-    def probe(self, order: Probe) -> Probed:
+    def probe(self, order: Probe, slot: Slot | None = None) -> Probed:
         return Probed(order.rows or 0)
 
     def slots(self) -> Sequence[Slot]:

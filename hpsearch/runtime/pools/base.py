@@ -37,8 +37,12 @@ class Pool(Protocol):
                 again and again before they are ready.
         """
 
-    def probe(self, order: Probe) -> Probed:
-        """Have one worker find out how many rows fit its device at once; other slots are assumed to be alike."""
+    def probe(self, order: Probe, slot: Slot | None = None) -> Probed | None:
+        """Have one worker find out how many rows fit its device at once; other slots are assumed to be alike.
+
+        What fits may not depend on what trains beside it. So where others train on the device of `slot`, which is idle,
+        the answer is None, and no slot of it is idle any more until they have ended. Without a slot any worker does it.
+        """
 
     def slots(self) -> Sequence[Slot]:
         """Return all slots; any thread may ask."""

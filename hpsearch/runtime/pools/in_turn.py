@@ -9,7 +9,7 @@ from typing import Any
 
 from hpsearch.records import Slot
 from hpsearch.runtime.messages import Ended, Event, Probe, Probed, Train, Workload
-from hpsearch.runtime.pools.base import Pool, PoolChoice
+from hpsearch.runtime.pools.base import Pool, PoolChoice, TimeIsUpError
 from hpsearch.runtime.turns import Turns
 
 logger = logging.getLogger("hpsearch")
@@ -95,8 +95,19 @@ class PoolInTurn:
     def prepare(self, workload: Workload) -> None:
         self._pool.prepare(workload)
 
-    def probe(self, order: Probe) -> Probed:
-        return self._pool.probe(order)
+    def probe(self, order: Probe, slot: Slot | None = None) -> Probed | None:
+        if slot is None and order.rows is not None:
+            slot = self._first_turn()
+        return self._pool.probe(order, slot)
+
+    def _first_turn(self) -> Slot:
+        """Wait until a device is this process's: what another one trains there takes memory."""
+        while not (taken := self._turns.take(self._pool.idle(), self._pool.slots(), lambda: True)):
+            if self.deadline is not None and time.monotonic() >= self.deadline:
+                raise TimeIsUpError("The study's time was up before a device was free.")
+            for _ in self.completed(TURN_SECONDS):
+                pass
+        return taken[0]
 
     def slots(self) -> Sequence[Slot]:
         return self._pool.slots()

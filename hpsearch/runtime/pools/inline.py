@@ -35,7 +35,7 @@ class InlinePool:
     def prepare(self, workload: Workload) -> None:
         with_whole_rows(workload, lambda: self._worker.prepare(workload))
 
-    def probe(self, order: Probe) -> Probed:
+    def probe(self, order: Probe, slot: Slot | None = None) -> Probed:
         return self._worker.probe(order)
 
     def slots(self) -> Sequence[Slot]:

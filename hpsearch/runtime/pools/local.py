@@ -89,6 +89,8 @@ class LocalPool:
         self._workloads: dict[str, Workload] = {}
         self._environment: Mapping[str, Any] | None = None
         self._probed: Probed | None = None
+        self._cleared: set[str] = set()
+        self._held_back: list[Event] = []
         self._generation = 0
         self._failed_starts: dict[int, int] = {}
         self._workers: dict[int, PoolWorker] = {}
@@ -112,12 +114,19 @@ class LocalPool:
         while not any(worker.is_ready for worker in self._workers.values()):
             self._wait()
 
-    def probe(self, order: Probe) -> Probed:
+    def probe(self, order: Probe, slot: Slot | None = None) -> Probed | None:
+        device = None if slot is None else slot.devices[0]
+        if device is not None and device in self._busy_devices():
+            self._cleared.add(device)
+            return None
+        for worker in self._workers.values() if device is not None else ():
+            if worker.slot.devices[0] == device and worker.is_ready:
+                self.rest(worker.slot)
         self._probed = None
         for _ in range(PROBES_LIMIT):
-            while not self.idle():
+            while not (places := [place for place in self.idle() if device in (None, place.devices[0])]):
                 self._wait()
-            worker = self._workers[next(iter(self.idle())).index]
+            worker = self._workers[places[0].index]
             worker.awaited, worker.kept = worker.awaited + 1, None
             self._send(worker, order)
             # It is killed and replaced, or owes nothing: it refused, and was told of rows that have been made anew.
@@ -125,6 +134,8 @@ class LocalPool:
                 self._wait()
             if self._probed is not None:
                 return self._probed
+        if not order.is_first:
+            return Probed(0)
         raise HpsearchError(
             f"A worker was killed {PROBES_LIMIT} times while it tried the model on a few rows and looked how many fit "
             "its memory. Give a smaller batch_size or a shorter max_length, or free the device."
@@ -134,17 +145,23 @@ class LocalPool:
         """Wait a moment for workers to get ready."""
         if self.deadline is not None and time.monotonic() >= self.deadline:
             raise TimeIsUpError("The study's time was up before a worker was ready.")
-        self._drain(0.2)
+        self._held_back += self._drain(0.2)
 
     def slots(self) -> Sequence[Slot]:
         return [worker.slot for worker in list(self._workers.values())]
 
     def idle(self) -> Sequence[Slot]:
+        self._cleared &= self._busy_devices()
         resting = [worker.slot for worker in self._workers.values() if worker.is_ready and worker.order is None]
-        return offered(resting, self._busy(), self._trials())
+        open_to_all = [slot for slot in resting if slot.devices[0] not in self._cleared]
+        return offered(open_to_all, self._busy(), self._trials())
 
     def _busy(self) -> Sequence[Slot]:
         return [worker.slot for worker in self._workers.values() if worker.order is not None]
+
+    def _busy_devices(self) -> set[str]:
+        """Return the devices on which something is trained; of a CPU, whose memory is not looked at, there is none."""
+        return {slot.devices[0] for slot in self._busy()} - {"cpu"}
 
     def _trials(self) -> Mapping[str, int]:
         return {device: occupancy.trials for device, occupancy in self._occupancies.items()}
@@ -187,6 +204,8 @@ class LocalPool:
         self._send(worker, Stop(checkpoint=False))
 
     def completed(self, timeout: float) -> Iterator[Event]:
+        while self._held_back:
+            yield self._held_back.pop(0)
         yield from self._drain(timeout)
         for worker in list(self._workers.values()):
             if worker.order is not None and time.monotonic() - worker.progressed > HANG_SECONDS:

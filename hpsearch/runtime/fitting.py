@@ -1,0 +1,118 @@
+"""How a study's runs are made to fit into memory: tried as a new trial comes, and again where one had too little."""
+
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from hpsearch.plan.record import Record
+from hpsearch.plan.run_keys import RunKeys
+from hpsearch.policy.memory import cannot_fit, fits_as_known, next_fit, ran_out_of_memory, replaced_runs, too_large
+from hpsearch.records import Fit, Fits, ModelMemory, Run, Slot, Trial, shape_of
+from hpsearch.runtime.messages import Probe
+from hpsearch.runtime.pools.base import Pool, TimeIsUpError
+
+logger = logging.getLogger("hpsearch")
+
+
+class DeviceInUseError(Exception):
+    """What fits cannot be found out now: others train on the device."""
+
+
+@dataclass(eq=False)
+class Fitting:
+    """Says how runs are trained so that they fit into memory, and keeps with the study what it finds out.
+
+    Attributes:
+        usual: How runs are trained that have no fit of their own: as the study's numerics say.
+        model_of: Returns the choice of a model of a training config, None where the study does not choose.
+        label: What the pool calls the study.
+        slot: The idle slot that a new trial is asked for.
+    """
+
+    record: Record
+    keys: RunKeys
+    usual: Fit
+    model_of: Callable[[Mapping[str, Any]], str | None]
+    pool: Pool
+    label: str
+    slot: Slot | None = None
+    _fits: Fits = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._fits = self.record.fits
+
+    def fit_of(self, config: Mapping[str, Any]) -> Fit | None:
+        """Return how a training config is trained; None as the study's numerics say.
+
+        A device's memory is tried with it, once for each shape, where it is not known to have room for its batch.
+
+        Raises:
+            DeviceInUseError: That has to wait for what trains on the device.
+        """
+        shape, batch, model = shape_of(config), int(config["batch_size"]), self._model(config)
+        known = self._fits.shapes.get(shape)
+        if known is not None or model is None or fits_as_known(config, model):
+            return known
+        try:
+            probed = self.pool.probe(Probe(self.label, config, batch, is_first=False), self.slot)
+        except TimeIsUpError:
+            probed = None
+        if probed is None:
+            raise DeviceInUseError(self.slot)
+        fit = Fit() if probed.rows >= batch else Fit(max(1, probed.rows))
+        self._fits = self._fits.with_shape(shape, fit)
+        self.record.keep_fits(self._fits)
+        return fit
+
+    def fit_again(self, trial: Trial, in_flight: Collection[str]) -> Sequence[str]:
+        """Have a trial's run that ran out of memory, and later ones of its shape, trained in less, where that can be.
+
+        Kept with the study before anything is trained; a coordinator that was killed before does it when it starts
+        again. The keys of the runs are returned that are trained no more.
+        """
+        history = self.record.store.history
+        run = next((run for run in trial.runs if ran_out_of_memory(history, run)), None)
+        model = None if run is None else self._model(run.config)
+        if trial.state.is_finished or run is None or model is None:
+            return ()
+        fit = next_fit(run, self.usual, self._fits, model.savings)
+        if fit is None:
+            return ()
+        shape = shape_of(run.config)
+        others: dict[int, list[Run]] = {}
+        dropped = set()
+        for number, old in replaced_runs(history, shape, fit, in_flight):
+            runs = others.setdefault(number, list(history.trials[number].runs))
+            new = self._refitted(old, fit)
+            if new.key != old.key:
+                runs[runs.index(old)] = new
+                dropped.add(old.key)
+        self._fits = self._fits.with_shape(shape, fit)
+        self.record.keep_fits(self._fits, others)
+        logger.warning("Trial %d ran out of memory on fold %d. %s", trial.number, run.fold, told(run.config, fit))
+        return sorted(dropped)
+
+    def refuses(self, config: Mapping[str, Any]) -> bool:
+        """Return whether a training config needs no less memory than one that did not fit in any way."""
+        failed = too_large(self.record.store.history)
+        model = self._model(config) if failed else None
+        return cannot_fit(config, failed, None if model is None else model.savings)
+
+    def _model(self, config: Mapping[str, Any]) -> ModelMemory | None:
+        return self._fits.models.get(self.model_of(config) or "")
+
+    def _refitted(self, run: Run, fit: Fit) -> Run:
+        for key, fold, repeat, _, _, own in self.keys.runs(run.config, fit):
+            if (fold, repeat) == (run.fold, run.repeat):
+                return replace(run, key=key, fit=own)
+        raise AssertionError(f"the study has no fold {run.fold} of repeat {run.repeat}")
+
+
+def told(config: Mapping[str, Any], fit: Fit) -> str:
+    """Return in words how configurations of a shape are trained from now on."""
+    shape = f"batch_size={config['batch_size']}, freeze_layers={config.get('freeze_layers', 0)}"
+    return (
+        f"Configurations like it ({shape}) are trained {fit.words} from now on: an optimizer step is still one of the "
+        "whole batch. This run begins again; runs that had ended stay as they are."
+    )
