@@ -244,6 +244,9 @@ class Description:
             )
         with stored_key("direction", source):
             Direction(values.get("direction", Direction.MAXIMIZE))
+        with stored_key("fits", source):
+            if values.get("fits") is not None:
+                Fits.from_dict(values["fits"])
         if "pos_label" not in values:
             values = {**values, "pos_label": _unsaid_class(values)}
         return cls(**{**values, **{name: tuple(values.get(name, ())) for name in _TUPLES}})

@@ -81,6 +81,11 @@ class Savings:
     micro_batches: bool = True
     gradient_checkpointing: bool = False
 
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if type(value) is not bool:
+                raise ValueError(f"{name}={value!r} must be true or false")
+
 
 @dataclass(frozen=True)
 class ModelMemory:
@@ -95,6 +100,10 @@ class ModelMemory:
     savings: Savings
     rows: int | None = None
     largest: Shape = ()
+
+    def __post_init__(self) -> None:
+        if self.rows is not None and type(self.rows) is not int:
+            raise ValueError(f"rows={self.rows!r} must be a whole number, or None")
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self.savings), "rows": self.rows, "largest": dict(self.largest)}

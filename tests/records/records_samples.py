@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,19 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
-from hpsearch.records import Action, Decision, Evaluation, Origin, Outcome, Segment, SegmentResult, Trial, digest
+from hpsearch.records import (
+    Action,
+    Decision,
+    Evaluation,
+    Fit,
+    Origin,
+    Outcome,
+    Run,
+    Segment,
+    SegmentResult,
+    Trial,
+    digest,
+)
 from hpsearch.records.store import Store
 from hpsearch.records.urls import sqlite_url
 
@@ -70,6 +83,14 @@ def evaluation_of(run: str, point: int, **changes: Any) -> Evaluation:
 
 def outputs_of(run: str, point: int, rows: int = 50) -> np.ndarray:
     return np.random.default_rng([int(run[:8], 16), point]).normal(size=(rows, 4)).astype(np.float32)
+
+
+def refitted(trial: Trial, first: int, fit: Fit = Fit(4)) -> list[Run]:  # noqa: B008 (it is frozen)
+    """Return a trial's runs, those from `first` on as they are trained in a fit."""
+    return [
+        run if index < first else replace(run, key=digest(["refitted", run.key, fit.to_dict()]), fit=fit)
+        for index, run in enumerate(trial.runs)
+    ]
 
 
 def train(store: Store, trial: Trial, points: int = POINTS, rows: int = 50, folds: int = FOLDS) -> None:

@@ -24,11 +24,13 @@ from records_samples import (
     optuna_tool,
     outputs_of,
     prune,
+    refitted,
     train,
     url_of,
 )
 
 from hpsearch.records import Origin, TrialState, optuna_writing, retention
+from hpsearch.records.leased_study import LeasedStudy
 from hpsearch.records.optuna_rows import OptunaRows
 from hpsearch.records.store import Store
 
@@ -167,6 +169,48 @@ def test_an_evaluation_comes_with_its_predictions_or_not_at_all(url: str, after:
         store.acquire()
         check(store, url)
         assert len(store.history.of(store.history.trials[2].runs[0].key)) == 4  # the fifth was being written
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "call", "after"),
+    [
+        *((OptunaRows, "replace_runs", call, after) for call in (1, 2) for after in (False, True)),
+        (optuna_writing, "_insert", 1, False),
+        (retention, "trim", 1, False),
+        (retention, "trim", 1, True),
+        (LeasedStudy, "_write", 1, True),
+    ],
+)
+def test_runs_are_replaced_with_the_description_or_not_at_all(
+    url: str, owner: Any, name: str, call: int, after: bool
+) -> None:
+    """The first trial's second fold has too little memory; the third trial has not begun its own."""
+
+    def shrink(store: Store) -> None:
+        first, third = (store.history.trials[number] for number in (0, 2))
+        store.replace_runs({"fits": "smaller"}, {0: refitted(first, 1), 2: refitted(third, 1)})
+
+    with Store.open(url, "emotion") as store:
+        store.acquire()
+        before = store.history.trials
+    assert in_child(url, shrink, lambda: die_at_call(owner, name, call, after))
+    made = owner is LeasedStudy
+    for _ in range(2):
+        with Store.open(url, "emotion") as store:
+            store.acquire()
+            assert (store.description == {"fits": "smaller"}) is made
+            assert (store.history.trials == before) is not made
+            for number in (0, 2):
+                trial = store.history.trials[number]
+                assert trial.runs == tuple(refitted(before[number], 1 if made else 3))
+                assert trial.former == (before[number].runs[1:] if made else ())
+                for run in before[number].runs[1:]:  # what was measured stays, its outputs go
+                    assert store.history.of(run.key) or number == 2
+                    assert (store.predictions(run.key, 1) is None) is (made or number == 2)
+                assert store.predictions(trial.runs[0].key, 1) is not None
+            if not made:
+                shrink(store)
+        made = True
 
 
 def write(url: str, trials: int | None, started: Callable[[], object] = lambda: None) -> None:

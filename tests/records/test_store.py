@@ -13,12 +13,13 @@ from records_samples import (
     everything,
     outputs_of,
     prune,
+    refitted,
     train,
 )
 from sqlalchemy import MetaData, create_engine, insert, select, update
 
 from hpsearch.errors import LeaseHeldError, LeaseLostError
-from hpsearch.records import Action, Decision, Origin, Outcome, Run, Segment, SegmentResult, TrialState, tables
+from hpsearch.records import Action, Decision, Fit, Origin, Outcome, Run, Segment, SegmentResult, TrialState, tables
 from hpsearch.records.store import Store
 
 
@@ -235,11 +236,12 @@ def writes(store: Store) -> list[Any]:
             lambda: store.apply(prune(store, trials[0])),
             lambda: store.apply(Decision(trials[0].number, Action.STOP_EARLY, "", stop=3)),
             lambda: store.set_state(trials[0].number, TrialState.WAITING),
+            lambda: store.replace_runs({}, {trials[0].number: refitted(trials[0], 1)}),
         ]
     return calls
 
 
-@pytest.mark.parametrize("call", range(9))
+@pytest.mark.parametrize("call", range(10))
 def test_a_writer_that_was_taken_over_writes_nothing(store: Store, url: str, call: int) -> None:
     trial = add_trial(store, 0)
     train(store, trial, points=2, folds=1)
@@ -261,6 +263,35 @@ def test_the_description_can_be_replaced(store: Store, url: str) -> None:
     assert store.description["trials"] == 50
     with Store.open(url, "emotion") as again:
         assert again.description == {"metric": "accuracy", "trials": 50}
+
+
+def test_a_trial_goes_on_in_runs_that_take_the_place_of_others(store: Store, url: str) -> None:
+    trial = add_trial(store, 0)
+    train(store, trial, folds=1)
+    first, second, third = trial.runs
+    store.record_result(SegmentResult(Segment(second, 0, POINTS), Outcome.OUT_OF_MEMORY, 0, "CUDA out of memory."))
+    store.replace_runs({"metric": "f1_macro", "fits": 1}, {0: refitted(trial, 1)})
+    replaced = store.history.trials[0]
+    assert replaced.former == (second, third) and replaced.runs[0] == first
+    assert [run.fit for run in replaced.runs] == [None, Fit(4), Fit(4)]
+    assert store.history.sharing(second.key) == () and store.history.sharing(replaced.runs[1].key) == (replaced,)
+    store.replace_runs({}, {0: refitted(replaced, 2, Fit(2, True))})
+    train(store, store.history.trials[0])
+    assert [result.outcome for _, result in store.results()].count(Outcome.OUT_OF_MEMORY) == 1
+    with Store.open(url, "emotion") as other:
+        assert everything(other) == everything(store)
+        assert other.history.trials[0].former == (second, third, replaced.runs[2])
+        assert other.history.trials[0].fit == Fit(2, True)
+        assert not other.description
+    store.apply(complete(store, store.history.trials[0]))
+    with pytest.raises(ValueError, match="trial 0 is complete"):
+        store.replace_runs({}, {0: refitted(trial, 1)})
+
+
+def test_runs_on_other_folds_take_no_place(store: Store) -> None:
+    trial = add_trial(store, 0)
+    with pytest.raises(ValueError, match="other folds"):
+        store.replace_runs({}, {0: trial.runs[:2]})
 
 
 def test_the_lease_is_taken_again_after_it_was_given_back(store: Store) -> None:

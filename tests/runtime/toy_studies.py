@@ -81,7 +81,8 @@ def run(
     """Run a study to its end.
 
     Args:
-        die: Name of a moment (see `DEATHS` and `BIRTHS`), and at which of its comings this process kills itself.
+        die: Name of a moment (see `DEATHS`, `BIRTHS`, `SHORTAGES`), and at which of its comings this process kills
+            itself.
         stops: Whether to pause after each evaluation that is new.
         hurry: Whether to train without the task's pauses, which decide no number.
     """
@@ -90,7 +91,7 @@ def run(
         study.plan.task = replace(study.task, pause=0.0)
     study.plan.checkpoint_every = checkpoint_every
     if die is not None:
-        (DEATHS | BIRTHS)[die[0]](_Countdown(die[1]))
+        (DEATHS | BIRTHS | SHORTAGES)[die[0]](_Countdown(die[1]))
     if stops:
         _stop_at_each_evaluation(study)
     try:
@@ -202,6 +203,14 @@ BIRTHS: dict[str, Callable[[_Countdown], None]] = {
     "before it is described": lambda count: _around(Store, "replace_description", None, lambda *_: count()),
 }
 """Moments that come once, while a study is made."""
+
+
+SHORTAGES: dict[str, Callable[[_Countdown], None]] = {
+    "before its runs are replaced": lambda count: _around(Store, "replace_runs", lambda *_: count(), None),
+    "as its runs are replaced": lambda count: _in_commit(Store, "replace_runs", count),
+    "after its runs are replaced": lambda count: _around(Store, "replace_runs", None, lambda *_: count()),
+}
+"""Moments that come when a run has had too little memory."""
 
 
 def _stop_at_each_evaluation(study: Study) -> None:

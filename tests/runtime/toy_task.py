@@ -40,7 +40,8 @@ class ToyTask(Task):
         trouble: What goes wrong in training: "", "raise", "raise at 16" (in batches of 16 rows), "diverge", or, once,
             while `flag` is absent, "die", "hang", "clutch" (hang with the interpreter's lock held). "die loading" kills
             workers as they load the model, but for the one that is the `spared`-th to do so. "crowded" runs out of
-            memory in every batch beside which another process trains.
+            memory in every batch beside which another process trains, "hungry" in one of more than `rows_that_fit`,
+            where a `flag` is given once that file is there.
         flag: File that is made by what shall happen once, or to which each worker that loads adds a line; of "crowded"
             the folder in which each process that trains has a file.
         hoard: Megabytes that the model keeps in memory for ever.
@@ -53,6 +54,7 @@ class ToyTask(Task):
     trouble: str = ""
     flag: str = ""
     spared: int = 0
+    rows_that_fit: int = 0
     hoard: int = 0
     model: str = "toy"
     opens: bool = False
@@ -179,6 +181,8 @@ class ToyLearner:
         task = self._task
         if task.trouble == "raise" or (task.trouble == "raise at 16" and rows == 16):
             raise RuntimeError("the toy is broken")
+        if task.trouble == "hungry" and rows > task.rows_that_fit and (not task.flag or Path(task.flag).exists()):
+            raise torch.OutOfMemoryError(f"CUDA out of memory. Tried to allocate {rows}.00 GiB.")
         if task.trouble in ("die", "hang", "clutch") and not Path(task.flag).exists():
             Path(task.flag).touch()
             if task.trouble == "die":
