@@ -4,7 +4,6 @@ import contextlib
 import logging
 import os
 import pickle
-import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -43,8 +42,8 @@ from hpsearch.runtime.messages import (
 from hpsearch.runtime.mps import MultiProcessService
 from hpsearch.runtime.occupancy import Occupancy
 from hpsearch.runtime.pools.base import Pool, PoolChoice, TimeIsUpError, prepare_again
-from hpsearch.runtime.pools.places import missing, offered, shared, spare
-from hpsearch.runtime.pools.pool_worker import PoolWorker, start_failure
+from hpsearch.runtime.pools.places import gpus_of, missing, offered, shared, spare
+from hpsearch.runtime.pools.pool_worker import PoolWorker, probe_failure, start_failure
 from hpsearch.runtime.pools.shared_devices import filled_places, measured_places
 from hpsearch.runtime.pools.worker_listener import WorkerListener
 from hpsearch.runtime.worker_process import WorkerProcess, serve
@@ -116,12 +115,12 @@ class LocalPool:
 
     def probe(self, order: Probe, slot: Slot | None = None) -> Probed | None:
         device = None if slot is None else slot.devices[0]
-        if device is not None and device in self._busy_devices():
+        if device is not None and device in gpus_of(self._busy()):
             self._cleared.add(device)
             return None
-        for worker in self._workers.values() if device is not None else ():
-            if worker.slot.devices[0] == device and worker.is_ready:
-                self.rest(worker.slot)
+        for place in self.idle():
+            if place.devices[0] == device:
+                self.rest(place)
         self._probed = None
         for _ in range(PROBES_LIMIT):
             while not (places := [place for place in self.idle() if device in (None, place.devices[0])]):
@@ -136,10 +135,7 @@ class LocalPool:
                 return self._probed
         if not order.is_first:
             return Probed(0)
-        raise HpsearchError(
-            f"A worker was killed {PROBES_LIMIT} times while it tried the model on a few rows and looked how many fit "
-            "its memory. Give a smaller batch_size or a shorter max_length, or free the device."
-        )
+        raise HpsearchError(probe_failure(PROBES_LIMIT))
 
     def _wait(self) -> None:
         """Wait a moment for workers to get ready."""
@@ -151,17 +147,12 @@ class LocalPool:
         return [worker.slot for worker in list(self._workers.values())]
 
     def idle(self) -> Sequence[Slot]:
-        self._cleared &= self._busy_devices()
+        self._cleared &= gpus_of(self._busy())
         resting = [worker.slot for worker in self._workers.values() if worker.is_ready and worker.order is None]
-        open_to_all = [slot for slot in resting if slot.devices[0] not in self._cleared]
-        return offered(open_to_all, self._busy(), self._trials())
+        return [slot for slot in offered(resting, self._busy(), self._trials()) if slot.devices[0] not in self._cleared]
 
     def _busy(self) -> Sequence[Slot]:
         return [worker.slot for worker in self._workers.values() if worker.order is not None]
-
-    def _busy_devices(self) -> set[str]:
-        """Return the devices on which something is trained; of a CPU, whose memory is not looked at, there is none."""
-        return {slot.devices[0] for slot in self._busy()} - {"cpu"}
 
     def _trials(self) -> Mapping[str, int]:
         return {device: occupancy.trials for device, occupancy in self._occupancies.items()}
@@ -248,23 +239,13 @@ class LocalPool:
             else:
                 connection.close()  # its worker was given up meanwhile
 
-    def _end(self, worker: PoolWorker) -> None:
-        if worker.connection is not None:
-            worker.connection.close()
-        if worker.pid is not None and not worker.process.has_ended():  # else the number may be another's by now
-            with contextlib.suppress(OSError):
-                os.kill(worker.pid, signal.SIGKILL if os.name == "posix" else signal.SIGTERM)
-        worker.process.end()
-
     def _dismiss(self, worker: PoolWorker) -> None:
         """End a worker, or leave its process to the next pool: a CPU's that is idle."""
         if not worker.is_ready or worker.order is not None or worker.slot.devices != ("cpu",):
-            self._end(worker)
+            worker.end()
             return
         self._send(worker, None)
-        if worker.connection is not None:
-            worker.connection.close()
-        worker.process.release()
+        worker.release()
 
     def _fit(self) -> None:
         """Start and end workers where devices should train more or fewer trials than they have slots."""
@@ -283,7 +264,7 @@ class LocalPool:
         order, point = worker.order, worker.point
         failed_to_start = order is None and not worker.is_ready
         ending = worker.process.ending() if failed_to_start else ""
-        self._end(worker)
+        worker.end()
         if (occupancy := self._occupancy(worker.slot)) is not None:
             occupancy.lost(worker.slot.index)
         if failed_to_start and not self._may_start_again(worker, ending):

@@ -22,6 +22,11 @@ def offered(idle: Sequence[Slot], busy: Sequence[Slot], trials: Trials) -> Seque
     return free
 
 
+def gpus_of(slots: Sequence[Slot]) -> set[str]:
+    """Return the devices of slots, but for the CPU: what fits into its memory is not looked for."""
+    return {slot.devices[0] for slot in slots} - {"cpu"}
+
+
 def missing(slots: Sequence[Slot], trials: Trials) -> Sequence[Slot]:
     """Return new slots for devices that should train more trials than they have slots."""
     there = Counter(slot.devices[0] for slot in slots)

@@ -1,5 +1,8 @@
 """A worker as its pool sees it."""
 
+import contextlib
+import os
+import signal
 import time
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
@@ -55,9 +58,32 @@ class PoolWorker:
         if order is not None and order.leaves_checkpoint and is_whole:
             self.kept = order.study, order.segment.run.key, result.point
 
+    def end(self) -> None:
+        """Kill its process."""
+        if self.connection is not None:
+            self.connection.close()
+        if self.pid is not None and not self.process.has_ended():  # else the number may be another's by now
+            with contextlib.suppress(OSError):
+                os.kill(self.pid, signal.SIGKILL if os.name == "posix" else signal.SIGTERM)
+        self.process.end()
+
+    def release(self) -> None:
+        """Leave its process, which was told so, to the next pool."""
+        if self.connection is not None:
+            self.connection.close()
+        self.process.release()
+
     @property
     def is_ready(self) -> bool:
         return self.connection is not None and self.pid is not None and self.awaited == 0
+
+
+def probe_failure(killed: int) -> str:
+    """Return in words that so many workers were killed while they tried a model, and what to do."""
+    return (
+        f"A worker was killed {killed} times while it tried the model on a few rows and looked how many fit its "
+        "memory. Give a smaller batch_size or a shorter max_length, or free the device."
+    )
 
 
 def start_failure(worker: PoolWorker, failed: int, ending: str) -> str:
