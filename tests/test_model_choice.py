@@ -21,7 +21,7 @@ from hpsearch.plan.run_keys import run_keys
 from hpsearch.plan.starting_point import literature_default
 from hpsearch.records import Origin, Segment, TrialState
 from hpsearch.runtime.messages import Evaluated, Probe, Train
-from hpsearch.runtime.study_run import each_choice, largest_config, workload_of
+from hpsearch.runtime.study_run import batch_size, each_choice, least_frozen, workload_of
 from hpsearch.runtime.worker import BASES_KEPT, Worker
 from hpsearch.study import Study
 from hpsearch.tasks.classes.labels import probabilities
@@ -256,7 +256,9 @@ def test_a_worker_holds_few_models_and_lets_go_of_others(
 
 def test_the_memory_is_probed_for_each_model_at_the_largest_batch(place: Path, tmp_path: Path) -> None:
     study = study_of(place, tmp_path, space_of(place, batch_size=hp.Categorical([4, 16])))
-    configs = [largest_config(study.plan, chosen) for chosen in each_choice(study.plan, {})]
+    largest = batch_size(study.plan, max)
+    configs = [least_frozen(study.plan, chosen) for chosen in each_choice(study.plan, largest)]
+    assert {config["freeze_layers"] for config in configs} == {0}
     assert [(Path(config["model"]).name, config["batch_size"]) for config in configs] == [
         ("bert", 16),
         ("distilbert", 16),

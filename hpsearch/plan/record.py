@@ -187,7 +187,7 @@ class Record:
         if stored is None:
             raise NumericsError(f"The study {self._plan.name!r} has no numerics yet: run it first.")
         with stored_key("numerics", self.store.place):
-            return Numerics.from_dict(stored if fit is None else fit.of(stored))
+            return Numerics.from_dict(stored).for_fit(fit)
 
     def keep_numerics(self, numerics: "Numerics", remarks: tuple[str, ...], fits: Fits) -> None:
         """Keep the numerics that the study is run with from now on, what is to be said of them, and how it fits."""

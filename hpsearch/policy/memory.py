@@ -16,10 +16,10 @@ def thriftier(tried: Fit, batch_size: int, savings: Savings) -> Fit | None:
     First activations are computed again instead of being kept. Then half as many rows pass through the model at once,
     down to one.
     """
-    if not savings.micro_batches:
-        return None
     if savings.gradient_checkpointing and not tried.gradient_checkpointing:
         return Fit(tried.micro_batch, True)
+    if not savings.micro_batches:
+        return None
     rows = min(tried.micro_batch or batch_size, batch_size)
     return Fit((rows + 1) // 2, tried.gradient_checkpointing) if rows > 1 else None
 
@@ -89,13 +89,26 @@ def needs_no_less(shape: Shape, than: Shape, *, in_batch: bool) -> bool:
     """
     one, other = dict(shape), dict(than)
     batches = [int(values.pop(BATCH_SIZE, "1")) for values in (one, other)]
-    frozen = [_frozen(values.pop(FREEZE_LAYERS, "0")) for values in (one, other)]
-    return one == other and frozen[0] <= frozen[1] and (batches[0] >= batches[1] or not in_batch)
+    for values in (one, other):
+        values.pop(FREEZE_LAYERS, None)
+    return one == other and _frozen(shape) <= _frozen(than) and (batches[0] >= batches[1] or not in_batch)
 
 
-def _frozen(layers: str) -> float:
-    """Return how many layers are frozen, of a value as a shape has it."""
+def _frozen(shape: Shape) -> float:
+    """Return how many layers of a shape are frozen."""
+    layers = dict(shape).get(FREEZE_LAYERS, "0")
     return float(layers) if layers.isdecimal() else math.inf
+
+
+def savings_of(config: Mapping[str, Any], model: ModelMemory | None) -> Savings | None:
+    """Return how a configuration may be trained in less memory; None where that is not known.
+
+    It is not of studies of earlier versions, nor where more layers are trained than when the model was tried: a layer
+    with batch norm that was frozen then may not be now.
+    """
+    if model is None or _frozen(shape_of(config)) < _frozen(model.largest):
+        return None
+    return model.savings
 
 
 def too_large(history: History) -> tuple[Shape, ...]:

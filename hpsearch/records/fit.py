@@ -94,7 +94,8 @@ class ModelMemory:
     Attributes:
         savings: How it may be trained in less memory.
         rows: How many rows of the largest configuration fit at once; None where no device's memory was looked at.
-        largest: The shape of that configuration, which needs as much memory as any of the space.
+        largest: The shape of that configuration: of those with this model it freezes fewest layers, and where the
+            memory was looked at, it has the largest batch.
     """
 
     savings: Savings
@@ -119,7 +120,7 @@ class Fits:
     """How a study's configurations fit into memory, as far as that is known.
 
     Attributes:
-        models: By choice of a model; under "" where the study does not choose.
+        models: By the key of the base model (`Task.base_key`).
         shapes: By shape; one that is not there is trained as the study's numerics say.
     """
 

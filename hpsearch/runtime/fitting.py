@@ -7,7 +7,15 @@ from typing import Any
 
 from hpsearch.plan.record import Record
 from hpsearch.plan.run_keys import RunKeys
-from hpsearch.policy.memory import cannot_fit, fits_as_known, next_fit, ran_out_of_memory, replaced_runs, too_large
+from hpsearch.policy.memory import (
+    cannot_fit,
+    fits_as_known,
+    next_fit,
+    ran_out_of_memory,
+    replaced_runs,
+    savings_of,
+    too_large,
+)
 from hpsearch.records import Fit, Fits, ModelMemory, Run, Slot, Trial, shape_of
 from hpsearch.runtime.messages import Probe
 from hpsearch.runtime.pools.base import Pool, TimeIsUpError
@@ -25,7 +33,8 @@ class Fitting:
 
     Attributes:
         usual: How runs are trained that have no fit of their own: as the study's numerics say.
-        model_of: Returns the choice of a model of a training config, None where the study does not choose.
+        base_key: Returns the key of a training config's base model.
+        is_measured: Whether memory is looked at: on a GPU, but for studies of earlier versions.
         label: What the pool calls the study.
         slot: The idle slot that a new trial is asked for.
     """
@@ -33,9 +42,10 @@ class Fitting:
     record: Record
     keys: RunKeys
     usual: Fit
-    model_of: Callable[[Mapping[str, Any]], str | None]
+    base_key: Callable[[Mapping[str, Any]], str]
     pool: Pool
     label: str
+    is_measured: bool
     slot: Slot | None = None
     _fits: Fits = field(init=False)
 
@@ -45,14 +55,14 @@ class Fitting:
     def fit_of(self, config: Mapping[str, Any]) -> Fit | None:
         """Return how a training config is trained; None as the study's numerics say.
 
-        A device's memory is tried with it, once for each shape, where it is not known to have room for its batch.
+        Where memory is looked at, it is tried on a device, once for its shape, unless its batch is known to fit.
 
         Raises:
             DeviceInUseError: That has to wait for what trains on the device.
         """
         shape, batch, model = shape_of(config), int(config["batch_size"]), self._model(config)
         known = self._fits.shapes.get(shape)
-        if known is not None or model is None or fits_as_known(config, model):
+        if known is not None or not self.is_measured or (model is not None and fits_as_known(config, model)):
             return known
         try:
             probed = self.pool.probe(Probe(self.label, config, batch, is_first=False), self.slot)
@@ -62,6 +72,9 @@ class Fitting:
             raise DeviceInUseError(self.slot)
         fit = Fit() if probed.rows >= batch else Fit(max(1, probed.rows))
         self._fits = self._fits.with_shape(shape, fit)
+        if model is None:  # an architecture that the study begins with now
+            first = ModelMemory(probed.savings, probed.rows, shape)
+            self._fits = replace(self._fits, models={**self._fits.models, self.base_key(config): first})
         self.record.keep_fits(self._fits)
         return fit
 
@@ -73,10 +86,10 @@ class Fitting:
         """
         history = self.record.store.history
         run = next((run for run in trial.runs if ran_out_of_memory(history, run)), None)
-        model = None if run is None else self._model(run.config)
-        if trial.state.is_finished or run is None or model is None:
+        savings = None if run is None else savings_of(run.config, self._model(run.config))
+        if trial.state.is_finished or run is None or savings is None:
             return ()
-        fit = next_fit(run, self.usual, self._fits, model.savings)
+        fit = next_fit(run, self.usual, self._fits, savings)
         if fit is None:
             return ()
         shape = shape_of(run.config)
@@ -96,11 +109,10 @@ class Fitting:
     def refuses(self, config: Mapping[str, Any]) -> bool:
         """Return whether a training config needs no less memory than one that did not fit in any way."""
         failed = too_large(self.record.store.history)
-        model = self._model(config) if failed else None
-        return cannot_fit(config, failed, None if model is None else model.savings)
+        return bool(failed) and cannot_fit(config, failed, savings_of(config, self._model(config)))
 
     def _model(self, config: Mapping[str, Any]) -> ModelMemory | None:
-        return self._fits.models.get(self.model_of(config) or "")
+        return self._fits.models.get(self.base_key(config))
 
     def _refitted(self, run: Run, fit: Fit) -> Run:
         for key, fold, repeat, _, _, own in self.keys.runs(run.config, fit):

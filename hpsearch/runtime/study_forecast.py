@@ -56,7 +56,7 @@ def forecast_study(
         loading = time.monotonic() - began
 
         def fit_of(config: Mapping[str, Any]) -> Fit | None:
-            return expected_fit(config, fits.models.get(plan.task.model_choice(config) or ""), fits)
+            return expected_fit(config, fits.models.get(plan.task.base_key(config)), fits)
 
         default, keys = literature_default(plan), run_keys(plan, numerics)
         coming = _coming(plan, keys, fit_of, run.rules[0], history, default, enqueued)
@@ -83,8 +83,7 @@ def _history(record: Record) -> History:
 
 def _fitted(workload: Workload, fit: Fit | None) -> Workload:
     """Return the workload of a study whose numerics say how a configuration is trained so that it fits into memory."""
-    numerics = workload.numerics
-    return workload if fit is None else replace(workload, numerics=Numerics.from_dict(fit.of(numerics.to_dict())))
+    return replace(workload, numerics=workload.numerics.for_fit(fit))
 
 
 def _numerics(plan: Plan, record: Record, pool: Pool, label: str) -> tuple[Numerics, Fits]:

@@ -167,7 +167,8 @@ class StudyRun:
         limits = Limits(self.budget, plan.aim, self.deadline, len(pool.slots()), policy.waits)
         default = literature_default(plan)
         keys, usual = run_keys(plan, self._numerics), Fit(self._numerics.micro_batch)
-        fitting = Fitting(self.record, keys, usual, plan.task.model_choice, pool, self.label)
+        is_measured = self._numerics.device_type == "cuda" and self.record.description.fits is not None
+        fitting = Fitting(self.record, keys, usual, plan.task.base_key, pool, self.label, is_measured)
         allowed = Refusing(sampler, lambda params: fitting.refuses(plan.complete(plan.space.config(params))))
         asker = Asker(store, plan.space, allowed, keys, plan.complete, default, fitting.fit_of)
         checkpoints = CheckpointFolder(plan.folder / "checkpoints", plan.checkpoint_bytes)
@@ -318,32 +319,24 @@ def _tried(plan: Plan, pool: Pool, numerics: Numerics, label: str) -> Fits:
     pool.prepare(workload_of(plan, numerics, label))
     is_measured = numerics.device_type == "cuda"
     models = {}
-    for chosen in each_choice(plan, {} if is_measured else smallest_batch(plan)):
-        config = largest_config(plan, chosen) if is_measured else example_config(plan, chosen)
-        rows = int(config["batch_size"]) if is_measured else None
-        probed = pool.probe(Probe(label, config, rows))
+    for chosen in each_choice(plan, batch_size(plan, max if is_measured else min)):
+        config = least_frozen(plan, chosen)
+        probed = pool.probe(Probe(label, config, int(config["batch_size"]) if is_measured else None))
         assert probed is not None  # nothing trains yet
-        model = (
-            ModelMemory(probed.savings, probed.rows, shape_of(config)) if is_measured else ModelMemory(probed.savings)
-        )
-        models[plan.task.model_choice(config) or ""] = model
+        rows = probed.rows if is_measured else None
+        models[plan.task.base_key(config)] = ModelMemory(probed.savings, rows, shape_of(config))
     return Fits(models)
 
 
-def smallest_batch(plan: Plan) -> dict[str, Any]:
-    """Return the smallest batch size of the space, where it is searched."""
+def batch_size(plan: Plan, extreme: Callable[[Iterator[int]], int]) -> dict[str, Any]:
+    """Return the largest or the smallest batch size of the space, where it is searched."""
     searched = plan.space.parameters.get("batch_size")
-    return {} if searched is None else {"batch_size": min(int(str(edge)) for edge in searched.edges())}
+    return {} if searched is None else {"batch_size": extreme(int(str(edge)) for edge in searched.edges())}
 
 
-def largest_config(plan: Plan, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a training config of the space with the largest batch and the fewest frozen layers, and what is given.
-
-    It needs as much memory as any.
-    """
+def least_frozen(plan: Plan, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a training config of the space with the fewest frozen layers, and with what is given."""
     searched = plan.space.parameters
-    if "batch_size" in searched:
-        given = {**given, "batch_size": max(int(str(edge)) for edge in searched["batch_size"].edges())}
     frozen = searched["freeze_layers"].edges() if "freeze_layers" in searched else ()
     configs = [example_config(plan, {**given, "freeze_layers": layers}) for layers in frozen]
     return min(configs, key=_frozen_layers) if configs else example_config(plan, given)
