@@ -16,6 +16,7 @@ from hpsearch.policy.memory import (
     needs_no_less,
     next_fit,
     replaced_runs,
+    savings_of,
     thriftier,
     too_large,
 )
@@ -46,7 +47,7 @@ def ways(batch: int, savings: Savings, fit: Fit | None = None) -> list[Fit]:
         (1, PARTS, []),
         (1, BOTH, [Fit(None, True)]),
         (8, NONE, []),
-        (8, BATCH_NORM_ALL, []),  # to compute activations again would count them twice in the statistics
+        (8, BATCH_NORM_ALL, [Fit(None, True)]),  # which changes no statistics
     ],
 )
 def test_a_run_is_trained_in_ever_less_until_nothing_is_left(batch: int, savings: Savings, tried: list[Fit]) -> None:
@@ -122,6 +123,13 @@ def test_what_did_not_fit_at_its_smallest_is_known_from_the_history() -> None:
     assert not cannot_fit(config(8), failed, None)  # an earlier version's study: its batch was not made smaller
     assert all(cannot_fit(config(32), failed, savings) for savings in (PARTS, NONE, None))
     assert not cannot_fit(config(32, 1), failed, PARTS)
+
+
+def test_how_to_save_is_known_of_what_trains_no_more_than_was_tried() -> None:
+    tried = ModelMemory(BOTH, largest=shape_of(config(16, 2)))
+    assert savings_of(config(64, 2), tried) == savings_of(config(8, "all", width=3), tried) == BOTH
+    assert savings_of(config(16, 1), tried) is None  # a layer with batch norm may be frozen no more
+    assert savings_of(config(), None) is None
 
 
 def test_only_what_may_not_fit_is_tried_on_the_device() -> None:

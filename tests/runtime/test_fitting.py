@@ -3,19 +3,29 @@
 import json
 import logging
 from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from study_processes import Launcher
+from tasks_samples import review_rows, save_text_model
 from toy_studies import SHORTAGES, known_of, table, toy_study
+from virtual_pool import VirtualPool
 
 import hpsearch as hp
-from hpsearch.records import Fit, History, Outcome, SegmentResult, TrialState
+from hpsearch.records import Fit, History, Outcome, SegmentResult, Slot, TrialState
 from hpsearch.records.store import Store
 from hpsearch.runtime import study_run
+from hpsearch.runtime.messages import Probe, Probed
+from hpsearch.runtime.pools import POOLS
+from hpsearch.runtime.pools.base import PoolChoice
+from hpsearch.training.fine_tune import FineTune
 
+SHORT = "CUDA out of memory. Tried to allocate 2.00 GiB."
 HUNGRY = {"trouble": "hungry", "rows_that_fit": 4}
 TRIALS = 5
 
@@ -112,3 +122,130 @@ def test_a_trial_keeps_what_its_first_folds_measured(
     assert again.history.trials[0] == trial
     assert again.refit().point == result.best.point
     assert json.loads((again.export(tmp_path / "model") / "hpsearch.json").read_text())["numerics"]["micro_batch"] == 4
+
+
+@pytest.mark.parametrize("sampler", ["grid", "random"])
+def test_a_model_with_batch_norm_is_pruned_at_once_and_nothing_like_it_is_proposed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampler: str
+) -> None:
+    monkeypatch.setenv("HPSEARCH_CACHE", str(tmp_path / "cache"))
+    study = toy_study(tmp_path, {**HUNGRY, "rows_that_fit": 8, "norm": True}, sampler=sampler)
+    history = study.run(trials=9, devices="inline", progress=False).history
+    states = Counter((trial.config["batch_size"], trial.state) for trial in history.trials.values())
+    small = 6 if sampler == "grid" else 8  # all that the grid has
+    assert states == {(8, TrialState.COMPLETE): small, (16, TrialState.PRUNED): 1}
+    assert outcomes(history)[Outcome.OUT_OF_MEMORY] == 1
+    assert all(not trial.former and trial.fit is None for trial in history.trials.values())
+    (pruned,) = history.finished(TrialState.PRUNED)
+    assert pruned.reason is not None and "ran out of memory" in pruned.reason
+    study.enqueue({"learning_rate": 0.1, "batch_size": 16, "epochs": 1, "warmup_ratio": 0.1})
+    again = study.run(trials=10, devices="inline", progress=False).history
+    assert len(again.finished(TrialState.PRUNED)) == 2  # what is enqueued is tried
+
+
+def test_gradient_checkpointing_is_tried_first_and_changes_no_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Short(FineTune):
+        def advance(self, point: int) -> Iterator[Any]:
+            if not self._numerics.gradient_checkpointing:
+                raise torch.OutOfMemoryError(SHORT)
+            return super().advance(point)
+
+    monkeypatch.setenv("HPSEARCH_CACHE", str(tmp_path / "cache"))
+    model, rows = save_text_model(tmp_path / "bert"), review_rows(24)
+    space = hp.Space(learning_rate=hp.Float(1e-4, 1e-3, log=True), batch_size=8, epochs=1, freeze_layers=0)
+
+    def run(name: str) -> hp.Result:
+        task = hp.TextClassification(str(model), train=rows)
+        settings: dict[str, Any] = {"sampler": "random", "cv": 2, "pruner": "none", "folder": tmp_path / name}
+        return hp.Study("text", task, space, **settings).run(trials=2, devices="inline", progress=False)
+
+    plenty = run("plenty")
+    monkeypatch.setattr("hpsearch.runtime.worker.FineTune", Short)
+    short = run("short")
+    assert short.table().drop(columns="seconds").equals(plenty.table().drop(columns="seconds"))
+    assert outcomes(short.history) == {Outcome.OK: 4, Outcome.OUT_OF_MEMORY: 1}
+    for trial in short.history.trials.values():
+        assert [run.fit for run in trial.runs] == [Fit(None, True)] * 2
+    assert "batch_size=8 with gradient checkpointing" in short.text()
+
+
+# A device whose memory is looked at: a stand-in for a GPU, in virtual time.
+
+
+class Device(VirtualPool):
+    """Two workers on one GPU, whose memory holds 12 rows of a model with nothing frozen, and 4 more for each layer."""
+
+    def __init__(self) -> None:
+        super().__init__(2, lambda run: 40.0 / run.config["batch_size"])
+        self.probes: list[tuple[int, int, bool]] = []
+        self.alone: list[bool] = []
+
+    def environment(self) -> Mapping[str, Any]:
+        return {**super().environment(), "device_type": "cuda", "device_model": "a stand-in", "bf16": False}
+
+    def idle(self) -> Sequence[Slot]:
+        return [] if self.alone[-1:] == [False] and self.busy() else super().idle()
+
+    def probe(self, order: Probe, slot: Slot | None = None) -> Probed | None:
+        assert (slot is None) is order.is_first
+        self.alone.append(not self.busy())
+        if self.busy():
+            return None
+        assert order.rows is not None and order.rows == order.config["batch_size"]
+        self.probes.append((order.rows, order.config["freeze_layers"], order.is_first))
+        room = 12 + 4 * order.config["freeze_layers"]
+        return Probed(max(rows for rows in (32, 16, 8, 4) if rows <= room and rows <= order.rows))
+
+
+def test_each_shape_is_tried_once_and_alone_as_its_first_trial_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HPSEARCH_CACHE", str(tmp_path / "cache"))
+    pools: list[Device] = []
+
+    def opening(_: Any) -> Callable[[], Device]:
+        pools.append(Device())
+        return lambda: pools[-1]
+
+    virtual = PoolChoice(("virtual",), lambda devices: devices == "virtual", opening, is_in_process=True)
+    monkeypatch.setattr("hpsearch.runtime.pools.POOLS", [virtual, *POOLS])
+    space = hp.Space(
+        learning_rate=hp.Float(1e-3, 1e-1, log=True, grid=[1e-3, 1e-2]),
+        batch_size=hp.Categorical([8, 16, 32]),
+        freeze_layers=hp.Int(0, 1),
+        epochs=1,
+        warmup_ratio=0.1,
+    )
+    toy_study(tmp_path, space=space).run(trials=6, devices="virtual", progress=False)
+    result = toy_study(tmp_path, space=space).run(devices="virtual", progress=False)
+    assert len(result.history.finished(TrialState.COMPLETE)) == 12
+    (first, *later), none = pools[0].probes, [probe for probe in pools[1].probes if probe[2]]
+    assert first == (32, 0, True) and not none  # the largest, at the study's first start
+    tried = [*later, *pools[1].probes]
+    assert sorted(tried) == [(16, 0, False), (16, 1, False), (32, 0, False), (32, 1, False)]  # 8 fits: of 32 did
+    assert not all(pools[0].alone + pools[1].alone)  # some had to wait
+    fits = {(t.config["batch_size"], t.config["freeze_layers"]): t.fit for t in result.history.trials.values()}
+    small, whole = Fit(8), None
+    assert fits == {
+        (8, 0): whole, (8, 1): whole, (16, 0): small, (16, 1): whole, (32, 0): small, (32, 1): Fit(16),
+    }  # fmt: skip
+    assert result.record.numerics().micro_batch is None
+    assert "batch_size=32, freeze_layers=1 in parts of at most 16 rows" in result.text()
+
+
+def test_a_study_of_an_earlier_version_keeps_its_one_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it does not have, how its configurations fit, is not found out; out of memory is pruned as it was."""
+    monkeypatch.setenv("HPSEARCH_CACHE", str(tmp_path / "cache"))
+    study = toy_study(tmp_path, {**HUNGRY, "rows_that_fit": 8})
+    study.run(trials=1, devices="inline", progress=False)
+    store = study.store()
+    store.acquire()
+    study.record.keep(replace(study.record.description, fits=None))
+    store.release()
+    history = toy_study(tmp_path, {**HUNGRY, "rows_that_fit": 8}).run(devices="inline", progress=False).history
+    states = Counter((trial.config["batch_size"], trial.state) for trial in history.trials.values())
+    assert states == {(8, TrialState.COMPLETE): 6, (16, TrialState.PRUNED): 1}
+    assert all(run.fit is None for trial in history.trials.values() for run in trial.runs)
+    assert hp.load("toy", folder=tmp_path).record.description.fits is None

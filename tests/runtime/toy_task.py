@@ -47,6 +47,7 @@ class ToyTask(Task):
         hoard: Megabytes that the model keeps in memory for ever.
         model: A name, for reports.
         opens: Whether its workers look at the prepared rows.
+        norm: Whether the network has a batch norm.
     """
 
     rows: int = 60
@@ -58,6 +59,7 @@ class ToyTask(Task):
     hoard: int = 0
     model: str = "toy"
     opens: bool = False
+    norm: bool = False
 
     def prepare(self, cache: Path) -> Prepared:
         train, test = _rows(self.rows, 1), _rows(self.rows // 3, 2)
@@ -91,12 +93,13 @@ def _rows(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 class _Network(nn.Module):
-    def __init__(self) -> None:
+    def __init__(self, norm: bool) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(0)
         self.body = nn.Linear(WIDTH, 8)
         self.body.weight.data = torch.randn(8, WIDTH, generator=generator) * 0.4
         self.body.bias.data = torch.zeros(8)
+        self.norm = nn.BatchNorm1d(8) if norm else nn.Identity()
         self.dropout = nn.Dropout(0.1)
         self.head = nn.Linear(8, 3)
 
@@ -113,7 +116,7 @@ class ToyLearner:
                 deaths.write(f"{os.getpid()}\n")
             if len(Path(self._task.flag).read_text().split()) != self._task.spared:
                 os.kill(os.getpid(), signal.SIGKILL)
-        return _Network()
+        return _Network(self._task.norm)
 
     def initialize_head(self, model: nn.Module) -> None:
         model.head.reset_parameters()
@@ -147,7 +150,7 @@ class ToyLearner:
             # Numbers that depend on every random state a run has.
             noise = 1.0 + 0.01 * random.random() + 0.01 * np.random.normal()
             batch = {"inputs": batch["inputs"] * (noise * (float("nan") if diverges else 1.0))}
-        return model.head(model.dropout(torch.relu(model.body(batch["inputs"]))))
+        return model.head(model.dropout(torch.relu(model.norm(model.body(batch["inputs"])))))
 
     def losses(self, logits: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
         return nn.functional.cross_entropy(logits.float(), targets, reduction="none", label_smoothing=label_smoothing)

@@ -158,7 +158,7 @@ class LocalPool:
         return {device: occupancy.trials for device, occupancy in self._occupancies.items()}
 
     def busy(self) -> bool:
-        return bool(self._busy())
+        return bool(self._busy() or self._held_back)
 
     def processes(self) -> Mapping[int, int | None]:
         """Return the process id of each slot's worker, None while it starts."""
