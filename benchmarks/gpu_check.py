@@ -285,9 +285,10 @@ def parts() -> dict[str, Part]:
     from benchmarks.gpu_studies import freed, together
 
     return {
+        # First: on a CPU the memory that the others leave to this process would help the study out that is short of it.
+        "memory": (90.0, _memory),
         "runs": (90.0, _runs),
         "speed": (60.0, lambda benches: (speed(benches.larger, precision) for precision in ("fp32", "bf16", "fp16"))),
-        "memory": (90.0, _memory),
         "graphs": (60.0, lambda benches: graphs(benches.larger)),
         "workers": (60.0, lambda benches: iter([workers(benches.tiny), freed(benches.larger)])),
         "studies": (120.0, lambda benches: iter([together(benches.tiny)])),
