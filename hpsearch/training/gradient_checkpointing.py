@@ -6,7 +6,7 @@ The numbers are the same (`docs/decisions/memory.md`): torch repeats its own ran
 
 import random
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
 
 from numpy.random import mtrand
@@ -32,19 +32,17 @@ def checkpointed(model: nn.Module, *, wanted: bool) -> Iterator[None]:
     Raises:
         TaskError: The model offers none: only models of transformers do, and modules that hold one.
     """
-    parts = _parts(model) if wanted else []
+    parts: list[Any] = _parts(model) if wanted else []
     if wanted and not parts and not any(getattr(layer, _FLAG, False) for layer in model.modules()):
         raise TaskError(
             f"{type(model).__name__} offers no gradient checkpointing: only models of transformers do, and modules "
             "that hold one. Train it without, with a smaller batch_size."
         )
-    try:
+    with ExitStack() as undone:
         for part in parts:
+            undone.callback(_disable, part, getattr(part.config, _CACHE, None))
             _enable(part)
         yield
-    finally:
-        for part in parts:
-            _disable(part)
 
 
 def batch_statistics(model: nn.Module) -> list[nn.Module]:
@@ -82,6 +80,9 @@ class Recomputation:
 _FLAG = "gradient_checkpointing"
 """What transformers' layers have that can be checkpointed; whether they are."""
 
+_CACHE = "use_cache"
+"""A config's, whether keys and values are kept for the next token."""
+
 _BATCH_NORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
@@ -103,6 +104,8 @@ def _enable(part: Any) -> None:
     def contexts() -> tuple[AbstractContextManager[None], Recomputation]:
         return nullcontext(), Recomputation(statistics)
 
+    if getattr(part.config, _CACHE, False):
+        setattr(part.config, _CACHE, False)  # else transformers does so itself, and warns of it
     # Its name from transformers 5.23 on, and before.
     enable = getattr(part, "activation_checkpointing_enable", None) or part.gradient_checkpointing_enable
     enable({"use_reentrant": False, "context_fn": contexts})
@@ -110,7 +113,9 @@ def _enable(part: Any) -> None:
     part.disable_input_require_grads()
 
 
-def _disable(part: Any) -> None:
+def _disable(part: Any, cached: bool | None) -> None:
+    if cached is not None:
+        setattr(part.config, _CACHE, cached)
     disable = getattr(part, "activation_checkpointing_disable", None) or part.gradient_checkpointing_disable
     disable()
 
