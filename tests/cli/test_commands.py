@@ -242,6 +242,17 @@ def test_a_dry_run_says_what_the_study_would_take_and_writes_none(place: Path) -
     assert "Budget(patience=2) alone does not tell what a study will take" in message
 
 
+def test_a_dry_run_of_a_study_that_is_there_says_what_is_left_and_changes_nothing(place: Path) -> None:
+    hpsearch("run", "toy_study.py", "--trials", "1", "--devices", "inline")
+    before = hpsearch("show", "toy")
+    dry = ("run", "toy_study.py", "--devices", "inline", "--dry-run", "--trials")
+    left, done = (hpsearch(*dry, trials) for trials in ("3", "1"))
+    assert (left[0], done[0]) == (0, 0)
+    assert left[1].startswith("toy: forecast for 2 trials on 1 worker(s), from 1 configurations tried")
+    assert done[1].startswith("toy: forecast for 0 trials on 1 worker(s), from 0 configurations tried")
+    assert hpsearch("show", "toy") == before
+
+
 def test_progress_is_shown_as_asked(place: Path) -> None:
     for trials, how, lines in ((1, "none", 0), (2, "plain", 1), (3, "auto", 1)):  # without a terminal
         code, _, shown = hpsearch("run", "toy_study.py", "--trials", trials, "--devices", "inline", "--progress", how)
