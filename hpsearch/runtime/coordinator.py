@@ -29,7 +29,7 @@ from hpsearch.records.store import Store
 from hpsearch.runtime.checkpoint_budget import CheckpointBudget
 from hpsearch.runtime.fitting import DeviceInUseError, Fitting
 from hpsearch.runtime.last_trials import ALONE, LastTrials
-from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Event, Train
+from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Event, Refused, Train
 from hpsearch.runtime.pools.base import Pool
 from hpsearch.runtime.scheduler import Scheduler
 
@@ -263,6 +263,8 @@ class Coordinator:
                 if result.outcome is Outcome.OK and not self._may_continue(run, result.point):
                     self.checkpoints.remove(run.key)
                 return self._trials_of(run.key)
+            case Refused(_, error):
+                raise error
 
     def _apply(self, decision: Decision) -> None:
         self.store.apply(decision)

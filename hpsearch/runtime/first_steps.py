@@ -14,7 +14,7 @@ from hpsearch.errors import TaskError
 from hpsearch.plan.gaps import Gaps
 from hpsearch.records import Evaluation, Outcome, Run, Segment, Slot
 from hpsearch.runtime.forecast import Shape, Tried, distance
-from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Event, Train, Workload
+from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Event, Refused, Train, Workload
 from hpsearch.runtime.pools.base import Pool
 from hpsearch.training.batches import ROWS_MULTIPLE, epoch_batches
 
@@ -249,3 +249,5 @@ def _run_of(event: Event) -> str:
             return run
         case Ended(_, result):
             return result.segment.run.key
+        case Refused(_, error):
+            raise error

@@ -181,7 +181,7 @@ class Probed:
 
 @dataclass(frozen=True)
 class Refused:
-    """A worker cannot train for a study; `error` says why."""
+    """A worker cannot train for a study; `error` says why. That ends the study, and no other on the pool."""
 
     study: str
     error: HpsearchError
@@ -220,7 +220,7 @@ class Ended:
     result: SegmentResult
 
 
-Event = Evaluated | Checkpointed | Ended
+Event = Evaluated | Checkpointed | Ended | Refused
 
 
 def pickled(message: Any) -> bytes:

@@ -29,11 +29,12 @@ from hpsearch.errors import HpsearchError, NumericsError, TaskError, UsageError
 from hpsearch.policy.early_stopping import EarlyStopping
 from hpsearch.records import Outcome, Slot
 from hpsearch.runtime.devices import KEEP_FREED_MEMORY, Inventory, worker_environment
-from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Probe
+from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Probe, Refused
 from hpsearch.runtime.pools import POOLS, chosen_pool
 from hpsearch.runtime.pools.base import Pool, PoolChoice, TimeIsUpError
 from hpsearch.runtime.pools.inline import InlinePool, inline_pool
 from hpsearch.runtime.pools.local import LocalPool, local_pool
+from hpsearch.runtime.pools.pool_worker import PoolWorker
 from hpsearch.runtime.pools.worker_listener import WAITING_LIMIT
 from hpsearch.runtime.worker_process import HEARTBEAT_SECONDS, WorkerProcess
 from hpsearch.tasks.classes.metric import resolve_metric
@@ -331,9 +332,9 @@ def test_a_process_is_sent_no_checkpoint_of_the_run_that_it_has_kept(local, tmp_
         sent.append(message)
         real(worker, message)
 
-    study, sent, real = ready(local, tmp_path, "kept"), [], local._send
+    study, sent, real = ready(local, tmp_path, "kept"), [], PoolWorker.send
     until(lambda: list(local.completed(0.2)) or len(local.idle()) == 2, 240, "workers not ready")
-    monkeypatch.setattr(local, "_send", send)
+    monkeypatch.setattr(PoolWorker, "send", send)
     whole = measured(train(local, order_of(study, run_of("kept"))))
     slots = local.idle()
     for slot, is_sent in ((slots[0], False), (slots[1], True)):
@@ -343,6 +344,22 @@ def test_a_process_is_sent_no_checkpoint_of_the_run_that_it_has_kept(local, tmp_
         local.submit(slot, resumed(order_of(study, run_of("kept")), part))
         assert measured(part) + measured(finish(local)) == whole
         assert (sent[-1].checkpoint is not None) is is_sent
+
+
+def test_a_worker_that_comes_later_and_refuses_a_study_says_so_of_that_one(local, tmp_path):
+    studies = [ready(local, tmp_path, name) for name in ("one", "other")]
+    until(lambda: list(local.completed(0.2)) or len(local.idle()) == 2, 240, "workers not ready")
+    numerics = local._workloads["one"].numerics
+    other = replace(numerics, versions={**numerics.versions, "torch": "1.0"})
+    local._workloads["one"] = replace(local._workloads["one"], numerics=other)
+    psutil.Process(local.processes()[local.idle()[0].index]).kill()
+    (refused,) = first(local, Refused)
+    assert refused.study == "one"
+    assert "torch is" in str(refused.error)
+    until(lambda: list(local.completed(0.2)) or len(local.idle()) == 2, 240, "the worker did not come back")
+    for slot in local.idle():
+        local.submit(slot, order_of(studies[1], run_of(f"other {slot.index}")))
+    assert [event.result.outcome for event in finish(local) if isinstance(event, Ended)] == [Outcome.OK] * 2
 
 
 def test_a_worker_that_makes_no_progress_is_ended(local, tmp_path, monkeypatch):

@@ -17,9 +17,9 @@ from study_processes import Launcher, until
 from toy_studies import count_evaluations, known_of, table, three_studies, toy_study
 
 import hpsearch as hp
-from hpsearch.errors import StudyFailedError, UsageError
+from hpsearch.errors import StudyFailedError, TaskError, UsageError
 from hpsearch.records import Slot, TrialState
-from hpsearch.runtime.messages import Ended
+from hpsearch.runtime.messages import Ended, Refused
 from hpsearch.runtime.pools.inline import InlinePool
 from hpsearch.runtime.pools.local import LocalPool
 from hpsearch.runtime.worker import Worker
@@ -63,6 +63,28 @@ def test_a_failing_study_ends_alone_and_its_error_comes_last(tmp_path, alone, ca
         run([studies[0], broken, *studies[1:]], [4, 6, 6, 6])
     assert "broken/toy' has ended, and the others continue: The first 3 trials" in caplog.text
     assert [trial.state for trial in broken.result.history.trials.values()] == [TrialState.FAIL] * 3
+    compare(tmp_path, alone)
+
+
+def test_a_study_that_a_worker_refuses_ends_alone_and_goes_on_later(tmp_path, alone, monkeypatch, caplog):
+    """A worker that replaces a lost one may find that the study's model is gone, for instance."""
+
+    def completed(pool, timeout):
+        for event in real(pool, timeout):
+            yield event
+            if isinstance(event, Ended) and event.study.endswith("b/toy") and not refused:
+                refused.append(event.study)
+                yield Refused(event.study, TaskError("the model's folder is gone"))
+
+    refused: list[str] = []
+    real = InlinePool.completed
+    monkeypatch.setattr(InlinePool, "completed", completed)
+    with caplog.at_level(logging.WARNING, "hpsearch"), pytest.raises(TaskError, match="the model's folder is gone"):
+        run(three_studies(tmp_path))
+    assert "b/toy' has ended, and the others continue: the model's folder is gone" in caplog.text
+    for name in "ac":
+        assert known_of(tmp_path / name) == known_of(alone / name)
+    run(three_studies(tmp_path))
     compare(tmp_path, alone)
 
 

@@ -1,6 +1,5 @@
 """The pool of this machine: one long-lived worker process per slot."""
 
-import contextlib
 import logging
 import os
 import pickle
@@ -29,7 +28,6 @@ from hpsearch.runtime.messages import (
     Evaluated,
     Event,
     Heartbeat,
-    Prepare,
     Probe,
     Probed,
     Ready,
@@ -37,7 +35,6 @@ from hpsearch.runtime.messages import (
     Stop,
     Train,
     Workload,
-    pickled,
 )
 from hpsearch.runtime.mps import MultiProcessService
 from hpsearch.runtime.occupancy import Occupancy
@@ -109,9 +106,9 @@ class LocalPool:
         self._workloads[workload.study] = workload
         for worker in self._workers.values():
             if worker.pid is not None:
-                self._tell_workload(worker, workload)
+                worker.tell(workload)
         while not any(worker.is_ready for worker in self._workers.values()):
-            self._wait()
+            self._wait(workload.study)
 
     def probe(self, order: Probe, slot: Slot | None = None) -> Probed | None:
         device = None if slot is None else slot.devices[0]
@@ -124,24 +121,27 @@ class LocalPool:
         self._probed = None
         for _ in range(PROBES_LIMIT):
             while not (places := [place for place in self.idle() if device in (None, place.devices[0])]):
-                self._wait()
+                self._wait(order.study)
             worker = self._workers[places[0].index]
             worker.awaited, worker.kept = worker.awaited + 1, None
-            self._send(worker, order)
+            worker.send(order)
             # It is killed and replaced, or owes nothing: it refused, and was told of rows that have been made anew.
             while self._probed is None and worker.awaited and self._workers.get(worker.slot.index) is worker:
-                self._wait()
+                self._wait(order.study)
             if self._probed is not None:
                 return self._probed
         if not order.is_first:
             return Probed(0)
         raise HpsearchError(probe_failure(PROBES_LIMIT))
 
-    def _wait(self) -> None:
-        """Wait a moment for workers to get ready."""
+    def _wait(self, study: str = "") -> None:
+        """Wait a moment for workers to get ready; raise where one refuses `study`."""
         if self.deadline is not None and time.monotonic() >= self.deadline:
             raise TimeIsUpError("The study's time was up before a worker was ready.")
-        self._held_back += self._drain(0.2)
+        for event in self._drain(0.2):
+            if isinstance(event, Refused) and event.study == study:
+                raise event.error
+            self._held_back.append(event)
 
     def slots(self) -> Sequence[Slot]:
         return [worker.slot for worker in list(self._workers.values())]
@@ -172,7 +172,7 @@ class LocalPool:
         worker = self._workers[slot.index]
         if (occupancy := self._occupancy(slot)) is not None:
             occupancy.began(slot.index, order)
-        self._send(worker, worker.takes(order))
+        worker.send(worker.takes(order))
 
     def _occupancy(self, slot: Slot) -> Occupancy | None:
         return self._occupancies.get(slot.devices[0])
@@ -181,18 +181,18 @@ class LocalPool:
         for worker in self._workers.values():
             if worker.order is not None and (worker.order.study, worker.order.segment.run.key) == (study, run):
                 worker.is_stopping = True
-                self._send(worker, Stop(checkpoint=False))
+                worker.send(Stop(checkpoint=False))
 
     def interrupt(self, study: str) -> None:
         for worker in self._workers.values():
             if worker.order is not None and worker.order.study == study and not worker.is_stopping:
                 worker.is_stopping = True
-                self._send(worker, Stop(checkpoint=True))
+                worker.send(Stop(checkpoint=True))
 
     def rest(self, slot: Slot) -> None:
         worker = self._workers[slot.index]
         worker.kept = None
-        self._send(worker, Stop(checkpoint=False))
+        worker.send(Stop(checkpoint=False))
 
     def completed(self, timeout: float) -> Iterator[Event]:
         while self._held_back:
@@ -212,7 +212,7 @@ class LocalPool:
             return
         self._closed = True
         for worker in self._workers.values():
-            self._dismiss(worker)
+            worker.dismiss()
         self._listener.close()
         if self._mps is not None:
             self._mps.close()
@@ -239,21 +239,13 @@ class LocalPool:
             else:
                 connection.close()  # its worker was given up meanwhile
 
-    def _dismiss(self, worker: PoolWorker) -> None:
-        """End a worker, or leave its process to the next pool: a CPU's that is idle."""
-        if not worker.is_ready or worker.order is not None or worker.slot.devices != ("cpu",):
-            worker.end()
-            return
-        self._send(worker, None)
-        worker.release()
-
     def _fit(self) -> None:
         """Start and end workers where devices should train more or fewer trials than they have slots."""
         for occupancy in self._occupancies.values():
             occupancy.look()
         trials, slots = self._trials(), self.slots()
         for slot in spare(slots, self._busy(), trials):
-            self._dismiss(self._workers.pop(slot.index))
+            self._workers.pop(slot.index).dismiss()
         for slot in missing(slots, trials):
             self._workers[slot.index] = self._start(slot)
         for slot in shared(self.slots()):
@@ -295,17 +287,6 @@ class LocalPool:
 
     # ---------------------------------------------------------------- messages
 
-    def _send(self, worker: PoolWorker, message: Any) -> None:
-        """Send a message; reading its messages reveals a worker that is gone."""
-        if worker.connection is not None:
-            content = pickled(message)  # its errors are the user's to see
-            with contextlib.suppress(OSError):
-                worker.connection.send_bytes(content)
-
-    def _tell_workload(self, worker: PoolWorker, workload: Workload) -> None:
-        worker.awaited, worker.kept = worker.awaited + 1, None
-        self._send(worker, Prepare(workload.study, pickled(workload)))
-
     def _drain(self, timeout: float) -> list[Event]:
         """Read all messages, waiting up to `timeout` seconds for the first."""
         self._greet()
@@ -339,15 +320,15 @@ class LocalPool:
                 if self._environment is None:
                     self._environment = environment
                 for workload in self._workloads.values():
-                    self._tell_workload(worker, workload)
+                    worker.tell(workload)
             case Ready():
                 worker.awaited -= 1
             case Probed() as probed:
                 worker.awaited -= 1
                 self._probed = probed
-            case Refused(study, error):
+            case Refused() as refused:
                 worker.awaited -= 1
-                self._refused(worker, study, error)
+                return self._refused(worker, refused)
             case Heartbeat(progress):
                 if progress != worker.progress:
                     worker.progress, worker.progressed = progress, time.monotonic()
@@ -371,17 +352,18 @@ class LocalPool:
                     return Ended(study, occupancy.ended(worker.slot.index, result))
         return event
 
-    def _refused(self, worker: PoolWorker, study: str, error: HpsearchError) -> None:
-        """Raise the error of a worker, unless another one has said so already, or its cause can be mended."""
-        if study not in self._workloads:
-            return
-        if isinstance(error, PreparedDataError) and study not in worker.told_again:
-            worker.told_again.add(study)
-            prepare_again(self._workloads[study], error)
-            self._tell_workload(worker, self._workloads[study])
-        else:
-            del self._workloads[study]
-            raise error
+    def _refused(self, worker: PoolWorker, refused: Refused) -> Event | None:
+        """Return what a worker says, unless another one has said so already, or its cause can be mended."""
+        workload = self._workloads.get(refused.study)
+        if workload is None:
+            return None
+        if isinstance(refused.error, PreparedDataError) and refused.study not in worker.told_again:
+            worker.told_again.add(refused.study)
+            prepare_again(workload, refused.error)
+            worker.tell(workload)
+            return None
+        del self._workloads[refused.study]
+        return refused
 
 
 def _opening(devices: Devices) -> Callable[[], Pool]:

@@ -6,11 +6,12 @@ import signal
 import time
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
+from typing import Any
 
 import psutil
 
 from hpsearch.records import Outcome, SegmentResult, Slot
-from hpsearch.runtime.messages import Train
+from hpsearch.runtime.messages import Prepare, Train, Workload, pickled
 from hpsearch.runtime.worker_process import WorkerProcess
 
 
@@ -58,6 +59,18 @@ class PoolWorker:
         if order is not None and order.leaves_checkpoint and is_whole:
             self.kept = order.study, order.segment.run.key, result.point
 
+    def send(self, message: Any) -> None:
+        """Send a message; reading its messages reveals a worker that is gone."""
+        if self.connection is not None:
+            content = pickled(message)  # its errors are the user's to see
+            with contextlib.suppress(OSError):
+                self.connection.send_bytes(content)
+
+    def tell(self, workload: Workload) -> None:
+        """Have it get ready for a study."""
+        self.awaited, self.kept = self.awaited + 1, None
+        self.send(Prepare(workload.study, pickled(workload)))
+
     def end(self) -> None:
         """Kill its process."""
         if self.connection is not None:
@@ -67,8 +80,12 @@ class PoolWorker:
                 os.kill(self.pid, signal.SIGKILL if os.name == "posix" else signal.SIGTERM)
         self.process.end()
 
-    def release(self) -> None:
-        """Leave its process, which was told so, to the next pool."""
+    def dismiss(self) -> None:
+        """End it, or leave its process to the next pool: a CPU's that is idle."""
+        if not self.is_ready or self.order is not None or self.slot.devices != ("cpu",):
+            self.end()
+            return
+        self.send(None)
         if self.connection is not None:
             self.connection.close()
         self.process.release()
