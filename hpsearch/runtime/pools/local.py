@@ -138,10 +138,11 @@ class LocalPool:
         """Wait a moment for workers to get ready; raise where one refuses `study`."""
         if self.deadline is not None and time.monotonic() >= self.deadline:
             raise TimeIsUpError("The study's time was up before a worker was ready.")
-        for event in self._drain(0.2):
-            if isinstance(event, Refused) and event.study == study:
-                raise event.error
-            self._held_back.append(event)
+        events = self._drain(0.2)
+        refused = [event for event in events if isinstance(event, Refused) and event.study == study]
+        self._held_back += [event for event in events if not any(event is each for each in refused)]
+        if refused:
+            raise refused[0].error
 
     def slots(self) -> Sequence[Slot]:
         return [worker.slot for worker in list(self._workers.values())]
