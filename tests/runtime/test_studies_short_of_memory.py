@@ -62,6 +62,7 @@ def values(result: Any) -> list[Any]:
     ]
 
 
+@pytest.mark.extended
 def test_a_batch_that_does_not_fit_is_trained_in_the_parts_that_the_probe_found(gpu: FakeCuda, tmp_path: Path) -> None:
     gpu.capacity = 4 << 20  # 40 rows need 6 MB, and 20 need 3
     result = run(WideTask(wide=8192), tmp_path, [8, BATCH])
