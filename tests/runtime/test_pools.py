@@ -506,6 +506,35 @@ def test_a_probe_that_fails_says_why(local, tmp_path):
     until(lambda: list(local.completed(0.2)) or len(local.idle()) == 2, 240, "the worker did not come back")
 
 
+def test_a_probe_waits_until_its_device_is_its_own(local, tmp_path, monkeypatch):
+    """A GPU is what is meant; two workers on the CPU stand in for two on one GPU."""
+    monkeypatch.setattr("hpsearch.runtime.pools.local.gpus_of", lambda slots: {slot.devices[0] for slot in slots})
+    study = ready(local, tmp_path, "crowded probe", pause=0.01)
+    until(lambda: list(local.completed(0.2)) or len(local.idle()) == 2, 240, "workers not ready")
+    busy, other = local.idle()
+    probe = Probe(study, run_of("x").config, 8, is_first=False)
+    local.submit(busy, order_of(study, run_of("beside")))
+    assert local.idle() == [other]
+    assert local.probe(probe, other) is None
+    assert local.idle() == []  # nobody else begins there
+    assert finish(local)[-1].result.outcome is Outcome.OK
+    assert local.idle() == [busy, other]
+    assert local.probe(probe, other).rows == 8
+
+
+def test_what_others_report_during_a_probe_comes_after_it(local, tmp_path):
+    study = ready(local, tmp_path, "busy beside", pause=0.01)
+    until(lambda: list(local.completed(0.2)) or len(local.idle()) == 2, 240, "workers not ready")
+    busy, other = local.idle()
+    local.submit(busy, order_of(study, run_of("beside")))
+    while local.training():  # on a CPU nothing is waited for
+        assert local.probe(Probe(study, run_of("x").config, 8, is_first=False), other).rows == 8
+    assert local.busy()
+    events = finish(local)
+    assert [event.evaluation.point for event in events[:-1]] == [1, 2, 3, 4]
+    assert events[-1].result.outcome is Outcome.OK
+
+
 def test_a_worker_that_is_killed_while_it_tries_a_model_is_replaced(local, tmp_path, monkeypatch):
     study = ready(local, tmp_path, "probe dies", trouble="die", flag=str(tmp_path / "flag"))
     assert local.probe(Probe(study, run_of("x").config, 8)).rows == 8
@@ -513,6 +542,8 @@ def test_a_worker_that_is_killed_while_it_tries_a_model_is_replaced(local, tmp_p
     monkeypatch.setattr("hpsearch.runtime.pools.local.PROBES_LIMIT", 1)
     with pytest.raises(HpsearchError, match=r"was killed 1 times while it tried the model.*smaller batch_size"):
         local.probe(Probe(study, run_of("x").config, 8))
+    (tmp_path / "flag").unlink()
+    assert local.probe(Probe(study, run_of("x").config, 8, is_first=False)).rows == 0  # ends no study
     until(lambda: list(local.completed(0.2)) or len(local.idle()) == 2, 240, "the worker did not come back")
 
 

@@ -20,8 +20,9 @@ from toy_studies import known_of, toy_study
 from hpsearch.records import Outcome, Segment, SegmentResult, Slot
 from hpsearch.records.file_lock import FileLock
 from hpsearch.runtime import turns
-from hpsearch.runtime.messages import Ended
+from hpsearch.runtime.messages import Ended, Probe
 from hpsearch.runtime.pools import in_turn
+from hpsearch.runtime.pools.base import TimeIsUpError
 from hpsearch.runtime.turns import Turns, device_names, turns_folder
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cores are told apart on Linux only")
@@ -144,6 +145,43 @@ def test_a_worker_rests_where_another_process_waits_for_its_device(tmp_path, one
         assert next(events) is ended
         assert inner.rested == ([CPU] if others_wait else [])
         stranger.close()
+
+
+def test_what_fits_is_looked_for_in_a_turn(tmp_path, one_core, monkeypatch):
+    class Probing:
+        deadline = None
+
+        def slots(self):
+            return [CPU]
+
+        def idle(self):
+            return [CPU]
+
+        def training(self):
+            return []
+
+        def busy(self):
+            stranger.end()  # it has trained enough
+            return False
+
+        def probe(self, order, slot=None):
+            return slot, stranger.take()
+
+        def rest(self, slot):
+            pass
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    pool = in_turn.PoolInTurn(Probing(), ["mine"], lambda: False)
+    stranger = Process(turns_folder(), "theirs")
+    assert stranger.take() == 1
+    assert pool.probe(Probe("mine", {})) == (None, 0)  # no memory is looked at
+    assert pool.probe(Probe("mine", {}, 8)) == (CPU, 0)  # the device was its own meanwhile
+    pool._keep_used()
+    assert stranger.take() == 1
+    pool.deadline = 0.0
+    with pytest.raises(TimeIsUpError, match="before a device was free"):
+        pool.probe(Probe("mine", {}, 8))
+    stranger.close()
 
 
 def test_three_take_turns_in_the_order_of_their_coming(tmp_path, one_core):
