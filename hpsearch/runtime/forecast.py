@@ -11,7 +11,7 @@ from hpsearch.records.fit import SAME_STEP
 
 GOING = 0.7
 """The share of trials that go on at each rung of racing and successive halving: on the recorded tables 11 of 50 passed
-four rungs, which makes 0.68 (benchmarks/results/policy.json). At least it is what their rule says; where a rung cannot
+four rungs, which makes 0.68. At least it is what their rule says; where a rung cannot
 tell trials apart, racing lets all of them go on."""
 
 SAVED = 0.59
