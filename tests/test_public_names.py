@@ -116,10 +116,11 @@ def test_the_tree_of_errors_is_whole_and_drawn_as_it_is() -> None:
 
 
 def test_every_error_class_of_the_package_is_in_the_tree_or_never_leaves_it() -> None:
-    """Seven of ours are no errors of the user's: the worker turns `Diverged` into an outcome, the feature cache catches
+    """Eight of ours are no errors of the user's: the worker turns `Diverged` into an outcome, the feature cache catches
     `NotKeptError` (it steps aside) and `_BoundaryReached` (a pass through a model ends where it was to end), a run ends
     with `TimeIsUpError` as with its timeout, what meets `Unavailable` waits for the database, and a device that is
-    not measured (`NotMeasuredError`) trains one trial, trials without MPS (`MpsRefusedError`) take turns."""
+    not measured (`NotMeasuredError`) trains one trial, trials without MPS (`MpsRefusedError`) take turns, and a segment
+    whose memory is to be tried waits for a device in use (`DeviceInUseError`)."""
     import ast
     from pathlib import Path
 
@@ -131,4 +132,4 @@ def test_every_error_class_of_the_package_is_in_the_tree_or_never_leaves_it() ->
             if any(base.endswith(("Error", "Exception")) for base in bases):
                 found.add(node.name)
     inner = {"Diverged", "NotKeptError", "_BoundaryReached", "TimeIsUpError", "Unavailable"}
-    assert found == {*ERRORS, *inner, "NotMeasuredError", "MpsRefusedError"}
+    assert found == {*ERRORS, *inner, "NotMeasuredError", "MpsRefusedError", "DeviceInUseError"}
