@@ -4,6 +4,7 @@ import functools
 import json
 import logging
 import os
+import shlex
 import signal
 import threading
 import time
@@ -619,6 +620,26 @@ def test_a_study_that_is_done_does_not_say_how_to_go_on(tmp_path: Path, capsys: 
     assert "Paused" not in capsys.readouterr().err
     run(toy_study(tmp_path, callbacks=[lambda study, _: study.stop()]), 3)
     assert "Paused. Continue" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("limits", "sampler", "again"),
+    [
+        ({"timeout": "1h"}, "random", True),
+        ({"timeout": "1h", "budget": hp.Budget(target=0.99)}, "random", True),
+        ({"timeout": "1h", "budget": hp.Budget(epochs=100)}, "random", False),
+        ({"timeout": "1h", "trials": 9}, "random", False),
+        ({"timeout": "1h"}, hp.Grid(points=3), False),
+    ],
+    ids=["timeout", "target", "epochs", "trials", "grid"],
+)
+def test_a_paused_study_is_continued_by_the_command_that_is_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], limits: Any, sampler: Any, again: bool
+) -> None:
+    """Of its limits a study keeps all but the timeout; where no other ends it, the command gives the same again."""
+    run(toy_study(tmp_path, sampler=sampler, callbacks=[lambda study, _: study.stop()]), **limits)
+    words = shlex.split(capsys.readouterr().err.split("Continue with: ")[1])
+    assert words[words.index("resume") + 2 :] == (["--timeout", "3600"] if again else [])
 
 
 def test_what_is_not_kept_of_a_sampler_is_said_once_a_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

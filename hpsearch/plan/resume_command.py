@@ -8,16 +8,19 @@ from pathlib import Path
 from hpsearch.plan.description import Description
 
 
-def how_to_resume(description: Description, folder: Path, storage: str | None) -> str:
+def how_to_resume(
+    description: Description, folder: Path, storage: str | None, timeout: float | None = None
+) -> str:
     """Return a sentence that says how to continue a paused study: a command to paste, wherever one is enough.
 
-    A database's password, or what else of its URL may be a secret, is not printed.
+    A database's password, or what else of its URL may be a secret, is not printed. `timeout`, in seconds, is
+    what the command has to give again, because it alone ends the study, and a study keeps all limits but that.
     """
     from hpsearch.records.urls import is_open
 
     if description.needs_its_script:
         return "Continue by running the same script (or `hpsearch run FILE.py`) again: it starts where it stopped."
-    words = [*_program(), "resume", str(folder)]
+    words = [*_program(), "resume", str(folder), *([] if timeout is None else ["--timeout", f"{timeout:.10g}"])]
     if storage is None:
         return f"Continue with: {shlex.join(words)}"
     if not is_open(storage):

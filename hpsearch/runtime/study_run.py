@@ -218,7 +218,9 @@ class StudyRun:
         if ending.limit in self.budget.given and ending.limit not in EXPECTED:
             sys.stderr.write(printable(f"{self.label}: ended by {ending.limit}: {ending.reason}.\n"))
         if ending.is_pause:
-            resume = how_to_resume(self.record.description, plan.folder, plan.storage)
+            ends = self.rules[0].is_finite or replace(self.budget, timeout=None).is_bounded
+            again = None if ends else self.budget.seconds("timeout")
+            resume = how_to_resume(self.record.description, plan.folder, plan.storage, again)
             sys.stderr.write(printable(f"Paused. {resume}\n"))
 
     def ending(self) -> Ending | None:

@@ -11,6 +11,7 @@ import pytest
 
 from hpsearch.plan.description import Description
 from hpsearch.plan.resume_command import how_to_resume
+from hpsearch.policy.duration import parse_duration
 
 
 def description(**changes: Any) -> Description:
@@ -45,6 +46,13 @@ def test_hpsearch_is_named_alone_only_where_it_is_this_one(monkeypatch: pytest.M
     assert pasted(how_to_resume(description(), tmp_path, None))[1:3] == ["-m", "hpsearch"]
     monkeypatch.setenv("PATH", str(tmp_path / "here"))
     assert pasted(how_to_resume(description(), tmp_path, None)) == ["hpsearch", "resume", str(tmp_path)]
+
+
+@pytest.mark.parametrize("timeout", [0.5, 90.25, 7200.0, 1234567.0], ids=str)
+def test_a_timeout_that_alone_ends_the_study_is_given_again(tmp_path: Path, timeout: float) -> None:
+    words = pasted(how_to_resume(description(), tmp_path, None, timeout))
+    assert words[-2] == "--timeout"
+    assert parse_duration(words[-1]) == timeout
 
 
 def test_a_database_is_named_without_its_password(tmp_path: Path) -> None:
