@@ -191,6 +191,11 @@ def _check(name: str, devices: Devices, machine: Inventory) -> None:
         if machine.mps:
             return
         raise UsageError(f"devices={devices!r} asks for an Apple GPU, and there is none here; try devices='auto'.")
+    if name in KINDS and (name != "cuda" or machine.cuda):
+        raise UsageError(
+            f"devices={devices!r} has {name!r} in a list. Give devices={name!r} alone, or name each device: "
+            "'cuda:0,cpu:2'."
+        )
     if kind == "cuda" and (index.isdecimal() or not index):
         if index and int(index) < machine.cuda:
             return

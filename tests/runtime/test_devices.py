@@ -80,6 +80,10 @@ def test_a_slot_for_each_worker(devices, found, expected):
         ("cpu:0", NOTHING, "not understood"),
         ("cpu:two", NOTHING, "not understood"),
         (["cuda:-1"], GPUS, "not understood"),
+        ("auto,cpu", GPUS, "has 'auto' in a list. Give devices='auto' alone"),
+        ("cpu:2,cuda", GPUS, "has 'cuda' in a list. Give devices='cuda' alone"),
+        ("cuda,cpu:2", NOTHING, "sees 0 CUDA"),
+        (["gpu"], GPUS, "has 'gpu' in a list. .* or name each device: 'cuda:0,cpu:2'"),
     ],
 )
 def test_what_is_not_there_is_refused_by_name(devices, found, message):
