@@ -101,10 +101,8 @@ def _planned(run: StudyRun, history: History, coming: Iterator[Trial]) -> tuple[
 
     A grid and random proposals are known beforehand; others are taken as they would be if nothing were learned.
     """
-    budget, trained = (
-        run.budget,
-        {each.key: history.point(each) for trial in history.trials.values() for each in trial.runs},
-    )
+    budget = run.budget
+    trained = {each.key: history.point(each) for trial in history.trials.values() for each in trial.runs}
     planned = [_rest(trial, trained, run) for trial in history.unfinished()]
     begun, count, repeats = len(planned), 0, 0
     wanted = math.inf if budget.trials is None else budget.trials - len(history.trials)
@@ -151,7 +149,8 @@ def _limits(run: StudyRun, history: History) -> ComputeLimits:
     costs = Costs()
     costs.look_at(history)
     seconds, device = budget.seconds("timeout"), budget.seconds("device_seconds")
-    least = [count for count in (budget.patience and budget.patience + 1, budget.target and 1) if count is not None]
+    least = [1 + budget.patience] if budget.patience is not None else []
+    least += [1] if budget.target is not None else []
     return ComputeLimits(
         math.inf if seconds is None else seconds,
         math.inf if device is None else max(0.0, device - costs.seconds),
