@@ -8,9 +8,7 @@ from pathlib import Path
 from hpsearch.plan.description import Description
 
 
-def how_to_resume(
-    description: Description, folder: Path, storage: str | None, timeout: float | None = None
-) -> str:
+def how_to_resume(description: Description, folder: Path, storage: str | None, timeout: float | None = None) -> str:
     """Return a sentence that says how to continue a paused study: a command to paste, wherever one is enough.
 
     A database's password, or what else of its URL may be a secret, is not printed. `timeout`, in seconds, is
