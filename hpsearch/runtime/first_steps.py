@@ -39,10 +39,15 @@ LEAST_HALVED = 4
 """Rows of a batch of which half is tried, at least: some models cannot be trained on a single row."""
 
 
+class NoMemoryError(TaskError):
+    """The first steps of a configuration ran out of memory."""
+
+
 def first_steps(pool: Pool, workload: Workload, config: Mapping[str, Any]) -> Tried:
     """Train a few steps of a config on all slots at once, and return what they took.
 
     Raises:
+        NoMemoryError: It takes too much memory.
         TaskError: It cannot be trained.
     """
     config = {**config, "epochs": 1}
@@ -203,7 +208,8 @@ class _Steps:
                 if result.outcome is not Outcome.OK:
                     last = (result.log.strip().splitlines() or [result.outcome.value])[-1]
                     config = ", ".join(f"{name}={value}" for name, value in sorted(result.segment.run.config.items()))
-                    raise TaskError(f"The first steps of a configuration ({config}) failed: {last}")
+                    kind = NoMemoryError if result.outcome is Outcome.OUT_OF_MEMORY else TaskError
+                    raise kind(f"The first steps of a configuration ({config}) failed: {last}")
 
     @property
     def begin(self) -> float:
@@ -227,7 +233,7 @@ def _train(
     pool: Pool, brief: Workload, config: Mapping[str, Any], fold: int, stop: int, slots: Sequence[Slot]
 ) -> Sequence[_Steps]:
     steps: dict[str, _Steps] = {}
-    horizon = brief.evaluations_per_epoch
+    horizon, error = brief.evaluations_per_epoch, None
     waiting = {slot.index for slot in slots}
     while waiting or pool.busy():
         for slot in pool.idle():
@@ -237,7 +243,13 @@ def _train(
                 steps[run.key] = _Steps()
                 pool.submit(slot, Train(brief.study, Segment(run, 0, stop), leaves_checkpoint=True))
         for event in pool.completed(0.5):
-            steps[_run_of(event)].take(event)
+            try:
+                steps[_run_of(event)].take(event)
+            except TaskError as failed:  # once the others have ended, too, the pool is ready for another try
+                error = failed
+                waiting.clear()
+    if error is not None:
+        raise error
     return list(steps.values())
 
 

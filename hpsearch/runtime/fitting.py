@@ -16,7 +16,7 @@ from hpsearch.policy.memory import (
     savings_of,
     too_large,
 )
-from hpsearch.records import Fit, Fits, ModelMemory, Run, Slot, Trial, shape_of
+from hpsearch.records import Fit, Fits, ModelMemory, Run, Savings, Slot, Trial, shape_of
 from hpsearch.runtime.messages import Probe
 from hpsearch.runtime.pools.base import Pool, TimeIsUpError
 
@@ -86,10 +86,10 @@ class Fitting:
         """
         history = self.record.store.history
         run = next((run for run in trial.runs if ran_out_of_memory(history, run)), None)
-        savings = None if run is None else savings_of(run.config, self._model(run.config))
-        if trial.state.is_finished or run is None or savings is None:
+        if trial.state.is_finished or run is None:
             return ()
-        fit = next_fit(run, self.usual, self._fits, savings)
+        savings = self._savings(run.config)
+        fit = None if savings is None else next_fit(run, self.usual, self._fits, savings)
         if fit is None:
             return ()
         shape = shape_of(run.config)
@@ -111,6 +111,17 @@ class Fitting:
         failed = too_large(self.record.store.history)
         return bool(failed) and cannot_fit(config, failed, savings_of(config, self._model(config)))
 
+    def _savings(self, config: Mapping[str, Any]) -> Savings | None:
+        """Return how a configuration may be trained in less memory, which a worker says of what nobody has tried.
+
+        Such are other arguments of a user's own model, and fewer frozen layers than the space has. None of studies of
+        earlier versions, whose trials are pruned.
+        """
+        known = savings_of(config, self._model(config))
+        if known is not None or self.record.description.fits is None:
+            return known
+        return found_savings(self.pool, self.label, config)
+
     def _model(self, config: Mapping[str, Any]) -> ModelMemory | None:
         return self._fits.models.get(self.base_key(config))
 
@@ -119,6 +130,12 @@ class Fitting:
             if (fold, repeat) == (run.fold, run.repeat):
                 return replace(run, key=key, fit=own)
         raise AssertionError(f"the study has no fold {run.fold} of repeat {run.repeat}")
+
+
+def found_savings(pool: Pool, label: str, config: Mapping[str, Any]) -> Savings | None:
+    """Have a worker say how a configuration may be trained in less memory."""
+    probed = pool.probe(Probe(label, config, is_first=False))
+    return None if probed is None else probed.savings
 
 
 def told(config: Mapping[str, Any], fit: Fit) -> str:

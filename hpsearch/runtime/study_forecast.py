@@ -16,14 +16,15 @@ from hpsearch.plan.run_keys import RunKeys, run_keys
 from hpsearch.plan.starting_point import literature_default
 from hpsearch.policy.budget import COMPUTE
 from hpsearch.policy.costs import Costs
-from hpsearch.policy.memory import expected_fit
+from hpsearch.policy.memory import expected_fit, savings_of, thriftier
 from hpsearch.policy.promotion import PromotingPruner
 from hpsearch.policy.pruner import Pruner
 from hpsearch.policy.samplers import Sampler
-from hpsearch.records import Fit, Fits, History, Origin, Run, Trial, TrialState
+from hpsearch.records import Fit, Fits, History, Origin, Run, Savings, Trial, TrialState
 from hpsearch.runtime.devices import Devices, TrialsPerDevice
-from hpsearch.runtime.first_steps import first_steps, new_shapes, some_of
-from hpsearch.runtime.forecast import GOING, SAVED, Forecast, Planned, Work
+from hpsearch.runtime.first_steps import NoMemoryError, first_steps, new_shapes, some_of
+from hpsearch.runtime.fitting import found_savings
+from hpsearch.runtime.forecast import GOING, SAVED, Forecast, Planned, Tried, Work
 from hpsearch.runtime.limited_forecast import MOST, ComputeLimits, limited_forecast
 from hpsearch.runtime.messages import Workload
 from hpsearch.runtime.pools import chosen_pool
@@ -65,7 +66,10 @@ def forecast_study(
         configs = [trial.config for trial in trials]
         chosen = some_of(configs, plan.complete(default) if default is not None else configs[0]) if configs else ()
         with waiting_for("Training a few steps") if run.progress else contextlib.nullcontext():
-            tried = [first_steps(pool, _fitted(workload, fit_of(config)), config) for config in chosen]
+            tried = []
+            for config in chosen:
+                savings = savings_of(config, fits.models.get(plan.task.base_key(config)))
+                tried.append(_first_steps(pool, workload, config, fit_of(config), savings))
         workers = len(pool.slots())
     work = _work(run, trials, total, workers, loading, in_process=choice.is_in_process)
     shapes = new_shapes(workload, configs, tried)
@@ -79,6 +83,24 @@ def _history(record: Record) -> History:
     except StudyNotFoundError:
         return History()
     return record.store.reload()
+
+
+def _first_steps(
+    pool: Pool, workload: Workload, config: Mapping[str, Any], fit: Fit | None, savings: Savings | None
+) -> Tried:
+    """Train a few steps as the study would: in less memory, where there is too little for more."""
+    while True:
+        try:
+            return first_steps(pool, _fitted(workload, fit), config)
+        except NoMemoryError as error:
+            usual, batch = Fit(workload.numerics.micro_batch), int(config["batch_size"])
+            savings = savings or found_savings(pool, workload.study, config)
+            fit = None if savings is None else thriftier(fit or usual, batch, savings)
+            if fit is None:
+                raise NoMemoryError(
+                    f"{error} It fits in no way that its model can be trained in: a study would prune such trials. "
+                    "Free memory, or leave what is as large out of the space."
+                ) from None
 
 
 def _fitted(workload: Workload, fit: Fit | None) -> Workload:

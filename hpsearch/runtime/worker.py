@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from hpsearch.data.ragged import Rows, byte_count
-from hpsearch.errors import CheckpointError, TaskError
+from hpsearch.errors import CheckpointError, PreparedDataError, TaskError
 from hpsearch.metrics.direction import Objective
 from hpsearch.policy.pruning_steps import warmup_epochs
-from hpsearch.records import Evaluation, Outcome, SegmentResult, run_seed
+from hpsearch.records import Evaluation, Outcome, Savings, SegmentResult, run_seed
 from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Event, Probe, Probed, Stop, Train, Workload
 from hpsearch.training.base_model import BaseModel
 from hpsearch.training.divergence import Diverged
@@ -149,6 +149,8 @@ class Worker:
     def probe(self, order: Probe) -> Probed:
         """Try a model in the study's numerics, and how many of the longest rows fit at once, at most `order.rows`.
 
+        A configuration whose model was tried before ends no study: whatever is wrong with it is for its trial to show.
+
         Raises:
             TaskError: It cannot be trained in this precision, or not even one row fits.
         """
@@ -158,12 +160,20 @@ class Worker:
         try:
             with memory_errors():
                 return self._probed(order, self._base(warm, order.config), warm.workload.numerics)
+        except PreparedDataError:
+            raise
         except torch.OutOfMemoryError as error:
+            if not order.is_first:
+                return Probed(0)
             raise TaskError(
                 f"Not one row of the longest can be trained on in the memory of {self.device} "
                 f"({str(error).partition('.')[0]}). Free the device (nvidia-smi shows who uses it), or take a smaller "
                 "model, a shorter max_length or image_size, or more frozen layers."
             ) from error
+        except Exception:
+            if order.is_first:
+                raise
+            return Probed(order.rows or 0, Savings(micro_batches=False))
 
     def _probed(self, order: Probe, base: BaseModel, numerics: Numerics) -> Probed:
         if order.is_first:

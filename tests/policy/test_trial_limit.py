@@ -70,6 +70,8 @@ def test_seconds_are_counted_over_all_folds_once_they_are_over():
     assert rule.decide(history, 0).action is Action.CONTINUE
     decision = rule.decide(after(history, 1, 0.5), 0)
     assert (decision.action, decision.reason) == (Action.PRUNE, "over its limit: 10.5 of 10 device-seconds")
+    begun_again = replace(history.trials[0], runs=trial(1).runs, former=history.trials[0].runs)  # in less memory
+    assert rule.decide(after(history.with_trial(begun_again), 0, 0.5), 0).reason == decision.reason
 
 
 @pytest.mark.parametrize("epochs", [0.5, 1.5, 2.0, 3.0, 4.5, 6.0])

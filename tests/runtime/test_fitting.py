@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from study_processes import Launcher
@@ -169,6 +170,48 @@ def test_gradient_checkpointing_is_tried_first_and_changes_no_number(
     for trial in short.history.trials.values():
         assert [run.fit for run in trial.runs] == [Fit(None, True)] * 2
     assert "batch_size=8 with gradient checkpointing" in short.text()
+
+
+class Narrow(torch.nn.Module):
+    """A model of a user's that takes four rows at once in training, however wide it is."""
+
+    def __init__(self, width: int = 4, norm: bool = False) -> None:
+        super().__init__()
+        self.body = torch.nn.Linear(6, width)
+        self.norm = torch.nn.BatchNorm1d(width) if norm else torch.nn.Identity()
+        self.head = torch.nn.Linear(width, 3)
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        if self.training and len(rows) > 4:
+            raise torch.OutOfMemoryError(SHORT)
+        return self.head(torch.relu(self.norm(self.body(rows))))
+
+
+def test_what_other_arguments_of_ones_own_model_can_save_is_asked_when_they_run_out_of_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HPSEARCH_CACHE", str(tmp_path / "cache"))
+    rows = np.random.default_rng(0).normal(size=(48, 6)).astype(np.float32)
+    task = hp.CustomTask(Narrow, train=(rows, np.arange(48) % 3))
+    space = hp.Space(
+        width=hp.Categorical([4, 8]), norm=hp.Categorical([False, True]), learning_rate=1e-2, batch_size=8, epochs=1
+    )
+    study = hp.Study("own", task, space, sampler="grid", cv=2, pruner="none", folder=tmp_path)
+    history = study.run(devices="inline", progress=False).history
+    ends = {(t.config["width"], t.config["norm"]): (t.state, t.fit) for t in history.trials.values()}
+    fitted, pruned = (TrialState.COMPLETE, Fit(4)), (TrialState.PRUNED, None)
+    assert ends == {(4, False): fitted, (8, False): fitted, (4, True): pruned, (8, True): pruned}
+
+
+def test_a_forecast_trains_its_steps_in_the_memory_that_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HPSEARCH_CACHE", str(tmp_path / "cache"))
+    study = toy_study(tmp_path, HUNGRY)
+    assert study.forecast(trials=3, devices="inline").seconds.value > 0
+    assert not (tmp_path / "toy" / "study.db").exists()
+    with pytest.raises(hp.TaskError, match=r"It fits in no way .* Free memory, or leave what is as large out"):
+        toy_study(tmp_path, {**HUNGRY, "norm": True}).forecast(trials=3, devices="inline")
 
 
 # A device whose memory is looked at: a stand-in for a GPU, in virtual time.

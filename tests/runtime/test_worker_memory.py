@@ -207,6 +207,28 @@ def test_not_one_row_is_an_answer_but_of_a_models_first_probe_an_error(pool: Inl
     assert ends(trained(pool))[0].result.outcome is Outcome.OK
 
 
+@pytest.mark.parametrize("error", [RuntimeError("the model is broken"), TaskError("The model has one layer.")])
+def test_a_later_probe_that_fails_is_an_answer_and_the_trial_shows_why(
+    error: Exception, pool: InlinePool, gpu: FakeCuda
+) -> None:
+    config = wide_run(None).config
+    gpu.fails = lambda operation: error
+    answer = pool.probe(Probe("wide", config, BATCH, is_first=False))
+    assert (answer.rows, answer.savings) == (BATCH, Savings(micro_batches=False))
+    with pytest.raises(type(error), match=str(error)):
+        pool.probe(Probe("wide", config, BATCH))
+    (end,) = ends(trained(pool))
+    assert end.result.outcome is Outcome.FAILED and str(error) in end.result.log
+
+
+def test_a_model_that_cannot_even_be_loaded_for_a_later_probe_has_no_row_that_fits(
+    pool: InlinePool, gpu: FakeCuda
+) -> None:
+    pool._worker._forget_models()
+    gpu.capacity = gpu.held
+    assert pool.probe(Probe("wide", wide_run(None).config, BATCH, is_first=False)).rows == 0
+
+
 # A real limit
 
 
