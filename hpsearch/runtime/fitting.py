@@ -70,7 +70,8 @@ class Fitting:
             probed = None
         if probed is None:
             raise DeviceInUseError(self.slot)
-        fit = Fit() if probed.rows >= batch else Fit(max(1, probed.rows))
+        savings = savings_of(config, model) or probed.savings
+        fit = Fit(max(1, probed.rows)) if probed.rows < batch and savings.micro_batches else Fit()
         self._fits = self._fits.with_shape(shape, fit)
         if model is None:  # an architecture that the study begins with now
             first = ModelMemory(probed.savings, probed.rows, shape)
@@ -114,7 +115,7 @@ class Fitting:
     def _savings(self, config: Mapping[str, Any]) -> Savings | None:
         """Return how a configuration may be trained in less memory, which a worker says of what nobody has tried.
 
-        Such are other arguments of a user's own model, and fewer frozen layers than the space has. None of studies of
+        Such are other arguments of a user's own model, and what has no `freeze_layers` by a condition. None of studies of
         earlier versions, whose trials are pruned.
         """
         known = savings_of(config, self._model(config))

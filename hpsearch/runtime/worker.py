@@ -164,7 +164,7 @@ class Worker:
             raise
         except torch.OutOfMemoryError as error:
             if not order.is_first:
-                return Probed(0)
+                return Probed(0, Savings(micro_batches=False))  # it is not even loaded, so nothing is known of it
             raise TaskError(
                 f"Not one row of the longest can be trained on in the memory of {self.device} "
                 f"({str(error).partition('.')[0]}). Free the device (nvidia-smi shows who uses it), or take a smaller "

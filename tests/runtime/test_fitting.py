@@ -18,7 +18,8 @@ from toy_studies import SHORTAGES, known_of, table, toy_study
 from virtual_pool import VirtualPool
 
 import hpsearch as hp
-from hpsearch.records import Fit, History, Outcome, SegmentResult, Slot, TrialState
+from hpsearch.errors import TaskError
+from hpsearch.records import Fit, History, Outcome, Savings, SegmentResult, Slot, TrialState
 from hpsearch.records.store import Store
 from hpsearch.runtime import study_run
 from hpsearch.runtime.messages import Probe, Probed
@@ -210,7 +211,7 @@ def test_a_forecast_trains_its_steps_in_the_memory_that_there_is(
     study = toy_study(tmp_path, HUNGRY)
     assert study.forecast(trials=3, devices="inline").seconds.value > 0
     assert not (tmp_path / "toy" / "study.db").exists()
-    with pytest.raises(hp.TaskError, match=r"It fits in no way .* Free memory, or leave what is as large out"):
+    with pytest.raises(TaskError, match=r"It fits in no way .* Free memory, or leave what is as large out"):
         toy_study(tmp_path, {**HUNGRY, "norm": True}).forecast(trials=3, devices="inline")
 
 
@@ -242,18 +243,33 @@ class Device(VirtualPool):
         return Probed(max(rows for rows in (32, 16, 8, 4) if rows <= room and rows <= order.rows))
 
 
-def test_each_shape_is_tried_once_and_alone_as_its_first_trial_comes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HPSEARCH_CACHE", str(tmp_path / "cache"))
+class Normed(Device):
+    """The same, of a model whose first layer has a batch norm."""
+
+    def probe(self, order: Probe, slot: Slot | None = None) -> Probed | None:
+        probed = super().probe(order, slot)
+        savings = Savings(micro_batches=order.config["freeze_layers"] > 0)
+        return None if probed is None else replace(probed, savings=savings)
+
+
+def pretended(monkeypatch: pytest.MonkeyPatch, kind: type[Device]) -> list[Device]:
+    """Return the stand-ins that studies with devices="virtual" are run on."""
     pools: list[Device] = []
 
     def opening(_: Any) -> Callable[[], Device]:
-        pools.append(Device())
+        pools.append(kind())
         return lambda: pools[-1]
 
     virtual = PoolChoice(("virtual",), lambda devices: devices == "virtual", opening, is_in_process=True)
     monkeypatch.setattr("hpsearch.runtime.pools.POOLS", [virtual, *POOLS])
+    return pools
+
+
+def test_each_shape_is_tried_once_and_alone_as_its_first_trial_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HPSEARCH_CACHE", str(tmp_path / "cache"))
+    pools = pretended(monkeypatch, Device)
     space = hp.Space(
         learning_rate=hp.Float(1e-3, 1e-1, log=True, grid=[1e-3, 1e-2]),
         batch_size=hp.Categorical([8, 16, 32]),
@@ -276,6 +292,23 @@ def test_each_shape_is_tried_once_and_alone_as_its_first_trial_comes(
     }  # fmt: skip
     assert result.record.numerics().micro_batch is None
     assert "batch_size=32, freeze_layers=1 in parts of at most 16 rows" in result.text()
+
+
+def test_a_batch_norm_that_is_frozen_in_what_is_tried_first_is_not_trained_in_parts_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HPSEARCH_CACHE", str(tmp_path / "cache"))
+    pretended(monkeypatch, Normed)
+    space = hp.Space(
+        lr_scheduler_type=hp.Categorical(["linear", "cosine"]),
+        freeze_layers=hp.Int(1, 2).when(lr_scheduler_type="cosine"),
+        learning_rate=1e-2,
+        batch_size=32,
+        epochs=1,
+    )
+    history = toy_study(tmp_path, space=space).run(devices="virtual", progress=False).history
+    fits = {trial.config.get("freeze_layers", 0): trial.fit for trial in history.trials.values()}
+    assert fits == {0: None, 1: Fit(16), 2: Fit(16)}
 
 
 def test_a_study_of_an_earlier_version_keeps_its_one_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

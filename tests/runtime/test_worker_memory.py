@@ -226,7 +226,8 @@ def test_a_model_that_cannot_even_be_loaded_for_a_later_probe_has_no_row_that_fi
 ) -> None:
     pool._worker._forget_models()
     gpu.capacity = gpu.held
-    assert pool.probe(Probe("wide", wide_run(None).config, BATCH, is_first=False)).rows == 0
+    answer = pool.probe(Probe("wide", wide_run(None).config, BATCH, is_first=False))
+    assert (answer.rows, answer.savings) == (0, Savings(micro_batches=False))
 
 
 # A real limit
