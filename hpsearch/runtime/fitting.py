@@ -115,8 +115,8 @@ class Fitting:
     def _savings(self, config: Mapping[str, Any]) -> Savings | None:
         """Return how a configuration may be trained in less memory, which a worker says of what nobody has tried.
 
-        Such are other arguments of a user's own model, and what has no `freeze_layers` by a condition. None of studies of
-        earlier versions, whose trials are pruned.
+        Such are other arguments of a user's own model, and what a condition leaves without `freeze_layers`. None of
+        studies of earlier versions, whose trials are pruned.
         """
         known = savings_of(config, self._model(config))
         if known is not None or self.record.description.fits is None:
