@@ -116,11 +116,12 @@ def test_the_tree_of_errors_is_whole_and_drawn_as_it_is() -> None:
 
 
 def test_every_error_class_of_the_package_is_in_the_tree_or_never_leaves_it() -> None:
-    """Eight of ours are no errors of the user's: the worker turns `Diverged` into an outcome, the feature cache catches
+    """Nine of ours are no errors of the user's: the worker turns `Diverged` into an outcome, the feature cache catches
     `NotKeptError` (it steps aside) and `_BoundaryReached` (a pass through a model ends where it was to end), a run ends
     with `TimeIsUpError` as with its timeout, what meets `Unavailable` waits for the database, and a device that is
-    not measured (`NotMeasuredError`) trains one trial, trials without MPS (`MpsRefusedError`) take turns, and a segment
-    whose memory is to be tried waits for a device in use (`DeviceInUseError`)."""
+    not measured (`NotMeasuredError`) trains one trial, trials without MPS (`MpsRefusedError`) take turns, a segment
+    whose memory is to be tried waits for a device in use (`DeviceInUseError`), and a forecast tries a configuration
+    again that ran out of memory (`NoMemoryError`)."""
     import ast
     from pathlib import Path
 
@@ -132,4 +133,4 @@ def test_every_error_class_of_the_package_is_in_the_tree_or_never_leaves_it() ->
             if any(base.endswith(("Error", "Exception")) for base in bases):
                 found.add(node.name)
     inner = {"Diverged", "NotKeptError", "_BoundaryReached", "TimeIsUpError", "Unavailable"}
-    assert found == {*ERRORS, *inner, "NotMeasuredError", "MpsRefusedError", "DeviceInUseError"}
+    assert found == {*ERRORS, *inner, "NotMeasuredError", "MpsRefusedError", "DeviceInUseError", "NoMemoryError"}

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from hpsearch.display.waiting import waiting_for
-from hpsearch.errors import StudyNotFoundError, UsageError
+from hpsearch.errors import StudyNotFoundError, TaskError, UsageError
 from hpsearch.plan.plan import Plan
 from hpsearch.plan.record import Record
 from hpsearch.plan.run_keys import RunKeys, run_keys
@@ -97,7 +97,7 @@ def _first_steps(
             savings = savings or found_savings(pool, workload.study, config)
             fit = None if savings is None else thriftier(fit or usual, batch, savings)
             if fit is None:
-                raise NoMemoryError(
+                raise TaskError(
                     f"{error} It fits in no way that its model can be trained in: a study would prune such trials. "
                     "Free memory, or leave what is as large out of the space."
                 ) from None
