@@ -22,6 +22,9 @@ WORKER_BYTES = 2 * 1024**3
 """Assumed memory of a worker on a CPU: torch and transformers, a model of some hundred million parameters with
 gradients and Adam's moments, and a batch. Users who know better give a number of workers."""
 
+LEAST_WORKER_BYTES = 200 * 1024**2
+"""What a worker takes that has only imported torch; of more than the free memory holds, not all can ever start."""
+
 KEEP_FREED_MEMORY = ":".join(
     (
         f"glibc.malloc.mmap_threshold={1024**3}",
@@ -130,7 +133,11 @@ def _listed(devices: Devices, machine: Inventory) -> Iterator[str]:
     """Yield the name of each worker's device, some of them perhaps not there."""
     if isinstance(devices, str):
         items = list(_spelled_out(devices))
-        yield from _all_of(items[0], machine) if len(items) == 1 else [name for item in items for name in _each(item)]
+        if len(items) == 1:
+            yield from _all_of(items[0], machine)
+            return
+        for item in items:
+            yield from _each(item, machine)
         return
     if isinstance(devices, bool) or (isinstance(devices, int) and devices < 1):
         raise UsageError(f"devices={devices!r} is not a number of workers; give 1 or more, or 'auto'.")
@@ -141,6 +148,8 @@ def _listed(devices: Devices, machine: Inventory) -> Iterator[str]:
                 f"devices={devices} asks for {devices} GPUs, and this process sees {machine.cuda}. Several trials "
                 "share a GPU with trials_per_device."
             )
+        if best != "cuda":
+            _check_number(devices, machine)
         yield from (f"cuda:{index}" if best == "cuda" else best for index in range(devices))
         return
     if not isinstance(devices, Sequence):
@@ -151,7 +160,7 @@ def _listed(devices: Devices, machine: Inventory) -> Iterator[str]:
     if not devices:
         raise UsageError("devices=[] names no device; give at least one, or 'auto'.")
     for device in devices:
-        yield from _each(f"cuda:{device}" if isinstance(device, int) else str(device))
+        yield from _each(f"cuda:{device}" if isinstance(device, int) else str(device), machine)
 
 
 def _spelled_out(text: str) -> Iterator[str]:
@@ -170,13 +179,26 @@ def _all_of(word: str, machine: Inventory) -> Sequence[str]:
         kind = "cuda" if machine.cuda or not machine.mps else "mps"
     if kind == "cuda" and machine.cuda:
         return [f"cuda:{index}" for index in range(machine.cuda)]
-    return ["cpu"] * machine.workers if kind == "cpu" else _each(kind)
+    return ["cpu"] * machine.workers if kind == "cpu" else _each(kind, machine)
 
 
-def _each(name: str) -> Sequence[str]:
+def _each(name: str, machine: Inventory) -> Sequence[str]:
     """Return the device of a name, once for each of the four workers of "cpu:4"."""
     kind, _, number = name.partition(":")
-    return ["cpu"] * int(number) if kind == "cpu" and number.isdecimal() and int(number) else [name]
+    if kind != "cpu" or not number.isdecimal() or not int(number):
+        return [name]
+    _check_number(int(number), machine)
+    return ["cpu"] * int(number)
+
+
+def _check_number(workers: int, machine: Inventory) -> None:
+    """Refuse a number of workers on the CPU that this machine cannot even start."""
+    if machine.memory is not None and workers > max(machine.workers, machine.memory // LEAST_WORKER_BYTES):
+        raise UsageError(
+            f"{workers:,} workers do not fit into the {machine.memory / 1024**3:.1f} GiB of memory that are free here: "
+            f"each takes {LEAST_WORKER_BYTES / 1024**3:.1f} GiB before it loads a model. 'cpu' starts "
+            f"{machine.workers}, one a core as far as memory allows."
+        )
 
 
 def _best(machine: Inventory) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from hpsearch.data.ragged import Rows
+from hpsearch.errors import TaskError
 from hpsearch.records import digest
 from hpsearch.runtime.messages import Workload
 from hpsearch.runtime.signals import Interruption
@@ -17,6 +18,7 @@ from hpsearch.tasks.judge import Judge
 from hpsearch.training.base_model import BaseModel
 from hpsearch.training.fine_tune import FineTune
 from hpsearch.training.measurement import all_metrics
+from hpsearch.training.memory import memory_errors
 from hpsearch.training.numerics import Numerics, device_of, honour, kept_flags
 from hpsearch.training.prediction import predict
 
@@ -63,6 +65,7 @@ def refit(workload: Workload, config: Mapping[str, Any], point: int) -> Refit:
 
     Raises:
         NumericsError: This machine cannot honour the study's numerics.
+        TaskError: The device has too little memory.
         Preempted: SIGTERM or SIGUSR1 has ended it; a refit has no checkpoints.
     """
     device = device_of(workload.numerics)
@@ -122,7 +125,19 @@ def outputs_of(workload: Workload, refit: Refit, split: Split, rows: np.ndarray)
 
 @contextlib.contextmanager
 def honoured(numerics: Numerics, device: torch.device) -> Iterator[None]:
-    """Set this process to a study's numerics, and back again afterwards."""
+    """Set this process to a study's numerics, and back again afterwards.
+
+    Raises:
+        NumericsError: This machine cannot honour them.
+        TaskError: The block ran out of memory.
+    """
     with kept_flags():
         honour(numerics, device)
-        yield
+        try:
+            with memory_errors():
+                yield
+        except torch.OutOfMemoryError as error:
+            raise TaskError(
+                f"Out of memory on {device} ({str(error).partition('.')[0]}). No result of the study is lost. Free "
+                "memory there (end what else runs on it), and do this again."
+            ) from error

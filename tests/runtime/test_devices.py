@@ -91,6 +91,17 @@ def test_what_is_not_there_is_refused_by_name(devices, found, message):
         slots(devices, found)
 
 
+@pytest.mark.parametrize("devices", ["cpu:100000", "cpu:2,cpu:100000", ["cpu:100000"], 100_000, "100000"])
+def test_more_workers_than_memory_can_hold_are_refused(devices):
+    found = Inventory(cuda=0, mps=False, cores=3, memory=1024**3)
+    with pytest.raises(UsageError, match=r"100,000 workers do not fit into the 1\.0 GiB of memory that are"):
+        slots(devices, found)
+    assert named("cpu:5", found) == ["cpu"] * 5
+    with pytest.raises(UsageError, match="6 workers do not fit"):
+        slots("cpu:6", found)
+    assert named("cpu:1", Inventory(cuda=0, mps=False, cores=1, memory=1024)) == ["cpu"]
+
+
 def test_trials_share_gpus_and_cores_are_not_shared():
     assert slots("cuda:1,3", GPUS, 2) == tuple(
         Slot(index, (name,), 0.5) for index, name in enumerate(["cuda:1", "cuda:1", "cuda:3", "cuda:3"])

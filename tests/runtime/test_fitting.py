@@ -325,3 +325,15 @@ def test_a_study_of_an_earlier_version_keeps_its_one_number(tmp_path: Path, monk
     assert states == {(8, TrialState.COMPLETE): 6, (16, TrialState.PRUNED): 1}
     assert all(run.fit is None for trial in history.trials.values() for run in trial.runs)
     assert hp.load("toy", folder=tmp_path).record.description.fits is None
+
+
+def test_a_refit_short_of_memory_says_that_nothing_is_lost_and_can_be_done_again(tmp_path: Path) -> None:
+    flag = tmp_path / "short"
+    study = toy_study(tmp_path, {"trouble": "hungry", "rows_that_fit": 0, "flag": str(flag)})
+    result = study.run(trials=1, devices="inline", progress=False)
+    flag.touch()
+    for call in (result.refit, result.test_scores, lambda: result.export(tmp_path / "best")):
+        with pytest.raises(TaskError, match=r"Out of memory on cpu .*\. No result of the study is lost"):
+            call()
+    flag.unlink()
+    assert result.refit().point == result.best.point
