@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.gpu_check import Benches, Check, Part, checks, main
+from benchmarks.gpu_check import Benches, Check, Part, checks, main, parts
 
 
 def _quick(_: Benches) -> Iterator[Check]:
@@ -60,4 +60,4 @@ def test_a_part_that_fails_does_not_hold_and_the_others_follow(benches: Benches)
 def test_a_part_that_there_is_not_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--device", "cpu", "--parts", "runs,graph"])
-    assert "there is no part 'graph'; there are runs" in capsys.readouterr().err
+    assert f"there is no part 'graph'; there are {', '.join(parts())}" in capsys.readouterr().err
