@@ -91,7 +91,7 @@ def parse_url(url: str) -> URL:
             f"{parsed.get_backend_name()!r}. Use one of those, or leave `storage` out for a SQLite file."
         )
     if parsed.get_backend_name() == "sqlite":
-        return _plain_file(parsed)
+        return _plain_file(parsed, url)
     _, _, rest = url.partition("://")
     misplaced = "@" in f"{parsed.host}{parsed.database}" or rest.count("@") > 1 or ("@" in rest and not parsed.username)
     if misplaced:
@@ -103,11 +103,13 @@ def parse_url(url: str) -> URL:
     return parsed
 
 
-def _plain_file(url: URL) -> URL:
+def _plain_file(url: URL, text: str) -> URL:
     path = sqlite_path(url)
-    if path is None or str(path).startswith((":", "file:")) or _has_more(url):
+    has_more = _has_more(url) or "?" in text  # SQLAlchemy drops what is no name=value
+    if path is None or str(path).startswith((":", "file:")) or has_more:
+        given = f"{url.drivername}:///{HIDDEN}" if has_more else shown(url)
         raise StoreError(
-            f"storage={shown(url)!r} does not name a plain SQLite file; a study must outlive its process. Write "
+            f"storage={given!r} does not name a plain SQLite file; a study must outlive its process. Write "
             "'sqlite:///path/to/study.db' (a path without '?')."
         )
     return url.set(database=str(path.absolute()))
