@@ -67,7 +67,12 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any] | None:
                 f"{workers} workers: {seconds[workers][-1]:.1f} s, after {done.startup:.1f} s of starting", flush=True
             )
     times = figures(seconds)
-    row = Row(f"2 workers against 1, nine, {given.rows} rows, warm, on 2 cores", f"{times['times']:.2f}x", f"{GOAL}x", times["met"])
+    row = Row(
+        f"2 workers against 1, nine, {given.rows} rows, warm, on 2 cores",
+        f"{times['times']:.2f}x",
+        f"{GOAL}x",
+        times["met"],
+    )
     measurements = {
         "machine": machine(), "options": {"rows": given.rows, "rounds": given.rounds, "configs": len(configs)},
         "seconds": {str(workers): each for workers, each in seconds.items()}, **times,
