@@ -193,7 +193,7 @@ def _each(name: str, machine: Inventory) -> Sequence[str]:
 
 def _check_number(workers: int, machine: Inventory) -> None:
     """Refuse a number of workers on the CPU that this machine cannot even start."""
-    if machine.memory is not None and workers > max(machine.workers, machine.memory // LEAST_WORKER_BYTES):
+    if machine.memory is not None and workers > max(machine.cores, machine.memory // LEAST_WORKER_BYTES):
         raise UsageError(
             f"{workers:,} workers do not fit into the {machine.memory / 1024**3:.1f} GiB of memory that are free here: "
             f"each takes {LEAST_WORKER_BYTES / 1024**3:.1f} GiB before it loads a model. 'cpu' starts "
