@@ -2,8 +2,8 @@
 
 import contextlib
 import errno
-import glob
 import os
+import re
 import shutil
 import socket
 import stat
@@ -149,19 +149,22 @@ def sync_folder(folder: Path) -> None:
 
 
 def partial_path(target: Path) -> Path:
-    """Return a temporary name for `target`, beside it.
+    """Return a temporary name for `target`, beside it, which says which process writes; leftovers there are removed."""
+    sweep_partials(target.parent)
+    return target.with_name(f".{target.name}.{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex[:8]}.partial")
 
-    The name says which process writes: leftovers of killed processes of this host are removed here.
-    """
-    prefix = f".{target.name}.{socket.gethostname()}."
-    for entry in target.parent.glob(f"{glob.escape(prefix)}*.partial"):
-        process = entry.name.removeprefix(prefix).split(".")[0]
-        if process.isdigit() and not psutil.pid_exists(int(process)):
-            if entry.is_dir():
-                shutil.rmtree(entry, ignore_errors=True)
-            else:
-                entry.unlink(missing_ok=True)
-    return target.with_name(f"{prefix}{os.getpid()}.{uuid.uuid4().hex[:8]}.partial")
+
+def sweep_partials(folder: Path) -> None:
+    """Remove what killed processes of this host were writing in `folder`, whatever it was to become."""
+    of_this_host = re.compile(rf"\..+\.{re.escape(socket.gethostname())}\.(\d+)\.[0-9a-f]+\.partial")
+    for entry in folder.glob(".*.partial"):
+        name = of_this_host.fullmatch(entry.name)
+        if name is None or psutil.pid_exists(int(name[1])):
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            entry.unlink(missing_ok=True)
 
 
 @contextmanager

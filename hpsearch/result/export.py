@@ -2,11 +2,10 @@
 
 import contextlib
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from hpsearch.data.atomic_write import writing
+from hpsearch.data.atomic_write import partial_path, writing
 from hpsearch.errors import UsageError
 
 FACTS_FILE = "hpsearch.json"
@@ -42,7 +41,8 @@ class ExportFolder:
         """Yield a temporary folder, which takes the target's place once everything in it is written."""
         target = self._target
         with writing(self._given):
-            partial = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+            partial = partial_path(target)
+            partial.mkdir(mode=0o700)
             try:
                 yield partial
                 partial.chmod(0o755)  # a temporary folder is for its owner only; a model is for all who may read here

@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from hpsearch.data.atomic_write import open_no_link, replaced_file
+from hpsearch.data.atomic_write import open_no_link, replaced_file, sweep_partials
 from hpsearch.errors import StoreError
 from hpsearch.records import History, Trial
 
@@ -73,8 +73,9 @@ class ProcessRecord:
 
 @contextlib.contextmanager
 def recorded_processes(folder: Path) -> Iterator[ProcessRecord]:
-    """End what an earlier coordinator left, then keep a record of the processes of this one."""
+    """End what an earlier coordinator left, and remove what it was writing; then record the processes of this one."""
     end_left_processes(folder)
+    sweep_partials(folder)
     record = ProcessRecord(folder)
     try:
         yield record

@@ -24,11 +24,13 @@ def dead_process() -> int:
 def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
     host, dead = os.uname().nodename, dead_process()
     target = tmp_path / "set[1].npz"
-    abandoned = [f".set[1].npz.{host}.{dead}.abcd.partial", f".set[1].npz.{host}.{dead}.folder.partial"]
+    abandoned = [f".set[1].npz.{host}.{dead}.abcd.partial", f".set2.npz.{host}.{dead}.0123.partial"]
     others = [
         f".set[1].npz.{host}.{os.getpid()}.abcd.partial",
         f".set[1].npz.another-host.{dead}.abcd.partial",
-        f".set2.npz.{host}.{dead}.abcd.partial",
+        f".set2.npz.{host}.{dead}.partial",
+        f"set2.npz.{host}.{dead}.abcd.partial",
+        f".set2.npz.{host}.{dead}.abcd.partial-replaced",
         "set[1].npz",
     ]
     for name in (abandoned[0], *others):

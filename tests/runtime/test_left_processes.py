@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -76,6 +77,27 @@ def test_it_is_ended_after_a_step_of_the_clock(
             monkeypatch.setattr(module, "boot_time", lambda: began + seconds)
     assert not (tmp_path / FILE).exists()
     until(lambda: not is_alive(worker), 5, "the worker lives")
+
+
+KILLED_AS_IT_WRITES = """
+import os, signal, sys
+from pathlib import Path
+from hpsearch.data.atomic_write import replaced_file
+Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+with replaced_file(Path(sys.argv[1])) as file:
+    file.write(b"half")
+"""
+
+
+@pytest.mark.parametrize("name", [FILE, "folds.npz", "study.json", "report.html"])
+def test_what_a_killed_coordinator_was_writing_is_removed_though_nobody_writes_it_again(
+    tmp_path: Path, name: str
+) -> None:
+    killed = subprocess.run([sys.executable, "-c", KILLED_AS_IT_WRITES, str(tmp_path / name)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert [path.suffix for path in tmp_path.iterdir()] == [".partial"]
+    with recorded_processes(tmp_path):
+        assert not list(tmp_path.iterdir())
 
 
 def test_a_stranger_that_only_has_its_number_lives(tmp_path: Path, worker: psutil.Process, dead: list[Any]) -> None:
