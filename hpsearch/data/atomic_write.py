@@ -164,7 +164,8 @@ def sweep_partials(folder: Path) -> None:
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry, ignore_errors=True)
         else:
-            entry.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # another user's, in a folder for all
+                entry.unlink()
 
 
 @contextmanager
