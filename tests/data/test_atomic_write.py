@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,7 @@ AS_A_STRANGER = """
 import os, sys
 from pathlib import Path
 from hpsearch.data.atomic_write import replaced_file
-os.setuid(65534)
+os.setgroups([]), os.setgid(65534), os.setuid(65534)
 with replaced_file(Path(sys.argv[1])) as file:
     file.write(b"new")
 """
@@ -57,16 +58,14 @@ with replaced_file(Path(sys.argv[1])) as file:
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can become another user")
 @pytest.mark.parametrize("is_folder", [False, True])
-def test_what_another_user_left_in_a_folder_for_all_hinders_nobody(tmp_path_factory, is_folder):
-    place = tmp_path_factory.mktemp("for-all")
-    place.chmod(0o1777)
-    for folder in place.parents:  # pytest's are for its user only
-        if not folder.stat().st_mode & 0o001:
-            folder.chmod(folder.stat().st_mode | 0o001)
-    left = place / f".report.html.{os.uname().nodename}.{dead_process()}.abcd.partial"
-    left.mkdir(mode=0o700) if is_folder else left.touch()
-    subprocess.run([sys.executable, "-c", AS_A_STRANGER, str(place / "report.html")], check=True)
-    assert {entry.name for entry in place.iterdir()} == {"report.html", left.name}
+def test_what_another_user_left_in_a_folder_for_all_hinders_nobody(is_folder):
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own folders are closed to others
+        place = Path(folder)
+        place.chmod(0o1777)
+        left = place / f".report.html.{os.uname().nodename}.{dead_process()}.abcd.partial"
+        left.mkdir(mode=0o700) if is_folder else left.touch()
+        subprocess.run([sys.executable, "-c", AS_A_STRANGER, str(place / "report.html")], check=True)
+        assert {entry.name for entry in place.iterdir()} == {"report.html", left.name}
 
 
 def test_folds_written_again_leave_one_file(tmp_path):
