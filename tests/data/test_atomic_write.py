@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -50,22 +49,21 @@ AS_A_STRANGER = """
 import os, sys
 from pathlib import Path
 from hpsearch.data.atomic_write import replaced_file
+os.chdir(sys.argv[1])  # the folders above are closed to others
 os.setgroups([]), os.setgid(65534), os.setuid(65534)
-with replaced_file(Path(sys.argv[1])) as file:
+with replaced_file(Path("report.html")) as file:
     file.write(b"new")
 """
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can become another user")
 @pytest.mark.parametrize("is_folder", [False, True])
-def test_what_another_user_left_in_a_folder_for_all_hinders_nobody(is_folder):
-    with tempfile.TemporaryDirectory() as folder:  # pytest's own folders are closed to others
-        place = Path(folder)
-        place.chmod(0o1777)
-        left = place / f".report.html.{os.uname().nodename}.{dead_process()}.abcd.partial"
-        left.mkdir(mode=0o700) if is_folder else left.touch()
-        subprocess.run([sys.executable, "-c", AS_A_STRANGER, str(place / "report.html")], check=True)
-        assert {entry.name for entry in place.iterdir()} == {"report.html", left.name}
+def test_what_another_user_left_in_a_folder_for_all_hinders_nobody(tmp_path, is_folder):
+    tmp_path.chmod(0o1777)
+    left = tmp_path / f".report.html.{os.uname().nodename}.{dead_process()}.abcd.partial"
+    left.mkdir(mode=0o700) if is_folder else left.touch()
+    subprocess.run([sys.executable, "-c", AS_A_STRANGER, str(tmp_path)], check=True)
+    assert {entry.name for entry in tmp_path.iterdir()} == {"report.html", left.name}
 
 
 def test_folds_written_again_leave_one_file(tmp_path):
