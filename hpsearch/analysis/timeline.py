@@ -53,7 +53,7 @@ def spans(ends: Sequence[End], history: History) -> tuple[Span, ...]:
     for evaluations that were recorded before.
     """
     trials = reversed(list(history.trials.values()))
-    owners = {run.key: (trial.number, run) for trial in trials for run in (*trial.former, *trial.runs)}
+    owners = {run.key: (trial.number, run) for trial in trials for run in trial.all_runs}
     last: dict[str, float] = {}
     segments = []
     for time, result in ends:
@@ -106,7 +106,7 @@ def _busy(segments: Sequence[Span]) -> float:
 
 def compute(history: History, ends: Sequence[End] = ()) -> Compute:
     """Return what the training of a history took."""
-    runs = {run.key for trial in history.trials.values() for run in (*trial.former, *trial.runs)}
+    runs = {run.key for trial in history.trials.values() for run in trial.all_runs}
     evaluations = [history.of(key) for key in runs if history.of(key)]
     segments = spans(ends, history)
     return Compute(

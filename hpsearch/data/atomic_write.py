@@ -151,21 +151,28 @@ def sync_folder(folder: Path) -> None:
 def partial_path(target: Path) -> Path:
     """Return a temporary name for `target`, beside it, which says which process writes; leftovers there are removed."""
     sweep_partials(target.parent)
-    return target.with_name(f".{target.name}.{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex[:8]}.partial")
+    return target.with_name(f".{target.name}.{process_host()}.{os.getpid()}.{uuid.uuid4().hex[:8]}.partial")
+
+
+def process_host() -> str:
+    """Return this host and what its processes are numbered in: containers that share its name have their own."""
+    with contextlib.suppress(OSError):
+        return f"{socket.gethostname()}-{Path('/proc/self/ns/pid').stat().st_ino}"
+    return socket.gethostname()
 
 
 def sweep_partials(folder: Path) -> None:
     """Remove what killed processes of this host were writing in `folder`, whatever it was to become."""
-    of_this_host = re.compile(rf"\..+\.{re.escape(socket.gethostname())}\.(\d+)\.[0-9a-f]+\.partial")
+    of_this_host = re.compile(rf"\..+\.{re.escape(process_host())}\.([0-9]{{1,9}})\.[0-9a-f]+\.partial")
     for entry in folder.glob(".*.partial"):
         name = of_this_host.fullmatch(entry.name)
         if name is None or psutil.pid_exists(int(name[1])):
             continue
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry, ignore_errors=True)
-        else:
-            with contextlib.suppress(OSError):  # another user's, in a folder for all
+        with contextlib.suppress(OSError):  # another user's, in a folder for all
+            if entry.is_symlink() or not entry.is_dir():
                 entry.unlink()
+            else:
+                shutil.rmtree(entry, ignore_errors=True)
 
 
 @contextmanager

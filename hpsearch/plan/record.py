@@ -194,9 +194,9 @@ class Record:
         kept = replace(self.description, numerics=numerics.to_dict(), remarks=remarks, fits=fits.to_dict())
         self.keep(kept)
 
-    def numerics_for(self, config: Mapping[str, Any], fit: Fit | None = None) -> "Numerics":
-        """Return the numerics that a configuration was run with: the study's, its own model's attention, its fit."""
-        return with_attention(self._plan, self.numerics(fit), self._plan.task.model_choice(config))
+    def numerics_for(self, trial: Trial) -> "Numerics":
+        """Return the numerics that a trial was run with: the study's, its own model's attention, its fit."""
+        return with_attention(self._plan, self.numerics(trial.fit), self._plan.task.model_choice(trial.config))
 
     def refit_digest(self, trial: Trial) -> str:
         """Return a digest of all that a refit of a trial, and its test scores, depend on besides its configuration."""

@@ -60,10 +60,10 @@ class RunKeys:
         if self.choice is not None:
             config_of_model = {name: value for name, value in config.items() if name != self.choice}
             return self.choices[config[self.choice]].runs(config_of_model, fit)
-        if fit is not None and fit.of(self.numerics) == self.numerics:
+        numerics = self.numerics if fit is None else fit.of(self.numerics)
+        if numerics == self.numerics:
             fit = None
         horizon = int(config["epochs"]) * self.evaluations_per_epoch
-        numerics = self.numerics if fit is None else fit.of(self.numerics)
         numerics = {**numerics, "evaluations_per_epoch": self.evaluations_per_epoch}
         rows = self.training_rows or (0,) * self.folds
         steps = [-(-count // int(config["batch_size"])) if count else 0 for count in rows]

@@ -112,10 +112,10 @@ def budget_of(trials: int | None, timeout: float | str | None, budget: Any) -> B
     if not budget.given:
         names = ", ".join(field.name for field in fields(Budget))
         raise UsageError(f"budget=Budget() limits nothing: give it one of {names}.")
-    twice = Budget(trials=trials, timeout=timeout)
-    both = {"trials": (trials, budget.trials), "timeout": (twice.seconds("timeout"), budget.seconds("timeout"))}
-    smaller = {name: min((value for value in pair if value is not None), default=None) for name, pair in both.items()}
-    return Budget(**{**budget.given, **smaller})
+    both = (Budget(trials=trials, timeout=timeout), budget)
+    fewest = min((each.trials for each in both if each.trials is not None), default=None)
+    shortest = min(both, key=lambda each: math.inf if (seconds := each.seconds("timeout")) is None else seconds)
+    return Budget(**{**budget.given, "trials": fewest, "timeout": shortest.timeout})
 
 
 EXPECTED = ("trials", "sampler")

@@ -10,8 +10,11 @@ from hpsearch.records import Evaluation, History, Run, Segment, Trial
 from hpsearch.records.fit import SAME_STEP
 
 
-def shape_of(config: Mapping[str, Any]) -> Hashable:
-    """Return what a row's time depends on: what of a training config decides model, batch and frozen layers."""
+def _pace_of(config: Mapping[str, Any]) -> Hashable:
+    """Return what a row's time depends on: what of a training config decides model, batch and frozen layers.
+
+    Unlike the shape that memory depends on it keeps fractions, of layers that are frozen for instance.
+    """
     return tuple(sorted((name, repr(value)) for name, value in config.items() if name not in SAME_STEP))
 
 
@@ -64,8 +67,8 @@ class Costs:
         for number, trial in history.trials.items():
             if self._trials.get(number) is not trial and trial.runs:
                 self._trials[number] = trial
-                for run in trial.runs:
-                    self._shapes.setdefault(run.key, (shape_of(run.config), rows_of(run)))
+                for run in trial.all_runs:
+                    self._shapes.setdefault(run.key, (_pace_of(run.config), rows_of(run)))
                 self.kinds[self._kind(trial)] = whole(trial)
         changed = False
         for key, evaluations in history.evaluations.items():
@@ -97,7 +100,7 @@ class Costs:
 
         The lower median: the first points of a run also load a model or fill a cache.
         """
-        shape, rows = self._shapes.get(segment.run.key) or (shape_of(segment.run.config), rows_of(segment.run))
+        shape, rows = self._shapes.get(segment.run.key) or (_pace_of(segment.run.config), rows_of(segment.run))
         speeds = self._speeds.get(shape)
         return speeds[(len(speeds) - 1) // 2] * rows * (segment.stop - segment.start) if speeds else None
 

@@ -220,13 +220,14 @@ class Limits:
         """
         if self._best(history) is None:
             return NOTHING
-        keys, besides = {segment.run.key for segment in in_flight}, (trial, self._contender_of(history))
-        counted = {each.number for each in besides if each is not None}
+        keys = {segment.run.key for segment in in_flight}
+        for besides in (trial, self._contender_of(history)):
+            keys.update(run.key for run in (() if besides is None else besides.runs))
         needed = NOTHING
         for other in (sharing for segment in in_flight for sharing in history.sharing(segment.run.key)):
-            if not other.state.is_finished and other.number not in counted:
-                counted.add(other.number)
-                needed += self._sum(self._rest(history, other, keys))
+            rest = [] if other.state.is_finished else self._rest(history, other, keys)
+            needed += self._sum(rest)
+            keys.update(segment.run.key for segment in rest)  # equal trials share their runs
         return replace(needed, wall=0.0)
 
     def _rest(self, history: History, trial: Trial, in_flight: Collection[str]) -> list[Segment]:

@@ -79,9 +79,8 @@ class QuasiRandomSampler:
 
     A default or enqueued configuration skips no point: a sequence without its first point is no longer balanced (Owen
     2020, "On dropping the first Sobol' point"). In place of a point that is refused comes the same one of another
-    scramble. Every parameter has its own coordinate; that of a conditional one goes
-    unused where the parameter does not exist. Optuna's own sampler would draw the first trial, and whatever its space
-    lacks, at random.
+    scramble. Every parameter has its own coordinate; that of a conditional one goes unused where the parameter does not
+    exist. Optuna's own sampler would draw the first trial, and whatever its space lacks, at random.
     """
 
     space: Space

@@ -1,8 +1,8 @@
 """A sampler that is asked again where what it proposes is refused."""
 
-import itertools
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 from hpsearch.policy.optuna_sampler import APART
@@ -35,20 +35,24 @@ class Refusing:
         return self.sampler.is_finite
 
     def propose(self, history: History) -> Mapping[str, Any] | None:
-        number = 1 + max(history.trials, default=-1)
-        for trial in self._refused:
-            history = history.with_trial(trial)
-        for attempt in itertools.count(1 + len(self._refused)):
-            params = self.sampler.propose(history)
+        number, refused = 1 + max(history.trials, default=-1), list(self._refused)
+        while True:
+            params = self.sampler.propose(_beside(history, refused))
             if params is None or not self.refuses(params):
                 return params
-            if not self.is_finite and attempt > MOST_REFUSALS:
+            if not self.is_finite and len(refused) == MOST_REFUSALS:
                 return params
-            refused = _refused(attempt * APART + number - 1, params)
-            history = history.with_trial(refused)
+            refused.append(_refused((1 + len(refused)) * APART + number - 1, params))
             if self.is_finite:  # each point is refused once
-                self._refused.append(refused)
-        raise AssertionError("the count has no end")
+                self._refused = refused
+
+
+def _beside(history: History, refused: Sequence[Trial]) -> History:
+    """Return a history with more trials; it has not grown by them, or what others read of it would be read anew."""
+    if not refused:
+        return history
+    trials = {**history.trials, **{trial.number: trial for trial in refused}}
+    return replace(history, trials=MappingProxyType(trials))
 
 
 def _refused(number: int, params: Mapping[str, Any]) -> Trial:

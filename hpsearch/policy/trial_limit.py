@@ -35,9 +35,7 @@ class TrialLimit:
                 return f"over its limit: {self.epochs:g} epochs a trial"
         if self.device_seconds is None:
             return None
-        seconds = math.fsum(
-            evaluation.seconds for run in (*trial.former, *trial.runs) for evaluation in history.of(run.key)
-        )
+        seconds = math.fsum(evaluation.seconds for run in trial.all_runs for evaluation in history.of(run.key))
         is_over = seconds > self.device_seconds
         return f"over its limit: {seconds:.3g} of {self.device_seconds:g} device-seconds" if is_over else None
 

@@ -140,7 +140,7 @@ class Fits:
             for shape, fit in self.shapes.items()
             if fit.words
         ]
-        begin = "To fit into memory, with an optimizer step still one of the whole batch, were trained: "
+        begin = "Trained in less memory, each optimizer step still over the whole batch: "
         return (f"{begin}{'; '.join(said)}.",) if said else ()
 
     def with_shape(self, shape: Shape, fit: Fit) -> "Fits":

@@ -72,7 +72,7 @@ def _trials(engine: Engine, study: str, rows: OptunaRows) -> dict[int, Trial]:
 
 def results_of(rows: Sequence[Row[Any]], trials: Mapping[int, Trial]) -> Iterator[tuple[float, SegmentResult]]:
     """Yield (seconds since 1970, end of a segment), the segments' runs taken from `trials`."""
-    runs = {(run.key, run.horizon): run for trial in trials.values() for run in (*trial.former, *trial.runs)}
+    runs = {(run.key, run.horizon): run for trial in trials.values() for run in trial.all_runs}
     for row in rows:
         segment = Segment(runs[row.run, row.horizon], row.start, row.stop)
         if row.outcome == ADOPTED:

@@ -118,6 +118,11 @@ class Trial:
     former: tuple[Run, ...] = ()
 
     @property
+    def all_runs(self) -> tuple[Run, ...]:
+        """Its runs, after those whose place they took."""
+        return (*self.former, *self.runs)
+
+    @property
     def fit(self) -> Fit | None:
         """How its runs were trained so that they fit into memory: that of those that had to save most."""
         return thriftiest(*(run.fit for run in self.runs))

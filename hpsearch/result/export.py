@@ -85,4 +85,4 @@ def _replace_folder(new: Path, target: Path) -> None:
     except BaseException:
         aside.rename(target)
         raise
-    shutil.rmtree(aside, ignore_errors=True)
+    aside.rename(new)  # a name that is removed by whoever comes next, should this process be killed now

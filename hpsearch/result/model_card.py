@@ -73,7 +73,7 @@ def _facts(
         "classes": description.facts["classes"],
         "pos_label": plan.pos_label,
         "pretrained_model": prepared.model_digest,
-        "numerics": record.numerics_for(trial.config, record.store.history.trials[trial.number].fit).to_dict(),
+        "numerics": record.numerics_for(record.store.history.trials[trial.number]).to_dict(),
     }
 
 

@@ -174,6 +174,8 @@ class Worker:
             if order.is_first:
                 raise
             return Probed(order.rows or 0, Savings(micro_batches=False))
+        finally:
+            free_memory(self.device)  # workers beside this one may need what the probe took, and load is measured by it
 
     def _probed(self, order: Probe, base: BaseModel, numerics: Numerics) -> Probed:
         if order.is_first:

@@ -54,7 +54,7 @@ def batch_statistics(model: nn.Module) -> list[nn.Module]:
 
 class Recomputation:
     """What is to be the same when a layer is computed again, besides torch's random numbers: those of numpy and
-    Python, and the running statistics of batch normalization, which count a batch once.
+    Python, and the running statistics of normalization, which count a batch once.
     """
 
     def __init__(self, statistics: Sequence[nn.Module]) -> None:
@@ -76,6 +76,9 @@ class Recomputation:
         assert self._callers is not None
         _set_global_states(self._callers)
 
+
+_RUNNING = "track_running_stats"
+"""What batch and instance normalization have; whether training changes their buffers."""
 
 _FLAG = "gradient_checkpointing"
 """What transformers' layers have that can be checkpointed; whether they are."""
@@ -99,7 +102,7 @@ def _layers(model: nn.Module) -> list[nn.Module]:
 
 
 def _enable(part: Any) -> None:
-    statistics = batch_statistics(part)
+    statistics = [module for module in part.modules() if module.training and getattr(module, _RUNNING, False)]
 
     def contexts() -> tuple[AbstractContextManager[None], Recomputation]:
         return nullcontext(), Recomputation(statistics)

@@ -265,7 +265,11 @@ def _set_deterministic(deterministic: bool, *, only_warns: bool = False) -> None
 
 @contextmanager
 def kept_flags() -> Iterator[None]:
-    """Put all that `honour` sets in this process back as it was when the block ends."""
+    """Put all that `honour` sets in this process back as it was when the block ends.
+
+    But for CUBLAS_WORKSPACE_CONFIG, which CUDA reads once.
+    """
+    compiler = os.environ.get(COMPILER_DETERMINISTIC)
     threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
     deterministic = torch.are_deterministic_algorithms_enabled()
     only_warns = torch.is_deterministic_algorithms_warn_only_enabled()
@@ -277,6 +281,9 @@ def kept_flags() -> Iterator[None]:
     finally:
         torch.set_num_threads(threads)
         _set_deterministic(deterministic, only_warns=only_warns)
+        del os.environ[COMPILER_DETERMINISTIC]
+        if compiler is not None:
+            os.environ[COMPILER_DETERMINISTIC] = compiler
         torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
         torch.set_float32_matmul_precision(precision)
         for name, value in flags.items():

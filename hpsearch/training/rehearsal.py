@@ -94,11 +94,12 @@ def _room_in_fp16(model: nn.Module, numerics: Numerics) -> Iterator[None]:
     """Look at every number that a layer with weights computes in fp16. Some models hide those that are infinite."""
 
     def look(_module: nn.Module, _inputs: Any, output: Any) -> None:
-        if isinstance(output, Tensor) and output.dtype == torch.float16:
-            reached = output.detach().abs().amax().item()
-            if not reached * FP16_ROOM <= FP16_MAX:
-                what = f"up to {reached:,.0f}, too near to" if np.isfinite(reached) else "above"
-                raise _failed(model, numerics, f"computes numbers {what} {FP16_MAX:,.0f}, the greatest of fp16")
+        for tensor in output if isinstance(output, tuple) else (output,):
+            if isinstance(tensor, Tensor) and tensor.dtype == torch.float16 and tensor.numel():
+                reached = tensor.detach().abs().amax().item()
+                if not reached * FP16_ROOM <= FP16_MAX:
+                    what = f"up to {reached:,.0f}, too near to" if np.isfinite(reached) else "above"
+                    raise _failed(model, numerics, f"computes numbers {what} {FP16_MAX:,.0f}, the greatest of fp16")
 
     layers = [module for module in model.modules() if next(module.parameters(recurse=False), None) is not None]
     handles = [layer.register_forward_hook(look) for layer in layers] if numerics.precision == "fp16" else []

@@ -1,5 +1,6 @@
 """The probe's forecast, on a pretended GPU whose memory is counted."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -15,4 +16,6 @@ def test_a_probe_says_what_a_run_takes(tmp_path: Path, monkeypatch: pytest.Monke
     with fake_cuda(monkeypatch), quiet():
         check = forecasts(Bench(tmp_path, "cuda"))
     assert check.holds
-    print(check.text)
+    whole, parts, checkpointed, frozen = (int(peak) for peak in re.findall(r"(\d+) and", check.text))
+    assert parts < checkpointed < whole
+    assert parts < frozen < whole

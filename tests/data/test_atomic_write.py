@@ -1,6 +1,7 @@
 import contextlib
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,7 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hpsearch.data.atomic_write import append_text, partial_path, replaced_file, reserve, save_array, writing
+from hpsearch.data.atomic_write import (
+    append_text,
+    partial_path,
+    process_host,
+    replaced_file,
+    reserve,
+    save_array,
+    writing,
+)
 from hpsearch.data.folds import Folds
 from hpsearch.errors import StoreError
 
@@ -22,13 +31,14 @@ def dead_process() -> int:
 
 
 def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
-    host, dead = os.uname().nodename, dead_process()
+    host, dead = process_host(), dead_process()
     target = tmp_path / "set[1].npz"
     abandoned = [f".set[1].npz.{host}.{dead}.abcd.partial", f".set2.npz.{host}.{dead}.0123.partial"]
     others = [
         f".set[1].npz.{host}.{os.getpid()}.abcd.partial",
         f".set[1].npz.another-host.{dead}.abcd.partial",
         f".set2.npz.{host}.{dead}.partial",
+        f".set2.npz.{host}.2147483648.abcd.partial",
         f"set2.npz.{host}.{dead}.abcd.partial",
         f".set2.npz.{host}.{dead}.abcd.partial-replaced",
         "set[1].npz",
@@ -60,14 +70,40 @@ with replaced_file(Path("report.html")) as file:
 @pytest.mark.parametrize("is_folder", [False, True])
 def test_what_another_user_left_in_a_folder_for_all_hinders_nobody(tmp_path, is_folder):
     tmp_path.chmod(0o1777)
-    left = tmp_path / f".report.html.{os.uname().nodename}.{dead_process()}.abcd.partial"
+    left = tmp_path / f".report.html.{process_host()}.{dead_process()}.abcd.partial"
     left.mkdir(mode=0o700) if is_folder else left.touch()
     subprocess.run([sys.executable, "-c", AS_A_STRANGER, str(tmp_path)], check=True)
     assert {entry.name for entry in tmp_path.iterdir()} == {"report.html", left.name}
 
 
+AS_A_CONTAINER = ["unshare", "--pid", "--fork", "--mount-proc"]
+
+
+def test_what_a_container_of_the_same_name_writes_is_left_alone(tmp_path):
+    """It numbers its processes by itself: those of this host are unknown there."""
+    if not shutil.which("unshare") or subprocess.run([*AS_A_CONTAINER, "true"], check=False).returncode:
+        pytest.skip("processes cannot be numbered anew here")
+    write = "import sys; from hpsearch.data.atomic_write import *; partial_path(Path(sys.argv[1]))"
+    with replaced_file(tmp_path / "one") as file:
+        subprocess.run([*AS_A_CONTAINER, sys.executable, "-c", write, str(tmp_path / "two")], check=True)
+        file.write(b"new")
+    assert (tmp_path / "one").read_bytes() == b"new"
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can become another user")
+def test_a_link_to_where_one_may_not_look_hinders_nobody(tmp_path):
+    (tmp_path / "closed").mkdir(mode=0o700)
+    place = tmp_path / "for-all"
+    place.mkdir()
+    place.chmod(0o1777)
+    left = place / f".report.html.{process_host()}.{dead_process()}.abcd.partial"
+    left.symlink_to(tmp_path / "closed" / "folder")
+    subprocess.run([sys.executable, "-c", AS_A_STRANGER, str(place)], check=True)
+    assert (place / "report.html").exists()
+
+
 def test_folds_written_again_leave_one_file(tmp_path):
-    left = tmp_path / f".folds.npz.{os.uname().nodename}.{dead_process()}.abcd.partial"
+    left = tmp_path / f".folds.npz.{process_host()}.{dead_process()}.abcd.partial"
     left.touch()
     Folds((([0, 1], [2]), ([2], [0, 1]))).write(tmp_path / "folds.npz")
     assert [entry.name for entry in tmp_path.iterdir()] == ["folds.npz"]

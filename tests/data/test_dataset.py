@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hpsearch.data.atomic_write import process_host
 from hpsearch.data.dataset import RaggedRows, open_dataset, write_dataset
 from hpsearch.errors import DataError, PreparedDataError
 
@@ -205,7 +206,7 @@ def test_a_killed_writer_leaves_no_half_dataset_and_its_remains_are_swept(tmp_pa
 
 @pytest.mark.skipif(os.name != "posix", reason="processes are killed by POSIX signals")
 def test_the_work_of_a_living_writer_is_not_swept(tmp_path):
-    name = f".set.{os.uname().nodename}.{os.getpid()}.abcd.partial"
+    name = f".set.{process_host()}.{os.getpid()}.abcd.partial"
     (tmp_path / name).mkdir()
     (tmp_path / ".set.another-host.1.abcd.partial").mkdir()
     write_dataset(tmp_path / "set", ARRAYS, {})

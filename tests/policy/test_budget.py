@@ -45,7 +45,7 @@ def test_every_limit_is_of_one_kind():
         (5, None, None, {"trials": 5}),
         (None, "1m", None, {"timeout": "1m"}),
         (5, None, Budget(trials=3), {"trials": 3}),
-        (5, "1m", Budget(timeout="2h", patience=4), {"trials": 5, "timeout": 60.0, "patience": 4}),
+        (5, "1m", Budget(timeout="2h", patience=4), {"trials": 5, "timeout": "1m", "patience": 4}),
         (5, "1m", Budget(timeout=30.0), {"trials": 5, "timeout": 30.0}),
         (None, None, None, {}),
     ],

@@ -74,5 +74,15 @@ def test_a_sampler_without_an_end_is_asked_a_bounded_number_of_times(name: str) 
     assert len(rates) == len(questions) or name == "gp"  # of a flat surface it likes some points best
 
 
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_the_history_goes_on_from_where_it_was_so_that_what_was_read_of_it_stays(name: str) -> None:
+    """Rules read what has changed since they last looked."""
+    history = told(asked(History(), SPACE, {"learning_rate": 1e-3, "batch_size": 8}), SPACE, 0, "complete")
+    refuses = iter([True, False])
+    sampler_of(name, lambda _: next(refuses)).propose(history)
+    grown_on = asked(history, SPACE, {"learning_rate": 1e-4, "batch_size": 8})
+    assert grown_on.changed_since(history) == {1}
+
+
 def test_a_grid_of_which_nothing_is_allowed_has_nothing_left() -> None:
     assert sampler_of("grid", lambda _: True).propose(History()) is None

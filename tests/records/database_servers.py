@@ -164,6 +164,7 @@ class MariaDB(Server):
 
     def make(self) -> None:
         words = ["--auth-root-authentication-method=normal", "--skip-test-db", f"--datadir={self.folder / 'data'}"]
+        words.append(f"--tmpdir={self.folder}")  # that of the session is closed to the server's user
         self.run(str(program("mariadb-install-db")), "--no-defaults", *words)
         self.start()
         escaped = PASSWORD.replace("%", "%%")  # as pymysql formats it
@@ -183,6 +184,7 @@ class MariaDB(Server):
             "--innodb-flush-method=nosync",  # nothing here cuts the power of the machine
             "--innodb-buffer-pool-size=32M",
             "--skip-name-resolve",
+            f"--tmpdir={self.folder}",
         ]
 
     def answers(self) -> bool:

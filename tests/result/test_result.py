@@ -331,6 +331,10 @@ def test_an_export_that_is_killed_leaves_the_old_model_or_the_new(
     result.export(target, overwrite=True)
     assert not (target / "old").exists()
     assert [path.name for path in target.parent.iterdir()] == ["model"]
+    with monkeypatch.context() as patch:  # as if it were killed as it removes the old model
+        patch.setattr(shutil, "rmtree", lambda *_, **named: None)
+        result.export(target, overwrite=True)
+    assert sorted(path.suffix for path in target.parent.iterdir()) == ["", ".partial"]  # which the next one removes
 
 
 def test_a_report_scores_on_the_test_rows_only_when_the_study_has_ended(tmp_path: Path) -> None:

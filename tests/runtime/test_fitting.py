@@ -79,7 +79,7 @@ def test_a_study_that_had_too_little_memory_ends_as_one_with_small_parts_from_th
     assert measured(tmp_path) == measured(small_from_the_start)
     for trial in whole.history.trials.values():
         assert trial.fit == Fit(4)
-        assert whole.record.numerics_for(trial.config, trial.fit).micro_batch == 4
+        assert whole.record.numerics_for(trial).micro_batch == 4
     assert "batch_size=16 in parts of at most 4 rows" in whole.text()
     assert "batch_size=16 in parts of at most 4 rows" in whole.report(tmp_path / "report.html").read_text()
 

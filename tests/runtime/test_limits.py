@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from samples import F1, trial
+from samples import F1, measured, trial
 from simulated import curve
 
 from hpsearch.policy.budget import Budget, Ending
@@ -272,3 +272,18 @@ def test_the_best_so_far_is_cross_validated_before_the_end_where_that_can_be(lim
             began = min(now for now, segment, _ in study.started if segment.run in left.runs)
             assert workers > 2
             assert began < study.first_complete
+
+
+@pytest.mark.parametrize("twins", [0, 1, 2])
+@pytest.mark.parametrize(("epochs", "may"), [(17, False), (18, True), (20, True)])
+def test_what_equal_trials_share_is_kept_back_once(twins, epochs, may):
+    """One trial is complete with 6 epochs; of the next one, and of those equal to it, the first fold is in training."""
+    history = History()
+    for number in range(2 + twins):
+        history = history.with_trial(replace(trial(min(number, 1)), number=number))
+    for fold in range(3):
+        history = measured(history, 0, fold, [0.5] * 4)
+    history = history.with_trial(replace(history.trials[0], state=TrialState.COMPLETE, value=0.5, point=4, stop=4))
+    in_flight = [Segment(history.trials[1].runs[0], 0, 4)]
+    limits = Limits(Budget(epochs=epochs), F1, workers=2)
+    assert (limits.against_asking(history, 0.0, in_flight) is None) is may

@@ -185,7 +185,10 @@ def test_an_error_of_the_device_that_is_none_of_memory_is_a_failure(pool: Inline
 
 def test_the_probe_says_what_fits_and_no_run_needs_more(pool: InlinePool, gpu: FakeCuda) -> None:
     config = wide_run(None).config
+    gpu.emptied.clear()
     whole = pool.probe(Probe("wide", config, BATCH))
+    assert len(gpu.emptied) >= 2
+    assert gpu.emptied[-1] == gpu.held  # what was tried is given back, to who trains beside it
     assert whole.rows == BATCH
     assert whole.savings == Savings(micro_batches=True, gradient_checkpointing=False)
     assert 0.99 * whole.peak_memory_bytes < peak(trained(pool)) < whole.peak_memory_bytes + RANDOM_STATES

@@ -33,7 +33,7 @@ class FakeCuda:
         held: Bytes of the tensors that there are.
         peak: The most of it since the last reset.
         emptied: What was held each time that the cache was emptied.
-        refusals: What the next allocations raise, one after another, before the capacity is looked at.
+        fails: Asked before each operation; the exception that it returns is raised, None lets the operation run.
     """
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class FakeCuda:
         self.fails: Callable[[Any], BaseException | None] = lambda operation: None
         self._storages: dict[int, int] = {}
 
-    def count(self, operation: Any, tensor: Tensor) -> None:
+    def count(self, tensor: Tensor) -> None:
         """Count a tensor that an operation has returned, or refuse it."""
         storage = tensor.untyped_storage()
         size, key = storage.nbytes(), storage._cdata
@@ -105,7 +105,7 @@ class _Counted(TorchDispatchMode):
         result = operation(*args, **(kwargs or {}))
         for leaf in tree_leaves(result):
             if isinstance(leaf, Tensor):
-                self._memory.count(operation, leaf)
+                self._memory.count(leaf)
         return result
 
 

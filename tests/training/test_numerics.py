@@ -1,4 +1,5 @@
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import version
@@ -37,6 +38,7 @@ def test_every_flag_is_put_back() -> None:
             torch.get_num_threads(), torch.get_float32_matmul_precision(), torch.are_deterministic_algorithms_enabled(),
             torch.is_deterministic_algorithms_warn_only_enabled(), torch.utils.deterministic.fill_uninitialized_memory,
             cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark,
+            os.environ.get("TORCHINDUCTOR_DETERMINISTIC"),
         ]  # fmt: skip
 
     torch.set_num_threads(2)

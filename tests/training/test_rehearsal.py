@@ -110,6 +110,58 @@ def test_numbers_that_fp16_does_not_hold_are_found_where_the_model_hides_them(re
         rehearse(base, numerics("fp16"), CONFIG)
 
 
+class Routed(nn.Module):
+    """A pooler with an expert that no row is led to."""
+
+    def __init__(self, inner: Any) -> None:
+        super().__init__()
+        self.inner, self.bias = inner, inner.bias
+        self.expert = nn.Linear(inner.out_features, inner.out_features)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        pooled: Tensor = self.inner(hidden)
+        led = torch.zeros(pooled.shape[:-1], dtype=torch.bool)
+        return pooled.index_put((led,), self.expert(pooled[led]).to(pooled.dtype))
+
+
+class Attending(nn.Module):
+    """A pooler with attention, which returns a tuple, beyond what fp16 holds, before a tanh hides it."""
+
+    def __init__(self, inner: Any) -> None:
+        super().__init__()
+        self.inner, self.bias = inner, inner.bias
+        self.attention = nn.MultiheadAttention(inner.out_features, 1)
+        with torch.no_grad():
+            self.attention.out_proj.bias.fill_(1e5)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        pooled: Tensor = self.inner(hidden)
+        attended: Tensor = self.attention(pooled[None], pooled[None], pooled[None])[0][0]
+        return pooled + torch.tanh(attended)
+
+
+class Pooling(TextLearner):
+    def __init__(self, kind: type[nn.Module]) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def build(self) -> Any:
+        model: Any = super().build()
+        model.pooler = self.kind(model.pooler)
+        return model
+
+
+def test_a_layer_that_no_row_reaches_is_no_trouble_in_fp16() -> None:
+    rehearse(BaseModel(Pooling(Routed), CPU), numerics("fp16"), CONFIG)
+
+
+def test_layers_that_return_tuples_are_looked_at_in_fp16() -> None:
+    base = BaseModel(Pooling(Attending), CPU)
+    rehearse(base, numerics("bf16"), CONFIG)
+    with pytest.raises(TaskError, match="computes numbers above 65,504, the greatest of fp16"):
+        rehearse(base, numerics("fp16"), CONFIG)
+
+
 class Steep(TextLearner):
     """Losses so many times as great, for gradients that fp16 holds under a smaller scale, or under none."""
 

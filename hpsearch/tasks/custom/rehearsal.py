@@ -27,7 +27,7 @@ _VISIBLE = 1e-3
 
 _HELD = (
     "A function that holds layers or values of a model (a forward replaced by an inner function or a lambda, a hook) "
-    "goes on with those of the model that it was made for. Write it as a module of your own, whose forward calls "
+    "keeps using those of the original model. Write it as a module of your own, whose forward calls "
     "self.layer(...)."
 )
 
