@@ -187,6 +187,7 @@ READS_PADDING: Mapping[str, str] = {
     "funnel": "It pools neighbouring tokens, the last ones with the padding.",
     "nystromformer": "Its landmarks are means over the padded row.",
     "t5gemma": "Where a row has no padding, transformers reads its class off another place than where it has some.",
+    "t5gemma2": "Where a row has no padding, transformers reads its class off another place than where it has some.",
     "yoso": "Its sums over hashed tokens have the padding in them.",
 }
 """Architectures of which a row's prediction depends on how far it is padded, in transformers as in hpsearch."""

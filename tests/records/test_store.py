@@ -16,7 +16,7 @@ from records_samples import (
     refitted,
     train,
 )
-from sqlalchemy import MetaData, create_engine, insert, select, update
+from sqlalchemy import MetaData, create_engine, insert, make_url, select, update
 
 from hpsearch.errors import LeaseHeldError, LeaseLostError
 from hpsearch.records import Action, Decision, Fit, Origin, Outcome, Run, Segment, SegmentResult, TrialState, tables
@@ -327,6 +327,7 @@ def test_a_schema_is_checked_once_for_each_study_that_is_made_or_written_to(
     assert len(checks) == 1
     with Store.open(url, "emotion") as store:
         assert not store.history.trials
-        assert len(checks) == 1  # reading takes no time for it
+        if make_url(url).get_backend_name() == "sqlite":
+            assert len(checks) == 1  # reading a file takes no time for it; a server's reader may have to write
         store.acquire()
         assert len(checks) == 2
