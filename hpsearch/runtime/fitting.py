@@ -71,9 +71,10 @@ class Fitting:
         if probed is None:
             raise DeviceInUseError(self.slot)
         savings = savings_of(config, model) or probed.savings
-        fit = Fit(max(1, probed.rows)) if probed.rows < batch and savings.micro_batches else Fit()
+        in_parts = savings is not None and savings.micro_batches
+        fit = Fit(max(1, probed.rows)) if probed.rows < batch and in_parts else Fit()
         self._fits = self._fits.with_shape(shape, fit)
-        if model is None:  # an architecture that the study begins with now
+        if model is None and probed.savings is not None:  # an architecture that the study begins with now
             first = ModelMemory(probed.savings, probed.rows, shape)
             self._fits = replace(self._fits, models={**self._fits.models, self.base_key(config): first})
         self.record.keep_fits(self._fits)

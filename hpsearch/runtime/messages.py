@@ -170,13 +170,11 @@ class Probed:
 
     Attributes:
         rows: How many rows fit at once; 0 where not one does, or none were asked for.
-        savings: How the model may be trained in less memory.
-        peak_memory_bytes: What the device held at the most while the rows that fit were tried; 0 where none were.
+        savings: How the model may be trained in less memory; None where that could not be found out.
     """
 
     rows: int
-    savings: Savings = field(default_factory=Savings)
-    peak_memory_bytes: int = 0
+    savings: Savings | None = field(default_factory=Savings)
 
 
 @dataclass(frozen=True)

@@ -325,6 +325,7 @@ def _tried(plan: Plan, pool: Pool, numerics: Numerics, label: str) -> Fits:
         config = least_frozen(plan, chosen)
         probed = pool.probe(Probe(label, config, int(config["batch_size"]) if is_measured else None))
         assert probed is not None  # nothing trains yet
+        assert probed.savings is not None  # a first probe raises what it could not find out
         rows = probed.rows if is_measured else None
         models[plan.task.base_key(config)] = ModelMemory(probed.savings, rows, shape_of(config))
     return Fits(models)

@@ -18,14 +18,14 @@ from hpsearch.data.ragged import Rows, byte_count
 from hpsearch.errors import CheckpointError, PreparedDataError, TaskError
 from hpsearch.metrics.direction import Objective
 from hpsearch.policy.pruning_steps import warmup_epochs
-from hpsearch.records import Evaluation, Outcome, Savings, SegmentResult, run_seed
+from hpsearch.records import Evaluation, Outcome, SegmentResult, run_seed
 from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Event, Probe, Probed, Stop, Train, Workload
 from hpsearch.training.base_model import BaseModel
 from hpsearch.training.divergence import Diverged
 from hpsearch.training.fine_tune import FineTune, Measurement
 from hpsearch.training.learner import Learner
 from hpsearch.training.measurement import all_metrics
-from hpsearch.training.memory import empty_cache, free_memory, memory_errors, peak_memory_bytes
+from hpsearch.training.memory import empty_cache, free_memory, memory_errors
 from hpsearch.training.memory_probe import memory_trial, possible_savings
 from hpsearch.training.numerics import Numerics, honour, probe_micro_batch
 from hpsearch.training.rehearsal import rehearse
@@ -164,7 +164,7 @@ class Worker:
             raise
         except torch.OutOfMemoryError as error:
             if not order.is_first:
-                return Probed(0, Savings(micro_batches=False))  # it is not even loaded, so nothing is known of it
+                return Probed(0, None)  # it is not even loaded, so nothing is known of it
             raise TaskError(
                 f"Not one row of the longest can be trained on in the memory of {self.device} "
                 f"({str(error).partition('.')[0]}). Free the device (nvidia-smi shows who uses it), or take a smaller "
@@ -173,7 +173,7 @@ class Worker:
         except Exception:
             if order.is_first:
                 raise
-            return Probed(order.rows or 0, Savings(micro_batches=False))
+            return Probed(order.rows or 0, None)
         finally:
             free_memory(self.device)  # workers beside this one may need what the probe took, and load is measured by it
 
@@ -185,7 +185,7 @@ class Worker:
             return Probed(0, savings)
         try:
             rows = probe_micro_batch(memory_trial(base, numerics, order.config), order.rows)
-            return Probed(rows, savings, peak_memory_bytes(self.device))
+            return Probed(rows, savings)
         except torch.OutOfMemoryError:
             if order.is_first:
                 raise

@@ -543,7 +543,8 @@ def test_a_worker_that_is_killed_while_it_tries_a_model_is_replaced(local, tmp_p
     with pytest.raises(HpsearchError, match=r"was killed 1 times while it tried the model.*smaller batch_size"):
         local.probe(Probe(study, run_of("x").config, 8))
     (tmp_path / "flag").unlink()
-    assert local.probe(Probe(study, run_of("x").config, 8, is_first=False)).rows == 0  # ends no study
+    probed = local.probe(Probe(study, run_of("x").config, 8, is_first=False))  # ends no study
+    assert (probed.rows, probed.savings) == (0, None)
     until(lambda: list(local.completed(0.2)) or len(local.idle()) == 2, 240, "the worker did not come back")
 
 

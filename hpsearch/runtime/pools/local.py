@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from hpsearch.errors import HpsearchError, PreparedDataError
-from hpsearch.records import Outcome, Savings, SegmentResult, Slot
+from hpsearch.records import Outcome, SegmentResult, Slot
 from hpsearch.runtime.devices import (
     KINDS,
     Devices,
@@ -131,7 +131,7 @@ class LocalPool:
             if self._probed is not None:
                 return self._probed
         if not order.is_first:
-            return Probed(0, Savings(micro_batches=False))
+            return Probed(0, None)
         raise HpsearchError(probe_failure(PROBES_LIMIT))
 
     def _wait(self, study: str = "") -> None:
