@@ -169,13 +169,17 @@ class Limits:
         if budget.distinct_trials is not None and count - history.repeats() >= budget.distinct_trials:
             return Ending("distinct_trials", f"it has tried {budget.distinct_trials} different configurations")
         if budget.patience is not None:
-            best = self._best(history)
-            later = [trial for trial in history.trials.values() if best is None or trial.number > best.number]
-            worse = sum(trial.state.is_finished or self.waits(history, trial) for trial in later)
+            best, worse = self._best(history), self.worse_in_a_row(history)
             if worse >= budget.patience:
                 than = "none is complete" if best is None else f"none was better than trial {best.number}"
                 return Ending("patience", f"of the last {worse} trials {than}")
         return None
+
+    def worse_in_a_row(self, history: History) -> int:
+        """Return how many of the last trials were no better than the best complete one, or than any where none is."""
+        best = self._best(history)
+        later = [trial for trial in history.trials.values() if best is None or trial.number > best.number]
+        return sum(trial.state.is_finished or self.waits(history, trial) for trial in later)
 
     def _best(self, history: History) -> Trial | None:
         if self._best_of is None or self._best_of[0] is not history:

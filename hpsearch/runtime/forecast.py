@@ -161,6 +161,11 @@ class Work:
     new_shapes: int = 0
     most_seconds: float = math.inf
 
+    def shares_of(self, trial: Planned) -> tuple[float, float, float]:
+        """Return what of a trial is trained, at least, most likely and at most: pruner and early stopping end it."""
+        least, likely = trial.shares
+        return least * self.shortest_share, likely * math.sqrt(self.shortest_share), 1.0
+
 
 @dataclass(frozen=True)
 class Forecast:
@@ -226,13 +231,12 @@ def forecast(tried: Sequence[Tried], work: Work) -> Forecast:
     whole = math.fsum(each.seconds for trial in runs for each in trial)
     measured = math.fsum(each.error for trial in runs for each in trial) / whole if whole else 0.0
     error = min(MOST_ERROR, math.hypot(ERROR, 2 * measured))
-    early = (work.shortest_share, math.sqrt(work.shortest_share), 1.0)
-    shares = [(*trial.shares, 1.0) for trial in work.trials]
+    shares = [work.shares_of(trial) for trial in work.trials]
     scale = work.total / max(1, len(work.trials))
     device, wall = [], []
     for kind, factor in enumerate((1 - error, 1.0, 1 + error)):
         trained = [
-            _at_most(work.most_seconds, [factor * share[kind] * early[kind] * each.seconds for each in trial])
+            _at_most(work.most_seconds, [factor * share[kind] * each.seconds for each in trial])
             for trial, share in zip(runs, shares, strict=True)
         ]
         device.append(scale * math.fsum(map(math.fsum, trained)))

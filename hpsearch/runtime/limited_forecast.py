@@ -71,7 +71,7 @@ def _fits(tried: Sequence[Tried], work: Work, limits: ComputeLimits, count: int,
     part = first_of(work, count)
     seen = forecast(tried, part)
     place = ("low", "value", "high").index(end)
-    shares = [(*trial.shares, 1.0)[place] for trial in part.trials]
+    shares = [part.shares_of(trial)[place] for trial in part.trials]
     epochs = math.fsum(share * math.fsum(trial.epochs) for trial, share in zip(part.trials, shares, strict=True))
     return (
         getattr(seen.seconds, end) <= limits.seconds

@@ -16,6 +16,7 @@ from hpsearch.plan.run_keys import RunKeys, run_keys
 from hpsearch.plan.starting_point import literature_default
 from hpsearch.policy.budget import COMPUTE
 from hpsearch.policy.costs import Costs
+from hpsearch.policy.limits import Limits
 from hpsearch.policy.memory import expected_fit, savings_of, thriftier
 from hpsearch.policy.promotion import PromotingPruner
 from hpsearch.policy.pruner import Pruner
@@ -171,14 +172,25 @@ def _limits(run: StudyRun, history: History) -> ComputeLimits:
     costs = Costs()
     costs.look_at(history)
     seconds, device = budget.seconds("timeout"), budget.seconds("device_seconds")
-    least = [1 + budget.patience] if budget.patience is not None else []
-    least += [1] if budget.target is not None else []
     return ComputeLimits(
         math.inf if seconds is None else seconds,
         math.inf if device is None else max(0.0, device - costs.seconds),
         math.inf if budget.epochs is None else max(0.0, budget.epochs - costs.epochs),
-        min(least, default=math.inf),
+        _least_trials(run, history),
     )
+
+
+def _least_trials(run: StudyRun, history: History) -> float:
+    """Return after how many further trials a target or patience may end a study, at the earliest."""
+    budget, limits = run.budget, Limits(run.budget, run.plan.aim, waits=run.policy().waits)
+    if limits.over(history, -math.inf) is not None:
+        return 0.0
+    least = [1] if budget.target is not None else []
+    if budget.patience is not None:
+        worse = limits.worse_in_a_row(history)
+        is_first = not worse and not history.finished(TrialState.COMPLETE)  # the next is the best so far
+        least.append(max(0, budget.patience - worse + is_first))
+    return min(least, default=math.inf)
 
 
 def _shares(trial: Trial, pruner: Pruner) -> tuple[float, float]:

@@ -161,9 +161,7 @@ class StudyRun:
     def coordinator(self, pool: Pool, observers: Sequence[Observer]) -> Coordinator:
         """Return what runs the study on a pool that is ready for it."""
         plan, store, (sampler, pruner) = self.plan, self.record.store, self.rules
-        policy = Policy(
-            plan.aim, plan.evaluations_per_epoch, plan.early_stopping, pruner, trial_limit=self.budget.of_a_trial
-        )
+        policy = self.policy()
         limits = Limits(self.budget, plan.aim, self.deadline, len(pool.slots()), policy.waits)
         default = literature_default(plan)
         keys, usual = run_keys(plan, self._numerics), Fit(self._numerics.micro_batch)
@@ -182,6 +180,13 @@ class StudyRun:
         for observer in observers:
             observer.observe(store.history, None)
         return self._coordinator
+
+    def policy(self) -> Policy:
+        """Return what decides about the study's trials, by the rules that have been checked."""
+        plan, (_, pruner) = self.plan, self.rules
+        return Policy(
+            plan.aim, plan.evaluations_per_epoch, plan.early_stopping, pruner, trial_limit=self.budget.of_a_trial
+        )
 
     def can_train(self) -> bool:
         return self._coordinator is not None and self._coordinator.can_train()

@@ -34,11 +34,13 @@ def test_a_study_that_ends_before_its_limit_is_forecast_as_it_is_without():
     assert str(roomy) == str(plain)
 
 
-def test_epochs_are_counted_as_the_pruner_lets_them_be_trained():
+def test_epochs_are_counted_as_the_pruner_and_early_stopping_let_them_be_trained():
     epochs = ComputeLimits(epochs=5.0)
     assert limited_forecast(BOTH, work(ALIKE), epochs).trials == 5
     raced = limited_forecast(BOTH, work([Planned(SMALL, (1.0,), (0.25, 0.5))] * 40), epochs)
     assert (raced.fewest, raced.trials, raced.most) == (5, 10, 20)
+    stopped = limited_forecast(BOTH, work(ALIKE, total=100, shortest_share=0.25), epochs)
+    assert (stopped.fewest, stopped.trials, stopped.most) == (5, 10, 20)
 
 
 def test_what_depends_on_scores_may_end_a_study_early():

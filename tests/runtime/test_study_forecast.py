@@ -16,3 +16,22 @@ def test_what_depends_on_scores_may_end_a_study_after_so_many_trials(tmp_path, l
     seen = study.forecast(6, budget=hp.Budget(**limits), devices="inline", progress=False)
     assert (seen.fewest, seen.trials) == (fewest, 6)
     assert not study.folder.exists()
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory):
+    """A study of three trials, of which the last two repeat the first, so that they are no better."""
+    study = toy_study(tmp_path_factory.mktemp("begun"), metric="log_loss", sampler="random")
+    first = study.run(1, devices="inline", progress=False).history.trials[0]
+    for _ in range(2):
+        study.enqueue(first.config)
+    study.run(3, devices="inline", progress=False)
+    return study
+
+
+@pytest.mark.parametrize(
+    ("limits", "fewest"), [({"patience": 4}, 2), ({"patience": 2}, 0), ({"target": 100.0}, 0)], ids=str
+)
+def test_what_a_study_has_counted_of_its_patience_or_reached_of_its_target_is_gone(begun, limits, fewest):
+    seen = begun.forecast(6, budget=hp.Budget(**limits), devices="inline", progress=False)
+    assert (seen.fewest, seen.trials) == (fewest, 3)
