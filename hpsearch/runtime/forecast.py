@@ -180,7 +180,8 @@ class Forecast:
         disk_bytes: Checkpoints and database.
         tried: What was measured.
         workers: How many train at a time.
-        fewest, most: Between how many trials a limit will most likely end the study; None where all are trained.
+        fewest, most: Between how many trials a limit will most likely end the study: `trials`, both, where none does;
+            None where no limit is given.
     """
 
     trials: int

@@ -2,12 +2,16 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
+from functools import partial
 
 from hpsearch.runtime.forecast import Forecast, Interval, Tried, Work, forecast
 
 MOST = 2**20
 """Trials that a limit on compute lets a study have, at most."""
+
+ENDS = ("low", "value", "high")
+"""The ends of an interval, in the order in which a trial's shares have them."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +40,9 @@ def limited_forecast(tried: Sequence[Tried], work: Work, limits: ComputeLimits) 
     if limits == ComputeLimits():
         return forecast(tried, work)
     ends = {}
-    for end in fields(Interval):
-        fits = _most(lambda count, end=end.name: _fits(tried, work, limits, count, end), work.total)  # type: ignore[misc]
-        ends[end.name] = fits, forecast(tried, first_of(work, min(fits + 1, work.total)))
+    for end in ENDS:
+        fits = _most(partial(_fits, tried, work, limits, end), work.total)
+        ends[end] = fits, forecast(tried, first_of(work, min(fits + 1, work.total)))
     fewest = int(min(ends["high"][0], limits.least_trials))
     earliest = forecast(tried, first_of(work, fewest)) if fewest < ends["high"][0] else None
 
@@ -66,12 +70,11 @@ def first_of(work: Work, count: int) -> Work:
     return replace(work, trials=work.trials[:count], total=count)
 
 
-def _fits(tried: Sequence[Tried], work: Work, limits: ComputeLimits, count: int, end: str) -> bool:
+def _fits(tried: Sequence[Tried], work: Work, limits: ComputeLimits, end: str, count: int) -> bool:
     """Return whether so many trials fit, by one end of the intervals."""
     part = first_of(work, count)
     seen = forecast(tried, part)
-    place = ("low", "value", "high").index(end)
-    shares = [part.shares_of(trial)[place] for trial in part.trials]
+    shares = [part.shares_of(trial)[ENDS.index(end)] for trial in part.trials]
     epochs = math.fsum(share * math.fsum(trial.epochs) for trial, share in zip(part.trials, shares, strict=True))
     return (
         getattr(seen.seconds, end) <= limits.seconds

@@ -72,9 +72,9 @@ def forecast_study(
                 savings = savings_of(config, fits.models.get(plan.task.base_key(config)))
                 tried.append(_first_steps(pool, workload, config, fit_of(config), savings))
         workers = len(pool.slots())
-    work = _work(run, trials, total, workers, loading, in_process=choice.is_in_process)
-    shapes = new_shapes(workload, configs, tried)
-    work = replace(work, is_process=numerics.device_type != "cuda", new_shapes=shapes)
+    is_process = numerics.device_type != "cuda"
+    shapes = new_shapes(workload, configs, tried) if is_process else 0
+    work = _work(run, trials, total, workers, loading, shapes, in_process=choice.is_in_process, is_process=is_process)
     return limited_forecast(tried, work, limits)
 
 
@@ -242,8 +242,10 @@ def _work(
     total: int,
     workers: int,
     loading: float,
+    shapes: int,
     *,
     in_process: bool,
+    is_process: bool,
 ) -> Work:
     import psutil
 
@@ -263,5 +265,7 @@ def _work(
         kept_bytes=rows.rows * rows.judge.row_bytes * plan.repeats,
         checkpoint_limit=plan.checkpoint_bytes,
         process_bytes=0 if in_process else psutil.Process().memory_info().rss,
+        is_process=is_process,
+        new_shapes=shapes,
         most_seconds=math.inf if run.budget.of_a_trial.device_seconds is None else run.budget.of_a_trial.device_seconds,
     )

@@ -35,3 +35,12 @@ def begun(tmp_path_factory):
 def test_what_a_study_has_counted_of_its_patience_or_reached_of_its_target_is_gone(begun, limits, fewest):
     seen = begun.forecast(6, budget=hp.Budget(**limits), devices="inline", progress=False)
     assert (seen.fewest, seen.trials) == (fewest, 3)
+
+
+def test_a_trial_that_waits_counts_for_patience(tmp_path):
+    """Two wait as the epochs end, and one of them may go on."""
+    study = toy_study(tmp_path, sampler="random", pruner="racing")
+    history = study.run(budget=hp.Budget(epochs=14), devices="inline", progress=False).history
+    assert [trial.state.value for trial in history.trials.values()] == ["complete", "complete", "waiting", "waiting"]
+    assert history.trials[0].value > history.trials[1].value
+    assert study.forecast(20, budget=hp.Budget(patience=9), devices="inline", progress=False).fewest == 9 - 2
