@@ -13,7 +13,7 @@ class Pruner:
                 self.objective, self.floor = objective, floor
 
             def reason_to_prune(self, history, trial):
-                score = history.direction.score  # of a value as measured: greater is better, of an error too
+                score = history.direction.score  # of a measured value: higher is better, for errors too
                 first_fold = history.of(trial.runs[0].key)  # its evaluations so far
                 best = max((each.metrics[self.objective] for each in first_fold), key=score, default=self.floor)
                 is_worse = score(best) < score(self.floor)

@@ -189,7 +189,7 @@ def resolve_numerics(
 
 
 def device_of(numerics: Numerics) -> torch.device:
-    """Return the device of this process that is the numerics' model: of several GPUs the first, or else the first."""
+    """Return this process's device: the first GPU of the numerics' model, or GPU 0 if there is none."""
     if numerics.device_type != "cuda":
         return torch.device(numerics.device_type)
     _deterministic_workspace()

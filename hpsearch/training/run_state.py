@@ -140,7 +140,7 @@ class RunState:
         """Take over a state that `check` has accepted."""
         self.position = Position.of(facts)
         self.loss_sum.copy_(tensors["loss_sum"])
-        self.scaler.load_state_dict(facts.get("loss_scale", {}))  # in fp16 alone it does anything
+        self.scaler.load_state_dict(facts.get("loss_scale", {}))  # does nothing unless in fp16
         self.random.load(under("random", tensors), facts["random"])
         parameters = under("parameters", tensors)
         for name, parameter in self.trainable.items():

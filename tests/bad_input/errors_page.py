@@ -42,10 +42,10 @@ traceback.
 
 - **A configuration diverges.** Such trials are pruned with that reason, and the study continues. It is an error only
   if no trial is complete in the end.
-- **A configuration does not fit in memory.** It is trained in smaller parts, and a warning says so; if not even one row
-  fits, it is pruned with that reason, and the sampler keeps away from it. So is a model with batch norm, which is not
-  trained in parts. On a GPU each model is tried with the largest batch of the space before the first trial
-  ([devices.md](devices.md#memory)).
+- **A configuration does not fit in memory.** It is trained with gradient checkpointing, then in smaller parts, and a
+  warning says so. If not even one row fits, it is pruned with that reason, and the sampler keeps away from it. A model
+  with batch norm is not trained in parts: it is pruned if gradient checkpointing does not help. On an NVIDIA GPU each
+  model is tried with the largest batch of the space before the first trial ([devices.md](devices.md#memory)).
 - **Your own code fails on some rows.** Before training, a metric is tried on a small example, a transformers model on
   its longest and its shortest row and on rows with special tokens in their texts, your own model and loss on up to
   three rows. A worker then trains each model on the longest row, the shortest and three others, in the study's

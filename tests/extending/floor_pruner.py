@@ -9,13 +9,13 @@ FIRST_FOLD = 4
 
 
 class Floor(hp.Pruner):
-    """Ends trials whose first fold is worse than a floor; of the others the upper half goes on to the second fold."""
+    """Ends trials whose first fold is worse than a floor; the better half of the rest trains the second fold."""
 
     def __init__(self, objective: str, floor: float) -> None:
         self.objective, self.floor = objective, floor
 
     def reason_to_prune(self, history: History, trial: Trial) -> str | None:
-        score = history.direction.score  # of a value as measured: greater is better, of an error too
+        score = history.direction.score  # of a measured value: higher is better, for errors too
         values = [evaluation.metrics[self.objective] for evaluation in history.of(trial.runs[0].key)]
         best = max(values, key=score, default=self.floor)
         return f"{self.objective} {best:.3f} is worse than {self.floor}" if score(best) < score(self.floor) else None

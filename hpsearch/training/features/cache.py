@@ -53,7 +53,7 @@ class FeatureCache:
         """
         names = {module: name for name, module in part.model.named_modules()}
         paths = [[names[module] for module in layer] for layer in part.layers]
-        numerics = replace(part.numerics, gradient_checkpointing=False)  # which is nothing to what is frozen
+        numerics = replace(part.numerics, gradient_checkpointing=False)  # it does not change what frozen layers compute
         key = digest([FORMAT, self._identity, paths, numerics.to_dict()])
         trained = [name for name, parameter in part.model.named_parameters() if parameter.requires_grad]
         setting = digest([key, trained, repr(_settings(part.model))])
