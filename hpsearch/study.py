@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
 
 CHECKPOINT_BYTES = 20 * 1024**3
 """Default budget of a study's checkpoints, in bytes."""
+
+is_read_by_command: ContextVar[bool] = ContextVar("is_read_by_command", default=False)
+"""Whether a command is reading which studies a file defines, so that nothing may train yet."""
 
 Callback = Callable[["Study", Trial], None]
 """Called with the study and each trial that has ended, as Optuna's callbacks are. If it has a method `on_end`, that is
@@ -266,12 +270,14 @@ class Study:
         if trials is not None:
             check_whole("trials", trials, 1)
         check_progress(progress)
+        _check_may_train()
         run = StudyRun(self.plan, self.record, budget_of(trials, parse_duration(timeout), budget), None, progress)
         return forecast_study(run, devices, self.enqueued, trials_per_device)
 
     @contextmanager
     def stoppable(self, run: "StudyRun") -> Iterator[None]:
         """Let `stop` pause a run of the study meanwhile, and take note whether a signal did."""
+        _check_may_train()
         if self._run is not None:
             raise UsageError(
                 f"The study {self.name!r} is being run already, by this process. Wait until that has ended, or pause "
@@ -370,3 +376,12 @@ class Study:
     def folds(self) -> "Folds":
         """The folds; reads the data when that has not been done."""
         return self.plan.folds
+
+
+def _check_may_train() -> None:
+    """Raise UsageError in a file that a command only reads: a dry run, or a report, would train whole studies first."""
+    if is_read_by_command.get():
+        raise UsageError(
+            "The file trains a study as it is read. Let it define the study, and put what runs it, and all that comes "
+            'after, below `if __name__ == "__main__":`, which a command leaves out.'
+        )

@@ -54,6 +54,8 @@ def forecast_studies(studies: Sequence[Any], *, progress: str, **how: Any) -> No
     for study in studies:
         shown = study.forecast(progress=_progress(progress), **how)
         say(f"{study.name}: {shown}")
+    if len(studies) > 1:
+        say("Each is forecast alone. Together they share these devices and take about the sum of their times.")
 
 
 def _progress(progress: str) -> bool | str:

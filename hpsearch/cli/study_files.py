@@ -66,6 +66,9 @@ def studies_of(file: Path) -> list[Any]:
     names = _executed(file)
     defined = names.get("studies", names.get("study"))
     studies = list(defined) if isinstance(defined, (list, tuple)) else [defined]
+    alone = names.get("study")
+    if isinstance(alone, Study) and all(study is not alone for study in studies):
+        raise UsageError(f"{file} defines a `study` that is none of its `studies`. Keep one of the two names.")
     if not studies or not all(isinstance(study, Study) for study in studies):
         raise StudyNotFoundError(
             f"{file} defines no study: at its top level, write `study = hp.Study(...)`, or `studies = [...]`."
@@ -83,10 +86,12 @@ def find_local_modules() -> None:
 def _executed(file: Path) -> dict[str, Any]:
     """Return the names that a Python file defines, run as a script of its own folder and without arguments."""
     from hpsearch.provenance.modules import SCRIPTS
+    from hpsearch.study import is_read_by_command
 
     find_local_modules()
     sys.path.insert(0, str(file.resolve().parent))
     arguments, sys.argv = sys.argv, [str(file)]
+    reading = is_read_by_command.set(True)
     try:
         return runpy.run_path(str(file), run_name=SCRIPTS[1])
     except SyntaxError as error:
@@ -101,6 +106,7 @@ def _executed(file: Path) -> dict[str, Any]:
             "traceback."
         ) from error
     finally:
+        is_read_by_command.reset(reading)
         sys.argv = arguments
 
 

@@ -31,6 +31,9 @@ _SOURCES = (Location, Table, Arrays, ExampleSource, UserCode)
 ADAPTER_PREFIX = "lora_"
 """What the names of LoRA's hyperparameters begin with, in search_spaces/lora.toml; no task knows one yet."""
 
+ALIASES = {"lr": "learning_rate", "bs": "batch_size", "n_epochs": "epochs", "wd": "weight_decay"}
+"""Short names of hyperparameters that people write, and what they are called here; errors suggest it."""
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -236,7 +239,8 @@ class Task(ABC):
                 )
             if name not in settings:
                 raise TaskError(
-                    f"{type(self).__name__} does not know the hyperparameter {name!r}.{nearest(name, settings)} "
+                    f"{type(self).__name__} does not know the hyperparameter "
+                    f"{name!r}.{nearest(ALIASES.get(name, name), settings)} "
                     f"It knows {', '.join(settings)}."
                 )
         whole = {**self.unnamed(), **config, **_one_warmup(config, self.unnamed())}

@@ -370,6 +370,13 @@ def test_a_failed_trial_names_its_log(place: Path) -> None:
         ("x = 1\n", "defines no study"),
         ("study = 'toy'\n", "defines no study"),
         ("studies = []\n", "defines no study"),
+        (
+            STUDY.format(pause=0) + "studies = [hp.Study('other', ToyTask(), space)]\n",
+            "defines a `study` that is none of its `studies`. Keep one of the two names.",
+        ),
+        (STUDY.format(pause=0) + "study.run(trials=2)\n", "line 7: The file trains a study as it is read."),
+        (STUDY.format(pause=0) + "hp.run([study], trials=2)\n", "line 7: The file trains a study as it is read."),
+        (STUDY.format(pause=0) + "study.forecast(2)\n", "line 7: The file trains a study as it is read."),
     ],
 )
 def test_a_bad_study_file_is_named_with_its_line(place: Path, text: str, expected: str) -> None:
@@ -378,6 +385,13 @@ def test_a_bad_study_file_is_named_with_its_line(place: Path, text: str, expecte
     assert code == 2
     assert message.startswith("hpsearch: bad.py")
     assert expected in message
+    assert not (place / "runs").exists()
+
+
+def test_what_stands_below_a_guard_is_left_to_the_script(place: Path) -> None:
+    guarded = STUDY.format(pause=0) + 'if __name__ == "__main__":\n    study.run(trials=2)\n    raise SystemExit(9)\n'
+    (place / "toy_study.py").write_text(guarded)
+    assert hpsearch("run", "toy_study.py", "--trials", 1, "--devices", "inline")[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -463,6 +477,9 @@ def test_the_studies_of_a_file_run_together(place: Path) -> None:
     assert output.count("best: trial") == 2
     assert [line.split()[0] for line in hpsearch("list")[1].splitlines()] == ["study", "other", "toy"]
     assert hpsearch("show", "toy_study.py")[1].count("best: trial") == 2
+    _, forecast, _ = hpsearch("run", "toy_study.py", "--trials", 3, "--devices", "inline", "--dry-run")
+    assert forecast.count("forecast for 1 trial") == 2
+    assert forecast.splitlines()[-1].startswith("Each is forecast alone. Together they")
     pages = [str(place / "runs" / name / "report.html") for name in ("toy", "other")]
     assert hpsearch("report", "toy_study.py")[1].splitlines() == pages
     assert "leave out --output" in error("report", "toy_study.py", "--output", "one.html")[1]

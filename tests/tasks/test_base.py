@@ -11,6 +11,7 @@ from tasks_samples import image_arrays, review_rows
 
 from hpsearch.errors import DataError, TaskError
 from hpsearch.tasks import ImageClassification, Task, TextClassification
+from hpsearch.tasks.base import ALIASES
 from hpsearch.training.hyperparameters import TRAINING_HYPERPARAMETERS
 
 
@@ -36,6 +37,9 @@ def test_an_unknown_hyperparameter_names_the_nearest():
         TaskError, match=r"does not know the hyperparameter 'learning_rat'\. Did you mean 'learning_rate'"
     ):
         text_task().complete({"learning_rat": 1e-4})
+    for short, name in ALIASES.items():
+        with pytest.raises(TaskError, match=f"hyperparameter '{short}'. Did you mean '{name}'"):
+            text_task().complete({short: 1})
     with pytest.raises(TaskError, match="batch_size=0"):
         text_task().complete({"batch_size": 0})
 
