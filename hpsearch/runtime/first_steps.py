@@ -234,23 +234,37 @@ def _train(
 ) -> Sequence[_Steps]:
     steps: dict[str, _Steps] = {}
     horizon, error = brief.evaluations_per_epoch, None
-    waiting = {slot.index for slot in slots}
-    while waiting or pool.busy():
+    waiting = {_key(slot) for slot in slots}
+    while (waiting := waiting & {_key(slot) for slot in pool.slots()}) or pool.busy():
         for slot in pool.idle():
-            if slot.index in waiting:
-                waiting.discard(slot.index)
-                run = Run(f"first steps {slot.index}", config, fold, 0, horizon, horizon)
-                steps[run.key] = _Steps()
+            if (key := _key(slot)) in waiting:
+                waiting.discard(key)
+                run = Run(key, config, fold, 0, horizon, horizon)
+                steps[key] = _Steps()
                 pool.submit(slot, Train(brief.study, Segment(run, 0, stop), leaves_checkpoint=True))
         for event in pool.completed(0.5):
+            key = _run_of(event)
+            if isinstance(event, Ended) and event.result.outcome is Outcome.PAUSED:
+                del steps[key]  # out of memory beside others: again among fewer
+                waiting |= {key} if error is None else set()
+                continue
             try:
-                steps[_run_of(event)].take(event)
+                steps[key].take(event)
             except TaskError as failed:  # once the others have ended, too, the pool is ready for another try
                 error = failed
                 waiting.clear()
     if error is not None:
         raise error
+    if not steps:
+        raise TaskError(
+            f"No worker was left on {slots[0].devices[0]} to try a few steps on. Make the forecast on other devices, "
+            "or with devices='inline'."
+        )
     return list(steps.values())
+
+
+def _key(slot: Slot) -> str:
+    return f"first steps {slot.index}"
 
 
 def _run_of(event: Event) -> str:

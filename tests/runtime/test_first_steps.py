@@ -1,14 +1,32 @@
 """The first steps of a configuration: what is chosen, and how steps are told from what is around them."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from forecast_samples import BOTH
 from toy_studies import toy_study
+from virtual_pool import VirtualPool
 
-from hpsearch.records import Evaluation
-from hpsearch.runtime.first_steps import POINTS, STEPS, _Briefs, _step, _Steps, _tokens, new_shapes, some_of
+from hpsearch.errors import TaskError
+from hpsearch.records import Evaluation, Outcome, Slot
+from hpsearch.runtime.first_steps import (
+    MEASURED,
+    POINTS,
+    STEPS,
+    NoMemoryError,
+    _Briefs,
+    _step,
+    _Steps,
+    _tokens,
+    _train,
+    new_shapes,
+    some_of,
+)
+from hpsearch.runtime.messages import Ended, Event, Train, Workload
+from hpsearch.runtime.occupancy import Occupancy
+from hpsearch.runtime.pools.places import offered
 from hpsearch.runtime.study_run import workload_of
 from hpsearch.training.numerics import detect_environment, resolve_numerics
 
@@ -65,6 +83,46 @@ def test_steps_are_of_a_sample_of_rows_and_an_evaluation_is_of_all_that_are_held
     assert len(halved) == 4
     assert briefs.scale == briefs.padding == 1.0  # the toy's rows are of one length
     assert _Briefs(workload, {**config, "batch_size": len(train) + 1}, 2).steps == 1
+
+
+class Shared(VirtualPool):
+    """Two workers on one device, on which a trial beside another runs out of memory, and where none fits, each."""
+
+    def __init__(self, workload: Workload, *, fits: bool) -> None:
+        super().__init__(2, lambda _: 1.0)
+        self.prepare(workload)
+        self.occupancy, self.fits = Occupancy("cpu", 2), fits
+
+    def idle(self) -> Sequence[Slot]:
+        return offered(super().idle(), [slot for slot, _ in self.training()], {"cpu": self.occupancy.trials})
+
+    def submit(self, slot: Slot, order: Train) -> None:
+        self.occupancy.began(slot.index, order)
+        super().submit(slot, order)
+
+    def _ended(self, index: int, outcome: Outcome) -> Iterator[Event]:
+        has_room = self.fits and len(self.training()) == 1
+        for event in super()._ended(index, outcome if has_room else Outcome.OUT_OF_MEMORY):
+            is_end = isinstance(event, Ended)
+            yield Ended(event.study, self.occupancy.ended(index, event.result)) if is_end else event
+
+
+def test_steps_that_ran_out_of_memory_beside_others_are_tried_again_among_fewer(workload):
+    pool = Shared(workload, fits=True)
+    runs = _train(pool, workload, workload.example, MEASURED, 2, pool.slots())
+    assert [len(run.evaluations) for run in runs] == [2] * 2
+    assert [index for index, *_ in pool.spans] == [0, 1, 0]
+    pool = Shared(workload, fits=False)
+    with pytest.raises(NoMemoryError, match=r"The first steps of a configuration .* failed: out_of_memory"):
+        _train(pool, workload, workload.example, MEASURED, 2, pool.slots())
+
+
+def test_a_worker_that_cannot_start_is_not_waited_for(workload):
+    pool, gone = VirtualPool(1, lambda _: 1.0), Slot(1, ("cuda:0",))
+    pool.prepare(workload)
+    assert len(_train(pool, workload, workload.example, MEASURED, 2, [*pool.slots(), gone])) == 1
+    with pytest.raises(TaskError, match=r"No worker was left on cuda:0 .* Make the forecast on other devices"):
+        _train(pool, workload, workload.example, MEASURED, 2, [gone])
 
 
 def test_a_few_rows_are_padded_more_than_many():
