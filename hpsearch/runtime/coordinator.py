@@ -30,7 +30,7 @@ from hpsearch.runtime.checkpoint_budget import CheckpointBudget
 from hpsearch.runtime.fitting import DeviceInUseError, Fitting
 from hpsearch.runtime.last_trials import ALONE, LastTrials
 from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Event, Refused, Train
-from hpsearch.runtime.pools.base import Pool
+from hpsearch.runtime.pools.base import Pool, TimeIsUpError
 from hpsearch.runtime.scheduler import Scheduler
 
 logger = logging.getLogger("hpsearch")
@@ -137,7 +137,7 @@ class Coordinator:
             self.fitting.slot = slot
         try:
             segment = self._scheduler.next_segment(self.store.history, slot)
-        except DeviceInUseError:
+        except (DeviceInUseError, TimeIsUpError):
             return False
         if segment is None:
             return False
@@ -194,7 +194,11 @@ class Coordinator:
     def settle(self, number: int) -> None:
         """Decide on a trial and carry the decisions out, until another one needs new measurements."""
         if self.fitting is not None:
-            for run in self.fitting.fit_again(self.store.history.trials[number], self._scheduler.in_flight()):
+            try:
+                dropped = self.fitting.fit_again(self.store.history.trials[number], self._scheduler.in_flight())
+            except TimeIsUpError:
+                return  # the next call decides on it as it begins
+            for run in dropped:
                 self.checkpoints.remove(run)
         while True:
             history = self.store.history

@@ -18,7 +18,7 @@ from hpsearch.policy.memory import (
 )
 from hpsearch.records import Fit, Fits, ModelMemory, Run, Savings, Slot, Trial, shape_of
 from hpsearch.runtime.messages import Probe
-from hpsearch.runtime.pools.base import Pool, TimeIsUpError
+from hpsearch.runtime.pools.base import Pool
 
 logger = logging.getLogger("hpsearch")
 
@@ -64,10 +64,7 @@ class Fitting:
         known = self._fits.shapes.get(shape)
         if known is not None or not self.is_measured or (model is not None and fits_as_known(config, model)):
             return known
-        try:
-            probed = self.pool.probe(Probe(self.label, config, batch, is_first=False), self.slot)
-        except TimeIsUpError:
-            probed = None
+        probed = self.pool.probe(Probe(self.label, config, batch, is_first=False), self.slot)
         if probed is None:
             raise DeviceInUseError(self.slot)
         savings = savings_of(config, model) or probed.savings

@@ -3,15 +3,18 @@ import sqlite3
 import threading
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from test_fitting import Device, Narrow, pretended
 from toy_studies import known_of, table, toy_study
 
 import hpsearch as hp
 from hpsearch.errors import LeaseLostError, StudyFailedError
 from hpsearch.policy.pruner import Pruner
-from hpsearch.records import Action, TrialState
+from hpsearch.records import Action, Fit, TrialState
 from hpsearch.runtime.coordinator import Coordinator
 from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated
+from hpsearch.runtime.pools.base import TimeIsUpError
 from hpsearch.runtime.pools.inline import InlinePool
 
 
@@ -221,6 +224,61 @@ def test_a_timeout_pauses_and_a_later_run_ends_as_if_nothing_had_been(tmp_path):
     run(toy_study(tmp_path / "timed"), 4)
     assert table(tmp_path / "timed").equals(table(tmp_path / "undisturbed"))
     assert known_of(tmp_path / "timed") == known_of(tmp_path / "undisturbed")
+
+
+def out_of_time(patched, kind):
+    """Have a pool's time be up as soon as it is asked what fits, of a study that has begun."""
+
+    def begin(coordinator):
+        coordinators.append(coordinator)
+        begun(coordinator)
+
+    def probe(pool, order, slot=None):
+        if order.is_first:
+            return probed(pool, order, slot)
+        coordinators[0].limits.deadline = 0.0
+        raise TimeIsUpError("The study's time was up before a worker was ready.")
+
+    coordinators, begun, probed = [], Coordinator.begin, kind.probe
+    patched.setattr(Coordinator, "begin", begin)
+    patched.setattr(kind, "probe", probe)
+
+
+@pytest.mark.parametrize("are_several", [False, True], ids=["alone", "several"])
+def test_a_run_out_of_memory_is_fitted_by_the_next_call_where_time_was_up(tmp_path, monkeypatch, capsys, are_several):
+    """Other arguments of one's own model: a worker has to say how it can be trained in less memory."""
+
+    def again(**more):
+        task = hp.CustomTask(Narrow, train=(np.zeros((48, 6), np.float32), np.arange(48) % 3))
+        space = hp.Space(width=hp.Categorical([4, 8]), learning_rate=1e-2, batch_size=8, epochs=1)
+        study = hp.Study("own", task, space, sampler="grid", cv=2, pruner="none", folder=tmp_path)
+        return hp.run([study], devices="inline", progress=False, **more)[0] if are_several else run(study, **more)
+
+    monkeypatch.setenv("HPSEARCH_CACHE", str(tmp_path / "cache"))
+    with monkeypatch.context() as patched:
+        out_of_time(patched, InlinePool)
+        first = again(timeout=600)
+    assert first.record.description.ended_by["limit"] == "timeout"
+    assert "Paused." in capsys.readouterr().err
+    assert [trial.state for trial in first.history.unfinished()] == [TrialState.WAITING]
+    history = again().history
+    assert [(trial.state, trial.fit) for trial in history.trials.values()] == [(TrialState.COMPLETE, Fit(4))] * 2
+
+
+def test_a_shape_is_tried_by_the_next_call_where_time_was_up(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HPSEARCH_CACHE", str(tmp_path / "cache"))
+    pretended(monkeypatch, Device)
+    space = hp.Space(learning_rate=1e-2, batch_size=hp.Categorical([8, 16, 32]), epochs=1, warmup_ratio=0.1)
+    with monkeypatch.context() as patched:
+        out_of_time(patched, Device)
+        first = toy_study(tmp_path, space=space).run(devices="virtual", progress=False, timeout=600)
+    assert first.record.description.ended_by["limit"] == "timeout"
+    assert "Paused." in capsys.readouterr().err
+    assert [trial.state for trial in first.history.trials.values()] == [TrialState.WAITING]
+    history = toy_study(tmp_path, space=space).run(devices="virtual", progress=False).history
+    assert {trial.state for trial in history.trials.values()} == {TrialState.COMPLETE}
+    fits = {trial.config["batch_size"]: trial.fit for trial in history.trials.values()}
+    assert fits == {8: None, 16: Fit(8), 32: Fit(8)}
 
 
 def test_it_can_be_stopped_from_another_thread_between_two_evaluations(tmp_path):
