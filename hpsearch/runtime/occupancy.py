@@ -156,18 +156,15 @@ class Occupancy:
         self._warm.discard(slot)
 
     def limit(self, most: int) -> None:
-        """Train no more trials at once than so many."""
+        """Train no more trials at once than so many; none where no worker can start."""
         self._room = replace(self._room, most=most)
         self._fit()
 
     def _fit(self) -> None:
         """Work out anew how many trials the device should train."""
-        most = max(1, min([self._room.most, *(trials - 1 for trials in self._tried_with.values())]))
-        room = replace(self._room, most=most)
-        if self._load is not None:
-            self.trials = trials_that_pay(self._measured, room)
-        else:
-            self.trials = most
+        most = min([self._room.most, *(trials - 1 for trials in self._tried_with.values())])
+        pay = most if self._load is None else trials_that_pay(self._measured, replace(self._room, most=most))
+        self.trials = min(most, pay)
 
     def _advance(self) -> None:
         """Count the trial-seconds since the number of trials last changed."""

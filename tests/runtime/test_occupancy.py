@@ -178,3 +178,10 @@ def test_a_lost_worker_is_no_trial_and_its_successor_begins_cold():
     assert device.occupancy.trials == 3
     device.occupancy.limit(1)
     assert device.occupancy.trials == 1
+
+
+@pytest.mark.parametrize("measured", [True, False])
+def test_where_no_worker_can_start_no_trial_is_trained(measured):
+    device = Device(measured=measured)
+    device.occupancy.limit(0)
+    assert device.occupancy.trials == 0

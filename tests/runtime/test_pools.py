@@ -30,13 +30,14 @@ from hpsearch.policy.early_stopping import EarlyStopping
 from hpsearch.records import Outcome, Slot
 from hpsearch.runtime.devices import KEEP_FREED_MEMORY, Inventory, worker_environment
 from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Probe, Refused
+from hpsearch.runtime.occupancy import Occupancy
 from hpsearch.runtime.pools import POOLS, chosen_pool
 from hpsearch.runtime.pools.base import Pool, PoolChoice, TimeIsUpError
 from hpsearch.runtime.pools.inline import InlinePool, inline_pool
 from hpsearch.runtime.pools.local import LocalPool, local_pool
 from hpsearch.runtime.pools.pool_worker import PoolWorker
 from hpsearch.runtime.pools.worker_listener import WAITING_LIMIT
-from hpsearch.runtime.worker_process import HEARTBEAT_SECONDS, WorkerProcess
+from hpsearch.runtime.worker_process import HEARTBEAT_SECONDS, WorkerProcess, serve
 from hpsearch.tasks.classes.metric import resolve_metric
 
 CPU = Slot(0, ("cpu",))
@@ -560,6 +561,27 @@ def test_workers_that_cannot_start_are_an_error_and_not_a_wait(monkeypatch):
 
 def _cannot_start(*_):
     raise SystemExit(1)
+
+
+@pytest.mark.parametrize("trials", [None, 1], ids=["one trial", "shared"])
+def test_a_probe_is_not_waited_for_where_no_worker_can_start(monkeypatch, caplog, trials):
+    """A GPU is what is meant, whose workers end at once; that of the CPU is there."""
+    monkeypatch.setattr("hpsearch.runtime.pools.local.serve", _cannot_start_on_a_gpu)
+    gpu = Slot(1, ("cuda:0",))
+    pool = LocalPool([CPU, gpu], {"cuda:0": Occupancy("cuda:0", trials)} if trials else {})
+    try:
+        pool.deadline = time.monotonic() + 240
+        assert pool.probe(Probe("any", {}, 8, is_first=False), gpu) is None
+        assert pool.slots() == [CPU]
+    finally:
+        pool.close()
+    assert "The study continues with 1 workers" in caplog.text
+
+
+def _cannot_start_on_a_gpu(*given):
+    if given[-1] != "cpu":
+        raise SystemExit(1)
+    serve(*given)
 
 
 @pytest.mark.extended

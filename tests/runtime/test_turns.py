@@ -17,10 +17,11 @@ from records_samples import python_process
 from study_processes import Launcher, until
 from toy_studies import known_of, toy_study
 
+from hpsearch.errors import TaskError
 from hpsearch.records import Outcome, Segment, SegmentResult, Slot
 from hpsearch.records.file_lock import FileLock
 from hpsearch.runtime import turns
-from hpsearch.runtime.messages import Ended, Probe
+from hpsearch.runtime.messages import Ended, Probe, Refused
 from hpsearch.runtime.pools import in_turn
 from hpsearch.runtime.pools.base import TimeIsUpError
 from hpsearch.runtime.turns import Turns, device_names, turns_folder
@@ -165,22 +166,56 @@ def test_what_fits_is_looked_for_in_a_turn(tmp_path, one_core, monkeypatch):
             return False
 
         def probe(self, order, slot=None):
-            return slot, stranger.take()
+            answers.append((slot, stranger.take()))
+            return answers[-1] if slot is None or len(answers) > 2 else None  # else no worker is left there
 
         def rest(self, slot):
             pass
 
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    answers = []
     pool = in_turn.PoolInTurn(Probing(), ["mine"], lambda: False)
     stranger = Process(turns_folder(), "theirs")
     assert stranger.take() == 1
     assert pool.probe(Probe("mine", {})) == (None, 0)  # no memory is looked at
     assert pool.probe(Probe("mine", {}, 8)) == (CPU, 0)  # the device was its own meanwhile
+    assert len(answers) == 3
     pool._keep_used()
     assert stranger.take() == 1
     pool.deadline = 0.0
     with pytest.raises(TimeIsUpError, match="before a device was free"):
         pool.probe(Probe("mine", {}, 8))
+    stranger.close()
+
+
+def test_what_a_worker_refuses_as_a_turn_is_waited_for_is_not_lost(tmp_path, one_core, monkeypatch):
+    class Refusing:
+        deadline = None
+
+        def slots(self):
+            return [CPU]
+
+        def idle(self):
+            return [CPU]
+
+        def training(self):
+            return []
+
+        def busy(self):
+            return True
+
+        def completed(self, timeout):
+            stranger.end()
+            yield Refused("another", TaskError("the model's folder is gone"))
+
+        def probe(self, order, slot=None):
+            return slot
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    stranger = Process(turns_folder(), "theirs")
+    assert stranger.take() == 1
+    with pytest.raises(TaskError, match="the model's folder is gone"):
+        in_turn.PoolInTurn(Refusing(), ["another", "mine"], lambda: False).probe(Probe("mine", {}, 8))
     stranger.close()
 
 

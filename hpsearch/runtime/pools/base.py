@@ -41,7 +41,8 @@ class Pool(Protocol):
         """Have one worker find out how many rows fit its device at once; other slots are assumed to be alike.
 
         What fits may not depend on what trains beside it. So where others train on the device of `slot`, which is idle,
-        the answer is None, and no slot of it is idle any more until they have ended. Without a slot any worker does it.
+        the answer is None, and no slot of it is idle any more until they have ended. It is None, too, where the last
+        worker on that device is given up. Without a slot any worker does it.
         """
 
     def slots(self) -> Sequence[Slot]:

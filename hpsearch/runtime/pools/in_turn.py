@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hpsearch.records import Slot
-from hpsearch.runtime.messages import Ended, Event, Probe, Probed, Train, Workload
+from hpsearch.runtime.messages import Ended, Event, Probe, Probed, Refused, Train, Workload
 from hpsearch.runtime.pools.base import Pool, PoolChoice, TimeIsUpError
 from hpsearch.runtime.turns import Turns
 
@@ -96,17 +96,20 @@ class PoolInTurn:
         self._pool.prepare(workload)
 
     def probe(self, order: Probe, slot: Slot | None = None) -> Probed | None:
-        if slot is None and order.rows is not None:
-            slot = self._first_turn()
-        return self._pool.probe(order, slot)
+        if slot is not None or order.rows is None:
+            return self._pool.probe(order, slot)
+        while (probed := self._pool.probe(order, self._first_turn())) is None:
+            pass  # no worker is left there: another device's turn
+        return probed
 
     def _first_turn(self) -> Slot:
         """Wait until a device is this process's: what another one trains there takes memory."""
         while not (taken := self._turns.take(self._pool.idle(), self._pool.slots(), lambda: True)):
             if self.deadline is not None and time.monotonic() >= self.deadline:
                 raise TimeIsUpError("The study's time was up before a device was free.")
-            for _ in self.completed(TURN_SECONDS):
-                pass
+            for event in self.completed(TURN_SECONDS):
+                if isinstance(event, Refused):
+                    raise event.error
         return taken[0]
 
     def slots(self) -> Sequence[Slot]:

@@ -121,6 +121,8 @@ class LocalPool:
         self._probed = None
         for _ in range(PROBES_LIMIT):
             while not (places := [place for place in self.idle() if device in (None, place.devices[0])]):
+                if device not in (None, *(place.devices[0] for place in self.slots())):
+                    return None  # no worker could start there any more
                 self._wait(order.study)
             worker = self._workers[places[0].index]
             worker.awaited, worker.kept = worker.awaited + 1, None
