@@ -59,6 +59,7 @@ class Fitting:
 
         Raises:
             DeviceInUseError: That has to wait for what trains on the device.
+            TimeIsUpError: The study's time was up meanwhile.
         """
         shape, batch, model = shape_of(config), int(config["batch_size"]), self._model(config)
         known = self._fits.shapes.get(shape)
