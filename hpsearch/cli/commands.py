@@ -160,8 +160,8 @@ def resume(
         if description.needs_its_script:
             raise UsageError(
                 f"The study {description.name!r} needs the script or notebook that made it, because its task, a "
-                "metric, the sampler or the pruner was made there. Run that script again (or `hpsearch run FILE.py`) "
-                "to continue where the study stopped."
+                "metric, the sampler or the pruner was made there. Run that script again, or the same command, to "
+                "continue where the study stopped."
             )
         goal = description.goal or {}
         find_local_modules()

@@ -17,7 +17,7 @@ def how_to_resume(description: Description, folder: Path, storage: str | None, t
     from hpsearch.records.urls import is_open
 
     if description.needs_its_script:
-        return "Continue by running the same script (or `hpsearch run FILE.py`) again: it starts where it stopped."
+        return "Continue by running the same script or command again: it starts where it stopped."
     words = [*_program(), "resume", str(folder), *([] if timeout is None else ["--timeout", f"{timeout:.10g}"])]
     if storage is None:
         return f"Continue with: {shlex.join(words)}"

@@ -68,11 +68,12 @@ class Fitting:
         probed = self.pool.probe(Probe(self.label, config, batch, is_first=False), self.slot)
         if probed is None:
             raise DeviceInUseError(self.slot)
+        if probed.savings is None:  # nothing could be found out: its run shows why, and its shape is tried anew
+            return None
         savings = savings_of(config, model) or probed.savings
-        in_parts = savings is not None and savings.micro_batches
-        fit = Fit(max(1, probed.rows)) if probed.rows < batch and in_parts else Fit()
+        fit = Fit(max(1, probed.rows)) if probed.rows < batch and savings.micro_batches else Fit()
         self._fits = self._fits.with_shape(shape, fit)
-        if model is None and probed.savings is not None:  # an architecture that the study begins with now
+        if model is None:  # an architecture that the study begins with now
             first = ModelMemory(probed.savings, probed.rows, shape)
             self._fits = replace(self._fits, models={**self._fits.models, self.base_key(config): first})
         self.record.keep_fits(self._fits)

@@ -136,6 +136,8 @@ def _train_on(slot: Slot, members: Mapping[str, Member], shares: Shares, now: fl
             for other in order[:place]:
                 shares.gave_way(other, label)
             return True
+        if all(there.index != slot.index for there in members[label].coordinator.pool.slots()):
+            return False  # its last worker was given up as it tried a model
     return False
 
 

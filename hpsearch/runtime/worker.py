@@ -3,6 +3,7 @@
 It never sees the database: orders, and what it measures, travel as messages.
 """
 
+import contextlib
 import logging
 import time
 import traceback
@@ -175,7 +176,8 @@ class Worker:
                 raise
             return Probed(order.rows or 0, None)
         finally:
-            free_memory(self.device)  # workers beside this one may need what the probe took, and load is measured by it
+            with contextlib.suppress(RuntimeError):  # of a device that has failed for good: what failed says so
+                free_memory(self.device)  # workers beside this one may need what the probe took
 
     def _probed(self, order: Probe, base: BaseModel, numerics: Numerics) -> Probed:
         if order.is_first:

@@ -312,7 +312,9 @@ def test_a_batch_norm_that_is_frozen_in_what_is_tried_first_is_not_trained_in_pa
 
 
 class Crowded(Device):
-    """A GPU that another program has filled when an architecture is tried that the study begins with later."""
+    """A GPU that another program has filled when an architecture is tried for the `crowded`th time."""
+
+    crowded = 1
 
     def __init__(self) -> None:
         super().__init__()
@@ -322,21 +324,26 @@ class Crowded(Device):
         if self.busy():
             return None
         self.widths.append(order.config["width"])
-        return Probed(0, None) if self.widths.count(8) == 1 and self.widths[-1] == 8 else Probed(4)
+        return Probed(0, None) if self.widths.count(8) == self.crowded and self.widths[-1] == 8 else Probed(4)
 
 
-def test_what_could_not_be_found_out_of_a_model_is_found_out_with_its_next_configuration(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("crowded", [1, 2])
+def test_what_could_not_be_found_out_is_found_out_with_the_next_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crowded: int
 ) -> None:
+    """Of a model that is new to the study, and of a shape of one that it knows."""
     monkeypatch.setenv("HPSEARCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(Crowded, "crowded", crowded)
     pretended(monkeypatch, Crowded)
     rows = np.random.default_rng(0).normal(size=(48, 6)).astype(np.float32)
     task = hp.CustomTask(Narrow, train=(rows, np.arange(48) % 3))
-    space = hp.Space(width=hp.Categorical([4, 8]), batch_size=hp.Categorical([8, 16, 32]), learning_rate=1e-2, epochs=1)
+    rates = hp.Categorical([1e-3, 1e-2])  # two configurations of each shape
+    space = hp.Space(width=hp.Categorical([4, 8]), batch_size=hp.Categorical([8, 16]), learning_rate=rates, epochs=1)
     study = hp.Study("own", task, space, sampler="grid", cv=2, pruner="none", folder=tmp_path)
     history = study.run(devices="virtual", progress=False).history
     fits = {width: [t.fit for t in history.trials.values() if t.config["width"] == width] for width in (4, 8)}
-    assert fits == {4: [Fit(4)] * 3, 8: [None, Fit(4), Fit(4)]}
+    assert fits[4] == [Fit(4)] * 4
+    assert Counter(fits[8]) == {None: 1, Fit(4): 3}
 
 
 def test_a_study_of_an_earlier_version_keeps_its_one_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,8 @@ from hpsearch.records import Slot, TrialState
 from hpsearch.runtime.messages import Ended, Refused
 from hpsearch.runtime.pools.inline import InlinePool
 from hpsearch.runtime.pools.local import LocalPool
+from hpsearch.runtime.several_runs import _train_on
+from hpsearch.runtime.sharing import Shares
 from hpsearch.runtime.worker import Worker
 from hpsearch.training.numerics import Numerics
 
@@ -54,6 +56,34 @@ def test_three_studies_together_are_bitwise_what_each_is_alone(tmp_path, alone, 
     assert [result.plan.folder.parent.name for result in results] == ["a", "b", "c"]
     assert [len(result.history.trials) for result in results] == list(TRIALS)
     compare(tmp_path, alone)
+
+
+class Losing:
+    """A study that has nothing to train on a slot, or loses it as it looks; its own coordinator and pool."""
+
+    def __init__(self, slots: list[Slot], *, loses: bool) -> None:
+        self.places, self.loses, self.asked = slots, loses, 0
+        self.coordinator = self.pool = self
+
+    def slots(self) -> Sequence[Slot]:
+        return self.places
+
+    def longest_left(self) -> None:
+        return None
+
+    def train_on(self, slot: Slot) -> bool:
+        self.asked += 1
+        if self.loses:
+            self.places.remove(slot)
+        return False
+
+
+@pytest.mark.parametrize("loses", [True, False])
+def test_a_slot_that_is_lost_as_one_study_looks_at_it_is_offered_to_no_other(loses: bool) -> None:
+    slot, slots = Slot(0, ("cuda:0",)), [Slot(0, ("cuda:0",)), Slot(1, ("cuda:1",))]
+    members: Any = {name: Losing(slots, loses=loses) for name in "ab"}
+    assert not _train_on(slot, members, Shares({"a": 1.0, "b": 1.0}), 0.0)
+    assert [members[name].asked for name in "ab"] == [1, 0 if loses else 1]
 
 
 def test_a_failing_study_ends_alone_and_its_error_comes_last(tmp_path, alone, caplog):

@@ -218,10 +218,12 @@ def test_a_later_probe_that_fails_is_an_answer_and_the_trial_shows_why(
 ) -> None:
     config = wide_run(None).config
     gpu.fails = lambda operation: error
+    gpu.lost = RuntimeError("CUDA error: unspecified launch failure")  # it says so of all that it is asked from now on
     answer = pool.probe(Probe("wide", config, BATCH, is_first=False))
     assert (answer.rows, answer.savings) == (BATCH, None)
     with pytest.raises(type(error), match=str(error)):
         pool.probe(Probe("wide", config, BATCH))
+    gpu.lost = None
     (end,) = ends(trained(pool))
     assert end.result.outcome is Outcome.FAILED and str(error) in end.result.log
 

@@ -33,6 +33,7 @@ class FakeCuda:
         held: Bytes of the tensors that there are.
         peak: The most of it since the last reset.
         emptied: What was held each time that the cache was emptied.
+        lost: What emptying the cache raises, if anything.
         fails: Asked before each operation; the exception that it returns is raised, None lets the operation run.
     """
 
@@ -41,6 +42,7 @@ class FakeCuda:
         self.held = 0
         self.peak = 0
         self.emptied: list[int] = []
+        self.lost: BaseException | None = None
         self.fails: Callable[[Any], BaseException | None] = lambda operation: None
         self._storages: dict[int, int] = {}
 
@@ -62,6 +64,8 @@ class FakeCuda:
         self.held -= self._storages.pop(key)
 
     def empty_cache(self) -> None:
+        if self.lost is not None:
+            raise self.lost
         self.emptied.append(self.held)
 
     def reset_peak(self, *_: Any) -> None:
