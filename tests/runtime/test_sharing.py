@@ -27,8 +27,11 @@ class SleepingPool:
     slept: Counter[str] = field(default_factory=Counter)
     _due: dict[int, tuple[float, Train]] = field(default_factory=dict)
 
+    def slots(self) -> Sequence[Slot]:
+        return [Slot(index, ("cpu",)) for index in range(self.count)]
+
     def idle(self) -> Sequence[Slot]:
-        return [Slot(index, ("cpu",)) for index in range(self.count) if index not in self._due]
+        return [slot for slot in self.slots() if slot.index not in self._due]
 
     def busy(self) -> bool:
         return bool(self._due)
