@@ -116,9 +116,10 @@ def test_a_process_that_was_killed_while_it_waited_is_replaced():
 
 
 def test_a_process_that_nobody_uses_ends_after_a_while(monkeypatch):
-    monkeypatch.setattr(worker_process, "RELEASED_SECONDS", 1.0)
     monkeypatch.setenv("SAID_LATER", "no")
-    pool, processes = ready([CPU])
+    with monkeypatch.context() as patched:  # for the first only: on a busy machine a call may take that long to arrive
+        patched.setattr(worker_process, "RELEASED_SECONDS", 5.0)
+        pool, processes = ready([CPU])
     pool.close()
     until(lambda: not any(map(is_alive, processes)), SECONDS, "it waits for ever")
     pool, others = ready([CPU])
