@@ -7,11 +7,8 @@ call and waits a minute for the next pool, to which it saves the imports.
 
 import contextlib
 import ctypes
-import functools
 import gc
 import os
-import pickle
-import queue
 import re
 import signal
 import sys
@@ -24,27 +21,17 @@ from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Client, Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import cloudpickle
 from joblib.externals.loky.process_executor import ProcessPoolExecutor
 
-from hpsearch.errors import HpsearchError, TaskError
-from hpsearch.provenance.modules import is_installed_file
 from hpsearch.provenance.packages import installed_versions
+from hpsearch.runtime.worker_orders import HEARTBEAT_SECONDS, Channel, follow_orders
 
-if TYPE_CHECKING:
-    from hpsearch.runtime.messages import Ready
-    from hpsearch.runtime.worker import Worker
-
-HEARTBEAT_SECONDS = 2.0
 PARENT_CHECK_SECONDS = 1.0
 
 RELEASED_SECONDS = 60.0
 """How long a released process waits for the next pool, holding some hundred megabytes."""
-
-CODE_BY_VALUE = (b"_make_function", b"_make_skeleton_class")
-"""What cloudpickle writes for code of `__main__` or a notebook. Such code may have changed anything in its process."""
 
 SET_BY_TRAINING = {"KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK", "TORCHINDUCTOR_CACHE_DIR", "TORCHINDUCTOR_DETERMINISTIC"}
 """Environment variables that scikit-learn, torch and a refit may set in this process."""
@@ -199,9 +186,10 @@ def serve(address: str, authkey: bytes, generation: int, device: str) -> None:
     `generation` is the pool's number for this process, `device` what it trains on, as this process names it.
     """
     try:
-        channel = Channel(Client(address, authkey=authkey))
+        channel = SocketChannel(Client(address, authkey=authkey))
         channel.send(generation)
-        _follow_orders(channel, device)
+        if follow_orders(channel, device):
+            os._exit(0)
         channel.close()
         _free_memory()
     except OSError:
@@ -212,42 +200,6 @@ def serve(address: str, authkey: bytes, generation: int, device: str) -> None:
         os._exit(1)
 
 
-def _follow_orders(channel: "Channel", device: str) -> None:
-    # Heavy imports come after the greeting, so that the coordinator knows that its worker lives.
-    from hpsearch.runtime.messages import Prepare, Probe, Ready, Stop, Train
-    from hpsearch.runtime.worker import Worker
-    from hpsearch.training.numerics import detect_environment
-
-    imported, holds_code = set(sys.modules), False
-    worker = Worker(device)
-    channel.send(Ready(os.getpid(), detect_environment(worker.device)))
-    channel.start_heartbeat(lambda: worker.progress)
-    while True:
-        match channel.receive():
-            case Prepare(study, workload):
-                holds_code = holds_code or any(mark in workload for mark in CODE_BY_VALUE)
-                channel.send(_answer(study, functools.partial(_prepare, worker, workload)))
-            case Probe() as probe:
-                channel.send(_answer(probe.study, functools.partial(worker.probe, probe)))
-            case Train() as order:
-                for event in worker.train(order, channel.receive_nowait):
-                    if event is not None:
-                        channel.send(event)
-            case Stop():
-                worker.rest()  # or its segment ended while it travelled
-            case None:
-                if holds_code or _has_imported_user_code(imported):
-                    os._exit(0)
-                return
-
-
-def _has_imported_user_code(before: set[str]) -> bool:
-    """Return whether a module that users may edit, one of no installed package, was imported since `before`."""
-    later = [module for name, module in sys.modules.items() if name not in before and not name.startswith("hpsearch.")]
-    files = [getattr(module, "__file__", None) for module in later]
-    return any(file is not None and not is_installed_file(file) for file in files)
-
-
 def _free_memory() -> None:
     """Return freed memory to the system; the allocator keeps it otherwise."""
     gc.collect()
@@ -255,75 +207,28 @@ def _free_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _prepare(worker: "Worker", workload: bytes) -> "Ready":
-    from hpsearch.runtime.messages import Ready
-
-    worker.prepare(pickle.loads(workload))
-    return Ready(os.getpid(), {})
-
-
-def _answer(study: str, work: Callable[[], Any]) -> Any:
-    """Return the result of some work, or `Refused`."""
-    from hpsearch.runtime.messages import Refused
-
-    try:
-        return work()
-    except HpsearchError as error:
-        return Refused(study, error)
-    except Exception:  # the worker's edge: a model or task of the user's that cannot be opened
-        return Refused(study, TaskError(f"A worker could not open the study:\n{traceback.format_exc()}"))
-
-
-class Channel:
+class SocketChannel(Channel):
     """A worker's end of the connection: whole messages in both directions, read by a separate thread."""
 
     def __init__(self, connection: Connection) -> None:
+        super().__init__()
         self._connection = connection
-        self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._sending = threading.Lock()
-        self._is_closed = threading.Event()
         threading.Thread(target=self._read, name="hpsearch-inbox", daemon=True).start()
 
-    def send(self, message: Any) -> None:
+    def send_bytes(self, content: bytes) -> None:
         with self._sending:
-            self._connection.send_bytes(cloudpickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL))
-
-    def receive(self) -> Any:
-        """Wait for the next message; the last is None, which releases this process."""
-        return self._inbox.get()
-
-    def receive_nowait(self) -> Any | None:
-        """Return a message that has come in, or None. While a segment trains, it can only be a Stop."""
-        try:
-            return self._inbox.get_nowait()
-        except queue.Empty:
-            return None
-
-    def start_heartbeat(self, progress: Callable[[], int]) -> None:
-        """Send `progress`, which grows while work continues, every `HEARTBEAT_SECONDS` from a separate thread."""
-        from hpsearch.runtime.messages import Heartbeat
-
-        def beat() -> None:
-            try:
-                while not self._is_closed.wait(HEARTBEAT_SECONDS):
-                    self.send(Heartbeat(progress()))
-            except OSError:
-                if not self._is_closed.is_set():
-                    os._exit(1)
-
-        threading.Thread(target=beat, name="hpsearch-heartbeat", daemon=True).start()
+            self._connection.send_bytes(content)
 
     def close(self) -> None:
-        self._is_closed.set()
+        super().close()
         with self._sending:
             self._connection.close()
 
     def _read(self) -> None:
         try:
             while True:
-                message = pickle.loads(self._connection.recv_bytes())
-                self._inbox.put(message)
-                if message is None:
+                if self.take(self._connection.recv_bytes()) is None:
                     return
         except (EOFError, OSError):
             os._exit(1)  # the coordinator is gone; nobody would record what this process measures

@@ -308,7 +308,7 @@ def test_a_killed_worker_is_lost_and_another_takes_its_place(local, tmp_path):
     order = order_of(study, run_of("killed"))
     # Meanwhile somebody connects and keeps silent, which must not keep the new worker out.
     with socket.socket(socket.AF_UNIX) as silent:
-        silent.connect(local._listener.address)
+        silent.connect(local._transport._listener.address)
         local.submit(slot, order)
         events = first(local, Evaluated)
         before = local.processes()[slot.index]
@@ -366,7 +366,7 @@ def test_a_worker_that_comes_later_and_refuses_a_study_says_so_of_that_one(local
 def test_a_worker_that_makes_no_progress_is_ended(local, tmp_path, monkeypatch):
     study = ready(local, tmp_path, "hangs", trouble="hang", flag=str(tmp_path / "flag"))
     until(lambda: list(local.completed(0.2)) or len(local.idle()) == 2, 240, "workers not ready")
-    monkeypatch.setattr("hpsearch.runtime.pools.local.HANG_SECONDS", 6.0)
+    monkeypatch.setattr("hpsearch.runtime.pools.worker_pool.HANG_SECONDS", 6.0)
     local.submit(local.idle()[0], order_of(study, run_of("hangs")))
     events = finish(local)
     assert [event.result.outcome for event in events] == [Outcome.TIMED_OUT]
@@ -385,7 +385,7 @@ def test_a_long_evaluation_is_no_hang(local, tmp_path, monkeypatch):
     until(lambda: list(local.completed(0.2)) or len(local.idle()) == 2, 240, "workers not ready")
     train(local, order_of("quick metric", run_of("quick metric"), stop=1))  # importing counts for no progress
     order = order_of("slow metrics", run_of("slow metrics"), stop=1)
-    monkeypatch.setattr("hpsearch.runtime.pools.local.HANG_SECONDS", HEARTBEAT_SECONDS + 6.0)
+    monkeypatch.setattr("hpsearch.runtime.pools.worker_pool.HANG_SECONDS", HEARTBEAT_SECONDS + 6.0)
     events = train(local, order)
     assert [type(event) for event in events] == [Evaluated, Ended]
     assert events[-1].result.outcome is Outcome.OK
@@ -441,8 +441,8 @@ def test_the_memory_of_a_worker_does_not_grow_with_the_trials(local, tmp_path):
 
 def test_a_stranger_without_the_key_is_turned_away(local, tmp_path):
     with pytest.raises((AuthenticationError, EOFError, OSError)):
-        Client(local._listener.address, authkey=b"a guess")
-    with Client(local._listener.address) as unauthenticated:
+        Client(local._transport._listener.address, authkey=b"a guess")
+    with Client(local._transport._listener.address) as unauthenticated:
         unauthenticated.send_bytes(b"x" * 10_000)
         with pytest.raises((EOFError, OSError)):  # noqa: PT012
             for _ in range(3):
@@ -471,7 +471,7 @@ for each in held:
     ended += 1
 print(ended, flush=True)
 """
-    arguments = [os.fsencode(local._listener.address).hex(), str(count), "" if user is None else str(user)]
+    arguments = [os.fsencode(local._transport._listener.address).hex(), str(count), "" if user is None else str(user)]
     return subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, text=True)
 
 
@@ -509,7 +509,7 @@ def test_a_probe_that_fails_says_why(local, tmp_path):
 
 def test_a_probe_waits_until_its_device_is_its_own(local, tmp_path, monkeypatch):
     """A GPU is what is meant; two workers on the CPU stand in for two on one GPU."""
-    monkeypatch.setattr("hpsearch.runtime.pools.local.gpus_of", lambda slots: {slot.devices[0] for slot in slots})
+    monkeypatch.setattr("hpsearch.runtime.pools.worker_pool.gpus_of", lambda slots: {slot.devices[0] for slot in slots})
     study = ready(local, tmp_path, "crowded probe", pause=0.01)
     until(lambda: list(local.completed(0.2)) or len(local.idle()) == 2, 240, "workers not ready")
     busy, other = local.idle()
@@ -540,7 +540,7 @@ def test_a_worker_that_is_killed_while_it_tries_a_model_is_replaced(local, tmp_p
     study = ready(local, tmp_path, "probe dies", trouble="die", flag=str(tmp_path / "flag"))
     assert local.probe(Probe(study, run_of("x").config, 8)).rows == 8
     (tmp_path / "flag").unlink()
-    monkeypatch.setattr("hpsearch.runtime.pools.local.PROBES_LIMIT", 1)
+    monkeypatch.setattr("hpsearch.runtime.pools.worker_pool.PROBES_LIMIT", 1)
     with pytest.raises(HpsearchError, match=r"was killed 1 times while it tried the model.*smaller batch_size"):
         local.probe(Probe(study, run_of("x").config, 8))
     (tmp_path / "flag").unlink()
@@ -623,7 +623,7 @@ def test_rows_that_are_deleted_or_damaged_as_a_study_runs_are_made_again(pool, t
 @pytest.mark.extended
 @pytest.mark.parametrize("moment", ["starting", "loading"])
 def test_a_study_whose_time_is_up_waits_no_longer_for_workers(tmp_path, monkeypatch, moment):
-    monkeypatch.setattr("hpsearch.runtime.pools.local.STARTS_LIMIT", 10**6)
+    monkeypatch.setattr("hpsearch.runtime.pools.worker_pool.STARTS_LIMIT", 10**6)
     if moment == "starting":
         monkeypatch.setattr("hpsearch.runtime.pools.local.serve", _cannot_start)
     pool = LocalPool([CPU])

@@ -147,7 +147,7 @@ def test_workers_find_the_service_and_it_ends_after_them(gpus, tmp_path, monkeyp
     opened.append(pool)
     pool.prepare(workload(pool, tmp_path, "served"))
     filled(pool, 2)
-    pipes = pool._mps.variables["CUDA_MPS_PIPE_DIRECTORY"]
+    pipes = pool._transport._mps.variables["CUDA_MPS_PIPE_DIRECTORY"]
     for process in pool.processes().values():
         environment = Path(f"/proc/{process}/environ").read_text(encoding="utf-8").split("\0")
         assert f"CUDA_MPS_PIPE_DIRECTORY={pipes}" in environment

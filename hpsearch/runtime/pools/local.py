@@ -1,17 +1,17 @@
-"""The pool of this machine: one long-lived worker process per slot."""
+"""The pool of this machine: one long-lived worker process per slot, started by joblib's loky."""
 
-import logging
+import contextlib
 import os
 import pickle
+import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
 from types import MappingProxyType
 from typing import Any
 
-from hpsearch.errors import HpsearchError, PreparedDataError
-from hpsearch.records import Outcome, SegmentResult, Slot
+from hpsearch.records import Slot
 from hpsearch.runtime.devices import (
     KINDS,
     Devices,
@@ -22,49 +22,136 @@ from hpsearch.runtime.devices import (
     worker_device,
     worker_environment,
 )
-from hpsearch.runtime.messages import (
-    Checkpointed,
-    Ended,
-    Evaluated,
-    Event,
-    Heartbeat,
-    Probe,
-    Probed,
-    Ready,
-    Refused,
-    Stop,
-    Train,
-    Workload,
-)
+from hpsearch.runtime.messages import Ready, pickled
 from hpsearch.runtime.mps import MultiProcessService
 from hpsearch.runtime.occupancy import Occupancy
-from hpsearch.runtime.pools.base import Pool, PoolChoice, TimeIsUpError, prepare_again
-from hpsearch.runtime.pools.places import gpus_of, missing, offered, shared, spare
-from hpsearch.runtime.pools.pool_worker import PoolWorker, probe_failure, start_failure
+from hpsearch.runtime.pools.base import Pool, PoolChoice
 from hpsearch.runtime.pools.shared_devices import filled_places, measured_places
+from hpsearch.runtime.pools.transport import Lost
 from hpsearch.runtime.pools.worker_listener import WorkerListener
+from hpsearch.runtime.pools.worker_pool import WorkerPool
 from hpsearch.runtime.worker_process import WorkerProcess, serve
 
-logger = logging.getLogger("hpsearch")
 
-HANG_SECONDS = 1800.0
-"""How long a busy worker may show no progress: no batch trained on or evaluated, no metric begun or ended.
+class LocalProcess:
+    """A worker's process on this machine, and the connection to it.
 
-It must be longer than the slowest single metric, within which a worker shows none.
-"""
+    Attributes:
+        connection: None until the process has connected, and again once its pool is done with it.
+    """
 
-START_SECONDS = 600.0
-"""How long a worker may take to start; a process that ends first is noticed at once."""
+    def __init__(self, process: WorkerProcess, is_kept: bool) -> None:
+        self.started: float | None = time.monotonic()
+        self.connection: Connection | None = None
+        self.is_left = False
+        self._process, self._is_kept = process, is_kept
+        self._pid: int | None = None
 
-PROBES_LIMIT = 3
-"""How many workers may be killed while they try a model, before its memory is to blame and not somebody who kills."""
+    def send(self, content: bytes) -> None:
+        if self.connection is not None:
+            with contextlib.suppress(OSError):
+                self.connection.send_bytes(content)
 
-STARTS_LIMIT = 3
-"""How often in a row a slot's worker may end before it is ready."""
+    def end(self) -> None:
+        self._disconnect()
+        if self._pid is not None and not self._process.has_ended():  # else the number may be another's by now
+            with contextlib.suppress(OSError):
+                os.kill(self._pid, signal.SIGKILL if os.name == "posix" else signal.SIGTERM)
+        self._process.end()
+
+    def release(self) -> None:
+        """Leave it to the next pool; a GPU's ends, which frees its memory at once."""
+        if not self._is_kept:
+            self.end()
+            return
+        self.send(pickled(None))
+        self._disconnect()
+        self._process.release()
+
+    def ending(self) -> str:
+        return self._process.ending()
+
+    def has_ended(self) -> bool:
+        return self._process.has_ended()
+
+    def read(self) -> list[Any]:
+        """Return all messages that have come in, `Lost.GONE` as the last where the process is gone."""
+        messages: list[Any] = []
+        try:
+            while self.connection is not None and self.connection.poll():
+                messages.append(pickle.loads(self.connection.recv_bytes()))
+                if isinstance(messages[-1], Ready):
+                    self._pid = messages[-1].process
+        except (EOFError, OSError):
+            messages.append(Lost.GONE)
+        return messages
+
+    def _disconnect(self) -> None:
+        self.is_left = True
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
 
 
-class LocalPool:
-    """Long-lived worker processes on this machine, one per slot, each replaced when it dies or hangs.
+class LocalTransport:
+    """Starts processes of workers through loky; each connects to a socket of this process.
+
+    Args:
+        workers: How many there will be at first.
+        mps: The service through which they share GPUs; it ends with the pool.
+    """
+
+    def __init__(self, workers: int, mps: MultiProcessService | None = None) -> None:
+        self._mps = mps
+        self._listener = WorkerListener(workers)
+        self._processes: dict[int, LocalProcess] = {}
+
+    def start(self, slot: Slot, generation: int) -> LocalProcess:
+        call = partial(serve, self._listener.address, self._listener.authkey, generation, worker_device(slot))
+        environment = worker_environment(slot, os.environ)
+        if self._mps is not None:
+            environment |= self._mps.variables
+        process = LocalProcess(WorkerProcess(call, environment), is_kept=slot.devices == ("cpu",))
+        self._processes[generation] = process
+        return process
+
+    def received(self, timeout: float) -> list[tuple[int, Any]]:
+        self._processes = {number: process for number, process in self._processes.items() if not process.is_left}
+        self._greet()
+        starting = any(process.connection is None for process in self._processes.values())
+        numbers = {process.connection: number for number, process in self._processes.items() if process.connection}
+        messages: list[tuple[int, Any]] = []
+        for ready in wait(list(numbers), min(timeout, 0.05) if starting else timeout):
+            number = numbers[ready]  # type: ignore[index]
+            messages += [(number, message) for message in self._processes[number].read()]
+        for number, process in self._processes.items():
+            if process.connection is None and process.has_ended():  # before it had connected
+                messages.append((number, Lost.GONE))
+        return messages
+
+    def failed_to_start(self) -> None:
+        """Do without NVIDIA's MPS: a client may be refused what the daemon was not."""
+        if self._mps is not None:
+            self._mps.gives_up()
+            self._mps = None
+
+    def close(self) -> None:
+        self._listener.close()
+        if self._mps is not None:
+            self._mps.close()
+
+    def _greet(self) -> None:
+        """Match new connections to their processes."""
+        while (greeting := self._listener.admitted()) is not None:
+            number, connection = greeting
+            if number in self._processes:
+                self._processes[number].connection = connection
+            else:
+                connection.close()  # its worker was given up meanwhile
+
+
+class LocalPool(WorkerPool):
+    """Worker processes on this machine.
 
     Args:
         slots: Where the first workers are.
@@ -78,295 +165,7 @@ class LocalPool:
         occupancies: Mapping[str, Occupancy] = MappingProxyType({}),
         mps: MultiProcessService | None = None,
     ) -> None:
-        self.deadline: float | None = None
-        self._closed = False
-        self._occupancies, self._mps = occupancies, mps
-        self._listener = WorkerListener(len(slots))
-        self._workloads: dict[str, Workload] = {}
-        self._environment: Mapping[str, Any] | None = None
-        self._probed: Probed | None = None
-        self._cleared: set[str] = set()
-        self._held_back: list[Event] = []
-        self._generation = 0
-        self._failed_starts: dict[int, int] = {}
-        self._workers: dict[int, PoolWorker] = {}
-        try:
-            for slot in slots:
-                self._workers[slot.index] = self._start(slot)
-        except BaseException:
-            self.close()  # a worker left behind would keep this process from ending
-            raise
-
-    def environment(self) -> Mapping[str, Any]:
-        while self._environment is None:
-            self._wait()
-        return self._environment
-
-    def prepare(self, workload: Workload) -> None:
-        self._workloads[workload.study] = workload
-        for worker in self._workers.values():
-            if worker.pid is not None:
-                worker.tell(workload)
-        while not any(worker.is_ready for worker in self._workers.values()):
-            self._wait(workload.study)
-
-    def probe(self, order: Probe, slot: Slot | None = None) -> Probed | None:
-        device = None if slot is None else slot.devices[0]
-        if device is not None and device in gpus_of(self._busy()):
-            self._cleared.add(device)
-            return None
-        for place in self.idle():
-            if place.devices[0] == device:
-                self.rest(place)
-        self._probed = None
-        for _ in range(PROBES_LIMIT):
-            while not (places := [place for place in self.idle() if device in (None, place.devices[0])]):
-                if device not in (None, *(place.devices[0] for place in self.slots())):
-                    return None  # no worker could start there any more
-                self._wait(order.study)
-            worker = self._workers[places[0].index]
-            worker.awaited, worker.kept = worker.awaited + 1, None
-            worker.send(order)
-            # It is killed and replaced, or owes nothing: it refused, and was told of rows that have been made anew.
-            while self._probed is None and worker.awaited and self._workers.get(worker.slot.index) is worker:
-                self._wait(order.study)
-            if self._probed is not None:
-                return self._probed
-        if not order.is_first:
-            return Probed(0, None)
-        raise HpsearchError(probe_failure(PROBES_LIMIT))
-
-    def _wait(self, study: str = "") -> None:
-        """Wait a moment for workers to get ready; raise where one refuses `study`."""
-        if self.deadline is not None and time.monotonic() >= self.deadline:
-            raise TimeIsUpError("The study's time was up before a worker was ready.")
-        events = self._drain(0.2)
-        refused = [event for event in events if isinstance(event, Refused) and event.study == study]
-        self._held_back += [event for event in events if not any(event is each for each in refused)]
-        if refused:
-            raise refused[0].error
-
-    def slots(self) -> Sequence[Slot]:
-        return [worker.slot for worker in list(self._workers.values())]
-
-    def idle(self) -> Sequence[Slot]:
-        self._cleared &= gpus_of(self._busy())
-        resting = [worker.slot for worker in self._workers.values() if worker.is_ready and worker.order is None]
-        return [slot for slot in offered(resting, self._busy(), self._trials()) if slot.devices[0] not in self._cleared]
-
-    def _busy(self) -> Sequence[Slot]:
-        return [worker.slot for worker in self._workers.values() if worker.order is not None]
-
-    def _trials(self) -> Mapping[str, int]:
-        return {device: occupancy.trials for device, occupancy in self._occupancies.items()}
-
-    def busy(self) -> bool:
-        return bool(self._busy() or self._held_back)
-
-    def processes(self) -> Mapping[int, int | None]:
-        """Return the process id of each slot's worker, None while it starts."""
-        return {index: worker.pid for index, worker in self._workers.items()}
-
-    def training(self) -> Sequence[tuple[Slot, Train]]:
-        orders = [(worker.slot, worker.order) for worker in list(self._workers.values())]
-        return [(slot, order) for slot, order in orders if order is not None]
-
-    def submit(self, slot: Slot, order: Train) -> None:
-        worker = self._workers[slot.index]
-        if (occupancy := self._occupancy(slot)) is not None:
-            occupancy.began(slot.index, order)
-        worker.send(worker.takes(order))
-
-    def _occupancy(self, slot: Slot) -> Occupancy | None:
-        return self._occupancies.get(slot.devices[0])
-
-    def cancel(self, study: str, run: str) -> None:
-        for worker in self._workers.values():
-            if worker.order is not None and (worker.order.study, worker.order.segment.run.key) == (study, run):
-                worker.is_stopping = True
-                worker.send(Stop(checkpoint=False))
-
-    def interrupt(self, study: str) -> None:
-        for worker in self._workers.values():
-            if worker.order is not None and worker.order.study == study and not worker.is_stopping:
-                worker.is_stopping = True
-                worker.send(Stop(checkpoint=True))
-
-    def rest(self, slot: Slot) -> None:
-        worker = self._workers[slot.index]
-        worker.kept = None
-        worker.send(Stop(checkpoint=False))
-
-    def completed(self, timeout: float) -> Iterator[Event]:
-        while self._held_back:
-            yield self._held_back.pop(0)
-        yield from self._drain(timeout)
-        for worker in list(self._workers.values()):
-            if worker.order is not None and time.monotonic() - worker.progressed > HANG_SECONDS:
-                log = f"The worker made no progress for {HANG_SECONDS:g} seconds and was ended."
-                yield from self._lose(worker, Outcome.TIMED_OUT, log)
-
-    def close(self) -> None:
-        """End all workers at once; what they trained since the last checkpoint is lost.
-
-        Idle processes on CPUs go to the next pool; on a GPU their end frees its memory at once.
-        """
-        if self._closed:
-            return
-        self._closed = True
-        for worker in self._workers.values():
-            worker.dismiss()
-        self._listener.close()
-        if self._mps is not None:
-            self._mps.close()
-
-    # ---------------------------------------------------------------- processes
-
-    def _start(self, slot: Slot) -> PoolWorker:
-        self._generation += 1
-        call = partial(serve, self._listener.address, self._listener.authkey, self._generation, worker_device(slot))
-        environment = worker_environment(slot, os.environ)
-        if self._mps is not None:
-            environment |= self._mps.variables
-        process = WorkerProcess(call, environment)
-        return PoolWorker(slot, process, self._generation, time.monotonic())
-
-    def _greet(self) -> None:
-        """Match new connections to their workers."""
-        while (greeting := self._listener.admitted()) is not None:
-            generation, connection = greeting
-            for worker in self._workers.values():
-                if worker.generation == generation:
-                    worker.connection = connection
-                    break
-            else:
-                connection.close()  # its worker was given up meanwhile
-
-    def _fit(self) -> None:
-        """Start and end workers where devices should train more or fewer trials than they have slots."""
-        for occupancy in self._occupancies.values():
-            occupancy.look()
-        trials, slots = self._trials(), self.slots()
-        for slot in spare(slots, self._busy(), trials):
-            self._workers.pop(slot.index).dismiss()
-        for slot in missing(slots, trials):
-            self._workers[slot.index] = self._start(slot)
-        for slot in shared(self.slots()):
-            self._workers[slot.index].slot = slot
-
-    def _lose(self, worker: PoolWorker, outcome: Outcome, log: str) -> Iterator[Event]:
-        """Replace a dead or hung worker, and say how its order ended."""
-        order, point = worker.order, worker.point
-        failed_to_start = order is None and not worker.is_ready
-        ending = worker.process.ending() if failed_to_start else ""
-        worker.end()
-        if (occupancy := self._occupancy(worker.slot)) is not None:
-            occupancy.lost(worker.slot.index)
-        if failed_to_start and not self._may_start_again(worker, ending):
-            del self._workers[worker.slot.index]
-        else:
-            self._workers[worker.slot.index] = self._start(worker.slot)
-        if order is not None:
-            yield Ended(order.study, SegmentResult(order.segment, outcome, point, log))
-
-    def _may_start_again(self, worker: PoolWorker, ending: str) -> bool:
-        """Return whether a slot whose worker ended before it was ready gets another; raise where it was the last slot.
-
-        One that is killed as it loads a model takes too much memory beside the others, which may do well without it.
-        """
-        failed = self._failed_starts[worker.slot.index] = self._failed_starts.get(worker.slot.index, 0) + 1
-        if failed < STARTS_LIMIT:
-            if worker.pid is None and self._mps is not None:  # a client may be refused what the daemon was not
-                self._mps.gives_up()
-                self._mps = None
-            return True
-        text = start_failure(worker, failed, ending)
-        if len(self._workers) == 1:
-            raise HpsearchError(text)
-        logger.warning("%s The study continues with %d workers.", text, len(self._workers) - 1)
-        if (occupancy := self._occupancy(worker.slot)) is not None:
-            occupancy.limit(sum(each.slot.devices == worker.slot.devices for each in self._workers.values()) - 1)
-        return False
-
-    # ---------------------------------------------------------------- messages
-
-    def _drain(self, timeout: float) -> list[Event]:
-        """Read all messages, waiting up to `timeout` seconds for the first."""
-        self._greet()
-        starting = any(worker.connection is None for worker in self._workers.values())
-        connected = {w.connection: w for w in self._workers.values() if w.connection is not None}
-        events: list[Event] = []
-        for ready in wait(list(connected), min(timeout, 0.05) if starting else timeout):
-            worker = connected[ready]  # type: ignore[index]
-            try:
-                while worker.connection is not None and worker.connection.poll():
-                    event = self._read(worker, pickle.loads(worker.connection.recv_bytes()))
-                    if event is not None:
-                        events.append(event)
-            except (EOFError, OSError):
-                log = "The worker process ended without a word (killed, or out of memory?)."
-                events.extend(self._lose(worker, Outcome.LOST, log))
-        self._give_up_slow_starts()
-        self._fit()
-        return events
-
-    def _give_up_slow_starts(self) -> None:
-        for worker in list(self._workers.values()):
-            too_slow = worker.pid is None and time.monotonic() - worker.started > START_SECONDS
-            if too_slow or (worker.connection is None and worker.process.has_ended()):
-                list(self._lose(worker, Outcome.LOST, ""))
-
-    def _read(self, worker: PoolWorker, message: Any) -> Event | None:
-        match message:
-            case Ready(pid, environment) if worker.pid is None:
-                worker.pid = pid
-                if self._environment is None:
-                    self._environment = environment
-                for workload in self._workloads.values():
-                    worker.tell(workload)
-            case Ready():
-                worker.awaited -= 1
-            case Probed() as probed:
-                worker.awaited -= 1
-                self._probed = probed
-            case Refused() as refused:
-                worker.awaited -= 1
-                return self._refused(worker, refused)
-            case Heartbeat(progress):
-                if progress != worker.progress:
-                    worker.progress, worker.progressed = progress, time.monotonic()
-            case Evaluated() | Checkpointed() | Ended() as event:
-                worker.progressed = time.monotonic()
-                return self._noted(worker, event)
-        if worker.is_ready:
-            self._failed_starts.pop(worker.slot.index, None)
-        return None
-
-    def _noted(self, worker: PoolWorker, event: Event) -> Event:
-        occupancy = self._occupancy(worker.slot)
-        match event:
-            case Evaluated(_, evaluation):
-                worker.point = evaluation.point
-                if occupancy is not None:
-                    occupancy.evaluated(worker.slot.index, evaluation)
-            case Ended(study, result):
-                worker.ends(result)
-                if occupancy is not None:
-                    return Ended(study, occupancy.ended(worker.slot.index, result))
-        return event
-
-    def _refused(self, worker: PoolWorker, refused: Refused) -> Event | None:
-        """Return what a worker says, unless another one has said so already, or its cause can be mended."""
-        workload = self._workloads.get(refused.study)
-        if workload is None:
-            return None
-        if isinstance(refused.error, PreparedDataError) and refused.study not in worker.told_again:
-            worker.told_again.add(refused.study)
-            prepare_again(workload, refused.error)
-            worker.tell(workload)
-            return None
-        del self._workloads[refused.study]
-        return refused
+        super().__init__(LocalTransport(len(slots), mps), slots, occupancies)
 
 
 def _opening(devices: Devices) -> Callable[[], Pool]:

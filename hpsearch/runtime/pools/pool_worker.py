@@ -1,18 +1,14 @@
 """A worker as its pool sees it."""
 
-import contextlib
-import os
-import signal
 import time
 from dataclasses import dataclass, field, replace
-from multiprocessing.connection import Connection
 from typing import Any
 
 import psutil
 
 from hpsearch.records import Outcome, SegmentResult, Slot
 from hpsearch.runtime.messages import Prepare, Train, Workload, pickled
-from hpsearch.runtime.worker_process import WorkerProcess
+from hpsearch.runtime.pools.transport import Remote
 
 
 @dataclass
@@ -31,10 +27,8 @@ class PoolWorker:
     """
 
     slot: Slot
-    process: WorkerProcess
+    remote: Remote
     generation: int
-    started: float
-    connection: Connection | None = None
     pid: int | None = None
     awaited: int = 0
     order: Train | None = None
@@ -60,39 +54,23 @@ class PoolWorker:
             self.kept = order.study, order.segment.run.key, result.point
 
     def send(self, message: Any) -> None:
-        """Send a message; reading its messages reveals a worker that is gone."""
-        if self.connection is not None:
-            content = pickled(message)  # its errors are the user's to see
-            with contextlib.suppress(OSError):
-                self.connection.send_bytes(content)
+        self.remote.send(pickled(message))  # errors of pickling are the user's to see
 
     def tell(self, workload: Workload) -> None:
         """Have it get ready for a study."""
         self.awaited, self.kept = self.awaited + 1, None
         self.send(Prepare(workload.study, pickled(workload)))
 
-    def end(self) -> None:
-        """Kill its process."""
-        if self.connection is not None:
-            self.connection.close()
-        if self.pid is not None and not self.process.has_ended():  # else the number may be another's by now
-            with contextlib.suppress(OSError):
-                os.kill(self.pid, signal.SIGKILL if os.name == "posix" else signal.SIGTERM)
-        self.process.end()
-
     def dismiss(self) -> None:
-        """End it, or leave its process to the next pool: a CPU's that is idle."""
-        if not self.is_ready or self.order is not None or self.slot.devices != ("cpu",):
-            self.end()
-            return
-        self.send(None)
-        if self.connection is not None:
-            self.connection.close()
-        self.process.release()
+        """Let it go: an idle process may be of use to the next pool."""
+        if self.is_ready and self.order is None:
+            self.remote.release()
+        else:
+            self.remote.end()
 
     @property
     def is_ready(self) -> bool:
-        return self.connection is not None and self.pid is not None and self.awaited == 0
+        return self.pid is not None and self.awaited == 0
 
 
 def probe_failure(killed: int) -> str:

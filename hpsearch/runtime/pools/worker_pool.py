@@ -1,0 +1,328 @@
+"""What every pool of worker processes does: gives orders, follows them, replaces workers that die or hang."""
+
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from hpsearch.errors import HpsearchError, PreparedDataError
+from hpsearch.records import Outcome, SegmentResult, Slot
+from hpsearch.runtime.messages import (
+    Checkpointed,
+    Ended,
+    Evaluated,
+    Event,
+    Heartbeat,
+    Probe,
+    Probed,
+    Ready,
+    Refused,
+    Stop,
+    Train,
+    Workload,
+)
+from hpsearch.runtime.occupancy import Occupancy
+from hpsearch.runtime.pools.base import TimeIsUpError, prepare_again
+from hpsearch.runtime.pools.places import gpus_of, missing, offered, shared, spare
+from hpsearch.runtime.pools.pool_worker import PoolWorker, probe_failure, start_failure
+from hpsearch.runtime.pools.transport import Lost, Transport
+
+logger = logging.getLogger("hpsearch")
+
+HANG_SECONDS = 1800.0
+"""How long a busy worker may show no progress: no batch trained on or evaluated, no metric begun or ended.
+
+It must be longer than the slowest single metric, within which a worker shows none.
+"""
+
+START_SECONDS = 600.0
+"""How long a worker may take to start; a process that ends first is noticed at once."""
+
+PROBES_LIMIT = 3
+"""How many workers may be killed while they try a model, before its memory is to blame and not somebody who kills."""
+
+STARTS_LIMIT = 3
+"""How often in a row a slot's worker may end before it is ready."""
+
+
+class WorkerPool:
+    """Long-lived worker processes, one per slot, each replaced when it dies or hangs.
+
+    Args:
+        transport: Starts their processes and carries messages; it ends with the pool.
+        slots: Where the first workers are.
+        occupancies: By device, where trials share devices.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        slots: Sequence[Slot],
+        occupancies: Mapping[str, Occupancy] = MappingProxyType({}),
+    ) -> None:
+        self.deadline: float | None = None
+        self._closed = False
+        self._transport, self._occupancies = transport, occupancies
+        self._workloads: dict[str, Workload] = {}
+        self._environment: Mapping[str, Any] | None = None
+        self._probed: Probed | None = None
+        self._cleared: set[str] = set()
+        self._held_back: list[Event] = []
+        self._generation = 0
+        self._failed_starts: dict[int, int] = {}
+        self._workers: dict[int, PoolWorker] = {}
+        try:
+            for slot in slots:
+                self._workers[slot.index] = self._start(slot)
+        except BaseException:
+            self.close()  # a worker left behind would keep this process from ending
+            raise
+
+    def environment(self) -> Mapping[str, Any]:
+        while self._environment is None:
+            self._wait()
+        return self._environment
+
+    def prepare(self, workload: Workload) -> None:
+        self._workloads[workload.study] = workload
+        for worker in self._workers.values():
+            if worker.pid is not None:
+                worker.tell(workload)
+        while not any(worker.is_ready for worker in self._workers.values()):
+            self._wait(workload.study)
+
+    def probe(self, order: Probe, slot: Slot | None = None) -> Probed | None:
+        device = None if slot is None else slot.devices[0]
+        if device is not None and device in gpus_of(self._busy()):
+            self._cleared.add(device)
+            return None
+        for place in self.idle():
+            if place.devices[0] == device:
+                self.rest(place)
+        self._probed = None
+        for _ in range(PROBES_LIMIT):
+            while not (places := [place for place in self.idle() if device in (None, place.devices[0])]):
+                if device not in (None, *(place.devices[0] for place in self.slots())):
+                    return None  # no worker could start there any more
+                self._wait(order.study)
+            worker = self._workers[places[0].index]
+            worker.awaited, worker.kept = worker.awaited + 1, None
+            worker.send(order)
+            # It is killed and replaced, or owes nothing: it refused, and was told of rows that have been made anew.
+            while self._probed is None and worker.awaited and self._workers.get(worker.slot.index) is worker:
+                self._wait(order.study)
+            if self._probed is not None:
+                return self._probed
+        if not order.is_first:
+            return Probed(0, None)
+        raise HpsearchError(probe_failure(PROBES_LIMIT))
+
+    def _wait(self, study: str = "") -> None:
+        """Wait a moment for workers to get ready; raise where one refuses `study`."""
+        if self.deadline is not None and time.monotonic() >= self.deadline:
+            raise TimeIsUpError("The study's time was up before a worker was ready.")
+        events = self._drain(0.2)
+        refused = [event for event in events if isinstance(event, Refused) and event.study == study]
+        self._held_back += [event for event in events if not any(event is each for each in refused)]
+        if refused:
+            raise refused[0].error
+
+    def slots(self) -> Sequence[Slot]:
+        return [worker.slot for worker in list(self._workers.values())]
+
+    def idle(self) -> Sequence[Slot]:
+        self._cleared &= gpus_of(self._busy())
+        resting = [worker.slot for worker in self._workers.values() if worker.is_ready and worker.order is None]
+        return [slot for slot in offered(resting, self._busy(), self._trials()) if slot.devices[0] not in self._cleared]
+
+    def _busy(self) -> Sequence[Slot]:
+        return [worker.slot for worker in self._workers.values() if worker.order is not None]
+
+    def _trials(self) -> Mapping[str, int]:
+        return {device: occupancy.trials for device, occupancy in self._occupancies.items()}
+
+    def busy(self) -> bool:
+        return bool(self._busy() or self._held_back)
+
+    def processes(self) -> Mapping[int, int | None]:
+        """Return the process id of each slot's worker, None while it starts."""
+        return {index: worker.pid for index, worker in self._workers.items()}
+
+    def training(self) -> Sequence[tuple[Slot, Train]]:
+        orders = [(worker.slot, worker.order) for worker in list(self._workers.values())]
+        return [(slot, order) for slot, order in orders if order is not None]
+
+    def submit(self, slot: Slot, order: Train) -> None:
+        worker = self._workers[slot.index]
+        if (occupancy := self._occupancy(slot)) is not None:
+            occupancy.began(slot.index, order)
+        worker.send(worker.takes(order))
+
+    def _occupancy(self, slot: Slot) -> Occupancy | None:
+        return self._occupancies.get(slot.devices[0])
+
+    def cancel(self, study: str, run: str) -> None:
+        for worker in self._workers.values():
+            if worker.order is not None and (worker.order.study, worker.order.segment.run.key) == (study, run):
+                worker.is_stopping = True
+                worker.send(Stop(checkpoint=False))
+
+    def interrupt(self, study: str) -> None:
+        for worker in self._workers.values():
+            if worker.order is not None and worker.order.study == study and not worker.is_stopping:
+                worker.is_stopping = True
+                worker.send(Stop(checkpoint=True))
+
+    def rest(self, slot: Slot) -> None:
+        worker = self._workers[slot.index]
+        worker.kept = None
+        worker.send(Stop(checkpoint=False))
+
+    def completed(self, timeout: float) -> Iterator[Event]:
+        while self._held_back:
+            yield self._held_back.pop(0)
+        yield from self._drain(timeout)
+        for worker in list(self._workers.values()):
+            if worker.order is not None and time.monotonic() - worker.progressed > HANG_SECONDS:
+                log = f"The worker made no progress for {HANG_SECONDS:g} seconds and was ended."
+                yield from self._lose(worker, Outcome.TIMED_OUT, log)
+
+    def close(self) -> None:
+        """End all workers at once; what they trained since the last checkpoint is lost.
+
+        Idle processes on CPUs go to the next pool; on a GPU their end frees its memory at once.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        for worker in self._workers.values():
+            worker.dismiss()
+        self._transport.close()
+
+    # ---------------------------------------------------------------- processes
+
+    def _start(self, slot: Slot) -> PoolWorker:
+        self._generation += 1
+        return PoolWorker(slot, self._transport.start(slot, self._generation), self._generation)
+
+    def _fit(self) -> None:
+        """Start and end workers where devices should train more or fewer trials than they have slots."""
+        for occupancy in self._occupancies.values():
+            occupancy.look()
+        trials, slots = self._trials(), self.slots()
+        for slot in spare(slots, self._busy(), trials):
+            self._workers.pop(slot.index).dismiss()
+        for slot in missing(slots, trials):
+            self._workers[slot.index] = self._start(slot)
+        for slot in shared(self.slots()):
+            self._workers[slot.index].slot = slot
+
+    def _lose(self, worker: PoolWorker, outcome: Outcome, log: str) -> Iterator[Event]:
+        """Replace a dead or hung worker, and say how its order ended."""
+        order, point = worker.order, worker.point
+        failed_to_start = order is None and not worker.is_ready
+        ending = worker.remote.ending() if failed_to_start else ""
+        worker.remote.end()
+        if (occupancy := self._occupancy(worker.slot)) is not None:
+            occupancy.lost(worker.slot.index)
+        if failed_to_start and not self._may_start_again(worker, ending):
+            del self._workers[worker.slot.index]
+        else:
+            self._workers[worker.slot.index] = self._start(worker.slot)
+        if order is not None:
+            yield Ended(order.study, SegmentResult(order.segment, outcome, point, log))
+
+    def _may_start_again(self, worker: PoolWorker, ending: str) -> bool:
+        """Return whether a slot whose worker ended before it was ready gets another; raise where it was the last slot.
+
+        One that is killed as it loads a model takes too much memory beside the others, which may do well without it.
+        """
+        failed = self._failed_starts[worker.slot.index] = self._failed_starts.get(worker.slot.index, 0) + 1
+        if failed < STARTS_LIMIT:
+            if worker.pid is None:
+                self._transport.failed_to_start()
+            return True
+        text = start_failure(worker, failed, ending)
+        if len(self._workers) == 1:
+            raise HpsearchError(text)
+        logger.warning("%s The study continues with %d workers.", text, len(self._workers) - 1)
+        if (occupancy := self._occupancy(worker.slot)) is not None:
+            occupancy.limit(sum(each.slot.devices == worker.slot.devices for each in self._workers.values()) - 1)
+        return False
+
+    # ---------------------------------------------------------------- messages
+
+    def _drain(self, timeout: float) -> list[Event]:
+        """Read all messages, waiting up to `timeout` seconds for the first."""
+        events: list[Event] = []
+        for generation, message in self._transport.received(timeout):
+            worker = next((each for each in self._workers.values() if each.generation == generation), None)
+            if worker is None:
+                continue  # it was given up meanwhile
+            if message is Lost.GONE:
+                log = "The worker process ended without a word (killed, or out of memory?)."
+                events.extend(self._lose(worker, Outcome.LOST, log))
+            elif (event := self._read(worker, message)) is not None:
+                events.append(event)
+        self._give_up_slow_starts()
+        self._fit()
+        return events
+
+    def _give_up_slow_starts(self) -> None:
+        for worker in list(self._workers.values()):
+            started = worker.remote.started
+            if worker.pid is None and started is not None and time.monotonic() - started > START_SECONDS:
+                list(self._lose(worker, Outcome.LOST, ""))
+
+    def _read(self, worker: PoolWorker, message: Any) -> Event | None:
+        match message:
+            case Ready(pid, environment) if worker.pid is None:
+                worker.pid = pid
+                if self._environment is None:
+                    self._environment = environment
+                for workload in self._workloads.values():
+                    worker.tell(workload)
+            case Ready():
+                worker.awaited -= 1
+            case Probed() as probed:
+                worker.awaited -= 1
+                self._probed = probed
+            case Refused() as refused:
+                worker.awaited -= 1
+                return self._refused(worker, refused)
+            case Heartbeat(progress):
+                if progress != worker.progress:
+                    worker.progress, worker.progressed = progress, time.monotonic()
+            case Evaluated() | Checkpointed() | Ended() as event:
+                worker.progressed = time.monotonic()
+                return self._noted(worker, event)
+        if worker.is_ready:
+            self._failed_starts.pop(worker.slot.index, None)
+        return None
+
+    def _noted(self, worker: PoolWorker, event: Event) -> Event:
+        occupancy = self._occupancy(worker.slot)
+        match event:
+            case Evaluated(_, evaluation):
+                worker.point = evaluation.point
+                if occupancy is not None:
+                    occupancy.evaluated(worker.slot.index, evaluation)
+            case Ended(study, result):
+                worker.ends(result)
+                if occupancy is not None:
+                    return Ended(study, occupancy.ended(worker.slot.index, result))
+        return event
+
+    def _refused(self, worker: PoolWorker, refused: Refused) -> Event | None:
+        """Return what a worker says, unless another one has said so already, or its cause can be mended."""
+        workload = self._workloads.get(refused.study)
+        if workload is None:
+            return None
+        if isinstance(refused.error, PreparedDataError) and refused.study not in worker.told_again:
+            worker.told_again.add(refused.study)
+            prepare_again(workload, refused.error)
+            worker.tell(workload)
+            return None
+        del self._workloads[refused.study]
+        return refused
