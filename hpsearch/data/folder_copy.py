@@ -112,6 +112,19 @@ class Content:
             return False
 
 
+@dataclass(frozen=True)
+class Folders:
+    """Folders of one machine.
+
+    Attributes:
+        machine: Its name.
+        listings: What it sees of each folder.
+    """
+
+    machine: str
+    listings: tuple[Listing, ...]
+
+
 class Sender(Protocol):
     """The machine that has a folder, as it is asked from another one."""
 

@@ -8,8 +8,9 @@ from typing import Any
 import cloudpickle
 import numpy as np
 
+from hpsearch.data.folder_copy import Content, Folders
 from hpsearch.data.ragged import Rows
-from hpsearch.errors import HpsearchError, TaskError
+from hpsearch.errors import HpsearchError, PreparedDataError, TaskError
 from hpsearch.metrics.metric import Metric
 from hpsearch.plan.gaps import Gaps
 from hpsearch.policy.early_stopping import EarlyStopping
@@ -97,11 +98,12 @@ class Prepare:
     """Get ready for a study's orders.
 
     The workload is pickled on its own, so that a worker that cannot unpickle it (it lacks a module) can answer
-    `Refused`.
+    `Refused`. `folders` are those that it reads, where the worker may be on another machine.
     """
 
     study: str
     workload: bytes
+    folders: Folders | None = None
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,30 @@ class Stop:
     checkpoint: bool
 
 
+@dataclass(frozen=True)
+class Sent:
+    """The answer to `Wanted`: what a folder holds, a part of a file, or why neither can be had."""
+
+    answer: Content | bytes | PreparedDataError = field(repr=False)
+
+
 # From a worker to the coordinator.
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A worker on another machine, getting ready for a study, does not see a folder of it.
+
+    Attributes:
+        folder: The folder on the coordinator's machine.
+        name: The file of which a part is wanted; with "" the folder's content.
+        start: Where the part begins, in bytes.
+    """
+
+    study: str
+    folder: str
+    name: str = ""
+    start: int = 0
 
 
 @dataclass(frozen=True)

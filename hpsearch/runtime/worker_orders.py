@@ -1,13 +1,15 @@
 """A worker's side of the conversation with its pool, whatever carries it: the channel, and the loop over its orders."""
 
+import contextlib
 import functools
 import os
 import pickle
 import queue
+import socket
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
@@ -16,7 +18,7 @@ from hpsearch.errors import HpsearchError, TaskError
 from hpsearch.provenance.modules import is_installed_file
 
 if TYPE_CHECKING:
-    from hpsearch.runtime.messages import Ready
+    from hpsearch.runtime.messages import Prepare, Ready, Sent, Wanted
     from hpsearch.runtime.worker import Worker
 
 HEARTBEAT_SECONDS = 2.0
@@ -30,6 +32,7 @@ class Channel:
 
     def __init__(self) -> None:
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._is_closed = threading.Event()
 
     def send_bytes(self, content: bytes) -> None:
@@ -42,8 +45,19 @@ class Channel:
     def take(self, content: bytes) -> Any:
         """Take a pickled message that has come in, and return it; any thread may."""
         message = pickle.loads(content)
-        self._inbox.put(message)
+        if message is None:
+            self._inbox.put(None)
+            return None
+        from hpsearch.runtime.messages import Sent  # heavy, and loaded with the message
+
+        (self._answers if isinstance(message, Sent) else self._inbox).put(message)
         return message
+
+    def ask(self, message: "Wanted") -> "Sent":
+        """Send a question and wait for its answer, whatever orders come in meanwhile."""
+        self.send(message)
+        answer: Sent = self._answers.get()
+        return answer
 
     def receive(self) -> Any:
         """Wait for the next message; the last is None, which releases this process."""
@@ -91,9 +105,9 @@ def follow_orders(channel: Channel, device: str) -> bool:
     channel.start_heartbeat(lambda: worker.progress)
     while True:
         match channel.receive():
-            case Prepare(study, workload):
+            case Prepare(study, workload) as order:
                 holds_code = holds_code or any(mark in workload for mark in CODE_BY_VALUE)
-                channel.send(_answer(study, functools.partial(_prepare, worker, workload)))
+                channel.send(_answer(study, functools.partial(_prepare, worker, order, channel)))
             case Probe() as probe:
                 channel.send(_answer(probe.study, functools.partial(worker.probe, probe)))
             case Train() as order:
@@ -113,11 +127,35 @@ def _has_imported_user_code(before: set[str]) -> bool:
     return any(file is not None and not is_installed_file(file) for file in files)
 
 
-def _prepare(worker: "Worker", workload: bytes) -> "Ready":
+def _prepare(worker: "Worker", order: "Prepare", channel: Channel) -> "Ready":
     from hpsearch.runtime.messages import Ready
 
-    worker.prepare(pickle.loads(workload))
+    if order.folders is None:
+        worker.prepare(pickle.loads(order.workload))
+    else:
+        from hpsearch.runtime.node_folders import placed
+
+        with _missing_modules():
+            workload = pickle.loads(order.workload)
+        worker.prepare(placed(workload, order.folders, channel.ask))
     return Ready(os.getpid(), {})
+
+
+@contextlib.contextmanager
+def _missing_modules() -> Iterator[None]:
+    """Say what to do where a study's code cannot be imported on this node."""
+    try:
+        yield
+    except (ImportError, TaskError) as error:
+        missing = error if isinstance(error, ImportError) else error.__cause__
+        if not isinstance(missing, ImportError):
+            raise
+        raise TaskError(
+            f"The node {socket.gethostname()} cannot import a module that the study's task or metric is made of: "
+            f"{missing}. Workers on Ray import installed packages, and modules beside the script where all nodes see "
+            "its folder at the same path. Put the script on such a folder, install the module on every node, or send "
+            "its folder along: in the script, before the study runs, ray.init(runtime_env={'working_dir': '.'})."
+        ) from error
 
 
 def _answer(study: str, work: Callable[[], Any]) -> Any:

@@ -38,6 +38,9 @@ WEIGHT_FILES = (
     "pytorch_model.bin.index.json",
 )
 WEIGHT_SUFFIXES = {".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".gguf", ".onnx", ".npz"}
+OTHER_WEIGHTS = WEIGHT_SUFFIXES - {".safetensors", ".bin"}
+"""Of weights that are never read, and of an optimizer beside them."""
+
 _VOLATILE = {"_name_or_path", "transformers_version", "architectures", "dtype", "torch_dtype", "id2label", "label2id"}
 
 
@@ -57,6 +60,15 @@ def quiet() -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
+
+
+def files_to_load(folder: Path) -> list[str]:
+    """Return the names of a folder's files that loading its model may read: none of weights in other formats."""
+    if not folder.is_dir():
+        return []
+    names = sorted(path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    left_out = OTHER_WEIGHTS | ({".bin"} if any(name in names for name in WEIGHT_FILES[:2]) else set())
+    return [name for name in names if Path(name).suffix not in left_out]
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,8 @@ class LocalProcess:
         connection: None until the process has connected, and again once its pool is done with it.
     """
 
+    is_elsewhere = False
+
     def __init__(self, process: WorkerProcess, is_kept: bool) -> None:
         self.started: float | None = time.monotonic()
         self.connection: Connection | None = None

@@ -8,6 +8,7 @@ import psutil
 
 from hpsearch.records import Outcome, SegmentResult, Slot
 from hpsearch.runtime.messages import Prepare, Train, Workload, pickled
+from hpsearch.runtime.node_folders import folders_of
 from hpsearch.runtime.pools.transport import Remote
 
 
@@ -59,7 +60,8 @@ class PoolWorker:
     def tell(self, workload: Workload) -> None:
         """Have it get ready for a study."""
         self.awaited, self.kept = self.awaited + 1, None
-        self.send(Prepare(workload.study, pickled(workload)))
+        folders = folders_of(workload) if self.remote.is_elsewhere else None
+        self.send(Prepare(workload.study, pickled(workload), folders))
 
     def dismiss(self) -> None:
         """Let it go: an idle process may be of use to the next pool."""

@@ -17,6 +17,10 @@ class Remote(Protocol):
     """A worker's process as its pool reaches it."""
 
     @property
+    def is_elsewhere(self) -> bool:
+        """Whether it may be on another machine, which does not see this one's folders."""
+
+    @property
     def started(self) -> float | None:
         """When the process began, in seconds of `time.monotonic`; None while it waits for a place."""
 

@@ -20,8 +20,10 @@ from hpsearch.runtime.messages import (
     Refused,
     Stop,
     Train,
+    Wanted,
     Workload,
 )
+from hpsearch.runtime.node_folders import sent
 from hpsearch.runtime.occupancy import Occupancy
 from hpsearch.runtime.pools.base import TimeIsUpError, prepare_again
 from hpsearch.runtime.pools.places import gpus_of, missing, offered, shared, spare
@@ -294,6 +296,8 @@ class WorkerPool:
             case Heartbeat(progress):
                 if progress != worker.progress:
                     worker.progress, worker.progressed = progress, time.monotonic()
+            case Wanted(study) as wanted:
+                worker.send(sent(self._workloads.get(study), wanted))
             case Evaluated() | Checkpointed() | Ended() as event:
                 worker.progressed = time.monotonic()
                 return self._noted(worker, event)
