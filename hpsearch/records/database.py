@@ -1,7 +1,8 @@
 """Opening a study's database: drivers, bounds in time, durability, and errors that say what to do."""
 
+import math
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -12,7 +13,8 @@ from sqlalchemy.pool import NullPool
 
 from hpsearch.data.atomic_write import refuse_strangers_link
 from hpsearch.errors import StoreError
-from hpsearch.records.outage import optuna_errors, raised_with, unavailable
+from hpsearch.records import silence
+from hpsearch.records.outage import WAIT_VARIABLE, optuna_errors, raised_with, unavailable
 from hpsearch.records.urls import shown, sqlite_path, without_secrets
 
 BUSY_SECONDS = 5.0
@@ -21,25 +23,6 @@ BUSY_SECONDS = 5.0
 CONNECT_SECONDS = 10
 """How long a server may take to answer a new connection."""
 
-SILENCE_SECONDS = 60
-"""How long a server that had answered may be silent before its connection counts as lost."""
-
-_LIBPQ = {
-    "connect_timeout": CONNECT_SECONDS,
-    "keepalives_idle": 20,
-    "keepalives_interval": 10,
-    "keepalives_count": 4,
-    "tcp_user_timeout": SILENCE_SECONDS * 1000,
-}
-_BOUNDS: dict[str, dict[str, Any]] = {
-    "psycopg": _LIBPQ,
-    "psycopg2": _LIBPQ,
-    "pymysql": {"connect_timeout": CONNECT_SECONDS, "read_timeout": SILENCE_SECONDS, "write_timeout": SILENCE_SECONDS},
-    "mysqldb": {"connect_timeout": CONNECT_SECONDS, "read_timeout": SILENCE_SECONDS, "write_timeout": SILENCE_SECONDS},
-    "mysqlconnector": {"connection_timeout": CONNECT_SECONDS},
-    "mariadbconnector": {"connect_timeout": CONNECT_SECONDS},
-}
-"""By driver, what bounds the time of connecting and of silence; what the URL says goes before."""
 
 _DRIVERS = {
     "psycopg": "psycopg[binary]",
@@ -52,6 +35,27 @@ _DRIVERS = {
 }
 
 
+def _bounds(driver: str) -> Mapping[str, int]:
+    """Return what bounds a driver's time of connecting and of silence; what the URL says goes before."""
+    seconds = math.ceil(silence.SILENCE_SECONDS)
+    of_libpq = {
+        "connect_timeout": CONNECT_SECONDS,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 4,
+        "tcp_user_timeout": seconds * 1000,
+    }
+    of_mysql = {"connect_timeout": CONNECT_SECONDS, "read_timeout": seconds, "write_timeout": seconds}
+    return {
+        "psycopg": of_libpq,
+        "psycopg2": of_libpq,
+        "pymysql": of_mysql,
+        "mysqldb": of_mysql,
+        "mysqlconnector": {"connection_timeout": CONNECT_SECONDS},
+        "mariadbconnector": {"connect_timeout": CONNECT_SECONDS},
+    }.get(driver, {})
+
+
 def engine_arguments(url: URL, *, for_reading: bool = False) -> dict[str, Any]:
     """Return what both engines, Optuna's and ours, are made with.
 
@@ -60,11 +64,13 @@ def engine_arguments(url: URL, *, for_reading: bool = False) -> dict[str, Any]:
     if sqlite_path(url):
         pool = {"poolclass": NullPool} if for_reading else {}
         return {"connect_args": {"timeout": BUSY_SECONDS}, **pool}
-    bounds = _BOUNDS.get(url.get_driver_name(), {})
+    on_connect = [_postgresql_locks if url.get_backend_name() == "postgresql" else _mysql_locks]
+    if url.get_driver_name() == "psycopg":
+        on_connect.insert(0, silence.limit_silence)
     return {
-        "connect_args": {name: value for name, value in bounds.items() if name not in url.query},
+        "connect_args": {name: value for name, value in _bounds(url.get_driver_name()).items() if name not in url.query},
         "pool_pre_ping": True,
-        "pool_events": [(_postgresql_locks if url.get_backend_name() == "postgresql" else _mysql_locks, "connect")],
+        "pool_events": [(listener, "connect") for listener in on_connect],
     }
 
 
@@ -158,7 +164,7 @@ def database_errors(url: URL, doing: str) -> Iterator[None]:
         first_line = without_secrets(str(cause or error).strip().partition("\n")[0], url)
         outage = unavailable(error)
         if outage is not None and not outage.is_locked:
-            waited = f"It was waited for {outage.waited:.0f} s. " if outage.waited else ""
+            waited = f"It was waited for {outage.waited:.0f} s ({WAIT_VARIABLE} sets how long). " if outage.waited else ""
             raise StoreError(
                 f"{shown(url)}: the database cannot be reached for {doing} ({first_line}). {waited}Check that its "
                 "server runs, and that host, port, user and password in the URL are right. What was recorded before "

@@ -6,6 +6,7 @@ taken place (`Lease.fence` and `OptunaRows.reread` find out).
 """
 
 import logging
+import math
 import os
 import sqlite3
 import sys
@@ -22,7 +23,9 @@ from hpsearch.records.lock_holders import lock_holder
 from hpsearch.records.urls import shown, without_secrets
 
 PATIENCE_SECONDS = 300.0
-"""How long a running study waits for a database that is away or locked; HPSEARCH_DATABASE_WAIT sets another limit."""
+"""How long a running study waits for a database that is away or locked, unless WAIT_VARIABLE sets another limit."""
+
+WAIT_VARIABLE = "HPSEARCH_DATABASE_WAIT"
 
 LOCK_SECONDS = 60.0
 """How long everything else waits for a lock; for a server that is away, it does not wait."""
@@ -108,14 +111,18 @@ def tell_outages(engine: Engine) -> None:
 
 def patience_seconds() -> float:
     """Return how long a running study waits for its database."""
-    given = os.environ.get("HPSEARCH_DATABASE_WAIT", "")
+    given = os.environ.get(WAIT_VARIABLE, "")
     try:
-        return float(given) if given else PATIENCE_SECONDS
+        seconds = float(given) if given else PATIENCE_SECONDS
     except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
         raise UsageError(
-            f"HPSEARCH_DATABASE_WAIT={given!r} is not a number. It is the seconds that a running study waits for a "
-            f"database that is away; leave it out for {PATIENCE_SECONDS:.0f}."
-        ) from None
+            f"{WAIT_VARIABLE}={given!r} is not a number of seconds. It says how long a running study waits for a "
+            f"database that is away or locked: 600 for ten minutes, 0 for not at all. Leave it out for "
+            f"{PATIENCE_SECONDS:.0f}."
+        )
+    return seconds
 
 
 class Patience:
@@ -150,8 +157,8 @@ class Patience:
                     if self._spoke is not None:
                         logger.warning("%s is back after %.0f s.", shown(self._url), time.monotonic() - began)
                     return result
-        except BaseException:
-            if again:
+        except BaseException as error:
+            if again or isinstance(error, Unavailable):
                 self._give_up()
             raise
 
@@ -170,8 +177,7 @@ class Patience:
             raise Unavailable(reason, is_locked=cause.is_locked, holder=holder, waited=waited) from error
         if speaks:
             what = f"is locked by {holder}" if cause.is_locked else f"does not answer ({reason})"
-            logger.warning(
-                "%s %s. Waiting for it, up to %.0f s; nothing is lost meanwhile.", shown(self._url), what, limit
-            )
+            until = f"{limit:.0f} s" if cause.is_locked else f"{limit:.0f} s ({WAIT_VARIABLE})"
+            logger.warning("%s %s. Waiting for it, up to %s; nothing is lost meanwhile.", shown(self._url), what, until)
             self._spoke = waited
         time.sleep(RETRY_SECONDS)

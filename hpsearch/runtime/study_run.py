@@ -30,6 +30,7 @@ from hpsearch.policy.refusals import Refusing
 from hpsearch.policy.samplers import Sampler, what_is_not_kept
 from hpsearch.records import Fit, Fits, ModelMemory, Segment, Slot, Trial, shape_of
 from hpsearch.records.checkpoint_folder import CheckpointFolder
+from hpsearch.records.outage import patience_seconds
 from hpsearch.runtime.callback_guard import guarded_callbacks
 from hpsearch.runtime.coordinator import Coordinator, Observer
 from hpsearch.runtime.devices import Devices, TrialsPerDevice
@@ -115,6 +116,7 @@ class StudyRun:
         sampler = self.plan.resolved_sampler()
         check_budget(self.plan, self.budget, is_endless=not sampler.is_finite)
         self.rules = sampler, self.plan.resolved_pruner()
+        patience_seconds()  # raises where the user's limit is none
 
     @contextlib.contextmanager
     def opened(self, enqueued: Sequence[Mapping[str, Any]]) -> Iterator[None]:

@@ -3,6 +3,7 @@
 A server that is not installed is said so, in the summary, by each test that is skipped for it.
 """
 
+import contextlib
 import importlib.util
 import os
 import shutil
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import sqlalchemy
 from sqlalchemy.exc import SQLAlchemyError
@@ -96,9 +98,27 @@ class Server:
         """End the server: killed as by a power cut, or by another signal in its own way."""
         if self.process is None:
             return
+        children = self._processes()[1:] if number == signal.SIGKILL else []
         self.process.send_signal(number)
+        for child in children:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
         self.process.wait(timeout=60)
         self.process = None
+
+    def _processes(self) -> list[psutil.Process]:
+        assert self.process is not None
+        server = psutil.Process(self.process.pid)
+        return [server, *server.children(recursive=True)]
+
+    def freeze(self) -> None:
+        """Stop all its processes: connections stay open, and nothing answers."""
+        for process in self._processes():
+            process.suspend()
+
+    def thaw(self) -> None:
+        for process in self._processes():
+            process.resume()
 
     def statements(self, *texts: str, database: str = "studies", **user: Any) -> list[Any]:
         """Execute statements by themselves, and return the rows of the last."""

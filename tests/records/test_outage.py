@@ -30,7 +30,7 @@ from records_samples import (
 from sqlalchemy import Connection, create_engine, text
 
 from hpsearch.errors import LeaseHeldError, LeaseLostError, StoreError, UsageError
-from hpsearch.records import TrialState, database, outage
+from hpsearch.records import TrialState, database, outage, silence
 from hpsearch.records.outage import patience_seconds
 from hpsearch.records.store import Store
 
@@ -150,8 +150,46 @@ def test_a_server_that_is_stopped_and_started_is_waited_for(
         store.reload()
         assert everything(store) == undisturbed[0]
     words = caplog.text
-    assert "does not answer" in words and "Waiting for it, up to 30 s" in words and "is back after" in words
+    assert "does not answer" in words and "Waiting for it, up to 30 s (HPSEARCH_DATABASE_WAIT)" in words and "is back after" in words
     assert "p@ss" not in words and "p%40ss" not in words
+
+
+def test_a_server_that_is_frozen_counts_as_away_and_is_waited_for(
+    server: Server, hurry: None, undisturbed: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its connections stay open, so that only their silence says it."""
+    monkeypatch.setattr(silence, "SILENCE_SECONDS", 1.0)
+    monkeypatch.setattr(database, "CONNECT_SECONDS", 1)
+    with new_store(server.url()) as store:
+        server.freeze()
+        thaw = threading.Timer(4.0, server.thaw)
+        thaw.start()
+        began = time.monotonic()
+        live(store)
+        thaw.join()
+        assert time.monotonic() - began > 3.5
+        assert everything(store) == undisturbed[0]
+    assert "does not answer" in caplog.text and "is back after" in caplog.text
+
+
+def test_the_wait_for_a_frozen_server_ends_at_its_limit(
+    server: Server, hurry: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(silence, "SILENCE_SECONDS", 1.0)
+    monkeypatch.setattr(database, "CONNECT_SECONDS", 1)
+    monkeypatch.setenv("HPSEARCH_DATABASE_WAIT", "2")
+    store = new_store(server.url())
+    server.freeze()
+    try:
+        began = time.monotonic()
+        with pytest.raises(StoreError, match=r"cannot be reached.*waited for \d s \(HPSEARCH_DATABASE_WAIT sets"):
+            add_trial(store, 0)
+        with pytest.raises(StoreError, match="cannot be reached"):
+            Store.open(server.url(), "emotion")
+        store.close()
+        assert time.monotonic() - began < 15
+    finally:
+        server.thaw()
 
 
 def test_connections_that_are_ended_by_the_server_are_made_again(server: Server, hurry: None, undisturbed: Any) -> None:
@@ -219,10 +257,10 @@ def test_the_wait_ends_at_its_limit_and_the_lease_with_it(
     store.close()  # does not wait again
 
 
-@pytest.mark.parametrize("wait", ["soon", "5m"])
+@pytest.mark.parametrize("wait", ["soon", "5m", "nan", "inf", "-1"])
 def test_a_limit_that_is_no_number_is_refused(monkeypatch: pytest.MonkeyPatch, wait: str) -> None:
     monkeypatch.setenv("HPSEARCH_DATABASE_WAIT", wait)
-    with pytest.raises(UsageError, match=f"HPSEARCH_DATABASE_WAIT='{wait}' is not a number"):
+    with pytest.raises(UsageError, match=f"HPSEARCH_DATABASE_WAIT='{wait}' is not a number of seconds"):
         patience_seconds()
 
 
