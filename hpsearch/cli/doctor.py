@@ -1,9 +1,12 @@
-"""A look at the machine, for when something does not work: versions, devices, precision, worker processes."""
+"""A look at the machine, for when something does not work: versions, devices, precision, worker processes, Ray."""
 
 import importlib.metadata
+import json
 import os
 import platform
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +20,20 @@ PACKAGES = ("torch", "transformers", "optuna", "scikit-learn", "plotly", "joblib
 LEAST_DISK_BYTES = 2**30
 """Free bytes under which a study is likely to run out of disk."""
 
+RAY_SECONDS = 10.0
+"""How long a Ray cluster may take to answer; Ray itself waits for minutes."""
+
+ASK_RAY = """
+import json, ray
+try:
+    ray.init(address="auto", logging_level="CRITICAL", log_to_driver=False)
+except ConnectionError:
+    print("null")
+else:
+    print(json.dumps([[node["Resources"].get(name, 0) for name in ("CPU", "GPU")] for node in ray.nodes() if node["Alive"]]))
+"""
+"""Asks a cluster that runs for its nodes; with this address Ray starts none."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -29,7 +46,7 @@ class Finding:
 
 def examine() -> Sequence[Finding]:
     """Look at everything; this really starts a worker process."""
-    return [_python(), *_versions(), _devices(), _memory(), _disk(), _cache(), _database(), _worker()]
+    return [_python(), *_versions(), _devices(), _memory(), _disk(), _cache(), _database(), _worker(), ray_cluster()]
 
 
 def _python() -> Finding:
@@ -116,3 +133,28 @@ def _worker() -> Finding:
     assert process != os.getpid()
     precision = automatic_precision(environment)
     return Finding("worker", f"a process starts on {environment.get('device_model', 'this machine')}; {precision}")
+
+
+def ray_cluster() -> Finding:
+    """Look for a cluster in a process of its own, which is ended where it takes too long."""
+    try:
+        version = importlib.metadata.version("ray")
+    except importlib.metadata.PackageNotFoundError:
+        return Finding("ray", "not installed; for several machines: pip install 'hpsearch[ray]'")
+    address = os.environ.get("RAY_ADDRESS", "")
+    cluster = f"the cluster at {address} (RAY_ADDRESS)" if address else "the cluster that was started here last"
+    try:
+        command = [sys.executable, "-c", ASK_RAY]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=RAY_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        text = f"{cluster} does not answer within {RAY_SECONDS:g} seconds; `ray status` says more"
+        return Finding("ray", f"{version}; {text}", is_good=not address)
+    said = done.stdout.strip().rpartition("\n")[2]
+    if done.returncode != 0 or not said:
+        reason = done.stderr.strip().rpartition("\n")[2]
+        return Finding("ray", f"{version}; {cluster} cannot be used ({reason})", is_good=not address)
+    nodes = json.loads(said)
+    if nodes is None:
+        return Finding("ray", f"{version}; no cluster runs here")
+    cores, gpus = (sum(node[index] for node in nodes) for index in (0, 1))
+    return Finding("ray", f"{version}; a cluster of {len(nodes)} node(s), {cores:g} CPU(s), {gpus:g} GPU(s)")

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -153,7 +154,7 @@ def test_doctor_starts_a_worker_and_finds_this_machine_well() -> None:
     assert code == 0, output
     found = {line.split()[1]: line.split()[0] for line in output.splitlines()}
     assert found == dict.fromkeys(found, "ok")
-    assert {"hpsearch", "torch", "devices", "memory", "disk", "cache", "database", "worker"} <= set(found)
+    assert {"hpsearch", "torch", "devices", "memory", "disk", "cache", "database", "worker", "ray"} <= set(found)
 
 
 def test_doctor_names_a_cache_that_cannot_be_written(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,6 +163,19 @@ def test_doctor_names_a_cache_that_cannot_be_written(place: Path, monkeypatch: p
     code, output, _ = hpsearch("doctor")
     assert code == 1
     assert re.search(r"^BAD +cache .*HPSEARCH_CACHE", output, re.MULTILINE)
+
+
+def test_doctor_asks_a_ray_cluster_that_does_not_answer_for_seconds_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    from hpsearch.cli import doctor
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{silent.getsockname()[1]}")
+        monkeypatch.setattr(doctor, "RAY_SECONDS", 4.0)
+        began = time.monotonic()
+        found = doctor.ray_cluster()
+    assert time.monotonic() - began < 10
+    assert not found.is_good and "(RAY_ADDRESS) does not answer within 4 seconds" in found.text
 
 
 # ---------------------------------------------------------------- run, resume, list, show

@@ -33,9 +33,15 @@ def server(request: pytest.FixtureRequest, servers: Servers) -> Server:
 
 
 @pytest.fixture(params=["sqlite", *(pytest.param(kind, marks=EXTENDED) for kind in ("postgresql", "mariadb"))])
-def url(request: pytest.FixtureRequest, tmp_path: Path, servers: Servers) -> str:
+def kind(request: pytest.FixtureRequest) -> str:
+    """What has the database: a file, or a server."""
+    return str(request.param)
+
+
+@pytest.fixture
+def url(kind: str, tmp_path: Path, servers: Servers) -> str:
     """An empty database."""
-    return url_of(tmp_path) if request.param == "sqlite" else servers.started(request.param).url()
+    return url_of(tmp_path) if kind == "sqlite" else servers.started(kind).url()
 
 
 @pytest.fixture

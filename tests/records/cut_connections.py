@@ -12,11 +12,15 @@ class Line:
 
     Args:
         cuts: From the number of a commit (from 0) to "before", "after" or None.
+
+    Attributes:
+        is_down: Whether new connections are ended at once.
     """
 
     def __init__(self, port: int, cuts: Callable[[int], str | None]) -> None:
         self._server, self._cuts = port, cuts
         self.commits = 0
+        self.is_down = False
         self.done: list[str] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
@@ -38,6 +42,9 @@ class Line:
                 client, _ = self._listener.accept()
             except OSError:
                 return
+            if self.is_down:
+                client.close()
+                continue
             try:
                 server = socket.create_connection(("127.0.0.1", self._server))
             except OSError:

@@ -172,6 +172,7 @@ def test_a_server_that_is_frozen_counts_as_away_and_is_waited_for(
     assert "does not answer" in caplog.text and "is back after" in caplog.text
 
 
+@pytest.mark.extended
 def test_the_wait_for_a_frozen_server_ends_at_its_limit(
     server: Server, hurry: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

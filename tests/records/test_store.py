@@ -23,6 +23,12 @@ from hpsearch.records import Action, Decision, Fit, Origin, Outcome, Run, Segmen
 from hpsearch.records.store import Store
 
 
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """What the store is held to, it is held to on each database in `make test` too."""
+    return str(request.param)
+
+
 def rows(url: str) -> dict[str, list[Any]]:
     """Return all rows of all tables of a database, ours and Optuna's."""
     engine = create_engine(url)

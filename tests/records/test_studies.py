@@ -133,8 +133,10 @@ def test_a_study_that_minimizes_is_optunas_too(url: str) -> None:
         assert store.optuna_study().direction is StudyDirection.MINIMIZE
     with Store.open(url, "emotion") as opened:
         assert opened.history.direction is Direction.MINIMIZE
-    theirs = optuna.create_study(study_name="accuracy", storage=url, direction="maximize")
-    theirs._storage.remove_session()
+    storage = optuna.storages.RDBStorage(url)
+    optuna.create_study(study_name="accuracy", storage=storage, direction="maximize")
+    storage.remove_session()
+    storage.engine.dispose()
     with pytest.raises(
         StoreError, match=r"'accuracy' exists that does not minimize one value .*MAXIMIZE.*another name"
     ):

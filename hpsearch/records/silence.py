@@ -1,0 +1,43 @@
+"""A server that is frozen, not gone: its connections stay open and nothing comes. PyMySQL has a limit for that, psycopg none.
+
+The kernel of a stopped server's machine still acknowledges what it receives, so no keepalive and no `tcp_user_timeout`
+ever ends such a wait.
+"""
+
+import time
+import weakref
+from collections.abc import Generator
+from typing import Any
+
+SILENCE_SECONDS = 30.0
+"""How long a server that had answered may be silent before its connection counts as lost."""
+
+
+def limit_silence(connection: Any, _record: object) -> None:
+    """Have a connection of psycopg be closed once its server has been silent for too long, and what waits for it fail."""
+    wait, server, seconds = type(connection).wait, connection.pgconn, SILENCE_SECONDS
+    itself = weakref.ref(connection)  # a circle would keep it open
+
+    def wait_if_heard(replies: Generator[Any, Any, Any], *arguments: Any, **named: Any) -> Any:
+        return wait(itself(), _heard(replies, server, seconds), *arguments, **named)
+
+    connection.wait = wait_if_heard
+
+
+def _heard(replies: Generator[Any, Any, Any], server: Any, seconds: float) -> Generator[Any, Any, Any]:
+    """Pass on what the socket is ready for; it is asked several times a second, and for nothing while all is silent."""
+    from psycopg import OperationalError
+
+    try:
+        asked = next(replies)
+        heard = time.monotonic()
+        while True:
+            ready = yield asked
+            if ready:
+                heard = time.monotonic()
+            elif time.monotonic() - heard > seconds:
+                server.finish()
+                raise OperationalError(f"the server has been silent for {seconds:.0f} s")
+            asked = replies.send(ready)
+    except StopIteration as end:
+        return end.value
