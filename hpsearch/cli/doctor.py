@@ -30,7 +30,8 @@ try:
 except ConnectionError:
     print("null")
 else:
-    print(json.dumps([[node["Resources"].get(name, 0) for name in ("CPU", "GPU")] for node in ray.nodes() if node["Alive"]]))
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    print(json.dumps([[resources.get("CPU", 0), resources.get("GPU", 0)] for resources in nodes]))
 """
 """Asks a cluster that runs for its nodes; with this address Ray starts none."""
 
@@ -145,7 +146,7 @@ def ray_cluster() -> Finding:
     cluster = f"the cluster at {address} (RAY_ADDRESS)" if address else "the cluster that was started here last"
     try:
         command = [sys.executable, "-c", ASK_RAY]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=RAY_SECONDS, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=RAY_SECONDS, check=False)  # noqa: S603 - our own
     except subprocess.TimeoutExpired:
         text = f"{cluster} does not answer within {RAY_SECONDS:g} seconds; `ray status` says more"
         return Finding("ray", f"{version}; {text}", is_good=not address)

@@ -68,7 +68,9 @@ def engine_arguments(url: URL, *, for_reading: bool = False) -> dict[str, Any]:
     if url.get_driver_name() == "psycopg":
         on_connect.insert(0, silence.limit_silence)
     return {
-        "connect_args": {name: value for name, value in _bounds(url.get_driver_name()).items() if name not in url.query},
+        "connect_args": {
+            name: value for name, value in _bounds(url.get_driver_name()).items() if name not in url.query
+        },
         "pool_pre_ping": True,
         "pool_events": [(listener, "connect") for listener in on_connect],
     }
@@ -164,7 +166,9 @@ def database_errors(url: URL, doing: str) -> Iterator[None]:
         first_line = without_secrets(str(cause or error).strip().partition("\n")[0], url)
         outage = unavailable(error)
         if outage is not None and not outage.is_locked:
-            waited = f"It was waited for {outage.waited:.0f} s ({WAIT_VARIABLE} sets how long). " if outage.waited else ""
+            waited = (
+                f"It was waited for {outage.waited:.0f} s ({WAIT_VARIABLE} sets how long). " if outage.waited else ""
+            )
             raise StoreError(
                 f"{shown(url)}: the database cannot be reached for {doing} ({first_line}). {waited}Check that its "
                 "server runs, and that host, port, user and password in the URL are right. What was recorded before "

@@ -1,4 +1,4 @@
-"""A server that is frozen, not gone: its connections stay open and nothing comes. PyMySQL has a limit for that, psycopg none.
+"""A server that is frozen, not gone: its connections stay open, and nothing comes. psycopg has no limit for that.
 
 The kernel of a stopped server's machine still acknowledges what it receives, so no keepalive and no `tcp_user_timeout`
 ever ends such a wait.
@@ -14,7 +14,7 @@ SILENCE_SECONDS = 30.0
 
 
 def limit_silence(connection: Any, _record: object) -> None:
-    """Have a connection of psycopg be closed once its server has been silent for too long, and what waits for it fail."""
+    """Close a connection of psycopg once its server has been silent for too long; what waits for it then fails."""
     wait, server, seconds = type(connection).wait, connection.pgconn, SILENCE_SECONDS
     itself = weakref.ref(connection)  # a circle would keep it open
 

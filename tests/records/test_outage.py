@@ -150,7 +150,11 @@ def test_a_server_that_is_stopped_and_started_is_waited_for(
         store.reload()
         assert everything(store) == undisturbed[0]
     words = caplog.text
-    assert "does not answer" in words and "Waiting for it, up to 30 s (HPSEARCH_DATABASE_WAIT)" in words and "is back after" in words
+    assert (
+        "does not answer" in words
+        and "Waiting for it, up to 30 s (HPSEARCH_DATABASE_WAIT)" in words
+        and "is back after" in words
+    )
     assert "p@ss" not in words and "p%40ss" not in words
 
 

@@ -123,7 +123,7 @@ def test_a_coordinator_that_another_has_relieved_meanwhile_ends_and_writes_nothi
     through_line = make_url(server.url()).set(port=line.port).render_as_string(hide_password=False)
     study = toy_study(tmp_path / "shared", storage=through_line, callbacks=[lose], **SETTINGS)
     try:
-        with pytest.raises(LeaseLostError, match="taken over by another coordinator.*End this process"):
+        with pytest.raises(LeaseLostError, match=r"taken over by another coordinator.*End this process"):
             study.run(trials=4, devices="inline", progress=False)
         assert states == [state()]
         study.store().close()
