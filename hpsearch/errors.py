@@ -12,6 +12,7 @@ Each message says what was wrong, the value that was wrong, and what to do next,
     │   ├── StudyNotFoundError             no study under this name
     │   └── StudyChangedError              the study on disk was made with other settings
     ├── NumericsError                      this machine cannot compute what the study promises
+    ├── NodeError                          a machine of a cluster that cannot train for the study; others may
     ├── StoreError                         the database or the study's folder
     │   ├── StudyExistsError               another process made this study first
     │   ├── LeaseHeldError                 another coordinator is running this study
@@ -98,6 +99,10 @@ class StudyChangedError(UsageError):
 
 class NumericsError(HpsearchError):
     """This process cannot honour the numerics stored with the study."""
+
+
+class NodeError(HpsearchError):
+    """A machine of a cluster cannot train for a study: it lacks code, or room. Others may have it."""
 
 
 class StoreError(HpsearchError):

@@ -51,6 +51,7 @@ ERRORS = {
     "StudyNotFoundError": errors.UsageError,
     "StudyChangedError": errors.UsageError,
     "NumericsError": errors.HpsearchError,
+    "NodeError": errors.HpsearchError,
     "StoreError": errors.HpsearchError,
     "StudyExistsError": errors.StoreError,
     "LeaseHeldError": errors.StoreError,

@@ -10,7 +10,6 @@ import functools
 import hashlib
 import os
 import shutil
-import socket
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -212,9 +211,9 @@ def _make_room(copies: Path, content: Content, needed: Collection[str]) -> None:
     free = shutil.disk_usage(copies).free
     if content.size > free + sum(sizes[path] for path in unused):
         raise StoreError(
-            f"The node {socket.gethostname()} has no room for a copy of what the study reads: {content.name!r} takes "
-            f"{_gigabytes(content.size)}, and {_gigabytes(free)} are free in {copies}. Make room there, choose another "
-            f"disk ({_SETTING}), or put the study's cache (HPSEARCH_CACHE) and model on a folder that all nodes see."
+            f"{content.name!r} takes {_gigabytes(content.size)}, and {_gigabytes(free)} are free in {copies}. Make "
+            f"room there, choose another disk ({_SETTING}), or put the study's cache (HPSEARCH_CACHE) and its model on a "
+            "folder that all nodes see."
         )
     for path in unused:
         if sum(sizes.values()) + content.size <= COPIES_BYTES and content.size <= shutil.disk_usage(copies).free:

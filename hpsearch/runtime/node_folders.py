@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hpsearch.data.folder_copy import Content, Folders, Listing, places
-from hpsearch.errors import PreparedDataError
+from hpsearch.errors import NodeError, PreparedDataError, StoreError
 from hpsearch.plan.paths import cache_folder
 from hpsearch.runtime.messages import Sent, Wanted, Workload
 from hpsearch.tasks import Prepared
@@ -41,9 +41,14 @@ def placed(workload: Workload, folders: Folders, ask: Callable[[Wanted], Sent]) 
 
     Raises:
         PreparedDataError: Files changed on the coordinator's machine while they were copied.
-        StoreError: This machine has no room for a copy.
+        NodeError: This machine has no room for a copy.
     """
-    found = places(folders.listings, cache_folder() / "copies", _Coordinator(workload.study, ask))
+    try:
+        found = places(folders.listings, cache_folder() / "copies", _Coordinator(workload.study, ask))
+    except StoreError as error:
+        raise NodeError(
+            f"The node {socket.gethostname()} cannot keep a copy of what the study reads: {error}"
+        ) from error
     choices = {choice: _moved(prepared, found) for choice, prepared in workload.choices.items()}
     features, is_there = workload.features, folders.machine == socket.gethostname()
     is_there = is_there and all(Path(folder) == place for folder, place in found.items())

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 
-from hpsearch.errors import HpsearchError, TaskError
+from hpsearch.errors import HpsearchError, NodeError, TaskError
 from hpsearch.provenance.modules import is_installed_file
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def _missing_modules() -> Iterator[None]:
         missing = error if isinstance(error, ImportError) else error.__cause__
         if not isinstance(missing, ImportError):
             raise
-        raise TaskError(
+        raise NodeError(
             f"The node {socket.gethostname()} cannot import a module that the study's task or metric is made of: "
             f"{missing}. Workers on Ray import installed packages, and modules beside the script where all nodes see "
             "its folder at the same path. Put the script on such a folder, install the module on every node, or send "

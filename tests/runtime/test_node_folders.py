@@ -15,7 +15,7 @@ from tasks_samples import review_rows, save_text_model
 from toy_studies import known_of, toy_study
 
 import hpsearch as hp
-from hpsearch.errors import StoreError, TaskError
+from hpsearch.errors import NodeError
 from hpsearch.runtime import node_folders
 from hpsearch.runtime import pools as runtime_pools
 from hpsearch.runtime.pools.inline import InlinePool
@@ -102,7 +102,7 @@ def test_rows_that_are_lost_on_either_side_come_again(tmp_path, hidden, pool, ca
 
 def test_a_node_without_room_refuses_and_says_where_it_may_be_made(tmp_path, hidden, pool):
     (tmp_path / "node").write_text("a file, where a folder is needed")
-    with pytest.raises(StoreError, match=r"node/copies cannot be written: not a dir.*HPSEARCH_CACHE .* this node"):
+    with pytest.raises(NodeError, match=r"node/copies cannot be written: not a dir.*HPSEARCH_CACHE .* this node"):
         pool.prepare(workload(pool, hidden, "full", opens=True))
 
 
@@ -110,7 +110,7 @@ def test_a_module_that_a_node_lacks_is_named_with_what_to_do(tmp_path, pool, mon
     module = types.ModuleType("beside_the_script")
     exec("def half(truth, predicted):\n    return 0.5", module.__dict__)
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    with pytest.raises(TaskError) as error:
+    with pytest.raises(NodeError) as error:
         pool.prepare(replace(workload(pool, tmp_path, "code"), metrics=(module.half,)))
     assert "cannot import a module" in str(error.value)
     assert "No module named 'beside_the_script'" in str(error.value)
