@@ -212,8 +212,8 @@ def _make_room(copies: Path, content: Content, needed: Collection[str]) -> None:
     if content.size > free + sum(sizes[path] for path in unused):
         raise StoreError(
             f"{content.name!r} takes {_gigabytes(content.size)}, and {_gigabytes(free)} are free in {copies}. Make "
-            f"room there, choose another disk ({_SETTING}), or put the study's cache (HPSEARCH_CACHE) and its model on a "
-            "folder that all nodes see."
+            f"room there, choose another disk ({_SETTING}), or put the study's cache (HPSEARCH_CACHE) and its model "
+            "on a folder that all nodes see."
         )
     for path in unused:
         if sum(sizes.values()) + content.size <= COPIES_BYTES and content.size <= shutil.disk_usage(copies).free:
