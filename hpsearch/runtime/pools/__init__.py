@@ -7,10 +7,12 @@ from hpsearch.runtime.devices import EXAMPLES, Devices, TrialsPerDevice, checked
 from hpsearch.runtime.pools.base import Pool, PoolChoice
 from hpsearch.runtime.pools.inline import inline_pool
 from hpsearch.runtime.pools.local import local_pool
+from hpsearch.runtime.pools.ray import ray_pool
 
 POOLS: list[PoolChoice] = [
     local_pool,
     inline_pool,
+    ray_pool,
 ]
 """The pools there are; a value of `devices` goes to the first that claims it."""
 

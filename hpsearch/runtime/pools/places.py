@@ -23,8 +23,13 @@ def offered(idle: Sequence[Slot], busy: Sequence[Slot], trials: Trials) -> Seque
 
 
 def gpus_of(slots: Sequence[Slot]) -> set[str]:
-    """Return the devices of slots, but for the CPU: what fits into its memory is not looked for."""
-    return {slot.devices[0] for slot in slots} - {"cpu"}
+    """Return the devices of slots, but for CPUs: what fits into their memory is not looked for."""
+    return {slot.devices[0] for slot in slots if not is_cpu(slot.devices[0])}
+
+
+def is_cpu(device: str) -> bool:
+    """Return whether a device, "cpu" or "node/cpu" of a cluster, is one."""
+    return device.rpartition("/")[2] == "cpu"
 
 
 def missing(slots: Sequence[Slot], trials: Trials) -> Sequence[Slot]:

@@ -1,0 +1,302 @@
+"""The pool of a Ray cluster: one actor per slot, on the nodes that there are, as they come and go."""
+
+import logging
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import count
+from typing import Any
+
+from hpsearch.errors import HpsearchError, NumericsError, UsageError
+from hpsearch.provenance.packages import __version__
+from hpsearch.records import Outcome, SegmentResult, Slot
+from hpsearch.runtime.devices import Devices, TrialsPerDevice
+from hpsearch.runtime.messages import Ended, Event, Ready, Refused, Stop, Workload
+from hpsearch.runtime.occupancy import Occupancy
+from hpsearch.runtime.pools.base import Pool, PoolChoice
+from hpsearch.runtime.pools.places import spare
+from hpsearch.runtime.pools.pool_worker import PoolWorker
+from hpsearch.runtime.pools.ray_cluster import (
+    RAY,
+    Kind,
+    Node,
+    Place,
+    Wanted,
+    free_places,
+    is_rays,
+    kind_of,
+    place_on,
+    room_on,
+    wanted,
+)
+from hpsearch.runtime.pools.ray_connection import Cluster, connected
+from hpsearch.runtime.pools.ray_transport import RayProcess, RayTransport
+from hpsearch.runtime.pools.worker_pool import WorkerPool
+from hpsearch.runtime.ray_actor import Arrived
+
+logger = logging.getLogger("hpsearch")
+
+LOOK_SECONDS = 3.0
+"""How often nodes that join, leave or announce their end are looked for."""
+
+ANSWERS_SECONDS = 30.0
+"""How long, after the first worker is up, the others may take to say what they compute with."""
+
+PLACES_SECONDS = 20.0
+"""How long workers wait for a place before the log says so."""
+
+NODES_SECONDS = 600.0
+"""How long a study waits for nodes once none is left."""
+
+
+class RayPool(WorkerPool):
+    """Worker processes on a Ray cluster.
+
+    Args:
+        cluster: It is left when the pool closes.
+        asked: How many workers, on what.
+        kind: What they train on.
+    """
+
+    def __init__(self, cluster: Cluster, asked: Wanted, kind: Kind) -> None:
+        self._cluster, self._asked, self._kind = cluster, asked, kind
+        self._places: dict[int, Place] = {}
+        self._shared: dict[str, Occupancy] = {}
+        self._seen: set[str] = set()
+        self._leaving: set[str] = set()
+        self._left_out: dict[str, str] = {}
+        self._given_up: Counter[str] = Counter()
+        self._environments: dict[int, Mapping[str, Any]] = {}
+        self._common: Mapping[str, Any] | None = None
+        self._refusals: dict[str, dict[int, Refused]] = {}
+        self._next_look = 0.0
+        self._waiting_since: float | None = None
+        self._alone_since: float | None = None
+        super().__init__(RayTransport(cluster, self._places), [], self._shared)
+        try:
+            self._look_at_nodes()
+        except BaseException:
+            self.close()
+            raise
+
+    def environment(self) -> Mapping[str, Any]:
+        """Return the environment of the most workers; those that compute otherwise will refuse."""
+        if self._common is None:
+            super().environment()
+            until = time.monotonic() + ANSWERS_SECONDS
+            while self._awaits_answers() and time.monotonic() < until:
+                self._wait()
+            by_text = {repr(sorted(found.items())): found for found in self._environments.values()}
+            ((most, _),) = Counter(repr(sorted(each.items())) for each in self._environments.values()).most_common(1)
+            self._common = by_text[most]
+        return self._common
+
+    def _awaits_answers(self) -> bool:
+        """Return whether a worker has a place and has not said what it computes with."""
+        return any(worker.pid is None and worker.remote.started is not None for worker in self._workers.values())
+
+    def prepare(self, workload: Workload) -> None:
+        super().prepare(workload)
+        while workload.study in self._refusals:
+            self._wait(workload.study)
+
+    def idle(self) -> Sequence[Slot]:
+        undecided = {number for refusals in self._refusals.values() for number in refusals}
+        out = self._leaving | self._left_out.keys()
+        workers = {worker.slot.index: worker for worker in self._workers.values()}
+        return [
+            slot
+            for slot in super().idle()
+            if workers[slot.index].generation not in undecided and self._places[slot.index].node.id not in out
+        ]
+
+    # ---------------------------------------------------------------- workers
+
+    def _drain(self, timeout: float) -> list[Event]:
+        return [*super()._drain(timeout), *self._judged()]
+
+    def _read(self, worker: PoolWorker, message: Any) -> Event | None:
+        match message:
+            case Arrived():
+                self._arrived(worker, message)
+                return None
+            case Ready(_, environment) if worker.pid is None:
+                self._environments[worker.generation] = environment
+        return super()._read(worker, message)
+
+    def _arrived(self, worker: PoolWorker, arrived: Arrived) -> None:
+        place, trials = self._places[worker.slot.index], self._asked.trials_per_device
+        device = place.named(arrived.gpu)
+        worker.slot = replace(worker.slot, devices=(device,))
+        if trials > 1:
+            self._shared.setdefault(device, Occupancy(device, trials))
+        if arrived.version != __version__:
+            self._leave_out(place.node, f"it has hpsearch {arrived.version}, and this process has {__version__}")
+
+    def _refused(self, worker: PoolWorker, refused: Refused) -> Event | None:
+        """Wait for what the other nodes say, where a worker's numerics are others."""
+        if isinstance(refused.error, NumericsError) and refused.study in self._workloads:
+            self._refusals.setdefault(refused.study, {})[worker.generation] = refused
+            return None
+        return super()._refused(worker, refused)
+
+    def _judged(self) -> Iterator[Event]:
+        """Leave out nodes that refuse a study which another one accepts; where all refuse, that is the study's end."""
+        for study, refusals in list(self._refusals.items()):
+            refusing = [worker for worker in self._workers.values() if worker.generation in refusals]
+            others = [worker for worker in self._workers.values() if worker.generation not in refusals]
+            if not others and refusing:
+                del self._workloads[study]
+                yield next(iter(refusals.values()))
+            elif any(worker.is_ready for worker in others):
+                for worker in refusing:
+                    error = refusals[worker.generation].error
+                    self._leave_out(self._node(worker), f"it cannot compute as the study {study!r} does. {error}")
+            elif refusing:
+                continue
+            del self._refusals[study]
+
+    def _lose(self, worker: PoolWorker, outcome: Outcome, log: str) -> Iterator[Event]:
+        """Replace a worker that died by itself; one that went with its node is no fault of what it trained."""
+        node, order, remote = self._node(worker), worker.order, worker.remote
+        if node.id not in {each.id for each in self._cluster.nodes()}:
+            self._is_gone(node)
+        elif isinstance(remote, RayProcess) and remote.is_unfit:
+            self._leave_out(node, f"no worker starts there ({remote.ending()})")
+        if node.id not in self._leaving | self._left_out.keys():
+            yield from super()._lose(worker, outcome, f"{log} It was on {node.name}.")
+            self._given_up[node.id] += worker.slot.index not in self._workers
+            return
+        self._withdraw(worker)
+        if order is not None:
+            yield Ended(order.study, SegmentResult(order.segment, Outcome.PAUSED, worker.point))
+
+    def _withdraw(self, worker: PoolWorker) -> None:
+        """Do without a worker, and with its slot."""
+        worker.remote.end()
+        if (occupancy := self._occupancy(worker.slot)) is not None:
+            occupancy.lost(worker.slot.index)
+        del self._workers[worker.slot.index]
+        self._environments.pop(worker.generation, None)
+
+    # ---------------------------------------------------------------- nodes
+
+    def _node(self, worker: PoolWorker) -> Node:
+        return self._places[worker.slot.index].node
+
+    def _fit(self) -> None:
+        """Look at the nodes from time to time; where trials share GPUs, do without those that do not fit."""
+        for occupancy in self._shared.values():
+            occupancy.look()
+        for slot in spare(self.slots(), self._busy(), self._trials()):
+            worker = self._workers[slot.index]
+            self._given_up[self._node(worker).id] += 1
+            self._withdraw(worker)
+        if time.monotonic() >= self._next_look:
+            self._look_at_nodes()
+
+    def _look_at_nodes(self) -> None:
+        self._next_look = time.monotonic() + LOOK_SECONDS
+        nodes, draining = self._cluster.nodes(), self._cluster.draining()
+        for node in nodes:
+            if node.id in draining - self._leaving:
+                self._leaving.add(node.id)
+                logger.warning("The node %s is about to leave the cluster: what trains there pauses.", node.name)
+        for worker in list(self._workers.values()):
+            if self._node(worker).id in self._leaving | self._left_out.keys():
+                self._take_back(worker)
+        usable = [node for node in nodes if node.id not in self._leaving | self._left_out.keys()]
+        taken = Counter(self._node(worker).id for worker in self._workers.values())
+        begun = Counter(free_places(usable, taken, self._asked.workers, self._room))
+        for node, workers in begun.items():
+            if self._seen and node.id not in self._seen:
+                logger.warning("The node %s has joined the cluster, and is used (workers: %d).", node.name, workers)
+            for _ in range(workers):
+                self._begin_on(node)
+        self._seen |= {node.id for node in nodes}
+        self._say_what_is_waited_for(nodes)
+
+    def _room(self, node: Node) -> int:
+        return room_on(node, self._kind, self._asked.trials_per_device) - self._given_up[node.id]
+
+    def _begin_on(self, node: Node) -> None:
+        index = next(number for number in count() if number not in self._workers)
+        self._places[index] = place_on(node, self._kind, self._asked.trials_per_device)
+        slot = Slot(index, (self._places[index].named(),), 1.0 / self._asked.trials_per_device)
+        self._workers[index] = self._start(slot)
+
+    def _take_back(self, worker: PoolWorker) -> None:
+        """Have a worker leave: at once if it trains nothing, else with a checkpoint."""
+        if worker.order is None:
+            self._withdraw(worker)
+        elif not worker.is_stopping:
+            worker.is_stopping = True
+            worker.send(Stop(checkpoint=True))
+
+    def _is_gone(self, node: Node) -> None:
+        if node.id not in self._leaving:
+            self._leaving.add(node.id)
+            logger.warning(
+                "The node %s is gone. What trained there continues elsewhere from its last checkpoint.", node.name
+            )
+
+    def _leave_out(self, node: Node, reason: str) -> None:
+        """Give a node no work any more, and say why."""
+        if node.id not in self._left_out:
+            self._left_out[node.id] = f"{node.name}: {reason}"
+            self._next_look = 0.0
+            logger.warning("The node %s gets no work: %s", node.name, reason)
+
+    def _say_what_is_waited_for(self, nodes: Sequence[Node]) -> None:
+        """Say that workers wait for places, or the study for nodes; end it where none can be of use, or none comes."""
+        now = time.monotonic()
+        waiting = sum(worker.remote.started is None for worker in self._workers.values())
+        self._waiting_since = None if not waiting else self._waiting_since or now
+        if self._waiting_since is not None and now - self._waiting_since > PLACES_SECONDS:
+            self._waiting_since = math.inf  # said once
+            logger.warning(
+                "%d of %d workers wait for a place: other programs have reserved the Ray cluster's CPUs or GPUs "
+                "(`ray status` shows how many).", waiting, len(self._workers),
+            )  # fmt: skip
+        if self._workers:
+            self._alone_since = None
+            return
+        reasons = [self._left_out[node.id] for node in nodes if node.id in self._left_out]
+        if reasons and all(node.id in self._left_out.keys() | self._leaving for node in nodes):
+            raise HpsearchError(
+                f"No node of the Ray cluster can train: {'; '.join(reasons)}. Mend that there, then run the study "
+                "again to continue it."
+            )
+        if self._alone_since is None:
+            self._alone_since = now
+            logger.warning(
+                "No node of the Ray cluster is left to train on. Waiting up to %d minutes for one to join; Ctrl-C "
+                "pauses the study.", NODES_SECONDS // 60,
+            )  # fmt: skip
+        elif now - self._alone_since > NODES_SECONDS:
+            raise HpsearchError(
+                f"No node of the Ray cluster was left to train on, and none joined within {NODES_SECONDS / 60:g} "
+                "minutes. Nothing that was recorded is lost: start nodes (`ray start --address=...`), then run the "
+                "study again to continue it."
+            )
+
+
+def _opening(devices: Devices) -> Callable[[], Pool]:
+    return _sharing(devices, 1)
+
+
+def _sharing(devices: Devices, trials_per_device: TrialsPerDevice) -> Callable[[], Pool]:
+    if trials_per_device == "auto":
+        raise UsageError(
+            "trials_per_device='auto' measures GPUs of this machine, not those of a Ray cluster: give a number, such "
+            "as trials_per_device=2."
+        )
+    asked = wanted(devices, trials_per_device)
+    cluster = connected(asked.address)
+    return partial(RayPool, cluster, asked, kind_of(asked, cluster.nodes()))
+
+
+ray_pool = PoolChoice(values=(RAY,), claims=is_rays, opening=_opening, sharing=_sharing)

@@ -1,0 +1,133 @@
+"""The connection to a Ray cluster: made within a bounded time, or refused in words that say what to do."""
+
+import contextlib
+import logging
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from hpsearch.errors import HpsearchError, UsageError
+from hpsearch.runtime.pools.ray_cluster import FORMS, Node, nodes_of
+
+ANSWER_SECONDS = 10.0
+"""How long a cluster may take to answer before it is taken to be not there."""
+
+INSTALLING = "pip install 'hpsearch[ray]'"
+
+
+class Cluster:
+    """A Ray cluster that this process is connected to.
+
+    Args:
+        ray: The package.
+        is_ours: Whether this process was connected for the pool alone; else by the user's script.
+    """
+
+    def __init__(self, ray: Any, is_ours: bool) -> None:
+        self.ray, self._is_ours = ray, is_ours
+
+    def nodes(self) -> list[Node]:
+        """Return the live nodes."""
+        return nodes_of(self.ray.nodes())
+
+    def draining(self) -> set[str]:
+        """Return the ids of nodes that have announced their end; Ray Client and other versions of Ray tell of none."""
+        with contextlib.suppress(Exception):  # private, see tests/test_private_apis.py
+            return set(self.ray._private.state.state.get_draining_nodes())
+        return set()
+
+    def leave(self) -> None:
+        """Disconnect, unless the user's script goes on with it."""
+        if self._is_ours:
+            self.ray.shutdown()
+
+
+def answers(address: tuple[str, int]) -> bool:
+    """Return whether something listens at an address."""
+    try:
+        socket.create_connection(address, timeout=ANSWER_SECONDS).close()
+    except OSError:
+        return False
+    return True
+
+
+def connected(address: str | None) -> Cluster:
+    """Connect to a cluster: that of the user's script, that at the address, or the one that Ray finds by itself.
+
+    Raises:
+        UsageError: Ray is not installed, or there is no such cluster, or none that this process fits to.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise UsageError(
+            f"devices='ray' trains on a Ray cluster, and Ray cannot be imported here ({error}). Install it: "
+            f"{INSTALLING}. It must be the cluster's own version."
+        ) from error
+    if ray.is_initialized():
+        return Cluster(ray, is_ours=False)
+    place = address or _found(ray)
+    host, _, port = place.removeprefix("ray://").rpartition(":")
+    if not answers((host.strip("[]"), int(port))):
+        raise UsageError(
+            f"The Ray cluster at {place} does not answer. Check that its head node runs (`ray start --head` there, "
+            "`ray status` here) and that this machine may connect to it; RAY_ADDRESS says which cluster is meant."
+        )
+    with _signals_kept():
+        try:
+            ray.init(address=place, log_to_driver=False, logging_level=logging.ERROR)
+        except ImportError as error:
+            raise UsageError(
+                f"devices={place!r} needs Ray's client, which cannot be imported here ({error}). Install it: "
+                f"{INSTALLING}; or run the study on a node of the cluster with devices='ray'."
+            ) from error
+        except Exception as error:
+            raise UsageError(_refusal(place, error)) from error
+    return Cluster(ray, is_ours=True)
+
+
+def _found(ray: Any) -> str:
+    """Return the address of the cluster that Ray finds by itself."""
+    try:
+        place: str | None = ray._private.services.canonicalize_bootstrap_address("auto")
+    except (ConnectionError, ValueError) as error:
+        raise UsageError(f"devices='ray' finds no Ray cluster: {error} Use {FORMS}.") from error
+    if place is None:
+        raise UsageError(
+            "devices='ray' finds no Ray cluster: none runs on this machine, and RAY_ADDRESS is not set. Start one "
+            f"(`ray start --head`), or set RAY_ADDRESS to its host:port. Use {FORMS}."
+        )
+    return place
+
+
+def _refusal(place: str, error: Exception) -> str:
+    reason = " ".join(str(error).split())
+    if "ersion mismatch" in reason:
+        return (
+            f"The Ray cluster at {place} runs other versions than this process: {reason} Install the cluster's "
+            "versions of Python and Ray here, or these there."
+        )
+    return f"The Ray cluster at {place} refuses this process: {type(error).__name__}: {reason}"
+
+
+@contextlib.contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Keep this process's answer to SIGTERM: a notice, which pauses the study. Ray has it end the process."""
+    is_main = threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if is_main and before is not None:
+            signal.signal(signal.SIGTERM, before)
+
+
+def lost_cluster(error: Exception) -> HpsearchError:
+    """Return what to raise where Ray itself fails."""
+    reason = " ".join(str(error).split())
+    return HpsearchError(
+        f"The Ray cluster cannot be used any more: {type(error).__name__}: {reason[:500]} Nothing that was recorded is "
+        "lost: run the study again to continue it, once the cluster runs (`ray status`)."
+    )

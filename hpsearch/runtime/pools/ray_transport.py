@@ -1,0 +1,179 @@
+"""What carries messages between a pool and its workers on a Ray cluster: calls of actors, one actor a worker.
+
+Ray's object store carries what is large. Nothing of ours listens on a network.
+"""
+
+import contextlib
+import os
+import pickle
+import re
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from hpsearch.errors import HpsearchError
+from hpsearch.records import Slot
+from hpsearch.runtime.devices import worker_environment
+from hpsearch.runtime.pools.ray_cluster import Node, Place
+from hpsearch.runtime.pools.ray_connection import Cluster, answers, lost_cluster
+from hpsearch.runtime.pools.transport import Lost
+from hpsearch.runtime.ray_actor import Arrived, WorkerActor
+
+NODE_SECONDS = 60.0
+"""How long a node may not answer before Ray says that it is dead; after that it was the worker that died."""
+
+NODE_LOOK_SECONDS = 0.5
+"""How often that is looked for."""
+
+ORDERS, REPORTS = "orders", "reports"
+"""An actor's threads for calls: messages to it keep their order, and wait for no call that waits for news."""
+
+
+class RayProcess:
+    """A worker's process on a cluster: an actor, and its answers that are waited for.
+
+    Attributes:
+        started: When the actor was given its place; None while it waits for one.
+        calls: Calls that have not been answered.
+        is_unfit: Whether its node cannot run any worker.
+        lost_at: When it was found dead, while it is not known whether its node is.
+    """
+
+    def __init__(self, ray: Any, actor: Any, place: Place) -> None:
+        self._ray, self._actor, self.place = ray, actor, place
+        self.started: float | None = None
+        self.calls: list[Any] = [actor.arrived.options(concurrency_group=ORDERS).remote()]
+        self.lost_at: float | None = None
+        self.is_left = self.is_unfit = False
+        self._ending = ""
+        self.ask()
+
+    def ask(self) -> None:
+        """Ask for the worker's next messages."""
+        self.calls.append(self._actor.outbox.options(concurrency_group=REPORTS).remote())
+
+    def send(self, content: bytes) -> None:
+        if self.is_left or self.lost_at is not None:
+            return
+        try:
+            self._actor.deliver.options(concurrency_group=ORDERS).remote(content)
+        except (self._ray.exceptions.ObjectStoreFullError, self._ray.exceptions.OutOfDiskError) as error:
+            raise HpsearchError(
+                f"A message of {len(content) / 1e9:.2f} GB for a worker on {self.place.node.name} does not fit into "
+                f"Ray's object store: {type(error).__name__}. Start Ray with a larger one (`ray start "
+                "--object-store-memory`) and room on the disk that it spills to, or run on a folder that all nodes see."
+            ) from error
+
+    def end(self) -> None:
+        if not self.is_left:
+            self.is_left = True
+            with contextlib.suppress(Exception):  # what is dead already, or a cluster that is
+                self._ray.kill(self._actor, no_restart=True)
+
+    def release(self) -> None:
+        self.end()
+
+    def ending(self) -> str:
+        return self._ending
+
+    def died(self, error: Exception) -> None:
+        """Take note of the error that a call has ended with."""
+        self.calls = []
+        self.lost_at = time.monotonic()
+        failed_to_begin = getattr(error, "actor_init_failed", False)
+        self.is_unfit = failed_to_begin or isinstance(error, self._ray.exceptions.RuntimeEnvSetupError)
+        if self.is_unfit:
+            lines = [line.strip() for line in re.sub(r"\x1b\[\d+m", "", str(error)).splitlines() if line.strip()]
+            self._ending = lines[-1]
+
+
+class RayTransport:
+    """Starts actors and brings what they say.
+
+    Args:
+        places: Slot's index to where its worker is, or will be.
+    """
+
+    def __init__(self, cluster: Cluster, places: Mapping[int, Place]) -> None:
+        self._cluster, self._ray, self._places = cluster, cluster.ray, places
+        self._actor = self._ray.remote(concurrency_groups={ORDERS: 1, REPORTS: 1})(WorkerActor)
+        self._processes: dict[int, RayProcess] = {}
+
+    def start(self, slot: Slot, generation: int) -> RayProcess:
+        place = self._places[slot.index]
+        variables = worker_environment(Slot(0, ("cpu",)), os.environ)
+        if place.gpus:
+            del variables["CUDA_VISIBLE_DEVICES"]  # Ray says which GPU a worker sees
+        strategy = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(place.node.id, soft=False)
+        actor = self._actor.options(
+            num_cpus=place.cpus, num_gpus=place.gpus, max_restarts=0, scheduling_strategy=strategy,
+            runtime_env={"env_vars": variables},
+        ).remote(place.device)  # fmt: skip
+        process = self._processes[generation] = RayProcess(self._ray, actor, place)
+        return process
+
+    def received(self, timeout: float) -> list[tuple[int, Any]]:
+        self._processes = {number: process for number, process in self._processes.items() if not process.is_left}
+        dead = any(process.lost_at is not None for process in self._processes.values())
+        messages = self._answers(min(timeout, NODE_LOOK_SECONDS) if dead else timeout)
+        nodes = {node.id for node in self._cluster.nodes()} if dead else set()
+        for number, process in self._processes.items():
+            if process.lost_at is not None and not self._may_be_its_nodes(process, nodes):
+                process.lost_at = None
+                messages.append((number, Lost.GONE))
+        return messages
+
+    def failed_to_start(self) -> None:
+        """Nothing is to be done otherwise."""
+
+    def close(self) -> None:
+        self._cluster.leave()
+
+    def _answers(self, timeout: float) -> list[tuple[int, Any]]:
+        """Wait for the answer to any call; return the messages in all that have come."""
+        calls = {call: number for number, process in self._processes.items() for call in process.calls}
+        if not calls:
+            time.sleep(timeout)
+            return []
+        try:
+            ready, rest = self._ray.wait(list(calls), num_returns=1, timeout=timeout)
+            if ready and rest:
+                ready += self._ray.wait(rest, num_returns=len(rest), timeout=0)[0]
+        except self._ray.exceptions.RayError as error:
+            raise lost_cluster(error) from error
+        messages: list[tuple[int, Any]] = []
+        for call in ready:
+            process = self._processes[calls[call]]
+            messages += [(calls[call], message) for message in self._answer(process, call)]
+        return messages
+
+    def _answer(self, process: RayProcess, call: Any) -> list[Any]:
+        if call not in process.calls:
+            return []  # another call has said that it is dead
+        process.calls.remove(call)
+        try:
+            answer = self._ray.get(call)
+        except self._ray.exceptions.RayError as error:
+            process.died(error)
+            return []
+        if isinstance(answer, Arrived):
+            process.started = time.monotonic()
+            return [answer]
+        process.ask()
+        return [pickle.loads(content) for content in answer]
+
+    def _may_be_its_nodes(self, process: RayProcess, nodes: set[str]) -> bool:
+        """Return whether a process may have died with its node, of which Ray says so some seconds later.
+
+        Args:
+            nodes: Those that Ray says are alive.
+        """
+        node, since = process.place.node, process.lost_at
+        if node.id not in nodes or since is None or process.is_unfit or is_up(node):
+            return False
+        return time.monotonic() - since < NODE_SECONDS
+
+
+def is_up(node: Node) -> bool:
+    """Return whether Ray's own process on a node takes connections."""
+    return answers(node.address)

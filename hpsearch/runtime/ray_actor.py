@@ -1,0 +1,90 @@
+"""A worker as an actor of Ray: its side of the conversation. One thread follows orders, others carry messages.
+
+It imports nothing of Ray's: the pool makes an actor of the class (`hpsearch.runtime.pools.ray`).
+"""
+
+import os
+import sys
+import threading
+import traceback
+from dataclasses import dataclass
+from typing import Any
+
+from hpsearch.provenance.packages import __version__
+from hpsearch.runtime.worker_orders import Channel, follow_orders
+
+POLL_SECONDS = 10.0
+"""How long a worker without news lets its pool wait: heartbeats come with news, or by then."""
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """An actor has been given a place.
+
+    Attributes:
+        version: hpsearch's, as its node has it.
+        gpu: The number on its node of the GPU that Ray has given it; "" without one.
+    """
+
+    version: str
+    gpu: str
+
+
+class OutboxChannel(Channel):
+    """A worker's end: what it sends waits until its pool asks for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._outbox: list[bytes] = []
+        self._changed = threading.Condition()
+        self._has_news = False
+
+    def send(self, message: Any) -> None:
+        """Send a message. A heartbeat alone ends nobody's wait."""
+        from hpsearch.runtime.messages import Heartbeat
+
+        with self._changed:
+            self._has_news = self._has_news or not isinstance(message, Heartbeat)
+            super().send(message)
+            self._changed.notify()
+
+    def send_bytes(self, content: bytes) -> None:
+        self._outbox.append(content)
+
+    def collected(self, timeout: float) -> list[bytes]:
+        """Wait up to `timeout` seconds for news, and return all that was sent since the last call."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._has_news, timeout)
+            outbox, self._outbox, self._has_news = self._outbox, [], False
+        return outbox
+
+
+class WorkerActor:
+    """Follows a pool's orders in a thread of its own: torch has settings of each thread.
+
+    Args:
+        device: What is trained on, as this process names it.
+    """
+
+    def __init__(self, device: str) -> None:
+        self._channel = OutboxChannel()
+        threading.Thread(target=self._follow, args=(device,), name="hpsearch-orders", daemon=True).start()
+
+    def arrived(self) -> Arrived:
+        return Arrived(__version__, os.environ.get("CUDA_VISIBLE_DEVICES", ""))
+
+    def deliver(self, content: bytes) -> None:
+        """Take a pickled message of the pool's."""
+        self._channel.take(content)
+
+    def outbox(self) -> list[bytes]:
+        """Return the pickled messages for the pool, once there is news, or in a while."""
+        return self._channel.collected(POLL_SECONDS)
+
+    def _follow(self, device: str) -> None:
+        try:
+            follow_orders(self._channel, device)
+        except Exception:  # the worker's edge: a package that cannot be imported
+            traceback.print_exc()
+            sys.stderr.flush()
+        os._exit(1)
