@@ -22,6 +22,9 @@ os.environ["TRANSFORMERS_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
+# Before any test imports ray, which reads it once: its nodes are on this machine and listen to nobody else (ray_nodes.py).
+os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+
 # Studies take turns with those of other processes, which meet in the folder for temporary files: not with strangers.
 os.environ["PYTEST_DEBUG_TEMPROOT"] = os.environ.get("PYTEST_DEBUG_TEMPROOT") or tempfile.gettempdir()
 _meeting_place = tempfile.TemporaryDirectory(prefix="hpsearch-tests-")
@@ -72,6 +75,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path not in slow)
     lacking = missing_for_browser()
     for item in items:
+        if item.get_closest_marker("ray") and importlib.util.find_spec("ray") is None:
+            item.add_marker(pytest.mark.skip(reason="ray is not installed: nothing shows that its pool works"))
         if lacking and item.get_closest_marker("browser"):
             item.add_marker(pytest.mark.skip(reason=lacking))
         if os.name != "posix" and item.get_closest_marker("chaos"):

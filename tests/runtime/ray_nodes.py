@@ -16,12 +16,10 @@ Leaving the block ends every process of every node and removes their folders, wh
 
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path

@@ -22,6 +22,7 @@ import psutil
 import pytest
 import torch
 from orders import ends, finish, first, measured, order_of, resumed, run_of, train, workload
+from ray_nodes import RayCluster
 from study_processes import StudyProcess, is_alive, is_worker, until
 from thread_pool import ThreadPool
 
@@ -36,7 +37,9 @@ from hpsearch.runtime.pools.base import Pool, PoolChoice, TimeIsUpError
 from hpsearch.runtime.pools.inline import InlinePool, inline_pool
 from hpsearch.runtime.pools.local import LocalPool, local_pool
 from hpsearch.runtime.pools.pool_worker import PoolWorker
+from hpsearch.runtime.pools.ray import RayPool
 from hpsearch.runtime.pools.worker_listener import WAITING_LIMIT
+from hpsearch.runtime.pools.worker_pool import WorkerPool
 from hpsearch.runtime.worker_process import HEARTBEAT_SECONDS, WorkerProcess, serve
 from hpsearch.tasks.classes.metric import resolve_metric
 
@@ -57,12 +60,24 @@ def local() -> Iterator[LocalPool]:
     pool.close()
 
 
-@pytest.fixture(scope="module", params=["inline", "local", "thread"])
+@pytest.fixture(scope="module")
+def one_node() -> Iterator[RayCluster]:
+    """A Ray cluster of one node with two cores."""
+    with pytest.MonkeyPatch.context() as patched, RayCluster() as cluster:
+        cluster.used(patched)
+        yield cluster
+
+
+@pytest.fixture(scope="module", params=["inline", "local", "thread", pytest.param("ray", marks=pytest.mark.ray)])
 def pool(request: pytest.FixtureRequest) -> Iterator[Pool]:
     if request.param == "local":
         yield request.getfixturevalue("local")
         return
-    made = InlinePool(CPU) if request.param == "inline" else ThreadPool(CPU)
+    if request.param == "ray":
+        request.getfixturevalue("one_node")
+        made: Pool = chosen_pool("ray")[1]()
+    else:
+        made = InlinePool(CPU) if request.param == "inline" else ThreadPool(CPU)
     yield made
     made.close()
 
@@ -119,7 +134,9 @@ def test_it_says_which_slots_it_has_and_what_is_trained_where(pool, tmp_path):
         return found[0]
 
     order = order_of(ready(pool, tmp_path, "shown", pause=0.1), run_of("shown"))
-    every = [CPU, Slot(1, ("cpu",))][: 2 if isinstance(pool, LocalPool) else 1]
+    host = f"{socket.gethostname()}/" if isinstance(pool, RayPool) else ""
+    slots = [Slot(number, (f"{host}cpu",)) for number in (0, 1)]
+    every = slots[: 2 if isinstance(pool, WorkerPool) else 1]
     assert (pool.slots(), pool.training()) == (every, [])
     slot = pool.idle()[-1]
     pool.submit(slot, order)

@@ -21,16 +21,16 @@ from hpsearch.runtime.pools.places import spare
 from hpsearch.runtime.pools.pool_worker import PoolWorker
 from hpsearch.runtime.pools.ray_cluster import (
     RAY,
+    Asked,
     Kind,
     Node,
     Place,
-    Wanted,
+    asked_of,
     free_places,
     is_rays,
     kind_of,
     place_on,
     room_on,
-    wanted,
 )
 from hpsearch.runtime.pools.ray_connection import Cluster, connected
 from hpsearch.runtime.pools.ray_transport import RayProcess, RayTransport
@@ -61,7 +61,7 @@ class RayPool(WorkerPool):
         kind: What they train on.
     """
 
-    def __init__(self, cluster: Cluster, asked: Wanted, kind: Kind) -> None:
+    def __init__(self, cluster: Cluster, asked: Asked, kind: Kind) -> None:
         self._cluster, self._asked, self._kind = cluster, asked, kind
         self._places: dict[int, Place] = {}
         self._shared: dict[str, Occupancy] = {}
@@ -294,7 +294,7 @@ def _sharing(devices: Devices, trials_per_device: TrialsPerDevice) -> Callable[[
             "trials_per_device='auto' measures GPUs of this machine, not those of a Ray cluster: give a number, such "
             "as trials_per_device=2."
         )
-    asked = wanted(devices, trials_per_device)
+    asked = asked_of(devices, trials_per_device)
     cluster = connected(asked.address)
     return partial(RayPool, cluster, asked, kind_of(asked, cluster.nodes()))
 

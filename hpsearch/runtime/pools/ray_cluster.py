@@ -20,7 +20,7 @@ Kind = Literal["gpu", "cpu"]
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Asked:
     """What a user asks of a cluster.
 
     Attributes:
@@ -78,7 +78,7 @@ def is_rays(devices: Devices) -> bool:
     return isinstance(devices, str) and (devices == RAY or devices.startswith("ray:"))
 
 
-def wanted(devices: Devices, trials_per_device: int = 1) -> Wanted:
+def asked_of(devices: Devices, trials_per_device: int = 1) -> Asked:
     """Read a value of `devices`.
 
     Raises:
@@ -88,12 +88,12 @@ def wanted(devices: Devices, trials_per_device: int = 1) -> Wanted:
     if text.startswith("ray://"):
         if not re.fullmatch(r"ray://[^\s:/]+:\d+", text):
             raise UsageError(f"devices={text!r} is no address of a Ray Client server. Use {FORMS}.")
-        return Wanted(address=text, trials_per_device=trials_per_device)
+        return Asked(address=text, trials_per_device=trials_per_device)
     match = re.fullmatch(r"ray(?::(?P<kind>gpu|cpu))?(?::(?P<workers>\d+))?", text)
     if match is None or match["workers"] == "0":
         raise UsageError(f"devices={text!r} is not understood. Use {FORMS}.")
     workers = None if match["workers"] is None else int(match["workers"])
-    return Wanted(match["kind"], workers, None, trials_per_device)  # type: ignore[arg-type]  # one of two words
+    return Asked(match["kind"], workers, None, trials_per_device)  # type: ignore[arg-type]  # one of two words
 
 
 def nodes_of(table: Iterable[Mapping[str, Any]]) -> list[Node]:
@@ -116,7 +116,7 @@ def _node(row: Mapping[str, Any], hosts: Mapping[str, int]) -> Node:
     )
 
 
-def kind_of(asked: Wanted, nodes: Sequence[Node]) -> Kind:
+def kind_of(asked: Asked, nodes: Sequence[Node]) -> Kind:
     """Return what a cluster's workers train on.
 
     Raises:
@@ -150,7 +150,7 @@ def kind_of(asked: Wanted, nodes: Sequence[Node]) -> Kind:
     return kind
 
 
-def _unit(kind: Kind, asked: Wanted) -> str:
+def _unit(kind: Kind, asked: Asked) -> str:
     if kind == "cpu":
         return "a core as far as memory allows"
     return "a GPU" if asked.trials_per_device == 1 else f"for each of {asked.trials_per_device} trials on a GPU"

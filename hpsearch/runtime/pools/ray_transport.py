@@ -39,6 +39,8 @@ class RayProcess:
         lost_at: When it was found dead, while it is not known whether its node is.
     """
 
+    is_elsewhere = True
+
     def __init__(self, ray: Any, actor: Any, place: Place) -> None:
         self._ray, self._actor, self.place = ray, actor, place
         self.started: float | None = None
