@@ -22,7 +22,7 @@ os.environ["TRANSFORMERS_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
-# Before any test imports ray, which reads it once: its nodes are on this machine and listen to nobody else (ray_nodes.py).
+# Before any test imports ray, which reads it once: its nodes here listen to this machine alone (runtime/ray_nodes.py).
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
 
 # Studies take turns with those of other processes, which meet in the folder for temporary files: not with strangers.

@@ -20,7 +20,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,7 +109,7 @@ class RayNode:
 class RayCluster:
     """A head node, and those that have joined it."""
 
-    def __init__(self, cpus: int = 2, *arguments: str) -> None:
+    def __init__(self, cpus: int = 2) -> None:
         self._root = Path(tempfile.mkdtemp(prefix="hp-ray-", dir="/tmp"))  # a socket's path has 107 letters at most
         self.nodes: list[RayNode] = []
         with socket.socket() as taken:
@@ -118,14 +118,14 @@ class RayCluster:
         self.address = f"127.0.0.1:{port}"
         self.environment = {**ON_LOOPBACK, "RAY_ADDRESS": self.address}
         try:
-            self.head = self._start(cpus, "--head", f"--port={port}", "--include-dashboard=false", *arguments)
+            self.head = self._start(cpus, {}, "--head", f"--port={port}", "--include-dashboard=false")
         except BaseException:
             self.close()
             raise
 
-    def start(self, cpus: int = 2, *arguments: str) -> RayNode:
-        """Start a node that joins."""
-        return self._start(cpus, f"--address={self.address}", *arguments)
+    def start(self, cpus: int = 2, environment: Mapping[str, str] | None = None) -> RayNode:
+        """Start a node that joins; its workers have the environment's variables."""
+        return self._start(cpus, environment or {}, f"--address={self.address}")
 
     def workers(self) -> list[psutil.Process]:
         return [worker for node in self.nodes for worker in node.workers()]
@@ -146,7 +146,7 @@ class RayCluster:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _start(self, cpus: int, *arguments: str) -> RayNode:
+    def _start(self, cpus: int, environment: Mapping[str, str], *arguments: str) -> RayNode:
         folder = self._root / str(len(self.nodes))
         log = self._root / f"{len(self.nodes)}.log"
         words = [
@@ -155,10 +155,11 @@ class RayCluster:
             f"--object-store-memory={STORE_BYTES}", f"--memory={MEMORY_BYTES}", "--min-worker-port=0",
             "--max-worker-port=0", *arguments,
         ]  # fmt: skip
-        environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"} | OF_NODES
+        variables = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+        variables |= {**OF_NODES, **environment}
         with log.open("w") as output:
             starting = subprocess.Popen(
-                words, env=environment, stdout=output, stderr=output, stdin=subprocess.DEVNULL, start_new_session=True
+                words, env=variables, stdout=output, stderr=output, stdin=subprocess.DEVNULL, start_new_session=True
             )
         self.nodes.append(RayNode(self.address, starting.pid, folder))
         try:

@@ -300,7 +300,7 @@ def test_inline_takes_the_best_device(machine, device, monkeypatch):
     assert made == [Slot(0, (device,))]
 
 
-@pytest.mark.parametrize("devices", ["tpu", "inlin", "inline:cpu", "cuda:one", "cpu:one", "local"])
+@pytest.mark.parametrize("devices", ["tpu", "inlin", "inline:cpu", "cuda:one", "cpu:one", "local", "rays"])
 def test_what_no_pool_claims_is_refused_with_what_there_is(devices):
     with pytest.raises(UsageError, match=rf"devices='{devices}' is not understood.*Use auto, cpu, cuda, gpu, mps, "):
         chosen_pool(devices)
@@ -312,7 +312,7 @@ def test_a_pool_from_outside_claims_its_own_and_is_named_in_errors(monkeypatch):
     monkeypatch.setattr("hpsearch.runtime.pools.POOLS", [*POOLS, other])
     assert chosen_pool("elsewhere://host:1")[0] is other
     assert opened == ["elsewhere://host:1"]
-    with pytest.raises(UsageError, match=r"Did you mean 'elsewhere'\? Use auto, .* inline, elsewhere,"):
+    with pytest.raises(UsageError, match=r"Did you mean 'elsewhere'\? Use auto, .* inline, ray, elsewhere,"):
         chosen_pool("elsewere")
 
 
