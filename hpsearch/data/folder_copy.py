@@ -118,10 +118,12 @@ class Folders:
     Attributes:
         machine: Its name.
         listings: What it sees of each folder.
+        modules: Where its process looks for modules.
     """
 
     machine: str
     listings: tuple[Listing, ...]
+    modules: tuple[str, ...] = ()
 
 
 class Sender(Protocol):

@@ -9,6 +9,7 @@ import contextlib
 import os
 import shutil
 import socket
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -27,13 +28,19 @@ _STALE_SECONDS = 30 * 24 * 3600.0
 
 
 def folders_of(workload: Workload) -> Folders:
-    """Return the folders of this machine that a study's workers read: training rows, and models not on the hub."""
+    """Return the folders of this machine that a study's workers read: training rows, models not on the hub, modules."""
     prepared = [workload.prepared, *workload.choices.values()]
     rows = dict.fromkeys(each.folder.absolute() for each in prepared)
     models = dict.fromkeys(Path(each.source) for each in prepared if Path(each.source).is_absolute())
     listings = [Listing.of(folder) for folder in rows]
     listings += [Listing.of(folder, files_to_load(folder)) for folder in models]
-    return Folders(socket.gethostname(), tuple(listings))
+    modules = tuple(str(Path(folder).absolute()) for folder in sys.path)
+    return Folders(socket.gethostname(), tuple(listings), modules)
+
+
+def look_for_modules(folders: Folders) -> None:
+    """Have this process look where the coordinator's does, as far as it sees that, after it has looked at its own."""
+    sys.path += [folder for folder in folders.modules if folder not in sys.path and Path(folder).exists()]
 
 
 def placed(workload: Workload, folders: Folders, ask: Callable[[Wanted], Sent]) -> Workload:

@@ -133,8 +133,9 @@ def _prepare(worker: "Worker", order: "Prepare", channel: Channel) -> "Ready":
     if order.folders is None:
         worker.prepare(pickle.loads(order.workload))
     else:
-        from hpsearch.runtime.node_folders import placed
+        from hpsearch.runtime.node_folders import look_for_modules, placed
 
+        look_for_modules(order.folders)
         with _missing_modules():
             workload = pickle.loads(order.workload)
         worker.prepare(placed(workload, order.folders, channel.ask))

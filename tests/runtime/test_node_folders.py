@@ -118,6 +118,17 @@ def test_a_module_that_a_node_lacks_is_named_with_what_to_do(tmp_path, pool, mon
     assert "\n" not in str(error.value)
 
 
+def test_a_module_is_found_where_this_process_looks_for_it(tmp_path, pool, monkeypatch):
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / "found_by_path.py").write_text("def half(truth, predicted):\n    return 0.5")
+    monkeypatch.syspath_prepend(tmp_path / "modules")  # the worker has begun without
+    from found_by_path import half
+
+    told = replace(workload(pool, tmp_path, "code"), metrics=(half,))
+    pool.prepare(told)
+    assert pool.idle()
+
+
 def test_what_a_gone_machine_computed_of_frozen_layers_goes_when_it_is_stale(tmp_path, monkeypatch):
     monkeypatch.setenv("HPSEARCH_CACHE", str(tmp_path))
     fresh, stale = (tmp_path / "features-of-nodes" / name for name in ("fresh", "stale"))
