@@ -14,6 +14,7 @@ BENCHMARKS = {
     "policy": "policies to the same quality, replayed on full grids through the coordinator",
     "emotion": "a whole study on real tweets, against a frozen-feature probe; needs a model and data",
     "regression": "numbers on real data, each against a ridge regression; tweets need a model and data",
+    "cluster": "a Ray cluster against this machine's own pool, and actors that only sleep; needs Ray",
     "scaling": "two workers against one, warm; needs a model and data",
     "balance": "how idle workers are in a study of unequal trials, to its end; needs a model and data",
     "systems": "fixed lists of fine-tunes run to the end, against Optuna with Trainer; needs accelerate, too",

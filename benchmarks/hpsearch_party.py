@@ -60,7 +60,10 @@ def workers(job: Job) -> int:
     """Return how many workers there were."""
     from hpsearch.runtime.devices import inventory, slots
 
-    return len(slots(job.settings.get("devices", "auto"), inventory()))
+    devices = job.settings.get("devices", "auto")
+    if str(devices).startswith("ray:"):
+        return int(devices.partition(":")[2])
+    return len(slots(devices, inventory()))
 
 
 def _same(config: Any, other: Any) -> bool:
