@@ -4,16 +4,22 @@ The stand-in has what the scripts need: `srun`, `scontrol requeue`, and a signal
 script's --signal says. Time is up soon after each start, until it has been so often enough.
 """
 
+import contextlib
 import os
 import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
+from ray_nodes import OF_NODES, START
 from study_processes import until
 from toy_studies import count_evaluations, known_of, table
 
@@ -22,8 +28,14 @@ from hpsearch.errors import PREEMPTED_CODE
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "clusters.md").read_text(encoding="utf-8")
-SCRIPTS = [text for text in re.findall(r"^```bash\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL) if "#SBATCH" in text]
+ALL_SCRIPTS = re.findall(r"^```bash\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+OF_SLURM = [text for text in ALL_SCRIPTS if "#SBATCH" in text]
+SCRIPTS = [text for text in OF_SLURM if "ray start" not in text]
+(RAY_SCRIPT,) = (text for text in OF_SLURM if "ray start" in text)
 INTERRUPTED = 2
+OF_A_JOB = "SLURM_STAND_IN"
+"""A variable by which the stand-in knows the processes of a job."""
+
 STUDY = """
 import hpsearch as hp
 from toy_task import ToyTask
@@ -33,8 +45,10 @@ study = hp.Study("toy", ToyTask(pause={pause}), space, sampler="random", cv=2, p
 """
 PROGRAMS = {
     "hpsearch": f'exec {sys.executable} -m hpsearch "$@"',
-    "srun": 'shift; echo $$ > step; exec setsid "$@"',  # without its --cpus-per-task
-    "scontrol": 'test "$*" = "requeue 17" && touch requeued',
+    "srun": 'while [[ $1 == --* ]]; do shift; done; echo $$ > step; exec setsid "$@"',
+    "scontrol": 'test "$*" = "requeue $SLURM_JOB_ID" && touch requeued',
+    "hostname": "echo 127.0.0.1",
+    "ray": f'exec {sys.executable} -c {shlex.quote(START)} "$@"',
 }
 
 
@@ -52,10 +66,18 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 class Slurm:
-    """Runs a batch script, gives notice as the script asks for, and runs it again when it is requeued."""
+    """Runs a batch script, gives notice as the script asks for, and runs it again when it is requeued.
 
-    def __init__(self, place: Path, script: str) -> None:
-        self.place, self.codes = place, []
+    Args:
+        interrupted: How often its time is up.
+        variables: The script's environment, but for what each job has.
+    """
+
+    def __init__(
+        self, place: Path, script: str, interrupted: int = INTERRUPTED, variables: Mapping[str, str] = {}
+    ) -> None:
+        self.place, self.codes = place, list[int]()
+        self.interrupted, self.variables = interrupted, variables
         assert "--trials 50" in script
         (place / "job.sh").write_text(script.replace("--trials 50", "--trials 3"))
         (asked,) = re.findall(r"#SBATCH --signal=(B:)?USR1@\d+$", script, re.MULTILINE)
@@ -65,7 +87,7 @@ class Slurm:
     def run(self) -> None:
         while True:
             (self.place / "requeued").unlink(missing_ok=True)
-            self.codes.append(self._once(gives_notice=len(self.codes) < INTERRUPTED))
+            self.codes.append(self._once(gives_notice=len(self.codes) < self.interrupted))
             if not (self.place / "requeued").exists():
                 return
 
@@ -76,7 +98,8 @@ class Slurm:
         paths = [str(ROOT), str(ROOT / "tests" / "runtime")]
         environment = {
             **os.environ, "SLURM_JOB_ID": "17", "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths),
-            "PATH": os.pathsep.join([str(self.place / "bin"), os.environ["PATH"]]),
+            "PATH": os.pathsep.join([str(self.place / "bin"), os.environ["PATH"]]), OF_A_JOB: str(self.place),
+            **self.variables,
         }  # fmt: skip
         with (self.place / "slurm-17.out").open("a") as log:
             job = subprocess.Popen(
@@ -92,6 +115,15 @@ class Slurm:
             if job.poll() is None:
                 os.killpg(job.pid, signal.SIGKILL)
                 job.wait()
+            self.end_all()
+
+    def end_all(self) -> None:
+        """End whatever the job has started, as Slurm does when its script has ended."""
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.environ().get(OF_A_JOB) == str(self.place):
+                    process.kill()
+                    process.wait(30)
 
     def _give_notice(self, script: int) -> None:
         if self.to_the_script:
@@ -105,10 +137,28 @@ class Slurm:
 @pytest.mark.chaos
 @pytest.mark.parametrize("script", SCRIPTS, ids=["srun", "trap"])
 def test_a_job_that_is_requeued_ends_with_the_study_of_one_that_was_left_alone(script: str, place: Path) -> None:
-    slurm = Slurm(place, script)
+    _check(Slurm(place, script), place)
+
+
+@pytest.mark.ray
+@pytest.mark.extended
+@pytest.mark.slow
+def test_a_job_on_two_nodes_of_ray_ends_with_the_study_of_one_machine(place: Path) -> None:
+    """Both nodes are on this machine; their number is all of the script that is changed, as its user would."""
+    number = str(os.getpid())
+    of_slurm = {"SLURM_JOB_ID": number, "SLURM_NNODES": "2", "SLURM_CPUS_PER_TASK": "1", "SLURMD_NODENAME": "first"}
+    slurm = Slurm(place, RAY_SCRIPT, interrupted=1, variables={**OF_NODES, **of_slurm})
+    try:
+        _check(slurm, place)
+    finally:
+        shutil.rmtree(f"/tmp/ray-{number}", ignore_errors=True)
+
+
+def _check(slurm: Slurm, place: Path) -> None:
+    """Run a job to its end, and compare its study with one that was left alone."""
     slurm.run()
-    assert slurm.codes == [PREEMPTED_CODE] * INTERRUPTED + [0], slurm.log()
-    assert slurm.log().count("Paused. Continue with") == INTERRUPTED
+    assert slurm.codes == [PREEMPTED_CODE] * slurm.interrupted + [0], slurm.log()
+    assert slurm.log().count("Paused. Continue with") == slurm.interrupted
     assert "Traceback" not in slurm.log()
     alone = place / "alone"
     names: dict[str, Any] = {}
@@ -125,11 +175,11 @@ def test_the_page_has_the_codes_and_times_that_hold() -> None:
     assert len(SCRIPTS) == 2
     assert f"exit code {PREEMPTED_CODE}" in PAGE
     assert f"{NOTICE_PERIOD:g} seconds by default" in PAGE
-    for script in SCRIPTS:
+    for script in OF_SLURM:
         assert f'"$code" -eq {PREEMPTED_CODE}' in script
 
 
-@pytest.mark.parametrize("script", re.findall(r"^```bash\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL), ids=range(3))
+@pytest.mark.parametrize("script", ALL_SCRIPTS, ids=range(4))
 def test_bash_understands_each_script(script: str) -> None:
     done = subprocess.run(["bash", "-n"], input=script, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
