@@ -34,7 +34,7 @@ FLOORS = (
 """Rooms, lowest floor first. A room imports from lower floors only, for types too; those on one floor do not know each
 other. A room is a folder or a file of the package's root."""
 
-HEAVY = ("torch", "transformers", "optuna", "plotly", "pandas", "sklearn", "sqlalchemy", "scipy")
+HEAVY = ("torch", "transformers", "optuna", "plotly", "pandas", "sklearn", "sqlalchemy", "scipy", "ray")
 
 FORBIDDEN = {
     "space": {"torch", "transformers", "optuna", "numpy", "pandas", "sqlalchemy"},
@@ -218,6 +218,13 @@ def test_the_space_and_the_records_load_nothing_heavy() -> None:
 
 def test_the_command_line_loads_nothing_heavy() -> None:
     assert loaded_by("import hpsearch.cli.commands").isdisjoint(HEAVY)
+
+
+def test_ray_is_imported_only_where_a_study_trains_on_it() -> None:
+    loaded = loaded_by("import hpsearch.runtime.study_run, hpsearch.runtime.ray_actor, hpsearch.cli.doctor")
+    assert "hpsearch.runtime.pools.ray" in loaded and "ray" not in loaded
+    importers = [str(path.relative_to(PACKAGE)) for path in SOURCES if "ray" in {name for _, name in imports_of(path)}]
+    assert importers == ["runtime/pools/ray_connection.py"]
 
 
 def test_workers_know_neither_optuna_nor_the_store() -> None:
