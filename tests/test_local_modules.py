@@ -4,9 +4,11 @@ import os
 import pickle
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from ray_nodes import RayCluster
 
 ROOT = Path(__file__).parents[1]
 
@@ -52,7 +54,11 @@ study = hp.Study(
     sampler="random", cv=2, metric=halved_accuracy, pruner="none", folder=os.environ["STUDIES"],
 )
 if __name__ == "__main__":
-    print(study.run(trials=int(sys.argv[1]), devices=2, progress=False).text())
+    devices = sys.argv[2] if sys.argv[2:] else 2
+    if "--send" in sys.argv:
+        import ray
+        ray.init(runtime_env={"working_dir": sys.argv[-1]}, log_to_driver=False)
+    print(study.run(trials=int(sys.argv[1]), devices=devices, progress=False).text())
 """
 
 COMMAND = "import sys\nfrom hpsearch.cli.commands import app\n\nif __name__ == '__main__':\n    sys.exit(app())\n"
@@ -70,10 +76,10 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(place: Path, folder: str, *words: str) -> "subprocess.CompletedProcess[str]":
+def run(place: Path, folder: str, *words: str, descriptors: Sequence[int] = ()) -> "subprocess.CompletedProcess[str]":
     environment = {
         **os.environ,
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("MODULES")])]),
         "OMP_NUM_THREADS": "1",
         "HPSEARCH_CACHE": str(place / "cache"),
         "STUDIES": str(place / "studies"),
@@ -81,8 +87,9 @@ def run(place: Path, folder: str, *words: str) -> "subprocess.CompletedProcess[s
     }
     command = [sys.executable, *words]
     return subprocess.run(
-        command, cwd=place / folder, env=environment, capture_output=True, text=True, check=False, timeout=300
-    )
+        command, cwd=place / folder, env=environment, capture_output=True, text=True, check=False, timeout=300,
+        pass_fds=descriptors,
+    )  # fmt: skip
 
 
 def edit(place: Path, before: str, after: str) -> None:
@@ -132,6 +139,37 @@ def test_a_module_in_the_working_directory_is_found_by_workers(place: Path) -> N
     done = run(place, "project", str(place / "bin" / "hpsearch"), "run", script, "--trials", "1", "--devices", "2")
     assert done.returncode == 0, done.stderr
     assert "best: trial 0" in done.stdout
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.extended
+def test_nodes_of_a_cluster_find_a_module_where_they_see_it_or_are_sent_it(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They see the folder of the script, but not what only the script's process has under its name."""
+    with RayCluster(1) as cluster:
+        cluster.used(monkeypatch)
+        script = place / "project" / "script.py"
+        command = [str(place / "bin" / "hpsearch"), "run", str(script), "--trials", "1", "--devices", "ray"]
+        seen = run(place, "elsewhere", *command)
+        assert seen.returncode == 0, seen.stderr
+        assert "best: trial 0" in seen.stdout
+
+        script.rename(place / "elsewhere" / "script.py")
+        descriptor = os.open(place / "project", os.O_RDONLY)
+        monkeypatch.setenv("MODULES", f"/proc/self/fd/{descriptor}")
+        unseen = run(place, "elsewhere", "script.py", "2", "ray", descriptors=[descriptor])
+        assert unseen.returncode == 1, unseen.stderr
+        said = unseen.stderr.strip().splitlines()[-1]
+        assert "cannot import a module that the study's task or metric is made of: No module named 'nets'." in said
+        assert "ray.init(runtime_env={'working_dir': '.'})" in said
+
+        words = ("script.py", "2", "ray", "--send", str(place / "project"))
+        sent = run(place, "elsewhere", *words, descriptors=[descriptor])
+        assert sent.returncode == 0, sent.stderr
+        assert "best: trial" in sent.stdout
+        os.close(descriptor)
 
 
 def test_code_that_was_edited_meanwhile_is_refused_where_it_arrives(place: Path) -> None:

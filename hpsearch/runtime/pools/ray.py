@@ -10,7 +10,7 @@ from functools import partial
 from itertools import count
 from typing import Any
 
-from hpsearch.errors import HpsearchError, NumericsError, UsageError
+from hpsearch.errors import HpsearchError, NodeError, NumericsError, UsageError
 from hpsearch.provenance.packages import __version__
 from hpsearch.records import Outcome, SegmentResult, Slot
 from hpsearch.runtime.devices import Devices, TrialsPerDevice
@@ -137,8 +137,8 @@ class RayPool(WorkerPool):
             self._leave_out(place.node, f"it has hpsearch {arrived.version}, and this process has {__version__}")
 
     def _refused(self, worker: PoolWorker, refused: Refused) -> Event | None:
-        """Wait for what the other nodes say, where a worker's numerics are others."""
-        if isinstance(refused.error, NumericsError) and refused.study in self._workloads:
+        """Wait for what the other nodes say, where it is a worker's node that cannot train for a study."""
+        if isinstance(refused.error, NumericsError | NodeError) and refused.study in self._workloads:
             self._refusals.setdefault(refused.study, {})[worker.generation] = refused
             return None
         return super()._refused(worker, refused)
@@ -153,8 +153,9 @@ class RayPool(WorkerPool):
                 yield next(iter(refusals.values()))
             elif any(worker.is_ready for worker in others):
                 for worker in refusing:
-                    error = refusals[worker.generation].error
-                    self._leave_out(self._node(worker), f"it cannot compute as the study {study!r} does. {error}")
+                    self._leave_out(
+                        self._node(worker), f"it refuses the study {study!r}. {refusals[worker.generation].error}"
+                    )
             elif refusing:
                 continue
             del self._refusals[study]
