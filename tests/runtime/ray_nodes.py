@@ -174,9 +174,9 @@ class RayCluster:
 
 @pytest.fixture(scope="module")
 def two_nodes() -> Iterator[RayCluster]:
-    """A cluster of two nodes with two cores each."""
-    with pytest.MonkeyPatch.context() as patched, RayCluster() as cluster:
-        cluster.start()
+    """A cluster of two nodes with a core each."""
+    with pytest.MonkeyPatch.context() as patched, RayCluster(cpus=1) as cluster:
+        cluster.start(cpus=1)
         cluster.used(patched)
         yield cluster
 

@@ -1,0 +1,243 @@
+"""What only a Ray cluster has to show, on real nodes of this machine: nodes that differ, die, join and leave."""
+
+import logging
+import os
+import re
+import shutil
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from orders import ends, finish, first, measured, order_of, resumed, run_of, train, workload
+from ray_nodes import RayCluster, RayNode
+from study_processes import StudyProcess, until
+from toy_studies import count_evaluations, known_of, table, toy_study
+
+import hpsearch as hp
+from hpsearch.errors import UsageError
+from hpsearch.records import Outcome
+from hpsearch.runtime.messages import Evaluated
+from hpsearch.runtime.pools import chosen_pool
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+SOON = 10.0
+"""Seconds that a worker may outlive its coordinator."""
+
+RACING = hp.Racing(synchronous=True)
+PAIRS = {
+    "random-racing and grid-none": {"a": ("random", RACING), "b": ("grid", "none")},
+    "grid-racing and random-none": {"a": ("grid", RACING), "b": ("random", "none")},
+}
+FIRST, SECOND = PAIRS
+TRIALS = 6
+
+
+def compare(folder: Path, straight: Path) -> None:
+    """Check that tables, and every metric, loss and predicted bit, are the same."""
+    assert table(folder).equals(table(straight))
+    found, expected = known_of(folder), known_of(straight)
+    assert found == expected
+    assert found["mismatches"] == 0
+
+
+def outcomes(folder: Path) -> set[Outcome]:
+    with hp.load("toy", folder=folder).store() as store:
+        return {result.outcome for _, result in store.results()}
+
+
+# ---------------------------------------------------------------- the same as on one machine
+
+
+@pytest.mark.parametrize("pair", [FIRST, pytest.param(SECOND, marks=pytest.mark.extended)])
+def test_two_nodes_give_the_same_studies_as_one_machine_and_one_process(two_nodes, tmp_path, pair):
+    """To the last bit: which trials there are, how far each was trained, what it measured and predicted.
+
+    On the cluster and on this machine the two studies share one pool.
+    """
+    for devices in ("inline", 2, "ray:2"):
+        studies = [
+            toy_study(tmp_path / str(devices) / name, sampler=sampler, pruner=pruner, cv=2, evaluations_per_epoch=4)
+            for name, (sampler, pruner) in PAIRS[pair].items()
+        ]
+        hp.run(studies, TRIALS, devices=devices, progress=False)
+        for study in studies:
+            study.store().close()
+    for name in PAIRS[pair]:
+        for devices in ("2", "ray:2"):
+            compare(tmp_path / devices / name, tmp_path / "inline" / name)
+
+
+def test_a_killed_worker_is_lost_and_another_takes_its_place(two_nodes, tmp_path):
+    pool = chosen_pool("ray:2")[1]()
+    try:
+        nodes = {slot.devices[0] for slot in pool.slots()}
+        assert len(nodes) == 2
+        assert all(re.fullmatch(r"\S+-[0-9a-f]{6}/cpu", name) for name in nodes)
+        pool.prepare(workload(pool, tmp_path, "killed", pause=0.1))
+        slot = pool.idle()[0]
+        order = order_of("killed", run_of("killed"))
+        pool.submit(slot, order)
+        events = first(pool, Evaluated)
+        before = pool.processes()[slot.index]
+        os.kill(before, signal.SIGKILL)
+        events += finish(pool)
+        assert [end.result.outcome for end in ends(events)] == [Outcome.LOST]
+        assert events[-1].result.point == len(measured(events))
+        assert re.search(r"It was on \S+-[0-9a-f]{6}\.", events[-1].result.log)
+        until(lambda: list(pool.completed(0.2)) or slot in pool.idle(), 120, "no new worker")
+        assert pool.processes()[slot.index] not in (before, None)
+        pool.submit(slot, resumed(order, events))
+        assert finish(pool)[-1].result.outcome is Outcome.OK
+    finally:
+        pool.close()
+    until(lambda: not two_nodes.workers(), SOON, "workers of a closed pool")
+
+
+# ---------------------------------------------------------------- nodes that differ
+
+
+@pytest.fixture
+def odd_nodes(two_nodes: RayCluster, tmp_path: Path) -> Iterator[dict[str, RayNode]]:
+    """Nodes that join two others: of another CPU, without hpsearch, and with another version of it."""
+    (tmp_path / "none").mkdir()
+    (tmp_path / "none" / "hpsearch.py").write_text("")
+    package = Path(hp.__file__).parent
+    shutil.copytree(package, tmp_path / "other" / "hpsearch", ignore=shutil.ignore_patterns("__pycache__"))
+    versions = tmp_path / "other" / "hpsearch" / "provenance" / "packages.py"
+    versions.write_text(versions.read_text().replace(f'__version__ = "{hp.__version__}"', '__version__ = "9.9"'))
+    beside = str(Path(__file__).parent)
+    nodes = {
+        "cpu": two_nodes.start(1, {"ATEN_CPU_CAPABILITY": "default"}),
+        "none": two_nodes.start(1, {"PYTHONPATH": str(tmp_path / "none")}),
+        "other": two_nodes.start(1, {"PYTHONPATH": os.pathsep.join([str(tmp_path / "other"), beside])}),
+    }
+    yield nodes
+    for node in nodes.values():
+        node.kill()
+
+
+def test_a_node_that_cannot_compute_or_start_as_the_others_is_left_out_and_named(
+    two_nodes, odd_nodes, tmp_path, caplog, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)  # Ray's workers look for modules there, too
+    names = {kind: node.id[:6] for kind, node in odd_nodes.items()}
+    pool = chosen_pool("ray")[1]()
+    try:
+        with caplog.at_level(logging.WARNING, "hpsearch"):
+            pool.prepare(workload(pool, tmp_path, "odd"))
+            until(lambda: list(pool.completed(0.2)) or len(pool.slots()) == 2, 120, lambda: str(pool.slots()))
+        there = {slot.devices[0] for slot in pool.slots()}
+        assert not [name for name in names.values() for device in there if name in device]
+        said = {record.args[0][-6:]: record.getMessage() for record in caplog.records}
+        assert said.keys() == set(names.values())
+        assert "it refuses the study 'odd'. " in said[names["cpu"]]
+        assert "device_model is " in said[names["cpu"]]
+        assert "no worker starts there (ModuleNotFoundError: No module named 'hpsearch." in said[names["none"]]
+        assert f"it has hpsearch 9.9, and this process has {hp.__version__}" in said[names["other"]]
+        assert train(pool, order_of("odd", run_of("odd")))[-1].result.outcome is Outcome.OK
+    finally:
+        pool.close()
+
+
+# ---------------------------------------------------------------- nodes that come and go
+
+
+def test_a_study_goes_on_through_a_node_that_dies_one_that_joins_and_one_that_leaves(launcher, tmp_path):
+    folder = tmp_path / "cluster"
+    with RayCluster(cpus=1) as cluster:
+        second = cluster.start(1)
+        process = launcher.launch(
+            "run", cluster.environment, folder=str(folder), devices="ray", trials=8, task={"pause": 0.2}, cv=3
+        )
+        until(lambda: trains_on(process, folder, second), 120, process.text)
+        second.kill_raylet()
+        until(lambda: "is gone. What trained there continues elsewhere" in process.text(), 60, process.text)
+        third = cluster.start(1)
+        until(lambda: third.workers(), 60, process.text)
+        known = count_evaluations(folder)
+        until(lambda: count_evaluations(folder) >= known + 6 or process.poll() is not None, 120, process.text)
+        third.drain()
+        until(lambda: "is about to leave the cluster" in process.text(), 60, process.text)
+        until(lambda: not third.workers(), 60, process.text)
+        assert process.poll() is None, process.text()
+        assert process.wait() == 0, process.text()
+        assert "has joined the cluster, and is used (workers: 1)" in process.text()
+        assert outcomes(folder) == {Outcome.OK, Outcome.PAUSED}
+        until(lambda: not cluster.workers(), SOON, "workers of a study that has ended")
+    inline(tmp_path / "inline")
+    compare(folder, tmp_path / "inline")
+
+
+def trains_on(process: StudyProcess, folder: Path, node: RayNode) -> bool:
+    """Return whether a study has measured something, and a node's worker is busy."""
+    assert process.poll() is None, process.text()
+    return count_evaluations(folder) > 2 and any(worker.cpu_times().user > 0 for worker in node.workers())
+
+
+def inline(folder: Path) -> None:
+    study = toy_study(folder)
+    study.run(trials=8, devices="inline", progress=False)
+    study.store().close()
+
+
+def test_paused_or_killed_a_coordinator_leaves_no_worker_and_the_study_goes_on(two_nodes, launcher, tmp_path):
+    folder = tmp_path / "killed"
+    for number, status in ((signal.SIGINT, None), (signal.SIGKILL, -signal.SIGKILL), (None, 0)):
+        known = count_evaluations(folder) if folder.exists() else 0
+        pause = 0.0 if number is None else 0.2
+        process = launcher.launch(
+            "run", two_nodes.environment, folder=str(folder), devices="ray:2", trials=8, task={"pause": 0.2}, cv=3,
+            hurry=not pause,
+        )  # fmt: skip
+        if number is not None:
+            until(lambda known=known: folder.exists() and count_evaluations(folder) > known + 1, 120, process.text)
+            process.send(number)
+        ended = process.wait()
+        assert ended == status or (status is None and ended != 0), process.text()
+        until(lambda: not two_nodes.workers(), SOON, "workers without a coordinator")
+    inline(tmp_path / "inline")
+    compare(folder, tmp_path / "inline")
+
+
+# ---------------------------------------------------------------- what is wrong is said
+
+
+@pytest.mark.parametrize(
+    ("devices", "message"),
+    [
+        ("ray:gpu", "asks for GPUs, and no node of the Ray cluster has one"),
+        ("ray:9", r"asks for 9 workers, and the Ray cluster has room for \d, one a core"),
+    ],
+)
+def test_what_the_cluster_lacks_is_said_before_anything_starts(two_nodes, devices, message):
+    with pytest.raises(UsageError, match=message):
+        chosen_pool(devices)
+
+
+def test_another_version_of_ray_is_named(two_nodes, monkeypatch):
+    import ray
+
+    ray.shutdown()
+    monkeypatch.setattr(ray, "__version__", "2.0.0")
+    with pytest.raises(UsageError, match=r"runs other versions than this process: .*Install the cluster's"):
+        chosen_pool("ray")
+
+
+def test_a_cluster_that_does_not_answer_is_not_waited_for(monkeypatch):
+    import ray
+
+    ray.shutdown()
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
+    with pytest.raises(UsageError, match=r"Ray cluster at 127\.0\.0\.1:9 does not answer\. Check that its head node"):
+        chosen_pool("ray")
+    with pytest.raises(UsageError, match=r"Ray cluster at ray://127\.0\.0\.1:9 does not answer"):
+        chosen_pool("ray://127.0.0.1:9")
+
+
+def test_without_ray_it_is_said_how_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UsageError, match=r"Ray cannot be imported here .* pip install 'hpsearch\[ray\]'\."):
+        chosen_pool("ray")
