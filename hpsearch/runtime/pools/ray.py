@@ -297,7 +297,11 @@ def _sharing(devices: Devices, trials_per_device: TrialsPerDevice) -> Callable[[
         )
     asked = asked_of(devices, trials_per_device)
     cluster = connected(asked.address)
-    return partial(RayPool, cluster, asked, kind_of(asked, cluster.nodes()))
+    try:
+        return partial(RayPool, cluster, asked, kind_of(asked, cluster.nodes()))
+    except UsageError:
+        cluster.leave()
+        raise
 
 
 ray_pool = PoolChoice(values=(RAY,), claims=is_rays, opening=_opening, sharing=_sharing)
