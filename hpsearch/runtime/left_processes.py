@@ -24,8 +24,12 @@ FILE = "processes.json"
 LOOK_SECONDS = 10.0
 """How often a coordinator looks which processes it has: one that died was replaced."""
 
-OURS = ("popen_loky_posix", "popen_loky_win32", "resource_tracker")
+TRACKER = "resource_tracker"
+OURS = ("popen_loky_posix", "popen_loky_win32", TRACKER)
 """Words of the commands that our processes are started by."""
+
+TRACKER_SECONDS = 5.0
+"""How long loky's tracker may take to remove what ended processes have left in the system's memory."""
 
 SAME_START_SECONDS = 3.0
 """How far two readings of when a process began may lie apart: the machine's own beginning is read in whole seconds."""
@@ -102,13 +106,27 @@ def end_left_processes(folder: Path) -> None:
         return
     if not is_over:
         return
-    for process in left:
-        with contextlib.suppress(psutil.Error):
-            if _is_ours(process) and process.uids().real == os.getuid():
-                logger.warning("Process %d, which an earlier run of this study left, was ended.", process.pid)
-                process.kill()
+    trackers = [_end(process) for process in left]
+    _, hung = psutil.wait_procs(filter(None, trackers), TRACKER_SECONDS)
+    for tracker in hung:
+        tracker.kill()
     with contextlib.suppress(OSError):
         (folder / FILE).unlink()
+
+
+def _end(process: psutil.Process) -> psutil.Process | None:
+    """Kill a process that is ours; return it where it ends by itself, once it goes on and the others are gone.
+
+    That is loky's tracker: killed, it would leave their semaphores in the system's memory until that is started anew.
+    """
+    with contextlib.suppress(psutil.Error):
+        if _is_ours(process) and process.uids().real == os.getuid():
+            logger.warning("Process %d, which an earlier run of this study left, was ended.", process.pid)
+            if any(TRACKER in word for word in process.cmdline()):
+                process.resume()
+                return process
+            process.kill()
+    return None
 
 
 def _facts(process: psutil.Process) -> list[Any]:

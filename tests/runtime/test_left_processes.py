@@ -79,6 +79,31 @@ def test_it_is_ended_after_a_step_of_the_clock(
     until(lambda: not is_alive(worker), 5, "the worker lives")
 
 
+KILLED_WITH_ITS_TRACKER_STOPPED = """
+import os, signal, sys
+from joblib.externals.loky.backend import resource_tracker
+from joblib.externals.loky.backend.synchronize import Semaphore
+kept = Semaphore(1)
+tracker = resource_tracker._resource_tracker._pid
+os.kill(tracker, signal.SIGSTOP)
+print(tracker, kept._semlock.name, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="semaphores that can be seen")
+def test_a_stopped_tracker_removes_the_semaphores_of_the_dead(tmp_path: Path, dead: list[Any]) -> None:
+    with (tmp_path / "said").open("w") as said:  # no pipe, which the tracker would hold open
+        subprocess.run([sys.executable, "-c", KILLED_WITH_ITS_TRACKER_STOPPED], check=False, stdout=said, stderr=said)
+    number, name = (tmp_path / "said").read_text().split()
+    tracker, semaphore = psutil.Process(int(number)), Path("/dev/shm") / f"sem.{name.lstrip('/')}"
+    assert tracker.status() == psutil.STATUS_STOPPED and semaphore.exists()
+    write(tmp_path, dead, [facts(tracker)])
+    end_left_processes(tmp_path)
+    assert not is_alive(tracker)
+    assert not semaphore.exists()
+
+
 KILLED_AS_IT_WRITES = """
 import os, signal, sys
 from pathlib import Path
