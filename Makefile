@@ -1,6 +1,7 @@
 # make quickstart   a first study on this machine, no download but the packages
 # make test         the tests, a quarter of an hour on two cores
 # make test-extended  the rest of them: the same promises by longer ways
+# make chaos        a hundred faults over real studies, half an hour on two cores
 # make check        lint, format and types
 # make gpu-check    what is promised on a GPU, checked on this machine's
 # make bench        what is claimed, measured
@@ -12,7 +13,7 @@ VENV ?= .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip install --disable-pip-version-check --quiet -c constraints.txt
 
-.PHONY: quickstart test test-extended check gpu-check bench clean
+.PHONY: quickstart test test-extended chaos check gpu-check bench clean
 
 quickstart: $(VENV)/.installed
 	$(RUN) studies/quickstart.py
@@ -21,8 +22,8 @@ quickstart: $(VENV)/.installed
 # 5 says that there was none of it), in two processes, of one thread each, so that they share two cores; then the rest, in
 # three, since one of them mostly waits. Files that take long begin first.
 # Some machines forbid bytecode to be kept: then each of the hundreds of processes compiles hpsearch anew.
-test test-extended: export OMP_NUM_THREADS = 1
-test test-extended: export PYTHONDONTWRITEBYTECODE =
+test test-extended chaos: export OMP_NUM_THREADS = 1
+test test-extended chaos: export PYTHONDONTWRITEBYTECODE =
 
 test: $(VENV)/.installed-dev
 	$(RUN) -m pytest -n 2 --dist worksteal -m chaos || [ $$? -eq 5 ]
@@ -31,6 +32,11 @@ test: $(VENV)/.installed-dev
 # What is too long for every change: the same promises by longer ways (real processes, notebooks, whole studies).
 test-extended: $(VENV)/.installed-dev
 	$(RUN) -m pytest -n 2 --dist loadfile -m extended
+
+# Its short form, a few faults of each kind, is among the tests. SEED decides which fault comes when, and whom it hits.
+SEED ?= 0
+chaos: $(VENV)/.installed-dev
+	$(RUN) tests/chaos/long_form.py --seed $(SEED)
 
 check: $(VENV)/.installed-dev
 	$(RUN) -m ruff check .

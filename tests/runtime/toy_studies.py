@@ -132,6 +132,14 @@ def perform(code: str, folder: str, environment: Mapping[str, str]) -> None:
     exec(code, {"__name__": "__main__"})
 
 
+def command(words: list[str], folder: str) -> None:
+    """Do what the command line does, in a folder."""
+    os.chdir(folder)
+    sys.path[:0] = os.environ["PYTHONPATH"].split(os.pathsep)
+    sys.argv = ["hpsearch", *words]
+    importlib.import_module("hpsearch.cli.commands").app()
+
+
 class _Countdown:
     def __init__(self, count: int) -> None:
         self._left = count

@@ -1,0 +1,67 @@
+"""Processes that are killed, and that are stopped: for a moment, and for longer than a silent worker is waited for."""
+
+import signal
+import time
+
+from disturbed_study import DEATH_SECONDS, PATIENCE, DisturbedStudy, gone
+from study_processes import is_alive, until
+
+MOMENT = 2.0
+"""Seconds that a process is stopped which nobody should miss."""
+
+HANG = 12.0
+"""Seconds after which the studies of this suite take a silent worker for hung."""
+
+
+def kill_worker(study: DisturbedStudy) -> None:
+    worker = study.victim()
+    worker.kill()
+    until(lambda: not is_alive(worker), DEATH_SECONDS)
+
+
+def kill_coordinator(study: DisturbedStudy) -> None:
+    study.begin_again(study.kill())
+
+
+def stop_all_and_kill_coordinator(study: DisturbedStudy) -> None:
+    """Its processes cannot see that it is gone: the next coordinator ends them."""
+    study.victims(everybody=True)
+    started = study.started()
+    for each in started:
+        each.suspend()
+    study.kill()
+    study.look()
+    study.start()
+    gone(started, PATIENCE)
+
+
+def stop_worker(study: DisturbedStudy) -> None:
+    [worker] = study.victims()
+    worker.suspend()
+    time.sleep(MOMENT)
+    worker.resume()
+
+
+def hang_worker(study: DisturbedStudy) -> None:
+    """Its pool ends it, and gives its segment to another."""
+    worker = study.victim()
+    worker.suspend()
+    until(lambda: not is_alive(worker), HANG + DEATH_SECONDS)
+
+
+def stop_coordinator(study: DisturbedStudy) -> None:
+    _stop_coordinator(study, MOMENT)
+
+
+def stop_coordinator_long(study: DisturbedStudy) -> None:
+    """Its workers go on meanwhile, and none of them may be taken for hung when it wakes."""
+    workers = study.victims(everybody=True)
+    _stop_coordinator(study, HANG + 2.0)
+    time.sleep(1.0)
+    assert all(map(is_alive, workers)), "a worker was ended that went on while its coordinator was stopped"
+
+
+def _stop_coordinator(study: DisturbedStudy, seconds: float) -> None:
+    study.process.send(signal.SIGSTOP)
+    time.sleep(seconds)
+    study.process.send(signal.SIGCONT)
