@@ -115,8 +115,10 @@ class Dataset:
         return open_dataset, (self.folder,)
 
 
-def write_dataset(folder: str | Path, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> Dataset:
-    """Write a dataset and return it opened; `StoreError` where the disk refuses.
+def write_dataset(
+    folder: str | Path, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any], setting: str = "HPSEARCH_CACHE"
+) -> Dataset:
+    """Write a dataset and return it opened; `StoreError` where the disk refuses, which names what `setting` gives it.
 
     A `folder` that exists is used as it is: name folders by their content. A temporary name, fsync and a rename keep
     it absent or whole whenever the process is killed. Of two processes that write at once, the first one counts.
@@ -127,7 +129,7 @@ def write_dataset(folder: str | Path, arrays: Mapping[str, np.ndarray], facts: M
             raise ValueError(f"array {name!r} of type {np.asarray(array).dtype} cannot be kept without pickle")
     if is_prepared(target):
         return open_dataset(target)
-    with writing(target, "HPSEARCH_CACHE"):
+    with writing(target, setting):
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = partial_path(target)
         partial.mkdir()

@@ -55,7 +55,7 @@ def keep_targets(prepared: "Prepared", folder: Path) -> None:
             continue
         arrays = open_dataset(source).arrays
         kept = {name: array for name, array in arrays.items() if name in SIDES or name.partition("_")[0] == "targets"}
-        write_dataset(folder / role, kept, {})
+        write_dataset(folder / role, kept, {}, setting="folder=")
 
 
 def stored_rows(kept: Mapping[str, Any] | None, folder: Path) -> "dict[str, Prepared] | None":

@@ -5,6 +5,8 @@ from hpsearch.records import Action, Decision, History, Outcome, SegmentResult, 
 LOST_LIMIT = 3
 """A trial fails after this many dead or hung workers in a row, none of which got the run further."""
 
+_FRAME = '  File "'
+
 LONGEST_REASON = 200
 """A trial's reason quotes at most this many characters of an exception's message."""
 
@@ -23,17 +25,20 @@ def after_bad_outcome(history: History, trial: Trial) -> Decision | None:
             reason = f"failed {where}{_last_words(history.results[run.key][-1].log)}"
             return Decision(trial.number, Action.FAIL, reason, stop=trial.stop)
         if _lost_in_a_row(history.results[run.key]) >= LOST_LIMIT:
-            reason = f"its worker was lost {LOST_LIMIT} times {where}"
+            reason = f"its worker was lost {LOST_LIMIT} times {where}{_last_words(history.results[run.key][-1].log)}"
             return Decision(trial.number, Action.FAIL, reason, stop=trial.stop)
     return None
 
 
 def _last_words(log: str) -> str:
-    """Return the last line of a traceback, the exception, as the end of a sentence."""
+    """Return what a log comes to, as the end of a sentence: the exception of a traceback, else the last line."""
     lines = log.strip().splitlines()
     if not lines:
         return ""
-    return f": {lines[-1]}" if len(lines[-1]) <= LONGEST_REASON else f": {lines[-1][:LONGEST_REASON]}..."
+    frames = [number for number, line in enumerate(lines) if line.startswith(_FRAME)]
+    after = [line for line in lines[frames[-1] + 1 :] if not line[:1].isspace()] if frames else []
+    said = after[0] if after else lines[-1]  # CUDA's errors have a paragraph of advice below their first line
+    return f": {said}" if len(said) <= LONGEST_REASON else f": {said[:LONGEST_REASON]}..."
 
 
 def _lost_in_a_row(results: tuple[SegmentResult, ...]) -> int:
