@@ -17,6 +17,7 @@ from hpsearch.policy.early_stopping import EarlyStopping
 from hpsearch.records import Evaluation, Fit, Savings, Segment, SegmentResult
 from hpsearch.tasks import Prepared, Split, Task
 from hpsearch.tasks.judge import Judge
+from hpsearch.training.device_errors import Blame
 from hpsearch.training.features.cache import FeatureCache
 from hpsearch.training.features.store import FeatureStore
 from hpsearch.training.learner import Learner
@@ -211,6 +212,15 @@ class Refused:
 
 
 @dataclass(frozen=True)
+class Broken:
+    """The answer to `Prepare` or `Probe` of a worker that met an error of its device: no process outlives one."""
+
+    study: str
+    error: HpsearchError
+    blame: Blame
+
+
+@dataclass(frozen=True)
 class Heartbeat:
     """A worker is alive. `progress` counts its work in training and evaluation; if that stands still, it hangs."""
 
@@ -239,8 +249,11 @@ class Checkpointed:
 
 @dataclass(frozen=True)
 class Ended:
+    """A segment has ended. `blame`: who is, where an error of the device ended it; its process can train no other."""
+
     study: str
     result: SegmentResult
+    blame: Blame | None = None
 
 
 Event = Evaluated | Checkpointed | Ended | Refused

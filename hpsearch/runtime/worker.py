@@ -22,6 +22,7 @@ from hpsearch.policy.pruning_steps import warmup_epochs
 from hpsearch.records import Evaluation, Outcome, SegmentResult, run_seed
 from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Event, Probe, Probed, Stop, Train, Workload
 from hpsearch.training.base_model import BaseModel
+from hpsearch.training.device_errors import Blame, blame
 from hpsearch.training.divergence import Diverged
 from hpsearch.training.fine_tune import FineTune, Measurement
 from hpsearch.training.learner import Learner
@@ -171,8 +172,8 @@ class Worker:
                 f"({str(error).partition('.')[0]}). Free the device (nvidia-smi shows who uses it), or take a smaller "
                 "model, a shorter max_length or image_size, or more frozen layers."
             ) from error
-        except Exception:
-            if order.is_first:
+        except Exception as error:
+            if order.is_first or blame(error) is not None:
                 raise
             return Probed(order.rows or 0, None)
         finally:
@@ -204,7 +205,7 @@ class Worker:
         After every step without an event it yields None, so that an inline pool can look at the clock. It also asks
         `stop_order`, after every optimizer step, whether to stop.
         """
-        point = order.segment.start
+        point, blamed = order.segment.start, None
         try:
             with memory_errors():
                 for event in self._segment(order, stop_order):
@@ -216,12 +217,14 @@ class Worker:
             outcome, log = Outcome.DIVERGED, str(error)
         except torch.OutOfMemoryError:
             outcome, log = Outcome.OUT_OF_MEMORY, traceback.format_exc()
-        except Exception:  # whatever a model, a metric or a user's code raises ends only its trial
-            outcome, log = Outcome.FAILED, traceback.format_exc()
+        except Exception as error:  # whatever a model, a metric or a user's code raises ends only its trial
+            blamed = blame(error)
+            outcome = Outcome.FAILED if blamed in (None, Blame.TRIAL) else Outcome.LOST
+            log = traceback.format_exc()
         # Outside the handlers: what the attempt held hangs on its traceback.
         if outcome is Outcome.OUT_OF_MEMORY:
             self._forget_models()
-        yield self._end(order, outcome, point, log)
+        yield Ended(order.study, SegmentResult(order.segment, outcome, point, log), blamed)
 
     def _forget_models(self) -> None:
         """Free all that a segment which ran out of memory may hold: its model, with gradients and features, too."""
@@ -338,8 +341,8 @@ class Worker:
         run = order.segment.run.key
         return Checkpointed(order.study, run, fine_tune.point, fine_tune.step, fine_tune.checkpoint())
 
-    def _end(self, order: Train, outcome: Outcome, point: int, log: str = "") -> Ended:
-        return Ended(order.study, SegmentResult(order.segment, outcome, point, log))
+    def _end(self, order: Train, outcome: Outcome, point: int) -> Ended:
+        return Ended(order.study, SegmentResult(order.segment, outcome, point))
 
 
 def _place(fine_tune: FineTune) -> tuple[int, int]:

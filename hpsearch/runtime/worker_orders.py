@@ -160,12 +160,14 @@ def _missing_modules() -> Iterator[None]:
 
 
 def _answer(study: str, work: Callable[[], Any]) -> Any:
-    """Return the result of some work, or `Refused`."""
-    from hpsearch.runtime.messages import Refused
+    """Return the result of some work, or `Refused`, or `Broken`."""
+    from hpsearch.runtime.messages import Broken, Refused
+    from hpsearch.training.device_errors import blame
 
     try:
         return work()
-    except HpsearchError as error:
-        return Refused(study, error)
-    except Exception:  # the worker's edge: a model or task of the user's that cannot be opened
-        return Refused(study, TaskError(f"A worker could not open the study:\n{traceback.format_exc()}"))
+    except Exception as error:  # the worker's edge: a model or task of the user's that cannot be opened
+        said = TaskError(f"A worker could not open the study:\n{traceback.format_exc()}")
+        refused = error if isinstance(error, HpsearchError) else said
+        blamed = blame(error)
+        return Refused(study, refused) if blamed is None else Broken(study, refused, blamed)
