@@ -1,6 +1,6 @@
 """What happens to a trial when one of its runs diverges, fails, runs out of memory, or loses its worker."""
 
-from hpsearch.records import Action, Decision, History, Outcome, SegmentResult, Trial
+from hpsearch.records import Action, Decision, History, Outcome, Run, SegmentResult, Trial
 
 LOST_LIMIT = 3
 """A trial fails after this many dead or hung workers in a row, none of which got the run further."""
@@ -22,23 +22,29 @@ def after_bad_outcome(history: History, trial: Trial) -> Decision | None:
             words = "diverged" if outcomes[-1] is Outcome.DIVERGED else "ran out of memory"
             return Decision(trial.number, Action.PRUNE, f"{words} {where}", stop=trial.stop)
         if outcomes[-1] is Outcome.FAILED:
-            reason = f"failed {where}{_last_words(history.results[run.key][-1].log)}"
+            reason = f"failed {where}{_said(history, run)}"
             return Decision(trial.number, Action.FAIL, reason, stop=trial.stop)
         if _lost_in_a_row(history.results[run.key]) >= LOST_LIMIT:
-            reason = f"its worker was lost {LOST_LIMIT} times {where}{_last_words(history.results[run.key][-1].log)}"
+            reason = f"its worker was lost {LOST_LIMIT} times {where}{_said(history, run)}"
             return Decision(trial.number, Action.FAIL, reason, stop=trial.stop)
     return None
 
 
-def _last_words(log: str) -> str:
-    """Return what a log comes to, as the end of a sentence: the exception of a traceback, else the last line."""
+def _said(history: History, run: Run) -> str:
+    """Return what the log of a run's last segment comes to, as the end of a sentence."""
+    words = last_words(history.results[run.key][-1].log)
+    return f": {words}" if words else ""
+
+
+def last_words(log: str) -> str:
+    """Return what a log comes to: the exception of a traceback, else the last line."""
     lines = log.strip().splitlines()
     if not lines:
         return ""
     frames = [number for number, line in enumerate(lines) if line.startswith(_FRAME)]
     after = [line for line in lines[frames[-1] + 1 :] if not line[:1].isspace()] if frames else []
     said = after[0] if after else lines[-1]  # CUDA's errors have a paragraph of advice below their first line
-    return f": {said}" if len(said) <= LONGEST_REASON else f": {said[:LONGEST_REASON]}..."
+    return said if len(said) <= LONGEST_REASON else f"{said[:LONGEST_REASON]}..."
 
 
 def _lost_in_a_row(results: tuple[SegmentResult, ...]) -> int:

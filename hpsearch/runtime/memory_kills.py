@@ -27,7 +27,9 @@ def _of_the_group(root: Path) -> list[Path]:
     except OSError:
         return []
     return [
-        mounted / "memory" / path / "memory.oom_control" if "memory" in kinds.split(",") else mounted / path / "memory.events"
+        mounted / "memory" / path / "memory.oom_control"
+        if "memory" in kinds.split(",")
+        else mounted / path / "memory.events"
         for kinds, path in groups
         if not kinds or "memory" in kinds.split(",")
     ]

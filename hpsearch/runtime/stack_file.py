@@ -39,6 +39,7 @@ class StackFile:
     def __init__(self, pid: int) -> None:
         self._pid = pid
         self._file: BinaryIO | None = None
+        self._earlier = 0
         with contextlib.suppress(OSError):
             for descriptor in Path(f"/proc/{pid}/fd").iterdir():
                 with contextlib.suppress(OSError):  # closed meanwhile
@@ -49,15 +50,16 @@ class StackFile:
     def ask(self) -> None:
         """Ask the process for its stacks; one that is stopped is woken for it."""
         if self._file is not None:
+            self._earlier = self._file.seek(0, os.SEEK_END)
             with contextlib.suppress(OSError):
                 os.kill(self._pid, signal.SIGUSR2)
                 os.kill(self._pid, signal.SIGCONT)
 
     def text(self) -> str:
-        """Return what it has written; "" where it wrote nothing."""
+        """Return what it has written since it was last asked; "" where it wrote nothing."""
         if self._file is None:
             return ""
-        self._file.seek(0)
+        self._file.seek(self._earlier)
         lines = self._file.read(LONGEST).decode("utf-8", "replace").splitlines()
         return "\n".join(line for line in lines if not line.startswith("Extension modules:")).strip()
 

@@ -26,6 +26,7 @@ from typing import Any
 from joblib.externals.loky.process_executor import ProcessPoolExecutor
 
 from hpsearch.provenance.packages import installed_versions
+from hpsearch.runtime.stack_file import keep_stack_file
 from hpsearch.runtime.worker_orders import HEARTBEAT_SECONDS, Channel, follow_orders
 
 PARENT_CHECK_SECONDS = 1.0
@@ -185,6 +186,7 @@ def serve(address: str, authkey: bytes, generation: int, device: str) -> None:
     authenticated with a key made for this pool. A worker that cannot continue ends its process; its pool notices.
     `generation` is the pool's number for this process, `device` what it trains on, as this process names it.
     """
+    keep_stack_file()
     try:
         channel = SocketChannel(Client(address, authkey=authkey))
         channel.send(generation)

@@ -383,11 +383,13 @@ def test_a_worker_that_comes_later_and_refuses_a_study_says_so_of_that_one(local
 def test_a_worker_that_makes_no_progress_is_ended(local, tmp_path, monkeypatch):
     study = ready(local, tmp_path, "hangs", trouble="hang", flag=str(tmp_path / "flag"))
     until(lambda: list(local.completed(0.2)) or len(local.idle()) == 2, 240, "workers not ready")
-    monkeypatch.setattr("hpsearch.runtime.pools.worker_pool.HANG_SECONDS", 6.0)
+    monkeypatch.setattr(local, "hang_seconds", 4.0)
+    monkeypatch.setattr("hpsearch.runtime.pools.pool_worker.GRACE_SECONDS", 1.0)
     local.submit(local.idle()[0], order_of(study, run_of("hangs")))
     events = finish(local)
     assert [event.result.outcome for event in events] == [Outcome.TIMED_OUT]
-    assert "no progress for 6 seconds" in events[0].result.log
+    assert "no progress for 4 seconds" in events[0].result.log
+    assert "toy_task.py" in events[0].result.log  # where it stood
     monkeypatch.undo()
     until(lambda: list(local.completed(0.2)) or len(local.idle()) == 2, 240, "no new worker")
 
@@ -402,7 +404,7 @@ def test_a_long_evaluation_is_no_hang(local, tmp_path, monkeypatch):
     until(lambda: list(local.completed(0.2)) or len(local.idle()) == 2, 240, "workers not ready")
     train(local, order_of("quick metric", run_of("quick metric"), stop=1))  # importing counts for no progress
     order = order_of("slow metrics", run_of("slow metrics"), stop=1)
-    monkeypatch.setattr("hpsearch.runtime.pools.worker_pool.HANG_SECONDS", HEARTBEAT_SECONDS + 6.0)
+    monkeypatch.setattr(local, "hang_seconds", HEARTBEAT_SECONDS + 6.0)
     events = train(local, order)
     assert [type(event) for event in events] == [Evaluated, Ended]
     assert events[-1].result.outcome is Outcome.OK

@@ -37,6 +37,11 @@ def taken_out(device: str, error: str, left: int) -> str:
     )
 
 
+def still_out(device: str, error: str) -> str:
+    """Return in words, as the study ends, that a device was taken out."""
+    return f"{device} was not used to the end: it was taken out after {ERRORS_LIMIT} errors ({error}). {_REMEDY}"
+
+
 def _continues(left: int) -> str:
     if not left:
         return "No device is left, so the study is paused; all that was recorded is kept."
@@ -48,3 +53,12 @@ _REMEDY = (
     "Look at the device (`nvidia-smi`, `dmesg | grep Xid`); a reset or a restart of the machine may help. The next "
     "call tries it again."
 )
+
+
+def broken_process(device: str, error: str) -> str:
+    """Return in words that the calling process cannot use its device any more."""
+    return (
+        f"{device} answers this process with an error, and will until the process ends: {error}. All that was recorded "
+        "is kept. Start Python again and run the study again, best without devices='inline': workers of their own are "
+        "replaced after such an error."
+    )

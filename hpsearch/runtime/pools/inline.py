@@ -5,10 +5,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from hpsearch.errors import HpsearchError
+from hpsearch.policy.failures import last_words
 from hpsearch.records import Slot
 from hpsearch.runtime.devices import Devices, inventory, slots
 from hpsearch.runtime.messages import Ended, Event, Probe, Probed, Stop, Train, Workload
 from hpsearch.runtime.pools.base import Pool, PoolChoice, with_whole_rows
+from hpsearch.runtime.pools.failing_devices import broken_process
 from hpsearch.runtime.worker import Worker
 from hpsearch.training.numerics import detect_environment, kept_flags
 
@@ -28,6 +31,7 @@ class InlinePool:
         self._order: Train | None = None
         self._events: Iterator[Event | None] | None = None
         self._stop: Stop | None = None
+        self._broken = ""
 
     def environment(self) -> Mapping[str, Any]:
         return detect_environment(self._worker.device)
@@ -42,7 +46,7 @@ class InlinePool:
         return [self._slot]
 
     def idle(self) -> Sequence[Slot]:
-        return [] if self.busy() else [self._slot]
+        return [] if self.busy() or self._broken else [self._slot]
 
     def busy(self) -> bool:
         return self._events is not None
@@ -57,11 +61,15 @@ class InlinePool:
         self._events = self._worker.train(order, lambda: self._stop)
 
     def completed(self, timeout: float) -> Iterator[Event]:
+        if self._broken:
+            raise HpsearchError(self._broken)
         until = time.monotonic() + timeout
         while self._events is not None:
             event = next(self._events)
             if isinstance(event, Ended):
                 self._events = self._order = None
+                if event.blame is not None:
+                    self._broken = broken_process(self._slot.devices[0], last_words(event.result.log))
             if event is not None:
                 yield event
                 return

@@ -3,11 +3,13 @@
 import contextlib
 import os
 import pickle
+import queue
 import signal
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from types import MappingProxyType
 from typing import Any
 
@@ -22,40 +24,72 @@ from hpsearch.runtime.devices import (
     worker_device,
     worker_environment,
 )
+from hpsearch.runtime.memory_kills import memory_kills
 from hpsearch.runtime.messages import Ready, pickled
 from hpsearch.runtime.mps import MultiProcessService
 from hpsearch.runtime.occupancy import Occupancy
 from hpsearch.runtime.pools.base import Pool, PoolChoice
 from hpsearch.runtime.pools.shared_devices import filled_places, measured_places
 from hpsearch.runtime.pools.transport import Lost
-from hpsearch.runtime.pools.worker_listener import WorkerListener
+from hpsearch.runtime.pools.worker_listener import WorkerListener, shut_down
 from hpsearch.runtime.pools.worker_pool import WorkerPool
+from hpsearch.runtime.stack_file import StackFile
 from hpsearch.runtime.worker_process import WorkerProcess, serve
+
+UNREAD_LIMIT = 16
+"""How many messages of a worker may wait for its pool; one that sends more waits, as checkpoints take memory."""
 
 
 class LocalProcess:
     """A worker's process on this machine, and the connection to it.
 
-    Attributes:
-        connection: None until the process has connected, and again once its pool is done with it.
+    Two threads carry its messages: one that is stopped in the middle of a message, or reads none, holds up nobody else.
+
+    Args:
+        received: Where a message goes that it has sent, with its number; `Lost.GONE` is the last.
     """
 
     is_elsewhere = False
 
-    def __init__(self, process: WorkerProcess, is_kept: bool) -> None:
+    def __init__(
+        self, number: int, process: WorkerProcess, is_kept: bool, received: Callable[[tuple[int, Any]], None]
+    ) -> None:
         self.started: float | None = time.monotonic()
-        self.connection: Connection | None = None
-        self.is_left = False
-        self._process, self._is_kept = process, is_kept
+        self.is_connected = self.is_left = False
+        self._number, self._process, self._is_kept, self._received = number, process, is_kept, received
+        self._to_send: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._room = threading.Semaphore(UNREAD_LIMIT)
+        self._connection: Connection | None = None
         self._pid: int | None = None
+        self._stack: StackFile | None = None
+        self._memory_kills = memory_kills()
+
+    def connect(self, connection: Connection) -> None:
+        self.is_connected, self._connection = True, connection
+        for carry in (self._read, self._write):
+            name = f"hpsearch-{self._number}{carry.__name__}"
+            threading.Thread(target=carry, args=(connection,), name=name, daemon=True).start()
+
+    def took(self, message: Any) -> None:
+        """Take note of a message that the pool has taken: the first says which number the system has given it."""
+        self._room.release()
+        if self._pid is None and isinstance(message, Ready):
+            self._pid, self._stack = message.process, StackFile(message.process)
 
     def send(self, content: bytes) -> None:
-        if self.connection is not None:
-            with contextlib.suppress(OSError):
-                self.connection.send_bytes(content)
+        self._to_send.put(content)
+
+    def ask(self) -> None:
+        if self._stack is not None and not self._process.has_ended():
+            self._stack.ask()
+
+    def stack(self) -> str:
+        return "" if self._stack is None else self._stack.text()
 
     def end(self) -> None:
-        self._disconnect()
+        if self._connection is not None:
+            shut_down(self._connection)
+        self._leave()
         if self._pid is not None and not self._process.has_ended():  # else the number may be another's by now
             with contextlib.suppress(OSError):
                 os.kill(self._pid, signal.SIGKILL if os.name == "posix" else signal.SIGTERM)
@@ -66,33 +100,38 @@ class LocalProcess:
         if not self._is_kept:
             self.end()
             return
-        self.send(pickled(None))
-        self._disconnect()
+        self.send(pickled(None))  # it closes the connection
+        self._leave()
         self._process.release()
 
     def ending(self) -> str:
-        return self._process.ending()
+        ending, now = self._process.ending(), memory_kills()
+        if "SIGKILL" not in ending or now is None or now == self._memory_kills:
+            return ending
+        return f"{ending}, as the system does it when its memory is full: its count of that rose"
 
     def has_ended(self) -> bool:
         return self._process.has_ended()
 
-    def read(self) -> list[Any]:
-        """Return all messages that have come in, `Lost.GONE` as the last where the process is gone."""
-        messages: list[Any] = []
-        try:
-            while self.connection is not None and self.connection.poll():
-                messages.append(pickle.loads(self.connection.recv_bytes()))
-                if isinstance(messages[-1], Ready):
-                    self._pid = messages[-1].process
-        except (EOFError, OSError):
-            messages.append(Lost.GONE)
-        return messages
+    def _leave(self) -> None:
+        self.is_left, self._connection = True, None
+        self._to_send.put(None)
+        self._room.release()
+        if self._stack is not None:
+            self._stack.close()
+            self._stack = None
 
-    def _disconnect(self) -> None:
-        self.is_left = True
-        if self.connection is not None:
-            self.connection.close()
-            self.connection = None
+    def _read(self, connection: Connection) -> None:
+        with contextlib.suppress(EOFError, OSError):
+            while self._room.acquire():
+                self._received((self._number, connection.recv_bytes()))
+        self._received((self._number, Lost.GONE))
+        self._to_send.put(None)
+
+    def _write(self, connection: Connection) -> None:
+        with contextlib.suppress(OSError):
+            while (content := self._to_send.get()) is not None:
+                connection.send_bytes(content)
 
 
 class LocalTransport:
@@ -107,29 +146,38 @@ class LocalTransport:
         self._mps = mps
         self._listener = WorkerListener(workers)
         self._processes: dict[int, LocalProcess] = {}
+        self._inbox: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
 
     def start(self, slot: Slot, generation: int) -> LocalProcess:
         call = partial(serve, self._listener.address, self._listener.authkey, generation, worker_device(slot))
         environment = worker_environment(slot, os.environ)
         if self._mps is not None:
             environment |= self._mps.variables
-        process = LocalProcess(WorkerProcess(call, environment), is_kept=slot.devices == ("cpu",))
+        made = WorkerProcess(call, environment)
+        process = LocalProcess(generation, made, slot.devices == ("cpu",), self._inbox.put)
         self._processes[generation] = process
         return process
 
     def received(self, timeout: float) -> list[tuple[int, Any]]:
         self._processes = {number: process for number, process in self._processes.items() if not process.is_left}
         self._greet()
-        starting = any(process.connection is None for process in self._processes.values())
-        numbers = {process.connection: number for number, process in self._processes.items() if process.connection}
+        starting = any(not process.is_connected for process in self._processes.values())
         messages: list[tuple[int, Any]] = []
-        for ready in wait(list(numbers), min(timeout, 0.05) if starting else timeout):
-            number = numbers[ready]  # type: ignore[index]
-            messages += [(number, message) for message in self._processes[number].read()]
+        with contextlib.suppress(queue.Empty):
+            number, content = self._inbox.get(timeout=min(timeout, 0.05) if starting else timeout)
+            while True:
+                if number in self._processes:  # else it was given up meanwhile
+                    messages.append((number, self._unpacked(number, content)))
+                number, content = self._inbox.get_nowait()
         for number, process in self._processes.items():
-            if process.connection is None and process.has_ended():  # before it had connected
+            if not process.is_connected and process.has_ended():
                 messages.append((number, Lost.GONE))
         return messages
+
+    def _unpacked(self, number: int, content: Any) -> Any:
+        message = content if content is Lost.GONE else pickle.loads(content)
+        self._processes[number].took(message)
+        return message
 
     def failed_to_start(self) -> None:
         """Do without NVIDIA's MPS: a client may be refused what the daemon was not."""
@@ -147,7 +195,7 @@ class LocalTransport:
         while (greeting := self._listener.admitted()) is not None:
             number, connection = greeting
             if number in self._processes:
-                self._processes[number].connection = connection
+                self._processes[number].connect(connection)
             else:
                 connection.close()  # its worker was given up meanwhile
 

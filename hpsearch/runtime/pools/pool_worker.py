@@ -7,8 +7,9 @@ from typing import Any
 import psutil
 
 from hpsearch.records import Outcome, SegmentResult, Slot
-from hpsearch.runtime.messages import Prepare, Train, Workload, pickled
+from hpsearch.runtime.messages import Prepare, Stop, Train, Workload, pickled
 from hpsearch.runtime.node_folders import folders_of
+from hpsearch.runtime.pools.silence import GRACE_SECONDS
 from hpsearch.runtime.pools.transport import Remote
 
 
@@ -23,7 +24,8 @@ class PoolWorker:
         told_again: Studies whose rows it found deleted or damaged, and which it was told of again.
         point: The last evaluation point that it reported of its order.
         progress: The count of its last heartbeat.
-        progressed: When that count last changed.
+        progressed: When that count last changed, or it was given something to do.
+        asked: When it was asked to end because it shows no progress; None where it was not.
         kept: (study, run, point) of the run that its process can go on with as it stands.
     """
 
@@ -38,6 +40,7 @@ class PoolWorker:
     point: int = 0
     progress: int = -1
     progressed: float = field(default_factory=time.monotonic)
+    asked: float | None = None
 
     kept: tuple[str, str, int] | None = None
 
@@ -45,7 +48,8 @@ class PoolWorker:
         """Take an order; return what is sent of it: a run that the process has kept needs no checkpoint."""
         run, start, kept = order.segment.run.key, order.segment.start, self.kept
         self.order, self.is_stopping, self.kept = order, False, None
-        self.point, self.progressed = start, time.monotonic()
+        self.point = start
+        self.makes_progress()
         return replace(order, checkpoint=None) if kept == (order.study, run, start) else order
 
     def ends(self, result: SegmentResult) -> None:
@@ -54,14 +58,34 @@ class PoolWorker:
         if order is not None and order.leaves_checkpoint and is_whole:
             self.kept = order.study, order.segment.run.key, result.point
 
+    def makes_progress(self) -> None:
+        self.progressed, self.asked = time.monotonic(), None
+
+    def owes(self, message: Any) -> None:
+        """Send what it has to answer."""
+        self.awaited, self.kept = self.awaited + 1, None
+        self.makes_progress()
+        self.send(message)
+
+    def is_hung(self, seconds: float) -> bool:
+        """Whether it shows no progress, and neither ends nor goes on once it was asked to end, which this does."""
+        now = time.monotonic()
+        if (self.order is None and not self.awaited) or now - self.progressed <= seconds:
+            return False
+        if self.asked is None:
+            self.asked, self.is_stopping = now, True
+            if self.order is not None:
+                self.send(Stop(checkpoint=True))
+            self.remote.ask()
+        return now - self.asked > GRACE_SECONDS
+
     def send(self, message: Any) -> None:
         self.remote.send(pickled(message))  # errors of pickling are the user's to see
 
     def tell(self, workload: Workload) -> None:
         """Have it get ready for a study."""
-        self.awaited, self.kept = self.awaited + 1, None
         folders = folders_of(workload) if self.remote.is_elsewhere else None
-        self.send(Prepare(workload.study, pickled(workload), folders))
+        self.owes(Prepare(workload.study, pickled(workload), folders))
 
     def dismiss(self) -> None:
         """Let it go: an idle process may be of use to the next pool."""

@@ -27,6 +27,12 @@ class Remote(Protocol):
     def send(self, content: bytes) -> None:
         """Send a pickled message; one to a process that is gone is dropped, for what is received says so."""
 
+    def ask(self) -> None:
+        """Have the process, which shows no progress, write down where it stands; wake it where it was stopped."""
+
+    def stack(self) -> str:
+        """Return where it stands, as it wrote that down when it was asked or as it crashed; "" where it did not."""
+
     def end(self) -> None:
         """Kill the process; nothing more is received of it. A second call does nothing."""
 

@@ -74,7 +74,7 @@ class WorkerListener:
             self._room.acquire()
             with self._changing:
                 while len(self._waiting) >= WAITING_LIMIT:
-                    _shut_down(self._waiting.pop(0))
+                    shut_down(self._waiting.pop(0))
                 self._waiting.append(connection)
             threading.Thread(target=self._admit, args=(connection,), name="hpsearch-admit", daemon=True).start()
         self._listener.close()
@@ -120,8 +120,10 @@ def _set_patience(connection: Connection, seconds: int) -> None:
                 peer.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", seconds, 0))
 
 
-def _shut_down(connection: Connection) -> None:
+def shut_down(connection: Connection) -> None:
     """End a connection that another thread reads from, which then closes it."""
-    if os.name == "posix":
-        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as peer:
-            peer.shutdown(socket.SHUT_RDWR)
+    if os.name != "posix":
+        connection.close()
+        return
+    with contextlib.suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as peer:
+        peer.shutdown(socket.SHUT_RDWR)

@@ -7,8 +7,10 @@ from types import MappingProxyType
 from typing import Any
 
 from hpsearch.errors import HpsearchError, PreparedDataError
+from hpsearch.policy.failures import last_words
 from hpsearch.records import Outcome, SegmentResult, Slot
 from hpsearch.runtime.messages import (
+    Broken,
     Checkpointed,
     Ended,
     Evaluated,
@@ -26,17 +28,14 @@ from hpsearch.runtime.messages import (
 from hpsearch.runtime.node_folders import sent
 from hpsearch.runtime.occupancy import Occupancy
 from hpsearch.runtime.pools.base import TimeIsUpError, prepare_again
+from hpsearch.runtime.pools.failing_devices import FailingDevices, still_out, taken_out
 from hpsearch.runtime.pools.places import gpus_of, missing, offered, shared, spare
 from hpsearch.runtime.pools.pool_worker import PoolWorker, probe_failure, start_failure
+from hpsearch.runtime.pools.silence import GRACE_SECONDS, death_log, hang_seconds, silent_log
 from hpsearch.runtime.pools.transport import Lost, Transport
+from hpsearch.training.device_errors import Blame
 
 logger = logging.getLogger("hpsearch")
-
-HANG_SECONDS = 1800.0
-"""How long a busy worker may show no progress: no batch trained on or evaluated, no metric begun or ended.
-
-It must be longer than the slowest single metric, within which a worker shows none.
-"""
 
 START_SECONDS = 600.0
 """How long a worker may take to start; a process that ends first is noticed at once."""
@@ -55,6 +54,9 @@ class WorkerPool:
         transport: Starts their processes and carries messages; it ends with the pool.
         slots: Where the first workers are.
         occupancies: By device, where trials share devices.
+
+    Attributes:
+        hang_seconds: How long a worker may show no progress.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class WorkerPool:
         occupancies: Mapping[str, Occupancy] = MappingProxyType({}),
     ) -> None:
         self.deadline: float | None = None
+        self.hang_seconds = hang_seconds()
         self._closed = False
         self._transport, self._occupancies = transport, occupancies
         self._workloads: dict[str, Workload] = {}
@@ -73,6 +76,10 @@ class WorkerPool:
         self._held_back: list[Event] = []
         self._generation = 0
         self._failed_starts: dict[int, int] = {}
+        self._failing = FailingDevices()
+        self._out: dict[str, list[Slot]] = {}  # devices that were taken out
+        self._failure = ""
+        self._looked = time.monotonic()
         self._workers: dict[int, PoolWorker] = {}
         try:
             for slot in slots:
@@ -109,8 +116,7 @@ class WorkerPool:
                     return None  # no worker could start there any more
                 self._wait(order.study)
             worker = self._workers[places[0].index]
-            worker.awaited, worker.kept = worker.awaited + 1, None
-            worker.send(order)
+            worker.owes(order)
             # It is killed and replaced, or owes nothing: it refused, and was told of rows that have been made anew.
             while self._probed is None and worker.awaited and self._workers.get(worker.slot.index) is worker:
                 self._wait(order.study)
@@ -185,10 +191,6 @@ class WorkerPool:
         while self._held_back:
             yield self._held_back.pop(0)
         yield from self._drain(timeout)
-        for worker in list(self._workers.values()):
-            if worker.order is not None and time.monotonic() - worker.progressed > HANG_SECONDS:
-                log = f"The worker made no progress for {HANG_SECONDS:g} seconds and was ended."
-                yield from self._lose(worker, Outcome.TIMED_OUT, log)
 
     def close(self) -> None:
         """End all workers at once; what they trained since the last checkpoint is lost.
@@ -201,6 +203,8 @@ class WorkerPool:
         for worker in self._workers.values():
             worker.dismiss()
         self._transport.close()
+        for device in self._out if self._workers else ():
+            logger.warning("%s", still_out(device, self._failing.out()[device]))
 
     # ---------------------------------------------------------------- processes
 
@@ -220,11 +224,10 @@ class WorkerPool:
         for slot in shared(self.slots()):
             self._workers[slot.index].slot = slot
 
-    def _lose(self, worker: PoolWorker, outcome: Outcome, log: str) -> Iterator[Event]:
-        """Replace a dead or hung worker, and say how its order ended."""
+    def _lose(self, worker: PoolWorker, outcome: Outcome, log: str, ending: str = "") -> Iterator[Event]:
+        """Replace a dead or hung worker, of which `ending` says how it ended; say how its order ended."""
         order, point = worker.order, worker.point
         failed_to_start = order is None and not worker.is_ready
-        ending = worker.remote.ending() if failed_to_start else ""
         worker.remote.end()
         if (occupancy := self._occupancy(worker.slot)) is not None:
             occupancy.lost(worker.slot.index)
@@ -257,19 +260,33 @@ class WorkerPool:
 
     def _drain(self, timeout: float) -> list[Event]:
         """Read all messages, waiting up to `timeout` seconds for the first."""
+        if self._failure and not self._workers:
+            raise HpsearchError(self._failure)
         events: list[Event] = []
         for generation, message in self._transport.received(timeout):
             worker = next((each for each in self._workers.values() if each.generation == generation), None)
             if worker is None:
                 continue  # it was given up meanwhile
             if message is Lost.GONE:
-                log = "The worker process ended without a word (killed, or out of memory?)."
-                events.extend(self._lose(worker, Outcome.LOST, log))
+                ending, stack = worker.remote.ending(), worker.remote.stack()
+                log = death_log(stack, worker.slot.devices[0], ending)
+                events.extend(self._lose(worker, Outcome.LOST, log, ending))
             elif (event := self._read(worker, message)) is not None:
                 events.append(event)
         self._give_up_slow_starts()
+        events.extend(self._end_silent_workers())
         self._fit()
         return events
+
+    def _end_silent_workers(self) -> Iterator[Event]:
+        """Ask workers that show no progress to end, and kill those that then neither end nor go on."""
+        looked, self._looked = self._looked, time.monotonic()
+        for worker in list(self._workers.values()):
+            if self._looked - looked > GRACE_SECONDS:  # it was this process that was stopped, or had its database away
+                worker.makes_progress()
+            if worker.is_hung(self.hang_seconds):
+                log = silent_log(worker.remote.stack(), worker.slot.devices[0], self.hang_seconds)
+                yield from self._lose(worker, Outcome.TIMED_OUT, log, ending="no progress")
 
     def _give_up_slow_starts(self) -> None:
         for worker in list(self._workers.values()):
@@ -293,14 +310,18 @@ class WorkerPool:
             case Refused() as refused:
                 worker.awaited -= 1
                 return self._refused(worker, refused)
+            case Broken(study, error, blame):
+                return self._broke(worker, Refused(study, error), blame)
             case Heartbeat(progress):
-                if progress != worker.progress:
-                    worker.progress, worker.progressed = progress, time.monotonic()
+                if progress == worker.progress:
+                    return None
+                worker.progress = progress
             case Wanted(study) as wanted:
                 worker.send(sent(self._workloads.get(study), wanted))
             case Evaluated() | Checkpointed() | Ended() as event:
-                worker.progressed = time.monotonic()
+                worker.makes_progress()
                 return self._noted(worker, event)
+        worker.makes_progress()
         if worker.is_ready:
             self._failed_starts.pop(worker.slot.index, None)
         return None
@@ -312,11 +333,60 @@ class WorkerPool:
                 worker.point = evaluation.point
                 if occupancy is not None:
                     occupancy.evaluated(worker.slot.index, evaluation)
-            case Ended(study, result):
+            case Ended(study, result, blame):
                 worker.ends(result)
                 if occupancy is not None:
-                    return Ended(study, occupancy.ended(worker.slot.index, result))
+                    event = Ended(study, occupancy.ended(worker.slot.index, result))
+                if blame is not None:
+                    self._replace_broken(worker, blame, result.segment.run.key, last_words(result.log))
         return event
+
+    def _broke(self, worker: PoolWorker, refused: Refused, blame: Blame) -> Event | None:
+        """Take note of an error of its device that a worker met while it loaded or tried a model."""
+        event = None
+        if blame is Blame.TRIAL:  # it would be the same on any device
+            worker.awaited, event = worker.awaited - 1, self._refused(worker, refused)
+        self._replace_broken(worker, blame, "", last_words(str(refused.error)))
+        return event
+
+    def _replace_broken(self, worker: PoolWorker, blame: Blame, run: str, error: str) -> None:
+        """Replace a worker whose process no later segment survives, unless its device fails too often."""
+        if blame is Blame.DEVICE:
+            self._failing.note(worker.slot.devices[0], run, error)
+            out = self._failing.out()
+            for device in [device for device in self._out if device not in out]:
+                self._take_back(device)
+            for device in [device for device in out if device not in self._out]:
+                self._take_out(device, out[device])
+        if self._workers.get(worker.slot.index) is worker:
+            self._held_back += self._lose(worker, Outcome.LOST, "", ending=error)
+
+    def _take_out(self, device: str, error: str) -> None:
+        """Use a device no more. What else trains there is no loss of its run: it goes on elsewhere."""
+        going = [worker for worker in self._workers.values() if worker.slot.devices[0] == device]
+        for worker in going:
+            del self._workers[worker.slot.index]
+            worker.remote.end()
+            if worker.order is not None:
+                paused = SegmentResult(worker.order.segment, Outcome.PAUSED, worker.point)
+                self._held_back.append(Ended(worker.order.study, paused))
+        self._out[device] = [worker.slot for worker in going]
+        if (occupancy := self._occupancies.get(device)) is not None:
+            for worker in going:
+                occupancy.lost(worker.slot.index)
+            occupancy.limit(0)
+        self._failure = taken_out(device, error, len(self._workers))
+        if self._workers:
+            logger.warning("%s", self._failure)
+
+    def _take_back(self, device: str) -> None:
+        slots = self._out.pop(device)
+        logger.warning("%s is used again: what failed there has failed elsewhere, too.", device)
+        if (occupancy := self._occupancies.get(device)) is not None:
+            occupancy.limit(len(slots))  # its workers are started where they pay
+            return
+        for slot in slots:
+            self._workers[slot.index] = self._start(slot)
 
     def _refused(self, worker: PoolWorker, refused: Refused) -> Event | None:
         """Return what a worker says, unless another one has said so already, or its cause can be mended."""
