@@ -111,6 +111,24 @@ def test_a_failed_trial_repeats_what_its_log_ends_with(begun):
     assert len(policy().decide(ended(begun, 0, 1, Outcome.FAILED, "x" * 5000), 0).reason) < 300
 
 
+def test_of_an_error_with_advice_below_it_the_reason_is_the_error(begun):
+    log = (
+        'Traceback (most recent call last):\n  File "worker.py", line 1, in train\n    step()\n'
+        "torch.AcceleratorError: CUDA error: device-side assert triggered\nCompile with `TORCH_USE_CUDA_DSA`.\n"
+    )
+    reason = policy().decide(ended(begun, 0, 1, Outcome.FAILED, log), 0).reason
+    assert reason.endswith(": torch.AcceleratorError: CUDA error: device-side assert triggered")
+
+
+def test_the_reason_of_a_trial_whose_workers_died_says_how_the_last_one_did(begun):
+    history = begun
+    for _ in range(LOST_LIMIT):
+        history = ended(history, 0, 0, Outcome.LOST, "The worker process on cpu was killed (SIGKILL(-9)).")
+    reason = policy().decide(history, 0).reason
+    assert reason.startswith("its worker was lost 3 times on fold 0, ")
+    assert reason.endswith(": The worker process on cpu was killed (SIGKILL(-9)).")
+
+
 def test_a_diverged_trial_has_no_value(begun):
     history = ended(measured(begun, 0, 0, [0.9]), 0, 0, Outcome.DIVERGED)
     assert policy().decide(history, 0).value is None

@@ -1,0 +1,62 @@
+"""The toy, with faults of a machine: errors of a device, hangs of native code, crashes. Workers import it by name."""
+
+import ctypes
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from toy_task import REHEARSED, ToyLearner, ToyTask
+
+from hpsearch.tasks import Prepared
+
+
+@dataclass(frozen=True, eq=False)
+class FaultyTask(ToyTask):
+    """The toy, whose training batches meet a fault.
+
+    Args:
+        error: What a device says; "" where it says nothing.
+        on: The number of the GPU on which that happens, as CUDA_VISIBLE_DEVICES has it; "" for everywhere.
+        loading: Whether it happens as the model is loaded, and not in training.
+        fault: "lock" waits for ever with the interpreter's lock held, "crash" reads where nothing is.
+    """
+
+    error: str = ""
+    on: str = ""
+    loading: bool = False
+    fault: str = ""
+
+    def learner(self, prepared: Prepared, split: str = "train") -> "FaultyLearner":
+        plain = super().learner(prepared, split)
+        return FaultyLearner(self, plain._inputs, plain._targets)
+
+    def fail(self) -> None:
+        if self.flag and Path(self.flag).exists():  # it has been mended
+            return
+        if self.error and self.on in ("", os.environ.get("CUDA_VISIBLE_DEVICES")):
+            raise torch.AcceleratorError(self.error)
+        if self.fault == "lock":
+            lock = ctypes.create_string_buffer(64)
+            for _ in range(2):
+                ctypes.PyDLL(None).pthread_mutex_lock(lock)
+        if self.fault == "crash":
+            ctypes.string_at(0)
+
+
+class FaultyLearner(ToyLearner):
+    _task: FaultyTask
+
+    def load_model(self) -> nn.Module:
+        if self._task.loading:
+            self._task.fail()
+        return super().load_model()
+
+    def outputs(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+        if model.training and len(batch["inputs"]) > REHEARSED and not self._task.loading:
+            time.sleep(self._task.pause)
+            self._task.fail()
+        return super().outputs(model, batch)
