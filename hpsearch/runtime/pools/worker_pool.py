@@ -354,9 +354,9 @@ class WorkerPool:
         if blame is Blame.DEVICE:
             self._failing.note(worker.slot.devices[0], run, error)
             out = self._failing.out()
-            for device in [device for device in self._out if device not in out]:
+            for device in self._out.keys() - out:
                 self._take_back(device)
-            for device in [device for device in out if device not in self._out]:
+            for device in out.keys() - self._out:
                 self._take_out(device, out[device])
         if self._workers.get(worker.slot.index) is worker:
             self._held_back += self._lose(worker, Outcome.LOST, "", ending=error)
@@ -376,16 +376,14 @@ class WorkerPool:
                 occupancy.lost(worker.slot.index)
             occupancy.limit(0)
         self._failure = taken_out(device, error, len(self._workers))
-        if self._workers:
-            logger.warning("%s", self._failure)
+        logger.log(logging.WARNING if self._workers else logging.DEBUG, "%s", self._failure)
 
     def _take_back(self, device: str) -> None:
         slots = self._out.pop(device)
         logger.warning("%s is used again: what failed there has failed elsewhere, too.", device)
         if (occupancy := self._occupancies.get(device)) is not None:
             occupancy.limit(len(slots))  # its workers are started where they pay
-            return
-        for slot in slots:
+        for slot in slots if occupancy is None else ():
             self._workers[slot.index] = self._start(slot)
 
     def _refused(self, worker: PoolWorker, refused: Refused) -> Event | None:
