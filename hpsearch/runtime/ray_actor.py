@@ -68,7 +68,8 @@ class WorkerActor:
 
     def __init__(self, device: str) -> None:
         self._channel = OutboxChannel()
-        threading.Thread(target=self._follow, args=(device,), name="hpsearch-orders", daemon=True).start()
+        self._thread = threading.Thread(target=self._follow, args=(device,), name="hpsearch-orders", daemon=True)
+        self._thread.start()
 
     def arrived(self) -> Arrived:
         return Arrived(__version__, os.environ.get("CUDA_VISIBLE_DEVICES", ""))
@@ -80,6 +81,11 @@ class WorkerActor:
     def outbox(self) -> list[bytes]:
         """Return the pickled messages for the pool, once there is news, or in a while."""
         return self._channel.collected(POLL_SECONDS)
+
+    def where(self) -> str:
+        """Return the stack of the thread that follows orders."""
+        frame = sys._current_frames().get(self._thread.ident or 0)
+        return "" if frame is None else "".join(traceback.format_stack(frame)).rstrip()
 
     def _follow(self, device: str) -> None:
         try:

@@ -79,7 +79,7 @@ class LocalProcess:
     def send(self, content: bytes) -> None:
         self._to_send.put(content)
 
-    def ask(self) -> None:
+    def rouse(self) -> None:
         if self._stack is not None and not self._process.has_ended():
             self._stack.ask()
 

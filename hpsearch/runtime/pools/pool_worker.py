@@ -76,7 +76,7 @@ class PoolWorker:
             self.asked, self.is_stopping = now, True
             if self.order is not None:
                 self.send(Stop(checkpoint=True))
-            self.remote.ask()
+            self.remote.rouse()
         return now - self.asked > GRACE_SECONDS
 
     def send(self, message: Any) -> None:

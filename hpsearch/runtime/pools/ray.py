@@ -69,6 +69,7 @@ class RayPool(WorkerPool):
         self._leaving: set[str] = set()
         self._left_out: dict[str, str] = {}
         self._given_up: Counter[str] = Counter()
+        self._reserving: dict[str, list[tuple[Node, PoolWorker]]] = {}
         self._environments: dict[int, Mapping[str, Any]] = {}
         self._common: Mapping[str, Any] | None = None
         self._refusals: dict[str, dict[int, Refused]] = {}
@@ -160,7 +161,7 @@ class RayPool(WorkerPool):
                 continue
             del self._refusals[study]
 
-    def _lose(self, worker: PoolWorker, outcome: Outcome, log: str) -> Iterator[Event]:
+    def _lose(self, worker: PoolWorker, outcome: Outcome, log: str, ending: str = "") -> Iterator[Event]:
         """Replace a worker that died by itself; one that went with its node is no fault of what it trained."""
         node, order, remote = self._node(worker), worker.order, worker.remote
         if node.id not in {each.id for each in self._cluster.nodes()}:
@@ -168,12 +169,31 @@ class RayPool(WorkerPool):
         elif isinstance(remote, RayProcess) and remote.is_unfit:
             self._leave_out(node, f"no worker starts there ({remote.ending()})")
         if node.id not in self._leaving | self._left_out.keys():
-            yield from super()._lose(worker, outcome, f"{log} It was on {node.name}.")
+            yield from super()._lose(worker, outcome, f"{log} It was on {node.name}.", ending)
             self._given_up[node.id] += worker.slot.index not in self._workers
             return
         self._withdraw(worker)
         if order is not None:
             yield Ended(order.study, SegmentResult(order.segment, Outcome.PAUSED, worker.point))
+
+    def _let_go(self, worker: PoolWorker) -> None:
+        """Leave a GPU that was taken out to the actor that has it: else Ray would give it to the next one."""
+        worker.send(Stop(checkpoint=False))
+        self._given_up[self._node(worker).id] += 1
+        self._reserving.setdefault(worker.slot.devices[0], []).append((self._node(worker), worker))
+
+    def _bring_back(self, device: str) -> None:
+        self._out[device] = []  # its nodes have room again, which is looked for
+        super()._bring_back(device)
+        for node, worker in self._reserving.pop(device):
+            worker.remote.end()
+            self._given_up[node.id] -= 1
+
+    def close(self) -> None:
+        for reserving in self._reserving.values():
+            for _, worker in reserving:
+                worker.remote.end()
+        super().close()
 
     def _withdraw(self, worker: PoolWorker) -> None:
         """Do without a worker, and with its slot."""

@@ -48,6 +48,7 @@ class RayProcess:
         self.lost_at: float | None = None
         self.is_left = self.is_unfit = False
         self._ending = ""
+        self._where: Any = None
         self.ask()
 
     def ask(self) -> None:
@@ -65,6 +66,15 @@ class RayProcess:
                 f"Ray's object store: {type(error).__name__}. Start Ray with a larger one (`ray start "
                 "--object-store-memory`) and room on the disk that it spills to, or run on a folder that all nodes see."
             ) from error
+
+    def rouse(self) -> None:
+        self._where = self._actor.where.options(concurrency_group=ORDERS).remote()
+
+    def stack(self) -> str:
+        try:
+            return "" if self._where is None else str(self._ray.get(self._where, timeout=0))
+        except self._ray.exceptions.RayError:  # no answer: native code holds the interpreter's lock, or it is dead
+            return ""
 
     def end(self) -> None:
         if not self.is_left:

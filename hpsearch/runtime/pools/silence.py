@@ -12,8 +12,9 @@ than the slowest single metric, and than the loading of a model. It depends on t
 is why it is a variable, and no setting of the study's.
 """
 
-GRACE_SECONDS = 10.0
-"""How long a silent worker has to end, or to go on, once it was asked to; then it is killed."""
+GRACE_SECONDS = 20.0
+"""How long a silent worker has to end, or to go on, once it was asked to; then it is killed. On Ray, news of it may take
+ten seconds."""
 
 
 def hang_seconds() -> float:

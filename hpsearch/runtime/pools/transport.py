@@ -27,7 +27,7 @@ class Remote(Protocol):
     def send(self, content: bytes) -> None:
         """Send a pickled message; one to a process that is gone is dropped, for what is received says so."""
 
-    def ask(self) -> None:
+    def rouse(self) -> None:
         """Have the process, which shows no progress, write down where it stands; wake it where it was stopped."""
 
     def stack(self) -> str:

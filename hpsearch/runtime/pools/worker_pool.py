@@ -273,26 +273,23 @@ class WorkerPool:
                 events.extend(self._lose(worker, Outcome.LOST, log, ending))
             elif (event := self._read(worker, message)) is not None:
                 events.append(event)
-        self._give_up_slow_starts()
         events.extend(self._end_silent_workers())
         self._fit()
         return events
 
     def _end_silent_workers(self) -> Iterator[Event]:
-        """Ask workers that show no progress to end, and kill those that then neither end nor go on."""
+        """Ask workers that show no progress to end, kill those that then neither end nor go on, or never start."""
         looked, self._looked = self._looked, time.monotonic()
         for worker in list(self._workers.values()):
+            started = worker.remote.started
+            if worker.pid is None and started is not None and self._looked - started > START_SECONDS:
+                yield from self._lose(worker, Outcome.LOST, "")
+                continue
             if self._looked - looked > GRACE_SECONDS:  # it was this process that was stopped, or had its database away
                 worker.makes_progress()
             if worker.is_hung(self.hang_seconds):
                 log = silent_log(worker.remote.stack(), worker.slot.devices[0], self.hang_seconds)
                 yield from self._lose(worker, Outcome.TIMED_OUT, log, ending="no progress")
-
-    def _give_up_slow_starts(self) -> None:
-        for worker in list(self._workers.values()):
-            started = worker.remote.started
-            if worker.pid is None and started is not None and time.monotonic() - started > START_SECONDS:
-                list(self._lose(worker, Outcome.LOST, ""))
 
     def _read(self, worker: PoolWorker, message: Any) -> Event | None:
         match message:
@@ -355,7 +352,7 @@ class WorkerPool:
             self._failing.note(worker.slot.devices[0], run, error)
             out = self._failing.out()
             for device in self._out.keys() - out:
-                self._take_back(device)
+                self._bring_back(device)
             for device in out.keys() - self._out:
                 self._take_out(device, out[device])
         if self._workers.get(worker.slot.index) is worker:
@@ -366,7 +363,7 @@ class WorkerPool:
         going = [worker for worker in self._workers.values() if worker.slot.devices[0] == device]
         for worker in going:
             del self._workers[worker.slot.index]
-            worker.remote.end()
+            self._let_go(worker)
             if worker.order is not None:
                 paused = SegmentResult(worker.order.segment, Outcome.PAUSED, worker.point)
                 self._held_back.append(Ended(worker.order.study, paused))
@@ -378,7 +375,10 @@ class WorkerPool:
         self._failure = taken_out(device, error, len(self._workers))
         logger.log(logging.WARNING if self._workers else logging.DEBUG, "%s", self._failure)
 
-    def _take_back(self, device: str) -> None:
+    def _let_go(self, worker: PoolWorker) -> None:
+        worker.remote.end()
+
+    def _bring_back(self, device: str) -> None:
         slots = self._out.pop(device)
         logger.warning("%s is used again: what failed there has failed elsewhere, too.", device)
         if (occupancy := self._occupancies.get(device)) is not None:
