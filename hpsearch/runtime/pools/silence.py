@@ -13,8 +13,8 @@ is why it is a variable, and no setting of the study's.
 """
 
 GRACE_SECONDS = 20.0
-"""How long a silent worker has to end, or to go on, once it was asked to; then it is killed. On Ray, news of it may take
-ten seconds."""
+"""How long a silent worker has to end, or to go on, once it was asked to (news takes ten seconds on Ray); then it is
+killed."""
 
 
 def hang_seconds() -> float:
