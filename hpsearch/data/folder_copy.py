@@ -73,7 +73,7 @@ class Listing:
     def part(self, name: str, start: int) -> bytes:
         """Return up to `PART_BYTES` of a listed file; PreparedDataError where it cannot be read."""
         if name not in {listed for listed, _, _ in self.files}:
-            raise ValueError(f"{name!r} is not among the files of {self.folder!r}")
+            raise _changed(Path(self.folder))
         try:
             with (Path(self.folder) / name).open("rb") as file:
                 file.seek(start)

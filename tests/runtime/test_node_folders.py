@@ -15,9 +15,11 @@ from tasks_samples import review_rows, save_text_model
 from toy_studies import known_of, toy_study
 
 import hpsearch as hp
-from hpsearch.errors import NodeError
+from hpsearch.errors import NodeError, PreparedDataError
+from hpsearch.records import Slot
 from hpsearch.runtime import node_folders
 from hpsearch.runtime import pools as runtime_pools
+from hpsearch.runtime.messages import Wanted
 from hpsearch.runtime.pools.inline import InlinePool
 from hpsearch.training.features.store import FeatureStore
 
@@ -98,6 +100,15 @@ def test_rows_that_are_lost_on_either_side_come_again(tmp_path, hidden, pool, ca
     assert measured(train(pool, order_of("lost", run_of("a")))) == expected
     assert copy.read_bytes() == whole
     assert len(pool.files_wanted) == sent + len(list(told.prepared.folder.iterdir()))
+
+
+def test_a_file_that_is_lost_while_it_is_sent_ends_the_copy_and_nothing_else(tmp_path):
+    told = workload(InlinePool(Slot(0, ("cpu",))), tmp_path, "torn", opens=True)
+    folder = told.prepared.folder
+    (folder / "inputs.npy").unlink()
+    for name in ("inputs.npy", ""):
+        answer = node_folders.sent(told, Wanted("torn", str(folder), name)).answer
+        assert isinstance(answer, PreparedDataError) is bool(name)  # without a name: what is there now
 
 
 def test_a_node_without_room_refuses_and_says_where_it_may_be_made(tmp_path, hidden, pool):

@@ -88,7 +88,7 @@ class RayPool(WorkerPool):
         if self._common is None:
             super().environment()
             until = time.monotonic() + ANSWERS_SECONDS
-            while self._awaits_answers() and time.monotonic() < until:
+            while not self._environments or (self._awaits_answers() and time.monotonic() < until):
                 self._wait()
             by_text = {repr(sorted(found.items())): found for found in self._environments.values()}
             ((most, _),) = Counter(repr(sorted(each.items())) for each in self._environments.values()).most_common(1)
@@ -201,6 +201,7 @@ class RayPool(WorkerPool):
         if (occupancy := self._occupancy(worker.slot)) is not None:
             occupancy.lost(worker.slot.index)
         del self._workers[worker.slot.index]
+        self._failed_starts.pop(worker.slot.index, None)
         self._environments.pop(worker.generation, None)
 
     # ---------------------------------------------------------------- nodes
@@ -319,7 +320,7 @@ def _sharing(devices: Devices, trials_per_device: TrialsPerDevice) -> Callable[[
     cluster = connected(asked.address)
     try:
         return partial(RayPool, cluster, asked, kind_of(asked, cluster.nodes()))
-    except UsageError:
+    except BaseException:
         cluster.leave()
         raise
 

@@ -17,16 +17,20 @@ ANSWER_SECONDS = 10.0
 INSTALLING = "pip install 'hpsearch[ray]'"
 
 
+_connecting = threading.RLock()
+_users: set["Cluster"] = set()
+"""Who uses the connection of this process, where it was made here: studies in several threads share it."""
+
+
 class Cluster:
     """A Ray cluster that this process is connected to.
 
     Args:
         ray: The package.
-        is_ours: Whether this process was connected for the pool alone; else by the user's script.
     """
 
-    def __init__(self, ray: Any, is_ours: bool) -> None:
-        self.ray, self._is_ours = ray, is_ours
+    def __init__(self, ray: Any) -> None:
+        self.ray = ray
 
     def nodes(self) -> list[Node]:
         """Return the live nodes."""
@@ -39,9 +43,13 @@ class Cluster:
         return set()
 
     def leave(self) -> None:
-        """Disconnect, unless the user's script goes on with it."""
-        if self._is_ours:
-            self.ray.shutdown()
+        """Disconnect, unless the user's script goes on with it, or another study does."""
+        with _connecting:
+            if self in _users:
+                _users.remove(self)
+                if not _users:
+                    with _signals_kept():
+                        self.ray.shutdown()
 
 
 def answers(address: tuple[str, int]) -> bool:
@@ -66,8 +74,18 @@ def connected(address: str | None) -> Cluster:
             f"devices='ray' trains on a Ray cluster, and Ray cannot be imported here ({error}). Install it: "
             f"{INSTALLING}. It must be the cluster's own version."
         ) from error
-    if ray.is_initialized():
-        return Cluster(ray, is_ours=False)
+    cluster = Cluster(ray)
+    with _connecting:
+        if not ray.is_initialized():
+            _connect(ray, address)
+            _users.clear()  # the user's script has disconnected meanwhile
+            _users.add(cluster)
+        elif _users:
+            _users.add(cluster)
+    return cluster
+
+
+def _connect(ray: Any, address: str | None) -> None:
     place = address or _found(ray)
     host, _, port = place.removeprefix("ray://").rpartition(":")
     if not answers((host.strip("[]"), int(port))):
@@ -85,7 +103,6 @@ def connected(address: str | None) -> Cluster:
             ) from error
         except Exception as error:
             raise UsageError(_refusal(place, error)) from error
-    return Cluster(ray, is_ours=True)
 
 
 def _found(ray: Any) -> str:
@@ -114,7 +131,10 @@ def _refusal(place: str, error: Exception) -> str:
 
 @contextlib.contextmanager
 def _signals_kept() -> Iterator[None]:
-    """Keep this process's answer to SIGTERM: a notice, which pauses the study. Ray has it end the process."""
+    """Keep this process's answer to SIGTERM: a notice, which pauses the study.
+
+    Ray has it end the process as it connects, and the system do so once it disconnects.
+    """
     is_main = threading.current_thread() is threading.main_thread()
     before = signal.getsignal(signal.SIGTERM)
     try:

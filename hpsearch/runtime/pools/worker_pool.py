@@ -232,7 +232,7 @@ class WorkerPool:
         if (occupancy := self._occupancy(worker.slot)) is not None:
             occupancy.lost(worker.slot.index)
         if failed_to_start and not self._may_start_again(worker, ending):
-            del self._workers[worker.slot.index]
+            del self._workers[worker.slot.index], self._failed_starts[worker.slot.index]  # its number may come again
         else:
             self._workers[worker.slot.index] = self._start(worker.slot)
         if order is not None:

@@ -1,0 +1,66 @@
+"""What a connection to a Ray cluster leaves to the process that it is made in."""
+
+import os
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+from ray_nodes import RayCluster
+
+from hpsearch.errors import UsageError
+from hpsearch.runtime.pools import chosen_pool
+from hpsearch.runtime.pools.ray_connection import Cluster, connected
+
+ray = pytest.importorskip("ray")
+pytestmark = pytest.mark.ray
+
+
+def is_caught(number: signal.Signals) -> bool:
+    """Return whether the system calls a handler of this process at a signal, whatever Python believes."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("SigCgt"))
+    return bool(int(line.split()[1], 16) >> (number - 1) & 1)
+
+
+def test_sigterm_is_the_processs_own_while_it_is_connected_and_afterwards(two_nodes: RayCluster):
+    heard = []
+    before = signal.signal(signal.SIGTERM, lambda *_: heard.append("SIGTERM"))
+    try:
+        cluster = connected(None)
+        os.kill(os.getpid(), signal.SIGTERM)
+        cluster.leave()
+        assert is_caught(signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert heard == ["SIGTERM", "SIGTERM"]
+
+
+def test_threads_share_a_connection_and_the_last_one_ends_it(two_nodes: RayCluster):
+    clusters: list[Cluster] = []
+    threads = [threading.Thread(target=lambda: clusters.append(connected(None))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(clusters) == 3
+    for cluster in clusters:
+        assert len(cluster.nodes()) == 2
+        cluster.leave()
+        cluster.leave()
+    assert not ray.is_initialized()
+
+
+def test_a_connection_of_the_users_script_goes_on(two_nodes: RayCluster):
+    ray.init(address=two_nodes.address, namespace="the user's", log_to_driver=False)
+    try:
+        connected(None).leave()
+        assert ray.is_initialized()
+    finally:
+        ray.shutdown()
+
+
+def test_no_connection_is_left_where_a_cluster_lacks_what_is_asked_for(two_nodes: RayCluster):
+    with pytest.raises(UsageError, match="no node of the Ray cluster has one"):
+        chosen_pool("ray:gpu")
+    assert not ray.is_initialized()
