@@ -183,8 +183,11 @@ def _copy(listing: Listing, content: Content, target: Path, sender: Sender) -> N
             for name, size, digest in content.files:
                 _copy_file(listing, folder / name, size, digest, sender)
             sync_folder(folder)
-            with contextlib.suppress(FileExistsError):  # another process was first
+            try:
                 partial.rename(target.parent)
+            except OSError:
+                if not content.is_in(target):
+                    raise  # else another process was first
             sync_folder(target.parent.parent)
         finally:
             shutil.rmtree(partial, ignore_errors=True)

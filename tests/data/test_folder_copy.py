@@ -144,6 +144,23 @@ def test_of_several_that_need_a_folder_at_once_one_copies_it(tmp_path, rows, awa
     assert sender.asked.count("targets.npy") == 1
 
 
+def test_without_locks_the_first_of_two_copies_counts(tmp_path, rows, away, monkeypatch):
+    class Second(OtherMachine):
+        def part(self, listing: Listing, name: str, start: int) -> bytes:
+            if not self.asked.count("targets.npy"):
+                first.extend(places([rows], tmp_path / "copies", away).values())
+            return super().part(listing, name, start)
+
+    def no_locks(*_, **__):
+        raise NotImplementedError("this file system has none")
+
+    first: list[Path] = []
+    monkeypatch.setattr(folder_copy.filelock.FileLock, "acquire", no_locks)
+    assert list(places([rows], tmp_path / "copies", Second(away.moved)).values()) == [first[0]]
+    assert open_dataset(first[0]).facts == {"model": "m"}
+    assert list((tmp_path / "copies").glob(".*.partial")) == []
+
+
 KILLED = """
 import os, sys
 from pathlib import Path
