@@ -1,5 +1,6 @@
 # make quickstart   a first study on this machine, no download but the packages
 # make test         the tests, a quarter of an hour on two cores
+# make test-cluster   those that start the nodes of a Ray cluster, a few minutes more
 # make test-extended  the rest of them: the same promises by longer ways
 # make chaos        a hundred faults over real studies, half an hour on two cores
 # make check        lint, format and types
@@ -13,7 +14,7 @@ VENV ?= .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip install --disable-pip-version-check --quiet -c constraints.txt
 
-.PHONY: quickstart test test-extended chaos check gpu-check bench clean
+.PHONY: quickstart test test-cluster test-extended chaos check gpu-check bench clean
 
 quickstart: $(VENV)/.installed
 	$(RUN) studies/quickstart.py
@@ -22,12 +23,16 @@ quickstart: $(VENV)/.installed
 # 5 says that there was none of it), in two processes, of one thread each, so that they share two cores; then the rest, in
 # three, since one of them mostly waits. Files that take long begin first.
 # Some machines forbid bytecode to be kept: then each of the hundreds of processes compiles hpsearch anew.
-test test-extended chaos: export OMP_NUM_THREADS = 1
-test test-extended chaos: export PYTHONDONTWRITEBYTECODE =
+test test-cluster test-extended chaos: export OMP_NUM_THREADS = 1
+test test-cluster test-extended chaos: export PYTHONDONTWRITEBYTECODE =
 
 test: $(VENV)/.installed-dev
-	$(RUN) -m pytest -n 2 --dist worksteal -m chaos || [ $$? -eq 5 ]
-	$(RUN) -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not chaos and not extended"
+	$(RUN) -m pytest -n 2 --dist worksteal -m "chaos and not ray" || [ $$? -eq 5 ]
+	$(RUN) -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not chaos and not extended and not ray"
+
+# Apart from the others, which Ray's many processes would slow down.
+test-cluster: $(VENV)/.installed-dev
+	$(RUN) -m pytest -n 2 --dist loadfile -m "ray and not extended"
 
 # What is too long for every change: the same promises by longer ways (real processes, notebooks, whole studies).
 test-extended: $(VENV)/.installed-dev
