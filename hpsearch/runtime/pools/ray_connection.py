@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import signal
 import socket
 import threading
@@ -13,6 +14,10 @@ from hpsearch.runtime.pools.ray_cluster import FORMS, Node, nodes_of
 
 ANSWER_SECONDS = 10.0
 """How long a cluster may take to answer before it is taken to be not there."""
+
+_SETTINGS = b"\x04"
+_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00" + _SETTINGS + b"\x00" * 5
+"""What a client of HTTP/2 begins with: its preface, and a frame of settings that sets none."""
 
 INSTALLING = "pip install 'hpsearch[ray]'"
 
@@ -61,6 +66,21 @@ def answers(address: tuple[str, int]) -> bool:
     return True
 
 
+def _speaks_grpc(address: tuple[str, int]) -> bool:
+    """Return whether a server as Ray's answers: it greets whoever greets it as HTTP/2 has it (RFC 9113, 3.4).
+
+    Ray itself waits for minutes for one that accepts a connection and says nothing, or something else.
+    """
+    if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
+        return answers(address)
+    try:
+        with socket.create_connection(address, timeout=ANSWER_SECONDS) as line:
+            line.sendall(_GREETING)
+            return line.recv(9)[3:4] == _SETTINGS
+    except OSError:
+        return False
+
+
 def connected(address: str | None) -> Cluster:
     """Connect to a cluster: that of the user's script, that at the address, or the one that Ray finds by itself.
 
@@ -88,7 +108,7 @@ def connected(address: str | None) -> Cluster:
 def _connect(ray: Any, address: str | None) -> None:
     place = address or _found(ray)
     host, _, port = place.removeprefix("ray://").rpartition(":")
-    if not answers((host.strip("[]"), int(port))):
+    if not _speaks_grpc((host.strip("[]"), int(port))):
         raise UsageError(
             f"The Ray cluster at {place} does not answer. Check that its head node runs (`ray start --head` there, "
             "`ray status` here) and that this machine may connect to it; RAY_ADDRESS says which cluster is meant."
@@ -96,11 +116,6 @@ def _connect(ray: Any, address: str | None) -> None:
     with _signals_kept():
         try:
             ray.init(address=place, log_to_driver=False, logging_level=logging.ERROR)
-        except ImportError as error:
-            raise UsageError(
-                f"devices={place!r} needs Ray's client, which cannot be imported here ({error}). Install it: "
-                f"{INSTALLING}; or run the study on a node of the cluster with devices='ray'."
-            ) from error
         except Exception as error:
             raise UsageError(_refusal(place, error)) from error
 
@@ -121,6 +136,11 @@ def _found(ray: Any) -> str:
 
 def _refusal(place: str, error: Exception) -> str:
     reason = " ".join(str(error).split())
+    if isinstance(error, ImportError) or "ray[client]" in reason:
+        return (
+            f"devices={place!r} needs Ray's client, which is not installed here. Install it: {INSTALLING}; or run the "
+            "study on a node of the cluster with devices='ray'."
+        )
     if "ersion mismatch" in reason:
         return (
             f"The Ray cluster at {place} runs other versions than this process: {reason} Install the cluster's "

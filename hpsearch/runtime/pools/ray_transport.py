@@ -128,6 +128,7 @@ class RayTransport:
         self._processes = {number: process for number, process in self._processes.items() if not process.is_left}
         dead = any(process.lost_at is not None for process in self._processes.values())
         messages = self._answers(min(timeout, NODE_LOOK_SECONDS) if dead else timeout)
+        dead = any(process.lost_at is not None for process in self._processes.values())
         nodes = {node.id for node in self._cluster.nodes()} if dead else set()
         for number, process in self._processes.items():
             if process.lost_at is not None and not self._may_be_its_nodes(process, nodes):
