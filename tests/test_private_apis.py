@@ -371,6 +371,7 @@ PUBLIC_OR_UNUSED = {
     "_value_": "an enum member's, public",
     "_fields": "a named tuple's, public",
     "_exit": "os._exit is public",
+    "_current_frames": "sys._current_frames is public",
     "_abc_": "a prefix of attributes that are left out of a digest; none is read",
     "_name_or_path": "a key that is left out of a digest; none is read",
 }
