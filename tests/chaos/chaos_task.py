@@ -4,10 +4,8 @@ Everything is asked for by the environment and by files, never by an argument: w
 by key, as its undisturbed twin.
 """
 
-import importlib
 import json
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,9 +21,6 @@ CONTROL = "CHAOS_CONTROL"
 PAUSE = "CHAOS_PAUSE"
 """Variable with the seconds that each training batch takes longer, so that there is time for faults."""
 
-HANG = "CHAOS_HANG"
-"""Variable with the seconds after which a silent worker is taken for hung, half an hour otherwise."""
-
 DIVERGES = "diverges.json"
 """File with the values of `batch_size` whose training loss becomes NaN, each on one fold: `{"8": fold}`."""
 
@@ -34,9 +29,6 @@ HOARD = "hoard-{pid}"
 
 TRAINING = "training-{pid}.json"
 """File in which the worker of this number says what it trains: its values of the searched, and its fold."""
-
-if HANG in os.environ and not any("loky" in word for word in sys.orig_argv):
-    importlib.import_module("hpsearch.runtime.pools.worker_pool").HANG_SECONDS = float(os.environ[HANG])
 
 
 @dataclass(frozen=True, eq=False)

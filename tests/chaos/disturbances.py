@@ -12,11 +12,12 @@ from typing import Any
 import disk_faults
 import fault_schedule as kinds
 import memory_faults
+import node_faults
 import process_faults
 import server_faults
 import torn_writes
 from chaos_studies import StudyPlace
-from chaos_task import DIVERGES, FOLDS, HANG, PAUSE
+from chaos_task import DIVERGES, FOLDS, PAUSE
 from clock_faults import HOUR, SteppedClock
 from disturbed_study import DisturbedStudy, StudyOverError
 from fault_schedule import Fault
@@ -58,6 +59,9 @@ class Machine:
             kinds.TORN_CHECKPOINT: torn_writes.cut_checkpoint,
             kinds.HALF_CHECKPOINT: torn_writes.half_write_checkpoint,
             kinds.TORN_LIST: torn_writes.tear_lists,
+            kinds.NODE_KILLED: node_faults.kill_node,
+            kinds.RAYLET_KILLED: node_faults.kill_raylet,
+            kinds.NODE_LEAVES: node_faults.let_node_leave,
         }
         clock, server = self.clock, self.server
         if self.is_small_disk:
@@ -107,15 +111,24 @@ def disturbed(
     said: Callable[[str], None] = lambda line: None,
 ) -> Report:  # fmt: skip
     """Run a study under a schedule of faults, to its end, and compare it with its twin."""
-    variables = {PAUSE: str(BATCH_SECONDS), HANG: str(process_faults.HANG)}
+    variables = {PAUSE: str(BATCH_SECONDS)}
+    if any(fault.kind in kinds.OF_SILENCE for fault in faults):
+        variables["HPSEARCH_WORKER_WAIT"] = str(process_faults.HANG)
     if machine.clock is not None:
         variables |= machine.clock.variables
     place = replace(place, variables={**place.variables, **variables})
     place.make()
-    study, able = DisturbedStudy(machine.launcher, place, random.Random(seed)), machine.faults()
+    able = machine.faults()
     report = Report(not_done=[fault for fault in faults if fault.kind not in able])
     report.left = [fault for fault in faults if fault.kind in able]
-    with disk_faults.small_disk(place.study_folder.parent) if machine.is_small_disk else contextlib.nullcontext():
+    is_on_ray = place.devices.startswith("ray")
+    with (
+        disk_faults.small_disk(place.study_folder.parent) if machine.is_small_disk else contextlib.nullcontext(),
+        node_faults.two_nodes(place) if is_on_ray else contextlib.nullcontext() as cluster,
+    ):
+        if cluster is not None:
+            place = replace(place, variables={**place.variables, **cluster.environment})
+        study = DisturbedStudy(machine.launcher, place, random.Random(seed), cluster=cluster)
         try:
             _give(study, able, report, said)
             study.finish()

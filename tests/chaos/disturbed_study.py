@@ -57,6 +57,7 @@ class DisturbedStudy:
         pids: Of all processes that it ever had.
         lost: What was recorded and is no more, or not as it was.
         others: Names in the system's memory from before; numbers of processes come again.
+        cluster: The Ray cluster that its workers are on, if any.
     """
 
     launcher: Launcher
@@ -68,6 +69,7 @@ class DisturbedStudy:
     pids: set[int] = field(default_factory=set)
     lost: list[str] = field(default_factory=list)
     others: frozenset[str] = field(default_factory=in_memory)
+    cluster: Any = None
     _process: StudyProcess | None = None
     _keys: dict[Identity, str] = field(default_factory=dict)
 
@@ -88,10 +90,14 @@ class DisturbedStudy:
         return self.process.poll() is None
 
     def started(self) -> list[psutil.Process]:
-        """Return what the coordinator has started and still lives."""
+        """Return what the coordinator has started and still lives, here or on a cluster."""
         started = [each for each in self.process.started() if is_alive(each)]
+        started += [] if self.cluster is None else self.cluster.workers()
         self.pids |= {each.pid for each in started}
         return started
+
+    def workers(self) -> list[psutil.Process]:
+        return list(filter(is_worker, self.started())) if self.cluster is None else self.cluster.workers()
 
     def zombies(self) -> list[int]:
         """Return the dead processes that the coordinator has not waited for."""
@@ -100,7 +106,7 @@ class DisturbedStudy:
     def training(self) -> dict[psutil.Process, Identity]:
         """Return the live workers that train, and what."""
         found = {}
-        for worker in filter(is_worker, self.started()):
+        for worker in self.workers():
             said = training_of(worker.pid, self.place.control)
             if said is not None:
                 found[worker] = (said["batch_size"], said["learning_rate"], said["fold"])

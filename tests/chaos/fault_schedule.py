@@ -23,6 +23,12 @@ CLOCK_FORWARDS = "clock one hour on"
 CLOCK_BACK = "clock one hour back"
 SERVER_STOPPED = "database server stopped"
 SERVER_KILLED = "database server killed"
+NODE_KILLED = "Ray node killed"
+RAYLET_KILLED = "Ray node's own process killed"
+NODE_LEAVES = "Ray node announces its end"
+
+OF_SILENCE = (WORKER_HANGS, COORDINATOR_STOPPED_LONG)
+"""Faults that are over once a silent worker would have been ended: such a study waits less long for one."""
 
 AFTER = (1, 4)
 """Least and most evaluations that are recorded between two faults."""

@@ -50,8 +50,7 @@ def kill_by_memory(study: DisturbedStudy) -> None:
 
 def refuse_memory(study: DisturbedStudy) -> None:
     """A worker is refused memory; its trial is trained in less, or pruned."""
-    [(worker, run)] = study.victims().items()
-    study.injected.add(run[0])
+    [worker] = study.victims()
     before = study.rows(ENDED)
     _, hard = resource.prlimit(worker.pid, resource.RLIMIT_AS)
     resource.prlimit(worker.pid, resource.RLIMIT_AS, (worker.memory_info().vms + ROOM * MEGABYTE, hard))
@@ -60,6 +59,11 @@ def refuse_memory(study: DisturbedStudy) -> None:
     if not study.is_running():
         raise StudyOverError
     resource.prlimit(worker.pid, resource.RLIMIT_AS, (hard, hard))
+    refused = {run for (run,) in study.rows(ENDED)}  # not what it trained before: it may have begun the next meanwhile
+    for trial in study.history().trials.values():
+        if any(run.key in refused for run in trial.all_runs):
+            study.injected.add(trial.config["batch_size"])
 
 
-ENDED = "select count(*) from hpsearch_results where outcome = 'out_of_memory'"
+ENDED = "select run from hpsearch_results where outcome = 'out_of_memory'"
+"""The runs that were refused memory."""

@@ -6,10 +6,12 @@ import time
 from disturbed_study import DEATH_SECONDS, PATIENCE, DisturbedStudy, gone
 from study_processes import is_alive, until
 
+from hpsearch.runtime.pools.silence import GRACE_SECONDS
+
 MOMENT = 2.0
 """Seconds that a process is stopped which nobody should miss."""
 
-HANG = 12.0
+HANG = 15.0
 """Seconds after which the studies of this suite take a silent worker for hung."""
 
 
@@ -43,10 +45,10 @@ def stop_worker(study: DisturbedStudy) -> None:
 
 
 def hang_worker(study: DisturbedStudy) -> None:
-    """Its pool ends it, and gives its segment to another."""
+    """It is asked to end, which it cannot; then its pool kills it, and gives its segment to another."""
     worker = study.victim()
     worker.suspend()
-    until(lambda: not is_alive(worker), HANG + DEATH_SECONDS)
+    until(lambda: not is_alive(worker), HANG + GRACE_SECONDS + DEATH_SECONDS)
 
 
 def stop_coordinator(study: DisturbedStudy) -> None:

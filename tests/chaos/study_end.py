@@ -81,6 +81,8 @@ def left_processes(study: DisturbedStudy) -> list[str]:
 
     def living() -> list[psutil.Process]:
         others = (process for process in psutil.process_iter() if process.pid != os.getpid())
+        if study.cluster is not None:  # its nodes live on
+            return study.started()
         return [process for process in others if _is_of(process, study.place)]
 
     def zombies() -> list[int]:

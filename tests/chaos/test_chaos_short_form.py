@@ -60,6 +60,13 @@ def test_nothing_is_lost_by_faults_of_every_kind(machine: Machine, tmp_path: Pat
     check(report, [SteppedClock.missing(), memory_faults.missing(), no_disk()])
 
 
+@pytest.mark.ray
+def test_nothing_is_lost_by_nodes_that_die_and_join(machine: Machine, tmp_path: Path, twin: StudyPlace) -> None:
+    given = [Fault(kind, 2) for kind in (kinds.NODE_KILLED, kinds.WORKER_KILLED)]
+    place = StudyPlace(tmp_path / "study", SHORT, twin.material, "ray")
+    check(disturbed(machine, place, twin, given, SEED), [])
+
+
 def test_nothing_is_lost_by_a_server_that_goes_and_comes(tmp_path: Path, twin: StudyPlace) -> None:
     made = KINDS["postgresql"]
     if made.missing() is not None:
