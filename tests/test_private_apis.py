@@ -252,7 +252,8 @@ def _ray_finds_its_cluster_and_tells_which_nodes_leave() -> bool:
     import ray
 
     found = ray._private.services.canonicalize_bootstrap_address("192.0.2.7:6379")
-    return found == "192.0.2.7:6379" and callable(ray._private.state.state.get_draining_nodes)
+    told = callable(ray._private.state.state.get_draining_nodes) and ray._private.worker._worker_logs_enabled
+    return bool(found == "192.0.2.7:6379" and told)
 
 
 LISTED = {
@@ -356,10 +357,11 @@ LISTED = {
     ),
     "clusters": Private(
         "ray",
-        {"runtime/pools/ray_connection.py": ("_private",)},
+        {"runtime/pools/ray_connection.py": ("_private", "_worker_logs_enabled")},
         _ray_finds_its_cluster_and_tells_which_nodes_leave,
         "In `_found`, give ray.init the address 'auto': a cluster that does not answer is then waited for for minutes. "
-        "Let `Cluster.draining` return nothing: nodes that announce their end are used up to it.",
+        "Let `Cluster.draining` return nothing: nodes that announce their end are used up to it. Drop "
+        "`_say_what_ray_says`: Ray then prints dozens of lines where a node dies.",
     ),
 }
 
@@ -369,6 +371,7 @@ PUBLIC_OR_UNUSED = {
     "_value_": "an enum member's, public",
     "_fields": "a named tuple's, public",
     "_exit": "os._exit is public",
+    "_current_frames": "sys._current_frames is public",
     "_abc_": "a prefix of attributes that are left out of a digest; none is read",
     "_name_or_path": "a key that is left out of a digest; none is read",
 }

@@ -209,7 +209,16 @@ _REMEDIES = {
 """Words in SQLite's errors to what the user can do."""
 
 
+_FULL = ("disk is full", "disk full", "no space left", "' is full")
+"""Words of SQLite, PostgreSQL (53100) and MySQL (1021, 1030, 1114) for a disk that is full, in small letters."""
+
+
 def _remedy(reason: str) -> str:
+    if any(words in reason.lower() for words in _FULL):
+        return (
+            "The disk is full, so the study is paused. What was recorded before is safe: once the disk has room again, "
+            "resume the study."
+        )
     for words, remedy in _REMEDIES.items():
         if words in reason:
             return remedy

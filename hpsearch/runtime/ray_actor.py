@@ -68,15 +68,21 @@ class WorkerActor:
 
     def __init__(self, device: str) -> None:
         self._channel = OutboxChannel()
+        self._taken, self._early = 0, dict[int, bytes]()
+        self._taking = threading.Lock()
         self._thread = threading.Thread(target=self._follow, args=(device,), name="hpsearch-orders", daemon=True)
         self._thread.start()
 
     def arrived(self) -> Arrived:
         return Arrived(__version__, os.environ.get("CUDA_VISIBLE_DEVICES", ""))
 
-    def deliver(self, content: bytes) -> None:
-        """Take a pickled message of the pool's."""
-        self._channel.take(content)
+    def deliver(self, number: int, content: bytes) -> None:
+        """Take the pool's pickled message of a number, 0 and up, once all before it are taken: calls are threads."""
+        with self._taking:
+            self._early[number] = content
+            while self._taken in self._early:
+                self._channel.take(self._early.pop(self._taken))
+                self._taken += 1
 
     def outbox(self) -> list[bytes]:
         """Return the pickled messages for the pool, once there is news, or in a while."""

@@ -80,6 +80,22 @@ def test_a_file_that_is_no_database_is_a_store_error(tmp_path: Path) -> None:
         prepare_file(parse_url(url_of(tmp_path)))
 
 
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "database or disk is full",
+        'could not extend file "base/16384/16397": No space left on device',
+        "(1021, 'Disk full (/tmp/#sql); waiting for someone to free some space...')",
+        """(1030, 'Got error 28 "No space left on device" from storage engine InnoDB')""",
+        "(1114, \"The table 'hpsearch_predictions' is full\")",
+    ],
+)
+def test_a_full_disk_is_said_to_be_full_whichever_database_says_it(tmp_path: Path, reason: str) -> None:
+    said = r"The disk is full, so the study is paused.* is safe"
+    with pytest.raises(StoreError, match=said), database_errors(parse_url(url_of(tmp_path)), "counting sheep"):
+        raise sqlite3.OperationalError(reason)
+
+
 def test_what_the_database_raises_becomes_a_store_error_that_says_what_was_done(tmp_path: Path) -> None:
     url = parse_url(url_of(tmp_path))
     said = r"study\.db: .* while counting sheep \(disk full\)"

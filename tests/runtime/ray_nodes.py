@@ -112,13 +112,15 @@ class RayCluster:
     def __init__(self, cpus: int = 2) -> None:
         self._root = Path(tempfile.mkdtemp(prefix="hp-ray-", dir="/tmp"))  # a socket's path has 107 letters at most
         self.nodes: list[RayNode] = []
-        with socket.socket() as taken:
-            taken.bind(("127.0.0.1", 0))
-            port = taken.getsockname()[1]
+        port, client_port = _free_ports()
         self.address = f"127.0.0.1:{port}"
+        self.client_address = f"ray://127.0.0.1:{client_port}"
         self.environment = {**ON_LOOPBACK, "RAY_ADDRESS": self.address}
         try:
-            self.head = self._start(cpus, {}, "--head", f"--port={port}", "--include-dashboard=false")
+            self.head = self._start(
+                cpus, {}, "--head", f"--port={port}", f"--ray-client-server-port={client_port}",
+                "--include-dashboard=false",
+            )  # fmt: skip
         except BaseException:
             self.close()
             raise
@@ -179,6 +181,13 @@ def two_nodes() -> Iterator[RayCluster]:
         cluster.start(cpus=1)
         cluster.used(patched)
         yield cluster
+
+
+def _free_ports() -> tuple[int, int]:
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], other.getsockname()[1]
 
 
 def _ray(*words: str) -> None:

@@ -41,6 +41,8 @@ def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ElsewhereP
     made.close()
 
 
+@pytest.mark.slow
+@pytest.mark.extended
 def test_a_study_whose_workers_see_none_of_its_folders_equals_one_in_line(tmp_path, hidden, monkeypatch):
     """Rows, features and two models; each file is sent once, though two workers read it."""
     for name in ("bert", "distilbert"):

@@ -85,6 +85,7 @@ def test_studies_on_nodes_that_see_none_of_their_folders_equal_those_in_line(
         assert list((cache / "features-of-nodes").glob("*/*"))
 
 
+@pytest.mark.extended
 def test_a_node_without_room_gets_no_work_and_the_others_go_on(
     tmp_path: Path, nodes: Nodes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

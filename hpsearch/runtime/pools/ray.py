@@ -222,7 +222,10 @@ class RayPool(WorkerPool):
 
     def _look_at_nodes(self) -> None:
         self._next_look = time.monotonic() + LOOK_SECONDS
-        nodes, draining = self._cluster.nodes(), self._cluster.draining()
+        nodes = self._cluster.nodes()
+        if not self._cluster.is_up:
+            return
+        draining = self._cluster.draining()
         for node in nodes:
             if node.id in draining - self._leaving:
                 self._leaving.add(node.id)

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,9 @@ from hpsearch.runtime.pools.ray_cluster import FORMS, Node, nodes_of
 
 ANSWER_SECONDS = 10.0
 """How long a cluster may take to answer before it is taken to be not there."""
+
+HEAD_SECONDS = 40.0
+"""How long a cluster's head node may not answer: some are started again. After 60 Ray ends this process."""
 
 _SETTINGS = b"\x04"
 _GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00" + _SETTINGS + b"\x00" * 5
@@ -32,14 +36,36 @@ class Cluster:
 
     Args:
         ray: The package.
+
+    Attributes:
+        is_up: Whether the head node answered when nodes were last looked for; else Ray's calls wait for it.
     """
 
     def __init__(self, ray: Any) -> None:
-        self.ray = ray
+        self.ray, self.is_up = ray, True
+        self._head_was_up = time.monotonic()
+        self._last: list[Node] = []
 
     def nodes(self) -> list[Node]:
-        """Return the live nodes."""
-        return nodes_of(self.ray.nodes())
+        """Return the live nodes; while the head does not answer, those that it named last.
+
+        Raises:
+            HpsearchError: It has not answered for a while. (A minute later Ray itself ends this process.)
+        """
+        self.is_up = self._is_client() or answers(_address(self.ray.get_runtime_context().gcs_address))
+        if self.is_up:
+            self._head_was_up = time.monotonic()
+            try:
+                self._last = nodes_of(self.ray.nodes())
+            except Exception as error:
+                raise lost_cluster(f"{type(error).__name__}: {error}") from error
+        elif time.monotonic() - self._head_was_up > HEAD_SECONDS:
+            raise lost_cluster(f"its head node has not answered for {HEAD_SECONDS:g} seconds.")
+        return self._last
+
+    def _is_client(self) -> bool:
+        """Return whether the cluster is reached by Ray Client, which need not reach its nodes."""
+        return bool(self.ray.util.client.ray.is_connected())
 
     def draining(self) -> set[str]:
         """Return the ids of nodes that have announced their end; Ray Client and other versions of Ray tell of none."""
@@ -55,6 +81,18 @@ class Cluster:
                 if not _users:
                     with _signals_kept():
                         self.ray.shutdown()
+                        _say_what_ray_says(self.ray, True)
+
+
+def _say_what_ray_says(ray: Any, is_said: bool) -> None:
+    """Print or keep back what Ray prints of nodes that die, dozens of lines each: the pool says it in one."""
+    with contextlib.suppress(AttributeError):  # private, see tests/test_private_apis.py
+        ray._private.worker._worker_logs_enabled = is_said
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 def answers(address: tuple[str, int]) -> bool:
@@ -107,8 +145,7 @@ def connected(address: str | None) -> Cluster:
 
 def _connect(ray: Any, address: str | None) -> None:
     place = address or _found(ray)
-    host, _, port = place.removeprefix("ray://").rpartition(":")
-    if not _speaks_grpc((host.strip("[]"), int(port))):
+    if not _speaks_grpc(_address(place.removeprefix("ray://"))):
         raise UsageError(
             f"The Ray cluster at {place} does not answer. Check that its head node runs (`ray start --head` there, "
             "`ray status` here) and that this machine may connect to it; RAY_ADDRESS says which cluster is meant."
@@ -118,6 +155,7 @@ def _connect(ray: Any, address: str | None) -> None:
             ray.init(address=place, log_to_driver=False, logging_level=logging.ERROR)
         except Exception as error:
             raise UsageError(_refusal(place, error)) from error
+    _say_what_ray_says(ray, False)
 
 
 def _found(ray: Any) -> str:
@@ -164,10 +202,9 @@ def _signals_kept() -> Iterator[None]:
             signal.signal(signal.SIGTERM, before)
 
 
-def lost_cluster(error: Exception) -> HpsearchError:
+def lost_cluster(reason: str) -> HpsearchError:
     """Return what to raise where Ray itself fails."""
-    reason = " ".join(str(error).split())
     return HpsearchError(
-        f"The Ray cluster cannot be used any more: {type(error).__name__}: {reason[:500]} Nothing that was recorded is "
-        "lost: run the study again to continue it, once the cluster runs (`ray status`)."
+        f"The Ray cluster cannot be used any more: {' '.join(reason.split())[:500]} Nothing that was recorded is lost: "
+        "run the study again to continue it, once the cluster runs (`ray status`)."
     )

@@ -25,8 +25,8 @@ NODE_SECONDS = 60.0
 NODE_LOOK_SECONDS = 0.5
 """How often that is looked for."""
 
-ORDERS, REPORTS = "orders", "reports"
-"""An actor's threads for calls: messages to it keep their order, and wait for no call that waits for news."""
+CALLS = 4
+"""How many calls of an actor run at once: one waits for news meanwhile."""
 
 
 class RayProcess:
@@ -44,22 +44,23 @@ class RayProcess:
     def __init__(self, ray: Any, actor: Any, place: Place) -> None:
         self._ray, self._actor, self.place = ray, actor, place
         self.started: float | None = None
-        self.calls: list[Any] = [actor.arrived.options(concurrency_group=ORDERS).remote()]
+        self.calls: list[Any] = [actor.arrived.remote()]
         self.lost_at: float | None = None
         self.is_left = self.is_unfit = False
-        self._ending = ""
+        self._ending, self._sent = "", 0
         self._where: Any = None
         self.ask()
 
     def ask(self) -> None:
         """Ask for the worker's next messages."""
-        self.calls.append(self._actor.outbox.options(concurrency_group=REPORTS).remote())
+        self.calls.append(self._actor.outbox.remote())
 
     def send(self, content: bytes) -> None:
         if self.is_left or self.lost_at is not None:
             return
         try:
-            self._actor.deliver.options(concurrency_group=ORDERS).remote(content)
+            self._actor.deliver.remote(self._sent, content)
+            self._sent += 1
         except (self._ray.exceptions.ObjectStoreFullError, self._ray.exceptions.OutOfDiskError) as error:
             raise HpsearchError(
                 f"A message of {len(content) / 1e9:.2f} GB for a worker on {self.place.node.name} does not fit into "
@@ -68,7 +69,7 @@ class RayProcess:
             ) from error
 
     def rouse(self) -> None:
-        self._where = self._actor.where.options(concurrency_group=ORDERS).remote()
+        self._where = self._actor.where.remote()
 
     def stack(self) -> str:
         try:
@@ -108,7 +109,7 @@ class RayTransport:
 
     def __init__(self, cluster: Cluster, places: Mapping[int, Place]) -> None:
         self._cluster, self._ray, self._places = cluster, cluster.ray, places
-        self._actor = self._ray.remote(concurrency_groups={ORDERS: 1, REPORTS: 1})(WorkerActor)
+        self._actor = self._ray.remote(WorkerActor)
         self._processes: dict[int, RayProcess] = {}
 
     def start(self, slot: Slot, generation: int) -> RayProcess:
@@ -118,8 +119,8 @@ class RayTransport:
             del variables["CUDA_VISIBLE_DEVICES"]  # Ray says which GPU a worker sees
         strategy = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(place.node.id, soft=False)
         actor = self._actor.options(
-            num_cpus=place.cpus, num_gpus=place.gpus, max_restarts=0, scheduling_strategy=strategy,
-            runtime_env={"env_vars": variables},
+            num_cpus=place.cpus, num_gpus=place.gpus, max_restarts=0, max_concurrency=CALLS,
+            scheduling_strategy=strategy, runtime_env={"env_vars": variables},
         ).remote(place.device)  # fmt: skip
         process = self._processes[generation] = RayProcess(self._ray, actor, place)
         return process
@@ -152,8 +153,8 @@ class RayTransport:
             ready, rest = self._ray.wait(list(calls), num_returns=1, timeout=timeout)
             if ready and rest:
                 ready += self._ray.wait(rest, num_returns=len(rest), timeout=0)[0]
-        except self._ray.exceptions.RayError as error:
-            raise lost_cluster(error) from error
+        except (self._ray.exceptions.RayError, ConnectionError) as error:
+            raise lost_cluster(f"{type(error).__name__}: {error}") from error
         messages: list[tuple[int, Any]] = []
         for call in ready:
             process = self._processes[calls[call]]
