@@ -2,15 +2,19 @@
 
 import os
 import signal
+import socket
 import threading
+import time
 from pathlib import Path
 
 import pytest
 from ray_nodes import RayCluster
 
-from hpsearch.errors import UsageError
-from hpsearch.runtime.pools import chosen_pool
+from hpsearch.errors import HpsearchError, UsageError
+from hpsearch.runtime.pools import chosen_pool, ray_connection
+from hpsearch.runtime.pools.ray_cluster import Node
 from hpsearch.runtime.pools.ray_connection import Cluster, connected
+from hpsearch.runtime.pools.ray_transport import is_up
 
 ray = pytest.importorskip("ray")
 pytestmark = pytest.mark.ray
@@ -64,3 +68,36 @@ def test_no_connection_is_left_where_a_cluster_lacks_what_is_asked_for(two_nodes
     with pytest.raises(UsageError, match="no node of the Ray cluster has one"):
         chosen_pool("ray:gpu")
     assert not ray.is_initialized()
+
+
+def test_a_head_that_is_silent_holds_nobody_up_until_it_is_given_up(two_nodes: RayCluster, monkeypatch):
+    (head,) = (process for process in two_nodes.head.processes() if process.name() == "gcs_server")
+    cluster = connected(None)
+    try:
+        nodes = cluster.nodes()
+        head.suspend()
+        began = time.monotonic()
+        assert [cluster.nodes(), cluster.nodes()] == [nodes, nodes]
+        assert time.monotonic() - began < 10
+        with monkeypatch.context() as patched:
+            patched.setattr(ray_connection, "HEAD_SECONDS", 0.5)
+            with pytest.raises(HpsearchError, match="has not answered for"):
+                cluster.nodes()
+        head.resume()
+        assert cluster.nodes() == nodes
+    finally:
+        head.resume()
+        cluster.leave()
+
+
+def test_a_node_that_answers_nothing_at_all_holds_nobody_up():
+    """As one does whose power has failed: it does not refuse connections either."""
+    with socket.socket() as silent, socket.socket() as first, socket.socket() as second:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(0)
+        for waiting in (first, second):
+            waiting.setblocking(False)
+            waiting.connect_ex(silent.getsockname())
+        began = time.monotonic()
+        assert not is_up(Node("id", "name", silent.getsockname(), 1.0, 0, None))
+        assert time.monotonic() - began < 5

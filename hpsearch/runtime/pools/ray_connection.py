@@ -23,6 +23,9 @@ _SETTINGS = b"\x04"
 _GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00" + _SETTINGS + b"\x00" * 5
 """What a client of HTTP/2 begins with: its preface, and a frame of settings that sets none."""
 
+LOOK_SECONDS = 1.0
+"""How long a look at the nodes may hold up who asks; then what was seen before counts."""
+
 INSTALLING = "pip install 'hpsearch[ray]'"
 
 
@@ -43,35 +46,40 @@ class Cluster:
 
     def __init__(self, ray: Any) -> None:
         self.ray, self.is_up = ray, True
-        self._head_was_up = time.monotonic()
-        self._last: list[Node] = []
+        self._look: threading.Thread | None = None
+        self._silent_since: float | None = None
+        self._nodes: list[Node] = []
+        self._draining: set[str] = set()
 
     def nodes(self) -> list[Node]:
         """Return the live nodes; while the head does not answer, those that it named last.
 
         Raises:
-            HpsearchError: It has not answered for a while. (A minute later Ray itself ends this process.)
+            HpsearchError: It has not answered for a while. (Some seconds later Ray itself ends this process.)
         """
-        self.is_up = self._is_client() or answers(_address(self.ray.get_runtime_context().gcs_address))
-        if self.is_up:
-            self._head_was_up = time.monotonic()
-            try:
-                self._last = nodes_of(self.ray.nodes())
-            except Exception as error:
-                raise lost_cluster(f"{type(error).__name__}: {error}") from error
-        elif time.monotonic() - self._head_was_up > HEAD_SECONDS:
+        if self._silent_since is None:
+            self._silent_since = time.monotonic()
+        if self._look is None or not self._look.is_alive():
+            self._look = threading.Thread(target=self._look_at_nodes, name="hpsearch-nodes", daemon=True)
+            self._look.start()
+        self._look.join(LOOK_SECONDS if self._nodes else ANSWER_SECONDS)
+        since = self._silent_since
+        self.is_up = since is None
+        if since is not None and time.monotonic() - since > HEAD_SECONDS:
             raise lost_cluster(f"its head node has not answered for {HEAD_SECONDS:g} seconds.")
-        return self._last
-
-    def _is_client(self) -> bool:
-        """Return whether the cluster is reached by Ray Client, which need not reach its nodes."""
-        return bool(self.ray.util.client.ray.is_connected())
+        return self._nodes
 
     def draining(self) -> set[str]:
-        """Return the ids of nodes that have announced their end; Ray Client and other versions of Ray tell of none."""
+        """Return the ids of nodes that had announced their end; Ray Client and other versions of Ray tell of none."""
+        return self._draining
+
+    def _look_at_nodes(self) -> None:
+        """Ask the head, in a thread of its own: while that does not answer, Ray waits."""
+        with contextlib.suppress(Exception):  # whatever it is, for how long is what counts
+            self._nodes = nodes_of(self.ray.nodes())
+            self._silent_since = None
         with contextlib.suppress(Exception):  # private, see tests/test_private_apis.py
-            return set(self.ray._private.state.state.get_draining_nodes())
-        return set()
+            self._draining = set(self.ray._private.state.state.get_draining_nodes())
 
     def leave(self) -> None:
         """Disconnect, unless the user's script goes on with it, or another study does."""
@@ -95,10 +103,10 @@ def _address(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def answers(address: tuple[str, int]) -> bool:
+def answers(address: tuple[str, int], seconds: float = ANSWER_SECONDS) -> bool:
     """Return whether something listens at an address."""
     try:
-        socket.create_connection(address, timeout=ANSWER_SECONDS).close()
+        socket.create_connection(address, timeout=seconds).close()
     except OSError:
         return False
     return True

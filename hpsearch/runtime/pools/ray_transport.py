@@ -129,10 +129,9 @@ class RayTransport:
         self._processes = {number: process for number, process in self._processes.items() if not process.is_left}
         dead = any(process.lost_at is not None for process in self._processes.values())
         messages = self._answers(min(timeout, NODE_LOOK_SECONDS) if dead else timeout)
-        dead = any(process.lost_at is not None for process in self._processes.values())
-        nodes = {node.id for node in self._cluster.nodes()} if dead else set()
+        silent = self._silent_nodes()
         for number, process in self._processes.items():
-            if process.lost_at is not None and not self._may_be_its_nodes(process, nodes):
+            if process.lost_at is not None and not _may_be_its_nodes(process, silent):
                 process.lost_at = None
                 messages.append((number, Lost.GONE))
         return messages
@@ -170,24 +169,28 @@ class RayTransport:
         except self._ray.exceptions.RayError as error:
             process.died(error)
             return []
+        except ConnectionError as error:  # Ray Client's
+            raise lost_cluster(f"{type(error).__name__}: {error}") from error
         if isinstance(answer, Arrived):
             process.started = time.monotonic()
             return [answer]
         process.ask()
         return [pickle.loads(content) for content in answer]
 
-    def _may_be_its_nodes(self, process: RayProcess, nodes: set[str]) -> bool:
-        """Return whether a process may have died with its node, of which Ray says so some seconds later.
+    def _silent_nodes(self) -> set[Node]:
+        """Return the nodes of dead processes that do not answer, and of which Ray does not say that they are dead."""
+        asked = {process.place.node for process in self._processes.values() if process.lost_at is not None}
+        alive = {node.id for node in self._cluster.nodes()} if asked else set()
+        return {node for node in asked if node.id in alive and not is_up(node)}
 
-        Args:
-            nodes: Those that Ray says are alive.
-        """
-        node, since = process.place.node, process.lost_at
-        if node.id not in nodes or since is None or process.is_unfit or is_up(node):
-            return False
-        return time.monotonic() - since < NODE_SECONDS
+
+def _may_be_its_nodes(process: RayProcess, silent: set[Node]) -> bool:
+    """Return whether a process may have died with its node, of which Ray says so some seconds later."""
+    if process.place.node not in silent or process.lost_at is None or process.is_unfit:
+        return False
+    return time.monotonic() - process.lost_at < NODE_SECONDS
 
 
 def is_up(node: Node) -> bool:
-    """Return whether Ray's own process on a node takes connections."""
-    return answers(node.address)
+    """Return whether Ray's own process on a node takes connections; one without power does not even refuse them."""
+    return answers(node.address, NODE_LOOK_SECONDS)
