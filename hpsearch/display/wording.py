@@ -1,11 +1,15 @@
 """A standing in words, the same in every display."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hpsearch.display.standing import BestSoFar, Standing, Tally
 from hpsearch.policy.budget import EXPECTED
 from hpsearch.space.wording import spelled
+
+NODES_SHOWN = 4
+"""So many nodes of a cluster are named in a line; of more it says how many there are."""
 
 
 def counts_text(tally: Tally, trials: int | None) -> str:
@@ -46,7 +50,18 @@ def time_text(standing: Standing) -> str:
 
 
 def devices_text(devices: Mapping[str, int]) -> str:
-    return ", ".join(device if count == 1 else f"{count} x {device}" for device, count in devices.items())
+    """Return what is trained on, and how often where more than once: of a cluster each node's GPUs together."""
+    counts = Counter[str]()
+    for device, count in devices.items():
+        node, slash, kind = device.rpartition("/")
+        counts[f"{node}/{kind.partition(':')[0]}" if slash else device] += count
+    nodes = {device.rpartition("/")[0] for device in counts if "/" in device}
+    if len(nodes) > NODES_SHOWN:
+        kinds = Counter[str]()
+        for device, count in counts.items():
+            kinds[device.rpartition("/")[2]] += count
+        return f"{', '.join(f'{count} x {kind}' for kind, count in kinds.items())} of {len(nodes)} nodes"
+    return ", ".join(device if count == 1 else f"{count} x {device}" for device, count in counts.items())
 
 
 def summary_lines(standing: Standing) -> Sequence[str]:

@@ -7,6 +7,7 @@ import pytest
 from hpsearch.display.display import Guarded, check_progress
 from hpsearch.display.live import LiveDisplay, LivePart
 from hpsearch.display.standing import Watch
+from hpsearch.display.wording import devices_text
 from hpsearch.errors import UsageError
 from hpsearch.records import History
 
@@ -65,3 +66,17 @@ def test_an_error_in_the_drawing_thread_ends_nothing_either(caplog):
 def test_a_display_that_there_is_not_is_refused_with_those_that_there_are(progress):
     with pytest.raises(UsageError, match=r"progress=.* is not understood.*Use True .*, 'plain' for .*, or False"):
         check_progress(progress)
+
+
+@pytest.mark.parametrize(
+    ("devices", "text"),
+    [
+        ({"cpu": 4}, "4 x cpu"),
+        ({"cuda:0": 1, "cuda:1": 2}, "cuda:0, 2 x cuda:1"),
+        ({"a/cpu": 2, "b/cpu": 1}, "2 x a/cpu, b/cpu"),
+        ({"a/cuda:0": 1, "a/cuda:1": 1, "b/cuda:0": 2}, "2 x a/cuda, 2 x b/cuda"),
+        ({f"gpu-{node}/cuda:{gpu}": 1 for node in range(16) for gpu in range(8)}, "128 x cuda of 16 nodes"),
+    ],
+)
+def test_devices_of_a_cluster_are_counted_by_node_or_of_many_nodes_together(devices, text):
+    assert devices_text(devices) == text

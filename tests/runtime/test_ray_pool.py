@@ -16,7 +16,7 @@ from study_processes import StudyProcess, until
 from toy_studies import count_evaluations, known_of, table, toy_study
 
 import hpsearch as hp
-from hpsearch.errors import UsageError
+from hpsearch.errors import HpsearchError, UsageError
 from hpsearch.records import Outcome
 from hpsearch.runtime.messages import Evaluated
 from hpsearch.runtime.pools import chosen_pool
@@ -200,6 +200,46 @@ def test_paused_or_killed_a_coordinator_leaves_no_worker_and_the_study_goes_on(t
         until(lambda: not two_nodes.workers(), SOON, "workers without a coordinator")
     inline(tmp_path / "inline")
     compare(folder, tmp_path / "inline")
+
+
+@pytest.mark.extended
+def test_without_a_node_the_pool_waits_for_one_and_says_so(tmp_path, caplog, monkeypatch):
+    with RayCluster(cpus=0) as cluster:
+        only = cluster.start(1)
+        cluster.used(monkeypatch)
+        pool = chosen_pool("ray")[1]()
+        try:
+            pool.prepare(workload(pool, tmp_path, "alone", pause=0.1))
+            order = order_of("alone", run_of("alone"))
+            pool.submit(pool.idle()[0], order)
+            events = first(pool, Evaluated)
+            with caplog.at_level(logging.WARNING, "hpsearch"):
+                only.kill()
+                events += finish(pool)
+                assert events[-1].result.outcome is Outcome.PAUSED
+                until(lambda: list(pool.completed(0.2)) or "Waiting up to 10 minutes" in caplog.text, 30, caplog.text)
+                assert pool.slots() == []
+                cluster.start(1)
+                until(lambda: list(pool.completed(0.2)) or pool.idle(), 60, lambda: caplog.text)
+            pool.submit(pool.idle()[0], resumed(order, events))
+            assert finish(pool)[-1].result.outcome is Outcome.OK
+            monkeypatch.setattr("hpsearch.runtime.pools.ray.NODES_SECONDS", 1.0)
+            cluster.nodes[-1].kill()
+            with pytest.raises(HpsearchError, match="No node of the Ray cluster was left .* none joined within 0.0"):
+                until(lambda: list(pool.completed(0.2)), 60, "no error")
+        finally:
+            pool.close()
+
+
+@pytest.mark.extended
+def test_through_rays_client_a_study_is_the_same(two_nodes, launcher, tmp_path):
+    process = launcher.launch(
+        "run", two_nodes.environment, folder=str(tmp_path / "client"), devices=two_nodes.client_address, trials=8, cv=3
+    )
+    assert process.wait() == 0, process.text()
+    inline(tmp_path / "inline")
+    compare(tmp_path / "client", tmp_path / "inline")
+    until(lambda: not two_nodes.workers(), SOON, "workers of a study that has ended")
 
 
 # ---------------------------------------------------------------- what is wrong is said

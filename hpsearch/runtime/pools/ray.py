@@ -303,7 +303,7 @@ class RayPool(WorkerPool):
             )  # fmt: skip
         elif now - self._alone_since > NODES_SECONDS:
             raise HpsearchError(
-                f"No node of the Ray cluster was left to train on, and none joined within {NODES_SECONDS / 60:g} "
+                f"No node of the Ray cluster was left to train on, and none joined within {NODES_SECONDS / 60:.3g} "
                 "minutes. Nothing that was recorded is lost: start nodes (`ray start --address=...`), then run the "
                 "study again to continue it."
             )
