@@ -225,7 +225,7 @@ def test_without_a_node_the_pool_waits_for_one_and_says_so(tmp_path, caplog, mon
             assert finish(pool)[-1].result.outcome is Outcome.OK
             monkeypatch.setattr("hpsearch.runtime.pools.ray.NODES_SECONDS", 1.0)
             cluster.nodes[-1].kill()
-            with pytest.raises(HpsearchError, match="No node of the Ray cluster was left .* none joined within 0.0"):
+            with pytest.raises(HpsearchError, match=r"No node of the Ray cluster was left .* none joined within 0\.0"):
                 until(lambda: list(pool.completed(0.2)), 60, "no error")
         finally:
             pool.close()
