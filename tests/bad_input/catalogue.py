@@ -1,5 +1,6 @@
 """All mistakes, by what they are about."""
 
+import mistakes_in_clusters
 import mistakes_in_commands
 import mistakes_in_data
 import mistakes_in_models
@@ -13,6 +14,7 @@ GROUPS: dict[str, list[Mistake]] = {
     **mistakes_in_models.GROUPS,
     **mistakes_in_spaces.GROUPS,
     **mistakes_in_studies.GROUPS,
+    **mistakes_in_clusters.GROUPS,
     **mistakes_in_storage.GROUPS,
     **mistakes_in_commands.GROUPS,
 }

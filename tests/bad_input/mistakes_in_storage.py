@@ -1,6 +1,7 @@
 """Mistakes and misfortunes of folders, disks and databases. All are real: no error is made up."""
 
 import contextlib
+import os
 import resource
 import signal
 import sqlite3
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from mistake import TEXT, Mistake, run_earlier, written
 
-from hpsearch.errors import DataError, LeaseHeldError, StoreError, StudyChangedError, StudyNotFoundError
+from hpsearch.errors import DataError, LeaseHeldError, StoreError, StudyChangedError, StudyNotFoundError, UsageError
 
 DATABASE = "runs/mine/study.db"
 
@@ -41,6 +42,12 @@ def _impatient() -> Iterator[None]:
     finally:
         database.BUSY_SECONDS, leased_study.LOCK_SECONDS = patience
         connection.close()
+
+
+@contextlib.contextmanager
+def _five_minutes() -> Iterator[None]:
+    os.environ["HPSEARCH_DATABASE_WAIT"] = "5m"  # each mistake's world restores it
+    yield
 
 
 def _lost(place: Path) -> None:
@@ -100,6 +107,12 @@ STORAGE = [
         StoreError,
         settings='folder="train.csv"',
         code=1,
+    ),
+    Mistake(
+        "a limit of waiting for a database that is no number: `5m`",
+        ("HPSEARCH_DATABASE_WAIT='5m'", "600 for ten minutes"),
+        UsageError,
+        within=_five_minutes,
     ),
     Mistake(
         "a cache that cannot be made",
