@@ -8,9 +8,11 @@ from collections.abc import Iterator
 import pytest
 import ray_nodes
 from mistake import Mistake
-from ray_nodes import RayCluster
+from ray_nodes import ON_LOOPBACK, RayCluster
 
 from hpsearch.errors import UsageError
+
+os.environ.update(ON_LOOPBACK)  # before anything here imports Ray
 
 NOBODY = "ray://127.0.0.1:9"
 """An address where nothing listens."""
