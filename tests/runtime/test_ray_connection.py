@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from ray_nodes import RayCluster
+from study_processes import until
 
 from hpsearch.errors import HpsearchError, UsageError
 from hpsearch.runtime.pools import chosen_pool, ray_connection
@@ -67,6 +68,22 @@ def test_a_connection_of_the_users_script_goes_on(two_nodes: RayCluster):
 def test_no_connection_is_left_where_a_cluster_lacks_what_is_asked_for(two_nodes: RayCluster):
     with pytest.raises(UsageError, match="no node of the Ray cluster has one"):
         chosen_pool("ray:gpu")
+    assert not ray.is_initialized()
+
+
+def test_a_head_that_is_silent_is_left_without_its_answer(two_nodes: RayCluster, monkeypatch):
+    (head,) = (process for process in two_nodes.head.processes() if process.name() == "gcs_server")
+    cluster = connected(None)
+    head.suspend()
+    try:
+        monkeypatch.setattr(ray_connection, "ANSWER_SECONDS", 1.0)
+        leaving = threading.Thread(target=cluster.leave, daemon=True)
+        leaving.start()
+        leaving.join(10.0)
+        assert not leaving.is_alive()
+    finally:
+        head.resume()
+    until(lambda: all(each.name != "hpsearch-leave" for each in threading.enumerate()), 60, "it is still being left")
     assert not ray.is_initialized()
 
 

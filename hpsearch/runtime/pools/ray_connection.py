@@ -1,5 +1,6 @@
 """The connection to a Ray cluster: made within a bounded time, or refused in words that say what to do."""
 
+import atexit
 import contextlib
 import logging
 import os
@@ -88,8 +89,17 @@ class Cluster:
                 _users.remove(self)
                 if not _users:
                     with _signals_kept():
-                        self.ray.shutdown()
+                        _disconnect(self.ray)
                         _say_what_ray_says(self.ray, True)
+
+
+def _disconnect(ray: Any) -> None:
+    """Disconnect. A head that does not answer is not waited for, neither now nor when this process ends."""
+    leaving = threading.Thread(target=ray.shutdown, name="hpsearch-leave", daemon=True)
+    leaving.start()
+    leaving.join(ANSWER_SECONDS)
+    if leaving.is_alive():
+        atexit.unregister(ray.shutdown)
 
 
 def _say_what_ray_says(ray: Any, is_said: bool) -> None:
