@@ -48,13 +48,16 @@ def last_words(log: str) -> str:
 
 
 def _lost_in_a_row(results: tuple[SegmentResult, ...]) -> int:
-    """Count the last workers in a row that were lost or hung without getting the run further; pauses do not count."""
+    """Count the last workers in a row that were lost or hung without getting the run further; pauses do not count.
+
+    One that was lost after it had left a checkpoint got the run further: its result is a pause with a log.
+    """
     count = 0
     for result in reversed(results):
         if result.point > result.segment.start:
             break
         if result.outcome in (Outcome.LOST, Outcome.TIMED_OUT):
             count += 1
-        elif result.outcome is not Outcome.PAUSED:
+        elif result.outcome is not Outcome.PAUSED or result.log:
             break
     return count

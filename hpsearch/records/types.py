@@ -184,7 +184,8 @@ class SegmentResult:
 
     Attributes:
         point: The last evaluation point reached.
-        log: The traceback, or how the worker ended, for every outcome but OK and PAUSED.
+        log: The traceback, or how the worker ended, for every outcome but OK; with PAUSED only where a worker was lost
+            after it had left a checkpoint.
     """
 
     segment: Segment

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -24,7 +24,7 @@ from hpsearch.records import (
     Trial,
     TrialState,
 )
-from hpsearch.records.checkpoint_folder import CheckpointFolder
+from hpsearch.records.checkpoint_folder import Checkpoint, CheckpointFolder
 from hpsearch.records.store import Store
 from hpsearch.runtime.checkpoint_budget import CheckpointBudget
 from hpsearch.runtime.fitting import DeviceInUseError, Fitting
@@ -81,6 +81,7 @@ class Coordinator:
     started: int = field(default=0, init=False)
     ending: Ending | None = field(default=None, init=False)
     _stopping: bool = field(default=False, init=False)
+    _began: dict[str, tuple[int, int]] = field(default_factory=dict, init=False)  # by run, its checkpoint's place
 
     def __post_init__(self) -> None:
         self.label = self.label or self.store.name
@@ -236,6 +237,7 @@ class Coordinator:
                 self.store.set_state(trial.number, TrialState.RUNNING)
         checkpoint = self.checkpoints.read(run.key)
         usable = checkpoint is not None and checkpoint.point <= segment.start
+        self._began[run.key] = _place(checkpoint)
         return Train(
             study=self.label,
             segment=segment,
@@ -262,13 +264,21 @@ class Coordinator:
             case Ended(_, result):
                 run = result.segment.run
                 self._write_log(result)
-                self.store.record_result(result)
+                self.store.record_result(self._counted(result))
                 self._scheduler.ended(run)
                 if result.outcome is Outcome.OK and not self._may_continue(run, result.point):
                     self.checkpoints.remove(run.key)
                 return self._trials_of(run.key)
             case Refused(_, error):
                 raise error
+
+    def _counted(self, result: SegmentResult) -> SegmentResult:
+        """Return the end of a segment; a worker that was lost after it had left a checkpoint counts as a pause."""
+        began = self._began.pop(result.segment.run.key, (0, 0))
+        if result.outcome not in (Outcome.LOST, Outcome.TIMED_OUT) or not result.log:
+            return result
+        is_further = _place(self.checkpoints.read(result.segment.run.key)) > began
+        return replace(result, outcome=Outcome.PAUSED) if is_further else result
 
     def _apply(self, decision: Decision) -> None:
         self.store.apply(decision)
@@ -321,6 +331,10 @@ class Coordinator:
     def _notify(self, trial: Trial | None) -> None:
         for observer in self.observers:
             observer.observe(self.store.history, trial)
+
+
+def _place(checkpoint: Checkpoint | None) -> tuple[int, int]:
+    return (0, 0) if checkpoint is None else (checkpoint.point, checkpoint.step)
 
 
 def _last_log(history: History, trial: Trial) -> str:

@@ -145,6 +145,13 @@ def test_a_lost_worker_is_not_the_trials_fault_until_it_happens_again_and_again(
     assert policy().decide(begun, 0).action is Action.CONTINUE
 
 
+def test_a_worker_that_was_lost_after_a_checkpoint_begins_the_count_anew(begun):
+    for outcome in (Outcome.LOST, Outcome.LOST, Outcome.PAUSED, Outcome.LOST, Outcome.LOST):
+        begun = ended(begun, 0, 0, outcome, "The worker process on cpu was killed (SIGKILL(-9)).")
+        assert policy().decide(begun, 0).action is Action.CONTINUE
+    assert policy().decide(ended(begun, 0, 0, Outcome.LOST, "again"), 0).action is Action.FAIL
+
+
 def test_an_objective_that_was_never_a_number_fails_the_trial(begun):
     history = begun
     for fold in range(3):

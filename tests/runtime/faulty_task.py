@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import signal
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ from toy_task import REHEARSED, ToyLearner, ToyTask
 
 from hpsearch.tasks import Prepared
 
+_batches: list[int] = []
+"""One for each training batch of this process."""
+
 
 @dataclass(frozen=True, eq=False)
 class FaultyTask(ToyTask):
@@ -22,7 +26,8 @@ class FaultyTask(ToyTask):
         error: What a device says; "" where it says nothing.
         on: The number of the GPU on which that happens, as CUDA_VISIBLE_DEVICES has it; "" for everywhere.
         loading: Whether it happens as the model is loaded, and not in training.
-        fault: "lock" waits for ever with the interpreter's lock held, "crash" reads where nothing is.
+        fault: "die at 4" kills each process at its fourth batch, "lock" waits for ever with the interpreter's lock
+            held, "crash" reads where nothing is.
     """
 
     error: str = ""
@@ -35,6 +40,9 @@ class FaultyTask(ToyTask):
         return FaultyLearner(self, plain._inputs, plain._targets)
 
     def fail(self) -> None:
+        _batches.append(os.getpid())
+        if self.fault == "die at 4" and len(_batches) == 4:
+            os.kill(os.getpid(), signal.SIGKILL)
         if self.flag and Path(self.flag).exists():  # it has been mended
             return
         if self.error and self.on in ("", os.environ.get("CUDA_VISIBLE_DEVICES")):

@@ -19,6 +19,7 @@ from toy_studies import SETTINGS, table
 
 import hpsearch as hp
 from hpsearch.errors import HpsearchError, TaskError, UsageError
+from hpsearch.policy.failures import LOST_LIMIT
 from hpsearch.records import Outcome, Slot, TrialState
 from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated
 from hpsearch.runtime.pools import POOLS
@@ -171,6 +172,23 @@ def test_a_process_that_lost_its_device_trains_nothing_more(tmp_path):
     assert not pool.idle()
     with pytest.raises(HpsearchError, match=r"illegal memory access was encountered\. All that was recorded is kept"):
         list(pool.completed(0.1))
+
+
+@pytest.mark.extended
+@pytest.mark.parametrize(("bytes_allowed", "state"), [(None, TrialState.COMPLETE), (0, TrialState.FAIL)])
+def test_workers_that_die_again_and_again_end_no_trial_that_gets_further(tmp_path, bytes_allowed, state):
+    """Each dies three steps further, before the first evaluation; without checkpoints none gets anywhere."""
+    room = {} if bytes_allowed is None else {"checkpoint_bytes": bytes_allowed}
+    settings = {**SETTINGS, "cv": 2, "evaluations_per_epoch": 1, "space": hp.Space(epochs=1, batch_size=8)}
+    task = FaultyTask(rows=240, fault="die at 4")
+    study = hp.Study("toy", task, folder=tmp_path, checkpoint_every=0.0, **settings, **room)
+    result = study.run(trials=1, devices=1, progress=False)
+    (trial,) = result.history.trials.values()
+    assert trial.state is state, trial.reason
+    outcomes = result.history.outcomes(trial.runs[0])
+    assert len(outcomes) > LOST_LIMIT or state is TrialState.FAIL
+    assert set(outcomes) == ({Outcome.OK, Outcome.PAUSED} if state is TrialState.COMPLETE else {Outcome.LOST})
+    assert "was killed (SIGKILL" in (study.folder / "logs" / "trial-0000-fold-0.log").read_text()
 
 
 # Silent workers
