@@ -45,6 +45,7 @@ class StackFile:
                 with contextlib.suppress(OSError):  # closed meanwhile
                     if NAME in str(descriptor.readlink()):
                         self._file = descriptor.open("rb")
+                        self._earlier = self._file.seek(0, os.SEEK_END)  # of its last pool
                         return
 
     def ask(self) -> None:

@@ -4,8 +4,12 @@ Where GPUs are meant, the slots have their names, and their workers train on the
 """
 
 import signal
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +30,8 @@ from hpsearch.runtime.pools import POOLS
 from hpsearch.runtime.pools.base import PoolChoice
 from hpsearch.runtime.pools.inline import InlinePool
 from hpsearch.runtime.pools.local import LocalPool
-from hpsearch.runtime.pools.silence import hang_seconds
+from hpsearch.runtime.pools.silence import death_log, hang_seconds
+from hpsearch.runtime.stack_file import StackFile
 from hpsearch.training.device_errors import Blame
 
 LAUNCH_FAILURE = "CUDA error: unspecified launch failure"
@@ -102,6 +107,7 @@ def test_an_error_of_the_trials_ends_only_that_and_one_that_is_unclear_counts_on
     for error, outcome, blame in (
         ("CUDA error: device-side assert triggered", Outcome.FAILED, Blame.TRIAL),
         ("CUDA error: an illegal memory access was encountered", Outcome.LOST, Blame.UNCLEAR),
+        ("No CUDA GPUs are available", Outcome.LOST, Blame.DEVICE),  # on a CPU
     ):
         study = prepared(pair, tmp_path, error, error=error)
         wait_for(pair, pair.slots()[0])
@@ -122,9 +128,11 @@ def test_a_device_on_which_no_model_loads_is_taken_out_and_ends_no_study(gpus, t
     assert ended_on(gpus, GPUS[0], study, "run").result.outcome is Outcome.OK
 
 
-def test_a_model_that_meets_an_error_of_its_own_as_it_loads_is_refused(pair, tmp_path):
-    with pytest.raises(TaskError, match="device-side assert"):
-        prepared(pair, tmp_path, "asserts", error="CUDA error: device-side assert triggered", loading=True)
+@pytest.mark.parametrize("error", ["CUDA error: device-side assert triggered", "No CUDA GPUs are available"])
+def test_a_model_that_meets_an_error_of_its_own_as_it_loads_is_refused(pair, tmp_path, error):
+    """On a CPU, one that asks for a GPU is one."""
+    with pytest.raises(TaskError, match=error):
+        prepared(pair, tmp_path, f"loading: {error}", error=error, loading=True)
     until(lambda: list(pair.completed(0.2)) or len(pair.idle()) == 2, 120, "workers not ready")
 
 
@@ -259,9 +267,40 @@ def test_a_crash_leaves_its_stack_in_the_log(pair, tmp_path):
     assert "was killed (SIGSEGV" in log
 
 
+def test_what_a_killed_worker_wrote_before_it_went_on_says_nothing_of_its_end():
+    assert death_log("in fail", "cpu", "SIGKILL(-9)") == "The worker process on cpu was killed (SIGKILL(-9))."
+
+
+def test_what_a_process_wrote_for_its_last_pool_is_not_read_by_the_next():
+    code = "import time; from hpsearch.runtime.stack_file import keep_stack_file as keep; keep(); print(flush=True); "
+    with subprocess.Popen([sys.executable, "-c", f"{code} time.sleep(60)"], stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        with closing(StackFile(process.pid)) as last:
+            last.ask()
+            until(lambda: "File " in last.text(), 20, "it writes nothing")
+        with closing(StackFile(process.pid)) as following:
+            assert following.text() == ""
+        process.kill()
+
+
+def test_of_a_pool_that_read_too_little_no_thread_is_left(tmp_path):
+    before, pool = set(threading.enumerate()), LocalPool([Slot(0, ("cpu",))])
+    study = prepared(pool, tmp_path, "unread")
+    pool.submit(pool.idle()[0], order_of(study, run_of("long", epochs=40)))
+    until(lambda: reading(before) and not pool._transport._inbox.empty(), 20, "nothing comes")
+    time.sleep(1.0)
+    pool.close()
+    until(lambda: not reading(before), 20, "it still reads")
+
+
+def reading(before: set[threading.Thread]) -> bool:
+    return any(thread.name.endswith("_read") for thread in set(threading.enumerate()) - before)
+
+
 def test_a_silence_that_is_no_number_is_refused(monkeypatch):
-    monkeypatch.setenv("HPSEARCH_WORKER_WAIT", "an hour")
-    with pytest.raises(UsageError, match="HPSEARCH_WORKER_WAIT='an hour' is not a number"):
-        hang_seconds()
+    for given in ("an hour", "nan", "0", "-1800", "inf"):
+        monkeypatch.setenv("HPSEARCH_WORKER_WAIT", given)
+        with pytest.raises(UsageError, match=f"HPSEARCH_WORKER_WAIT='{given}' is not a number of seconds"):
+            hang_seconds()
     monkeypatch.setenv("HPSEARCH_WORKER_WAIT", "7200")
     assert hang_seconds() == 7200.0

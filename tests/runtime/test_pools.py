@@ -560,7 +560,7 @@ def test_a_worker_that_is_killed_while_it_tries_a_model_is_replaced(local, tmp_p
     assert local.probe(Probe(study, run_of("x").config, 8)).rows == 8
     (tmp_path / "flag").unlink()
     monkeypatch.setattr("hpsearch.runtime.pools.worker_pool.PROBES_LIMIT", 1)
-    with pytest.raises(HpsearchError, match=r"was killed 1 times while it tried the model.*smaller batch_size"):
+    with pytest.raises(HpsearchError, match=r"was lost 1 times while it tried the model.*SIGKILL.*smaller batch_size"):
         local.probe(Probe(study, run_of("x").config, 8))
     (tmp_path / "flag").unlink()
     probed = local.probe(Probe(study, run_of("x").config, 8, is_first=False))  # ends no study

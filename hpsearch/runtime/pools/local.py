@@ -123,7 +123,7 @@ class LocalProcess:
 
     def _read(self, connection: Connection) -> None:
         with contextlib.suppress(EOFError, OSError):
-            while self._room.acquire():
+            while self._room.acquire() and not self.is_left:
                 self._received((self._number, connection.recv_bytes()))
         self._received((self._number, Lost.GONE))
         self._to_send.put(None)

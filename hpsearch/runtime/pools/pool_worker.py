@@ -27,6 +27,7 @@ class PoolWorker:
         progressed: When that count last changed, or it was given something to do.
         asked: When it was asked to end because it shows no progress; None where it was not.
         kept: (study, run, point) of the run that its process can go on with as it stands.
+        ending: How its process ended, once it is lost; "" where that is unknown.
     """
 
     slot: Slot
@@ -41,8 +42,8 @@ class PoolWorker:
     progress: int = -1
     progressed: float = field(default_factory=time.monotonic)
     asked: float | None = None
-
     kept: tuple[str, str, int] | None = None
+    ending: str = ""
 
     def takes(self, order: Train) -> Train:
         """Take an order; return what is sent of it: a run that the process has kept needs no checkpoint."""
@@ -99,11 +100,12 @@ class PoolWorker:
         return self.pid is not None and self.awaited == 0
 
 
-def probe_failure(killed: int) -> str:
-    """Return in words that so many workers were killed while they tried a model, and what to do."""
+def probe_failure(lost: int, ending: str) -> str:
+    """Return in words that so many workers were lost while they tried a model, how the last ended, and what to do."""
     return (
-        f"A worker was killed {killed} times while it tried the model on a few rows and looked how many fit its "
-        "memory. Give a smaller batch_size or a shorter max_length, or free the device."
+        f"A worker was lost {lost} times while it tried the model on a few rows and looked how many fit its memory"
+        f"{ending and f' ({ending})'}. Give a smaller batch_size or a shorter max_length, or free the device. "
+        "devices='inline' shows the error of a model that is at fault."
     )
 
 

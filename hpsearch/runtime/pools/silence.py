@@ -1,5 +1,6 @@
 """Workers that show no progress: how long they are waited for, and what is said of them."""
 
+import math
 import os
 
 from hpsearch.errors import UsageError
@@ -21,12 +22,15 @@ def hang_seconds() -> float:
     """Return how long a worker may show no progress."""
     given = os.environ.get("HPSEARCH_WORKER_WAIT", "")
     try:
-        return float(given) if given else HANG_SECONDS
+        seconds = float(given) if given else HANG_SECONDS
     except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
         raise UsageError(
-            f"HPSEARCH_WORKER_WAIT={given!r} is not a number. It is the seconds that a worker may show no progress "
-            f"before it is ended; leave it out for {HANG_SECONDS:.0f}."
-        ) from None
+            f"HPSEARCH_WORKER_WAIT={given!r} is not a number of seconds. It is how long a worker may show no progress "
+            f"before it is ended: 7200 for two hours. Leave it out for {HANG_SECONDS:.0f}."
+        )
+    return seconds
 
 
 def silent_log(stack: str, device: str, seconds: float) -> str:
@@ -45,6 +49,7 @@ def death_log(stack: str, device: str, ending: str) -> str:
     Args:
         ending: How it ended, "" where that is unknown.
     """
+    stack = "" if "SIGKILL" in ending else stack  # who is killed writes none: it was asked before, and went on
     how = f"{'was killed' if ending.startswith('SIG') else 'ended'} ({ending})"
     if not ending:
         how = "ended without a word (killed, or out of memory?)"

@@ -29,7 +29,7 @@ from hpsearch.runtime.node_folders import sent
 from hpsearch.runtime.occupancy import Occupancy
 from hpsearch.runtime.pools.base import TimeIsUpError, prepare_again
 from hpsearch.runtime.pools.failing_devices import FailingDevices, still_out, taken_out
-from hpsearch.runtime.pools.places import gpus_of, missing, offered, shared, spare
+from hpsearch.runtime.pools.places import gpus_of, is_cpu, missing, offered, shared, spare
 from hpsearch.runtime.pools.pool_worker import PoolWorker, probe_failure, start_failure
 from hpsearch.runtime.pools.silence import GRACE_SECONDS, death_log, hang_seconds, silent_log
 from hpsearch.runtime.pools.transport import Lost, Transport
@@ -124,7 +124,7 @@ class WorkerPool:
                 return self._probed
         if not order.is_first:
             return Probed(0, None)
-        raise HpsearchError(probe_failure(PROBES_LIMIT))
+        raise HpsearchError(probe_failure(PROBES_LIMIT, worker.ending))
 
     def _wait(self, study: str = "") -> None:
         """Wait a moment for workers to get ready; raise where one refuses `study`."""
@@ -226,7 +226,7 @@ class WorkerPool:
 
     def _lose(self, worker: PoolWorker, outcome: Outcome, log: str, ending: str = "") -> Iterator[Event]:
         """Replace a dead or hung worker, of which `ending` says how it ended; say how its order ended."""
-        order, point = worker.order, worker.point
+        order, point, worker.ending = worker.order, worker.point, ending
         failed_to_start = order is None and not worker.is_ready
         worker.remote.end()
         if (occupancy := self._occupancy(worker.slot)) is not None:
@@ -341,14 +341,14 @@ class WorkerPool:
     def _broke(self, worker: PoolWorker, refused: Refused, blame: Blame) -> Event | None:
         """Take note of an error of its device that a worker met while it loaded or tried a model."""
         event = None
-        if blame is Blame.TRIAL:  # it would be the same on any device
+        if blame is Blame.TRIAL or is_cpu(worker.slot.devices[0]):  # it would be the same on any device
             worker.awaited, event = worker.awaited - 1, self._refused(worker, refused)
         self._replace_broken(worker, blame, "", last_words(str(refused.error)))
         return event
 
     def _replace_broken(self, worker: PoolWorker, blame: Blame, run: str, error: str) -> None:
         """Replace a worker whose process no later segment survives, unless its device fails too often."""
-        if blame is Blame.DEVICE:
+        if blame is Blame.DEVICE and not is_cpu(worker.slot.devices[0]):  # there it asked for a GPU
             self._failing.note(worker.slot.devices[0], run, error)
             out = self._failing.out()
             for device in self._out.keys() - out:
