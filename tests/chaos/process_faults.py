@@ -1,8 +1,10 @@
 """Processes that are killed, and that are stopped: for a moment, and for longer than a silent worker is waited for."""
 
+import contextlib
 import signal
 import time
 
+import psutil
 from disturbed_study import DEATH_SECONDS, PATIENCE, DisturbedStudy, gone
 from study_processes import is_alive, until
 
@@ -45,10 +47,28 @@ def stop_worker(study: DisturbedStudy) -> None:
 
 
 def hang_worker(study: DisturbedStudy) -> None:
-    """It is asked to end, which it cannot; then its pool kills it, and gives its segment to another."""
+    """Its pool has it go on, to end with a checkpoint, or kills it and gives its segment to another."""
     worker = study.victim()
     worker.suspend()
-    until(lambda: not is_alive(worker), HANG + GRACE_SECONDS + DEATH_SECONDS)
+    until(lambda: not _is_stopped(worker), HANG + GRACE_SECONDS + DEATH_SECONDS)
+
+
+def hang_worker_for_good(study: DisturbedStudy) -> None:
+    """It does not go on when it is asked to: its pool kills it, and gives its segment to another."""
+    worker = study.victim()
+
+    def is_gone() -> bool:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            worker.suspend()
+        return not is_alive(worker)
+
+    until(is_gone, HANG + GRACE_SECONDS + DEATH_SECONDS)
+
+
+def _is_stopped(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.status() == psutil.STATUS_STOPPED
+    return False
 
 
 def stop_coordinator(study: DisturbedStudy) -> None:
