@@ -131,8 +131,9 @@ def _train_on(slot: Slot, members: Mapping[str, Member], shares: Shares, now: fl
         order = [label for _, label in sorted(zip(left, order, strict=True), key=lambda pair: -(pair[0] or 0.0))]
     for place, label in enumerate(order):
         if members[label].train_on(slot):
-            (run,) = (s.run.key for at, s in members[label].coordinator.training() if at.index == slot.index)
-            shares.began(label, run, now, slot.share * len(slot.devices))
+            for at, segment in members[label].coordinator.training():
+                if at.index == slot.index:
+                    shares.began(label, segment.run.key, now, slot.share * len(slot.devices))
             for other in order[:place]:
                 shares.gave_way(other, label)
             return True

@@ -345,6 +345,18 @@ def test_a_killed_worker_is_lost_and_another_takes_its_place(local, tmp_path):
     assert measured(again)[: len(measured(events))] == measured(events)
 
 
+def test_an_order_for_a_slot_that_was_lost_since_it_was_idle_pauses(local, tmp_path):
+    order = order_of(ready(local, tmp_path, "late"), run_of("late"))
+    slot = local.idle()[0]
+    psutil.Process(local.processes()[slot.index]).kill()
+    until(lambda: list(local.completed(0.2)) or slot not in local.idle(), 60, "the loss is not seen")
+    for lost in (slot, Slot(9, ("cpu",))):
+        local.submit(lost, order)
+        assert local.busy()
+        assert [(end.result.outcome, end.result.point) for end in finish(local)] == [(Outcome.PAUSED, 0)]
+    assert len(measured(train(local, order))) == 4
+
+
 def test_a_process_is_sent_no_checkpoint_of_the_run_that_it_has_kept(local, tmp_path, monkeypatch):
     def send(worker, message):
         sent.append(message)

@@ -7,7 +7,7 @@ from typing import Any
 import psutil
 
 from hpsearch.records import Outcome, SegmentResult, Slot
-from hpsearch.runtime.messages import Prepare, Stop, Train, Workload, pickled
+from hpsearch.runtime.messages import Ended, Prepare, Stop, Train, Workload, pickled
 from hpsearch.runtime.node_folders import folders_of
 from hpsearch.runtime.pools.silence import GRACE_SECONDS
 from hpsearch.runtime.pools.transport import Remote
@@ -88,6 +88,11 @@ class PoolWorker:
         folders = folders_of(workload) if self.remote.is_elsewhere else None
         self.owes(Prepare(workload.study, pickled(workload), folders))
 
+    def rest(self) -> None:
+        """Have it free the memory that it keeps for its next segment."""
+        self.kept = None
+        self.send(Stop(checkpoint=False))
+
     def dismiss(self) -> None:
         """Let it go: an idle process may be of use to the next pool."""
         if self.is_ready and self.order is None:
@@ -98,6 +103,11 @@ class PoolWorker:
     @property
     def is_ready(self) -> bool:
         return self.pid is not None and self.awaited == 0
+
+
+def not_begun(order: Train) -> Ended:
+    """Return how an order ends whose worker was lost since it was idle, while another one tried a model."""
+    return Ended(order.study, SegmentResult(order.segment, Outcome.PAUSED, order.segment.start))
 
 
 def probe_failure(lost: int, ending: str) -> str:

@@ -30,7 +30,7 @@ from hpsearch.runtime.occupancy import Occupancy
 from hpsearch.runtime.pools.base import TimeIsUpError, prepare_again
 from hpsearch.runtime.pools.failing_devices import FailingDevices, still_out, taken_out
 from hpsearch.runtime.pools.places import gpus_of, is_cpu, missing, offered, shared, spare
-from hpsearch.runtime.pools.pool_worker import PoolWorker, probe_failure, start_failure
+from hpsearch.runtime.pools.pool_worker import PoolWorker, not_begun, probe_failure, start_failure
 from hpsearch.runtime.pools.silence import GRACE_SECONDS, death_log, hang_seconds, silent_log
 from hpsearch.runtime.pools.transport import Lost, Transport
 from hpsearch.training.device_errors import Blame
@@ -158,11 +158,13 @@ class WorkerPool:
         return {index: worker.pid for index, worker in self._workers.items()}
 
     def training(self) -> Sequence[tuple[Slot, Train]]:
-        orders = [(worker.slot, worker.order) for worker in list(self._workers.values())]
-        return [(slot, order) for slot, order in orders if order is not None]
+        return [(worker.slot, order) for worker in list(self._workers.values()) if (order := worker.order) is not None]
 
     def submit(self, slot: Slot, order: Train) -> None:
-        worker = self._workers[slot.index]
+        worker = self._workers.get(slot.index)
+        if worker is None or not worker.is_ready:
+            self._held_back.append(not_begun(order))
+            return
         if (occupancy := self._occupancy(slot)) is not None:
             occupancy.began(slot.index, order)
         worker.send(worker.takes(order))
@@ -183,9 +185,7 @@ class WorkerPool:
                 worker.send(Stop(checkpoint=True))
 
     def rest(self, slot: Slot) -> None:
-        worker = self._workers[slot.index]
-        worker.kept = None
-        worker.send(Stop(checkpoint=False))
+        self._workers[slot.index].rest()
 
     def completed(self, timeout: float) -> Iterator[Event]:
         while self._held_back:
