@@ -8,11 +8,12 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from chaos_task import DIVERGES, FOLDS, HOARD, PAUSE, TRAINING, control
+from chaos_task import DIVERGES, FOLDS, HANGS, HOARD, PAUSE, TRAINING, control
 
 from hpsearch.tasks.tokens import TextLearner
 
 MEGABYTE = 1 << 20
+HANG_SECONDS = 3600.0
 SAID = ("batch_size", "learning_rate")
 
 
@@ -44,6 +45,8 @@ class ChaosLearner(TextLearner):
             return outputs
         self._batches += 1
         (folder / TRAINING.format(pid=os.getpid())).write_text(json.dumps({**self._config, "fold": self._fold}))
+        if (folder / HANGS.format(pid=os.getpid())).exists():
+            time.sleep(HANG_SECONDS)
         hoard = folder / HOARD.format(pid=os.getpid())
         if hoard.exists():
             megabytes = int(hoard.read_text())

@@ -53,6 +53,9 @@ study = hp.Study(
 """
 
 
+NO_PRUNER = "'none'"
+
+
 @dataclass(frozen=True)
 class StudyKind:
     """What is searched, and how: a study whose end does not depend on what runs when.
@@ -63,7 +66,7 @@ class StudyKind:
     """
 
     sampler: str = "grid"
-    pruner: str = "'none'"
+    pruner: str = NO_PRUNER
     batch_sizes: Sequence[int] = (6, 8, 10, 12, 14, 16)
     trials: int = 6
     epochs: int = 4

@@ -27,6 +27,9 @@ DIVERGES = "diverges.json"
 HOARD = "hoard-{pid}"
 """File with the megabytes that the worker of this number takes with its next batch."""
 
+HANGS = "hang-{pid}"
+"""File that has the worker of this number never end its next batch."""
+
 TRAINING = "training-{pid}.json"
 """File in which the worker of this number says what it trains: its values of the searched, and its fold."""
 

@@ -51,7 +51,7 @@ class Machine:
             kinds.ALL_STOPPED_THEN_KILLED: process_faults.stop_all_and_kill_coordinator,
             kinds.WORKER_STOPPED: process_faults.stop_worker,
             kinds.WORKER_HANGS: process_faults.hang_worker,
-            kinds.WORKER_HANGS_FOR_GOOD: process_faults.hang_worker_for_good,
+            kinds.STEP_HANGS: process_faults.hang_step,
             kinds.COORDINATOR_STOPPED: process_faults.stop_coordinator,
             kinds.COORDINATOR_STOPPED_LONG: process_faults.stop_coordinator_long,
             kinds.MEMORY_REFUSED: memory_faults.refuse_memory,

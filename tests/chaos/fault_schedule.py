@@ -9,7 +9,7 @@ COORDINATOR_KILLED = "coordinator killed"
 ALL_STOPPED_THEN_KILLED = "workers stopped, coordinator killed"
 WORKER_STOPPED = "worker stopped for a moment"
 WORKER_HANGS = "worker stopped past the hang limit"
-WORKER_HANGS_FOR_GOOD = "worker stopped again and again"
+STEP_HANGS = "training step that does not end"
 COORDINATOR_STOPPED = "coordinator stopped for a moment"
 COORDINATOR_STOPPED_LONG = "coordinator stopped past the hang limit"
 DISK_FULL = "disk full"
@@ -28,7 +28,7 @@ NODE_KILLED = "Ray node killed"
 RAYLET_KILLED = "Ray node's own process killed"
 NODE_LEAVES = "Ray node announces its end"
 
-OF_SILENCE = (WORKER_HANGS, WORKER_HANGS_FOR_GOOD, COORDINATOR_STOPPED_LONG)
+OF_SILENCE = (WORKER_HANGS, STEP_HANGS, COORDINATOR_STOPPED_LONG)
 """Faults that are over once a silent worker would have been ended: such a study waits less long for one."""
 
 AFTER = (1, 4)

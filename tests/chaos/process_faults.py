@@ -5,6 +5,7 @@ import signal
 import time
 
 import psutil
+from chaos_task import HANGS
 from disturbed_study import DEATH_SECONDS, PATIENCE, DisturbedStudy, gone
 from study_processes import is_alive, until
 
@@ -47,22 +48,17 @@ def stop_worker(study: DisturbedStudy) -> None:
 
 
 def hang_worker(study: DisturbedStudy) -> None:
-    """Its pool has it go on, to end with a checkpoint, or kills it and gives its segment to another."""
+    """Its pool has it go on, or kills it and gives its segment to another."""
     worker = study.victim()
     worker.suspend()
     until(lambda: not _is_stopped(worker), HANG + GRACE_SECONDS + DEATH_SECONDS)
 
 
-def hang_worker_for_good(study: DisturbedStudy) -> None:
-    """It does not go on when it is asked to: its pool kills it, and gives its segment to another."""
+def hang_step(study: DisturbedStudy) -> None:
+    """A worker does not get on, though it lives: its pool asks it to end, kills it, and gives its segment to another."""
     worker = study.victim()
-
-    def is_gone() -> bool:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            worker.suspend()
-        return not is_alive(worker)
-
-    until(is_gone, HANG + GRACE_SECONDS + DEATH_SECONDS)
+    (study.place.control / HANGS.format(pid=worker.pid)).touch()
+    until(lambda: not is_alive(worker), HANG + GRACE_SECONDS + DEATH_SECONDS)
 
 
 def _is_stopped(process: psutil.Process) -> bool:

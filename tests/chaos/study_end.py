@@ -8,12 +8,13 @@ from dataclasses import asdict
 from typing import Any
 
 import psutil
-from chaos_studies import NAME, StudyPlace
+from chaos_studies import NAME, NO_PRUNER, StudyPlace
 from chaos_task import CONTROL
 from disturbed_study import DEATH_SECONDS, DisturbedStudy, in_memory
 from study_processes import is_alive, until
 
 import hpsearch as hp
+from hpsearch.records import Decision
 
 MEASURED = ("seconds", "peak_memory_bytes")
 
@@ -25,6 +26,7 @@ def trials_of(place: StudyPlace) -> dict[int, Mapping[str, Any]]:
     with contextlib.closing(study.store()) as store:
         history, optuna_trials = store.reload(), store.optuna_study().get_trials(deepcopy=False)
         decisions = [decision for _, decision in store.decisions()]
+        is_kept = _is_final if place.kind.pruner != NO_PRUNER else lambda decision: True
         assert not store.mismatches
         return {
             trial.number: {
@@ -32,11 +34,16 @@ def trials_of(place: StudyPlace) -> dict[int, Mapping[str, Any]]:
                 "trial": asdict(trial),
                 "evaluations": [_evaluations(history.of(run.key)) for run in trial.runs],
                 "predictions": [_predictions(store, run.key, len(history.of(run.key))) for run in trial.runs],
-                "decisions": [asdict(decision) for decision in decisions if decision.trial == trial.number],
+                "decisions": [asdict(each) for each in decisions if each.trial == trial.number and is_kept(each)],
                 "optuna": (told.state.name, told.values, told.params, told.intermediate_values, told.user_attrs),
             }
             for trial, row, told in zip(history.trials.values(), rows, optuna_trials, strict=True)
         }
+
+
+def _is_final(decision: Decision) -> bool:
+    """Whether it ends its trial: racing says of one that waits how many it was compared with by then."""
+    return decision.final_state is not None
 
 
 def _evaluations(evaluations: Any) -> list[Any]:
