@@ -55,7 +55,7 @@ def hang_worker(study: DisturbedStudy) -> None:
 
 
 def hang_step(study: DisturbedStudy) -> None:
-    """A worker does not get on, though it lives: its pool asks it to end, kills it, and gives its segment to another."""
+    """A worker lives and does not get on: its pool asks it to end, kills it, and gives its segment to another."""
     worker = study.victim()
     (study.place.control / HANGS.format(pid=worker.pid)).touch()
     until(lambda: not is_alive(worker), HANG + GRACE_SECONDS + DEATH_SECONDS)
