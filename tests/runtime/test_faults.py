@@ -29,7 +29,7 @@ from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated
 from hpsearch.runtime.pools import POOLS
 from hpsearch.runtime.pools.base import PoolChoice
 from hpsearch.runtime.pools.inline import InlinePool
-from hpsearch.runtime.pools.local import LocalPool
+from hpsearch.runtime.pools.local import UNREAD_LIMIT, LocalPool
 from hpsearch.runtime.pools.silence import death_log, hang_seconds
 from hpsearch.runtime.stack_file import StackFile
 from hpsearch.training.device_errors import Blame
@@ -287,7 +287,7 @@ def test_of_a_pool_that_read_too_little_no_thread_is_left(tmp_path):
     before, pool = set(threading.enumerate()), LocalPool([Slot(0, ("cpu",))])
     study = prepared(pool, tmp_path, "unread")
     pool.submit(pool.idle()[0], order_of(study, run_of("long", epochs=40)))
-    until(lambda: reading(before) and not pool._transport._inbox.empty(), 20, "nothing comes")
+    until(lambda: pool._transport._inbox.qsize() >= UNREAD_LIMIT, 60, "nothing comes")
     time.sleep(1.0)
     pool.close()
     until(lambda: not reading(before), 20, "it still reads")
