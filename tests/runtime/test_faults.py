@@ -173,9 +173,12 @@ def test_without_its_last_device_a_study_pauses_and_goes_on_later(tmp_path, monk
     assert [trial.state for trial in result.history.trials.values()] == [TrialState.COMPLETE] * 2
 
 
-def test_a_process_that_lost_its_device_trains_nothing_more(tmp_path):
+def test_a_process_that_lost_its_device_trains_nothing_more(tmp_path, monkeypatch):
     pool = InlinePool(Slot(0, ("cpu",)))
     study = prepared(pool, tmp_path, "inline", error="CUDA error: an illegal memory access was encountered")
+    assert train(pool, order_of(study, run_of("x")))[-1].result.outcome is Outcome.LOST
+    assert pool.idle()  # a CPU computes on, whatever a text says
+    monkeypatch.setattr(pool, "_slot", GPUS[0])
     assert train(pool, order_of(study, run_of("x")))[-1].result.outcome is Outcome.LOST
     assert not pool.idle()
     with pytest.raises(HpsearchError, match=r"illegal memory access was encountered\. All that was recorded is kept"):

@@ -118,3 +118,16 @@ def test_a_node_that_answers_nothing_at_all_holds_nobody_up():
         began = time.monotonic()
         assert not is_up(Node("id", "name", silent.getsockname(), 1.0, 0, None))
         assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("address", ["ray://head", "ray://"])
+def test_an_address_in_the_environment_that_is_none_is_refused(address, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(UsageError, match=f"RAY_ADDRESS='{address}' is no address"):
+        connected(None)
+
+
+def test_the_environment_may_name_a_client_server(monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "ray://127.0.0.1:1")
+    with pytest.raises(UsageError, match=r"The Ray cluster at ray://127\.0\.0\.1:1 does not answer"):
+        connected(None)

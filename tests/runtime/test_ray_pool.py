@@ -232,6 +232,28 @@ def test_without_a_node_the_pool_waits_for_one_and_says_so(tmp_path, caplog, mon
 
 
 @pytest.mark.extended
+def test_a_worker_leaves_a_node_that_others_have_filled_where_another_has_room(two_nodes, monkeypatch):
+    monkeypatch.setattr("hpsearch.runtime.pools.ray.PLACES_SECONDS", 2.0)
+    import ray
+
+    ray.init(address="auto", log_to_driver=False)
+    try:
+        pinned = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(two_nodes.head.id, soft=False)
+        other = ray.remote(num_cpus=2)(type("Other", (), {"works": lambda self: True}))
+        holder = other.options(scheduling_strategy=pinned).remote()
+        assert ray.get(holder.works.remote())
+        pool = chosen_pool("ray:2")[1]()
+        try:
+            until(lambda: list(pool.completed(0.2)) or all(pool.processes().values()), 60, lambda: pool.processes())
+            assert len(pool.slots()) == 2
+            assert {place.node.id for place in pool._places.values()} == {two_nodes.nodes[1].id}
+        finally:
+            pool.close()
+    finally:
+        ray.shutdown()
+
+
+@pytest.mark.extended
 def test_through_rays_client_a_study_is_the_same(two_nodes, launcher, tmp_path):
     process = launcher.launch(
         "run", two_nodes.environment, folder=str(tmp_path / "client"), devices=two_nodes.client_address, trials=8, cv=3

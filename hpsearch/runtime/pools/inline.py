@@ -12,6 +12,7 @@ from hpsearch.runtime.devices import Devices, inventory, slots
 from hpsearch.runtime.messages import Ended, Event, Probe, Probed, Stop, Train, Workload
 from hpsearch.runtime.pools.base import Pool, PoolChoice, with_whole_rows
 from hpsearch.runtime.pools.failing_devices import broken_process
+from hpsearch.runtime.pools.places import is_cpu
 from hpsearch.runtime.worker import Worker
 from hpsearch.training.numerics import detect_environment, kept_flags
 
@@ -68,7 +69,7 @@ class InlinePool:
             event = next(self._events)
             if isinstance(event, Ended):
                 self._events = self._order = None
-                if event.blame is not None:
+                if event.blame is not None and not is_cpu(self._slot.devices[0]):
                     self._broken = broken_process(self._slot.devices[0], last_words(event.result.log))
             if event is not None:
                 yield event

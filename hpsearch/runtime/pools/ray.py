@@ -46,7 +46,10 @@ ANSWERS_SECONDS = 30.0
 """How long, after the first worker is up, the others may take to say what they compute with."""
 
 PLACES_SECONDS = 20.0
-"""How long workers wait for a place before the log says so."""
+"""How long workers wait for a place before the log says so, and before one of a given number is started elsewhere."""
+
+FULL_SECONDS = 120.0
+"""How long a node on which other programs leave no place gets no more workers, where another one has room."""
 
 NODES_SECONDS = 600.0
 """How long a study waits for nodes once none is left."""
@@ -69,6 +72,7 @@ class RayPool(WorkerPool):
         self._leaving: set[str] = set()
         self._left_out: dict[str, str] = {}
         self._given_up: Counter[str] = Counter()
+        self._full: dict[str, float] = {}
         self._reserving: dict[str, list[tuple[Node, PoolWorker]]] = {}
         self._environments: dict[int, Mapping[str, Any]] = {}
         self._common: Mapping[str, Any] | None = None
@@ -234,8 +238,8 @@ class RayPool(WorkerPool):
             if self._node(worker).id in self._leaving | self._left_out.keys():
                 self._take_back(worker)
         usable = [node for node in nodes if node.id not in self._leaving | self._left_out.keys()]
-        taken = Counter(self._node(worker).id for worker in self._workers.values())
-        begun = Counter(free_places(usable, taken, self._asked.workers, self._room))
+        self._leave_full_nodes(usable)
+        begun = Counter(free_places(usable, self._taken(), self._asked.workers, self._room))
         for node, workers in begun.items():
             if self._seen and node.id not in self._seen:
                 logger.warning("The node %s has joined the cluster, and is used (workers: %d).", node.name, workers)
@@ -244,8 +248,24 @@ class RayPool(WorkerPool):
         self._seen |= {node.id for node in nodes}
         self._say_what_is_waited_for(nodes)
 
+    def _taken(self) -> Counter[str]:
+        """Return how many workers each node has, those that wait for a place there included."""
+        return Counter(self._node(worker).id for worker in self._workers.values())
+
     def _room(self, node: Node) -> int:
+        if self._full.get(node.id, 0.0) > time.monotonic():
+            return self._taken()[node.id]
         return room_on(node, self._kind, self._asked.trials_per_device) - self._given_up[node.id]
+
+    def _leave_full_nodes(self, usable: Sequence[Node]) -> None:
+        """Take workers back that wait for a place, where fewer are wanted than the cluster has room for."""
+        now = time.monotonic()
+        for worker in list(self._workers.values()):
+            taken, here = self._taken(), self._node(worker).id
+            has_waited = worker.remote.started is None and now - worker.progressed > PLACES_SECONDS
+            if has_waited and any(self._room(node) > taken[node.id] for node in usable if node.id != here):
+                self._withdraw(worker)
+                self._full[here] = now + FULL_SECONDS
 
     def _begin_on(self, node: Node) -> None:
         index = next(number for number in count() if number not in self._workers)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from hpsearch.errors import HpsearchError, UsageError
-from hpsearch.runtime.pools.ray_cluster import FORMS, Node, nodes_of
+from hpsearch.runtime.pools.ray_cluster import FORMS, Node, asked_of, nodes_of
 
 ANSWER_SECONDS = 10.0
 """How long a cluster may take to answer before it is taken to be not there."""
@@ -178,6 +178,12 @@ def _connect(ray: Any, address: str | None) -> None:
 
 def _found(ray: Any) -> str:
     """Return the address of the cluster that Ray finds by itself."""
+    given = os.environ.get("RAY_ADDRESS", "")
+    if given.startswith("ray://"):
+        try:
+            return str(asked_of(given).address)
+        except UsageError as error:
+            raise UsageError(f"RAY_ADDRESS={given!r} is no address: give host:port, or ray://host:10001.") from error
     try:
         place: str | None = ray._private.services.canonicalize_bootstrap_address("auto")
     except (ConnectionError, ValueError) as error:
