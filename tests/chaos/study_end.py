@@ -123,10 +123,10 @@ def left_files(study: DisturbedStudy, twin: StudyPlace) -> list[str]:
 
 
 def _names(place: StudyPlace) -> set[str]:
-    """Return the names of the files below a study's folders, with numbers of processes left out."""
+    """Return the names of the files below a study's folders, with the numbers of processes and cores left out."""
     folders = [place.study_folder.parent, place.folder / "temporary"]
     return {
-        re.sub(r"\d{3,}", "#", str(path.relative_to(place.folder)))
+        re.sub(r"\d{3,}|(?<=cpu-)\d+", "#", str(path.relative_to(place.folder)))
         for folder in folders
         for path in folder.rglob("*")
         if path.is_file()
