@@ -1,6 +1,6 @@
 # make quickstart   a first study on this machine, no download but the packages
 # make test         the tests, a quarter of an hour on two cores
-# make test-cluster   those that start the nodes of a Ray cluster, a few minutes more
+# make test-cluster   those on the nodes of a Ray cluster and under faults of every kind, some minutes more
 # make test-extended  the rest of them: the same promises by longer ways
 # make chaos        a hundred faults over real studies, half an hour on two cores
 # make check        lint, format and types
@@ -28,17 +28,17 @@ test test-cluster test-extended chaos: export PYTHONDONTWRITEBYTECODE =
 
 test: $(VENV)/.installed-dev
 	$(RUN) -m pytest -n 2 --dist worksteal -m "chaos and not ray" || [ $$? -eq 5 ]
-	$(RUN) -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not chaos and not extended and not ray"
+	$(RUN) -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not chaos and not extended and not ray and not faults"
 
-# Apart from the others, which Ray's many processes would slow down.
+# Apart from the others, which Ray's many processes would slow down: what runs on one, and the short form of `make chaos`.
 test-cluster: $(VENV)/.installed-dev
-	$(RUN) -m pytest -n 2 --dist loadfile -m "ray and not extended"
+	$(RUN) -m pytest -n 2 --dist loadfile -m "(ray or faults) and not extended"
 
 # What is too long for every change: the same promises by longer ways (real processes, notebooks, whole studies).
 test-extended: $(VENV)/.installed-dev
 	$(RUN) -m pytest -n 2 --dist loadfile -m extended
 
-# Its short form, a few faults of each kind, is among the tests. SEED decides which fault comes when, and whom it hits.
+# Its short form, a few faults of each kind, is among the tests of test-cluster. SEED decides which fault comes when, and whom it hits.
 SEED ?= 0
 chaos: $(VENV)/.installed-dev
 	$(RUN) tests/chaos/long_form.py --seed $(SEED)

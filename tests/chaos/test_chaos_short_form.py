@@ -15,7 +15,7 @@ from disk_faults import missing as no_disk
 from disturbances import Machine, Report, disturbed, machine_of
 from fault_schedule import Fault, scheduled
 
-pytestmark = [pytest.mark.chaos, pytest.mark.slow]
+pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
 SEED = 0
 SHORT = StudyKind(batch_sizes=(8, 10, 12, 14), trials=4, epochs=4)
