@@ -66,7 +66,7 @@ def missing_for_browser() -> str | None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # Files go to processes as a whole, so that those with slow tests go first: none is left when the others are done.
     # (Those with markers of their own run at other times.)
-    apart = ("extended", "chaos")
+    apart = ("extended", "chaos", "faults", "ray")
     slow = {
         item.path
         for item in items
@@ -79,5 +79,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="ray is not installed: nothing shows that its pool works"))
         if lacking and item.get_closest_marker("browser"):
             item.add_marker(pytest.mark.skip(reason=lacking))
-        if os.name != "posix" and item.get_closest_marker("chaos"):
+        if os.name != "posix" and any(map(item.get_closest_marker, ("chaos", "faults"))):
             item.add_marker(pytest.mark.skip(reason="processes are killed by POSIX signals"))
