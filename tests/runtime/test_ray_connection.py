@@ -49,7 +49,10 @@ def test_threads_share_a_connection_and_the_last_one_ends_it(two_nodes: RayClust
     for thread in threads:
         thread.join()
     assert len(clusters) == 3
+    with pytest.raises(UsageError, match=r"ray://head:10001.* another study of this process is connected"):
+        connected("ray://head:10001")
     for cluster in clusters:
+        assert not cluster.is_through_client()
         assert len(cluster.nodes()) == 2
         cluster.leave()
         cluster.leave()

@@ -40,13 +40,14 @@ class Cluster:
 
     Args:
         ray: The package.
+        address: Of a Ray Client server, where the user gave one.
 
     Attributes:
         is_up: Whether the head node answered when nodes were last looked for; else Ray's calls wait for it.
     """
 
-    def __init__(self, ray: Any) -> None:
-        self.ray, self.is_up = ray, True
+    def __init__(self, ray: Any, address: str | None = None) -> None:
+        self.ray, self.address, self.is_up = ray, address, True
         self._look: threading.Thread | None = None
         self._silent_since: float | None = None
         self._nodes: list[Node] = []
@@ -81,6 +82,12 @@ class Cluster:
             self._silent_since = None
         with contextlib.suppress(Exception):  # private, see tests/test_private_apis.py
             self._draining = set(self.ray._private.state.state.get_draining_nodes())
+
+    def is_through_client(self) -> bool:
+        """Return whether this process reaches the cluster through a Ray Client server only."""
+        from ray.util import client
+
+        return bool(client.ray.is_connected())
 
     def leave(self) -> None:
         """Disconnect, unless the user's script goes on with it, or another study does."""
@@ -150,13 +157,18 @@ def connected(address: str | None) -> Cluster:
             f"devices='ray' trains on a Ray cluster, and Ray cannot be imported here ({error}). Install it: "
             f"{INSTALLING}. It must be the cluster's own version."
         ) from error
-    cluster = Cluster(ray)
+    cluster = Cluster(ray, address)
     with _connecting:
         if not ray.is_initialized():
             _connect(ray, address)
             _users.clear()  # the user's script has disconnected meanwhile
             _users.add(cluster)
         elif _users:
+            if address not in (None, next(iter(_users)).address):
+                raise UsageError(
+                    f"devices={address!r}: another study of this process is connected to a Ray cluster already, and a "
+                    "process has one connection. Run this study in another process, or give devices='ray' to share it."
+                )
             _users.add(cluster)
     return cluster
 

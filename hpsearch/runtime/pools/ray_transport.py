@@ -178,7 +178,12 @@ class RayTransport:
         return [pickle.loads(content) for content in answer]
 
     def _silent_nodes(self) -> set[Node]:
-        """Return the nodes of dead processes that do not answer, and of which Ray does not say that they are dead."""
+        """Return the nodes of dead processes that do not answer, and of which Ray does not say that they are dead.
+
+        None through Ray's client: the nodes themselves may be out of this machine's reach.
+        """
+        if self._cluster.is_through_client():
+            return set()
         asked = {process.place.node for process in self._processes.values() if process.lost_at is not None}
         alive = {node.id for node in self._cluster.nodes()} if asked else set()
         return {node for node in asked if node.id in alive and not is_up(node)}
