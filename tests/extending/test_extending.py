@@ -102,7 +102,7 @@ def test_what_the_pool_cannot_do_is_its_own_error(tmp_path: Path) -> None:
 
 
 def test_errors_list_the_names_that_there_are(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"Did you mean 'thread'\? Use auto, cpu, cuda, gpu, mps, inline, thread,"):
+    with pytest.raises(UsageError, match=r"Did you mean 'thread'\? .* mps, inline, ray, thread,"):
         ran(tmp_path, "threads")
     with pytest.raises(UsageError, match=r"'qmc', 'near_best', nor .* Did you mean 'near_best'\?"):
         toy_study(tmp_path, sampler="near_bets")

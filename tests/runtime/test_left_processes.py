@@ -97,7 +97,8 @@ def test_a_stopped_tracker_removes_the_semaphores_of_the_dead(tmp_path: Path, de
         subprocess.run([sys.executable, "-c", KILLED_WITH_ITS_TRACKER_STOPPED], check=False, stdout=said, stderr=said)
     number, name = (tmp_path / "said").read_text().split()
     tracker, semaphore = psutil.Process(int(number)), Path("/dev/shm") / f"sem.{name.lstrip('/')}"
-    assert tracker.status() == psutil.STATUS_STOPPED and semaphore.exists()
+    until(lambda: tracker.status() == psutil.STATUS_STOPPED, 5, "the tracker goes on")
+    assert semaphore.exists()
     write(tmp_path, dead, [facts(tracker)])
     end_left_processes(tmp_path)
     assert not is_alive(tracker)

@@ -12,8 +12,8 @@ from hpsearch.runtime.pools.ray_cluster import (
     Node,
     asked_of,
     free_places,
+    hardware_of,
     is_rays,
-    kind_of,
     nodes_of,
     place_on,
     room_on,
@@ -38,8 +38,8 @@ def node(name: str, cpus: float = 4.0, gpus: int = 0, memory: int | None = None)
     [
         ("ray", Asked()),
         ("ray:8", Asked(workers=8)),
-        ("ray:gpu", Asked(kind="gpu")),
-        ("ray:cpu:16", Asked(kind="cpu", workers=16)),
+        ("ray:gpu", Asked(hardware="gpu")),
+        ("ray:cpu:16", Asked(hardware="cpu", workers=16)),
         ("ray://head.cluster:10001", Asked(address="ray://head.cluster:10001")),
     ],
 )
@@ -79,28 +79,31 @@ def test_live_nodes_are_read_and_named_so_that_they_can_be_told_apart():
 
 
 def test_gpus_are_taken_where_there_are_any():
-    assert kind_of(Asked(), [node("a"), node("b", gpus=1)]) == "gpu"
-    assert kind_of(Asked(), [node("a")]) == "cpu"
-    assert kind_of(Asked(kind="cpu"), [node("b", gpus=1)]) == "cpu"
-    assert kind_of(Asked(workers=4, trials_per_device=2), [node("b", gpus=2)]) == "gpu"
+    assert hardware_of(Asked(), [node("a"), node("b", gpus=1)]) == "gpu"
+    assert hardware_of(Asked(), [node("a")]) == "cpu"
+    assert hardware_of(Asked(hardware="cpu"), [node("b", gpus=1)]) == "cpu"
+    assert hardware_of(Asked(workers=4, trials_per_device=2), [node("b", gpus=2)]) == "gpu"
 
 
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        (Asked(kind="gpu"), r"asks for GPUs, and no node of the Ray cluster has one \(2 nodes, 6 CPU cores, 0 GPUs\)"),
+        (
+            Asked(hardware="gpu"),
+            r"asks for GPUs, and no node of the Ray cluster has one \(2 nodes, 6 CPU .*, 0 GPUs\)",
+        ),
         (Asked(trials_per_device=2), r"trials_per_device=2 is for GPUs.* would train on CPUs \(2 nodes"),
         (Asked(workers=7), r"'ray:7' asks for 7 workers, and the Ray cluster has room for 6, one a core as far as mem"),
     ],
 )
 def test_what_a_cluster_lacks_is_said(asked, message):
     with pytest.raises(UsageError, match=message):
-        kind_of(asked, [node("a"), node("b", cpus=2.0)])
+        hardware_of(asked, [node("a"), node("b", cpus=2.0)])
 
 
 def test_a_cluster_of_no_cores_is_none_to_train_on():
     with pytest.raises(UsageError, match=r"no CPU to train on \(1 node, 0 CPU cores, 0 GPUs\)"):
-        kind_of(Asked(), [node("head", cpus=0.0)])
+        hardware_of(Asked(), [node("head", cpus=0.0)])
 
 
 def test_a_node_has_room_for_a_worker_a_gpu_or_a_core_as_far_as_memory_allows():

@@ -22,13 +22,13 @@ from hpsearch.runtime.pools.pool_worker import PoolWorker
 from hpsearch.runtime.pools.ray_cluster import (
     RAY,
     Asked,
-    Kind,
+    Hardware,
     Node,
     Place,
     asked_of,
     free_places,
+    hardware_of,
     is_rays,
-    kind_of,
     place_on,
     room_on,
 )
@@ -61,11 +61,11 @@ class RayPool(WorkerPool):
     Args:
         cluster: It is left when the pool closes.
         asked: How many workers, on what.
-        kind: What they train on.
+        hardware: What they train on.
     """
 
-    def __init__(self, cluster: Cluster, asked: Asked, kind: Kind) -> None:
-        self._cluster, self._asked, self._kind = cluster, asked, kind
+    def __init__(self, cluster: Cluster, asked: Asked, hardware: Hardware) -> None:
+        self._cluster, self._asked, self._hardware = cluster, asked, hardware
         self._places: dict[int, Place] = {}
         self._shared: dict[str, Occupancy] = {}
         self._seen: set[str] = set()
@@ -255,7 +255,7 @@ class RayPool(WorkerPool):
     def _room(self, node: Node) -> int:
         if self._full.get(node.id, 0.0) > time.monotonic():
             return self._taken()[node.id]
-        return room_on(node, self._kind, self._asked.trials_per_device) - self._given_up[node.id]
+        return room_on(node, self._hardware, self._asked.trials_per_device) - self._given_up[node.id]
 
     def _leave_full_nodes(self, usable: Sequence[Node]) -> None:
         """Take workers back that wait for a place, where fewer are wanted than the cluster has room for."""
@@ -269,7 +269,7 @@ class RayPool(WorkerPool):
 
     def _begin_on(self, node: Node) -> None:
         index = next(number for number in count() if number not in self._workers)
-        self._places[index] = place_on(node, self._kind, self._asked.trials_per_device)
+        self._places[index] = place_on(node, self._hardware, self._asked.trials_per_device)
         slot = Slot(index, (self._places[index].named(),), 1.0 / self._asked.trials_per_device)
         self._workers[index] = self._start(slot)
 
@@ -342,7 +342,7 @@ def _sharing(devices: Devices, trials_per_device: TrialsPerDevice) -> Callable[[
     asked = asked_of(devices, trials_per_device)
     cluster = connected(asked.address)
     try:
-        return partial(RayPool, cluster, asked, kind_of(asked, cluster.nodes()))
+        return partial(RayPool, cluster, asked, hardware_of(asked, cluster.nodes()))
     except BaseException:
         cluster.leave()
         raise

@@ -16,7 +16,7 @@ RAY = "ray"
 FORMS = "'ray', 'ray:8' (at most 8 workers), 'ray:gpu', 'ray:cpu:8', or 'ray://host:10001' (a Ray Client server)"
 """What `devices` may be on a cluster, as errors list it."""
 
-Kind = Literal["gpu", "cpu"]
+Hardware = Literal["gpu", "cpu"]
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,13 @@ class Asked:
     """What a user asks of a cluster.
 
     Attributes:
-        kind: What is trained on; None for GPUs where there are any, else CPUs.
+        hardware: What is trained on; None for GPUs where there are any, else CPUs.
         workers: At most so many; None for all there is room for.
         address: Of a Ray Client server; None for the cluster that Ray finds by itself.
         trials_per_device: How many trials share a GPU.
     """
 
-    kind: Kind | None = None
+    hardware: Hardware | None = None
     workers: int | None = None
     address: str | None = None
     trials_per_device: int = 1
@@ -89,11 +89,11 @@ def asked_of(devices: Devices, trials_per_device: int = 1) -> Asked:
         if not re.fullmatch(r"ray://[^\s:/]+:\d+", text):
             raise UsageError(f"devices={text!r} is no address of a Ray Client server. Use {FORMS}.")
         return Asked(address=text, trials_per_device=trials_per_device)
-    match = re.fullmatch(r"ray(?::(?P<kind>gpu|cpu))?(?::(?P<workers>\d+))?", text)
+    match = re.fullmatch(r"ray(?::(?P<hardware>gpu|cpu))?(?::(?P<workers>\d+))?", text)
     if match is None or match["workers"] == "0":
         raise UsageError(f"devices={text!r} is not understood. Use {FORMS}.")
     workers = None if match["workers"] is None else int(match["workers"])
-    return Asked(match["kind"], workers, None, trials_per_device)  # type: ignore[arg-type]  # one of two words
+    return Asked(match["hardware"], workers, None, trials_per_device)  # type: ignore[arg-type]  # one of two words
 
 
 def nodes_of(table: Iterable[Mapping[str, Any]]) -> list[Node]:
@@ -116,7 +116,7 @@ def _node(row: Mapping[str, Any], hosts: Mapping[str, int]) -> Node:
     )
 
 
-def kind_of(asked: Asked, nodes: Sequence[Node]) -> Kind:
+def hardware_of(asked: Asked, nodes: Sequence[Node]) -> Hardware:
     """Return what a cluster's workers train on.
 
     Raises:
@@ -124,34 +124,34 @@ def kind_of(asked: Asked, nodes: Sequence[Node]) -> Kind:
     """
     there = _text(nodes)
     has_gpus = any(node.gpus for node in nodes)
-    kind: Kind = asked.kind or ("gpu" if has_gpus else "cpu")
-    if kind == "gpu" and not has_gpus:
+    hardware: Hardware = asked.hardware or ("gpu" if has_gpus else "cpu")
+    if hardware == "gpu" and not has_gpus:
         raise UsageError(
             f"devices='ray:gpu' asks for GPUs, and no node of the Ray cluster has one ({there}). `ray status` shows "
             "what Ray has found; `ray start --num-gpus` says it where Ray finds none. Or use devices='ray:cpu'."
         )
-    if kind == "cpu" and asked.trials_per_device > 1:
+    if hardware == "cpu" and asked.trials_per_device > 1:
         raise UsageError(
             f"trials_per_device={asked.trials_per_device} is for GPUs: on a CPU each trial has a core of its own, and "
             f"this study would train on CPUs ({there}). Leave trials_per_device out."
         )
-    room = sum(room_on(node, kind, asked.trials_per_device) for node in nodes)
+    room = sum(room_on(node, hardware, asked.trials_per_device) for node in nodes)
     if asked.workers is not None and asked.workers > room:
         raise UsageError(
             f"devices='ray:{asked.workers}' asks for {asked.workers} workers, and the Ray cluster has room for {room}, "
-            f"one {_unit(kind, asked)} ({there}). Give devices='ray' for all there are; nodes that join later are then "
-            "used too."
+            f"one {_unit(hardware, asked)} ({there}). Give devices='ray' for all there are; nodes that join later are "
+            "then used too."
         )
     if not room:
         raise UsageError(
             f"The Ray cluster has no CPU to train on ({there}). Start a node with `ray start --address=...` on a "
             "machine with CPUs or GPUs, then run the study again."
         )
-    return kind
+    return hardware
 
 
-def _unit(kind: Kind, asked: Asked) -> str:
-    if kind == "cpu":
+def _unit(hardware: Hardware, asked: Asked) -> str:
+    if hardware == "cpu":
         return "a core as far as memory allows"
     return "a GPU" if asked.trials_per_device == 1 else f"for each of {asked.trials_per_device} trials on a GPU"
 
@@ -161,16 +161,16 @@ def _text(nodes: Sequence[Node]) -> str:
     return f"{count}, {sum(node.cpus for node in nodes):g} CPU cores, {sum(node.gpus for node in nodes)} GPUs"
 
 
-def room_on(node: Node, kind: Kind, trials_per_device: int = 1) -> int:
+def room_on(node: Node, hardware: Hardware, trials_per_device: int = 1) -> int:
     """Return how many workers a node has room for: so many per GPU, or one a core as far as memory allows."""
-    if kind == "gpu":
+    if hardware == "gpu":
         return node.gpus * trials_per_device
     return Inventory(cuda=0, mps=False, cores=int(node.cpus), memory=node.memory).workers if node.cpus >= 1 else 0
 
 
-def place_on(node: Node, kind: Kind, trials_per_device: int = 1) -> Place:
+def place_on(node: Node, hardware: Hardware, trials_per_device: int = 1) -> Place:
     """Return what a worker takes of a node; a GPU's takes less than a core where there are fewer cores than workers."""
-    if kind == "cpu":
+    if hardware == "cpu":
         return Place(node, 1.0, 0.0)
     share = node.cpus / (node.gpus * trials_per_device)
     return Place(
