@@ -232,25 +232,28 @@ def test_without_a_node_the_pool_waits_for_one_and_says_so(tmp_path, caplog, mon
 
 
 @pytest.mark.extended
-def test_a_worker_leaves_a_node_that_others_have_filled_where_another_has_room(two_nodes, monkeypatch):
+def test_a_worker_leaves_a_node_that_others_have_filled_where_another_has_room(monkeypatch):
     monkeypatch.setattr("hpsearch.runtime.pools.ray.PLACES_SECONDS", 2.0)
     import ray
 
-    ray.init(address="auto", log_to_driver=False)
-    try:
-        pinned = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(two_nodes.head.id, soft=False)
-        other = ray.remote(num_cpus=2)(type("Other", (), {"works": lambda self: True}))
-        holder = other.options(scheduling_strategy=pinned).remote()
-        assert ray.get(holder.works.remote())
-        pool = chosen_pool("ray:2")[1]()
+    with RayCluster(cpus=1) as cluster:
+        roomy = cluster.start(cpus=2).id
+        cluster.used(monkeypatch)
+        ray.init(address="auto", log_to_driver=False)
         try:
-            until(lambda: list(pool.completed(0.2)) or all(pool.processes().values()), 60, lambda: pool.processes())
-            assert len(pool.slots()) == 2
-            assert {place.node.id for place in pool._places.values()} == {two_nodes.nodes[1].id}
+            pinned = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(cluster.head.id, soft=False)
+            another = ray.remote(num_cpus=1)(type("Another", (), {"works": lambda self: True}))
+            there = another.options(scheduling_strategy=pinned).remote()
+            assert ray.get(there.works.remote())
+            pool = chosen_pool("ray:2")[1]()
+            try:
+                assert {place.node.id for place in pool._places.values()} == {cluster.head.id, roomy}
+                until(lambda: list(pool.completed(0.2)) or all(pool.processes().values()), 60, pool.processes)
+                assert [pool._places[slot.index].node.id for slot in pool.slots()] == [roomy, roomy]
+            finally:
+                pool.close()
         finally:
-            pool.close()
-    finally:
-        ray.shutdown()
+            ray.shutdown()
 
 
 @pytest.mark.extended
