@@ -50,6 +50,12 @@ def _five_minutes() -> Iterator[None]:
     yield
 
 
+@contextlib.contextmanager
+def _two_hours() -> Iterator[None]:
+    os.environ["HPSEARCH_WORKER_WAIT"] = "2h"
+    yield
+
+
 def _lost(place: Path) -> None:
     run_earlier(place)
     for path in (place / "runs" / "mine").glob("study.db*"):
@@ -113,6 +119,12 @@ STORAGE = [
         ("HPSEARCH_DATABASE_WAIT='5m'", "600 for ten minutes"),
         UsageError,
         within=_five_minutes,
+    ),
+    Mistake(
+        "a limit of waiting for a silent worker that is no number: `2h`",
+        ("HPSEARCH_WORKER_WAIT='2h'", "7200 for two hours"),
+        UsageError,
+        within=_two_hours,
     ),
     Mistake(
         "a cache that cannot be made",

@@ -8,6 +8,7 @@ from hpsearch.runtime.pools.base import Pool, PoolChoice
 from hpsearch.runtime.pools.inline import inline_pool
 from hpsearch.runtime.pools.local import local_pool
 from hpsearch.runtime.pools.ray import ray_pool
+from hpsearch.runtime.pools.silence import hang_seconds
 
 POOLS: list[PoolChoice] = [
     local_pool,
@@ -24,6 +25,7 @@ def chosen_pool(devices: Devices, trials_per_device: TrialsPerDevice = 1) -> tup
         UsageError: No pool claims the value, a device is not there, or it cannot be shared by so many trials.
     """
     number = checked_trials_per_device(trials_per_device)
+    hang_seconds()  # of the environment: refused before anything starts where it is no number
     for pool in POOLS:
         if not pool.claims(devices):
             continue

@@ -77,6 +77,7 @@ class RayPool(WorkerPool):
         self._environments: dict[int, Mapping[str, Any]] = {}
         self._common: Mapping[str, Any] | None = None
         self._refusals: dict[str, dict[int, Refused]] = {}
+        self._said: set[str] = set()
         self._next_look = 0.0
         self._waiting_since: float | None = None
         self._alone_since: float | None = None
@@ -162,8 +163,17 @@ class RayPool(WorkerPool):
                         self._node(worker), f"it refuses the study {study!r}. {refusals[worker.generation].error}"
                     )
             elif refusing:
+                self._say_once(
+                    f"The workers for the study {study!r} on {self._node(refusing[0]).name} refuse it, and no other has "
+                    f"answered yet: {next(iter(refusals.values())).error}"
+                )
                 continue
             del self._refusals[study]
+
+    def _say_once(self, text: str) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            logger.warning("%s", text)
 
     def _lose(self, worker: PoolWorker, outcome: Outcome, log: str, ending: str = "") -> Iterator[Event]:
         """Replace a worker that died by itself; one that went with its node is no fault of what it trained."""
@@ -175,6 +185,7 @@ class RayPool(WorkerPool):
         if node.id not in self._leaving | self._left_out.keys():
             yield from super()._lose(worker, outcome, f"{log} It was on {node.name}.", ending)
             self._given_up[node.id] += worker.slot.index not in self._workers
+            self._environments.pop(worker.generation, None)
             return
         self._withdraw(worker)
         if order is not None:
