@@ -164,8 +164,8 @@ class RayPool(WorkerPool):
                     )
             elif refusing:
                 self._say_once(
-                    f"The workers for the study {study!r} on {self._node(refusing[0]).name} refuse it, and no other has "
-                    f"answered yet: {next(iter(refusals.values())).error}"
+                    f"Workers on {self._node(refusing[0]).name} refuse the study {study!r}, and no other has answered "
+                    f"yet: {next(iter(refusals.values())).error}"
                 )
                 continue
             del self._refusals[study]
