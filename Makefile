@@ -1,6 +1,6 @@
 # make quickstart   a first study on this machine, no download but the packages
 # make test         the tests, a quarter of an hour on two cores
-# make test-cluster   those on the nodes of a Ray cluster and under faults of every kind, some minutes more
+# make test-systems   those on database servers, on a Ray cluster and under faults of every kind, some minutes more
 # make test-extended  the rest of them: the same promises by longer ways
 # make chaos        a hundred faults over real studies, half an hour on two cores
 # make check        lint, format and types
@@ -14,7 +14,7 @@ VENV ?= .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip install --disable-pip-version-check --quiet -c constraints.txt
 
-.PHONY: quickstart test test-cluster test-extended chaos check gpu-check bench clean
+.PHONY: quickstart test test-systems test-extended chaos check gpu-check bench clean
 
 quickstart: $(VENV)/.installed
 	$(RUN) studies/quickstart.py
@@ -23,22 +23,23 @@ quickstart: $(VENV)/.installed
 # 5 says that there was none of it), in two processes, of one thread each, so that they share two cores; then the rest, in
 # three, since one of them mostly waits. Files that take long begin first.
 # Some machines forbid bytecode to be kept: then each of the hundreds of processes compiles hpsearch anew.
-test test-cluster test-extended chaos: export OMP_NUM_THREADS = 1
-test test-cluster test-extended chaos: export PYTHONDONTWRITEBYTECODE =
+test test-systems test-extended chaos: export OMP_NUM_THREADS = 1
+test test-systems test-extended chaos: export PYTHONDONTWRITEBYTECODE =
 
 test: $(VENV)/.installed-dev
 	$(RUN) -m pytest -n 2 --dist worksteal -m "chaos and not ray" || [ $$? -eq 5 ]
-	$(RUN) -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not chaos and not extended and not ray and not faults"
+	$(RUN) -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not chaos and not extended and not ray and not faults and not servers"
 
-# Apart from the others, which Ray's many processes would slow down: what runs on one, and the short form of `make chaos`.
-test-cluster: $(VENV)/.installed-dev
-	$(RUN) -m pytest -n 2 --dist loadfile -m "(ray or faults) and not extended"
+# Apart from the others, which so many processes would slow down: what runs on database servers and on Ray, and the short
+# form of `make chaos`.
+test-systems: $(VENV)/.installed-dev
+	$(RUN) -m pytest -n 2 --dist loadfile -m "(ray or faults or servers) and not extended"
 
 # What is too long for every change: the same promises by longer ways (real processes, notebooks, whole studies).
 test-extended: $(VENV)/.installed-dev
 	$(RUN) -m pytest -n 2 --dist loadfile -m extended
 
-# Its short form, a few faults of each kind, is among the tests of test-cluster. SEED decides which fault comes when, and whom it hits.
+# Its short form, a few faults of each kind, is among the tests of test-systems. SEED decides which fault comes when, and whom it hits.
 SEED ?= 0
 chaos: $(VENV)/.installed-dev
 	$(RUN) tests/chaos/long_form.py --seed $(SEED)
