@@ -233,7 +233,7 @@ def test_without_a_node_the_pool_waits_for_one_and_says_so(tmp_path, caplog, mon
 
 @pytest.mark.extended
 def test_a_worker_leaves_a_node_that_others_have_filled_where_another_has_room(monkeypatch):
-    monkeypatch.setattr("hpsearch.runtime.pools.ray.PLACES_SECONDS", 2.0)
+    monkeypatch.setattr("hpsearch.runtime.pools.ray.ELSEWHERE_SECONDS", 12.0)
     import ray
 
     with RayCluster(cpus=1) as cluster:

@@ -46,7 +46,11 @@ ANSWERS_SECONDS = 30.0
 """How long, after the first worker is up, the others may take to say what they compute with."""
 
 PLACES_SECONDS = 20.0
-"""How long workers wait for a place before the log says so, and before one of a given number is started elsewhere."""
+"""How long workers wait for a place, or for their process to start, before the log says so."""
+
+ELSEWHERE_SECONDS = 300.0
+"""How long one of a given number of workers waits before it is started on another node that has room: longer than any
+process takes to start, which looks the same from here."""
 
 FULL_SECONDS = 120.0
 """How long a node on which other programs leave no place gets no more workers, where another one has room."""
@@ -273,7 +277,7 @@ class RayPool(WorkerPool):
         now = time.monotonic()
         for worker in list(self._workers.values()):
             taken, here = self._taken(), self._node(worker).id
-            has_waited = worker.remote.started is None and now - worker.progressed > PLACES_SECONDS
+            has_waited = worker.remote.started is None and now - worker.progressed > ELSEWHERE_SECONDS
             if has_waited and any(self._room(node) > taken[node.id] for node in usable if node.id != here):
                 self._withdraw(worker)
                 self._full[here] = now + FULL_SECONDS
@@ -314,8 +318,8 @@ class RayPool(WorkerPool):
         if self._waiting_since is not None and now - self._waiting_since > PLACES_SECONDS:
             self._waiting_since = math.inf  # said once
             logger.warning(
-                "%d of %d workers wait for a place: other programs have reserved the Ray cluster's CPUs or GPUs "
-                "(`ray status` shows how many).", waiting, len(self._workers),
+                "%d of %d workers have not started yet: Ray still starts them, or other programs have reserved the "
+                "cluster's CPUs or GPUs (`ray status` shows how many).", waiting, len(self._workers),
             )  # fmt: skip
         if self._workers:
             self._alone_since = None
