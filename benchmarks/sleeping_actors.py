@@ -24,6 +24,9 @@ class SleepingWorker:
     def prepare(self, workload: Any) -> None:
         """Nothing: there are no rows."""
 
+    def rest(self) -> None:
+        """Nothing: nothing is kept."""
+
     def train(self, order: Any, stop_order: Callable[[], Any]) -> Iterator[Any]:
         import os
 
