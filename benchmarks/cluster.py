@@ -180,7 +180,7 @@ class _Watch:
         self._first = now if self._first is None else self._first
         if not self.began and now - self._first > 5.0:
             self.began, self._before, self.processor = now, _ends(history), time.process_time()
-        elif self.began and now - self.began > self.seconds:
+        elif self.began and not self.ended and now - self.began > self.seconds:  # else it is told once more at the end
             self.ended, self.segments = now, _ends(history) - self._before
             self.processor = time.process_time() - self.processor
             raise _TimeIsUpError
