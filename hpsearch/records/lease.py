@@ -2,18 +2,20 @@
 
 On SQLite the lease is a file lock, which the operating system holds until the process ends, even while it is stopped.
 On a server it is a row, taken over by compare-and-swap once it has expired on the server's clock (Gray and Cheriton
-1989). Each acquisition draws a fencing token, and every write checks it in its own transaction, so a writer that slept
-through the end of its lease is refused.
+1989). A thread renews it: models load, and callbacks wait, for longer than a lease lasts. Each acquisition draws a
+fencing token, and every write checks it in its own transaction, so a writer that slept through the end of its lease is
+refused.
 """
 
+import contextlib
 import json
 import logging
-import os
-import socket
+import math
+import threading
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,6 +24,7 @@ from sqlalchemy import (
     Connection,
     Double,
     Engine,
+    Update,
     and_,
     bindparam,
     insert,
@@ -32,15 +35,17 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
-from hpsearch.errors import LeaseHeldError, LeaseLostError, StoreError
+from hpsearch.errors import LeaseLostError, StoreError
 from hpsearch.records import tables
 from hpsearch.records.file_lock import FileLock
+from hpsearch.records.lease_holder import held_error, hold, holder, is_gone
+from hpsearch.records.outage import raised_with
 
 LIFETIME_SECONDS = 60.0
 """How long a server's lease lasts without renewal."""
 
-MAKING_SECONDS = 10.0
-"""How long a process that is making a study is waited for."""
+RENEWALS = 3
+"""How often a lease is renewed while it would last."""
 
 logger = logging.getLogger("hpsearch")
 
@@ -90,37 +95,6 @@ def server_clock(dialect: str) -> ColumnElement[float]:
     return literal_column(text, Double)
 
 
-def holder(*, is_making: bool = False) -> str:
-    """Return who this process is, as the lock file and the lease table say it."""
-    facts = {"host": socket.gethostname(), "process": os.getpid(), "since": round(time.time(), 3)}
-    return json.dumps({**facts, "making": True} if is_making else facts)
-
-
-def held_error(study: str, owner: str, remedy: str) -> LeaseHeldError:
-    """Return the error that names who holds the lease; `owner` is what `holder` returned there, or "" so far."""
-    try:
-        facts: dict[str, Any] = json.loads(owner)
-        since = datetime.fromtimestamp(facts["since"]).astimezone().isoformat(" ", "seconds")
-        who = f"process {facts['process']} on host {facts['host']}, since {since}"
-    except (ValueError, KeyError, TypeError):
-        who = "a process that has not yet written down which one it is"
-    return LeaseHeldError(f"Study {study!r} is being run by {who}; only one coordinator may write to it. {remedy}")
-
-
-def hold(lock: FileLock, study: str, content: str, remedy: str) -> None:
-    """Take a study's lock file. Raises LeaseHeldError while another process runs the study.
-
-    One that is only making it, or has not yet written who it is, is waited for.
-    """
-    until = time.monotonic() + MAKING_SECONDS
-    while not lock.acquire(content):
-        owner = lock.content()
-        is_brief = '"making"' in owner or not owner.strip()
-        if not is_brief or time.monotonic() > until:
-            raise held_error(study, owner, remedy)
-        time.sleep(0.02)
-
-
 class TokenRow:
     """A study's row in the lease table, and the fencing token that this process has drawn."""
 
@@ -136,10 +110,14 @@ class TokenRow:
         self._look = select(tables.lease.c.token).where(self._row)
         self._name_write = update(tables.lease).where(ours).values(owner=bindparam("named"))
 
-    def take(self, lifetime: float | None) -> bool:
-        """Draw a new token if the lease is free or expired, or if a file lock guards it (`lifetime` is None)."""
+    def take(self, lifetime: float | None, gone: str = "") -> bool:
+        """Draw a new token if the lease is free, expired, or that of an owner who is `gone`.
+
+        Where a file lock guards it, `lifetime` is None, and it is free.
+        """
         row = tables.lease
-        free = or_(row.c.owner.is_(None), row.c.expires <= self.clock) if lifetime is not None else self._row
+        is_free = or_(row.c.owner.is_(None), row.c.owner == gone, row.c.expires <= self.clock)
+        free = is_free if lifetime is not None else self._row
         self._insert_missing()
         self._owner = holder()
         with self.engine.begin() as connection:
@@ -165,9 +143,17 @@ class TokenRow:
         except IntegrityError:
             logger.debug("study %s: another process made its lease row first", self.study)
 
-    def owner(self) -> str:
+    def owner(self) -> tuple[str, float]:
+        """Return who holds the lease, as `holder` says it there, and in how many seconds it ends."""
         with self.engine.connect() as connection:
-            return connection.execute(select(tables.lease.c.owner).where(self._row)).scalar() or ""
+            columns = tables.lease.c.owner, tables.lease.c.expires - self.clock
+            owner, seconds = connection.execute(select(*columns).where(self._row)).one()
+        return owner or "", max(float(seconds), 0.0)
+
+    def renewal(self, lifetime: float) -> Update:
+        """Return the statement that renews the lease; it changes no row once another has taken it over."""
+        ours = and_(self._row, tables.lease.c.token == self.token)
+        return update(tables.lease).where(ours).values(expires=self.clock + lifetime)
 
     def fence(self, connection: Connection, write: str | None, *, again: bool) -> bool:
         """Lock the row until the transaction ends, name `write` in it, and return whether it did so before."""
@@ -323,6 +309,8 @@ class RowLease:
         self._row = TokenRow(engine, study, clock)
         self.lifetime = lifetime
         self._renewed = 0.0
+        self._is_over = threading.Event()  # ends the thread that renews
+        self._thread: threading.Thread | None = None
 
     @property
     def held(self) -> bool:
@@ -332,25 +320,41 @@ class RowLease:
         if self.held:
             return
         if not self._row.take(self.lifetime):
-            raise held_error(
-                self._row.study,
-                self._row.owner(),
-                f"Wait until it ends, or end it and resume {self.lifetime:.0f} s later, when its lease has expired.",
-            )
+            owner, seconds = self._row.owner()
+            if not (is_gone(owner) and self._row.take(self.lifetime, owner)):
+                raise held_error(
+                    self._row.study,
+                    owner,
+                    "Wait until it ends, or end it, then resume the study. If it was killed, or its machine is gone, "
+                    f"its lease ends in {math.ceil(seconds)} s.",
+                )
         self._renewed = time.monotonic()
+        self._keep()
+
+    def _keep(self) -> None:
+        """Renew the lease from a thread until it is given back, or this object is gone."""
+        self._is_over = is_over = threading.Event()
+        weakref.finalize(self, is_over.set)
+        arguments = (self._row.engine, self._row.renewal(self.lifetime), self.lifetime / RENEWALS, is_over)
+        self._thread = threading.Thread(target=_keep_renewing, args=arguments, name="hpsearch-lease", daemon=True)
+        self._thread.start()
 
     def renew(self) -> None:
-        if self.held and time.monotonic() - self._renewed < self.lifetime / 3:
+        if self.held and time.monotonic() - self._renewed < self.lifetime / RENEWALS:
             return
         with self._row.engine.begin() as connection:
             self._row.change(connection, expires=self._row.clock + self.lifetime)
         self._renewed = time.monotonic()
 
     def release(self) -> None:
+        self._is_over.set()
+        if self._thread is not None:
+            self._thread.join()
         self._row.leave()
 
     def abandon(self) -> None:
-        self._row.token = None
+        self._is_over.set()
+        self._thread, self._row.token = None, None
 
     def fence(self, connection: Connection, write: str | None = None, *, again: bool = False) -> bool:
         return self._row.fence(connection, write, again=again)
@@ -361,3 +365,11 @@ class RowLease:
         with self._row.engine.begin() as connection:
             self.fence(connection)
             yield
+
+
+def _keep_renewing(engine: Engine, renewal: Update, seconds: float, is_over: threading.Event) -> None:
+    """Renew a lease every so many seconds. A database that is away is asked again; who writes speaks of it."""
+    while not is_over.wait(seconds):
+        with contextlib.suppress(*raised_with("OptunaError")), engine.begin() as connection:
+            if connection.execute(renewal).rowcount != 1:
+                return  # taken over: the next write says so

@@ -20,7 +20,7 @@ from hpsearch.records import tables
 from hpsearch.records.database import database_errors, open_engine, prepare_file
 from hpsearch.records.digest import digest
 from hpsearch.records.file_lock import FileLock
-from hpsearch.records.lease import hold, holder
+from hpsearch.records.lease_holder import hold, holder
 from hpsearch.records.optuna_rows import OptunaRows, open_storage
 from hpsearch.records.outage import LOCK_SECONDS, Patience, Unavailable
 from hpsearch.records.read_only import ReadOnly

@@ -17,7 +17,6 @@ from chaos_task import training_of
 from study_processes import Launcher, StudyProcess, is_alive, is_worker, until
 
 import hpsearch as hp
-from hpsearch.records.lease import LIFETIME_SECONDS
 
 PATIENCE = 300.0
 """Seconds within which a study has recorded what comes next: workers start within it, on a busy machine too."""
@@ -114,13 +113,9 @@ class DisturbedStudy:
         return found
 
     def begin_again(self, started: Sequence[psutil.Process]) -> None:
-        """Check that nothing is left of a coordinator that is gone, and start the next one.
-
-        On a server a coordinator that was killed holds the study until its lease ends.
-        """
+        """Check that nothing is left of a coordinator that is gone, and start the next one."""
         gone(started, DEATH_SECONDS)
         self.look()
-        time.sleep(0.0 if self.place.storage is None else LIFETIME_SECONDS + 1.0)
         self.start()
 
     def kill(self) -> list[psutil.Process]:

@@ -1,18 +1,23 @@
 """The lease by compare-and-swap, on SQLite, by a clock that the tests set in a table; the one by file in processes."""
 
+import math
 import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
+from database_servers import Server
 from records_samples import new_store, python_process, url_of
 from sqlalchemy import Column, Double, Engine, MetaData, Table, create_engine, insert, select, update
 from sqlalchemy.dialects import mysql, postgresql
 
 from hpsearch.errors import LeaseHeldError, LeaseLostError, StoreError
-from hpsearch.records import tables
+from hpsearch.records import lease_holder, tables
 from hpsearch.records.lease import FileLease, RowLease, server_clock
 from hpsearch.records.store import Store
 
@@ -82,12 +87,69 @@ def test_a_row_lease_is_renewed_when_a_third_of_it_is_over(engine: Engine, monke
     assert expires(engine) == 1090.0
 
 
-def test_a_lease_that_expired_and_that_nobody_took_goes_on(engine: Engine) -> None:
-    lease = row_lease(engine, lifetime=0.0)
+def test_a_lease_that_expired_and_that_nobody_took_goes_on(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    lease = row_lease(engine)
     lease.acquire()
     set_clock(engine, 5000.0)
+    monkeypatch.setattr("hpsearch.records.lease.time.monotonic", lambda: math.inf)
     lease.renew()
+    assert expires(engine) == 5060.0
     write(engine, lease)
+
+
+def test_a_row_lease_is_renewed_while_its_holder_is_busy_and_no_longer(engine: Engine) -> None:
+    """It loads a model, say, and does not come to renew anything."""
+    lease = row_lease(engine, lifetime=0.3)
+    lease.acquire()
+    set_clock(engine, 2000.0)
+    until(lambda: expires(engine) == 2000.3)
+    thread = next(each for each in threading.enumerate() if each.name == "hpsearch-lease")
+    lease.release()
+    assert not thread.is_alive() and expires(engine) == 0.0
+
+
+@pytest.mark.parametrize("how", ["it is taken over", "it is abandoned", "nobody knows of it any more"])
+def test_a_row_lease_is_renewed_by_nobody_once(engine: Engine, how: str) -> None:
+    lease, other = row_lease(engine, lifetime=0.3), row_lease(engine)
+    lease.acquire()
+    (thread,) = (each for each in threading.enumerate() if each.name == "hpsearch-lease")
+    if how == "it is taken over":
+        with engine.begin() as connection:
+            connection.execute(update(tables.lease).values(token=tables.lease.c.token + 1))
+    elif how == "it is abandoned":
+        lease.abandon()
+    else:
+        del lease
+    until(lambda: not thread.is_alive())
+    set_clock(engine, 2000.0)
+    other.acquire()
+    other.release()
+
+
+def until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_a_row_lease_of_a_process_of_this_machine_that_has_ended_is_taken_over_at_once(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new_store(server.url()).close()
+    with python_process(OPEN, server.url()) as first, Store.open(server.url(), "emotion") as second:
+        assert first.stdout and first.stdout.readline() == "held\n"
+        with pytest.raises(LeaseHeldError, match=rf"process {first.pid} on host .* lease ends in (60|5\d) s"):
+            second.acquire()
+        first.kill()
+        while psutil.Process(first.pid).status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.01)
+        with monkeypatch.context() as patched:
+            patched.setattr(lease_holder, "_numbers", lambda: "those of another machine, or of another container")
+            with pytest.raises(LeaseHeldError, match="was killed, or its machine is gone"):
+                second.acquire()
+        second.acquire()
+        assert second.held
 
 
 def test_a_lease_given_back_is_free_at_once_and_the_old_token_is_worth_nothing(engine: Engine) -> None:
@@ -137,8 +199,6 @@ def test_each_database_is_asked_for_its_own_clock() -> None:
 
 
 def test_the_clock_of_sqlite_is_the_time(engine: Engine) -> None:
-    import time
-
     with engine.connect() as connection:
         assert connection.execute(select(server_clock("sqlite"))).scalar_one() == pytest.approx(time.time(), abs=5)
 
