@@ -94,13 +94,11 @@ def test_a_device_that_errs_twice_is_taken_out_and_the_pool_goes_on(gpus, tmp_pa
 
 
 @pytest.mark.extended
-def test_what_a_run_meets_on_two_devices_is_not_theirs(gpus, tmp_path, caplog):
-    study = prepared(gpus, tmp_path, "broken run", error=LAUNCH_FAILURE)
-    for slot, left in ((GPUS[0], 2), (GPUS[0], 1), (GPUS[1], 2)):
-        assert ended_on(gpus, slot, study, "always").result.outcome is Outcome.LOST
-        assert len(gpus.slots()) == left
-    assert caplog.messages[-1].startswith("cuda:0 is used again")
-    wait_for(gpus, GPUS[0])
+def test_what_the_runs_of_a_config_meet_on_two_devices_is_not_theirs(gpus, tmp_path):
+    study = prepared(gpus, tmp_path, "broken config", error=LAUNCH_FAILURE)
+    for slot in GPUS * 2:
+        assert ended_on(gpus, slot, study, f"on fold {slot.index}").result.outcome is Outcome.LOST
+        assert gpus.slots() == GPUS
 
 
 def test_an_error_of_the_trials_ends_only_that_and_one_that_is_unclear_counts_on_no_device(pair, tmp_path):

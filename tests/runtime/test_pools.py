@@ -567,6 +567,25 @@ def test_what_others_report_during_a_probe_comes_after_it(local, tmp_path):
     assert events[-1].result.outcome is Outcome.OK
 
 
+def test_what_was_read_before_an_error_of_the_pool_comes_after_it(local, tmp_path, monkeypatch):
+    """As one study's error ends that one alone, the others need what their workers have said."""
+    study = ready(local, tmp_path, "no room")
+    until(lambda: list(local.completed(0.2)) or local.idle(), 240, "no worker is ready")
+    local.submit(local.idle()[0], order_of(study, run_of("no room")))
+    with monkeypatch.context() as patched:
+        patched.setattr(local, "_fit", _cannot_fit)
+        while local.training():
+            with pytest.raises(HpsearchError, match="no room for a worker"):
+                local._wait()  # as another study tries a model
+    events = finish(local)
+    assert [event.evaluation.point for event in events[:-1]] == [1, 2, 3, 4]
+    assert events[-1].result.outcome is Outcome.OK
+
+
+def _cannot_fit():
+    raise HpsearchError("no room for a worker")
+
+
 def test_a_worker_that_is_killed_while_it_tries_a_model_is_replaced(local, tmp_path, monkeypatch):
     study = ready(local, tmp_path, "probe dies", trouble="die", flag=str(tmp_path / "flag"))
     assert local.probe(Probe(study, run_of("x").config, 8)).rows == 8

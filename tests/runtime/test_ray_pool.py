@@ -17,7 +17,7 @@ from toy_studies import count_evaluations, known_of, table, toy_study
 
 import hpsearch as hp
 from hpsearch.errors import HpsearchError, UsageError
-from hpsearch.records import Outcome
+from hpsearch.records import Outcome, Slot
 from hpsearch.runtime.messages import Evaluated
 from hpsearch.runtime.pools import chosen_pool
 
@@ -101,9 +101,10 @@ def test_a_killed_worker_is_lost_and_another_takes_its_place(two_nodes, tmp_path
 
 @pytest.fixture
 def odd_nodes(two_nodes: RayCluster, tmp_path: Path) -> Iterator[dict[str, RayNode]]:
-    """Nodes that join two others: of another CPU, without hpsearch, and with another version of it."""
-    (tmp_path / "none").mkdir()
-    (tmp_path / "none" / "hpsearch.py").write_text("")
+    """Nodes that join two others: of another CPU, without hpsearch, without it at first, with another version of it."""
+    for name, code in {"none": "", "late": "import os\nos.remove(__file__)\n"}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "hpsearch.py").write_text(code)
     package = Path(hp.__file__).parent
     shutil.copytree(package, tmp_path / "other" / "hpsearch", ignore=shutil.ignore_patterns("__pycache__"))
     versions = tmp_path / "other" / "hpsearch" / "provenance" / "packages.py"
@@ -112,6 +113,9 @@ def odd_nodes(two_nodes: RayCluster, tmp_path: Path) -> Iterator[dict[str, RayNo
     nodes = {
         "cpu": two_nodes.start(1, {"ATEN_CPU_CAPABILITY": "default"}),
         "none": two_nodes.start(1, {"PYTHONPATH": str(tmp_path / "none")}),
+        "late": two_nodes.start(
+            1, {"PYTHONPATH": os.pathsep.join([str(tmp_path / "late"), str(package.parent), beside])}
+        ),
         "other": two_nodes.start(1, {"PYTHONPATH": os.pathsep.join([str(tmp_path / "other"), beside])}),
     }
     yield nodes
@@ -124,22 +128,47 @@ def test_a_node_that_cannot_compute_or_start_as_the_others_is_left_out_and_named
 ):
     monkeypatch.chdir(tmp_path)  # Ray's workers look for modules there, too
     names = {kind: node.id[:6] for kind, node in odd_nodes.items()}
+    late = names.pop("late")
     pool = chosen_pool("ray")[1]()
     try:
         with caplog.at_level(logging.WARNING, "hpsearch"):
             pool.prepare(workload(pool, tmp_path, "odd"))
-            until(lambda: list(pool.completed(0.2)) or len(pool.slots()) == 2, 120, lambda: str(pool.slots()))
+            until(lambda: list(pool.completed(0.2)) or len(pool.slots()) == 3, 120, lambda: str(pool.slots()))
         there = {slot.devices[0] for slot in pool.slots()}
         assert not [name for name in names.values() for device in there if name in device]
+        assert [device for device in there if late in device]
+        assert not (tmp_path / "late" / "hpsearch.py").exists()  # its first worker could not start
         said = {record.args[0][-6:]: record.getMessage() for record in caplog.records}
         assert said.keys() == set(names.values())
         assert "it refuses the study 'odd'. " in said[names["cpu"]]
         assert "device_model is " in said[names["cpu"]]
-        assert "no worker starts there (ModuleNotFoundError: No module named 'hpsearch." in said[names["none"]]
+        assert "no worker can run there (ModuleNotFoundError: No module named 'hpsearch." in said[names["none"]]
         assert f"it has hpsearch 9.9, and this process has {hp.__version__}" in said[names["other"]]
         assert train(pool, order_of("odd", run_of("odd")))[-1].result.outcome is Outcome.OK
     finally:
         pool.close()
+
+
+@pytest.mark.extended
+def test_a_node_that_has_no_room_for_what_is_sent_is_left_out_and_its_run_pauses(two_nodes, tmp_path, caplog):
+    """Its object store has 100 MB, and its disk counts as full."""
+    full = two_nodes.start(1, {"RAY_local_fs_capacity_threshold": "0.01"})
+    pool = chosen_pool("ray")[1]()
+    try:
+        pool.prepare(workload(pool, tmp_path, "large"))
+        until(lambda: list(pool.completed(0.2)) or on(pool, full), 120, "no worker there")
+        order = order_of("large", run_of("large"), checkpoint={"weights": bytes(150_000_000)})
+        pool.submit(on(pool, full)[0], order)
+        assert [end.result.outcome for end in ends(finish(pool))] == [Outcome.PAUSED]
+        until(lambda: list(pool.completed(0.2)) or len(pool.slots()) == 2, 30, lambda: str(pool.slots()))
+        assert "no worker can run there (Ray's object store and the disk that it spills to are full)" in caplog.text
+    finally:
+        pool.close()
+        full.kill()
+
+
+def on(pool, node: RayNode) -> list[Slot]:
+    return [slot for slot in pool.idle() if node.id[:6] in slot.devices[0]]
 
 
 # ---------------------------------------------------------------- nodes that come and go

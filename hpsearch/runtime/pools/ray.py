@@ -34,7 +34,7 @@ from hpsearch.runtime.pools.ray_cluster import (
 )
 from hpsearch.runtime.pools.ray_connection import Cluster, connected
 from hpsearch.runtime.pools.ray_transport import RayProcess, RayTransport
-from hpsearch.runtime.pools.worker_pool import WorkerPool
+from hpsearch.runtime.pools.worker_pool import STARTS_LIMIT, WorkerPool
 from hpsearch.runtime.ray_actor import Arrived
 
 logger = logging.getLogger("hpsearch")
@@ -77,7 +77,7 @@ class RayPool(WorkerPool):
         self._left_out: dict[str, str] = {}
         self._given_up: Counter[str] = Counter()
         self._full: dict[str, float] = {}
-        self._reserving: dict[str, list[tuple[Node, PoolWorker]]] = {}
+        self._reserving: list[PoolWorker] = []
         self._environments: dict[int, Mapping[str, Any]] = {}
         self._common: Mapping[str, Any] | None = None
         self._refusals: dict[str, dict[int, Refused]] = {}
@@ -99,9 +99,8 @@ class RayPool(WorkerPool):
             until = time.monotonic() + ANSWERS_SECONDS
             while not self._environments or (self._awaits_answers() and time.monotonic() < until):
                 self._wait()
-            by_text = {repr(sorted(found.items())): found for found in self._environments.values()}
-            ((most, _),) = Counter(repr(sorted(each.items())) for each in self._environments.values()).most_common(1)
-            self._common = by_text[most]
+            answers = list(self._environments.values())
+            self._common = max(answers, key=answers.count)
         return self._common
 
     def _awaits_answers(self) -> bool:
@@ -125,8 +124,9 @@ class RayPool(WorkerPool):
 
     # ---------------------------------------------------------------- workers
 
-    def _drain(self, timeout: float) -> list[Event]:
-        return [*super()._drain(timeout), *self._judged()]
+    def _drain(self, timeout: float) -> None:
+        super()._drain(timeout)
+        self._held_back += self._judged()
 
     def _read(self, worker: PoolWorker, message: Any) -> Event | None:
         match message:
@@ -182,10 +182,11 @@ class RayPool(WorkerPool):
     def _lose(self, worker: PoolWorker, outcome: Outcome, log: str, ending: str = "") -> Iterator[Event]:
         """Replace a worker that died by itself; one that went with its node is no fault of what it trained."""
         node, order, remote = self._node(worker), worker.order, worker.remote
+        is_tried = worker.pid is not None or self._failed_starts.get(worker.slot.index, 0) + 1 >= STARTS_LIMIT
         if node.id not in {each.id for each in self._cluster.nodes()}:
             self._is_gone(node)
-        elif isinstance(remote, RayProcess) and remote.is_unfit:
-            self._leave_out(node, f"no worker starts there ({remote.ending()})")
+        elif is_tried and isinstance(remote, RayProcess) and remote.is_unfit:
+            self._leave_out(node, f"no worker can run there ({remote.ending()})")
         if node.id not in self._leaving | self._left_out.keys():
             yield from super()._lose(worker, outcome, f"{log} It was on {node.name}.", ending)
             self._given_up[node.id] += worker.slot.index not in self._workers
@@ -199,19 +200,11 @@ class RayPool(WorkerPool):
         """Leave a GPU that was taken out to the actor that has it: else Ray would give it to the next one."""
         worker.send(Stop(checkpoint=False))
         self._given_up[self._node(worker).id] += 1
-        self._reserving.setdefault(worker.slot.devices[0], []).append((self._node(worker), worker))
-
-    def _bring_back(self, device: str) -> None:
-        self._out[device] = []  # its nodes have room again, which is looked for
-        super()._bring_back(device)
-        for node, worker in self._reserving.pop(device):
-            worker.remote.end()
-            self._given_up[node.id] -= 1
+        self._reserving.append(worker)
 
     def close(self) -> None:
-        for reserving in self._reserving.values():
-            for _, worker in reserving:
-                worker.remote.end()
+        for worker in self._reserving:
+            worker.remote.end()
         super().close()
 
     def _withdraw(self, worker: PoolWorker) -> None:
@@ -236,7 +229,7 @@ class RayPool(WorkerPool):
             worker = self._workers[slot.index]
             self._given_up[self._node(worker).id] += 1
             self._withdraw(worker)
-        if time.monotonic() >= self._next_look:
+        if time.monotonic() >= self._next_look and not self._failure:
             self._look_at_nodes()
 
     def _look_at_nodes(self) -> None:

@@ -25,6 +25,10 @@ NODE_SECONDS = 60.0
 NODE_LOOK_SECONDS = 0.5
 """How often that is looked for."""
 
+STORED_BYTES = 100_000
+"""Longer messages go through Ray's object store, and may find no room on the worker's node: that answer is waited for.
+"""
+
 CALLS = 4
 """How many calls of an actor run at once: one waits for news meanwhile."""
 
@@ -59,7 +63,7 @@ class RayProcess:
         if self.is_left or self.lost_at is not None:
             return
         try:
-            self._actor.deliver.remote(self._sent, content)
+            delivery = self._actor.deliver.remote(self._sent, content)
             self._sent += 1
         except (self._ray.exceptions.ObjectStoreFullError, self._ray.exceptions.OutOfDiskError) as error:
             raise HpsearchError(
@@ -67,6 +71,8 @@ class RayProcess:
                 f"Ray's object store: {type(error).__name__}. Start Ray with a larger one (`ray start "
                 "--object-store-memory`) and room on the disk that it spills to, or run on a folder that all nodes see."
             ) from error
+        if len(content) > STORED_BYTES:
+            self.calls.append(delivery)
 
     def rouse(self) -> None:
         self._where = self._actor.where.remote()
@@ -95,7 +101,9 @@ class RayProcess:
         self.lost_at = time.monotonic()
         failed_to_begin = getattr(error, "actor_init_failed", False)
         self.is_unfit = failed_to_begin or isinstance(error, self._ray.exceptions.RuntimeEnvSetupError)
-        if self.is_unfit:
+        if isinstance(error, self._ray.exceptions.OutOfDiskError):
+            self.is_unfit, self._ending = True, "Ray's object store and the disk that it spills to are full"
+        elif self.is_unfit:
             lines = [line.strip() for line in re.sub(r"\x1b\[\d+m", "", str(error)).splitlines() if line.strip()]
             self._ending = lines[-1]
 
@@ -174,6 +182,8 @@ class RayTransport:
         if isinstance(answer, Arrived):
             process.started = time.monotonic()
             return [answer]
+        if answer is None:
+            return []  # a delivery
         process.ask()
         return [pickle.loads(content) for content in answer]
 

@@ -77,8 +77,8 @@ class WorkerPool:
         self._generation = 0
         self._failed_starts: dict[int, int] = {}
         self._failing = FailingDevices()
-        self._out: dict[str, list[Slot]] = {}  # devices that were taken out
-        self._failure = ""
+        self._out: dict[str, str] = {}  # devices that were taken out, and the last error of each
+        self._failure = ""  # why no worker is left: the next turn raises it
         self._looked = time.monotonic()
         self._workers: dict[int, PoolWorker] = {}
         try:
@@ -130,11 +130,11 @@ class WorkerPool:
         """Wait a moment for workers to get ready; raise where one refuses `study`."""
         if self.deadline is not None and time.monotonic() >= self.deadline:
             raise TimeIsUpError("The study's time was up before a worker was ready.")
-        events = self._drain(0.2)
-        refused = [event for event in events if isinstance(event, Refused) and event.study == study]
-        self._held_back += [event for event in events if not any(event is each for each in refused)]
-        if refused:
-            raise refused[0].error
+        self._drain(0.2)
+        for event in self._held_back:
+            if isinstance(event, Refused) and event.study == study:
+                self._held_back.remove(event)
+                raise event.error
 
     def slots(self) -> Sequence[Slot]:
         return [worker.slot for worker in list(self._workers.values())]
@@ -188,9 +188,10 @@ class WorkerPool:
         self._workers[slot.index].rest()
 
     def completed(self, timeout: float) -> Iterator[Event]:
+        if not self._held_back:
+            self._drain(timeout)
         while self._held_back:
             yield self._held_back.pop(0)
-        yield from self._drain(timeout)
 
     def close(self) -> None:
         """End all workers at once; what they trained since the last checkpoint is lost.
@@ -203,8 +204,8 @@ class WorkerPool:
         for worker in self._workers.values():
             worker.dismiss()
         self._transport.close()
-        for device in self._out if self._workers else ():
-            logger.warning("%s", still_out(device, self._failing.out()[device]))
+        for device, error in self._out.items() if self._workers else ():
+            logger.warning("%s", still_out(device, error))
 
     # ---------------------------------------------------------------- processes
 
@@ -239,7 +240,7 @@ class WorkerPool:
             yield Ended(order.study, SegmentResult(order.segment, outcome, point, log))
 
     def _may_start_again(self, worker: PoolWorker, ending: str) -> bool:
-        """Return whether a slot whose worker ended before it was ready gets another; raise where it was the last slot.
+        """Return whether a slot whose worker ended before it was ready gets another.
 
         One that is killed as it loads a model takes too much memory beside the others, which may do well without it.
         """
@@ -250,19 +251,22 @@ class WorkerPool:
             return True
         text = start_failure(worker, failed, ending)
         if len(self._workers) == 1:
-            raise HpsearchError(text)
-        logger.warning("%s The study continues with %d workers.", text, len(self._workers) - 1)
+            self._failure = text
+        else:
+            logger.warning("%s The study continues with %d workers.", text, len(self._workers) - 1)
         if (occupancy := self._occupancy(worker.slot)) is not None:
             occupancy.limit(sum(each.slot.devices == worker.slot.devices for each in self._workers.values()) - 1)
         return False
 
     # ---------------------------------------------------------------- messages
 
-    def _drain(self, timeout: float) -> list[Event]:
-        """Read all messages, waiting up to `timeout` seconds for the first."""
-        if self._failure and not self._workers:
+    def _drain(self, timeout: float) -> None:
+        """Read all messages, waiting up to `timeout` seconds for the first.
+
+        What they tell is held back, for `completed` to yield: an error on the way loses none of it.
+        """
+        if self._failure:
             raise HpsearchError(self._failure)
-        events: list[Event] = []
         for generation, message in self._transport.received(timeout):
             worker = next((each for each in self._workers.values() if each.generation == generation), None)
             if worker is None:
@@ -270,12 +274,11 @@ class WorkerPool:
             if message is Lost.GONE:
                 ending, stack = worker.remote.ending(), worker.remote.stack()
                 log = death_log(stack, worker.slot.devices[0], ending)
-                events.extend(self._lose(worker, Outcome.LOST, log, ending))
+                self._held_back += self._lose(worker, Outcome.LOST, log, ending)
             elif (event := self._read(worker, message)) is not None:
-                events.append(event)
-        events.extend(self._end_silent_workers())
+                self._held_back.append(event)
+        self._held_back += self._end_silent_workers()
         self._fit()
-        return events
 
     def _end_silent_workers(self) -> Iterator[Event]:
         """Ask workers that show no progress to end, kill those that then neither end nor go on, or never start."""
@@ -335,7 +338,7 @@ class WorkerPool:
                 if occupancy is not None:
                     event = Ended(study, occupancy.ended(worker.slot.index, result))
                 if blame is not None:
-                    self._replace_broken(worker, blame, result.segment.run.key, last_words(result.log))
+                    self._replace_broken(worker, blame, repr(result.segment.run.config), last_words(result.log))
         return event
 
     def _broke(self, worker: PoolWorker, refused: Refused, blame: Blame) -> Event | None:
@@ -346,15 +349,12 @@ class WorkerPool:
         self._replace_broken(worker, blame, "", last_words(str(refused.error)))
         return event
 
-    def _replace_broken(self, worker: PoolWorker, blame: Blame, run: str, error: str) -> None:
+    def _replace_broken(self, worker: PoolWorker, blame: Blame, config: str, error: str) -> None:
         """Replace a worker whose process no later segment survives, unless its device fails too often."""
-        if blame is Blame.DEVICE and not is_cpu(worker.slot.devices[0]):  # there it asked for a GPU
-            self._failing.note(worker.slot.devices[0], run, error)
-            out = self._failing.out()
-            for device in self._out.keys() - out:
-                self._bring_back(device)
-            for device in out.keys() - self._out:
-                self._take_out(device, out[device])
+        device = worker.slot.devices[0]
+        is_its_own = blame is Blame.DEVICE and not is_cpu(device)  # a CPU was asked for a GPU
+        if is_its_own and self._failing.note(device, config):
+            self._take_out(device, error)
         if self._workers.get(worker.slot.index) is worker:
             self._held_back += self._lose(worker, Outcome.LOST, "", ending=error)
 
@@ -367,24 +367,19 @@ class WorkerPool:
             if worker.order is not None:
                 paused = SegmentResult(worker.order.segment, Outcome.PAUSED, worker.point)
                 self._held_back.append(Ended(worker.order.study, paused))
-        self._out[device] = [worker.slot for worker in going]
+        self._out[device] = error
         if (occupancy := self._occupancies.get(device)) is not None:
             for worker in going:
                 occupancy.lost(worker.slot.index)
             occupancy.limit(0)
-        self._failure = taken_out(device, error, len(self._workers))
-        logger.log(logging.WARNING if self._workers else logging.DEBUG, "%s", self._failure)
+        text = taken_out(device, error, len(self._workers))
+        if self._workers:
+            logger.warning("%s", text)
+        else:
+            self._failure = text
 
     def _let_go(self, worker: PoolWorker) -> None:
         worker.remote.end()
-
-    def _bring_back(self, device: str) -> None:
-        slots = self._out.pop(device)
-        logger.warning("%s is used again: what failed there has failed elsewhere, too.", device)
-        if (occupancy := self._occupancies.get(device)) is not None:
-            occupancy.limit(len(slots))  # its workers are started where they pay
-        for slot in slots if occupancy is None else ():
-            self._workers[slot.index] = self._start(slot)
 
     def _refused(self, worker: PoolWorker, refused: Refused) -> Event | None:
         """Return what a worker says, unless another one has said so already, or its cause can be mended."""
