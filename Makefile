@@ -1,6 +1,6 @@
 # make quickstart   a first study on this machine, no download but the packages
 # make test         the tests, a quarter of an hour on two cores
-# make test-systems   those on database servers, on a Ray cluster and under faults of every kind, some minutes more
+# make test-systems   those on database servers, on a Ray cluster, under faults of every kind and on more tasks, as long again
 # make test-extended  the rest of them: the same promises by longer ways
 # make chaos        a hundred faults over real studies, half an hour on two cores
 # make check        lint, format and types
@@ -28,12 +28,12 @@ test test-systems test-extended chaos: export PYTHONDONTWRITEBYTECODE =
 
 test: $(VENV)/.installed-dev
 	$(RUN) -m pytest -n 2 --dist worksteal -m "chaos and not ray" || [ $$? -eq 5 ]
-	$(RUN) -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not chaos and not extended and not ray and not faults and not servers"
+	$(RUN) -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not chaos and not extended and not ray and not faults and not servers and not long"
 
-# Apart from the others, which so many processes would slow down: what runs on database servers and on Ray, and the short
-# form of `make chaos`.
+# Apart from the others, which so many processes would slow down: what runs on database servers and on Ray, the short form
+# of `make chaos`, and the promises of `make test` on more tasks.
 test-systems: $(VENV)/.installed-dev
-	$(RUN) -m pytest -n 2 --dist loadfile -m "(ray or faults or servers) and not extended"
+	$(RUN) -m pytest -n 2 --dist loadfile -m "(ray or faults or servers or long) and not extended"
 
 # What is too long for every change: the same promises by longer ways (real processes, notebooks, whole studies).
 test-extended: $(VENV)/.installed-dev

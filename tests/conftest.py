@@ -66,7 +66,7 @@ def missing_for_browser() -> str | None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # Files go to processes as a whole, so that those with slow tests go first: none is left when the others are done.
     # (Those with markers of their own run at other times.)
-    apart = ("extended", "chaos", "faults", "ray", "servers")
+    apart = ("extended", "chaos", "faults", "long", "ray", "servers")
     for item in items:
         is_on_a_server = any(kind in item.name for kind in ("postgresql", "mariadb"))
         if is_on_a_server and "servers" in getattr(item, "fixturenames", ()):

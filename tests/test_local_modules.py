@@ -99,6 +99,7 @@ def edit(place: Path, before: str, after: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_script_and_its_module_run_are_resumed_and_watched(place: Path) -> None:
     done = run(place, "project", "script.py", "1")
     assert done.returncode == 0, done.stderr

@@ -74,6 +74,7 @@ def sentiment(place: Path, *more: str) -> "subprocess.CompletedProcess[str]":
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_sentiment_takes_a_persons_table_to_a_model_and_a_report(place: Path) -> None:
     from transformers import pipeline

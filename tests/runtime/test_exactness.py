@@ -46,9 +46,9 @@ CASES = [
     pytest.param(Case("toy", "random", "bf16"), id="toy-random-bf16", marks=[needs_bf16, pytest.mark.extended]),
     pytest.param(Case("toy", "random", "fp16"), id="toy-random-fp16", marks=pytest.mark.extended),
     pytest.param(Case("text", "random", "fp32"), id="text-random-fp32"),
-    pytest.param(Case("text", "grid", "bf16"), id="text-grid-bf16", marks=needs_bf16),
-    pytest.param(Case("image", "random", "fp32"), id="image-random-fp32"),
-    pytest.param(Case("numbers", "random", "fp32"), id="numbers-random-fp32"),
+    pytest.param(Case("text", "grid", "bf16"), id="text-grid-bf16", marks=[needs_bf16, pytest.mark.long]),
+    pytest.param(Case("image", "random", "fp32"), id="image-random-fp32", marks=pytest.mark.long),
+    pytest.param(Case("numbers", "random", "fp32"), id="numbers-random-fp32", marks=pytest.mark.long),
 ]
 
 
@@ -216,8 +216,15 @@ def run_at_once(
         compare(place / name, straight)
 
 
-@pytest.mark.parametrize("sampler", ["grid", "random"])
-@pytest.mark.parametrize("pruner", ["none", hp.Racing(synchronous=True)], ids=["none", "racing"])
+@pytest.mark.parametrize(
+    ("sampler", "pruner"),
+    [
+        pytest.param("grid", "none", id="none-grid"),
+        pytest.param("random", "none", id="none-random", marks=pytest.mark.long),
+        pytest.param("grid", hp.Racing(synchronous=True), id="racing-grid", marks=pytest.mark.long),
+        pytest.param("random", hp.Racing(synchronous=True), id="racing-random"),
+    ],
+)
 def test_one_two_and_four_workers_give_the_same_study(
     sampler: str, pruner: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,7 +30,12 @@ def measured(launcher: Launcher, folder: Path, devices: str | int, **more: Any) 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("task", "devices"), [("toy", "inline"), pytest.param("toy", 1, marks=pytest.mark.extended), ("text", 1)]
+    ("task", "devices"),
+    [
+        ("toy", "inline"),
+        pytest.param("toy", 1, marks=pytest.mark.extended),
+        pytest.param("text", 1, marks=pytest.mark.long),
+    ],
 )
 def test_memory_is_flat_over_a_hundred_trials(
     launcher: Launcher, tmp_path: Path, task: str, devices: str | int

@@ -186,6 +186,7 @@ def is_over(known: Mapping[str, Any]) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_paused_at_every_evaluation_it_is_the_straight_study(tmp_path, launcher):
     settings = {**PROCESS, "cv": 2}
     straight, paused = tmp_path / "straight", tmp_path / "paused"

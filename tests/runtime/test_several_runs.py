@@ -268,7 +268,7 @@ def evaluations(folder: Path) -> list[int]:
     return [count_evaluations(folder / name) for name in "abc"]
 
 
-@pytest.mark.parametrize("devices", ["inline", 2])
+@pytest.mark.parametrize("devices", ["inline", pytest.param(2, marks=pytest.mark.long)])
 def test_ctrl_c_pauses_all_with_checkpoints_and_they_go_on(launcher, tmp_path, alone, devices):
     process = launch(launcher, tmp_path, devices, pause=0.1)
     until(lambda: all(evaluations(tmp_path)), 240, process.text)
@@ -283,6 +283,7 @@ def test_ctrl_c_pauses_all_with_checkpoints_and_they_go_on(launcher, tmp_path, a
     compare(tmp_path, alone)
 
 
+@pytest.mark.long
 def test_killed_in_the_middle_they_go_on(launcher, tmp_path, alone):
     process = launch(launcher, tmp_path, 2, pause=0.1)
     until(lambda: all(evaluations(tmp_path)), 240, process.text)
