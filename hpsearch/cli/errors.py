@@ -2,7 +2,10 @@
 
 import contextlib
 import os
+import sys
+import threading
 from collections.abc import Iterator
+from typing import NoReturn
 
 import typer
 
@@ -31,19 +34,31 @@ def reported_errors() -> Iterator[None]:
     except HpsearchError as error:
         say(f"hpsearch: {error}", err=True)
         code = next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), 1)
-        raise typer.Exit(code) from error
+        _end(code, error)
     except (typer.Exit, typer.Abort):
         raise
     except Preempted:
-        raise typer.Exit(PREEMPTED_CODE) from None
+        _end(PREEMPTED_CODE)
     except KeyboardInterrupt:
         say("hpsearch: interrupted. Everything recorded is safe; run the same command to continue.", err=True)
-        raise typer.Exit(130) from None
+        _end(130)
     except Exception as error:
         if os.environ.get(SHOW_TRACEBACK):
             raise
         say(f"hpsearch: {_unexpected(error)}", err=True)
         raise typer.Exit(1) from error
+
+
+def _end(code: int, error: Exception | None = None) -> NoReturn:
+    """End with an exit code, at once where a Ray cluster that does not answer is still being left.
+
+    All is said and written by then, and what Ray does as Python ends would crash (SIGSEGV).
+    """
+    if any(thread.name == "hpsearch-leave" for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    raise typer.Exit(code) from error
 
 
 def _unexpected(error: Exception) -> str:
