@@ -33,6 +33,9 @@ def _group(megabytes: int) -> Iterator[Path]:
     folder.mkdir()
     try:
         (folder / ("memory.limit_in_bytes" if is_first else "memory.max")).write_text(str(megabytes * MEGABYTE))
+        swap = folder / "memory.swap.max"
+        if swap.exists():
+            swap.write_text("0")  # else what it takes is moved there, and nobody is killed
         yield folder / "cgroup.procs"
     finally:
         folder.rmdir()

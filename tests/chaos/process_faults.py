@@ -32,11 +32,12 @@ def kill_coordinator(study: DisturbedStudy) -> None:
 
 def stop_all_and_kill_coordinator(study: DisturbedStudy) -> None:
     """Its processes cannot see that it is gone: the next coordinator ends them."""
-    study.victims(everybody=True)
-    started = study.started()
+    victims, started = study.victims(everybody=True), study.started()
     for each in started:
-        each.suspend()
-    study.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+            each.suspend()
+    study.hit(victims.values())
+    study.process.kill()
     study.look()
     study.start()
     gone(started, PATIENCE)

@@ -78,7 +78,7 @@ def test_nothing_is_lost_by_a_server_that_goes_and_comes(machine: Machine, tmp_p
             server.make()
             place = StudyPlace(tmp_path / "study", SHORT, twin.material, storage=server.url())
             away = random.Random(SEED).choice((kinds.SERVER_STOPPED, kinds.SERVER_KILLED))
-            given = [Fault(kind, 2) for kind in (away, kinds.WORKER_KILLED)]
+            given = [Fault(kind, 2) for kind in (away, kinds.WORKER_KILLED, kinds.COORDINATOR_KILLED)]
             check(disturbed(replace(machine, server=server), place, twin, given, SEED), [])
         finally:
             server.stop()

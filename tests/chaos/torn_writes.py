@@ -7,7 +7,9 @@ import os
 import shutil
 from pathlib import Path
 
-from disturbed_study import DisturbedStudy
+import psutil
+from disturbed_study import PATIENCE, DisturbedStudy
+from study_processes import until
 
 FRAME = 24 + 4096
 """Bytes of a page in SQLite's log, with its header."""
@@ -27,7 +29,7 @@ def tear_database(study: DisturbedStudy) -> None:
 
 def cut_checkpoint(study: DisturbedStudy) -> None:
     """A checkpoint that is there has a file cut short: as on a disk that said it had it, and had not."""
-    started = study.kill()
+    started = _kill_with_checkpoint(study)
     for folder in _checkpoints(study)[:1]:
         largest = max(folder.iterdir(), key=lambda path: path.stat().st_size)
         os.truncate(largest, largest.stat().st_size // 2)
@@ -36,7 +38,7 @@ def cut_checkpoint(study: DisturbedStudy) -> None:
 
 def half_write_checkpoint(study: DisturbedStudy) -> None:
     """The next checkpoint of a run was being written: a folder without the name that makes it one."""
-    started = study.kill()
+    started = _kill_with_checkpoint(study)
     for folder in _checkpoints(study)[:1]:
         run, _, number = folder.name.rpartition(".")
         half = folder.with_name(f"{run}.{int(number) + 1}.partial")
@@ -55,6 +57,12 @@ def tear_lists(study: DisturbedStudy) -> None:
         with log.open("ab") as file:
             file.write("lost at poin\xc3".encode("latin-1"))
     study.begin_again(started)
+
+
+def _kill_with_checkpoint(study: DisturbedStudy) -> list[psutil.Process]:
+    """Kill the coordinator once there is a checkpoint: a study that has just begun, or a run that has, has none."""
+    until(lambda: _checkpoints(study) or not study.is_running(), PATIENCE, study.process.text)
+    return study.kill()
 
 
 def _checkpoints(study: DisturbedStudy) -> list[Path]:
