@@ -17,8 +17,13 @@ FRAME = 24 + 4096
 
 def tear_database(study: DisturbedStudy) -> None:
     """The log's next transaction has been written in part: a frame with the salt of its neighbours, cut short."""
-    started = study.kill()
     log = study.place.study_folder / "study.db-wal"
+    until(
+        lambda: not study.is_running() or (log.exists() and log.stat().st_size > 32 + FRAME),
+        PATIENCE,
+        study.process.text,
+    )
+    started = study.kill()
     content = log.read_bytes() if log.exists() else b""
     if len(content) > 32 + FRAME:
         with log.open("r+b") as file:  # frames are written where the last ended, or from the start again
