@@ -21,14 +21,17 @@ LEAST_DISK_BYTES = 2**30
 """Free bytes under which a study is likely to run out of disk."""
 
 RAY_SECONDS = 10.0
-"""How long a Ray cluster may take to answer; Ray itself waits for minutes."""
+"""How long a Ray cluster may take to answer, once Ray is imported; Ray itself waits for minutes."""
 
 ASK_RAY = """
 import json, ray
+print("imported", flush=True)
 try:
     ray.init(address="auto", logging_level="CRITICAL", log_to_driver=False)
 except ConnectionError:
     print("null")
+except RuntimeError as error:
+    print(json.dumps(" ".join(str(error).split())))
 else:
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     print(json.dumps([[resources.get("CPU", 0), resources.get("GPU", 0)] for resources in nodes]))
@@ -144,18 +147,21 @@ def ray_cluster() -> Finding:
         return Finding("ray", "not installed; for several machines: pip install 'hpsearch[ray]'")
     address = os.environ.get("RAY_ADDRESS", "")
     cluster = f"the cluster at {address} (RAY_ADDRESS)" if address else "the cluster that was started here last"
-    try:
-        command = [sys.executable, "-c", ASK_RAY]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=RAY_SECONDS, check=False)  # noqa: S603 - our own
-    except subprocess.TimeoutExpired:
-        text = f"{cluster} does not answer within {RAY_SECONDS:g} seconds; `ray status` says more"
-        return Finding("ray", f"{version}; {text}", is_good=not address)
-    said = done.stdout.strip().rpartition("\n")[2]
-    if done.returncode != 0 or not said:
-        reason = done.stderr.strip().rpartition("\n")[2]
-        return Finding("ray", f"{version}; {cluster} cannot be used ({reason})", is_good=not address)
-    nodes = json.loads(said)
+    command = [sys.executable, "-c", ASK_RAY]
+    with subprocess.Popen(command, bufsize=0, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as asking:  # noqa: S603 - our own
+        assert asking.stdout is not None
+        asking.stdout.readline()  # it has imported Ray
+        try:
+            output, errors = asking.communicate(timeout=RAY_SECONDS)
+        except subprocess.TimeoutExpired:
+            asking.kill()
+            text = f"{cluster} does not answer within {RAY_SECONDS:g} seconds; `ray status` says more"
+            return Finding("ray", f"{version}; {text}", is_good=not address)
+    said, last_error = (stream.decode(errors="replace").strip().rpartition("\n")[2] for stream in (output, errors))
+    nodes = last_error if asking.returncode != 0 or not said else json.loads(said)
     if nodes is None:
         return Finding("ray", f"{version}; no cluster runs here")
+    if isinstance(nodes, str):
+        return Finding("ray", f"{version}; {cluster} cannot be used ({nodes})", is_good=not address)
     cores, gpus = (sum(node[index] for node in nodes) for index in (0, 1))
     return Finding("ray", f"{version}; a cluster of {len(nodes)} node(s), {cores:g} CPU(s), {gpus:g} GPU(s)")

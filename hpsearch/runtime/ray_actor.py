@@ -38,6 +38,7 @@ class OutboxChannel(Channel):
         self._outbox: list[bytes] = []
         self._changed = threading.Condition()
         self._has_news = False
+        self._error: Exception | None = None
 
     def send(self, message: Any) -> None:
         """Send a message. A heartbeat alone ends nobody's wait."""
@@ -51,10 +52,18 @@ class OutboxChannel(Channel):
     def send_bytes(self, content: bytes) -> None:
         self._outbox.append(content)
 
+    def fail(self, error: Exception) -> None:
+        """Have whoever waits for news get an error instead."""
+        with self._changed:
+            self._error, self._has_news = error, True
+            self._changed.notify()
+
     def collected(self, timeout: float) -> list[bytes]:
         """Wait up to `timeout` seconds for news, and return all that was sent since the last call."""
         with self._changed:
             self._changed.wait_for(lambda: self._has_news, timeout)
+            if self._error is not None:
+                raise self._error
             outbox, self._outbox, self._has_news = self._outbox, [], False
         return outbox
 
@@ -96,7 +105,9 @@ class WorkerActor:
     def _follow(self, device: str) -> None:
         try:
             follow_orders(self._channel, device)
-        except Exception:  # the worker's edge: a package that cannot be imported
+        except Exception as error:  # the worker's edge: a package that cannot be imported
             traceback.print_exc()
             sys.stderr.flush()
-        os._exit(1)
+            self._channel.fail(error)
+        else:
+            os._exit(1)

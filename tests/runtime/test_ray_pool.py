@@ -5,13 +5,14 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from orders import ends, finish, first, measured, order_of, resumed, run_of, train, workload
-from ray_nodes import RayCluster, RayNode
+from ray_nodes import OF_NODES, RayCluster, RayNode
 from study_processes import StudyProcess, until
 from toy_studies import count_evaluations, known_of, table, toy_study
 
@@ -99,24 +100,27 @@ def test_a_killed_worker_is_lost_and_another_takes_its_place(two_nodes, tmp_path
 # ---------------------------------------------------------------- nodes that differ
 
 
+def other_version(folder: Path) -> dict[str, str]:
+    """Return the environment of a node that has another version of hpsearch, made in a folder."""
+    package = Path(hp.__file__).parent
+    shutil.copytree(package, folder / "hpsearch", ignore=shutil.ignore_patterns("__pycache__"))
+    versions = folder / "hpsearch" / "provenance" / "packages.py"
+    versions.write_text(versions.read_text().replace(f'__version__ = "{hp.__version__}"', '__version__ = "9.9"'))
+    return {"PYTHONPATH": os.pathsep.join([str(folder), str(Path(__file__).parent)])}
+
+
 @pytest.fixture
 def odd_nodes(two_nodes: RayCluster, tmp_path: Path) -> Iterator[dict[str, RayNode]]:
     """Nodes that join two others: of another CPU, without hpsearch, without it at first, with another version of it."""
     for name, code in {"none": "", "late": "import os\nos.remove(__file__)\n"}.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "hpsearch.py").write_text(code)
-    package = Path(hp.__file__).parent
-    shutil.copytree(package, tmp_path / "other" / "hpsearch", ignore=shutil.ignore_patterns("__pycache__"))
-    versions = tmp_path / "other" / "hpsearch" / "provenance" / "packages.py"
-    versions.write_text(versions.read_text().replace(f'__version__ = "{hp.__version__}"', '__version__ = "9.9"'))
-    beside = str(Path(__file__).parent)
+    root, beside = str(Path(hp.__file__).parents[1]), str(Path(__file__).parent)
     nodes = {
         "cpu": two_nodes.start(1, {"ATEN_CPU_CAPABILITY": "default"}),
         "none": two_nodes.start(1, {"PYTHONPATH": str(tmp_path / "none")}),
-        "late": two_nodes.start(
-            1, {"PYTHONPATH": os.pathsep.join([str(tmp_path / "late"), str(package.parent), beside])}
-        ),
-        "other": two_nodes.start(1, {"PYTHONPATH": os.pathsep.join([str(tmp_path / "other"), beside])}),
+        "late": two_nodes.start(1, {"PYTHONPATH": os.pathsep.join([str(tmp_path / "late"), root, beside])}),
+        "other": two_nodes.start(1, other_version(tmp_path / "other")),
     }
     yield nodes
     for node in nodes.values():
@@ -169,6 +173,69 @@ def test_a_node_that_has_no_room_for_what_is_sent_is_left_out_and_its_run_pauses
 
 def on(pool, node: RayNode) -> list[Slot]:
     return [slot for slot in pool.idle() if node.id[:6] in slot.devices[0]]
+
+
+def without_torch(folder: Path) -> dict[str, str]:
+    """Return the environment of a node on which torch cannot be imported."""
+    (folder / "torch").mkdir(parents=True)
+    (folder / "torch" / "__init__.py").write_text("raise ModuleNotFoundError(\"No module named 'torch'\")")
+    return {"PYTHONPATH": os.pathsep.join([str(folder), OF_NODES["PYTHONPATH"]])}
+
+
+def without_room(_: Path) -> dict[str, str]:
+    """Return the environment of a node whose disk is full, by Ray's reckoning, once its object store is."""
+    return {"RAY_local_fs_capacity_threshold": "0.001"}
+
+
+@pytest.mark.parametrize(
+    ("lacking", "study", "says"),
+    [
+        (other_version, "small", f"it has hpsearch 9.9, and this process has {hp.__version__}. Install the same on"),
+        (without_torch, "small", "no worker can run there (ModuleNotFoundError: No module named 'torch')."),
+        (
+            without_room,
+            "wide",
+            "Ray's object store and the disk that it spills to are full). Start Ray with a larger",
+        ),
+        (without_room, "holding", "A message of 0.16 GB for a worker on "),
+    ],
+    ids=["version", "torch", "answer", "message"],
+)
+def test_what_only_workers_find_out_is_said_in_one_paragraph(tmp_path, monkeypatch, lacking, study, says):
+    """On the command line, of a cluster's only node: where another can train, a warning names the node."""
+    (tmp_path / "study.py").write_text(LARGE)
+    monkeypatch.setattr("ray_nodes.OF_NODES", {**OF_NODES, **lacking(tmp_path / "node")})
+    with RayCluster(1) as cluster:
+        cluster.used(monkeypatch)
+        ended = subprocess.run(
+            [sys.executable, "-m", "hpsearch", "run", "study.py", "--trials", "1", "--devices", "ray"], cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": OF_NODES["PYTHONPATH"], "KIND": study}, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+    assert (ended.returncode, ended.stdout) == (1, ""), ended.stderr
+    (paragraph,) = ended.stderr.splitlines()
+    assert paragraph.startswith("hpsearch: ")
+    assert says in paragraph
+    assert study == "holding" or "No node of the Ray cluster can train. " in paragraph
+
+
+LARGE = """
+import os
+import numpy as np
+import torch
+import hpsearch as hp
+
+kind = os.environ["KIND"]
+width, held = 3_000_000 if kind == "wide" else 4, np.zeros(20_000_000 if kind == "holding" else 1)
+
+def made(held=held):
+    return torch.nn.Sequential(torch.nn.Linear(4, width), torch.nn.ReLU(), torch.nn.Linear(width, 2))
+
+inputs = np.random.default_rng(1).normal(size=(60, 4)).astype("float32")
+task = hp.CustomTask(made, train=(inputs, (inputs[:, 0] > 0).astype(int)))
+space = hp.Space(learning_rate=1e-3, epochs=4, batch_size=8)
+study = hp.Study("large", task, space, cv=2, pruner="none", evaluations_per_epoch=2, checkpoint_every=0.1)
+"""
 
 
 # ---------------------------------------------------------------- nodes that come and go

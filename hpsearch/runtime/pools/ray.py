@@ -74,7 +74,7 @@ class RayPool(WorkerPool):
         self._shared: dict[str, Occupancy] = {}
         self._seen: set[str] = set()
         self._leaving: set[str] = set()
-        self._left_out: dict[str, str] = {}
+        self._left_out: dict[str, tuple[str, str]] = {}
         self._given_up: Counter[str] = Counter()
         self._full: dict[str, float] = {}
         self._reserving: list[PoolWorker] = []
@@ -144,7 +144,10 @@ class RayPool(WorkerPool):
         if trials > 1:
             self._shared.setdefault(device, Occupancy(device, trials))
         if arrived.version != __version__:
-            self._leave_out(place.node, f"it has hpsearch {arrived.version}, and this process has {__version__}")
+            self._leave_out(
+                place.node,
+                f"it has hpsearch {arrived.version}, and this process has {__version__}. Install the same on both.",
+            )
 
     def _refused(self, worker: PoolWorker, refused: Refused) -> Event | None:
         """Wait for what the other nodes say, where it is a worker's node that cannot train for a study."""
@@ -160,7 +163,7 @@ class RayPool(WorkerPool):
             others = [worker for worker in self._workers.values() if worker.generation not in refusals]
             if not others and refusing:
                 del self._workloads[study]
-                yield next(iter(refusals.values()))
+                yield Refused(study, self._refused_by_all(study, refusing[0], refusals))
             elif any(worker.is_ready for worker in others):
                 for worker in refusing:
                     self._leave_out(
@@ -174,6 +177,13 @@ class RayPool(WorkerPool):
                 continue
             del self._refusals[study]
 
+    def _refused_by_all(self, study: str, worker: PoolWorker, refusals: Mapping[int, Refused]) -> HpsearchError:
+        error = refusals[worker.generation].error
+        if not isinstance(error, NumericsError):
+            return error
+        name = self._node(worker).name
+        return NumericsError(f"No node of the Ray cluster computes as the study {study!r} began. On {name}: {error}")
+
     def _say_once(self, text: str) -> None:
         if text not in self._said:
             self._said.add(text)
@@ -185,8 +195,8 @@ class RayPool(WorkerPool):
         is_tried = worker.pid is not None or self._failed_starts.get(worker.slot.index, 0) + 1 >= STARTS_LIMIT
         if node.id not in {each.id for each in self._cluster.nodes()}:
             self._is_gone(node)
-        elif is_tried and isinstance(remote, RayProcess) and remote.is_unfit:
-            self._leave_out(node, f"no worker can run there ({remote.ending()})")
+        elif is_tried and isinstance(remote, RayProcess) and remote.unfit:
+            self._leave_out(node, remote.unfit)
         if node.id not in self._leaving | self._left_out.keys():
             yield from super()._lose(worker, outcome, f"{log} It was on {node.name}.", ending)
             self._given_up[node.id] += worker.slot.index not in self._workers
@@ -254,7 +264,8 @@ class RayPool(WorkerPool):
             for _ in range(workers):
                 self._begin_on(node)
         self._seen |= {node.id for node in nodes}
-        self._say_what_is_waited_for(nodes)
+        self._say_who_is_left_out(nodes)
+        self._say_what_is_waited_for()
 
     def _taken(self) -> Counter[str]:
         """Return how many workers each node has, those that wait for a place there included."""
@@ -297,14 +308,26 @@ class RayPool(WorkerPool):
             )
 
     def _leave_out(self, node: Node, reason: str) -> None:
-        """Give a node no work any more, and say why."""
+        """Give a node no work any more; why is said once all nodes are looked at."""
         if node.id not in self._left_out:
-            self._left_out[node.id] = f"{node.name}: {reason}"
+            self._left_out[node.id] = node.name, reason
             self._next_look = 0.0
-            logger.warning("The node %s gets no work: %s", node.name, reason)
 
-    def _say_what_is_waited_for(self, nodes: Sequence[Node]) -> None:
-        """Say that workers wait for places, or the study for nodes; end it where none can be of use, or none comes."""
+    def _say_who_is_left_out(self, nodes: Sequence[Node]) -> None:
+        """Name the nodes that get no work; end the study where no other is there."""
+        out = self._left_out.keys() & {node.id for node in nodes}
+        if out and not self._workers and all(node.id in out | self._leaving for node in nodes):
+            reasons = [f"{name}: {reason}" for name, reason in (self._left_out[id_] for id_ in sorted(out))]
+            raise HpsearchError(
+                f"No node of the Ray cluster can train. {' '.join(reasons)} Mend that there, then run the study again "
+                "to continue it."
+            )
+        for id_ in self._left_out.keys() - self._said:
+            self._said.add(id_)
+            logger.warning("The node %s gets no work: %s", *self._left_out[id_])
+
+    def _say_what_is_waited_for(self) -> None:
+        """Say that workers wait for places, or the study for nodes; end it where none comes."""
         now = time.monotonic()
         waiting = sum(worker.remote.started is None for worker in self._workers.values())
         self._waiting_since = None if not waiting else self._waiting_since or now
@@ -317,12 +340,6 @@ class RayPool(WorkerPool):
         if self._workers:
             self._alone_since = None
             return
-        reasons = [self._left_out[node.id] for node in nodes if node.id in self._left_out]
-        if reasons and all(node.id in self._left_out.keys() | self._leaving for node in nodes):
-            raise HpsearchError(
-                f"No node of the Ray cluster can train: {'; '.join(reasons)}. Mend that there, then run the study "
-                "again to continue it."
-            )
         if self._alone_since is None:
             self._alone_since = now
             logger.warning(

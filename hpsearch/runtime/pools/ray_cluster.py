@@ -4,7 +4,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from hpsearch.errors import UsageError
@@ -34,6 +34,11 @@ class Asked:
     workers: int | None = None
     address: str | None = None
     trials_per_device: int = 1
+
+    @property
+    def devices(self) -> str:
+        """The value of `devices`, where it holds no address."""
+        return ":".join(str(word) for word in (RAY, self.hardware, self.workers) if word is not None)
 
 
 @dataclass(frozen=True)
@@ -127,8 +132,8 @@ def hardware_of(asked: Asked, nodes: Sequence[Node]) -> Hardware:
     hardware: Hardware = asked.hardware or ("gpu" if has_gpus else "cpu")
     if hardware == "gpu" and not has_gpus:
         raise UsageError(
-            f"devices='ray:gpu' asks for GPUs, and no node of the Ray cluster has one ({there}). `ray status` shows "
-            "what Ray has found; `ray start --num-gpus` says it where Ray finds none. Or use devices='ray:cpu'."
+            f"devices={asked.devices!r} asks for GPUs, and no node of the Ray cluster has one ({there}). `ray status` "
+            "shows what Ray has found; `ray start --num-gpus` says it where Ray finds none. Or use devices='ray:cpu'."
         )
     if hardware == "cpu" and asked.trials_per_device > 1:
         raise UsageError(
@@ -138,9 +143,9 @@ def hardware_of(asked: Asked, nodes: Sequence[Node]) -> Hardware:
     room = sum(room_on(node, hardware, asked.trials_per_device) for node in nodes)
     if asked.workers is not None and asked.workers > room:
         raise UsageError(
-            f"devices='ray:{asked.workers}' asks for {asked.workers} workers, and the Ray cluster has room for {room}, "
-            f"one {_unit(hardware, asked)} ({there}). Give devices='ray' for all there are; nodes that join later are "
-            "then used too."
+            f"devices={asked.devices!r} asks for {asked.workers} workers, and the Ray cluster has room for {room}, one "
+            f"{_unit(hardware, asked)} ({there}). Give devices={replace(asked, workers=None).devices!r} for all there "
+            "are; nodes that join later are then used too."
         )
     if not room:
         raise UsageError(

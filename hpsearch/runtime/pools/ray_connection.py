@@ -4,6 +4,7 @@ import atexit
 import contextlib
 import logging
 import os
+import re
 import signal
 import socket
 import threading
@@ -184,6 +185,7 @@ def _connect(ray: Any, address: str | None) -> None:
         try:
             ray.init(address=place, log_to_driver=False, logging_level=logging.ERROR)
         except Exception as error:
+            _disconnect(ray)  # what it has begun would look for this cluster for ever
             raise UsageError(_refusal(place, error)) from error
     _say_what_ray_says(ray, False)
 
@@ -216,6 +218,10 @@ def _refusal(place: str, error: Exception) -> str:
             "study on a node of the cluster with devices='ray'."
         )
     if "ersion mismatch" in reason:
+        versions = re.findall(r"\b(?:Ray|Python): \S+", reason)
+        if len(versions) == 4:
+            there, here = (" and ".join(versions[at : at + 2]).replace(":", "") for at in (0, 2))
+            reason = f"it was started with {there}, and here are {here}."
         return (
             f"The Ray cluster at {place} runs other versions than this process: {reason} Install the cluster's "
             "versions of Python and Ray here, or these there."

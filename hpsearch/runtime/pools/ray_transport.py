@@ -29,6 +29,12 @@ STORED_BYTES = 100_000
 """Longer messages go through Ray's object store, and may find no room on the worker's node: that answer is waited for.
 """
 
+ROOM = (
+    "Start Ray with a larger one (`ray start --object-store-memory`), or make room on the disk that it uses when it is "
+    "full (not beyond 95 % of that)."
+)
+"""What to do where an object store is full: Ray reserves the last 5 % of a disk."""
+
 CALLS = 4
 """How many calls of an actor run at once: one waits for news meanwhile."""
 
@@ -39,7 +45,7 @@ class RayProcess:
     Attributes:
         started: When the actor was given its place; None while it waits for one.
         calls: Calls that have not been answered.
-        is_unfit: Whether its node cannot run any worker.
+        unfit: Why its node cannot run any worker; "" where nothing is known against it.
         lost_at: When it was found dead, while it is not known whether its node is.
     """
 
@@ -50,8 +56,8 @@ class RayProcess:
         self.started: float | None = None
         self.calls: list[Any] = [actor.arrived.remote()]
         self.lost_at: float | None = None
-        self.is_left = self.is_unfit = False
-        self._ending, self._sent = "", 0
+        self.is_left = False
+        self.unfit, self._sent = "", 0
         self._where: Any = None
         self.ask()
 
@@ -65,14 +71,17 @@ class RayProcess:
         try:
             delivery = self._actor.deliver.remote(self._sent, content)
             self._sent += 1
-        except (self._ray.exceptions.ObjectStoreFullError, self._ray.exceptions.OutOfDiskError) as error:
+        except self._full() as error:
             raise HpsearchError(
                 f"A message of {len(content) / 1e9:.2f} GB for a worker on {self.place.node.name} does not fit into "
-                f"Ray's object store: {type(error).__name__}. Start Ray with a larger one (`ray start "
-                "--object-store-memory`) and room on the disk that it spills to, or run on a folder that all nodes see."
+                f"Ray's object store here: {type(error).__name__}. {ROOM} On a folder that all nodes see, rows and "
+                "models are not sent at all."
             ) from error
         if len(content) > STORED_BYTES:
             self.calls.append(delivery)
+
+    def _full(self) -> tuple[type[Exception], ...]:
+        return self._ray.exceptions.ObjectStoreFullError, self._ray.exceptions.OutOfDiskError
 
     def rouse(self) -> None:
         self._where = self._actor.where.remote()
@@ -93,19 +102,19 @@ class RayProcess:
         self.end()
 
     def ending(self) -> str:
-        return self._ending
+        return self.unfit
 
     def died(self, error: Exception) -> None:
         """Take note of the error that a call has ended with."""
         self.calls = []
         self.lost_at = time.monotonic()
-        failed_to_begin = getattr(error, "actor_init_failed", False)
-        self.is_unfit = failed_to_begin or isinstance(error, self._ray.exceptions.RuntimeEnvSetupError)
-        if isinstance(error, self._ray.exceptions.OutOfDiskError):
-            self.is_unfit, self._ending = True, "Ray's object store and the disk that it spills to are full"
-        elif self.is_unfit:
+        failed_to_begin = isinstance(error, (ImportError, OSError, self._ray.exceptions.RuntimeEnvSetupError))
+        if isinstance(error, self._full()):
+            full = "Ray's object store and the disk that it spills to are full"
+            self.unfit = f"no worker can run there ({full}). {ROOM}"
+        elif failed_to_begin or getattr(error, "actor_init_failed", False):
             lines = [line.strip() for line in re.sub(r"\x1b\[\d+m", "", str(error)).splitlines() if line.strip()]
-            self._ending = lines[-1]
+            self.unfit = f"no worker can run there ({lines[-1]})."
 
 
 class RayTransport:
@@ -201,7 +210,7 @@ class RayTransport:
 
 def _may_be_its_nodes(process: RayProcess, silent: set[Node]) -> bool:
     """Return whether a process may have died with its node, of which Ray says so some seconds later."""
-    if process.place.node not in silent or process.lost_at is None or process.is_unfit:
+    if process.place.node not in silent or process.lost_at is None or process.unfit:
         return False
     return time.monotonic() - process.lost_at < NODE_SECONDS
 
