@@ -7,8 +7,9 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from orders import ends, finish, first, measured, order_of, resumed, run_of, train, workload
@@ -207,16 +208,38 @@ def test_what_only_workers_find_out_is_said_in_one_paragraph(tmp_path, monkeypat
     monkeypatch.setattr("ray_nodes.OF_NODES", {**OF_NODES, **lacking(tmp_path / "node")})
     with RayCluster(1) as cluster:
         cluster.used(monkeypatch)
-        ended = subprocess.run(
-            [sys.executable, "-m", "hpsearch", "run", "study.py", "--trials", "1", "--devices", "ray"], cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": OF_NODES["PYTHONPATH"], "KIND": study}, capture_output=True, text=True,
-            check=False,
-        )  # fmt: skip
+        ended = run_command(tmp_path, study, "ray")
     assert (ended.returncode, ended.stdout) == (1, ""), ended.stderr
     (paragraph,) = ended.stderr.splitlines()
     assert paragraph.startswith("hpsearch: ")
     assert says in paragraph
     assert study == "holding" or "No node of the Ray cluster can train. " in paragraph
+
+
+def test_that_no_node_computes_as_a_study_began_is_said_in_one_paragraph(tmp_path, monkeypatch):
+    (tmp_path / "study.py").write_text(LARGE)
+    begun = run_command(tmp_path, "small", "inline")
+    assert begun.returncode == 0, begun.stderr
+    (tmp_path / "node" / "torch-9.9.dist-info").mkdir(parents=True)
+    (tmp_path / "node" / "torch-9.9.dist-info" / "METADATA").write_text("Name: torch\nVersion: 9.9\n")
+    monkeypatch.setitem(OF_NODES, "PYTHONPATH", os.pathsep.join([str(tmp_path / "node"), OF_NODES["PYTHONPATH"]]))
+    with RayCluster(1) as cluster:
+        monkeypatch.undo()
+        ended = run_command(tmp_path, "small", "ray", cluster.environment, trials=2)
+    assert (ended.returncode, ended.stdout) == (1, ""), ended.stderr
+    assert len(ended.stderr.splitlines()) == 1, ended.stderr
+    assert ended.stderr.startswith("hpsearch: No node of the Ray cluster computes as the study 'large' began. On ")
+    assert "torch is 9.9 here and " in ended.stderr
+
+
+def run_command(
+    folder: Path, kind: str, devices: str, variables: Mapping[str, str] = MappingProxyType({}), trials: int = 1
+) -> subprocess.CompletedProcess[str]:
+    """Run the study that is large in some way on the command line."""
+    path = os.pathsep.join([str(Path(hp.__file__).parents[1]), str(Path(__file__).parent)])
+    command = [sys.executable, "-m", "hpsearch", "run", "study.py", f"--trials={trials}", f"--devices={devices}"]
+    environment = {**os.environ, "PYTHONPATH": path, "KIND": kind, **variables}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
 LARGE = """
@@ -233,7 +256,7 @@ def made(held=held):
 
 inputs = np.random.default_rng(1).normal(size=(60, 4)).astype("float32")
 task = hp.CustomTask(made, train=(inputs, (inputs[:, 0] > 0).astype(int)))
-space = hp.Space(learning_rate=1e-3, epochs=4, batch_size=8)
+space = hp.Space(learning_rate=hp.Float(1e-3, 1e-2), epochs=4, batch_size=8)
 study = hp.Study("large", task, space, cv=2, pruner="none", evaluations_per_epoch=2, checkpoint_every=0.1)
 """
 
