@@ -1,6 +1,6 @@
 # make quickstart   a first study on this machine, no download but the packages
 # make test         the tests, a quarter of an hour on two cores
-# make test-systems   those on database servers, on a Ray cluster, under faults of every kind and on more tasks, as long again
+# make test-systems   those on database servers, on a Ray cluster, under faults of many kinds and on more tasks, as long again
 # make test-extended  the rest of them: the same promises by longer ways
 # make chaos        a hundred faults over real studies, half an hour on two cores
 # make check        lint, format and types
@@ -39,7 +39,7 @@ test-systems: $(VENV)/.installed-dev
 test-extended: $(VENV)/.installed-dev
 	$(RUN) -m pytest -n 2 --dist loadfile -m extended
 
-# Its short form, a few faults of each kind, is among the tests of test-systems. SEED decides which fault comes when, and whom it hits.
+# Its short form, a few faults of many kinds, is among the tests of test-systems. SEED decides which fault comes when, and whom it hits.
 SEED ?= 0
 chaos: $(VENV)/.installed-dev
 	$(RUN) tests/chaos/long_form.py --seed $(SEED)

@@ -99,6 +99,7 @@ class Slurm:
         environment = {
             **os.environ, "SLURM_JOB_ID": "17", "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths),
             "PATH": os.pathsep.join([str(self.place / "bin"), os.environ["PATH"]]), OF_A_JOB: str(self.place),
+            "HOME": str(self.place),
             **self.variables,
         }  # fmt: skip
         with (self.place / "slurm-17.out").open("a") as log:

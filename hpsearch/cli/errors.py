@@ -3,9 +3,8 @@
 import contextlib
 import os
 import sys
-import threading
+import traceback
 from collections.abc import Iterator
-from typing import NoReturn
 
 import typer
 
@@ -17,7 +16,7 @@ EXIT_CODES = {UsageError: 2, LeaseHeldError: 3}
 SIGTERM or SIGUSR1 is 75."""
 
 SHOW_TRACEBACK = "HPSEARCH_TRACEBACK"
-"""Environment variable that lets an error that is not one of ours through, with its traceback."""
+"""Environment variable that has an error that is not one of ours shown with its traceback."""
 
 
 def say(text: object, *, err: bool = False) -> None:
@@ -34,31 +33,36 @@ def reported_errors() -> Iterator[None]:
     except HpsearchError as error:
         say(f"hpsearch: {error}", err=True)
         code = next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), 1)
-        _end(code, error)
-    except (typer.Exit, typer.Abort):
-        raise
-    except Preempted:
-        _end(PREEMPTED_CODE)
-    except KeyboardInterrupt:
+        raise _ending(code) from error
+    except typer.Exit as ending:
+        raise _ending(ending.exit_code) from ending
+    except Preempted as error:
+        raise _ending(PREEMPTED_CODE) from error
+    except KeyboardInterrupt as error:
         say("hpsearch: interrupted. Everything recorded is safe; run the same command to continue.", err=True)
-        _end(130)
+        raise _ending(130) from error
     except Exception as error:
         if os.environ.get(SHOW_TRACEBACK):
-            raise
-        say(f"hpsearch: {_unexpected(error)}", err=True)
-        raise typer.Exit(1) from error
+            traceback.print_exc()
+        else:
+            say(f"hpsearch: {_unexpected(error)}", err=True)
+        raise _ending(1) from error
+    else:
+        _ending(0)
 
 
-def _end(code: int, error: Exception | None = None) -> NoReturn:
-    """End with an exit code, at once where a Ray cluster that does not answer is still being left.
+def _ending(code: int) -> typer.Exit:
+    """Return what ends the command; end it at once where a Ray cluster that does not answer is still being left.
 
-    All is said and written by then, and what Ray does as Python ends would crash (SIGSEGV).
+    All is said and written by then, and what Ray does as Python ends would crash.
     """
-    if any(thread.name == "hpsearch-leave" for thread in threading.enumerate()):
-        sys.stdout.flush()
-        sys.stderr.flush()
+    connection = sys.modules.get("hpsearch.runtime.pools.ray_connection")
+    if connection is not None and connection.is_leaving():
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError):  # nobody reads it any more
+                stream.flush()
         os._exit(code)
-    raise typer.Exit(code) from error
+    return typer.Exit(code)
 
 
 def _unexpected(error: Exception) -> str:

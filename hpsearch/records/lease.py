@@ -24,7 +24,6 @@ from sqlalchemy import (
     Connection,
     Double,
     Engine,
-    Update,
     and_,
     bindparam,
     insert,
@@ -43,9 +42,6 @@ from hpsearch.records.outage import raised_with
 
 LIFETIME_SECONDS = 60.0
 """How long a server's lease lasts without renewal."""
-
-RENEWALS = 3
-"""How often a lease is renewed while it would last."""
 
 logger = logging.getLogger("hpsearch")
 
@@ -130,7 +126,8 @@ class TokenRow:
             )
             if taken.rowcount != 1:
                 return False
-            self.token = connection.execute(select(row.c.token).where(self._row)).scalar_one()
+            token = connection.execute(select(row.c.token).where(self._row)).scalar_one()
+        self.token = token  # not before the commit: where that fails, nothing is held
         return True
 
     def _insert_missing(self) -> None:
@@ -150,10 +147,19 @@ class TokenRow:
             owner, seconds = connection.execute(select(*columns).where(self._row)).one()
         return owner or "", max(float(seconds), 0.0)
 
-    def renewal(self, lifetime: float) -> Update:
-        """Return the statement that renews the lease; it changes no row once another has taken it over."""
-        ours = and_(self._row, tables.lease.c.token == self.token)
-        return update(tables.lease).where(ours).values(expires=self.clock + lifetime)
+    def renew_until(self, is_over: threading.Event, token: int | None, lifetime: float, pause: float) -> None:
+        """Renew the lease of `token`, `pause` seconds apart, until that is over or another has taken the lease over.
+
+        A database that is away is asked again; who writes speaks of it.
+        """
+        ours = and_(self._row, tables.lease.c.token == token)
+        renewal = update(tables.lease).where(ours).values(expires=self.clock + lifetime)
+        while not is_over.wait(pause):
+            with contextlib.suppress(*raised_with("OptunaError")), self.engine.begin() as connection:
+                if is_over.is_set():  # while it waited for a connection
+                    return
+                if connection.execute(renewal).rowcount != 1:
+                    return  # taken over: the next write says so
 
     def fence(self, connection: Connection, write: str | None, *, again: bool) -> bool:
         """Lock the row until the transaction ends, name `write` in it, and return whether it did so before."""
@@ -308,6 +314,7 @@ class RowLease:
     ) -> None:
         self._row = TokenRow(engine, study, clock)
         self.lifetime = lifetime
+        self._pause = lifetime / 3  # between renewals
         self._renewed = 0.0
         self._is_over = threading.Event()  # ends the thread that renews
         self._thread: threading.Thread | None = None
@@ -319,28 +326,40 @@ class RowLease:
     def acquire(self) -> None:
         if self.held:
             return
-        if not self._row.take(self.lifetime):
+        try:
+            self._take()
+            self._start_renewing()
+        except BaseException:
+            self.abandon()
+            raise
+
+    def _take(self) -> None:
+        """Take the lease, at once from an owner that is gone; raise LeaseHeldError of one that is not."""
+        gone = ""
+        while not self._row.take(self.lifetime, gone):
             owner, seconds = self._row.owner()
-            if not (is_gone(owner) and self._row.take(self.lifetime, owner)):
+            if owner and not is_gone(owner):
                 raise held_error(
                     self._row.study,
                     owner,
                     "Wait until it ends, or end it, then resume the study. If it was killed, or its machine is gone, "
                     f"its lease ends in {math.ceil(seconds)} s.",
                 )
+            gone = owner
         self._renewed = time.monotonic()
-        self._keep()
 
-    def _keep(self) -> None:
+    def _start_renewing(self) -> None:
         """Renew the lease from a thread until it is given back, or this object is gone."""
         self._is_over = is_over = threading.Event()
         weakref.finalize(self, is_over.set)
-        arguments = (self._row.engine, self._row.renewal(self.lifetime), self.lifetime / RENEWALS, is_over)
-        self._thread = threading.Thread(target=_keep_renewing, args=arguments, name="hpsearch-lease", daemon=True)
+        arguments = (is_over, self._row.token, self.lifetime, self._pause)
+        self._thread = threading.Thread(
+            target=self._row.renew_until, args=arguments, name="hpsearch-lease", daemon=True
+        )
         self._thread.start()
 
     def renew(self) -> None:
-        if self.held and time.monotonic() - self._renewed < self.lifetime / RENEWALS:
+        if self.held and time.monotonic() - self._renewed < self._pause:
             return
         with self._row.engine.begin() as connection:
             self._row.change(connection, expires=self._row.clock + self.lifetime)
@@ -365,11 +384,3 @@ class RowLease:
         with self._row.engine.begin() as connection:
             self.fence(connection)
             yield
-
-
-def _keep_renewing(engine: Engine, renewal: Update, seconds: float, is_over: threading.Event) -> None:
-    """Renew a lease every so many seconds. A database that is away is asked again; who writes speaks of it."""
-    while not is_over.wait(seconds):
-        with contextlib.suppress(*raised_with("OptunaError")), engine.begin() as connection:
-            if connection.execute(renewal).rowcount != 1:
-                return  # taken over: the next write says so

@@ -20,17 +20,17 @@ MAKING_SECONDS = 10.0
 def holder(*, is_making: bool = False) -> str:
     """Return who this process is, as the lock file and the lease table say it."""
     facts = {"host": socket.gethostname(), "process": os.getpid(), "since": round(time.time(), 3)}
-    return json.dumps({**facts, "making": True} if is_making else {**facts, "numbers": _numbers()})
+    return json.dumps({**facts, "making": True} if is_making else {**facts, "namespace": _namespace()})
 
 
 def is_gone(owner: str) -> bool:
     """Return whether the process that `holder` was called in is known to have ended, here, on this machine."""
     try:
         facts = json.loads(owner)
-        pid, numbers = int(facts["process"]), facts["numbers"]
+        pid, namespace = int(facts["process"]), facts["namespace"]
     except (ValueError, KeyError, TypeError):  # of an earlier version
         return False
-    if numbers is None or numbers != _numbers():
+    if namespace is None or namespace != _namespace():
         return False
     try:
         os.kill(pid, 0)
@@ -66,8 +66,8 @@ def hold(lock: FileLock, study: str, content: str, remedy: str) -> None:
         time.sleep(0.02)
 
 
-def _numbers() -> str | None:
-    """Return what a process's number belongs to: this start of the machine, and the container. None if not on Linux."""
+def _namespace() -> str | None:
+    """Return within what a process's number is its own: this boot, and the container. None if not on Linux."""
     try:
         start = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return f"{start} {Path('/proc/self/ns/pid').readlink()}"

@@ -12,6 +12,7 @@ from chaos_task import CONTROL
 ROOMS = Path(__file__).resolve().parents[1]
 NAME = "chaos"
 ROWS = 90
+EVALUATIONS_PER_EPOCH = 2
 
 MATERIAL = """
 from pathlib import Path
@@ -45,7 +46,7 @@ study = hp.Study(
     cv=KFold(FOLDS),
     metric="accuracy",
     early_stopping=None,
-    evaluations_per_epoch=2,
+    evaluations_per_epoch={evaluations_per_epoch},
     seed={seed},
     storage=os.environ.get("CHAOS_STORAGE"),
     checkpoint_every=0.5,
@@ -98,6 +99,7 @@ class StudyPlace:
             (self.folder / name).mkdir(parents=True)
         given = {name: getattr(self.kind, name) for name in ("sampler", "pruner", "epochs", "seed")}
         paths = {"model": str(self.material / "model"), "train": str(self.material / "train.csv")}
+        given["evaluations_per_epoch"] = EVALUATIONS_PER_EPOCH
         text = STUDY.format(name=NAME, batch_sizes=list(self.kind.batch_sizes), **paths, **given)
         (self.folder / "study.py").write_text(text)
 

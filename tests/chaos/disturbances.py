@@ -19,7 +19,7 @@ import torn_writes
 from chaos_studies import StudyPlace
 from chaos_task import DIVERGES, FOLDS, PAUSE
 from clock_faults import HOUR, SteppedClock
-from disturbed_study import DisturbedStudy, StudyOverError
+from disturbed_study import DisturbedStudy, NothingHitError, StudyOverError
 from fault_schedule import Fault
 from study_end import found_wrong
 from study_processes import Launcher
@@ -94,7 +94,7 @@ class Report:
 
     Attributes:
         seconds: By kind of fault, how long each took from its beginning until something new was recorded.
-        not_done: Faults that this machine cannot do.
+        not_done: Faults that this machine cannot do, or that found nothing to hit.
         left: Faults that the study ended before.
         hits: The most often that a segment was hit without progress in between.
         wrong: What was lost or left behind, and where its trials differ from its twin's.
@@ -156,7 +156,12 @@ def _give(
         while report.left:
             kind = report.left[0].kind
             study.await_evaluations(study.count() + report.left[0].after)
-            seconds = study.suffer(able[kind])
+            try:
+                seconds = study.suffer(able[kind])
+            except NothingHitError:
+                report.not_done.append(report.left.pop(0))
+                said(f"NOT DONE: {kind}: nothing was there to hit")
+                continue
             report.seconds.setdefault(kind, []).append(seconds)
             report.left.pop(0)
             said(f"{kind}: {seconds:.1f} s, {study.count()} evaluations")

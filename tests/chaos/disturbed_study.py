@@ -242,3 +242,7 @@ class DisturbedStudy:
 
 class StudyOverError(Exception):
     """A study has ended before a fault could come."""
+
+
+class NothingHitError(Exception):
+    """What a fault was to hit was not there any more, so it has not been done."""

@@ -1,6 +1,5 @@
-"""The short form of the chaos suite: some faults of each kind. `make chaos` has a hundred, and on more studies."""
+"""The short form of the chaos suite: faults of many kinds. `make chaos` has a hundred, on more studies."""
 
-import random
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,15 +19,19 @@ pytestmark = [pytest.mark.faults, pytest.mark.slow]
 SEED = 0
 SHORT = StudyKind(batch_sizes=(8, 10, 12, 14), trials=4, epochs=4)
 
-FAMILIES = (
-    (kinds.COORDINATOR_KILLED, kinds.ALL_STOPPED_THEN_KILLED),
-    (kinds.WORKER_STOPPED, kinds.COORDINATOR_STOPPED),
-    (kinds.TORN_DATABASE, kinds.TORN_CHECKPOINT, kinds.HALF_CHECKPOINT, kinds.TORN_LIST),
-    (kinds.CLOCK_FORWARDS, kinds.CLOCK_BACK),
+FAULTS = (
+    kinds.LOSS_NAN,
+    kinds.WORKER_KILLED,
+    kinds.WORKER_STOPPED,
+    kinds.ALL_STOPPED_THEN_KILLED,
+    kinds.TORN_DATABASE,
+    kinds.TORN_CHECKPOINT,
+    kinds.CLOCK_BACK,
+    kinds.DISK_FULL,
+    kinds.MEMORY_KILLS,
+    kinds.MEMORY_REFUSED,
 )
-"""One of each comes, beside those that come always."""
-
-ALWAYS = (kinds.LOSS_NAN, kinds.WORKER_KILLED, kinds.DISK_FULL, kinds.MEMORY_KILLS, kinds.MEMORY_REFUSED)
+"""Of each family some: killed, stopped, torn, the clock, the disk, memory, NaN. `make chaos` has the others as well."""
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +57,8 @@ def check(report: Report, lacking: list[str | None]) -> None:
         pytest.skip(f"NOT DONE HERE: {[fault.kind for fault in report.not_done]}: {list(filter(None, lacking))}")
 
 
-def test_nothing_is_lost_by_faults_of_every_kind(machine: Machine, tmp_path: Path, twin: StudyPlace) -> None:
-    drawn = random.Random(SEED)
-    faults = scheduled(dict.fromkeys((*ALWAYS, *map(drawn.choice, FAMILIES)), 1), SEED, after=(1, 2))
+def test_nothing_is_lost_by_faults_of_many_kinds(machine: Machine, tmp_path: Path, twin: StudyPlace) -> None:
+    faults = scheduled(dict.fromkeys(FAULTS, 1), SEED, after=(1, 2))
     report = disturbed(machine, StudyPlace(tmp_path / "study", SHORT, twin.material), twin, faults, SEED)
     check(report, [SteppedClock.missing(), memory_faults.missing(), no_disk()])
 
@@ -68,7 +70,9 @@ def test_nothing_is_lost_by_nodes_that_die_and_join(machine: Machine, tmp_path: 
     check(disturbed(machine, place, twin, given, SEED), [])
 
 
-def test_nothing_is_lost_by_a_server_that_goes_and_comes(machine: Machine, tmp_path: Path, twin: StudyPlace) -> None:
+def test_nothing_is_lost_by_a_server_that_is_killed_and_comes_back(
+    machine: Machine, tmp_path: Path, twin: StudyPlace
+) -> None:
     made = KINDS["postgresql"]
     if made.missing() is not None:
         pytest.skip(f"NOT DONE HERE: {made.missing()}")
@@ -77,8 +81,7 @@ def test_nothing_is_lost_by_a_server_that_goes_and_comes(machine: Machine, tmp_p
         try:
             server.make()
             place = StudyPlace(tmp_path / "study", SHORT, twin.material, storage=server.url())
-            away = random.Random(SEED).choice((kinds.SERVER_STOPPED, kinds.SERVER_KILLED))
-            given = [Fault(kind, 2) for kind in (away, kinds.WORKER_KILLED, kinds.COORDINATOR_KILLED)]
+            given = [Fault(kind, 2) for kind in (kinds.SERVER_KILLED, kinds.WORKER_KILLED, kinds.COORDINATOR_KILLED)]
             check(disturbed(replace(machine, server=server), place, twin, given, SEED), [])
         finally:
             server.stop()

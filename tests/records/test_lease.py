@@ -1,8 +1,12 @@
 """The lease by compare-and-swap, on SQLite, by a clock that the tests set in a table; the one by file in processes."""
 
+import contextlib
+import json
 import math
 import os
 import signal
+import sqlite3
+import subprocess
 import sys
 import threading
 import time
@@ -13,8 +17,9 @@ import psutil
 import pytest
 from database_servers import Server
 from records_samples import new_store, python_process, url_of
-from sqlalchemy import Column, Double, Engine, MetaData, Table, create_engine, insert, select, update
+from sqlalchemy import Column, Double, Engine, MetaData, Table, create_engine, event, insert, select, update
 from sqlalchemy.dialects import mysql, postgresql
+from sqlalchemy.exc import OperationalError
 
 from hpsearch.errors import LeaseHeldError, LeaseLostError, StoreError
 from hpsearch.records import lease_holder, tables
@@ -126,6 +131,78 @@ def test_a_row_lease_is_renewed_by_nobody_once(engine: Engine, how: str) -> None
     other.release()
 
 
+def test_an_abandoned_lease_is_not_renewed_by_a_thread_that_was_still_connecting(engine: Engine) -> None:
+    """As one does whose server is away, and back a moment later."""
+    connects, is_back = threading.Event(), threading.Event()
+    lease = row_lease(engine, lifetime=0.3)
+    lease.acquire()
+    (thread,) = (each for each in threading.enumerate() if each.name == "hpsearch-lease")
+
+    @event.listens_for(engine, "engine_connect")
+    def wait(_connection: object) -> None:
+        if threading.current_thread() is thread:
+            connects.set()
+            assert is_back.wait(60)
+
+    assert connects.wait(60)
+    lease.abandon()
+    set_clock(engine, 2000.0)
+    before = expires(engine)
+    is_back.set()
+    until(lambda: not thread.is_alive())
+    assert expires(engine) == before < 2000.0
+
+
+def test_a_lease_whose_commit_met_a_lock_is_not_held_and_may_be_taken_again(engine: Engine) -> None:
+    row_lease(engine).acquire()  # makes the row
+    set_clock(engine, 2000.0)
+    impatient = create_engine(engine.url, connect_args={"timeout": 0.05})
+    lease = row_lease(impatient)
+    with contextlib.closing(sqlite3.connect(str(engine.url.database))) as reader:
+        reader.execute("begin")
+        reader.execute("select * from clock").fetchall()
+        with pytest.raises(OperationalError, match="locked"):
+            lease.acquire()
+        assert not lease.held
+        reader.rollback()
+    lease.acquire()
+    write(engine, lease)
+    lease.release()
+    impatient.dispose()
+
+
+def test_a_lease_that_nobody_renews_is_not_held(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_thread: threading.Thread) -> None:
+        raise KeyboardInterrupt
+
+    lease = row_lease(engine)
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        lease.acquire()
+    assert not lease.held
+    lease.release()
+
+
+def test_who_was_quicker_is_named_and_not_who_is_gone(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    row_lease(engine).acquire()
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    with engine.begin() as connection:
+        owner = json.dumps({**json.loads(lease_holder.holder()), "process": gone.pid})
+        connection.execute(update(tables.lease).values(owner=owner))
+    one, quicker = row_lease(engine), row_lease(engine)
+
+    def seen_by_both(owner: str) -> bool:
+        monkeypatch.undo()
+        quicker.acquire()
+        return lease_holder.is_gone(owner)
+
+    monkeypatch.setattr("hpsearch.records.lease.is_gone", seen_by_both)
+    with pytest.raises(LeaseHeldError, match=f"process {os.getpid()} on host"):
+        one.acquire()
+    write(engine, quicker)
+
+
 def until(holds: Callable[[], bool]) -> None:
     end = time.monotonic() + 60
     while not holds():
@@ -145,7 +222,7 @@ def test_a_row_lease_of_a_process_of_this_machine_that_has_ended_is_taken_over_a
         while psutil.Process(first.pid).status() != psutil.STATUS_ZOMBIE:
             time.sleep(0.01)
         with monkeypatch.context() as patched:
-            patched.setattr(lease_holder, "_numbers", lambda: "those of another machine, or of another container")
+            patched.setattr(lease_holder, "_namespace", lambda: "that of another machine, or of another container")
             with pytest.raises(LeaseHeldError, match="was killed, or its machine is gone"):
                 second.acquire()
         second.acquire()

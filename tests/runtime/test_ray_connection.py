@@ -84,9 +84,10 @@ def test_a_head_that_is_silent_is_left_without_its_answer(two_nodes: RayCluster,
         leaving.start()
         leaving.join(10.0)
         assert not leaving.is_alive()
+        assert ray_connection.is_leaving()
     finally:
         head.resume()
-    until(lambda: all(each.name != "hpsearch-leave" for each in threading.enumerate()), 60, "it is still being left")
+    until(lambda: not ray_connection.is_leaving(), 60, "it is still being left")
     assert not ray.is_initialized()
 
 

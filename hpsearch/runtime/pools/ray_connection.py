@@ -31,6 +31,9 @@ LOOK_SECONDS = 1.0
 INSTALLING = "pip install 'hpsearch[ray]'"
 
 
+_LEAVING = "hpsearch-leave"
+"""Name of the thread that leaves a cluster."""
+
 _connecting = threading.RLock()
 _users: set["Cluster"] = set()
 """Who uses the connection of this process, where it was made here: studies in several threads share it."""
@@ -103,11 +106,16 @@ class Cluster:
 
 def _disconnect(ray: Any) -> None:
     """Disconnect. A head that does not answer is not waited for, neither now nor when this process ends."""
-    leaving = threading.Thread(target=ray.shutdown, name="hpsearch-leave", daemon=True)
+    leaving = threading.Thread(target=ray.shutdown, name=_LEAVING, daemon=True)
     leaving.start()
     leaving.join(ANSWER_SECONDS)
     if leaving.is_alive():
         atexit.unregister(ray.shutdown)
+
+
+def is_leaving() -> bool:
+    """Return whether a cluster that does not answer is still being left: then Ray crashes as Python ends (SIGSEGV)."""
+    return any(thread.name == _LEAVING for thread in threading.enumerate())
 
 
 def _say_what_ray_says(ray: Any, is_said: bool) -> None:
