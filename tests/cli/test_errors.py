@@ -11,6 +11,8 @@ import typer
 from hpsearch.cli.errors import SHOW_TRACEBACK, reported_errors
 
 ENDS = """
+import os
+import signal
 import threading
 from types import SimpleNamespace
 
@@ -22,9 +24,8 @@ from hpsearch.runtime.pools import ray_connection
 
 
 class CrashesAtTheEnd:
-    def __del__(self):
-        import os, signal
-        os.kill(os.getpid(), signal.SIGSEGV)
+    def __del__(self, kill=os.kill, process=os.getpid(), signal=signal.SIGSEGV):
+        kill(process, signal)
 
 
 threading.crashes = CrashesAtTheEnd()
