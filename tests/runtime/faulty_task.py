@@ -24,7 +24,7 @@ class FaultyTask(ToyTask):
 
     Args:
         error: What a device says; "" where it says nothing.
-        on: The number of the GPU on which that happens, as CUDA_VISIBLE_DEVICES has it; "" for everywhere.
+        on: The numbers of the GPUs on which that happens, as CUDA_VISIBLE_DEVICES has them; "" for everywhere.
         loading: Whether it happens as the model is loaded, and not in training.
         fault: "die at 4" kills each process at its fourth batch, "lock" waits for ever with the interpreter's lock
             held, "crash" reads where nothing is.
@@ -45,7 +45,7 @@ class FaultyTask(ToyTask):
             os.kill(os.getpid(), signal.SIGKILL)
         if self.flag and Path(self.flag).exists():  # it has been mended
             return
-        if self.error and self.on in ("", os.environ.get("CUDA_VISIBLE_DEVICES")):
+        if self.error and (not self.on or os.environ.get("CUDA_VISIBLE_DEVICES") in self.on.split()):
             raise torch.AcceleratorError(self.error)
         if self.fault == "lock":
             lock = ctypes.create_string_buffer(64)

@@ -125,9 +125,9 @@ class RayCluster:
             self.close()
             raise
 
-    def start(self, cpus: int = 2, environment: Mapping[str, str] | None = None) -> RayNode:
-        """Start a node that joins; its workers have the environment's variables."""
-        return self._start(cpus, environment or {}, f"--address={self.address}")
+    def start(self, cpus: int = 2, environment: Mapping[str, str] | None = None, gpus: int = 0) -> RayNode:
+        """Start a node that joins; its workers have the environment's variables. Its GPUs need not be there."""
+        return self._start(cpus, environment or {}, f"--address={self.address}", f"--num-gpus={gpus}")
 
     def workers(self) -> list[psutil.Process]:
         return [worker for node in self.nodes for worker in node.workers()]

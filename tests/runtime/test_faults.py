@@ -86,19 +86,33 @@ def test_a_device_that_errs_twice_is_taken_out_and_the_pool_goes_on(gpus, tmp_pa
         assert gpus.slots() == (GPUS if count == 1 else GPUS[:1])
     (said,) = [record.getMessage() for record in caplog.records]
     assert said.startswith("cuda:1 was taken out of the study after 2 errors of its own, the last of them: ")
-    assert "uncorrectable ECC error encountered. The study continues with one worker; " in said  # without the advice
+    assert "uncorrectable ECC error encountered. What trained there goes on " in said  # without the advice
     assert "nvidia-smi" in said
+    assert said.endswith(" The study continues with 1 worker.")
     assert ended_on(gpus, GPUS[0], study, "run 2").result.outcome is Outcome.OK
     gpus.close()
     assert "cuda:1 was not used to the end" in caplog.messages[-1]
 
 
 @pytest.mark.extended
-def test_what_the_runs_of_a_config_meet_on_two_devices_is_not_theirs(gpus, tmp_path):
-    study = prepared(gpus, tmp_path, "broken config", error=LAUNCH_FAILURE)
-    for slot in GPUS * 2:
-        assert ended_on(gpus, slot, study, f"on fold {slot.index}").result.outcome is Outcome.LOST
-        assert gpus.slots() == GPUS
+def test_what_a_run_meets_on_two_devices_is_not_theirs(gpus, tmp_path, caplog):
+    study = prepared(gpus, tmp_path, "broken run", error=LAUNCH_FAILURE)
+    for slot, left in ((GPUS[0], 2), (GPUS[0], 1), (GPUS[1], 2)):
+        assert ended_on(gpus, slot, study, "always").result.outcome is Outcome.LOST
+        assert len(gpus.slots()) == left
+    assert caplog.messages[-1].startswith("cuda:0 is used again")
+    wait_for(gpus, GPUS[0])
+
+
+def test_two_devices_that_err_beside_a_good_one_are_both_taken_out(monkeypatch, tmp_path):
+    monkeypatch.setattr("hpsearch.runtime.pools.local.worker_device", lambda slot: "cpu")
+    good = Slot(2, ("cuda:2",))
+    with closing(LocalPool([*GPUS, good])) as pool:
+        study = prepared(pool, tmp_path, "two broken", error=ECC, on="0 1")
+        for slot in GPUS * 2:
+            assert ended_on(pool, slot, study, f"on fold {slot.index}").result.outcome is Outcome.LOST
+        assert pool.slots() == [good]
+        assert ended_on(pool, good, study, "on fold 0").result.outcome is Outcome.OK
 
 
 def test_an_error_of_the_trials_ends_only_that_and_one_that_is_unclear_counts_on_no_device(pair, tmp_path):
@@ -159,7 +173,7 @@ def test_a_study_goes_on_without_the_device_and_comes_to_the_same(tmp_path, monk
 def test_without_its_last_device_a_study_pauses_and_goes_on_later(tmp_path, monkeypatch):
     mended = tmp_path / "mended"
     study = study_on(1, tmp_path, monkeypatch, error=LAUNCH_FAILURE, flag=str(mended))
-    with pytest.raises(HpsearchError, match=r"cuda:0 was taken out .* No device is left, so the study is paused"):
+    with pytest.raises(HpsearchError, match=r"cuda:0 was taken out .* No worker is left, so the study is paused"):
         study.run(trials=2, devices="pretended", progress=False)
     history = study.store().reload()
     assert [trial.state for trial in history.trials.values()] == [TrialState.WAITING]

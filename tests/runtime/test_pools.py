@@ -625,7 +625,7 @@ def test_a_probe_is_not_waited_for_where_no_worker_can_start(monkeypatch, caplog
         assert pool.slots() == [CPU]
     finally:
         pool.close()
-    assert "The study continues with 1 workers" in caplog.text
+    assert "The study continues with 1 worker." in caplog.text
 
 
 def _cannot_start_on_a_gpu(*given):
@@ -648,7 +648,7 @@ def test_workers_that_are_killed_as_they_load_end_the_study_after_a_few(tmp_path
         else:
             study = ready(pool, tmp_path, "greedy", **given)
             until(lambda: list(pool.completed(0.2)) or len(pool.slots()) == 1, 240, "no slot was given up")
-            assert "The study continues with 1 workers" in caplog.text
+            assert "The study continues with 1 worker." in caplog.text
             assert not {0, 1} - {slot.index for slot in pool.slots()} & pool._failed_starts.keys()
             assert len(measured(train(pool, order_of(study, run_of("greedy"))))) == 4
     finally:

@@ -5,13 +5,16 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
 import pytest
+from faulty_task import FaultyTask
 from orders import ends, finish, first, measured, order_of, resumed, run_of, train, workload
 from ray_nodes import OF_NODES, RayCluster, RayNode
 from study_processes import StudyProcess, until
@@ -22,6 +25,9 @@ from hpsearch.errors import HpsearchError, UsageError
 from hpsearch.records import Outcome, Slot
 from hpsearch.runtime.messages import Evaluated
 from hpsearch.runtime.pools import chosen_pool
+from hpsearch.runtime.pools.base import Pool
+from hpsearch.runtime.pools.ray_cluster import Place
+from hpsearch.runtime.pools.worker_pool import STARTS_LIMIT
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -112,16 +118,27 @@ def other_version(folder: Path) -> dict[str, str]:
 
 @pytest.fixture
 def odd_nodes(two_nodes: RayCluster, tmp_path: Path) -> Iterator[dict[str, RayNode]]:
-    """Nodes that join two others: of another CPU, without hpsearch, without it at first, with another version of it."""
-    for name, code in {"none": "", "late": "import os\nos.remove(__file__)\n"}.items():
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "hpsearch.py").write_text(code)
+    """Nodes that join two others.
+
+    Of another CPU, without hpsearch, without it at first, with another version of it, with a torch that cannot be
+    imported, with one that ends its process.
+    """
     root, beside = str(Path(hp.__file__).parents[1]), str(Path(__file__).parent)
+    for name, module, code in (
+        ("none", "hpsearch", ""),
+        ("late", "hpsearch", "import os\nos.remove(__file__)\n"),
+        ("torn", "torch", "raise AttributeError('a torn torch')"),
+        ("mute", "torch", "import os\nos._exit(1)"),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{module}.py").write_text(code)
     nodes = {
         "cpu": two_nodes.start(1, {"ATEN_CPU_CAPABILITY": "default"}),
         "none": two_nodes.start(1, {"PYTHONPATH": str(tmp_path / "none")}),
         "late": two_nodes.start(1, {"PYTHONPATH": os.pathsep.join([str(tmp_path / "late"), root, beside])}),
         "other": two_nodes.start(1, other_version(tmp_path / "other")),
+        "torn": two_nodes.start(2, {"PYTHONPATH": os.pathsep.join([str(tmp_path / "torn"), root, beside])}),
+        "mute": two_nodes.start(1, {"PYTHONPATH": os.pathsep.join([str(tmp_path / "mute"), root, beside])}),
     }
     yield nodes
     for node in nodes.values():
@@ -143,8 +160,12 @@ def test_a_node_that_cannot_compute_or_start_as_the_others_is_left_out_and_named
         assert not [name for name in names.values() for device in there if name in device]
         assert [device for device in there if late in device]
         assert not (tmp_path / "late" / "hpsearch.py").exists()  # its first worker could not start
-        said = {record.args[0][-6:]: record.getMessage() for record in caplog.records}
+        left_out = [record for record in caplog.records if "gets no work" in record.msg]
+        said = {record.args[0][-6:]: record.getMessage() for record in left_out}
         assert said.keys() == set(names.values())
+        assert len(left_out) == len(said)
+        assert "no worker can run there (AttributeError: a torn torch)." in said[names["torn"]]
+        assert "no worker can run there (its processes end before they are up, and say nothing" in said[names["mute"]]
         assert "it refuses the study 'odd'. " in said[names["cpu"]]
         assert "device_model is " in said[names["cpu"]]
         assert "no worker can run there (ModuleNotFoundError: No module named 'hpsearch." in said[names["none"]]
@@ -214,6 +235,19 @@ def test_what_only_workers_find_out_is_said_in_one_paragraph(tmp_path, monkeypat
     assert paragraph.startswith("hpsearch: ")
     assert says in paragraph
     assert study == "holding" or "No node of the Ray cluster can train. " in paragraph
+
+
+def test_where_this_machine_has_no_room_for_an_answer_the_error_names_it(tmp_path, monkeypatch):
+    (tmp_path / "study.py").write_text(LARGE)
+    with monkeypatch.context() as patched:
+        patched.setattr("ray_nodes.OF_NODES", {**OF_NODES, **without_room(tmp_path)})
+        cluster = RayCluster(0)
+    with cluster:
+        cluster.start(1)
+        ended = run_command(tmp_path, "wide", "ray", cluster.environment)
+    assert (ended.returncode, ended.stdout) == (1, ""), ended.stderr
+    assert "What comes from a worker on " in ended.stderr
+    assert f"does not fit into Ray's object store here, on {socket.gethostname()}: OutOfDiskError. " in ended.stderr
 
 
 def test_that_no_node_computes_as_a_study_began_is_said_in_one_paragraph(tmp_path, monkeypatch):
@@ -348,6 +382,43 @@ def test_without_a_node_the_pool_waits_for_one_and_says_so(tmp_path, caplog, mon
                 until(lambda: list(pool.completed(0.2)), 60, "no error")
         finally:
             pool.close()
+
+
+def test_without_its_only_worker_the_pool_goes_on_where_there_is_room(tmp_path, caplog):
+    """Its worker is killed three times as it loads the model. Then a GPU errs twice: it stays out until the run that
+    met it errs on another one, too. The GPUs are pretended."""
+    with pytest.MonkeyPatch.context() as patched, RayCluster(cpus=0) as cluster:
+        patched.setattr(Place, "device", "cpu")
+        for _ in range(3):
+            cluster.start(1, gpus=1)
+        cluster.used(patched)
+        pool = chosen_pool("ray:gpu:1")[1]()
+        try:
+            loads = {"trouble": "die loading", "flag": str(tmp_path / "loads"), "spared": STARTS_LIMIT + 1}
+            pool.prepare(workload(pool, tmp_path, "loads", **loads))
+            assert "ended 3 times before they were ready, as they loaded the model" in caplog.text
+            assert train(pool, order_of("loads", run_of("loads")))[-1].result.outcome is Outcome.OK
+            pool._workloads.clear()
+            given = workload(pool, tmp_path, "errs")
+            pool.prepare(replace(given, task=FaultyTask(error="CUDA error: unspecified launch failure")))
+            devices = [errs_on(pool) for _ in range(3)]
+            assert devices[0] == devices[1] != devices[2]
+            assert f"{devices[0]} was taken out of the study" in caplog.text
+            assert f"{devices[0]} is used again" in caplog.text
+            assert sum(pool._given_up.values()) == 1  # the first worker's
+            pool._workloads.clear()
+            pool.prepare(workload(pool, tmp_path, "works"))
+            assert train(pool, order_of("works", run_of("works")))[-1].result.outcome is Outcome.OK
+        finally:
+            pool.close()
+
+
+def errs_on(pool: Pool) -> str:
+    """Have a run meet an error of its device, once the pool has a worker, and return which device that was."""
+    until(lambda: list(pool.completed(0.2)) or pool.idle(), 120, "no worker")
+    (slot,) = pool.idle()
+    assert train(pool, order_of("errs", run_of("errs")))[-1].result.outcome is Outcome.LOST
+    return slot.devices[0]
 
 
 @pytest.mark.extended

@@ -5,6 +5,7 @@ import copy
 import ctypes
 import os
 import random
+import re
 import signal
 import sys
 import time
@@ -111,7 +112,7 @@ class ToyLearner:
         self.lengths = np.ones(len(targets), dtype=np.int64)
 
     def load_model(self) -> nn.Module:
-        if self._task.trouble == "die loading" and "loky" in " ".join(sys.orig_argv):
+        if self._task.trouble == "die loading" and re.search("loky|default_worker", " ".join(sys.orig_argv)):
             with Path(self._task.flag).open("a") as deaths:
                 deaths.write(f"{os.getpid()}\n")
             if len(Path(self._task.flag).read_text().split()) != self._task.spared:

@@ -8,40 +8,38 @@ ERRORS_LIMIT = 2
 
 @dataclass
 class FailingDevices:
-    """Counts the errors of devices. What a config meets on two devices is the config's, not theirs."""
+    """Counts the errors of devices.
 
-    _met: dict[str, list[str]] = field(default_factory=dict)  # by device, the config of each error
+    What a run meets on two devices is the run's, not theirs: it takes no device out, and gives one back that it took
+    out before.
+    """
 
-    def note(self, device: str, config: str) -> bool:
-        """Note an error that a config met on a device; return whether that is to be taken out now.
+    _met: dict[str, list[tuple[str, str]]] = field(default_factory=dict)  # by device, (run or "", error)
 
-        `config` is "" where the device could not even load a model.
-        """
-        self._met.setdefault(device, []).append(config)
-        return sum(not self._is_the_configs(each) for each in self._met[device]) >= ERRORS_LIMIT
+    def note(self, device: str, run: str, error: str) -> None:
+        """Note an error that a run met on a device; `run` is "" where the device could not even load a model."""
+        self._met.setdefault(device, []).append((run, error))
 
-    def _is_the_configs(self, config: str) -> bool:
-        return config != "" and sum(config in met for met in self._met.values()) > 1
+    def out(self) -> dict[str, str]:
+        """Return the devices to take out, and the last error of each."""
+        own = {device: [error for run, error in met if not self._is_the_runs(run)] for device, met in self._met.items()}
+        return {device: errors[-1] for device, errors in own.items() if len(errors) >= ERRORS_LIMIT}
+
+    def _is_the_runs(self, run: str) -> bool:
+        return run != "" and sum(any(run == other for other, _ in met) for met in self._met.values()) > 1
 
 
-def taken_out(device: str, error: str, left: int) -> str:
-    """Return in words that a device was taken out of the pool, which has `left` workers."""
+def taken_out(device: str, error: str) -> str:
+    """Return in words that a device was taken out of the pool."""
     return (
         f"{device} was taken out of the study after {ERRORS_LIMIT} errors of its own, the last of them: {error}. "
-        f"{_continues(left)} {_REMEDY}"
+        f"What trained there goes on from its last checkpoint. {_REMEDY}"
     )
 
 
 def still_out(device: str, error: str) -> str:
     """Return in words, as the study ends, that a device was taken out."""
     return f"{device} was not used to the end: it was taken out after {ERRORS_LIMIT} errors ({error}). {_REMEDY}"
-
-
-def _continues(left: int) -> str:
-    if not left:
-        return "No device is left, so the study is paused; all that was recorded is kept."
-    workers = "one worker" if left == 1 else f"{left} workers"
-    return f"The study continues with {workers}; what trained there goes on from its last checkpoint."
 
 
 _REMEDY = (

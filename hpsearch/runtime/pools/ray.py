@@ -77,7 +77,7 @@ class RayPool(WorkerPool):
         self._left_out: dict[str, tuple[str, str]] = {}
         self._given_up: Counter[str] = Counter()
         self._full: dict[str, float] = {}
-        self._reserving: list[PoolWorker] = []
+        self._reserving: dict[str, list[tuple[Node, PoolWorker]]] = {}
         self._environments: dict[int, Mapping[str, Any]] = {}
         self._common: Mapping[str, Any] | None = None
         self._refusals: dict[str, dict[int, Refused]] = {}
@@ -192,11 +192,10 @@ class RayPool(WorkerPool):
     def _lose(self, worker: PoolWorker, outcome: Outcome, log: str, ending: str = "") -> Iterator[Event]:
         """Replace a worker that died by itself; one that went with its node is no fault of what it trained."""
         node, order, remote = self._node(worker), worker.order, worker.remote
-        is_tried = worker.pid is not None or self._failed_starts.get(worker.slot.index, 0) + 1 >= STARTS_LIMIT
-        if node.id not in {each.id for each in self._cluster.nodes()}:
+        if node.id not in {live.id for live in self._cluster.nodes()}:
             self._is_gone(node)
-        elif is_tried and isinstance(remote, RayProcess) and remote.unfit:
-            self._leave_out(node, remote.unfit)
+        elif isinstance(remote, RayProcess) and (reason := self._unfitness(worker, remote)):
+            self._leave_out(node, reason)
         if node.id not in self._leaving | self._left_out.keys():
             yield from super()._lose(worker, outcome, f"{log} It was on {node.name}.", ending)
             self._given_up[node.id] += worker.slot.index not in self._workers
@@ -206,14 +205,37 @@ class RayPool(WorkerPool):
         if order is not None:
             yield Ended(order.study, SegmentResult(order.segment, Outcome.PAUSED, worker.point))
 
+    def _unfitness(self, worker: PoolWorker, remote: RayProcess) -> str:
+        """Return why the node of a worker that has ended can run none; "" where it may."""
+        if worker.pid is None and self._failed_starts.get(worker.slot.index, 0) + 1 < STARTS_LIMIT:
+            return ""
+        up = {self._node(other) for other in self._workers.values() if other.pid is not None}
+        return remote.unfit or ("" if self._node(worker) in up else remote.start_failure())  # or one GPU is at fault
+
+    def _go_on_with_fewer(self, reason: str) -> None:
+        """Say why workers were given up. Other devices and nodes may have room: they are looked at, and waited for."""
+        self._next_look = 0.0
+        if self._workers:
+            super()._go_on_with_fewer(reason)
+        else:
+            logger.warning("%s", reason)
+
     def _let_go(self, worker: PoolWorker) -> None:
         """Leave a GPU that was taken out to the actor that has it: else Ray would give it to the next one."""
         worker.send(Stop(checkpoint=False))
         self._given_up[self._node(worker).id] += 1
-        self._reserving.append(worker)
+        self._reserving.setdefault(worker.slot.devices[0], []).append((self._node(worker), worker))
+
+    def _bring_back(self, device: str) -> None:
+        self._out[device], self._next_look = [], 0.0  # its node has room again, which is looked for
+        self._shared.pop(device, None)
+        super()._bring_back(device)
+        for node, worker in self._reserving.pop(device):
+            worker.remote.end()
+            self._given_up[node.id] -= 1
 
     def close(self) -> None:
-        for worker in self._reserving:
+        for worker in [worker for reserving in self._reserving.values() for _, worker in reserving]:
             worker.remote.end()
         super().close()
 
@@ -239,7 +261,7 @@ class RayPool(WorkerPool):
             worker = self._workers[slot.index]
             self._given_up[self._node(worker).id] += 1
             self._withdraw(worker)
-        if time.monotonic() >= self._next_look and not self._failure:
+        if time.monotonic() >= self._next_look:
             self._look_at_nodes()
 
     def _look_at_nodes(self) -> None:
@@ -288,9 +310,9 @@ class RayPool(WorkerPool):
 
     def _begin_on(self, node: Node) -> None:
         index = next(number for number in count() if number not in self._workers)
-        self._places[index] = place_on(node, self._hardware, self._asked.trials_per_device)
-        slot = Slot(index, (self._places[index].named(),), 1.0 / self._asked.trials_per_device)
-        self._workers[index] = self._start(slot)
+        trials = self._asked.trials_per_device
+        place = self._places[index] = place_on(node, self._hardware, trials)
+        self._workers[index] = self._start(Slot(index, (place.named(),), 1.0 / trials))
 
     def _take_back(self, worker: PoolWorker) -> None:
         """Have a worker leave: at once if it trains nothing, else with a checkpoint."""

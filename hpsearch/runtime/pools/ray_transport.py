@@ -7,6 +7,7 @@ import contextlib
 import os
 import pickle
 import re
+import socket
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -45,7 +46,8 @@ class RayProcess:
     Attributes:
         started: When the actor was given its place; None while it waits for one.
         calls: Calls that have not been answered.
-        unfit: Why its node cannot run any worker; "" where nothing is known against it.
+        deliveries: Those of them that take a message there.
+        unfit: Why its node can run no worker any more; "" where nothing is known against it.
         lost_at: When it was found dead, while it is not known whether its node is.
     """
 
@@ -55,9 +57,10 @@ class RayProcess:
         self._ray, self._actor, self.place = ray, actor, place
         self.started: float | None = None
         self.calls: list[Any] = [actor.arrived.remote()]
+        self.deliveries: set[Any] = set()
         self.lost_at: float | None = None
         self.is_left = False
-        self.unfit, self._sent = "", 0
+        self.unfit, self._ending, self._sent = "", "", 0
         self._where: Any = None
         self.ask()
 
@@ -72,13 +75,17 @@ class RayProcess:
             delivery = self._actor.deliver.remote(self._sent, content)
             self._sent += 1
         except self._full() as error:
-            raise HpsearchError(
-                f"A message of {len(content) / 1e9:.2f} GB for a worker on {self.place.node.name} does not fit into "
-                f"Ray's object store here: {type(error).__name__}. {ROOM} On a folder that all nodes see, rows and "
-                "models are not sent at all."
-            ) from error
+            raise self._no_room_here(f"A message of {len(content) / 1e9:.2f} GB for", error) from error
         if len(content) > STORED_BYTES:
             self.calls.append(delivery)
+            self.deliveries.add(delivery)
+
+    def _no_room_here(self, message: str, error: Exception) -> HpsearchError:
+        return HpsearchError(
+            f"{message} a worker on {self.place.node.name} does not fit into Ray's object store here, on "
+            f"{socket.gethostname()}: {type(error).__name__}. {ROOM} On a folder that all nodes see, rows and models "
+            "are not sent at all."
+        )
 
     def _full(self) -> tuple[type[Exception], ...]:
         return self._ray.exceptions.ObjectStoreFullError, self._ray.exceptions.OutOfDiskError
@@ -102,19 +109,31 @@ class RayProcess:
         self.end()
 
     def ending(self) -> str:
-        return self.unfit
+        return self._ending
 
-    def died(self, error: Exception) -> None:
-        """Take note of the error that a call has ended with."""
+    def start_failure(self) -> str:
+        """Return why its node can run no worker, after several that ended before they were up."""
+        silent = "its processes end before they are up, and say nothing; look into Ray's logs on that node"
+        return f"no worker can run there ({self._ending or silent})."
+
+    def died(self, error: Exception, call: Any) -> None:
+        """Take note of the error that a call has ended with.
+
+        Raises:
+            HpsearchError: It is this machine that has no room for the answer.
+        """
         self.calls = []
         self.lost_at = time.monotonic()
-        failed_to_begin = isinstance(error, (ImportError, OSError, self._ray.exceptions.RuntimeEnvSetupError))
+        its_own = isinstance(error, self._ray.exceptions.RayTaskError)
+        if isinstance(error, self._full()) and not its_own and call not in self.deliveries:
+            raise self._no_room_here("What comes from", error) from error
+        failed_to_begin = isinstance(error, self._ray.exceptions.RuntimeEnvSetupError)
         if isinstance(error, self._full()):
             full = "Ray's object store and the disk that it spills to are full"
             self.unfit = f"no worker can run there ({full}). {ROOM}"
-        elif failed_to_begin or getattr(error, "actor_init_failed", False):
+        elif its_own or failed_to_begin or getattr(error, "actor_init_failed", False):
             lines = [line.strip() for line in re.sub(r"\x1b\[\d+m", "", str(error)).splitlines() if line.strip()]
-            self.unfit = f"no worker can run there ({lines[-1]})."
+            self._ending = lines[-1]
 
 
 class RayTransport:
@@ -128,6 +147,7 @@ class RayTransport:
         self._cluster, self._ray, self._places = cluster, cluster.ray, places
         self._actor = self._ray.remote(WorkerActor)
         self._processes: dict[int, RayProcess] = {}
+        self._unread: list[tuple[int, Any]] = []  # what an error came between
 
     def start(self, slot: Slot, generation: int) -> RayProcess:
         place = self._places[slot.index]
@@ -171,11 +191,11 @@ class RayTransport:
                 ready += self._ray.wait(rest, num_returns=len(rest), timeout=0)[0]
         except (self._ray.exceptions.RayError, ConnectionError) as error:
             raise lost_cluster(f"{type(error).__name__}: {error}") from error
-        messages: list[tuple[int, Any]] = []
         for call in ready:
             process = self._processes[calls[call]]
-            messages += [(calls[call], message) for message in self._answer(process, call)]
-        return messages
+            self._unread += [(calls[call], message) for message in self._answer(process, call)]
+        unread, self._unread = self._unread, []
+        return unread
 
     def _answer(self, process: RayProcess, call: Any) -> list[Any]:
         if call not in process.calls:
@@ -184,7 +204,7 @@ class RayTransport:
         try:
             answer = self._ray.get(call)
         except self._ray.exceptions.RayError as error:
-            process.died(error)
+            process.died(error, call)
             return []
         except ConnectionError as error:  # Ray Client's
             raise lost_cluster(f"{type(error).__name__}: {error}") from error
@@ -192,7 +212,8 @@ class RayTransport:
             process.started = time.monotonic()
             return [answer]
         if answer is None:
-            return []  # a delivery
+            process.deliveries.discard(call)
+            return []
         process.ask()
         return [pickle.loads(content) for content in answer]
 
@@ -210,7 +231,7 @@ class RayTransport:
 
 def _may_be_its_nodes(process: RayProcess, silent: set[Node]) -> bool:
     """Return whether a process may have died with its node, of which Ray says so some seconds later."""
-    if process.place.node not in silent or process.lost_at is None or process.unfit:
+    if process.place.node not in silent or process.lost_at is None or process.unfit or process.ending():
         return False
     return time.monotonic() - process.lost_at < NODE_SECONDS
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from hpsearch.data.wording import counted
 from hpsearch.errors import HpsearchError, PreparedDataError
 from hpsearch.policy.failures import last_words
 from hpsearch.records import Outcome, SegmentResult, Slot
@@ -77,7 +78,7 @@ class WorkerPool:
         self._generation = 0
         self._failed_starts: dict[int, int] = {}
         self._failing = FailingDevices()
-        self._out: dict[str, str] = {}  # devices that were taken out, and the last error of each
+        self._out: dict[str, list[Slot]] = {}  # devices that were taken out
         self._failure = ""  # why no worker is left: the next turn raises it
         self._looked = time.monotonic()
         self._workers: dict[int, PoolWorker] = {}
@@ -204,8 +205,8 @@ class WorkerPool:
         for worker in self._workers.values():
             worker.dismiss()
         self._transport.close()
-        for device, error in self._out.items() if self._workers else ():
-            logger.warning("%s", still_out(device, error))
+        for device in self._out if self._workers else ():
+            logger.warning("%s", still_out(device, self._failing.out()[device]))
 
     # ---------------------------------------------------------------- processes
 
@@ -228,35 +229,36 @@ class WorkerPool:
     def _lose(self, worker: PoolWorker, outcome: Outcome, log: str, ending: str = "") -> Iterator[Event]:
         """Replace a dead or hung worker, of which `ending` says how it ended; say how its order ended."""
         order, point, worker.ending = worker.order, worker.point, ending
-        failed_to_start = order is None and not worker.is_ready
         worker.remote.end()
         if (occupancy := self._occupancy(worker.slot)) is not None:
             occupancy.lost(worker.slot.index)
-        if failed_to_start and not self._may_start_again(worker, ending):
-            del self._workers[worker.slot.index], self._failed_starts[worker.slot.index]  # its number may come again
+        if order is None and not worker.is_ready and not self._may_start_again(worker):
+            self._give_up(worker, ending)
         else:
             self._workers[worker.slot.index] = self._start(worker.slot)
         if order is not None:
             yield Ended(order.study, SegmentResult(order.segment, outcome, point, log))
 
-    def _may_start_again(self, worker: PoolWorker, ending: str) -> bool:
-        """Return whether a slot whose worker ended before it was ready gets another.
-
-        One that is killed as it loads a model takes too much memory beside the others, which may do well without it.
-        """
+    def _may_start_again(self, worker: PoolWorker) -> bool:
+        """Return whether a slot whose worker ended before it was ready gets another."""
         failed = self._failed_starts[worker.slot.index] = self._failed_starts.get(worker.slot.index, 0) + 1
-        if failed < STARTS_LIMIT:
-            if worker.pid is None:
-                self._transport.failed_to_start()
-            return True
-        text = start_failure(worker, failed, ending)
-        if len(self._workers) == 1:
-            self._failure = text
-        else:
-            logger.warning("%s The study continues with %d workers.", text, len(self._workers) - 1)
+        if failed < STARTS_LIMIT and worker.pid is None:
+            self._transport.failed_to_start()
+        return failed < STARTS_LIMIT
+
+    def _give_up(self, worker: PoolWorker, ending: str) -> None:
+        """Do without a slot whose worker cannot get ready: it may take too much memory beside the others."""
+        del self._workers[worker.slot.index]  # its number may come again
         if (occupancy := self._occupancy(worker.slot)) is not None:
-            occupancy.limit(sum(each.slot.devices == worker.slot.devices for each in self._workers.values()) - 1)
-        return False
+            occupancy.limit(sum(slot.devices == worker.slot.devices for slot in self.slots()))
+        self._go_on_with_fewer(start_failure(worker, self._failed_starts.pop(worker.slot.index), ending))
+
+    def _go_on_with_fewer(self, reason: str) -> None:
+        """Say why workers were given up; where none is left, the next turn raises it."""
+        if self._workers:
+            logger.warning("%s The study continues with %s.", reason, counted(len(self._workers), "worker"))
+        else:
+            self._failure = f"{reason} No worker is left, so the study is paused; all that was recorded is kept."
 
     # ---------------------------------------------------------------- messages
 
@@ -268,7 +270,7 @@ class WorkerPool:
         if self._failure:
             raise HpsearchError(self._failure)
         for generation, message in self._transport.received(timeout):
-            worker = next((each for each in self._workers.values() if each.generation == generation), None)
+            worker = next((worker for worker in self._workers.values() if worker.generation == generation), None)
             if worker is None:
                 continue  # it was given up meanwhile
             if message is Lost.GONE:
@@ -297,9 +299,7 @@ class WorkerPool:
     def _read(self, worker: PoolWorker, message: Any) -> Event | None:
         match message:
             case Ready(pid, environment) if worker.pid is None:
-                worker.pid = pid
-                if self._environment is None:
-                    self._environment = environment
+                worker.pid, self._environment = pid, self._environment or environment
                 for workload in self._workloads.values():
                     worker.tell(workload)
             case Ready():
@@ -338,7 +338,7 @@ class WorkerPool:
                 if occupancy is not None:
                     event = Ended(study, occupancy.ended(worker.slot.index, result))
                 if blame is not None:
-                    self._replace_broken(worker, blame, repr(result.segment.run.config), last_words(result.log))
+                    self._replace_broken(worker, blame, f"{study}/{result.segment.run.key}", last_words(result.log))
         return event
 
     def _broke(self, worker: PoolWorker, refused: Refused, blame: Blame) -> Event | None:
@@ -349,12 +349,15 @@ class WorkerPool:
         self._replace_broken(worker, blame, "", last_words(str(refused.error)))
         return event
 
-    def _replace_broken(self, worker: PoolWorker, blame: Blame, config: str, error: str) -> None:
+    def _replace_broken(self, worker: PoolWorker, blame: Blame, run: str, error: str) -> None:
         """Replace a worker whose process no later segment survives, unless its device fails too often."""
-        device = worker.slot.devices[0]
-        is_its_own = blame is Blame.DEVICE and not is_cpu(device)  # a CPU was asked for a GPU
-        if is_its_own and self._failing.note(device, config):
-            self._take_out(device, error)
+        if blame is Blame.DEVICE and not is_cpu(worker.slot.devices[0]):  # a CPU was asked for a GPU
+            self._failing.note(worker.slot.devices[0], run, error)
+            out = self._failing.out()
+            for device in self._out.keys() - out:
+                self._bring_back(device)
+            for device in out.keys() - self._out:
+                self._take_out(device, out[device])
         if self._workers.get(worker.slot.index) is worker:
             self._held_back += self._lose(worker, Outcome.LOST, "", ending=error)
 
@@ -364,27 +367,29 @@ class WorkerPool:
         for worker in going:
             del self._workers[worker.slot.index]
             self._let_go(worker)
-            if worker.order is not None:
-                paused = SegmentResult(worker.order.segment, Outcome.PAUSED, worker.point)
-                self._held_back.append(Ended(worker.order.study, paused))
-        self._out[device] = error
+            if (order := worker.order) is not None:
+                self._held_back.append(Ended(order.study, SegmentResult(order.segment, Outcome.PAUSED, worker.point)))
+        self._out[device] = [worker.slot for worker in going]
         if (occupancy := self._occupancies.get(device)) is not None:
             for worker in going:
                 occupancy.lost(worker.slot.index)
             occupancy.limit(0)
-        text = taken_out(device, error, len(self._workers))
-        if self._workers:
-            logger.warning("%s", text)
-        else:
-            self._failure = text
+        self._go_on_with_fewer(taken_out(device, error))
 
     def _let_go(self, worker: PoolWorker) -> None:
         worker.remote.end()
 
+    def _bring_back(self, device: str) -> None:
+        slots = self._out.pop(device)
+        logger.warning("%s is used again: what failed there has failed elsewhere, too.", device)
+        if (occupancy := self._occupancies.get(device)) is not None:
+            occupancy.limit(len(slots))  # its workers are started where they pay
+        for slot in slots if occupancy is None else ():
+            self._workers[slot.index] = self._start(slot)
+
     def _refused(self, worker: PoolWorker, refused: Refused) -> Event | None:
         """Return what a worker says, unless another one has said so already, or its cause can be mended."""
-        workload = self._workloads.get(refused.study)
-        if workload is None:
+        if (workload := self._workloads.get(refused.study)) is None:
             return None
         if isinstance(refused.error, PreparedDataError) and refused.study not in worker.told_again:
             worker.told_again.add(refused.study)
