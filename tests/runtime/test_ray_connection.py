@@ -135,3 +135,16 @@ def test_the_environment_may_name_a_client_server(monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "ray://127.0.0.1:1")
     with pytest.raises(UsageError, match=r"The Ray cluster at ray://127\.0\.0\.1:1 does not answer"):
         connected(None)
+
+
+def test_of_a_servers_traceback_its_exception_is_said():
+    traceback = (
+        "Initialization failure from server:\nTraceback (most recent call last):\n"
+        '  File "proxier.py", line 7, in start\n'
+        "    raise RuntimeError(\nRuntimeError: Starting Ray client server failed. See its log.\n\n"
+    )
+    said = ray_connection._refusal("ray://head:10001", ConnectionAbortedError(traceback))
+    assert said == (
+        "The Ray cluster at ray://head:10001 refuses this process: RuntimeError: Starting Ray client server failed. "
+        "See its log."
+    )

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from hpsearch.errors import HpsearchError, UsageError
+from hpsearch.policy.failures import last_words
 from hpsearch.runtime.pools.ray_cluster import FORMS, Node, asked_of, nodes_of
 
 ANSWER_SECONDS = 10.0
@@ -234,7 +235,8 @@ def _refusal(place: str, error: Exception) -> str:
             f"The Ray cluster at {place} runs other versions than this process: {reason} Install the cluster's "
             "versions of Python and Ray here, or these there."
         )
-    return f"The Ray cluster at {place} refuses this process: {type(error).__name__}: {reason}"
+    said = last_words(str(error)) if "Traceback" in reason else f"{type(error).__name__}: {reason}"
+    return f"The Ray cluster at {place} refuses this process: {said}"
 
 
 @contextlib.contextmanager
