@@ -33,6 +33,7 @@ def test_the_product_does_not_know_them() -> None:
         assert "benchmarks" not in path.read_text(encoding="utf-8"), path
 
 
+@pytest.mark.long
 def test_the_coordinators_time_is_measured_each_way(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["coordinator", "--trials", "6", "--segments", "5", "--seconds", "1"]) == 0
     found = json.loads((results / "coordinator.json").read_text())

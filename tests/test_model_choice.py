@@ -226,6 +226,7 @@ def test_each_model_has_its_attention_in_its_keys(place: Path, tmp_path: Path) -
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_two_workers_and_a_resumed_study_find_the_same(place: Path, result: hp.Result, tmp_path: Path) -> None:
     run(enqueued(place, study_of(place, tmp_path)), 4, devices=2)
     run(study_of(place, tmp_path), 7)

@@ -157,7 +157,7 @@ def assert_clean(terminal: PseudoTerminal) -> None:
 
 
 @pytest.mark.parametrize(
-    "columns, rows, devices", [(80, 24, "inline"), pytest.param(40, 10, 2, marks=pytest.mark.slow)]
+    "columns, rows, devices", [(80, 24, "inline"), pytest.param(40, 10, 2, marks=pytest.mark.long)]
 )
 def test_a_study_leaves_a_summary_and_no_panel(
     terminal: Terminals, columns: int, rows: int, devices: str | int

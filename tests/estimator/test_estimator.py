@@ -221,6 +221,7 @@ def test_a_fit_that_fails_leaves_nothing_of_an_earlier_one(iris):
 def test_a_clone_with_the_same_seed_finds_the_same(fitted, iris):
     again = clone(fitted).fit(*iris)
     assert again.best_params_ == fitted.best_params_
+    assert np.array_equal(again.predict_proba(iris[0]), fitted.predict_proba(iris[0]))
     other = clone(fitted).set_params(random_state=2).fit(*iris)
     assert other.cv_results_["params"][1:] != fitted.cv_results_["params"][1:]
 
@@ -244,7 +245,7 @@ def test_a_pickle_predicts_in_another_process(fitted, iris, tmp_path):
         "print(hasattr(search, 'result_'))",
     )
     tests = Path(__file__).parents[1]
-    path = [str(Path(__file__).parent), str(tests / "tasks"), str(tests.parent)]
+    path = [str(Path(__file__).parent), *(str(tests / room) for room in ("tasks", "runtime")), str(tests.parent)]
     done = subprocess.run(
         [sys.executable, "-c", f"import sys; sys.path[:0] = {path!r}\n" + "\n".join(lines)],
         check=True, capture_output=True, text=True,

@@ -80,6 +80,7 @@ def run(folder: Path, trials: int, **more: Any) -> hp.Study:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_two_hundred_trials_that_pause_never_hold_more_than_the_budget(tmp_path: Path, weighed: Weighed) -> None:
     budget = 6 * CHECKPOINT
     study = run(tmp_path / "tight", 200, checkpoint_bytes=budget)

@@ -407,6 +407,7 @@ def test_a_worker_that_makes_no_progress_is_ended(local, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_long_evaluation_is_no_hang(local, tmp_path, monkeypatch):
     """Six metrics of two seconds each: longer without an optimizer step than a worker may be without progress."""
     slow = resolve_metric(slow_accuracy, "multiclass", ("a", "b", "c"))

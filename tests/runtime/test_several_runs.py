@@ -175,6 +175,7 @@ def test_time_that_is_up_pauses_all(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_slots_are_used_by_weight(tmp_path, monkeypatch):
     def submit(pool, slot, order):
         began[order.study, order.segment.run.key] = time.monotonic()

@@ -241,6 +241,7 @@ def test_a_model_that_cannot_even_be_loaded_for_a_later_probe_has_no_row_that_fi
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_process_survives_a_limit_that_the_system_enforces(launcher: Launcher, tmp_path: Path) -> None:
     """torch raises its own error, and half the rows then train in the same process, three times over."""
     process = launcher.launch("run_out_of_memory", folder=str(tmp_path))
