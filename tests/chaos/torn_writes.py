@@ -60,15 +60,16 @@ def half_write_checkpoint(study: DisturbedStudy) -> None:
 
 
 def tear_lists(study: DisturbedStudy) -> None:
-    """The list of processes is empty, and the log of a trial ends in the middle of a letter."""
+    """The list of processes is empty, and the log of a trial, if any was written, ends in the middle of a letter."""
     folder = study.place.study_folder
-    started = _kill_once(study, lambda: list((folder / "logs").glob("*.log")))
-    (folder / "processes.json").write_bytes(b"")
-    logs = sorted((folder / "logs").glob("*.log"))[:1]
-    for log in logs:
+    processes = folder / "processes.json"
+    started = _kill_once(study, lambda: processes.exists() and processes.stat().st_size)
+    is_torn = processes.stat().st_size > 0
+    processes.write_bytes(b"")
+    for log in sorted((folder / "logs").glob("*.log"))[:1]:
         with log.open("ab") as file:
             file.write("lost at poin\xc3".encode("latin-1"))
-    _begin_again(study, started, is_torn=bool(logs))
+    _begin_again(study, started, is_torn=is_torn)
 
 
 def _kill_once(study: DisturbedStudy, is_there: Callable[[], Any]) -> list[psutil.Process]:
