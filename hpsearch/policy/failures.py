@@ -1,5 +1,7 @@
 """What happens to a trial when one of its runs diverges, fails, runs out of memory, or loses its worker."""
 
+from collections.abc import Sequence
+
 from hpsearch.records import Action, Decision, History, Outcome, Run, SegmentResult, Trial
 
 LOST_LIMIT = 3
@@ -30,6 +32,16 @@ def after_bad_outcome(history: History, trial: Trial) -> Decision | None:
     return None
 
 
+def failure(results: Sequence[SegmentResult]) -> Outcome | None:
+    """Return how a run's segments ended badly, so that it gets no further; None where it may go on."""
+    if not results:
+        return None
+    outcome = results[-1].outcome
+    if outcome.is_bad_luck or outcome is Outcome.FAILED:
+        return outcome
+    return outcome if outcome.is_loss and _lost_in_a_row(results) >= LOST_LIMIT else None
+
+
 def _said(history: History, run: Run) -> str:
     """Return what the log of a run's last segment comes to, as the end of a sentence."""
     words = last_words(history.results[run.key][-1].log)
@@ -47,7 +59,7 @@ def last_words(log: str) -> str:
     return said if len(said) <= LONGEST_REASON else f"{said[:LONGEST_REASON]}..."
 
 
-def _lost_in_a_row(results: tuple[SegmentResult, ...]) -> int:
+def _lost_in_a_row(results: Sequence[SegmentResult]) -> int:
     """Count the last workers in a row that were lost or hung without getting the run further; pauses do not count.
 
     One that was lost after it had left a checkpoint got the run further: its result is a pause with a log.
@@ -56,7 +68,7 @@ def _lost_in_a_row(results: tuple[SegmentResult, ...]) -> int:
     for result in reversed(results):
         if result.point > result.segment.start:
             break
-        if result.outcome in (Outcome.LOST, Outcome.TIMED_OUT):
+        if result.outcome.is_loss:
             count += 1
         elif result.outcome is not Outcome.PAUSED or result.log:
             break

@@ -82,7 +82,7 @@ class Limits:
 
     def over(self, history: History, now: float) -> Ending | None:
         """Return why everything stops now, or None."""
-        reached = self._reached_target(history)
+        reached = self.reached_target(history)
         if reached is not None:
             return reached
         if self._device_seconds is not None:
@@ -150,7 +150,8 @@ class Limits:
 
     # ------------------------------------------------------------------ counts
 
-    def _reached_target(self, history: History) -> Ending | None:
+    def reached_target(self, history: History) -> Ending | None:
+        """Return that the target is reached, or None."""
         target, score = self.budget.target, self.objective.direction.score
         if target is None:
             return None

@@ -73,6 +73,11 @@ class Policy:
         """Return the step that each trial has to wait at, by number, where the pruner says so of all at once."""
         return self.pruner.limits_of_all(history, closing=closing)
 
+    def decides_within(self, *, is_watched: bool) -> bool:
+        """Return whether anything can be decided on a run before its segment's end; `is_watched`: by early stopping."""
+        is_stopped_early = is_watched and self.early_stopping is not None
+        return is_stopped_early or not self.pruner.never_prunes or self.trial_limit.device_seconds is not None
+
     def waits(self, history: History, trial: Trial) -> bool:
         """Return whether a trial waits for a promotion: none of its runs may go on for now."""
         return all(

@@ -31,6 +31,11 @@ class Pruner:
     literature default, which always trains to its end.
     """
 
+    @property
+    def never_prunes(self) -> bool:
+        """Whether `reason_to_prune` is None whatever happens: trials wait, and end, only where a segment ends."""
+        return type(self).reason_to_prune is Pruner.reason_to_prune
+
     def reason_to_prune(self, history: History, trial: Trial) -> str | None:
         """Return why the trial should end now, in words, or None if it should continue.
 

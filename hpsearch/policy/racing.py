@@ -191,6 +191,10 @@ class RacingPruner(PromotingPruner):
                 )
         return super().reason_to_wait(history, trial, limit)
 
+    @property
+    def never_prunes(self) -> bool:
+        return not self._rule.forgiving
+
     def reason_to_prune(self, history: History, trial: Trial) -> str | None:
         """Return why a trial ends for good: its mean over whole folds is worse than the best's worst fold."""
         best = self.basis(history) if self._rule.forgiving else None

@@ -9,6 +9,7 @@ from sqlalchemy import Engine, Row, Table, and_, select
 from hpsearch.records import optuna_reading, tables
 from hpsearch.records.history import History, decided
 from hpsearch.records.optuna_rows import RUNS, OptunaRows
+from hpsearch.records.order_log import Entry
 from hpsearch.records.types import Action, Decision, Evaluation, Outcome, Segment, SegmentResult, Trial, TrialState
 
 ADOPTED = "adopted"
@@ -31,6 +32,13 @@ def read_history(engine: Engine, study: str, rows: OptunaRows) -> History:
         results[key] = (*results.get(key, ()), result)
     measured = {run: tuple(points) for run, points in evaluations.items()}
     return History(MappingProxyType(trials), MappingProxyType(measured), MappingProxyType(results), rows.direction())
+
+
+def read_entries(engine: Engine, study: str, layout: int) -> list[Entry]:
+    """Read the order that was decided in so far; empty for a study that decides on arrival."""
+    if layout < tables.LAYOUT_WITH_ORDER:
+        return []
+    return [tables.entry_of(row) for row in rows_of(engine, study, tables.order, "id")]
 
 
 def read_outcomes(engine: Engine, study: str) -> dict[int, tuple[TrialState, float | None]]:

@@ -40,13 +40,15 @@ def _needed_by(trial: Trial, run: Run, history: History) -> set[int]:
     return set()
 
 
-def keep(connection: Connection, study: str, history: History, evaluation: Evaluation, outputs: Rows) -> None:
+def keep(
+    connection: Connection, study: str, history: History, evaluation: Evaluation, outputs: Rows, *, is_repeated: bool
+) -> None:
     """Write the predictions of an evaluation, unless they are there already or no trial needs them.
 
     So where another trial trains the run again after its predictions were trimmed, those it needs come back.
     """
     table = tables.predictions
-    if evaluation.point <= len(history.of(evaluation.run)):
+    if is_repeated:
         needed = needed_points(history, evaluation.run)
         if needed is not None and evaluation.point not in needed:
             return
@@ -57,9 +59,13 @@ def keep(connection: Connection, study: str, history: History, evaluation: Evalu
     connection.execute(insert(table), {"study": study, **row})
 
 
-def trim(connection: Connection, study: str, history: History, runs: Iterable[Run]) -> None:
-    """Delete the predictions of `runs` that no trial needs any more."""
+def trim(connection: Connection, study: str, history: History, recorded: History, runs: Iterable[Run]) -> None:
+    """Delete the predictions of `runs` that no trial needs any more.
+
+    Those of points that were recorded and not decided on stay: a later trial that is equal is not trained for them.
+    """
     for run in runs:
         needed = needed_points(history, run.key)
         if needed is not None:
+            needed |= set(range(history.point(run) + 1, recorded.point(run) + 1))
             connection.execute(_TRIM, {"of_study": study, "of_run": run.key, "needed": sorted(needed)})

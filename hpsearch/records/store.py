@@ -22,8 +22,8 @@ from hpsearch.metrics.direction import Direction
 from hpsearch.records import reading, retention, tables
 from hpsearch.records.digest import digest
 from hpsearch.records.history import History
-from hpsearch.records.leased_study import LeasedStudy
 from hpsearch.records.optuna_rows import OptunaRows, RunRow, open_storage
+from hpsearch.records.ordered_study import OrderedStudy
 from hpsearch.records.studies import OpenStudy, described, make_study, open_study, study_names
 from hpsearch.records.types import Action, Decision, Evaluation, Origin, Run, SegmentResult, Trial, TrialState
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("hpsearch")
 
 
-class Store(LeasedStudy):
+class Store(OrderedStudy):
     """One study in its database. Make one with `Store.create` or `Store.open`; reading needs no lease.
 
     Methods raise StoreError where the database refuses. Those that write raise LeaseLostError, and write nothing, where
@@ -47,7 +47,6 @@ class Store(LeasedStudy):
     def __init__(self, study: OpenStudy, name: str) -> None:
         super().__init__(study, name)
         self.mismatches = 0
-        self._history: History | None = None
         self._taken: set[str] = set()
 
     @classmethod
@@ -93,11 +92,6 @@ class Store(LeasedStudy):
         """What the study is, as the study layer wrote it."""
         return self._description
 
-    @property
-    def history(self) -> History:
-        """All that happened; read once, then updated by what is recorded here."""
-        return self._history if self._history is not None else self.reload()
-
     def outcomes(self) -> Mapping[int, tuple[TrialState, float | None]]:
         """Return (state, value) of each trial, by number, as the database has it now."""
         return self._persist("reading the trials", lambda _again: reading.read_outcomes(self._engine, self.name))
@@ -114,12 +108,12 @@ class Store(LeasedStudy):
             with self._engine.connect() as connection:
                 text = connection.execute(select(table.c.description).where(table.c.study == self.name)).scalar_one()
             self._description = described(text, self.url, self.name)
-            return reading.read_history(self._engine, self.name, self._optuna)
+            return self._read()
 
-        self._history = self._persist("reading the study", read)
-        trials = self._history.trials.values()
+        history = self._persist("reading the study", read)
+        trials = history.trials.values()
         self._taken = {digest(trial.config) for trial in trials if trial.origin is not Origin.SAMPLER}
-        return self._history
+        return history
 
     def predictions(self, run: str, point: int) -> Rows | None:
         """Return what was recorded of the outputs of the held-out rows, or None where the database has it no more."""
@@ -222,6 +216,7 @@ class Store(LeasedStudy):
             origin: Who proposed it.
         """
         history = self.history
+        self.flush()
 
         def add(rows: OptunaRows, stored: Sequence[Trial]) -> Trial:
             added = [trial for trial in stored if trial.number not in history.trials]  # nobody else adds any
@@ -230,7 +225,7 @@ class Store(LeasedStudy):
         trial = self._write_optuna("adding a trial", add)
         if origin is not Origin.SAMPLER:
             self._taken.add(digest(trial.config))
-        self._history = history.with_trial(trial)
+        self._with_trial(trial)
         return trial
 
     def replace_runs(self, description: Mapping[str, Any], trials: Mapping[int, Sequence[Run]]) -> History:
@@ -260,22 +255,24 @@ class Store(LeasedStudy):
             connection.execute(new)
             for number in trials:
                 self._optuna.replace_runs(connection, history.trials[number])
-            retention.trim(connection, self.name, history, replaced)
+            retention.trim(connection, self.name, history, self.recorded, replaced)
 
         self._write("replacing runs that do not fit into memory", write)
-        self._description, self._history = MappingProxyType(json.loads(text)), history
-        return history
+        self._description = MappingProxyType(json.loads(text))
+        for number in trials:
+            self._with_trial(history.trials[number])
+        return self.history
 
     def set_state(self, trial: int, state: TrialState) -> History:
         """Move an unfinished trial between WAITING (paused at a clean stop) and RUNNING."""
         before = self.history.trials[trial]
         if state.is_finished or before.state.is_finished:
             raise ValueError(f"trial {trial} cannot go from {before.state.value} to {state.value} without a decision")
+        self.flush()
         self._write_optuna(
             f"setting trial {trial} to {state.value}", lambda rows, _stored: rows.set_state(trial, state)
         )
-        self._history = self.history.with_trial(replace(before, state=state))
-        return self._history
+        return self._with_trial(replace(before, state=state))
 
     def record_evaluation(self, evaluation: Evaluation, predictions: Rows | None = None) -> History:
         """Write an evaluation and what is kept of the outputs of the held-out rows, in one transaction.
@@ -284,19 +281,19 @@ class Store(LeasedStudy):
         """
         row = tables.evaluation_row(evaluation)
         (evaluation,) = tables.evaluations_of([(self.name, *row.values())])  # in memory as it will be read later
-        before, after = self.history, self.history.with_evaluation(evaluation)
+        before = self.recorded
+        is_repeated = before.with_evaluation(evaluation) is before
 
         def write(connection: Connection) -> None:
-            if after is not before:
+            if not is_repeated:
                 connection.execute(insert(tables.evaluations), {"study": self.name, **row})
             if predictions is not None:
-                retention.keep(connection, self.name, before, evaluation, predictions)
+                retention.keep(connection, self.name, self.history, evaluation, predictions, is_repeated=is_repeated)
 
         self._write(f"recording an evaluation of run {evaluation.run}", write)
-        if after is before:
+        if is_repeated:
             self._compare(evaluation, before.of(evaluation.run)[evaluation.point - 1])
-        self._history = after
-        return after
+        return self._with_evaluation(evaluation)
 
     def _compare(self, repeated: Evaluation, first: Evaluation) -> None:
         if not tables.same_numbers(repeated, first):
@@ -322,8 +319,7 @@ class Store(LeasedStudy):
             f"recording the end of a segment of run {run.key}",
             lambda connection: connection.execute(insert(tables.results), new),
         )
-        self._history = self.history.with_result(replace(result, log=row["log"]))
-        return self._history
+        return self._with_result(replace(result, log=row["log"]))
 
     def apply(self, decision: Decision) -> History:
         """Carry out a decision: write it, drop predictions that no trial needs any more, then tell Optuna.
@@ -349,12 +345,12 @@ class Store(LeasedStudy):
         def write(connection: Connection) -> None:
             connection.execute(insert(tables.decisions), {"study": self.name, "time": time.time(), **row})
             if state is not None:
-                retention.trim(connection, self.name, history, trial.runs)
+                retention.trim(connection, self.name, history, self.recorded, trial.runs)
 
         self._write(f"recording a decision on trial {trial.number}", write)
-        self._history = history
+        self._with_trial(history.trials[trial.number])
         self._tell_optuna(decision)
-        return history
+        return self.history
 
     def _tell_optuna(self, *decisions: Decision) -> None:
         if not self._optuna.knows(decisions):

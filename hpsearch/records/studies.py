@@ -35,6 +35,7 @@ class OpenStudy:
     """A study's open database: our engine, Optuna's rows, and the description as JSON text.
 
     Attributes:
+        layout: The version of our tables that it was made with.
         source: How it is read, where it is not to be written to.
     """
 
@@ -42,6 +43,7 @@ class OpenStudy:
     engine: Engine
     rows: OptunaRows
     description: str
+    layout: int
     source: ReadOnly | None = None
 
     def close(self) -> None:
@@ -122,7 +124,7 @@ def open_study(url: str, name: str, *, is_checked: bool = False, for_reading: bo
             )
         is_file = sqlite_path(parsed) is not None
         storage = None if for_reading and is_file else open_storage(parsed, is_checked=is_checked)
-        return OpenStudy(parsed, engine, OptunaRows(engine, name, storage), row.description, source)
+        return OpenStudy(parsed, engine, OptunaRows(engine, name, storage), row.description, row.layout, source)
 
 
 def lock_path(database: Path, study: str) -> Path:

@@ -9,12 +9,14 @@ Every table's name begins with `hpsearch_`. Every key has the study's name, so s
     results       the ends of segments, in order
     decisions     what was done with the trials and why, in order
     queue         the configurations that the user enqueued, in order
+    order         what was decided on, in the order of the study's virtual time (order_log.py)
 """
 
 import contextlib
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
@@ -38,13 +40,17 @@ from sqlalchemy.schema import SchemaItem
 
 from hpsearch.data.ragged import Rows, from_bytes, to_bytes
 from hpsearch.errors import StoreError
+from hpsearch.records.order_log import Entry, Happening
 from hpsearch.records.types import Action, Decision, Evaluation, SegmentResult
 
 DESCRIBES_ITSELF = -1
 """In the column `outputs`, which is no count then: `float32` holds the bytes that `hpsearch.data.ragged` writes."""
 
-LAYOUT = 1
+LAYOUT = 2
 """Version of these tables; a study with a later one is refused."""
+
+LAYOUT_WITH_ORDER = 2
+"""The first version that has the table of the order."""
 
 NAME_LENGTH = 255
 """Longest name of a study that fits into a MySQL key together with a run's key."""
@@ -150,6 +156,20 @@ queue = _table(
     Column("config", _long_text, nullable=False),
     Column("time", Double, nullable=False),
     UniqueConstraint("study", "digest", name="hpsearch_queue_once"),
+    keyed=False,
+)
+
+order = _table(
+    "order",
+    Column("time", BigInteger, nullable=False),
+    Column("happening", String(16), nullable=False),
+    Column("trial", Integer, nullable=False),
+    Column("run", String(64), nullable=False),
+    Column("horizon", Integer, nullable=False),
+    Column("point", Integer, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("cost", BigInteger, nullable=False),
+    Column("words", _long_text, nullable=False),
     keyed=False,
 )
 
@@ -283,3 +303,12 @@ def decision_of(row: Row[Any]) -> Decision:
         reports=tuple((step, _number(value)) for step, value in json.loads(row.reports)),
         attributes=json.loads(row.attributes),
     )
+
+
+def entry_row(entry: Entry) -> dict[str, Any]:
+    return {**asdict(entry), "happening": entry.happening.value, "words": storable(entry.words)}
+
+
+def entry_of(row: Row[Any]) -> Entry:
+    names = [each.name for each in fields(Entry)]
+    return Entry(**{**{name: getattr(row, name) for name in names}, "happening": Happening(row.happening)})

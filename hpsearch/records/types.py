@@ -50,6 +50,11 @@ class Outcome(enum.Enum):
         """Whether the config is to blame, not the machine: such a trial is pruned and never tried again."""
         return self in (Outcome.DIVERGED, Outcome.OUT_OF_MEMORY)
 
+    @property
+    def is_loss(self) -> bool:
+        """Whether the worker was lost or hung: the run is tried again."""
+        return self in (Outcome.LOST, Outcome.TIMED_OUT)
+
 
 class Action(enum.Enum):
     """What is to be done with a trial."""

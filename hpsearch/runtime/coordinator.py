@@ -26,12 +26,14 @@ from hpsearch.records import (
 )
 from hpsearch.records.checkpoint_folder import Checkpoint, CheckpointFolder
 from hpsearch.records.store import Store
+from hpsearch.runtime.admission import Admission, OnArrival
 from hpsearch.runtime.checkpoint_budget import CheckpointBudget
 from hpsearch.runtime.fitting import DeviceInUseError, Fitting
 from hpsearch.runtime.last_trials import ALONE, LastTrials
 from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Event, Refused, Train
 from hpsearch.runtime.pools.base import Pool, TimeIsUpError
 from hpsearch.runtime.scheduler import Scheduler
+from hpsearch.runtime.virtual_time import VirtualPlan, VirtualTime
 
 logger = logging.getLogger("hpsearch")
 
@@ -60,7 +62,8 @@ class Coordinator:
         limits: What the study may take.
         logs: Folder for the logs of failed segments.
         label: What the pool calls the study, by default its name.
-        last: How several workers share the last trials.
+        last: How several workers share the last trials, where it decides on arrival.
+        virtual: How it counts in virtual time; None: it decides on arrival.
         fitting: Makes runs fit into memory that ran out of it; without it their trials are pruned.
         started: Segments that were given to workers.
         ending: What has ended the study, once it is over by itself; None before, and where it was stopped.
@@ -78,6 +81,7 @@ class Coordinator:
     label: str = ""
     last: LastTrials = ALONE
     fitting: Fitting | None = None
+    virtual: VirtualPlan | None = None
     started: int = field(default=0, init=False)
     ending: Ending | None = field(default=None, init=False)
     _stopping: bool = field(default=False, init=False)
@@ -85,9 +89,13 @@ class Coordinator:
 
     def __post_init__(self) -> None:
         self.label = self.label or self.store.name
+        last = self.last if self.virtual is None else ALONE
         self._scheduler = Scheduler(
-            self._add_trial, self.limits, self.policy.target, self.clock, self.last, self.policy.limits_of_all
+            self._add_trial, self.limits, self.policy.target, self.clock, last, self.policy.limits_of_all
         )
+        self._admission: Admission = OnArrival(self.store, self._scheduler)
+        if self.virtual is not None:
+            self._admission = VirtualTime(self.store, self._scheduler, self.policy, self.limits, self.virtual)
         self._budget = CheckpointBudget(self.store, self.checkpoints, self.policy.objective)
 
     def run(self) -> History:
@@ -113,31 +121,32 @@ class Coordinator:
 
     def begin(self) -> None:
         """Decide on what an earlier coordinator recorded, and drop stray checkpoints."""
-        history = self.store.history
-        for trial in history.unfinished():
-            self.settle(trial.number)
+        for number in self._admission.begin():
+            self.settle(number)
         self.checkpoints.sweep({run.key for trial in self.store.history.unfinished() for run in trial.runs})
         self._budget.drop_until_fits(0)  # the budget may have been lowered
         self.check_time()  # an earlier call may have spent what the study may take
+        self._decide()
 
     def has_work(self) -> bool:
         """Return whether a segment of the study is in training, or can be."""
-        return self._scheduler.is_busy or self.can_train()
+        return self._admission.is_busy or self.can_train()
 
     def can_train(self) -> bool:
         """Return whether there is a segment for one more slot, or a trial to ask for."""
-        return self._scheduler.has_work(self.store.history)
+        return self._admission.can_train()
 
     def longest_left(self) -> float | None:
         """Return the seconds of the longest way to a trial's end that may begin now; None while trials may be added."""
-        return self._scheduler.longest_left(self.store.history)
+        return self._admission.longest_left()
 
     def train_on(self, slot: Slot) -> bool:
         """Give an idle slot the study's next segment; return False where nothing can be trained just now."""
         if self.fitting is not None:
             self.fitting.slot = slot
         try:
-            segment = self._scheduler.next_segment(self.store.history, slot)
+            self._decide()  # what had to wait for a slot
+            segment = self._admission.next_segment(slot)
         except (DeviceInUseError, TimeIsUpError):
             return False
         if segment is None:
@@ -149,7 +158,11 @@ class Coordinator:
 
     def take(self, event: Event) -> None:
         """Record what a worker of this study reports, and decide on it."""
-        for number in self._record(event):  # durable before anyone decides on it
+        self._decide(self._record(event))  # durable before anyone decides on it
+
+    def _decide(self, recorded: Sequence[int] = ()) -> None:
+        """Decide on all that may be decided on; something was recorded of these trials."""
+        for number in self._admission.admitted(recorded):
             self.settle(number)
 
     def check_time(self) -> None:
@@ -196,7 +209,7 @@ class Coordinator:
         """Decide on a trial and carry the decisions out, until another one needs new measurements."""
         if self.fitting is not None:
             try:
-                dropped = self.fitting.fit_again(self.store.history.trials[number], self._scheduler.in_flight())
+                dropped = self.fitting.fit_again(self.store.history.trials[number], self._admission.in_flight())
             except TimeIsUpError:
                 return  # the next call decides on it as it begins
             for run in dropped:
@@ -205,7 +218,7 @@ class Coordinator:
             history = self.store.history
             decision = self.policy.decide(history, number, closing=self._scheduler.is_closing(history))
             if decision.action is Action.PAUSE:
-                if not self._scheduler.is_in_flight(history.trials[number]):  # else at the end of its segment
+                if not self._admission.is_open(history.trials[number]):  # else at the end of its segment
                     self._pause(decision)
                 return
             if decision.final_state is None and decision.stop is None:
@@ -216,6 +229,7 @@ class Coordinator:
 
     def _add_trial(self, *, is_ahead: bool = False) -> History | None:
         """Ask for a trial, and settle it: one equal to an earlier trial may need no training."""
+        self._admission.asking()
         trial = self.ask()
         if trial is None:
             return None
@@ -226,22 +240,20 @@ class Coordinator:
 
     def _pause(self, decision: Decision) -> None:
         """Let a trial wait for a promotion; samplers no longer see it as running."""
+        self._admission.paused(decision.trial)
         self.store.apply(decision)
         self.store.set_state(decision.trial, TrialState.WAITING)
         self._notify(None)
 
     def _order(self, segment: Segment) -> Train:
         history, run = self.store.history, segment.run
-        for trial in history.sharing(run.key):
-            if trial.state is TrialState.WAITING and run in trial.runs:
-                self.store.set_state(trial.number, TrialState.RUNNING)
         checkpoint = self.checkpoints.read(run.key)
         usable = checkpoint is not None and checkpoint.point <= segment.start
         self._began[run.key] = _place(checkpoint)
         return Train(
             study=self.label,
             segment=segment,
-            previous=history.of(run.key),
+            previous=self.store.recorded.of(run.key),
             watched=self._scheduler.is_watched(history, run),
             leaves_checkpoint=self._may_continue(run, segment.stop),
             checkpoint=checkpoint.files if checkpoint is not None and usable else None,
@@ -265,7 +277,7 @@ class Coordinator:
                 run = result.segment.run
                 self._write_log(result)
                 self.store.record_result(self._counted(result))
-                self._scheduler.ended(run)
+                self._admission.ended(run)
                 if result.outcome is Outcome.OK and not self._may_continue(run, result.point):
                     self.checkpoints.remove(run.key)
                 return self._trials_of(run.key)
@@ -283,6 +295,7 @@ class Coordinator:
     def _apply(self, decision: Decision) -> None:
         self.store.apply(decision)
         if decision.final_state is None:
+            self._drop_what_is_whole(decision.trial)
             return
         trial = self.store.history.trials[decision.trial]
         for run in trial.runs:
@@ -292,6 +305,14 @@ class Coordinator:
         self._notify(trial)
         if decision.action is Action.FAIL:
             self._end_if_all_fail_alike()
+
+    def _drop_what_is_whole(self, number: int) -> None:
+        """Drop the checkpoints of a trial's runs that have come to its stop before that was decided."""
+        for run in self.store.history.trials[number].runs:
+            if run.key not in self._admission.in_flight() and not self._may_continue(
+                run, self.store.history.point(run)
+            ):
+                self.checkpoints.remove(run.key)
 
     def _may_continue(self, run: Run, point: int) -> bool:
         """Return whether a run may train beyond an evaluation point, now or after a promotion."""

@@ -105,7 +105,7 @@ class Scheduler:
             return self._waiting(history)
         last, elsewhere = self._trained_last.get(slot.index), set(self._trained_last.values())
         startable = list(self._startable(history))
-        if not startable or startable[0][0] is self._first_of_all(history):
+        if not startable or startable[0][0] is self.first_of_all(history):
             return startable[0][1] if startable else None
 
         def warmth(place: int) -> tuple[int, int]:
@@ -122,6 +122,10 @@ class Scheduler:
         if not self.is_closing(history):
             return None
         return max(_ways(history, list(self._startable(history))), default=0.0)
+
+    def began(self, segment: Segment) -> None:
+        """Take note of a segment that was handed out before."""
+        self._in_flight[segment.run.key] = segment
 
     def ended(self, run: Run) -> None:
         self._in_flight.pop(run.key, None)
@@ -156,7 +160,8 @@ class Scheduler:
     def _may_ask(self, history: History) -> bool:
         return not self._spent and self._refusal is None and self._against_asking(history) is None
 
-    def _first_of_all(self, history: History) -> Trial | None:
+    def first_of_all(self, history: History) -> Trial | None:
+        """Return the trial that is to be finished before others go on, where no further one fits; else None."""
         return self._limits.first_of_all(history, self._clock(), self._in_flight.values())
 
     def _waiting(self, history: History) -> Segment | None:
@@ -169,7 +174,7 @@ class Scheduler:
         """
         self._refusal, is_first = None, True
         now, in_flight = self._clock(), self._in_flight.values()
-        first = self._first_of_all(history)
+        first = self.first_of_all(history)
         closing = self.is_closing(history)
         self._resting.look_at(history, closing=closing)
         trials = [trial for trial in history.unfinished() if trial not in self._resting]

@@ -1,0 +1,335 @@
+"""A study in virtual time: workers train its open segments, and decisions are made in the order of the plan."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from hpsearch.errors import UsageError
+from hpsearch.policy.failures import LOST_LIMIT, failure
+from hpsearch.policy.limits import Limits
+from hpsearch.policy.order import Event, Open, Order
+from hpsearch.policy.policy import Policy
+from hpsearch.records import Outcome, Run, Segment, Slot, Trial, TrialState
+from hpsearch.records.order_log import WHOLE, Entry, Happening, waiting
+from hpsearch.records.store import Store
+from hpsearch.runtime.admission import set_running
+from hpsearch.runtime.fitting import DeviceInUseError
+from hpsearch.runtime.job_lengths import longest_way, seconds_per_point
+from hpsearch.runtime.pools.base import TimeIsUpError
+from hpsearch.runtime.scheduler import Scheduler
+
+LEAST_SLOTS = 4
+"""Virtual slots by default, at least: so one table comes of one to four workers (docs/decisions/virtual-time.md)."""
+
+VIRTUAL = Slot(0, ("virtual",))
+"""What the scheduler is told to find a segment for: in virtual time all slots are alike."""
+
+_MEASURED = ("timeout", "device_seconds")
+"""Limits that are measured, so that where they come into effect differs from run to run."""
+
+_DISTURBING = {
+    Outcome.OUT_OF_MEMORY: "ran out of memory",
+    Outcome.TIMED_OUT: f"hung {LOST_LIMIT} times",
+    Outcome.LOST: f"lost its worker {LOST_LIMIT} times",
+}
+"""Bad ends that another run of the same script may not meet, in words."""
+
+
+class Cost(Protocol):
+    """The planned cost of a run: `hpsearch.policy.planned_cost.PlannedCost`."""
+
+    def of_a_point(self, run: Run) -> int: ...
+
+    def of_a_segment(self, run: Run) -> int: ...
+
+
+@dataclass(frozen=True)
+class VirtualPlan:
+    """How a study counts in virtual time.
+
+    Attributes:
+        cost: The formula.
+        slots: Virtual slots that the user asks for; None: as many as the study has, or for a new one `LEAST_SLOTS`, or
+            as many as there are workers.
+        workers: How many workers this run has.
+        facts: What this run was given, by name, that a table depends on and a study may change.
+    """
+
+    cost: Cost
+    slots: int | None = None
+    workers: int = 1
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+class VirtualTime:
+    """Decides in the order of virtual time (`hpsearch.policy.order`); implements `hpsearch.runtime.admission`.
+
+    A fresh one continues from what the store's log says.
+    """
+
+    def __init__(self, store: Store, scheduler: Scheduler, policy: Policy, limits: Limits, plan: VirtualPlan) -> None:
+        self._store, self._scheduler, self._policy, self._limits, self._plan = store, scheduler, policy, limits, plan
+        self._order = Order(LEAST_SLOTS)
+        self._training: dict[str, Segment] = {}
+        self._is_blocked = False
+        self._has_nothing_new = False
+        self._limits_noted: set[str] = set()
+
+    # ------------------------------------------------------------------ beginning
+
+    def begin(self) -> Iterator[int]:
+        """Continue where the log ends, and yield the trials that the last event was of: it may not be decided on yet.
+
+        Raises:
+            UsageError: Fewer virtual slots are asked for than the study has.
+        """
+        store, entries = self._store, list(self._store.entries)
+        if not entries:
+            self._note(Happening.SLOTS, number=self._plan.slots or max(LEAST_SLOTS, self._plan.workers))
+            for name, value in self._plan.facts.items():
+                self._note(Happening.NOTED, words=f"{name}: {value}")
+            store.flush()
+            self._order = Order(store.entries[0].number)
+            return
+        self._continue(entries)
+        paused = waiting(entries, store.history.trials)
+        for trial in store.history.unfinished():
+            state = TrialState.WAITING if trial.number in paused else TrialState.RUNNING
+            if trial.state is not state:
+                store.set_state(trial.number, state)
+        self._note_changes(entries)
+        store.flush()
+        last = next(entry for entry in reversed(entries) if entry.happening not in (Happening.PAUSED, Happening.NOTED))
+        if last.happening is Happening.ASKED:
+            yield from [trial.number for trial in store.history.unfinished() if trial.number >= last.trial]
+        elif last.happening in (Happening.EVALUATED, Happening.ENDED, Happening.FAILED):
+            yield from self._trials_of(last.run)
+
+    def _continue(self, entries: Sequence[Entry]) -> None:
+        """Make the order that the log ends with."""
+        runs = {run.key: run for trial in self._store.history.trials.values() for run in trial.all_runs}
+        order = Order(LEAST_SLOTS)
+        for entry in entries:
+            order = order.at(max(order.now, entry.time))
+            match entry.happening:
+                case Happening.SLOTS:
+                    order = Order(entry.number, order.now, order.open)
+                case Happening.BEGUN:
+                    order = order.without([entry.run])
+                    segment = Segment(runs[entry.run], entry.point, entry.number)
+                    overhead = self._plan.cost.of_a_segment(segment.run)
+                    is_whole = entry.words == WHOLE
+                    order = order.begun(Open(segment, entry.trial, entry.time, entry.cost, overhead, is_whole))
+                case Happening.ENDED | Happening.FAILED:
+                    order = order.without([entry.run])
+        self._order = order.without([run for run in order.open if not self._trials_of(run)])
+        for opened in self._order.open.values():
+            self._scheduler.began(opened.segment)
+
+    def _note_changes(self, entries: Sequence[Entry]) -> None:
+        slots = self._plan.slots
+        if slots is not None and slots < self._order.slots:
+            raise UsageError(
+                f"virtual_slots={slots}: the study {self._store.name!r} has {self._order.slots}, and what it decided "
+                "rests on that. Leave the argument out, or give as many or more."
+            )
+        if slots is not None and slots > self._order.slots:
+            self._note(Happening.SLOTS, number=slots)
+            self._note(Happening.NOTED, number=1, words=f"virtual slots: {slots}, and {self._order.slots} before")
+            self._order = Order(slots, self._order.now, self._order.open)
+        before: dict[str, str] = {}
+        for entry in entries:
+            if entry.happening is Happening.NOTED:
+                name, _, value = entry.words.partition(": ")
+                before[name] = value.partition(", and ")[0]
+        for name, value in self._plan.facts.items():
+            if before.get(name, value) != value:
+                self._note(Happening.NOTED, number=1, words=f"{name}: {value}, and {before[name]} before")
+
+    # ------------------------------------------------------------------ deciding
+
+    def admitted(self, recorded: Sequence[int] = ()) -> Iterator[int]:
+        """Yield the trials to decide on, event by event, until one is next that is not measured yet.
+
+        Nothing is decided once the study is closed: what it does then, it does where it continues.
+        """
+        while not self._scheduler.is_closed:
+            yield from self._end_segments()
+            if self._limits.reached_target(self._store.history) or not self._fill():
+                return
+            event = self._order.next(lambda run: len(self._store.history.of(run)))
+            if event is None:
+                return
+            run = event.open.segment.run
+            failed = self._failure(event)
+            if failed is None and self._store.recorded.point(run) < event.point:
+                return
+            self._order = self._order.at(event.time)
+            self._has_nothing_new = False
+            if failed is None:
+                self._note(Happening.EVALUATED, event.open, point=event.point)
+            else:
+                self._note_failure(event.open, failed)
+            yield from self._trials_of(run.key)
+
+    def _end_segments(self) -> Iterator[int]:
+        """End the segments that have come to their end, or that no trial needs any more."""
+        for opened in self._order.open.values():
+            run, history = opened.segment.run, self._store.history
+            trials, point = self._trials_of(run.key), history.point(run)
+            ends = [history.trials[number].stop for number in trials]
+            if not trials:
+                self._close(run)
+            elif point >= opened.segment.stop or all(end is not None and point >= end for end in ends):
+                self._close(run)
+                self._note(Happening.ENDED, opened, point=point)
+                yield from trials
+
+    def _close(self, run: Run) -> None:
+        self._order = self._order.without([run.key])
+        self._scheduler.ended(run)
+
+    def _failure(self, event: Event) -> Outcome | None:
+        """Return how the run of an event ended badly before its point, where it did."""
+        run, recorded = event.open.segment.run, self._store.recorded
+        if recorded.point(run) >= event.point or run.key in self._training:
+            return None
+        return failure(recorded.results.get(run.key, ()))
+
+    def _note_failure(self, opened: Open, outcome: Outcome) -> None:
+        run = opened.segment.run
+        point = self._store.recorded.point(run)
+        if point > self._store.history.point(run):
+            self._note(Happening.EVALUATED, opened, point=point)
+        if outcome in _DISTURBING:
+            words = f"trial {opened.trial} {_DISTURBING[outcome]} on fold {run.fold}"
+            self._note(Happening.NOTED, number=1, words=words)
+        self._close(run)
+        self._note(Happening.FAILED, opened, point=point, number=LOST_LIMIT, words=outcome.value)
+
+    def _fill(self) -> bool:
+        """Let free virtual slots begin what comes next; return whether they could."""
+        self._is_blocked = False
+        while self._order.has_room and not self._has_nothing_new:
+            try:
+                segment = self._scheduler.next_segment(self._store.history, VIRTUAL)
+            except (DeviceInUseError, TimeIsUpError):
+                self._is_blocked = True
+                return False
+            if segment is None:
+                self._has_nothing_new = True
+            else:
+                self._open(segment)
+            self._note_limit(segment)
+        return True
+
+    def asking(self) -> None:
+        number = 1 + max(self._store.history.trials, default=-1)
+        last = self._store.entries[-1]
+        if (last.happening, last.trial) != (Happening.ASKED, number):
+            self._note(Happening.ASKED, trial=number)
+
+    def paused(self, trial: int) -> None:
+        self._note(Happening.PAUSED, trial=trial)
+
+    def _open(self, segment: Segment) -> None:
+        run, history = segment.run, self._store.history
+        cost = self._plan.cost.of_a_point(run)
+        is_whole = not self._policy.decides_within(is_watched=self._scheduler.is_watched(history, run))
+        trial = min(self._trials_of(run.key))
+        opened = Open(segment, trial, self._order.now, cost, self._plan.cost.of_a_segment(run), is_whole)
+        self._order = self._order.begun(opened)
+        words = WHOLE if is_whole else ""
+        self._note(Happening.BEGUN, opened, point=segment.start, number=segment.stop, cost=cost, words=words)
+        set_running(self._store, run)
+
+    def _note_limit(self, segment: Segment | None) -> None:
+        """Note that a limit that is measured has come into effect: elsewhere it would sooner or later."""
+        if segment is None:
+            ending = self._scheduler.ending(self._store.history)
+            if ending.limit in _MEASURED and ending.limit not in self._limits_noted:
+                self._limits_noted.add(ending.limit)
+                self._note(Happening.NOTED, number=1, words=f"{ending.limit}: {ending.reason}")
+
+    # ------------------------------------------------------------------ training
+
+    def next_segment(self, slot: Slot) -> Segment | None:
+        """Return what holds up the order most; whatever must be finished before time is up comes first."""
+        if self._is_blocked or self._scheduler.is_closed:
+            return None
+        history = self._store.history
+        first = self._scheduler.first_of_all(history)
+        keys = set() if first is None else {run.key for run in first.runs}
+        segment = min(self._to_train(), key=lambda each: each.run.key not in keys, default=None)
+        if segment is not None:
+            self._training[segment.run.key] = segment
+        return segment
+
+    def _to_train(self) -> Iterator[Segment]:
+        """Yield what is left to measure of the open segments, the one first whose virtual end comes first."""
+        recorded = self._store.recorded
+        for opened in self._order.to_train():
+            run, stop = opened.segment.run, opened.segment.stop
+            point = recorded.point(run)
+            if run.key in self._training or point >= stop or failure(recorded.results.get(run.key, ())) is not None:
+                continue
+            if point > opened.segment.start and self._scheduler.is_watched(self._store.history, run):
+                end = self._policy.stop_point(recorded, recorded.trials[opened.trial])
+                if end is not None and point >= end:
+                    continue
+            yield Segment(run, point, stop)
+
+    def ended(self, run: Run) -> None:
+        self._training.pop(run.key, None)
+
+    @property
+    def is_busy(self) -> bool:
+        return bool(self._training)
+
+    def can_train(self) -> bool:
+        if self._scheduler.is_closed:
+            return False
+        if self._is_blocked or next(self._to_train(), None) is not None:
+            return True
+        has_room = self._order.has_room and not self._has_nothing_new
+        return has_room and self._scheduler.has_work(self._store.history)
+
+    def longest_left(self) -> float | None:
+        history = self._store.history
+        if not self._scheduler.is_closing(history):
+            return None
+        recorded, per_point = self._store.recorded, seconds_per_point(self._store.recorded)
+        left = [
+            longest_way(recorded, trial, trial.runs.index(segment.run), per_point)
+            for segment in self._to_train()
+            for trial in history.sharing(segment.run.key)[:1]
+        ]
+        return max(left, default=0.0)
+
+    def is_open(self, trial: Trial) -> bool:
+        return any(run.key in self._order.open for run in trial.runs)
+
+    def in_flight(self) -> Collection[str]:
+        return self._training.keys() | self._order.open.keys()
+
+    # ------------------------------------------------------------------ small things
+
+    def _trials_of(self, run: str) -> Sequence[int]:
+        return [trial.number for trial in self._store.history.sharing(run) if not trial.state.is_finished]
+
+    def _note(
+        self,
+        happening: Happening,
+        opened: Open | None = None,
+        *,
+        trial: int = -1,
+        point: int = 0,
+        number: int = 0,
+        cost: int = 0,
+        words: str = "",
+    ) -> None:
+        run = None if opened is None else opened.segment.run
+        key, horizon = ("", 0) if run is None else (run.key, run.horizon)
+        trial = trial if opened is None else opened.trial
+        entry = Entry(self._order.now, happening, trial, key, horizon, point, number, cost, words)
+        self._store.note(entry, None if opened is None else opened.segment)
