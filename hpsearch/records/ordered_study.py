@@ -94,7 +94,7 @@ class OrderedStudy(LeasedStudy):
     def note(self, entry: Entry, segment: Segment | None = None) -> History:
         """Enter what happens in virtual time, and show it to decisions.
 
-        The first entry makes the study one that decides in this order. `segment` is the one that an entry ends.
+        The first entry makes the study one that decides in this order. `segment` is the one that an entry is of.
         """
         history = self.history
         if self._recorded is None:
@@ -105,7 +105,7 @@ class OrderedStudy(LeasedStudy):
         if entry.happening is Happening.EVALUATED:
             for evaluation in self._recorded.of(entry.run)[len(history.of(entry.run)) : entry.point]:
                 history = history.with_evaluation(evaluation)
-        elif segment is not None:
+        elif entry.happening in (Happening.ENDED, Happening.FAILED) and segment is not None:
             for end in ends_of(self._recorded, segment, entry):
                 history = history.with_result(end)
         self._history = history
