@@ -23,6 +23,7 @@ from hpsearch.metrics.direction import Objective
 from hpsearch.policy.budget import Budget
 from hpsearch.policy.limits import Limits
 from hpsearch.policy.optuna_sampler import OptunaSampler
+from hpsearch.policy.planned_cost import PlannedCost
 from hpsearch.policy.policy import Policy as Rules
 from hpsearch.policy.pruners import resolve_pruner
 from hpsearch.policy.samplers import Sampler, resolve_sampler
@@ -32,6 +33,7 @@ from hpsearch.records.store import Store
 from hpsearch.records.urls import sqlite_url
 from hpsearch.runtime.coordinator import Coordinator
 from hpsearch.runtime.new_trials import Asker, RunKeys
+from hpsearch.runtime.virtual_time import VirtualPlan
 
 WORKERS = 2
 SHARED_MEMORY = Path("/dev/shm")
@@ -146,6 +148,7 @@ class Ours:
         sampler: As `hp.Study` takes it.
         pruner: As `hp.Study` takes it.
         in_memory: Keep nothing in a database: the same numbers in less time (see `benchmarks.memory_store`).
+        virtual_slots: Decide in virtual time with so many; None: on arrival.
         imputes: Tell a Parzen estimator of waiting trials at imputed values, as "bayesian" does; else as pruned ones.
     """
 
@@ -153,6 +156,7 @@ class Ours:
     pruner: Any = "none"
     in_memory: bool = False
     imputes: bool = True
+    virtual_slots: int | None = None
 
     def replay(self, table: GridTable, seed: int, workers: int, trials: int | None, until: Until) -> Replayed:
         pool = TablePool(table, workers)
@@ -169,6 +173,7 @@ class Ours:
             coordinator = Coordinator(
                 store, pool, asker.ask, Limits(Budget(trials=trials), objective), rules,
                 CheckpointFolder(folder / "checkpoints", CHECKPOINT_BYTES), logs=folder / "logs", observers=[watch],
+                virtual=None if self.virtual_slots is None else VirtualPlan(planned_cost(table), self.virtual_slots),
             )  # fmt: skip
             watch.stop = coordinator.stop
             history = coordinator.run()
@@ -181,6 +186,13 @@ class Ours:
             raise ValueError(f"imputes=False is of 'bayesian', not of {self.sampler!r}")
         aim = Objective(table.objective)
         return OptunaSampler(table.space, aim, seed, lambda ask: optuna.samplers.TPESampler(seed=ask))
+
+
+def planned_cost(table: GridTable) -> PlannedCost:
+    """Return the planned cost of a table's runs: as many layers as its deepest configuration freezes, at least one."""
+    frozen = [params.get("freeze_layers", 0) for params in table.params]
+    layers = max([1, *(value for value in frozen if isinstance(value, int))])
+    return PlannedCost((table.rows // max(1, table.folds - 1),) * table.folds, lambda _config: layers)
 
 
 class OnGrid:

@@ -89,6 +89,10 @@ class Study:
         checkpoint_bytes: Space that the checkpoints may take on disk, in bytes.
         feature_cache_bytes: Space on disk for outputs of frozen layers, in bytes, shared by all studies of the machine;
             0 stores none. By default 20 GiB or a tenth of the free disk, whichever is less. It changes no result.
+        reproducible: Whether the same script gives the same table, whatever the workers, however often it is paused or
+            killed: trials are decided on in the order of a plan, and an idle worker may wait for a slower one. False:
+            on arrival, and the table differs from run to run. A grid, random or quasi-random search without a pruner
+            gives one table either way. See `Result.disturbances` for what no plan covers.
         callbacks: Called with the study and each ended trial: a `WandbCallback`, an `MLflowCallback`, or your own
             functions. If it has a method `on_end(study)`, that is called when the run has ended or paused. An
             exception in a callback becomes a warning, with its traceback in `logs/callbacks.log`; the study continues.
@@ -121,6 +125,7 @@ class Study:
         checkpoint_every: float = 300.0,
         checkpoint_bytes: int = CHECKPOINT_BYTES,
         feature_cache_bytes: int | None = None,
+        reproducible: bool = True,
         callbacks: Sequence[Callback] = (),
     ) -> None:
         check_task(task)
@@ -149,6 +154,7 @@ class Study:
             checkpoint_every=checkpoint_every,
             checkpoint_bytes=checkpoint_bytes,
             feature_cache_bytes=feature_cache_bytes,
+            reproducible=reproducible,
         )
         check_space(self.plan)
         check_sampler(sampler, self.plan.space)
@@ -184,6 +190,7 @@ class Study:
         trials_per_device: "TrialsPerDevice" = 1,
         progress: bool | str = True,
         notice_period: float | str = NOTICE_PERIOD,
+        virtual_slots: int | None = None,
     ) -> "Result":
         """Search until the study has `trials` trials in all, or `timeout` has passed.
 
@@ -204,6 +211,9 @@ class Study:
                 per finished trial. "plain": those lines everywhere. False: nothing.
             notice_period: Seconds, or text like "90s": at most so long after SIGTERM or SIGUSR1 this call has ended.
                 If a worker has not reached a checkpoint by then, its training since the last one is lost.
+            virtual_slots: How many segments the plan of a `reproducible` study trains side by side, whatever the
+                workers; the table depends on it. None: as many as the study has; for a new one 4, or the number of
+                workers where that is larger. Later calls may raise it. With twice as many as workers these hardly wait.
 
         Raises:
             UsageError: Something in the study, its task or its data is not valid.
@@ -233,6 +243,7 @@ class Study:
             callbacks=self.callbacks,
             subject=self,
             interruption=interruption,
+            virtual_slots=virtual_slots,
         )
         with self.stoppable(run), interruption.heard():
             run.on(devices, self.enqueued, trials_per_device)

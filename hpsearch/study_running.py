@@ -31,6 +31,7 @@ def run(
     weights: Sequence[float] | None = None,
     progress: bool | str = True,
     notice_period: float | str = NOTICE_PERIOD,
+    virtual_slots: int | None = None,
 ) -> "list[Result]":
     """Run several studies together until each has its trials, or `timeout` has passed; return their results in order.
 
@@ -53,6 +54,7 @@ def run(
             all have the same.
         progress: What to show on standard error, as in `Study.run`.
         notice_period: As in `Study.run`.
+        virtual_slots: As in `Study.run`, of each study.
 
     Raises:
         UsageError: Something in a study, its task, its data or these arguments is not valid. No study has trained.
@@ -79,7 +81,7 @@ def run(
     runs = [
         StudyRun(
             study.plan, study.record, budget=limits, deadline=deadline, progress=False, callbacks=study.callbacks,
-            subject=study, interruption=interruption, label=label,
+            subject=study, interruption=interruption, label=label, virtual_slots=virtual_slots,
         )
         for study, limits, label in zip(studies, budgets, _labels(studies), strict=True)
     ]  # fmt: skip

@@ -16,6 +16,7 @@ CONTRACT = {
     "evaluations_per_epoch": "evaluations_per_epoch",
     "repeats": "repeats",
     "seed": "the seed",
+    "reproducible": "reproducible",
     "precision": "the precision",
     "deterministic": "deterministic",
     "model": "the pretrained model (its content differs)",
@@ -42,6 +43,8 @@ def difference(stored: Description, given: Description) -> str:
         if (chooses and name in OF_A_CHOICE) or (code and name == "model"):  # the model's digest covers its code
             continue
         before, now = getattr(stored, name), getattr(given, name)
+        if name == "reproducible" and before is None:  # of an earlier version, which it continues as
+            continue
         if before != now:
             shown = "" if name in DIGESTS else f", which was {before!r} and is {now!r}"
             changes.append(words + shown)

@@ -29,7 +29,7 @@ FORMAT, EARLIER_FORMAT = 2, 1
 
 ARGUMENTS = (
     "name", "evaluations_per_epoch", "repeats", "seed", "precision", "deterministic",
-    "checkpoint_every", "checkpoint_bytes", "feature_cache_bytes",
+    "checkpoint_every", "checkpoint_bytes", "feature_cache_bytes", "reproducible",
 )  # fmt: skip
 """Arguments of a study that its description repeats as they are."""
 
@@ -64,6 +64,7 @@ class Description:
             digests "model", "data" and "test_data"; None of any other. `model`, `data` and `test_data` are then those
             of the default choice.
         goal: Arguments of the last `run`, for `resume`.
+        reproducible: Whether it decides in virtual time; None in earlier versions, which decide on arrival.
         fits: How its configurations fit into memory (`records.Fits`); None in earlier versions.
         ended_by: What ended that run: the limit and the reason; None while it runs, and in earlier versions.
         test: Scores on the test rows, by digest of (config, stop point): each is computed once.
@@ -112,6 +113,7 @@ class Description:
     task_definition: str | None = None
     ended_by: Mapping[str, Any] | None = None
     fits: Mapping[str, Any] | None = None
+    reproducible: bool | None = None
 
     @classmethod
     def of(

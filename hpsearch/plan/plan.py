@@ -39,6 +39,7 @@ class Plan:
 
     Attributes:
         folder: The study's own folder.
+        reproducible: Whether it decides in virtual time; None in studies of earlier versions, which decide on arrival.
         is_temporary: Whether that folder goes with whoever made it: rows are then prepared in it, and nobody is told
             how to continue.
         stored_direction: The direction that a study which is read has followed so far, or None.
@@ -73,6 +74,7 @@ class Plan:
     checkpoint_every: float
     checkpoint_bytes: int
     feature_cache_bytes: int | None
+    reproducible: bool | None = True
     is_temporary: bool = False
     stored_direction: "Direction | None" = None
     stored: "Mapping[str, Prepared] | None" = None
@@ -89,6 +91,8 @@ class Plan:
         check_whole("checkpoint_bytes", self.checkpoint_bytes, 0)
         if self.feature_cache_bytes is not None:
             check_whole("feature_cache_bytes", self.feature_cache_bytes, 0)
+        if self.reproducible is not None and not isinstance(self.reproducible, bool):
+            raise UsageError(f"reproducible={self.reproducible!r}: give True or False.")
         check_settings(self.precision, self.deterministic, self.checkpoint_every)
         self.cv_name = named(self.cv)
         class_definition(type(self.task))  # before anything of it is called

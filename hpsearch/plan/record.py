@@ -128,7 +128,7 @@ class Record:
         keep_targets(self._plan.prepared, self._plan.folder / TARGETS_FOLDER)
         stored = self.description
         described = Description.of(self._plan, stored.numerics, goal, stored.test, stored.remarks)
-        self.keep(replace(described, fits=stored.fits))
+        self.keep(replace(described, fits=stored.fits, reproducible=stored.reproducible))
 
     @property
     def _keeps_folds(self) -> bool:

@@ -17,14 +17,15 @@ VERSION = 1
 FORWARD, BACKWARD = 1, 2
 """Cost of a row in one layer: a backward pass takes two products where a forward pass takes one."""
 
-STEP_ROWS = 1
-"""An optimizer step costs as much as training one row: it reads and writes every weight that is trained."""
+STEP_ROWS = 8
+"""An optimizer step costs as much as training so many rows: it reads and writes every weight that is trained, and small
+batches do not fill a device (docs/decisions/virtual-time.md)."""
 
 SEGMENT_ROWS = 16
 """A segment costs as much as training so many rows: to send it, read its checkpoint, write the next."""
 
-HEAD_LAYERS = 1
-"""What is trained beside the layers that can be frozen, in layers."""
+LAYER, HEAD = 4, 1
+"""Cost of a layer against what is trained beside the layers that can be frozen."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class PlannedCost:
         layers = self.layers(run.config)
         frozen = run.config.get("freeze_layers", 0)
         frozen = layers if frozen == "all" else int(frozen) if isinstance(frozen, int | float) else 0
-        return max(0, layers - frozen) + HEAD_LAYERS
+        return LAYER * max(0, layers - frozen) + HEAD
 
     def _held_out(self, run: Run) -> int:
         return self.held_out[run.fold] if run.fold < len(self.held_out) else 0

@@ -24,7 +24,8 @@ class Happening(enum.Enum):
     ENDED: Its segment has ended at `point`.
     FAILED: Its segment has ended badly after `point`; `words` is the outcome.
     PAUSED: `trial` waits for a promotion.
-    NOTED: Something outside the promise of one table: `words`. With `number` 0 it was so from the beginning on.
+    GIVEN: What a call was given that decides its table, as "name: value"; `number` is 1 where it was another before.
+    NOTED: Something else outside the promise of one table: `words`.
     """
 
     SLOTS = "slots"
@@ -34,6 +35,7 @@ class Happening(enum.Enum):
     ENDED = "ended"
     FAILED = "failed"
     PAUSED = "paused"
+    GIVEN = "given"
     NOTED = "noted"
 
 
@@ -63,7 +65,7 @@ class Entry:
     @property
     def is_disturbance(self) -> bool:
         """Whether another run of the same script may lack it, and what follows from it."""
-        return self.happening is Happening.NOTED and self.number > 0
+        return self.happening is Happening.NOTED or (self.happening is Happening.GIVEN and self.number > 0)
 
 
 def admitted(recorded: History, entries: Iterable[Entry]) -> History:

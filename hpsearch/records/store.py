@@ -108,7 +108,7 @@ class Store(OrderedStudy):
             with self._engine.connect() as connection:
                 text = connection.execute(select(table.c.description).where(table.c.study == self.name)).scalar_one()
             self._description = described(text, self.url, self.name)
-            return self._read()
+            return self._read_both()
 
         history = self._persist("reading the study", read)
         trials = history.trials.values()
@@ -141,10 +141,13 @@ class Store(OrderedStudy):
 
     def queued(self) -> list[dict[str, Any]]:
         """Return the enqueued configurations that no trial has taken, in order; a sampler's trial takes none."""
-        if self._history is None:
-            self.reload()
+        _ = self.history
         rows = self._rows("the queue", tables.queue)
         return [json.loads(row.config) for row in rows if row.digest not in self._taken]
+
+    def enqueued(self) -> int:
+        """Return how many configurations have ever been enqueued."""
+        return len(self._rows("the queue", tables.queue))
 
     def _rows(self, subject: str, table: Table) -> Sequence[Row[Any]]:
         return self._persist(f"reading {subject}", lambda _: reading.rows_of(self._engine, self.name, table, "id"))
@@ -225,7 +228,7 @@ class Store(OrderedStudy):
         trial = self._write_optuna("adding a trial", add)
         if origin is not Origin.SAMPLER:
             self._taken.add(digest(trial.config))
-        self._with_trial(trial)
+        self._both.with_trial(trial)
         return trial
 
     def replace_runs(self, description: Mapping[str, Any], trials: Mapping[int, Sequence[Run]]) -> History:
@@ -260,7 +263,7 @@ class Store(OrderedStudy):
         self._write("replacing runs that do not fit into memory", write)
         self._description = MappingProxyType(json.loads(text))
         for number in trials:
-            self._with_trial(history.trials[number])
+            self._both.with_trial(history.trials[number])
         return self.history
 
     def set_state(self, trial: int, state: TrialState) -> History:
@@ -272,7 +275,8 @@ class Store(OrderedStudy):
         self._write_optuna(
             f"setting trial {trial} to {state.value}", lambda rows, _stored: rows.set_state(trial, state)
         )
-        return self._with_trial(replace(before, state=state))
+        self._both.with_trial(replace(before, state=state))
+        return self.history
 
     def record_evaluation(self, evaluation: Evaluation, predictions: Rows | None = None) -> History:
         """Write an evaluation and what is kept of the outputs of the held-out rows, in one transaction.
@@ -293,7 +297,8 @@ class Store(OrderedStudy):
         self._write(f"recording an evaluation of run {evaluation.run}", write)
         if is_repeated:
             self._compare(evaluation, before.of(evaluation.run)[evaluation.point - 1])
-        return self._with_evaluation(evaluation)
+        self._both.with_evaluation(evaluation)
+        return self.history
 
     def _compare(self, repeated: Evaluation, first: Evaluation) -> None:
         if not tables.same_numbers(repeated, first):
@@ -319,7 +324,8 @@ class Store(OrderedStudy):
             f"recording the end of a segment of run {run.key}",
             lambda connection: connection.execute(insert(tables.results), new),
         )
-        return self._with_result(replace(result, log=row["log"]))
+        self._both.with_result(replace(result, log=row["log"]))
+        return self.history
 
     def apply(self, decision: Decision) -> History:
         """Carry out a decision: write it, drop predictions that no trial needs any more, then tell Optuna.
@@ -348,7 +354,7 @@ class Store(OrderedStudy):
                 retention.trim(connection, self.name, history, self.recorded, trial.runs)
 
         self._write(f"recording a decision on trial {trial.number}", write)
-        self._with_trial(history.trials[trial.number])
+        self._both.with_trial(history.trials[trial.number])
         self._tell_optuna(decision)
         return self.history
 

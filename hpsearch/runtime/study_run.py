@@ -42,6 +42,7 @@ from hpsearch.runtime.new_trials import Asker
 from hpsearch.runtime.pools import chosen_pool
 from hpsearch.runtime.pools.base import Pool, TimeIsUpError
 from hpsearch.runtime.pools.in_turn import PoolInTurn, in_turn
+from hpsearch.runtime.reproduction import check_virtual_slots, virtual_plan
 from hpsearch.runtime.signals import Interruption
 from hpsearch.training.features.store import FeatureStore
 from hpsearch.training.numerics import Numerics, resolve_numerics
@@ -60,6 +61,7 @@ class StudyRun:
         callbacks: Called with `subject` and each trial that has ended.
         subject: The study as its user knows it.
         label: What the pool and the display call the study: its name, where no other study beside it has the same.
+        virtual_slots: How many segments its plan trains side by side, as in `Study.run`.
         rules: The sampler and the pruner, once they have been checked.
         interruption: What signals ask: set when Ctrl-C, SIGTERM or SIGUSR1 has paused the study.
     """
@@ -73,6 +75,7 @@ class StudyRun:
     subject: Any = None
     interruption: Interruption = field(default_factory=Interruption)
     label: str = ""
+    virtual_slots: int | None = None
     rules: tuple[Sampler, Pruner] = field(init=False)
     _processes: ProcessRecord = field(init=False)
     _numerics: Numerics = field(init=False)
@@ -81,6 +84,8 @@ class StudyRun:
 
     def __post_init__(self) -> None:
         self.label = self.label or self.plan.name
+        if self.virtual_slots is not None:
+            check_virtual_slots(self.plan, self.virtual_slots)
         self.trials = self.budget.trials
 
     def on(
@@ -176,6 +181,7 @@ class StudyRun:
             store, pool, asker.ask, limits, policy, checkpoints,
             logs=plan.folder / "logs", observers=[self._processes, *observers], label=self.label,
             last=last_trials(sampler, pruner, self.budget, lambda: len(pool.slots())), fitting=fitting,
+            virtual=virtual_plan(plan, self.record, self.rules, self.budget, self.virtual_slots, len(pool.slots())),
         )  # fmt: skip
         if self._was_stopped:  # while the models were being loaded
             self._coordinator.stop()

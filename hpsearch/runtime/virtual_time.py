@@ -1,7 +1,8 @@
 """A study in virtual time: workers train its open segments, and decisions are made in the order of the plan."""
 
+import copy
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from hpsearch.errors import UsageError
@@ -73,6 +74,7 @@ class VirtualTime:
         self._training: dict[str, Segment] = {}
         self._is_blocked = False
         self._has_nothing_new = False
+        self._guess = copy.deepcopy(policy)  # pruners remember the history that they saw last
         self._limits_noted: set[str] = set()
 
     # ------------------------------------------------------------------ beginning
@@ -87,7 +89,7 @@ class VirtualTime:
         if not entries:
             self._note(Happening.SLOTS, number=self._plan.slots or max(LEAST_SLOTS, self._plan.workers))
             for name, value in self._plan.facts.items():
-                self._note(Happening.NOTED, words=f"{name}: {value}")
+                self._note(Happening.GIVEN, words=f"{name}: {value}")
             store.flush()
             self._order = Order(store.entries[0].number)
             return
@@ -99,7 +101,11 @@ class VirtualTime:
                 store.set_state(trial.number, state)
         self._note_changes(entries)
         store.flush()
-        last = next(entry for entry in reversed(entries) if entry.happening not in (Happening.PAUSED, Happening.NOTED))
+        last = next(
+            entry
+            for entry in reversed(entries)
+            if entry.happening not in (Happening.PAUSED, Happening.GIVEN, Happening.NOTED)
+        )
         if last.happening is Happening.ASKED:
             yield from [trial.number for trial in store.history.unfinished() if trial.number >= last.trial]
         elif last.happening in (Happening.EVALUATED, Happening.ENDED, Happening.FAILED):
@@ -135,16 +141,17 @@ class VirtualTime:
             )
         if slots is not None and slots > self._order.slots:
             self._note(Happening.SLOTS, number=slots)
-            self._note(Happening.NOTED, number=1, words=f"virtual slots: {slots}, and {self._order.slots} before")
+            self._note(Happening.GIVEN, number=1, words=f"virtual slots: {slots}")
             self._order = Order(slots, self._order.now, self._order.open)
         before: dict[str, str] = {}
         for entry in entries:
-            if entry.happening is Happening.NOTED:
-                name, _, value = entry.words.partition(": ")
-                before[name] = value.partition(", and ")[0]
-        for name, value in self._plan.facts.items():
-            if before.get(name, value) != value:
-                self._note(Happening.NOTED, number=1, words=f"{name}: {value}, and {before[name]} before")
+            if entry.happening is Happening.GIVEN:
+                name, _, before[name] = entry.words.partition(": ")
+        before.pop("virtual slots", None)
+        for name in dict.fromkeys((*self._plan.facts, *before)):
+            value = self._plan.facts.get(name, "none")
+            if value != before.get(name, "none"):
+                self._note(Happening.GIVEN, number=1, words=f"{name}: {value}")
 
     # ------------------------------------------------------------------ deciding
 
@@ -203,7 +210,7 @@ class VirtualTime:
             self._note(Happening.EVALUATED, opened, point=point)
         if outcome in _DISTURBING:
             words = f"trial {opened.trial} {_DISTURBING[outcome]} on fold {run.fold}"
-            self._note(Happening.NOTED, number=1, words=words)
+            self._note(Happening.NOTED, words=words)
         self._close(run)
         self._note(Happening.FAILED, opened, point=point, number=LOST_LIMIT, words=outcome.value)
 
@@ -249,7 +256,7 @@ class VirtualTime:
             ending = self._scheduler.ending(self._store.history)
             if ending.limit in _MEASURED and ending.limit not in self._limits_noted:
                 self._limits_noted.add(ending.limit)
-                self._note(Happening.NOTED, number=1, words=f"{ending.limit}: {ending.reason}")
+                self._note(Happening.NOTED, words=f"{ending.limit}: {ending.reason}")
 
     # ------------------------------------------------------------------ training
 
@@ -261,6 +268,7 @@ class VirtualTime:
         first = self._scheduler.first_of_all(history)
         keys = set() if first is None else {run.key for run in first.runs}
         segment = min(self._to_train(), key=lambda each: each.run.key not in keys, default=None)
+        segment = segment or next(self._ahead(), None)
         if segment is not None:
             self._training[segment.run.key] = segment
         return segment
@@ -279,6 +287,22 @@ class VirtualTime:
                     continue
             yield Segment(run, point, stop)
 
+    def _ahead(self) -> Iterator[Segment]:
+        """Yield what would be trained next if all that was recorded were decided on: most likely it is needed.
+
+        A slot would wait otherwise. Until it is needed nobody sees what it measures; if it never is, it was in vain.
+        """
+        recorded = self._store.recorded
+        for trial in recorded.unfinished():
+            stop = trial.stop if trial.stop is not None else self._guess.stop_point(recorded, trial)
+            for index, run in enumerate(trial.runs if stop is not None else trial.runs[:1]):
+                if run.key in self._training or failure(recorded.results.get(run.key, ())) is not None:
+                    continue
+                point = recorded.point(run)
+                target = self._guess.target(recorded, replace(trial, stop=stop), index, closing=False)
+                if point < target:
+                    yield Segment(run, point, target)
+
     def ended(self, run: Run) -> None:
         self._training.pop(run.key, None)
 
@@ -289,7 +313,7 @@ class VirtualTime:
     def can_train(self) -> bool:
         if self._scheduler.is_closed:
             return False
-        if self._is_blocked or next(self._to_train(), None) is not None:
+        if self._is_blocked or next(self._to_train(), None) or next(self._ahead(), None):
             return True
         has_room = self._order.has_room and not self._has_nothing_new
         return has_room and self._scheduler.has_work(self._store.history)

@@ -108,7 +108,7 @@ def test_a_key_that_is_missing_is_named_with_its_place(study: Path, place: str) 
     description = json.loads((study / "study.json").read_text())
     optional = {
         "numerics", "goal", "test", "models", "feature_cache_bytes", "direction", "rows", "directions", "warnings",
-        "remarks", "state", "pos_label", "task_definition", "ended_by", "fits",
+        "remarks", "state", "pos_label", "task_definition", "ended_by", "fits", "reproducible",
     }  # fmt: skip
     for key in description:
         check(study, place, changed(description, (key,)), (key,), must_fail=key not in optional)

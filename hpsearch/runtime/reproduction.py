@@ -1,0 +1,58 @@
+"""Whether a study is decided in virtual time, and with what."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from hpsearch.errors import UsageError
+from hpsearch.plan.arguments import check_whole
+from hpsearch.plan.plan import Plan
+from hpsearch.plan.record import Record
+from hpsearch.policy.budget import Budget
+from hpsearch.policy.planned_cost import VERSION, PlannedCost
+from hpsearch.policy.pruner import Pruner
+from hpsearch.policy.samplers import Sampler, is_blind
+from hpsearch.provenance.packages import __version__
+from hpsearch.runtime.virtual_time import VirtualPlan
+
+_BLIND = ("trials", "distinct_trials", "timeout", "epochs_per_trial")
+"""Limits of which none asks what earlier trials came to, or what else has been trained."""
+
+
+def check_virtual_slots(plan: Plan, slots: Any) -> None:
+    """Raise UsageError where it is no number of virtual slots, or the study has none."""
+    check_whole("virtual_slots", slots, 1)
+    if not plan.reproducible:
+        raise UsageError(
+            f"virtual_slots={slots}: the study {plan.name!r} is not reproducible, so it has no virtual slots. Leave "
+            "the argument out."
+        )
+
+
+def virtual_plan(
+    plan: Plan, record: Record, rules: tuple[Sampler, Pruner], budget: Budget, slots: int | None, workers: int
+) -> VirtualPlan | None:
+    """Return how a study counts in virtual time; None where it decides on arrival.
+
+    So do studies of earlier versions, and those that depend on no history: a blind sampler's configurations, all
+    trained to their end, have one table in any order, and wait for nobody.
+    """
+    store = record.store
+    if not store.entries and (
+        not record.description.reproducible or store.history.trials or _needs_no_order(rules, budget)
+    ):
+        return None
+    folds = plan.folds.pairs
+    cost = PlannedCost([len(held_out) for _, held_out in folds], lambda config: plan.rows_for(config).layers or 0)
+    return VirtualPlan(cost, slots, workers, _facts(budget, store.enqueued()))
+
+
+def _needs_no_order(rules: tuple[Sampler, Pruner], budget: Budget) -> bool:
+    sampler, pruner = rules
+    return is_blind(sampler) and type(pruner) is Pruner and set(budget.given) <= set(_BLIND)
+
+
+def _facts(budget: Budget, enqueued: int) -> Mapping[str, str]:
+    """Return what a call is given that decides its table, and that a later call may give otherwise."""
+    limits = {name: str(value) for name, value in budget.given.items() if name != "timeout"}
+    facts = {"hpsearch": __version__, "planned cost": str(VERSION), **limits}
+    return {**facts, "enqueued": str(enqueued)} if enqueued else facts
