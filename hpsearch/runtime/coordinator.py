@@ -96,6 +96,7 @@ class Coordinator:
         self._admission: Admission = OnArrival(self.store, self._scheduler)
         if self.virtual is not None:
             self._admission = VirtualTime(self.store, self._scheduler, self.policy, self.limits, self.virtual)
+        self._spent = replace(self.limits)  # of all that was recorded; the other sees what decisions see
         self._budget = CheckpointBudget(self.store, self.checkpoints, self.policy.objective)
 
     def run(self) -> History:
@@ -168,7 +169,7 @@ class Coordinator:
     def check_time(self) -> None:
         """Renew the lease, and pause every run once a limit is reached or the study was stopped."""
         self.store.renew()
-        over = None if self._stopping else self.limits.over(self.store.history, self.clock())
+        over = None if self._stopping else self._spent.over(self.store.recorded, self.clock())
         if over is not None and (over.limit != "timeout" or self.has_work()):  # else the study has just ended by itself
             self.ending = over
         if self._stopping or self.ending is not None:
@@ -351,7 +352,7 @@ class Coordinator:
 
     def _notify(self, trial: Trial | None) -> None:
         for observer in self.observers:
-            observer.observe(self.store.history, trial)
+            observer.observe(self.store.recorded, trial)  # a display shows what has been trained
 
 
 def _place(checkpoint: Checkpoint | None) -> tuple[int, int]:
