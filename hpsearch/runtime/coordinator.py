@@ -180,6 +180,8 @@ class Coordinator:
         """End the trials that wait for a promotion; where all is trained none can come, and a paused study waits."""
         if not self._scheduler.is_closed:
             self.ending = self._scheduler.ending(self.store.history)
+        for _, segment in self.training():  # ahead, and in vain
+            self.pool.cancel(self.label, segment.run.key)
         if self.ending is not None and not self.ending.keeps_trials:
             for trial in self.store.history.unfinished():
                 decision = self.policy.give_up(self.store.history, trial)

@@ -130,6 +130,10 @@ class Scheduler:
     def ended(self, run: Run) -> None:
         self._in_flight.pop(run.key, None)
 
+    def spend(self) -> None:
+        """Ask for no more trials: the sampler had nothing left when an earlier run of the study asked."""
+        self._spent = True
+
     def close(self) -> None:
         self.is_closed = True
 

@@ -131,6 +131,9 @@ class VirtualTime:
         self._order = order.without([run for run in order.open if not self._trials_of(run)])
         for opened in self._order.open.values():
             self._scheduler.began(opened.segment)
+        asked = [entry.trial for entry in entries[:-1] if entry.happening is Happening.ASKED]
+        if asked and asked[-1] > max(self._store.history.trials, default=-1) and not self._store.queued():
+            self._scheduler.spend()  # nothing came of it, and the study went on
 
     def _note_changes(self, entries: Sequence[Entry]) -> None:
         slots = self._plan.slots
@@ -232,8 +235,8 @@ class VirtualTime:
 
     def asking(self) -> None:
         number = 1 + max(self._store.history.trials, default=-1)
-        last = self._store.entries[-1]
-        if (last.happening, last.trial) != (Happening.ASKED, number):
+        last = next((entry.trial for entry in reversed(self._store.entries) if entry.happening is Happening.ASKED), -1)
+        if last < number:
             self._note(Happening.ASKED, trial=number)
 
     def paused(self, trial: int) -> None:
@@ -293,13 +296,14 @@ class VirtualTime:
         A slot would wait otherwise. Until it is needed nobody sees what it measures; if it never is, it was in vain.
         """
         recorded = self._store.recorded
-        for trial in recorded.unfinished():
+        closing = self._scheduler.is_closing(self._store.history)
+        for trial in recorded.unfinished() if self._order.open else ():
             stop = trial.stop if trial.stop is not None else self._guess.stop_point(recorded, trial)
             for index, run in enumerate(trial.runs if stop is not None else trial.runs[:1]):
                 if run.key in self._training or failure(recorded.results.get(run.key, ())) is not None:
                     continue
                 point = recorded.point(run)
-                target = self._guess.target(recorded, replace(trial, stop=stop), index, closing=False)
+                target = self._guess.target(recorded, replace(trial, stop=stop), index, closing=closing)
                 if point < target:
                     yield Segment(run, point, target)
 
@@ -308,7 +312,8 @@ class VirtualTime:
 
     @property
     def is_busy(self) -> bool:
-        return bool(self._training)
+        """Whether a worker trains what is needed; once nothing is open, what was trained ahead is in vain."""
+        return bool(self._training) and (self._scheduler.is_closed or bool(self._order.open))
 
     def can_train(self) -> bool:
         if self._scheduler.is_closed:
