@@ -1,6 +1,7 @@
 """A study in virtual time: workers train its open segments, and decisions are made in the order of the plan."""
 
 import copy
+import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -278,11 +279,19 @@ class VirtualTime:
         history = self._store.history
         first = self._scheduler.first_of_all(history)
         keys = set() if first is None else {run.key for run in first.runs}
-        segment = min(self._to_train(), key=lambda each: each.run.key not in keys, default=None)
-        segment = segment or next(self._ahead(), None)
+        segments = list(self._to_train()) or list(itertools.islice(self._ahead(), 1))
+        if self._scheduler.is_closing(history):  # no further trial waits for these: the longest go first
+            segments.sort(key=lambda each: -self._way(each))
+        segment = min(segments, key=lambda each: each.run.key not in keys, default=None)
         if segment is not None:
             self._training[segment.run.key] = segment
         return segment
+
+    def _way(self, segment: Segment) -> float:
+        """Return the planned cost from a segment to its trial's end."""
+        recorded = self._store.recorded
+        trial = recorded.sharing(segment.run.key)[0]
+        return longest_way(recorded, trial, trial.runs.index(segment.run), self._plan.cost.of_a_point)
 
     def _to_train(self) -> Iterator[Segment]:
         """Yield what is left to measure of the open segments, the one first whose virtual end comes first."""
