@@ -212,9 +212,9 @@ class Study:
             notice_period: Seconds, or text like "90s": at most so long after SIGTERM or SIGUSR1 this call has ended.
                 If a worker has not reached a checkpoint by then, its training since the last one is lost.
             virtual_slots: How many segments the plan of a `reproducible` study trains side by side, whatever the
-                workers; the table depends on it. None: as many as the study has; for a new one 4 with up to three
-                workers, else two for each. Later calls may raise it. With fewer, the sampler knows more when it
-                proposes and workers wait longer: give 1 for one worker alone.
+                workers; the table depends on it. None: as many as the study has; for a new one 4, or as many as there
+                are workers if these are more. Later calls may raise it. With fewer the sampler knows more when it
+                proposes, and several workers wait longer: for one worker alone, 1 finds the same with less compute.
 
         Raises:
             UsageError: Something in the study, its task or its data is not valid.

@@ -20,12 +20,8 @@ from hpsearch.runtime.job_lengths import longest_way, seconds_per_point
 from hpsearch.runtime.pools.base import TimeIsUpError
 from hpsearch.runtime.scheduler import Scheduler
 
-FEW_WORKERS, SLOTS_FOR_FEW = 3, 4
-"""Up to three workers a new study has four virtual slots, so that one table comes of one, two and three."""
-
-SLOTS_A_WORKER = 2
-"""With more workers it has twice as many as these: with as many, eight workers took 1.67 times the time of a study that
-decides on arrival, with twice as many 1.09 (docs/decisions/virtual-time.md)."""
+LEAST_SLOTS = 4
+"""Virtual slots of a new study, at least: so one table comes of one to four workers (docs/decisions/virtual-time.md)."""
 
 VIRTUAL = Slot(0, ("virtual",))
 """What the scheduler is told to find a segment for: in virtual time all slots are alike."""
@@ -68,7 +64,7 @@ class VirtualPlan:
 
 def usual_slots(workers: int) -> int:
     """Return the virtual slots of a new study that begins with so many workers."""
-    return SLOTS_FOR_FEW if workers <= FEW_WORKERS else SLOTS_A_WORKER * workers
+    return max(LEAST_SLOTS, workers)
 
 
 class VirtualTime:
@@ -79,7 +75,7 @@ class VirtualTime:
 
     def __init__(self, store: Store, scheduler: Scheduler, policy: Policy, limits: Limits, plan: VirtualPlan) -> None:
         self._store, self._scheduler, self._policy, self._limits, self._plan = store, scheduler, policy, limits, plan
-        self._order = Order(SLOTS_FOR_FEW)
+        self._order = Order(LEAST_SLOTS)
         self._training: dict[str, Segment] = {}
         self._is_blocked = False
         self._has_nothing_new = False
@@ -123,7 +119,7 @@ class VirtualTime:
     def _continue(self, entries: Sequence[Entry]) -> None:
         """Make the order that the log ends with."""
         runs = {run.key: run for trial in self._store.history.trials.values() for run in trial.all_runs}
-        order = Order(SLOTS_FOR_FEW)
+        order = Order(LEAST_SLOTS)
         for entry in entries:
             order = order.at(max(order.now, entry.time))
             match entry.happening:
