@@ -21,7 +21,7 @@ from hpsearch.runtime.pools.base import TimeIsUpError
 from hpsearch.runtime.scheduler import Scheduler
 
 LEAST_SLOTS = 4
-"""Virtual slots of a new study, at least: so one table comes of one to four workers (docs/decisions/virtual-time.md)."""
+"""Virtual slots of a new study, at least: one table comes of one to four workers (docs/decisions/virtual-time.md)."""
 
 VIRTUAL = Slot(0, ("virtual",))
 """What the scheduler is told to find a segment for: in virtual time all slots are alike."""
