@@ -92,7 +92,7 @@ def test_with_a_sampler_that_learns_little_is_asked_ahead(study: Study, seed: in
 
 @pytest.mark.parametrize("sampler", ["random", "bayesian"])
 def test_trials_that_wait_for_promotions_begin_in_time(study: Study, sampler: str) -> None:
-    settings = {"sampler": sampler, "pruner": "racing", "reproducible": False}  # the order of a plan waits a little more
+    settings = {"sampler": sampler, "pruner": "racing", "reproducible": False}  # a plan waits a little more
     shares = [idle_shares(study(f"two {seed}", 2, seed=seed, **settings)) for seed in range(2)]
     assert max(map(max, shares)) <= IDLE
 
