@@ -3,9 +3,11 @@
 import hashlib
 import importlib
 import os
+import random
 import signal
 import sqlite3
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -81,8 +83,8 @@ def run(
     """Run a study to its end.
 
     Args:
-        die: Name of a moment (see `DEATHS`, `BIRTHS`, `SHORTAGES`), and at which of its comings this process kills
-            itself.
+        die: Name of a moment (see `DEATHS`, `RECORDINGS`, `BIRTHS`, `SHORTAGES`), and at which of its comings this
+            process kills itself.
         stops: Whether to pause after each evaluation that is new.
         hurry: Whether to train without the task's pauses, which decide no number.
     """
@@ -91,7 +93,7 @@ def run(
         study.plan.task = replace(study.task, pause=0.0)
     study.plan.checkpoint_every = checkpoint_every
     if die is not None:
-        (DEATHS | BIRTHS | SHORTAGES)[die[0]](_Countdown(die[1]))
+        (DEATHS | RECORDINGS | BIRTHS | SHORTAGES)[die[0]](_Countdown(die[1]))
     if stops:
         _stop_at_each_evaluation(study)
     try:
@@ -120,6 +122,16 @@ def run_on_core(folder: str, core: int, pause: float, trials: int) -> None:
     """Run a study whose process, and so its worker, may use one core only."""
     os.sched_setaffinity(0, {core})
     toy_study(folder, {"pause": pause}).run(trials=trials, devices=1, progress=False)
+
+
+def burn(seed: int) -> None:
+    """Keep a core busy now and then, at random, until whoever started this process is gone."""
+    drawn, parent = random.Random(seed), os.getppid()
+    while os.getppid() == parent:
+        end = time.monotonic() + drawn.uniform(0.0, 0.3)
+        while time.monotonic() < end:
+            pass
+        time.sleep(drawn.uniform(0.0, 0.3))
 
 
 def perform(code: str, folder: str, environment: Mapping[str, str]) -> None:
@@ -195,6 +207,13 @@ DEATHS: dict[str, Callable[[_Countdown], None]] = {
 }
 
 """Moments that come again and again."""
+
+
+RECORDINGS: dict[str, Callable[[_Countdown], None]] = {
+    "inside a recording": lambda count: _in_commit(Store, "record_evaluation", count),
+    "after a recording": lambda count: _around(Store, "record_evaluation", None, lambda *_: count()),
+}
+"""Moments that come with each evaluation."""
 
 
 def _made(owner: str, name: str, count: _Countdown, moment: str) -> None:
@@ -319,8 +338,6 @@ def files_of(folder: Path, name: str = "toy") -> set[str]:
 
 def hold_pool(released: bool) -> None:
     """Make a pool of one worker, close it if its process is to be released, and wait for ever."""
-    import time
-
     from hpsearch.records import Slot
     from hpsearch.runtime.pools.local import LocalPool
 
