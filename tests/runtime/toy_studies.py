@@ -128,10 +128,10 @@ def burn(seed: int) -> None:
     """Keep a core busy now and then, at random, until whoever started this process is gone."""
     drawn, parent = random.Random(seed), os.getppid()
     while os.getppid() == parent:
-        end = time.monotonic() + drawn.uniform(0.0, 0.3)
+        end = time.monotonic() + drawn.uniform(0.0, 0.2)
         while time.monotonic() < end:
             pass
-        time.sleep(drawn.uniform(0.0, 0.3))
+        time.sleep(drawn.uniform(0.0, 0.4))
 
 
 def perform(code: str, folder: str, environment: Mapping[str, str]) -> None:
