@@ -127,7 +127,7 @@ def test_paused_and_gone_on_in_a_new_process_at_every_evaluation_point(
     folder, pauses, checked = tmp_path / "parts", 0, 0
     points = sum(map(len, known_of(straight)["evaluations"].values()))
     for _ in range(points + 2):
-        process = launcher.launch("run", folder=str(folder), stops=True, **arguments)
+        process = launcher.launch("run", folder=str(folder), stops=1, **arguments)
         assert process.wait() == 0, process.text()
         study = hp.load("toy", folder=folder)
         history = study.store().reload()

@@ -95,7 +95,7 @@ def arrived(folder: Path) -> list[tuple[str, int]]:
         return connection.execute("select run, point from hpsearch_evaluations order by rowid").fetchall()
 
 
-@pytest.fixture(scope="module", params=[pytest.param(name, id=name) for name in SEARCHES])
+@pytest.fixture(scope="module", params=SEARCHES)
 def name(request: pytest.FixtureRequest) -> str:
     return request.param
 
@@ -209,21 +209,23 @@ def test_thirty_trials_run_five_times_in_each_way_give_one_table(
 # ---------------------------------------------------------------- pauses, other workers, company
 
 
-def test_stopped_after_any_trial_and_continued_a_study_is_what_it_is_without_a_pause(
-    name: str, tmp_path: Path, alone: tuple[Path, int]
+@pytest.mark.parametrize(
+    "name",
+    [*(pytest.param(name, marks=pytest.mark.long) for name in ("tpe", "gp")), "racing", "asha"],
+    indirect=True,
+)
+def test_stopped_after_every_few_evaluations_a_study_is_what_it_is_without_a_pause(
+    name: str, launcher: Launcher, tmp_path: Path, alone: tuple[Path, int]
 ) -> None:
-    """Each time in a new object, as in a new process."""
-
-    def stop(study: Study, trial: Any) -> None:
-        if trial.number in stops:
-            stops.remove(trial.number)
-            study.stop()
-
-    stops = [1, 4, 9, 12]
-    while stops:
-        before = list(stops)
-        search(tmp_path, name, callbacks=[stop]).run(trials=TRIALS, devices="inline", progress=False)
-        assert len(stops) == len(before) - 1
+    """Each process stops the study, as `study.stop()` does, and the next one continues it."""
+    few, pauses = 12, 0
+    while count_evaluations(tmp_path) < alone[1]:
+        process = launcher.launch(
+            "run", folder=str(tmp_path), trials=TRIALS, stops=few, evaluations_per_epoch=2, **SEARCHES[name]
+        )
+        assert process.wait() == 0, process.text()
+        pauses += 1
+    assert pauses >= 3
     search(tmp_path, name).run(trials=TRIALS, devices="inline", progress=False)
     compare(tmp_path, alone[0])
 

@@ -194,7 +194,7 @@ def test_paused_at_every_evaluation_it_is_the_straight_study(tmp_path, launcher)
     assert {trial["state"].name for trial in known_of(straight)["trials"].values()} == {"COMPLETE", "PRUNED"}
     pauses, known = 0, {"trials": {}}
     while not is_over(known):
-        process = launcher.launch("run", folder=str(paused), stops=True, **settings)
+        process = launcher.launch("run", folder=str(paused), stops=1, **settings)
         assert process.wait() == 0, process.text()
         pauses += 1
         known = known_of(paused)

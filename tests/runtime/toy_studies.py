@@ -74,7 +74,7 @@ def run(
     trials: int | None = None,
     task: Mapping[str, Any] | None = None,
     die: tuple[str, int] | None = None,
-    stops: bool = False,
+    stops: int = 0,
     checkpoint_every: float = 300.0,
     hurry: bool = False,
     notice_period: float = 25.0,
@@ -85,7 +85,7 @@ def run(
     Args:
         die: Name of a moment (see `DEATHS`, `RECORDINGS`, `BIRTHS`, `SHORTAGES`), and at which of its comings this
             process kills itself.
-        stops: Whether to pause after each evaluation that is new.
+        stops: After so many new evaluations it pauses; 0: it does not.
         hurry: Whether to train without the task's pauses, which decide no number.
     """
     study = found_or_made(folder, task or {}, **settings)
@@ -95,7 +95,7 @@ def run(
     if die is not None:
         (DEATHS | RECORDINGS | BIRTHS | SHORTAGES)[die[0]](_Countdown(die[1]))
     if stops:
-        _stop_at_each_evaluation(study)
+        _stop_after(stops)
     try:
         study.run(trials=trials, devices=devices, progress=False, notice_period=notice_period)
     finally:
@@ -240,7 +240,7 @@ SHORTAGES: dict[str, Callable[[_Countdown], None]] = {
 """Moments that come when a run has had too little memory."""
 
 
-def _stop_at_each_evaluation(study: Study) -> None:
+def _stop_after(evaluations: int) -> None:
     from hpsearch.runtime.coordinator import Coordinator
 
     known: list[int] = []
@@ -248,7 +248,7 @@ def _stop_at_each_evaluation(study: Study) -> None:
     def observe(coordinator: Coordinator, trial: Any) -> None:
         count = sum(map(len, coordinator.store.history.evaluations.values()))
         known.append(count)
-        if count > known[0]:
+        if count >= known[0] + evaluations:
             coordinator.stop()
 
     _around(Coordinator, "begin", None, lambda coordinator: observe(coordinator, None))
