@@ -16,6 +16,7 @@ from hpsearch.plan.stored_keys import stored_key
 from hpsearch.plan.stored_rows import StoredMetric, stored_rows
 from hpsearch.provenance.modules import imported
 from hpsearch.records import History
+from hpsearch.records.order_log import Entry
 from hpsearch.space import Space
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class StoredStudy:
         folder: The study's folder.
         test_shares: By fold, held-out rows over all rows of the split; None where the folds are not in its folder.
         database: Its database, as messages show it.
+        entries: The order that it was decided in; empty where that is the order of arrival.
     """
 
     description: Description
@@ -43,6 +45,7 @@ class StoredStudy:
     folder: Path
     test_shares: tuple[float, ...] | None
     database: str
+    entries: Sequence[Entry] = ()
 
 
 def load(
@@ -159,7 +162,7 @@ def read(name: str | Path, *, folder: str | Path = "runs", storage: str | None =
         folds = _folds(place)
         shares = None if folds is None else tuple(folds.test_share(index) for index in range(len(folds)))
         description = Description.from_json(store.description, store.place)
-        return StoredStudy(description, store.history, place, shares, store.place)
+        return StoredStudy(description, store.history, place, shares, store.place, store.entries)
 
 
 def _place(name: str | Path, folder: str | Path) -> Path:

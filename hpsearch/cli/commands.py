@@ -67,6 +67,14 @@ TrialsPerDeviceOption = Annotated[
 Progress = Annotated[
     str, typer.Option(metavar="HOW", help="What to show: auto, plain (one line per finished trial), or none.")
 ]
+VirtualSlots = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Segments that the plan of a reproducible study trains side by side, whatever the workers; its table "
+        "depends on it. May be raised later.",
+    ),
+]
 NoticePeriod = Annotated[
     str, typer.Option(metavar="TIME", help="Time from SIGTERM or SIGUSR1 to the end at the latest; exit code 75.")
 ]
@@ -101,6 +109,7 @@ def run(
     trials_per_device: TrialsPerDeviceOption = "1",
     progress: Progress = "auto",
     notice_period: NoticePeriod = f"{NOTICE_PERIOD:g}s",
+    virtual_slots: VirtualSlots = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Train a few steps only, and say what the study will take.")
     ] = False,
@@ -125,6 +134,7 @@ def run(
         run_studies(
             studies_of(file), file, trials=trials, timeout=timeout, budget=budget_of_options(options), devices=devices,
             trials_per_device=trials_per_device, progress=progress, notice_period=notice_period,
+            virtual_slots=virtual_slots,
         )  # fmt: skip
 
 
@@ -146,6 +156,7 @@ def resume(
     trials_per_device: TrialsPerDeviceOption = "1",
     progress: Progress = "auto",
     notice_period: NoticePeriod = f"{NOTICE_PERIOD:g}s",
+    virtual_slots: VirtualSlots = None,
 ) -> None:
     """Continue a study where it stopped, without its script.
 
@@ -170,6 +181,7 @@ def resume(
         run_studies(
             [study], trials=total, timeout=timeout, budget=budget_of_options(options, goal), devices=devices,
             trials_per_device=trials_per_device, progress=progress, notice_period=notice_period,
+            virtual_slots=virtual_slots,
         )  # fmt: skip
 
 

@@ -58,6 +58,7 @@ def list_rows(folder: Path, storage: str | None) -> Iterator[list[str]]:
 
 def show_text(name: str, folder: Path, storage: str | None) -> str:
     """Return a study's facts, its trials, the best of them, and where the logs of failed ones are."""
+    from hpsearch.analysis.repeatability import disturbances
     from hpsearch.plan.stored_keys import stored_key
     from hpsearch.result.summary import outcome_text
     from hpsearch.space import Space
@@ -79,6 +80,7 @@ def show_text(name: str, folder: Path, storage: str | None) -> str:
             description.every_warning,
             description.pos_label,
             description.ending,
+            disturbances(stored.entries),
         ),
     ]
     logs = sorted((stored.folder / "logs").glob("*.log"))

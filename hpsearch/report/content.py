@@ -39,6 +39,7 @@ class Content:
         decisions: (seconds since 1970, decision) likewise.
         outputs: Name of a figure to what it shows of the winner's out-of-fold predictions, as the task's judge gives
             it.
+        disturbances: What another run of the same script may lack, one sentence each.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Content:
     ends: Sequence[End] = ()
     decisions: Sequence[tuple[float, Decision]] = ()
     outputs: Mapping[str, Any] = field(default_factory=dict)
+    disturbances: Sequence[str] = ()
 
     @cached_property
     def summaries(self) -> tuple[TrialSummary, ...]:

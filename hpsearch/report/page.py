@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from hpsearch.analysis.repeatability import HEADING
 from hpsearch.records import LOSS, TrialState
 from hpsearch.report.content import Content
 from hpsearch.report.curves_data import curves_data
@@ -51,6 +52,7 @@ def page(content: Content) -> str:
         details=details(content),
         search_ranges=[(name, search_range(parameter)) for name, parameter in content.parameters.items() if parameter],
         trial_heads=trial_heads(content),
+        disturbances_heading=HEADING,
         troubled_trials=[s for s in content.summaries if s.state is TrialState.FAIL or s.number in content.logs],
         **_configurations(content),
         figures=figures,

@@ -7,12 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hpsearch.analysis.repeatability import disturbances
 from hpsearch.errors import printable
 from hpsearch.metrics.direction import Direction
 from hpsearch.plan.plan import Plan
 from hpsearch.plan.record import Record
 from hpsearch.provenance.packages import __version__
 from hpsearch.result.export import FACTS_FILE
+from hpsearch.result.reporting import decided_by
 
 if TYPE_CHECKING:
     from hpsearch.analysis.aggregates import TrialSummary
@@ -61,6 +63,8 @@ def _facts(
     return {
         "hpsearch": __version__,
         "study": plan.name,
+        "decided": decided_by(record),
+        "disturbances": disturbances(record.store.entries),
         "trial": trial.number,
         "config": dict(refit.config),
         "epochs_trained": refit.epochs,
@@ -119,7 +123,9 @@ def _page(
         "## Data and numerics",
         f"- training data `{data['train']}`, folds `{data['folds']}`{test_data}\n"
         f"- pretrained model `{facts['pretrained_model']}`\n"
-        f"- {_numerics(facts['numerics'] or {})}",
+        f"- {_numerics(facts['numerics'] or {})}\n"
+        f"- the search was decided {facts['decided']}"
+        + "".join(f"\n- not repeatable from the seed alone: {each}" for each in facts["disturbances"]),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 

@@ -1,9 +1,10 @@
 """What figures and the report show of a study, put together from its plan, its record and what was judged."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hpsearch.analysis.repeatability import decided
 from hpsearch.plan.description import Description
 from hpsearch.plan.plan import Plan
 from hpsearch.plan.record import Record
@@ -26,6 +27,7 @@ def report_content(
     test_is_to_come: bool,
     not_done: str | None,
     out_of_fold: "np.ndarray | None",
+    disturbances: Sequence[str],
 ) -> "Content":
     """Return all that figures and the report show.
 
@@ -38,6 +40,7 @@ def report_content(
         test_is_to_come: Whether there will be such scores once the study has ended.
         not_done: What could not be done on the test rows, and why, in words; or None.
         out_of_fold: The winner's out-of-fold predictions, as `Result.out_of_fold` returns them; None without a winner.
+        disturbances: What another run of the same script may lack.
     """
     from hpsearch.report import Content
 
@@ -45,7 +48,7 @@ def report_content(
     return Content(
         name=plan.name,
         task=_task_text(plan, description),
-        facts=_facts(plan, description),
+        facts={**_facts(plan, description), "decided": decided_by(record)},
         history=history,
         objective=plan.objective.name,
         metrics=tuple(metric.name for metric in plan.measured),
@@ -62,7 +65,15 @@ def report_content(
         ends=record.store.results(),
         decisions=record.store.decisions(),
         outputs={} if out_of_fold is None else _outputs(plan, out_of_fold),
+        disturbances=disturbances,
     )
+
+
+def decided_by(record: Record) -> str:
+    """Return in what order a study is decided, and what follows from it, in words that follow "decided"."""
+    description = record.description
+    limits = (description.goal or {}).get("budget") or {}
+    return decided(record.store.entries, description.sampler, description.pruner, limits)
 
 
 def _task_text(plan: Plan, description: Description) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.analysis.aggregates import TrialSummary, best_trial, default_trial, summarize
+from hpsearch.analysis.repeatability import disturbances
 from hpsearch.display.waiting import waiting_for
 from hpsearch.errors import HpsearchError, LeaseHeldError, UsageError
 from hpsearch.plan.plan import Plan
@@ -30,13 +31,19 @@ logger = logging.getLogger("hpsearch")
 
 
 class Result:
-    """The result of a study at the time this object was made. Nothing here changes the study's trials."""
+    """The result of a study at the time this object was made. Nothing here changes the study's trials.
+
+    Attributes:
+        disturbances: What another run of the same script may lack, one sentence each: a trial that ran out of memory, a
+            limit on time, trials added later. Empty where the study decides on arrival.
+    """
 
     def __init__(self, plan: Plan, record: Record, study: Any = None, history: History | None = None) -> None:
         self.study = study  # for its user; nothing here asks it
         self.plan = plan
         self.record = record
         self.history: History = record.store.reload() if history is None else history
+        self.disturbances: list[str] = disturbances(record.store.entries)
         self._judged: dict[tuple[int, int], Evidence] = {}
 
     # ------------------------------------------------------------------ numbers
@@ -69,12 +76,12 @@ class Result:
     def table(self) -> "pandas.DataFrame":
         """Return one row per trial: state, value, spread, interval, configuration, metrics, reason, note.
 
-        What was warned of when the study was run is in its `attrs["warnings"]`.
+        What was warned of when the study was run is in its `attrs["warnings"]`, `disturbances` in the same way.
         """
         from hpsearch.analysis.table import table
 
         frame = table(self.history, self._objective, self.plan.test_shares)
-        frame.attrs["warnings"] = self.record.description.every_warning
+        frame.attrs |= {"warnings": self.record.description.every_warning, "disturbances": list(self.disturbances)}
         return frame
 
     def curves(self) -> "pandas.DataFrame":
@@ -321,6 +328,7 @@ class Result:
             test_is_to_come=with_test and is_early,
             not_done=not_done,
             out_of_fold=out_of_fold,
+            disturbances=self.disturbances,
         )
 
     def _on_test(
@@ -346,8 +354,10 @@ class Result:
 
         plan, stored = self.plan, self.record.description
         shares, searched = plan.test_shares, plan.space.parameters
-        warnings, ending = stored.every_warning, self.ended_by
-        return outcome_text(self.history, self._objective, shares, searched, warnings, stored.pos_label, ending)
+        return outcome_text(
+            self.history, self._objective, shares, searched, stored.every_warning, stored.pos_label, self.ended_by,
+            self.disturbances,
+        )  # fmt: skip
 
     def __repr__(self) -> str:
         complete = self.history.finished(TrialState.COMPLETE)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from hpsearch.analysis.aggregates import TrialSummary
+from hpsearch.analysis.repeatability import HEADING
 from hpsearch.errors import printable
 from hpsearch.policy.budget import EXPECTED, Ending
 from hpsearch.records import History, Origin
@@ -18,6 +19,7 @@ def outcome_text(
     warnings: Sequence[str] = (),
     pos_label: Any = None,
     ending: Ending | None = None,
+    disturbances: Sequence[str] = (),
 ) -> str:
     """Return the trials and the best of them as lines of text.
 
@@ -29,6 +31,7 @@ def outcome_text(
         warnings: What was warned of when the study was run.
         pos_label: The class that metrics of one class are of, or None.
         ending: What ended the last run, or None.
+        disturbances: What another run of the same script may lack (repeatability.py).
     """
     from hpsearch.analysis.aggregates import best_trial, summarize, summarize_all
 
@@ -47,6 +50,7 @@ def outcome_text(
     if repeats:
         lines.append(f"{trials} trials, {trials - repeats} different configurations: {repeats} repeat an earlier one.")
     lines += [] if ending is None or ending.limit in EXPECTED else [f"ended by {ending.limit}: {ending.reason}"]
+    lines += [HEADING, *(f"  {each}" for each in disturbances)] if disturbances else []
     trial = best_trial(history)
     if trial is None:
         return "\n".join([*lines, "No trial is complete."])

@@ -264,7 +264,7 @@ class VirtualTime:
             ending = self._scheduler.ending(self._store.history)
             if ending.limit in _MEASURED and ending.limit not in self._limits_noted:
                 self._limits_noted.add(ending.limit)
-                self._note(Happening.NOTED, words=f"{ending.limit}: {ending.reason}")
+                self._note(Happening.NOTED, words=f"the limit {ending.limit} ended it: {ending.reason}")
 
     # ------------------------------------------------------------------ training
 

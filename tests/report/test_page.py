@@ -88,6 +88,7 @@ def evil_content() -> Content:
         numerics={EVIL: {EVIL: EVIL}},
         fingerprints={EVIL: EVIL},
         logs={0: EVIL},
+        disturbances=[EVIL],
     )
 
 
@@ -108,6 +109,15 @@ def test_the_page_says_what_came_out() -> None:
     assert "logs/trial-9-fold-0.log" in text
     assert "transformers" in text
     assert "9f9f9f" in text
+
+
+def test_the_table_says_what_another_run_may_lack() -> None:
+    sentence = "trial 3 ran out of memory on fold 0"
+    heading = "Not repeatable from the seed alone:"
+    assert heading not in words(realistic_content())
+    text = words(realistic_content(disturbances=[sentence, "from trial 30 on: trials is 40"]))
+    assert text.index(heading) < text.index(sentence) < text.index("from trial 30 on: trials is 40")
+    assert text.index("One row per trial") < text.index(heading) < text.index("Data and search")
 
 
 def test_the_table_has_a_row_for_every_trial_with_what_it_sorts_by() -> None:

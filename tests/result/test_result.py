@@ -371,3 +371,45 @@ def test_the_figures_are_plotly_figures(result: hp.Result) -> None:
         figure = getattr(result.figures, name)()
         assert isinstance(figure, plotly.graph_objects.Figure)
         assert len(figure.data) > 0
+
+
+# ---------------------------------------------------------------- whether it can be repeated
+
+
+HEADING = "Not repeatable from the seed alone:"
+
+
+def test_a_study_that_was_run_as_it_was_meant_has_no_disturbances(tmp_path: Path) -> None:
+    result = toy_study(tmp_path, sampler="bayesian").run(trials=3, devices="inline", progress=False)
+    assert result.disturbances == result.table().attrs["disturbances"] == []
+    assert HEADING not in result.text()
+    page = result.report(tmp_path / "report.html").read_text()
+    assert HEADING not in page
+    assert "in virtual time with 4 slots: the same script gives the same table" in page
+
+
+def test_trials_added_later_are_said_wherever_the_table_is(tmp_path: Path) -> None:
+    toy_study(tmp_path, sampler="bayesian").run(trials=3, devices="inline", progress=False)
+    result = toy_study(tmp_path, sampler="bayesian").run(trials=5, devices="inline", progress=False, virtual_slots=6)
+    said = ["from trial 3 on: the number of virtual slots is 6", "from trial 3 on: trials is 5"]
+    assert result.disturbances == said
+    assert result.table().attrs["disturbances"] == said
+    assert "\n".join([HEADING, *(f"  {each}" for each in said)]) in result.text()
+    page = result.report(tmp_path / "report.html").read_text()
+    assert all(text in page for text in (HEADING, *said, "in virtual time with 6 slots"))
+    assert hp.load("toy", folder=tmp_path).result.disturbances == said
+    folder = result.export(tmp_path / "model")
+    facts = json.loads((folder / "hpsearch.json").read_text())
+    assert facts["disturbances"] == said
+    assert facts["decided"] == "in virtual time with 6 slots: the same script gives the same table"
+    card = (folder / "README.md").read_text()
+    assert f"- the search was decided {facts['decided']}" in card
+    assert all(f"- not repeatable from the seed alone: {each}" in card for each in said)
+
+
+def test_a_study_that_decides_on_arrival_says_so(tmp_path: Path) -> None:
+    for count, settings in enumerate([{"sampler": "bayesian", "reproducible": False}, {"pruner": "racing"}, {}]):
+        study = toy_study(tmp_path / str(count), **settings)
+        facts = study.run(trials=2, devices="inline", progress=False).content(with_test=False).facts
+        expected = ("on arrival: the table may differ", "in virtual time with 4 slots", "on arrival, on which nothing")
+        assert facts["decided"].startswith(expected[count])
