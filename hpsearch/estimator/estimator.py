@@ -81,6 +81,7 @@ class FineTuneSearchCV(BaseEstimator):
             data. None: a temporary folder, deleted with the estimator. A folder holds one study per name, on one set of
             rows. So leave it None within `cross_val_score`: the second fold would raise a StudyChangedError.
         task_options: Further arguments of the task: {"max_length": 128}, image_size, loss, head, ...
+        reproducible: Whether the same call gives the same `cv_results_`, whatever the workers, as in `Study`.
         verbose: Show the progress of the search.
 
     Attributes:
@@ -131,6 +132,7 @@ class FineTuneSearchCV(BaseEstimator):
         name: str = "search",
         folder: str | Path | None = None,
         task_options: Mapping[str, Any] | None = None,
+        reproducible: bool = True,
         verbose: bool = False,
     ) -> None:
         self.model = model
@@ -155,6 +157,7 @@ class FineTuneSearchCV(BaseEstimator):
         self.name = name
         self.folder = folder
         self.task_options = task_options
+        self.reproducible = reproducible
         self.verbose = verbose
 
     def fit(self, X: Any, y: Any, *, groups: Any = None) -> Self:  # noqa: N803  (scikit-learn's name)
@@ -188,6 +191,7 @@ class FineTuneSearchCV(BaseEstimator):
             early_stopping=self.early_stopping,
             seed=seed_of(self.random_state),
             folder=self._temporary_folder() if self.folder is None else self.folder,
+            reproducible=self.reproducible,
         )
         study.plan.is_temporary = self.folder is None
         try:

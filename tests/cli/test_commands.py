@@ -244,6 +244,23 @@ def test_limits_are_options_and_resume_keeps_them_but_for_those_that_it_is_given
     assert "ended by patience" in last
 
 
+def test_virtual_slots_are_an_option_and_what_they_change_is_shown(place: Path) -> None:
+    (place / "toy_study.py").write_text(STUDY.format(pause=0).replace('sampler="random", ', ""))
+    where = ("--devices", "inline")
+    code, output, _ = hpsearch("run", "toy_study.py", "--trials", 2, *where, "--virtual-slots", 3)
+    assert code == 0
+    assert "Not repeatable" not in output
+    code, output, _ = hpsearch("resume", "toy", "--trials", 3, *where, "--virtual-slots", 5)
+    assert code == 0
+    heading, *said = output[output.index("Not repeatable") : output.index("best: ")].splitlines()
+    assert heading == "Not repeatable from the seed alone:"
+    assert said == ["  from trial 2 on: the number of virtual slots is 5", "  from trial 2 on: trials is 3"]
+    assert hpsearch("show", "toy")[1].endswith(output)
+    code, message = error("resume", "toy", "--trials", 4, *where, "--virtual-slots", 4)
+    assert code == 2
+    assert "virtual_slots=4: the study 'toy' has 5" in message
+
+
 def test_a_dry_run_says_what_the_study_would_take_and_writes_none(place: Path) -> None:
     code, output, _ = hpsearch("run", "toy_study.py", "--trials", "20", "--devices", "inline", "--dry-run")
     assert code == 0
