@@ -70,6 +70,27 @@ def test_it_continues_as_a_study_of_this_version_would(tmp_path: Path) -> None:
             assert [evaluation.metrics for evaluation in one] == [evaluation.metrics for evaluation in two]
 
 
+@pytest.mark.parametrize("reproducible", [None, True, False])
+def test_an_earlier_study_continues_on_arrival_whatever_is_given(tmp_path: Path, reproducible: bool | None) -> None:
+    """None: as `hp.load` finds it. Its sampler learns, so a new study like it would decide in virtual time."""
+    settings = {"sampler": "bayesian", "pruner": "racing"}
+    toy_study(tmp_path, **settings, reproducible=False).run(trials=2, devices="inline", progress=False)
+    with sqlite3.connect(tmp_path / "toy" / "study.db") as connection:  # as an earlier version wrote it
+        ((text,),) = connection.execute("select description from hpsearch_studies").fetchall()
+        earlier = {name: value for name, value in json.loads(text).items() if name != "reproducible"}
+        connection.execute("update hpsearch_studies set description = ?", (json.dumps(earlier),))
+    connection.close()
+    (tmp_path / "toy" / "study.json").write_text(json.dumps(earlier), encoding="utf-8")
+    loaded = hp.load("toy", folder=tmp_path)
+    assert loaded.plan.reproducible is None
+    study = loaded if reproducible is None else toy_study(tmp_path, **settings, reproducible=reproducible)
+    result = study.run(trials=3, devices="inline", progress=False)
+    assert len(result.history.trials) == 3
+    assert list(study.store().entries) == result.disturbances == []
+    assert read(tmp_path / "toy").description.reproducible is None
+    assert result.content(with_test=False).facts["decided"] == "on arrival: the table may differ from run to run"
+
+
 def test_a_study_with_several_ranges_under_one_name_is_refused_by_the_version_that_reads_it(tmp_path: Path) -> None:
     restored("several_ranges", tmp_path)
     with pytest.raises(SpaceError, match=r"several ranges .*'learning_rate'.* Install hpsearch 0\.1\.0"):

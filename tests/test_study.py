@@ -184,6 +184,7 @@ WIDER = hp.Space(
         ({"early_stopping": 1.0}, ["early stopping"], ["the space"]),
         ({"evaluations_per_epoch": 3}, ["evaluations_per_epoch, which was 2 and is 3"], ["the space"]),
         ({"repeats": 2}, ["repeats, which was 1 and is 2"], ["the space"]),
+        ({"reproducible": False}, ["reproducible, which was True and is False"], ["the space"]),
     ],
     ids=lambda each: ",".join(each) if isinstance(each, dict) else "",
 )

@@ -76,7 +76,7 @@ def test_a_loaded_study_goes_on_as_the_one_that_was_made(tmp_path: Path) -> None
         {"sampler": "grid", "space": POINTS, "early_stopping": None, "repeats": 2, "seed": 7},
         {"sampler": hp.Grid(points=2), "cv": hp.Holdout(0.25), "evaluations_per_epoch": 3},
         {"early_stopping": hp.EarlyStopping(0.5, "objective"), "precision": "fp32", "pruner": "median"},
-        {"metric": own_metric, "metrics": ["f1_macro", "neg_log_loss"]},
+        {"metric": own_metric, "metrics": ["f1_macro", "neg_log_loss"], "reproducible": False},
         {"metric": average_precision_score, "metrics": [log_loss, "average_precision"]},
     ],
     ids=["grid", "holdout", "early stopping", "own metric", "scikit-learn's functions"],
@@ -86,7 +86,8 @@ def test_every_setting_comes_back(tmp_path: Path, settings: dict[str, object]) -
     before = run(study, 1)
     found = hp.load("toy", folder=tmp_path)
     assert found.space == study.space
-    for name in ("seed", "repeats", "evaluations_per_epoch", "early_stopping", "precision", "deterministic", "cv_name"):
+    same = ("seed", "repeats", "evaluations_per_epoch", "early_stopping", "precision", "deterministic", "cv_name")
+    for name in (*same, "reproducible"):
         assert getattr(found.plan, name) == getattr(study.plan, name), name
     assert [metric.name for metric in found.plan.measured] == [metric.name for metric in study.plan.measured]
     pd.testing.assert_frame_equal(shown(run(found, 1)), shown(before))  # nothing has changed, so nothing is refused

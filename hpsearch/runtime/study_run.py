@@ -44,6 +44,7 @@ from hpsearch.runtime.pools.base import Pool, TimeIsUpError
 from hpsearch.runtime.pools.in_turn import PoolInTurn, in_turn
 from hpsearch.runtime.reproduction import check_virtual_slots, virtual_plan
 from hpsearch.runtime.signals import Interruption
+from hpsearch.runtime.virtual_time import check_enough_slots
 from hpsearch.training.features.store import FeatureStore
 from hpsearch.training.numerics import Numerics, resolve_numerics
 
@@ -132,6 +133,7 @@ class StudyRun:
         store = self.record.open_or_create()
         store.acquire()
         try:
+            check_enough_slots(store, self.virtual_slots)
             self.record.settle(self.budget.goal)
             repeats = None if self.rules[0].is_finite else repetition(self.plan, self.trials)
             for warning in filter(None, (*self.plan.warnings, what_is_not_kept(self.plan.sampler), repeats)):

@@ -67,6 +67,16 @@ def usual_slots(workers: int) -> int:
     return max(LEAST_SLOTS, workers)
 
 
+def check_enough_slots(store: Store, slots: int | None) -> None:
+    """Raise UsageError where a study has more virtual slots than it is asked for."""
+    has = max((entry.number for entry in store.entries if entry.happening is Happening.SLOTS), default=0)
+    if slots is not None and slots < has:
+        raise UsageError(
+            f"virtual_slots={slots}: the study {store.name!r} has {has}, and what it decided rests on that. Leave the "
+            "argument out, or give as many or more."
+        )
+
+
 class VirtualTime:
     """Decides in the order of virtual time (`hpsearch.policy.order`); implements `hpsearch.runtime.admission`.
 
@@ -142,11 +152,7 @@ class VirtualTime:
 
     def _note_changes(self, entries: Sequence[Entry]) -> None:
         slots = self._plan.slots
-        if slots is not None and slots < self._order.slots:
-            raise UsageError(
-                f"virtual_slots={slots}: the study {self._store.name!r} has {self._order.slots}, and what it decided "
-                "rests on that. Leave the argument out, or give as many or more."
-            )
+        check_enough_slots(self._store, slots)
         if slots is not None and slots > self._order.slots:
             self._note(Happening.SLOTS, number=slots)
             self._note(Happening.GIVEN, number=1, words=f"virtual slots: {slots}")

@@ -41,7 +41,7 @@ def test_what_follows_from_the_seed_is_no_disturbance(entries: Sequence[Entry]) 
         (given("enqueued: 2"), "from trial 3 on: the number of enqueued configurations is 2"),
         (given("virtual slots: 8"), "from trial 3 on: the number of virtual slots is 8"),
         (noted("trial 1 ran out of memory on fold 0"), "trial 1 ran out of memory on fold 0"),
-        (noted("the limit timeout ended it: its time is up"), "after trial 2: the limit timeout ended it: its time is up"),
+        (noted("the limit patience ended it: x"), "after trial 2: the limit patience ended it: x"),
     ],
 )  # fmt: skip
 def test_each_disturbance_is_a_sentence_with_its_place(entry: Entry, sentence: str) -> None:

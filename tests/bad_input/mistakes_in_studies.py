@@ -129,6 +129,11 @@ SETTINGS = [
     _setting("early stopping as a text", 'early_stopping="1 epoch"', "early_stopping='1 epoch'", "or None"),
     _setting("a checkpoint every minus one seconds", "checkpoint_every=-1", "checkpoint_every=-1", "seconds"),
     _setting(
+        'a word in place of True or False: `reproducible="yes"`',
+        'reproducible="yes"',
+        "reproducible='yes': give True or False",
+    ),
+    _setting(
         "a callback that cannot be called",
         'callbacks=["wandb"]',
         "callbacks=[...] has 'wandb', a str",
@@ -169,6 +174,22 @@ SETTINGS = [
         "--trials 2 --notice-period 0s",
         "notice_period='0s'",
         "'2h', '90m' or '30s'",
+    ),
+    _run(
+        "no virtual slots: `virtual_slots=0`",
+        "trials=2, virtual_slots=0",
+        "--trials 2 --virtual-slots 0",
+        "virtual_slots=0",
+        "at least 1",
+    ),
+    _run("half a virtual slot", "trials=2, virtual_slots=2.5", "", "virtual_slots=2.5", "a whole number"),
+    _run(
+        "virtual slots of a study that decides on arrival",
+        "trials=2, virtual_slots=8",
+        "--trials 2 --virtual-slots 8",
+        "virtual_slots=8: the study 'mine' is not reproducible",
+        "Leave the argument out",
+        settings="reproducible=False",
     ),
     _run("neither trials nor a timeout", "", "", "never ends by itself", "study.run(trials=50)"),
     _run(
@@ -457,6 +478,22 @@ GOING_ON = [
         StudyChangedError,
         settings='metric="accuracy"',
         world=_earlier(metric=""),
+    ),
+    Mistake(
+        "`reproducible` changed under an old name",
+        ("reproducible, which was True and is False",),
+        StudyChangedError,
+        settings="reproducible=False",
+        world=lambda place: run_earlier(place, (place / "study.py").read_text().replace(", reproducible=False", "")),
+    ),
+    _run(
+        "fewer virtual slots than a study has",
+        "trials=2, devices=1, virtual_slots=2",
+        "--trials 2 --devices inline --virtual-slots 2",
+        "virtual_slots=2: the study 'mine' has 4",
+        "give as many or more",
+        settings='pruner="racing"',
+        world=RAN,
     ),
     Mistake(
         "rows changed under an old name",

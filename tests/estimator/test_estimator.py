@@ -107,6 +107,14 @@ def test_the_winner_and_the_table_are_those_of_the_study(fitted):
     assert fitted.multimetric_ is False
 
 
+@pytest.mark.parametrize("reproducible", [True, False])
+def test_whether_it_can_be_repeated_is_asked_of_its_study(iris, reproducible):
+    assert hp.FineTuneSearchCV(make_network, SPACE).reproducible is True
+    made = search(n_iter=2, pruner="racing", refit=False, reproducible=reproducible).fit(*iris)
+    assert made.study_.plan.reproducible is reproducible
+    assert bool(made.study_.store().entries) is reproducible
+
+
 def test_it_predicts_labels_with_the_refitted_winner(fitted, iris):
     rows, labels = iris
     chances = fitted.predict_proba(rows)
