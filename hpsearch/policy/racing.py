@@ -62,8 +62,8 @@ class Racing:
         spread: Whether all trials continue at a rung that cannot tell them apart.
         forgiving: Whether a trial ends that is worse than the worst fold of the best one.
         synchronous: Decide in cohorts by trial number, at a rung once the whole cohort is there, by rank alone: the
-            comparison with the best trial so far depends on which worker was faster. The whole study is then the same
-            on any number of workers, with a sampler that does not learn.
+            comparison with the best trial so far depends on which trials were decided on before. Any study is the same
+            on any number of workers; with `reproducible=False` only this one is, of a sampler that does not learn.
 
     Raises:
         UsageError: A value is out of range.

@@ -34,7 +34,8 @@ class SuccessiveHalving:
         reduction_factor: eta: one in so many continues to the next rung.
         brackets: Trials are dealt to so many brackets, each starting a rung higher. None: as many as there are rungs.
         synchronous: Decide in cohorts of eta^k trials by number, each rung once the whole cohort has come there or
-            ended. Promotions then do not depend on which worker was faster. No worker idles: it starts the next cohort.
+            ended. Promotions then do not depend on which worker was faster, not even with `Study(reproducible=False)`.
+            No worker idles: it starts the next cohort.
 
     Raises:
         UsageError: A number is out of range.
