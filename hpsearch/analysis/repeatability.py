@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
+from hpsearch.records import History
 from hpsearch.records.order_log import Entry, Happening
 
 HEADING = "Not repeatable from the seed alone:"
@@ -15,6 +16,9 @@ _SUBJECTS = {
 }
 """What a call is given, in words, where its name does not say it."""
 
+_SECONDS = "device-seconds"
+"""How the reason of a trial ends that took longer than it may (`hpsearch.policy.trial_limit`)."""
+
 _BLIND_SAMPLERS = ("random", "qmc", "grid", "Grid(")
 """How the texts of samplers begin that do not look at results."""
 
@@ -22,19 +26,25 @@ _LIMITS_IN_ORDER = ("distinct_trials", "epochs_per_trial")
 """Limits among those that a study keeps that do not depend on which worker was faster."""
 
 
-def disturbances(entries: Sequence[Entry]) -> list[str]:
+def disturbances(entries: Sequence[Entry], history: History) -> list[str]:
     """Return what another run of the same script may lack, one sentence each, with the place where it took effect.
 
     Args:
         entries: The order that a study was decided in; none of one that decides on arrival.
+        history: Its trials, some of which a limit on seconds may have ended.
     """
+    if not entries:
+        return []
     sentences, trials = [], 0
     for entry in entries:
         if entry.happening is Happening.ASKED:
             trials = max(trials, entry.trial + 1)
         elif entry.is_disturbance:
             sentences.append(_sentence(entry, trials))
-    return sentences
+    timed = {
+        number: trial.reason for number, trial in history.trials.items() if (trial.reason or "").endswith(_SECONDS)
+    }
+    return [*sentences, *(f"trial {number} was {reason}" for number, reason in timed.items())]
 
 
 def _sentence(entry: Entry, trials: int) -> str:

@@ -80,7 +80,7 @@ def show_text(name: str, folder: Path, storage: str | None) -> str:
             description.every_warning,
             description.pos_label,
             description.ending,
-            disturbances(stored.entries),
+            disturbances(stored.entries, stored.history),
         ),
     ]
     logs = sorted((stored.folder / "logs").glob("*.log"))

@@ -64,7 +64,7 @@ def _facts(
         "hpsearch": __version__,
         "study": plan.name,
         "decided": decided_by(record),
-        "disturbances": disturbances(record.store.entries),
+        "disturbances": disturbances(record.store.entries, record.store.history),
         "trial": trial.number,
         "config": dict(refit.config),
         "epochs_trained": refit.epochs,

@@ -43,7 +43,7 @@ class Result:
         self.plan = plan
         self.record = record
         self.history: History = record.store.reload() if history is None else history
-        self.disturbances: list[str] = disturbances(record.store.entries)
+        self.disturbances: list[str] = disturbances(record.store.entries, self.history)
         self._judged: dict[tuple[int, int], Evidence] = {}
 
     # ------------------------------------------------------------------ numbers

@@ -1,10 +1,14 @@
 """What is said of whether a study can be repeated, on logs of which every entry is given here."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
+from analysis_samples import with_trial
 
 from hpsearch.analysis.repeatability import decided, disturbances
+from hpsearch.policy.trial_limit import TrialLimit
+from hpsearch.records import History, TrialState
 from hpsearch.records.order_log import Entry, Happening
 
 BEGIN = [
@@ -28,7 +32,7 @@ def given(words: str) -> Entry:
 
 @pytest.mark.parametrize("entries", [[], BEGIN, [*BEGIN, *asked(0, 1), Entry(20, Happening.PAUSED, trial=0)]])
 def test_what_follows_from_the_seed_is_no_disturbance(entries: Sequence[Entry]) -> None:
-    assert disturbances(entries) == []
+    assert disturbances(entries, History()) == []
 
 
 @pytest.mark.parametrize(
@@ -45,17 +49,29 @@ def test_what_follows_from_the_seed_is_no_disturbance(entries: Sequence[Entry]) 
     ],
 )  # fmt: skip
 def test_each_disturbance_is_a_sentence_with_its_place(entry: Entry, sentence: str) -> None:
-    assert disturbances([*BEGIN, *asked(0, 1, 2), entry, *asked(3)]) == [sentence]
+    assert disturbances([*BEGIN, *asked(0, 1, 2), entry, *asked(3)], History()) == [sentence]
 
 
 def test_disturbances_are_in_the_order_in_which_they_took_effect() -> None:
     first = noted("the limit timeout ended it: its time is up")
     log = [*BEGIN, first, *asked(0, 1), noted("trial 0 hung 3 times on fold 1"), given("trials: 20")]
-    assert disturbances(log) == [
+    assert disturbances(log, History()) == [
         "before the first trial: the limit timeout ended it: its time is up",
         "trial 0 hung 3 times on fold 1",
         "from trial 2 on: trials is 20",
     ]
+
+
+def test_a_trial_that_took_longer_than_it_may_is_one_where_the_study_decides_in_virtual_time() -> None:
+    limit = TrialLimit(epochs=1.0, device_seconds=1.0)
+    history = with_trial(History(), 0, [[0.5, 0.6]], value=0.6, point=2)
+    slow = replace(limit, epochs=None).reason_to_end(history, replace(history.trials[0], stop=9))
+    short = limit.reason_to_end(history, history.trials[0])
+    assert slow is not None and short is not None
+    history = with_trial(history, 1, [[0.5]], state=TrialState.PRUNED, reason=slow)
+    history = with_trial(history, 2, [[0.5]], state=TrialState.PRUNED, reason=short)
+    assert disturbances([*BEGIN, *asked(0, 1, 2)], history) == [f"trial 1 was {slow}"]
+    assert disturbances([], history) == []
 
 
 def test_a_study_in_virtual_time_says_how_many_slots_it_has() -> None:
