@@ -12,6 +12,7 @@ BENCHMARKS = {
     "scale": "a study of two thousand trials: resume, show, list, report",
     "curves": "samplers under pruning, replayed on recorded fine-tunes",
     "policy": "policies to the same quality, replayed on full grids through the coordinator",
+    "virtual_time": "what deciding in virtual time costs: waiting, and compute to the same quality, replayed",
     "emotion": "a whole study on real tweets, against a frozen-feature probe; needs a model and data",
     "regression": "numbers on real data, each against a ridge regression; tweets need a model and data",
     "cluster": "a Ray cluster against this machine's own pool, and actors that only sleep; needs Ray",

@@ -159,7 +159,12 @@ class Ours:
     virtual_slots: int | None = None
 
     def replay(self, table: GridTable, seed: int, workers: int, trials: int | None, until: Until) -> Replayed:
-        pool = TablePool(table, workers)
+        return self.replay_on(TablePool(table, workers), table, seed, trials, until)[0]
+
+    def replay_on(
+        self, pool: TablePool, table: GridTable, seed: int, trials: int | None, until: Until
+    ) -> tuple[Replayed, History]:
+        """Replay one study on a pool, and return what became of it, and all that it decided on."""
         objective = Objective(table.objective)
         sampler = OnGrid(self._sampler(table, seed), table, seed)
         pruner = resolve_pruner(self.pruner, table.space, objective)
@@ -177,7 +182,8 @@ class Ours:
             )  # fmt: skip
             watch.stop = coordinator.stop
             history = coordinator.run()
-        return Replayed(table.name, seed, tuple(watch.complete), len(history.trials), pool.compute, pool.now)
+        found = Replayed(table.name, seed, tuple(watch.complete), len(history.trials), pool.compute, pool.now)
+        return found, history
 
     def _sampler(self, table: GridTable, seed: int) -> Sampler:
         if self.imputes:

@@ -83,7 +83,7 @@ class TablePool:
     def submit(self, slot: Slot, order: Train) -> None:
         files = order.checkpoint
         point = json.loads(files[CHECKPOINT]) if files is not None else 0
-        self._work[slot.index] = _Work(order, point, self.now, self.now + self._seconds(order, point))
+        self._work[slot.index] = _Work(order, point, self.now, self.now + self._seconds(slot.index, order, point))
 
     def completed(self, timeout: float) -> Iterator[Event]:
         if not self._work:
@@ -99,7 +99,7 @@ class TablePool:
         self._points += 1.0
         work.point += 1
         is_over = work.point >= segment.stop
-        work.began, work.due = self.now, self.now + (0.0 if is_over else self._seconds(order, work.point))
+        work.began, work.due = self.now, self.now + (0.0 if is_over else self._seconds(index, order, work.point))
         yield self._evaluated(order, work.point)
         if is_over:
             if order.leaves_checkpoint:
@@ -136,7 +136,8 @@ class TablePool:
         """Return how much of the way to its next point a slot has gone."""
         return (self.now - work.began) / (work.due - work.began) if work.due > work.began else 0.0
 
-    def _seconds(self, order: Train, point: int) -> float:
+    def _seconds(self, slot: int, order: Train, point: int) -> float:
+        """Return how long a slot takes from a point to the next."""
         run = order.segment.run
         return self._table.points[self._table.index(run.config)][run.fold][point].seconds
 

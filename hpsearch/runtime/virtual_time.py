@@ -1,7 +1,6 @@
 """A study in virtual time: workers train its open segments, and decisions are made in the order of the plan."""
 
 import copy
-import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -11,7 +10,7 @@ from hpsearch.policy.failures import LOST_LIMIT, failure
 from hpsearch.policy.limits import Limits
 from hpsearch.policy.order import Event, Open, Order
 from hpsearch.policy.policy import Policy
-from hpsearch.records import Outcome, Run, Segment, Slot, Trial, TrialState
+from hpsearch.records import History, Outcome, Run, Segment, Slot, Trial, TrialState
 from hpsearch.records.order_log import WHOLE, Entry, Happening, waiting
 from hpsearch.records.store import Store
 from hpsearch.runtime.admission import set_running
@@ -90,6 +89,7 @@ class VirtualTime:
         self._is_blocked = False
         self._has_nothing_new = False
         self._guess = copy.deepcopy(policy)  # pruners remember the history that they saw last
+        self._nothing_ahead: tuple[History | None, bool] = (None, False)  # what `_ahead` last found nothing in
         self._limits_noted: set[str] = set()
 
     # ------------------------------------------------------------------ beginning
@@ -281,7 +281,7 @@ class VirtualTime:
         history = self._store.history
         first = self._scheduler.first_of_all(history)
         keys = set() if first is None else {run.key for run in first.runs}
-        segments = list(self._to_train()) or list(itertools.islice(self._ahead(), 1))
+        segments = list(self._to_train()) or [each for each in (self._ahead(),) if each is not None]
         if self._scheduler.is_closing(history):  # no further trial waits for these: the longest go first
             segments.sort(key=lambda each: -self._way(each))
         segment = min(segments, key=lambda each: each.run.key not in keys, default=None)
@@ -309,22 +309,28 @@ class VirtualTime:
                     continue
             yield Segment(run, point, stop)
 
-    def _ahead(self) -> Iterator[Segment]:
-        """Yield what would be trained next if all that was recorded were decided on: most likely it is needed.
+    def _ahead(self) -> Segment | None:
+        """Return what would be trained next if all that was recorded were decided on: most likely it is needed.
 
         A slot would wait otherwise. Until it is needed nobody sees what it measures; if it never is, it was in vain.
         """
         recorded = self._store.recorded
         closing = self._scheduler.is_closing(self._store.history)
-        for trial in recorded.unfinished() if self._order.open else ():
+        last, was_closing = self._nothing_ahead
+        if not self._order.open or (last is recorded and was_closing is closing):
+            return None
+        for trial in recorded.unfinished():
             stop = trial.stop if trial.stop is not None else self._guess.stop_point(recorded, trial)
+            seen = trial if stop == trial.stop else replace(trial, stop=stop)
             for index, run in enumerate(trial.runs if stop is not None else trial.runs[:1]):
                 if run.key in self._training or failure(recorded.results.get(run.key, ())) is not None:
                     continue
                 point = recorded.point(run)
-                target = self._guess.target(recorded, replace(trial, stop=stop), index, closing=closing)
+                target = self._guess.target(recorded, seen, index, closing=closing)
                 if point < target:
-                    yield Segment(run, point, target)
+                    return Segment(run, point, target)
+        self._nothing_ahead = recorded, closing
+        return None
 
     def ended(self, run: Run) -> None:
         self._training.pop(run.key, None)
@@ -337,7 +343,7 @@ class VirtualTime:
     def can_train(self) -> bool:
         if self._scheduler.is_closed:
             return False
-        if self._is_blocked or next(self._to_train(), None) or next(self._ahead(), None):
+        if self._is_blocked or next(self._to_train(), None) or self._ahead():
             return True
         has_room = self._order.has_room and not self._has_nothing_new
         return has_room and self._scheduler.has_work(self._store.history)

@@ -181,10 +181,13 @@ def test_the_whole_grid_without_pruning_finds_the_best_and_costs_all(table: Grid
         assert found.incumbent(0.1) is None
 
 
-def test_what_is_tried_and_charged_is_the_same_without_a_database(table: GridTable) -> None:
-    kept = replayed(table, Ours("bayesian", "asha"), 1)
-    assert kept == replayed(table, Ours("bayesian", "asha", in_memory=True), 1)
-    assert kept != replayed(table, Ours("bayesian", "asha", in_memory=True), 2)
+@pytest.mark.parametrize("slots", [None, 4])
+def test_what_is_tried_and_charged_is_the_same_without_a_database(table: GridTable, slots: int | None) -> None:
+    policy_ = Ours("bayesian", "asha", virtual_slots=slots)
+    in_memory = replace(policy_, in_memory=True)
+    kept = replayed(table, policy_, 1)
+    assert kept == replayed(table, in_memory, 1)
+    assert kept != replayed(table, in_memory, 2)
 
 
 def test_promoted_trials_go_on_from_where_they_stood(larger: GridTable) -> None:
