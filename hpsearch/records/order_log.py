@@ -23,6 +23,7 @@ class Happening(enum.Enum):
     EVALUATED: The evaluation of `run` at `point`, and those before it, are decided on.
     ENDED: Its segment has ended at `point`.
     FAILED: Its segment has ended badly after `point`; `words` is the outcome.
+    LEFT: Its segment is trained no further: no trial needs it any more.
     PAUSED: `trial` waits for a promotion.
     GIVEN: What a call was given that decides its table, as "name: value"; `number` is 1 where it was another before.
     NOTED: Something else outside the promise of one table: `words`.
@@ -34,6 +35,7 @@ class Happening(enum.Enum):
     EVALUATED = "evaluated"
     ENDED = "ended"
     FAILED = "failed"
+    LEFT = "left"
     PAUSED = "paused"
     GIVEN = "given"
     NOTED = "noted"
@@ -41,6 +43,11 @@ class Happening(enum.Enum):
 
 WHOLE = "whole"
 """The words of a segment whose evaluations are decided on together, at its end."""
+
+EVENTS = (
+    Happening.ASKED, Happening.BEGUN, Happening.EVALUATED, Happening.ENDED, Happening.FAILED, Happening.LEFT,
+)  # fmt: skip
+"""What follows from the plan, each after all decisions on what was before it."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +109,19 @@ def ends_of(recorded: History, segment: Segment, entry: Entry) -> Sequence[Segme
     if not outcome.is_loss:
         return (replace(last[0], segment=segment, point=entry.point),)
     return [end for end in bad if end.outcome.is_loss][-entry.number :]
+
+
+def is_spent(entries: Iterable[Entry], trials: Mapping[int, Trial]) -> bool:
+    """Return whether the sampler had nothing left when it was last asked: things went on, and there is no such trial."""
+    asked, spent = -1, False
+    for entry in entries:
+        if entry.happening is Happening.ASKED:
+            asked, spent = entry.trial, False
+        elif entry.happening in EVENTS:
+            spent = asked >= 0 and asked not in trials
+        elif entry.is_disturbance:
+            asked, spent = -1, False
+    return spent
 
 
 def waiting(entries: Iterable[Entry], trials: Mapping[int, Trial]) -> set[int]:

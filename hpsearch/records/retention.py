@@ -62,10 +62,12 @@ def keep(
 def trim(connection: Connection, study: str, history: History, recorded: History, runs: Iterable[Run]) -> None:
     """Delete the predictions of `runs` that no trial needs any more.
 
-    Those of points that were recorded and not decided on stay: a later trial that is equal is not trained for them.
+    All stay of a pruned trial's run of which more was recorded than decided on: a later trial that is equal may be
+    complete without training it.
     """
     for run in runs:
         needed = needed_points(history, run.key)
-        if needed is not None:
-            needed |= set(range(history.point(run) + 1, recorded.point(run) + 1))
+        is_ahead = recorded.point(run) > history.point(run)
+        is_pruned = any(trial.state is TrialState.PRUNED for trial in history.sharing(run.key))
+        if needed is not None and not (is_ahead and is_pruned):
             connection.execute(_TRIM, {"of_study": study, "of_run": run.key, "needed": sorted(needed)})
