@@ -112,15 +112,13 @@ def ends_of(recorded: History, segment: Segment, entry: Entry) -> Sequence[Segme
 
 
 def is_spent(entries: Iterable[Entry], trials: Mapping[int, Trial]) -> bool:
-    """Return whether the sampler had nothing left when it was last asked: things went on, and there is no such trial."""
+    """Return whether the sampler had nothing left when it was last asked: things went on without that trial."""
     asked, spent = -1, False
     for entry in entries:
         if entry.happening is Happening.ASKED:
             asked, spent = entry.trial, False
         elif entry.happening in EVENTS:
             spent = asked >= 0 and asked not in trials
-        elif entry.is_disturbance:
-            asked, spent = -1, False
     return spent
 
 

@@ -187,6 +187,7 @@ class Coordinator:
                 decision = self.policy.give_up(self.store.history, trial)
                 if decision is not None:
                     self._apply(decision)
+        self.store.flush()
         self.store.renew()  # what was just recorded is in a file that still has its name
 
     def leave(self) -> None:

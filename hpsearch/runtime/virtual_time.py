@@ -6,12 +6,12 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from hpsearch.errors import UsageError
-from hpsearch.policy.failures import LOST_LIMIT, failure
+from hpsearch.policy.failures import LOST_LIMIT, after_bad_outcome, failure
 from hpsearch.policy.limits import Limits
 from hpsearch.policy.order import Event, Open, Order
 from hpsearch.policy.policy import Policy
 from hpsearch.records import History, Outcome, Run, Segment, Slot, Trial, TrialState
-from hpsearch.records.order_log import WHOLE, Entry, Happening, waiting
+from hpsearch.records.order_log import EVENTS, WHOLE, Entry, Happening, is_spent, waiting
 from hpsearch.records.store import Store
 from hpsearch.runtime.admission import set_running
 from hpsearch.runtime.fitting import DeviceInUseError
@@ -116,11 +116,8 @@ class VirtualTime:
                 store.set_state(trial.number, state)
         self._note_changes(entries)
         store.flush()
-        last = next(
-            entry
-            for entry in reversed(entries)
-            if entry.happening not in (Happening.PAUSED, Happening.GIVEN, Happening.NOTED)
-        )
+        yield from [each.number for each in store.history.unfinished() if after_bad_outcome(store.history, each)]
+        last = next((entry for entry in reversed(entries) if entry.happening in EVENTS), entries[0])
         if last.happening is Happening.ASKED:
             yield from [trial.number for trial in store.history.unfinished() if trial.number >= last.trial]
         elif last.happening in (Happening.EVALUATED, Happening.ENDED, Happening.FAILED):
@@ -141,14 +138,13 @@ class VirtualTime:
                     overhead = self._plan.cost.of_a_segment(segment.run)
                     is_whole = entry.words == WHOLE
                     order = order.begun(Open(segment, entry.trial, entry.time, entry.cost, overhead, is_whole))
-                case Happening.ENDED | Happening.FAILED:
+                case Happening.ENDED | Happening.FAILED | Happening.LEFT:
                     order = order.without([entry.run])
-        self._order = order.without([run for run in order.open if not self._trials_of(run)])
+        self._order = order
         for opened in self._order.open.values():
             self._scheduler.began(opened.segment)
-        asked = [entry.trial for entry in entries[:-1] if entry.happening is Happening.ASKED]
-        if asked and asked[-1] > max(self._store.history.trials, default=-1) and not self._store.queued():
-            self._scheduler.spend()  # nothing came of it, and the study went on
+        if is_spent(entries, self._store.history.trials) and not self._store.queued():
+            self._scheduler.spend()
 
     def _note_changes(self, entries: Sequence[Entry]) -> None:
         slots = self._plan.slots
@@ -201,6 +197,7 @@ class VirtualTime:
             ends = [history.trials[number].stop for number in trials]
             if not trials:
                 self._close(run)
+                self._note(Happening.LEFT, opened, point=point)
             elif point >= opened.segment.stop or all(end is not None and point >= end for end in ends):
                 self._close(run)
                 self._note(Happening.ENDED, opened, point=point)

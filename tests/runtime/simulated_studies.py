@@ -23,7 +23,7 @@ from hpsearch.policy.planned_cost import PlannedCost
 from hpsearch.policy.policy import Policy
 from hpsearch.policy.pruners import resolve_pruner
 from hpsearch.policy.samplers import resolve_sampler
-from hpsearch.records import Decision, Evaluation, Outcome, Run, Segment, SegmentResult, Slot, Trial, TrialState
+from hpsearch.records import Decision, Evaluation, Outcome, Run, SegmentResult, Slot, Trial, TrialState
 from hpsearch.records.checkpoint_folder import CheckpointFolder
 from hpsearch.records.optuna_rows import OptunaRows
 from hpsearch.records.order_log import Entry
@@ -285,7 +285,7 @@ class Study:
     folds: int = 3
     evaluations_per_epoch: int = 2
     early_stopping: EarlyStopping | None = EarlyStopping(1.0)  # noqa: RUF009 (it is frozen)
-    slots: int | None = None
+    slots: int | None = 4
     seed: int = 0
     faults: Faults = no_faults
     reproducible: bool = True
@@ -313,7 +313,7 @@ class Study:
         return pool
 
     def run_with_kills(self, workers: int, luck: int, kills: int, losses: Any = None) -> None:
-        """Run it on workers of random speed, killed so many times at random writes, on as many workers as it happens."""
+        """Run it on workers of random speed, killed so many times at random writes."""
         choice = random.Random(f"kills {luck}")
         for again in range(kills):
             try:
@@ -347,9 +347,7 @@ class Study:
         """Return all that a stranger reads of it."""
         with self.store() as store:
             history = store.reload()
-            ends = {
-                run: [(end.outcome, end.point, end.log) for end in ended] for run, ended in history.results.items()
-            }
+            ends = {run: [(end.outcome, end.point, end.log) for end in ended] for run, ended in history.results.items()}
             return Told(
                 dict(history.trials), dict(history.evaluations), ends,
                 [decision for _, decision in store.decisions()], list(store.entries),
