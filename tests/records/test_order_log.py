@@ -97,7 +97,7 @@ def test_what_is_spoken_of_a_run_that_nobody_knows_is_passed_over() -> None:
 
 
 def test_a_run_whose_place_another_took_is_seen_still() -> None:
-    refitted = replace(ONE, runs=(replace(ONE.runs[0], key="new"), ONE.runs[1]), former=(ONE.runs[0],))
+    refitted = replace(ONE, runs=(replace(ONE.runs[0], key=digest("new")), ONE.runs[1]), former=(ONE.runs[0],))
     everything = recorded(refitted, results=[end(ONE, Outcome.OUT_OF_MEMORY, 2, "out of memory")])
     log = [
         begun(ONE, 0, 6), entry(ONE, Happening.EVALUATED, 2), entry(ONE, Happening.FAILED, 2, words="out_of_memory"),
