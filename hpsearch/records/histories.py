@@ -3,11 +3,11 @@
 In a study that decides on arrival they are one, and the log is empty.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from hpsearch.records.history import History
 from hpsearch.records.order_log import Entry, Happening, admitted, ends_of
-from hpsearch.records.types import Evaluation, Segment, SegmentResult, Trial
+from hpsearch.records.types import Evaluation, Run, Segment, SegmentResult, Trial
 
 
 class Histories:
@@ -39,6 +39,11 @@ class Histories:
         self.recorded = self.recorded.with_result(result)
         if not self.entries:
             self.history = self.recorded
+
+    def forget(self, runs: Iterable[Run]) -> None:
+        """Forget what was recorded of runs and never decided on."""
+        for run in runs:
+            self.recorded = self.recorded.up_to(run.key, self.history.point(run))
 
     def note(self, entry: Entry, segment: Segment | None = None) -> None:
         """Enter what happens in virtual time, and show it to decisions. `segment` is the one that an entry is of.

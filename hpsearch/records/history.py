@@ -110,6 +110,11 @@ class History:
         evaluations = _with(self.evaluations, evaluation.run, (*earlier, evaluation))
         return self._grown(evaluation.run, self._indexed, evaluations=evaluations)
 
+    def up_to(self, run: str, point: int) -> "History":
+        """Return what is left without a run's evaluations after a point."""
+        evaluations = _with(self.evaluations, run, self.of(run)[:point])
+        return self._grown(run, self._indexed, evaluations=evaluations)
+
     def with_result(self, result: SegmentResult) -> "History":
         key = result.segment.run.key
         results = _with(self.results, key, (*self.results.get(key, ()), result))

@@ -1,4 +1,8 @@
-"""Which out-of-fold predictions the database keeps: those that a trial's value rests on, so that it stays small."""
+"""What the database keeps of runs whose trials have ended.
+
+Out-of-fold predictions that a trial's value rests on, so that it stays small. No evaluation that was never decided on:
+how many there are depends on the speed of workers, and an equal trial trains them again.
+"""
 
 from collections.abc import Iterable
 
@@ -9,6 +13,11 @@ from hpsearch.records import tables
 from hpsearch.records.history import History
 from hpsearch.records.types import Evaluation, Run, Trial, TrialState
 
+_FORGET = delete(tables.evaluations).where(
+    tables.evaluations.c.study == bindparam("of_study"),
+    tables.evaluations.c.run == bindparam("of_run"),
+    tables.evaluations.c.point > bindparam("last"),
+)
 _TRIM = delete(tables.predictions).where(
     tables.predictions.c.study == bindparam("of_study"),
     tables.predictions.c.run == bindparam("of_run"),
@@ -59,15 +68,22 @@ def keep(
     connection.execute(insert(table), {"study": study, **row})
 
 
-def trim(connection: Connection, study: str, history: History, recorded: History, runs: Iterable[Run]) -> None:
-    """Delete the predictions of `runs` that no trial needs any more.
-
-    All stay of a pruned trial's run of which more was recorded than decided on: a later trial that is equal may be
-    complete without training it.
-    """
+def trim(connection: Connection, study: str, history: History, runs: Iterable[Run]) -> None:
+    """Delete the predictions of `runs` that no trial needs any more."""
     for run in runs:
         needed = needed_points(history, run.key)
-        is_ahead = recorded.point(run) > history.point(run)
-        is_pruned = any(trial.state is TrialState.PRUNED for trial in history.sharing(run.key))
-        if needed is not None and not (is_ahead and is_pruned):
+        if needed is not None:
             connection.execute(_TRIM, {"of_study": study, "of_run": run.key, "needed": sorted(needed)})
+
+
+def left_over(history: History, recorded: History, runs: Iterable[Run]) -> list[Run]:
+    """Return those of `runs` that no unfinished trial has, and of which more was recorded than was decided on."""
+    return [
+        run for run in runs if recorded.point(run) > history.point(run) and needed_points(history, run.key) is not None
+    ]
+
+
+def forget(connection: Connection, study: str, history: History, runs: Iterable[Run]) -> None:
+    """Delete the evaluations of runs that were never decided on."""
+    for run in runs:
+        connection.execute(_FORGET, {"of_study": study, "of_run": run.key, "last": history.point(run)})

@@ -258,7 +258,7 @@ class Store(OrderedStudy):
             connection.execute(new)
             for number in trials:
                 self._optuna.replace_runs(connection, history.trials[number])
-            retention.trim(connection, self.name, history, self.recorded, replaced)
+            retention.trim(connection, self.name, history, replaced)
 
         self._write("replacing runs that do not fit into memory", write)
         self._description = MappingProxyType(json.loads(text))
@@ -348,13 +348,17 @@ class Store(OrderedStudy):
         row = tables.decision_row(decision)
         history = self.history.with_decision(replace(decision, reason=row["reason"]))
 
+        left = [] if state is None else retention.left_over(history, self.recorded, trial.runs)
+
         def write(connection: Connection) -> None:
             connection.execute(insert(tables.decisions), {"study": self.name, "time": time.time(), **row})
             if state is not None:
-                retention.trim(connection, self.name, history, self.recorded, trial.runs)
+                retention.trim(connection, self.name, history, trial.runs)
+                retention.forget(connection, self.name, history, left)
 
         self._write(f"recording a decision on trial {trial.number}", write)
         self._both.with_trial(history.trials[trial.number])
+        self._both.forget(left)
         self._tell_optuna(decision)
         return self.history
 

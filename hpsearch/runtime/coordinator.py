@@ -268,7 +268,8 @@ class Coordinator:
         match event:
             case Evaluated(_, evaluation, outputs):
                 numbers = self._trials_of(evaluation.run)
-                if numbers:  # whether a worker measures more after its trial has ended depends on its speed
+                follows = evaluation.point <= 1 + len(self.store.recorded.of(evaluation.run))
+                if numbers and follows:  # whether a worker measures more after its trial ended depends on its speed
                     self.store.record_evaluation(evaluation, outputs)
                     self._notify(None)
                 return numbers

@@ -212,7 +212,13 @@ class VirtualTime:
         run, recorded = event.open.segment.run, self._store.recorded
         if recorded.point(run) >= event.point or run.key in self._training:
             return None
-        return failure(recorded.results.get(run.key, ()))
+        return self._failed(run)
+
+    def _failed(self, run: Run) -> Outcome | None:
+        """Return how a run ended badly; what it came to beyond what is still known of it does not count."""
+        recorded = self._store.recorded
+        known = recorded.point(run)
+        return failure([end for end in recorded.results.get(run.key, ()) if end.point <= known])
 
     def _note_failure(self, opened: Open, outcome: Outcome) -> None:
         run = opened.segment.run
@@ -298,7 +304,7 @@ class VirtualTime:
         for opened in self._order.to_train():
             run, stop = opened.segment.run, opened.segment.stop
             point = recorded.point(run)
-            if run.key in self._training or point >= stop or failure(recorded.results.get(run.key, ())) is not None:
+            if run.key in self._training or point >= stop or self._failed(run) is not None:
                 continue
             if point > opened.segment.start and self._scheduler.is_watched(self._store.history, run):
                 end = self._policy.stop_point(recorded, recorded.trials[opened.trial])
@@ -320,7 +326,7 @@ class VirtualTime:
             stop = trial.stop if trial.stop is not None else self._guess.stop_point(recorded, trial)
             seen = trial if stop == trial.stop else replace(trial, stop=stop)
             for index, run in enumerate(trial.runs if stop is not None else trial.runs[:1]):
-                if run.key in self._training or failure(recorded.results.get(run.key, ())) is not None:
+                if run.key in self._training or self._failed(run) is not None:
                     continue
                 point = recorded.point(run)
                 target = self._guess.target(recorded, seen, index, closing=closing)
