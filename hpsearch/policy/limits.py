@@ -142,6 +142,16 @@ class Limits:
         keys = {segment.run.key for segment in in_flight}
         return not any(run.key in keys or history.of(run.key) for run in trial.runs)
 
+    @property
+    def is_measured(self) -> bool:
+        """Whether a limit is set that differs in effect from run to run: on time or device-seconds."""
+        return self.deadline is not None or self._device_seconds is not None
+
+    @property
+    def is_compute_limited(self) -> bool:
+        """Whether a limit on time, device-seconds or epochs is set."""
+        return self._is_compute_limited
+
     def first_of_all(self, history: History, now: float, in_flight: Collection[Segment]) -> Trial | None:
         """Return the trial that is to be finished before others go on, where no further trial fits; else None."""
         if not self._is_compute_limited or self.against_asking(history, now, in_flight) is None:
@@ -264,8 +274,13 @@ class Limits:
         return _Left(
             math.inf if epochs is None else epochs - self._costs.epochs - needed.epochs,
             math.inf if seconds is None else seconds - self._costs.seconds - needed.device_seconds,
-            math.inf if self.deadline is None else self.deadline - now,
+            math.inf if self.deadline is None else self.deadline - now - self._backlog(promised),
         )
+
+    def _backlog(self, promised: Sequence[Segment]) -> float:
+        """Return the seconds until workers have caught up where more segments are promised than they can train."""
+        seconds = sorted(self._needs(segment).wall for segment in promised)
+        return math.fsum(seconds[: -self.workers]) / self.workers if len(seconds) > self.workers else 0.0
 
     def _needs(self, segment: Segment) -> _Left:
         seconds = self._costs.seconds_of(segment) or 0.0

@@ -99,6 +99,8 @@ class Store(OrderedStudy):
     def reload(self) -> History:
         """Read everything again that happened, and the description."""
         table = tables.studies
+        if self.held:
+            self.flush()
         if self._study.source is not None and self._study.source.is_outdated:
             self._reopen(for_reading=True)
 

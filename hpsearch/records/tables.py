@@ -169,6 +169,7 @@ order = _table(
     Column("point", Integer, nullable=False),
     Column("number", Integer, nullable=False),
     Column("cost", BigInteger, nullable=False),
+    Column("overhead", BigInteger, nullable=False),
     Column("words", _long_text, nullable=False),
     keyed=False,
 )

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 from typing import Protocol
 
+from hpsearch.policy.budget import Ending
 from hpsearch.records import Run, Segment, Slot, Trial, TrialState
 from hpsearch.records.store import Store
 from hpsearch.runtime.scheduler import Scheduler
@@ -31,6 +32,9 @@ class Admission(Protocol):
 
     def paused(self, trial: int) -> None:
         """Take note that a trial is about to wait for a promotion."""
+
+    def over(self, ending: Ending) -> None:
+        """Take note that a limit ends the run of the study."""
 
     @property
     def is_busy(self) -> bool:
@@ -75,6 +79,9 @@ class OnArrival:
 
     def paused(self, trial: int) -> None:
         """Nothing: its state says so."""
+
+    def over(self, ending: Ending) -> None:
+        """Nothing: the run keeps it."""
 
     @property
     def is_busy(self) -> bool:

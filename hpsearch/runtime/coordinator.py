@@ -146,6 +146,13 @@ class Coordinator:
         if self.fitting is not None:
             self.fitting.slot = slot
         try:
+            return self._train_on(slot)
+        finally:
+            if self.fitting is not None:
+                self.fitting.slot = None
+
+    def _train_on(self, slot: Slot) -> bool:
+        try:
             self._decide()  # what had to wait for a slot
             segment = self._admission.next_segment(slot)
         except (DeviceInUseError, TimeIsUpError):
@@ -172,6 +179,7 @@ class Coordinator:
         over = None if self._stopping else self._spent.over(self.store.recorded, self.clock())
         if over is not None and (over.limit != "timeout" or self.has_work()):  # else the study has just ended by itself
             self.ending = over
+            self._admission.over(over)
         if self._stopping or self.ending is not None:
             self._scheduler.close()
             self.pool.interrupt(self.label)
@@ -208,6 +216,7 @@ class Coordinator:
         Signal handlers and other threads call this, so it only sets a flag.
         """
         self._stopping = True
+        self._scheduler.close()  # nothing more is decided, whatever else has been recorded by now
 
     def settle(self, number: int) -> None:
         """Decide on a trial and carry the decisions out, until another one needs new measurements."""
@@ -215,6 +224,7 @@ class Coordinator:
             try:
                 dropped = self.fitting.fit_again(self.store.history.trials[number], self._admission.in_flight())
             except TimeIsUpError:
+                self._scheduler.close()
                 return  # the next call decides on it as it begins
             for run in dropped:
                 self.checkpoints.remove(run)
@@ -313,10 +323,9 @@ class Coordinator:
 
     def _drop_what_is_whole(self, number: int) -> None:
         """Drop the checkpoints of a trial's runs that have come to its stop before that was decided."""
-        for run in self.store.history.trials[number].runs:
-            if run.key not in self._admission.in_flight() and not self._may_continue(
-                run, self.store.history.point(run)
-            ):
+        history, in_training = self.store.history, {segment.run.key for _, segment in self.training()}
+        for run in history.trials[number].runs:
+            if run.key not in in_training and not self._may_continue(run, history.point(run)):
                 self.checkpoints.remove(run.key)
 
     def _may_continue(self, run: Run, point: int) -> bool:

@@ -36,7 +36,7 @@ class Fitting:
         base_key: Returns the key of a training config's base model.
         is_measured: Whether memory is looked at: on a GPU, but for studies of earlier versions.
         label: What the pool calls the study.
-        slot: The idle slot that a new trial is asked for.
+        slot: The idle slot that a new trial is asked for; None while there is none.
     """
 
     record: Record
@@ -65,6 +65,8 @@ class Fitting:
         known = self._fits.shapes.get(shape)
         if known is not None or not self.is_measured or (model is not None and fits_as_known(config, model)):
             return known
+        if self.slot is None:  # asked for as something was recorded: it waits for an idle worker
+            raise DeviceInUseError(self.slot)
         probed = self.pool.probe(Probe(self.label, config, batch, is_first=False), self.slot)
         if probed is None:
             raise DeviceInUseError(self.slot)

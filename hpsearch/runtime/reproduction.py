@@ -1,5 +1,6 @@
 """Whether a study is decided in virtual time, and with what."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,8 @@ from hpsearch.policy.pruner import Pruner
 from hpsearch.policy.samplers import Sampler, is_blind
 from hpsearch.provenance.packages import __version__
 from hpsearch.runtime.virtual_time import VirtualPlan
+
+logger = logging.getLogger("hpsearch")
 
 _BLIND = ("trials", "distinct_trials", "timeout", "epochs_per_trial")
 """Limits of which none asks what earlier trials came to, or what else has been trained."""
@@ -37,9 +40,16 @@ def virtual_plan(
     trained to their end, have one table in any order, and wait for nobody.
     """
     store = record.store
-    if not store.entries and (
-        not record.description.reproducible or store.history.trials or _needs_no_order(rules, budget)
-    ):
+    is_asked = bool(record.description.reproducible)
+    if not store.entries and (not is_asked or store.history.trials or _needs_no_order(rules, budget)):
+        if slots is not None:
+            logger.warning("virtual_slots=%d is not used: the study %r decides on arrival.", slots, plan.name)
+        if is_asked and store.history.trials and not _needs_no_order(rules, budget):
+            logger.warning(
+                "The study %r was begun without a plan of its order, which it did not need. With this sampler, pruner "
+                "and budget its table may differ from run to run.",
+                plan.name,
+            )
         return None
     folds = plan.folds.pairs
     cost = PlannedCost([len(held_out) for _, held_out in folds], lambda config: plan.rows_for(config).layers or 0)

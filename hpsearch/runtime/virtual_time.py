@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from hpsearch.errors import UsageError
+from hpsearch.policy.budget import Ending
 from hpsearch.policy.failures import LOST_LIMIT, after_bad_outcome, failure
 from hpsearch.policy.limits import Limits
 from hpsearch.policy.order import Event, Open, Order
@@ -52,12 +53,14 @@ class VirtualPlan:
         cost: The formula.
         slots: Virtual slots that the user asks for; None: as many as the study has, for a new one `usual_slots`.
         workers: How many workers this run has.
+        works_ahead: Whether workers that would wait train what is likely to be needed.
         facts: What this run was given, by name, that a table depends on and a study may change.
     """
 
     cost: Cost
     slots: int | None = None
     workers: int = 1
+    works_ahead: bool = True
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -76,6 +79,14 @@ def check_enough_slots(store: Store, slots: int | None) -> None:
         )
 
 
+def _copied(policy: Policy) -> Policy | None:
+    """Return a policy that remembers by itself, as pruners do of the history that they saw last; None where none can."""
+    try:
+        return copy.deepcopy(policy)
+    except Exception:  # a pruner of the user's that holds a lock, or a file
+        return None
+
+
 class VirtualTime:
     """Decides in the order of virtual time (`hpsearch.policy.order`); implements `hpsearch.runtime.admission`.
 
@@ -88,7 +99,7 @@ class VirtualTime:
         self._training: dict[str, Segment] = {}
         self._is_blocked = False
         self._has_nothing_new = False
-        self._guess = copy.deepcopy(policy)  # pruners remember the history that they saw last
+        self._guess = _copied(policy) if plan.works_ahead else None
         self._nothing_ahead: tuple[History | None, bool] = (None, False)  # what `_ahead` last found nothing in
         self._limits_noted: set[str] = set()
 
@@ -116,6 +127,7 @@ class VirtualTime:
                 store.set_state(trial.number, state)
         self._note_changes(entries)
         store.flush()
+        self._look_at_limits()
         yield from [each.number for each in store.history.unfinished() if after_bad_outcome(store.history, each)]
         last = next((entry for entry in reversed(entries) if entry.happening in EVENTS), entries[0])
         if last.happening is Happening.ASKED:
@@ -135,9 +147,9 @@ class VirtualTime:
                 case Happening.BEGUN:
                     order = order.without([entry.run])
                     segment = Segment(runs[entry.run], entry.point, entry.number)
-                    overhead = self._plan.cost.of_a_segment(segment.run)
                     is_whole = entry.words == WHOLE
-                    order = order.begun(Open(segment, entry.trial, entry.time, entry.cost, overhead, is_whole))
+                    opened = Open(segment, entry.trial, entry.time, entry.cost, entry.overhead, is_whole)
+                    order = order.begun(opened)
                 case Happening.ENDED | Happening.FAILED | Happening.LEFT:
                     order = order.without([entry.run])
         self._order = order
@@ -187,6 +199,7 @@ class VirtualTime:
                 self._note(Happening.EVALUATED, event.open, point=event.point)
             else:
                 self._note_failure(event.open, failed)
+            self._look_at_limits()
             yield from self._trials_of(run.key)
 
     def _end_segments(self) -> Iterator[int]:
@@ -201,6 +214,7 @@ class VirtualTime:
             elif point >= opened.segment.stop or all(end is not None and point >= end for end in ends):
                 self._close(run)
                 self._note(Happening.ENDED, opened, point=point)
+                self._look_at_limits()
                 yield from trials
 
     def _close(self, run: Run) -> None:
@@ -244,7 +258,6 @@ class VirtualTime:
                 self._has_nothing_new = True
             else:
                 self._open(segment)
-            self._note_limit(segment)
         return True
 
     def asking(self) -> None:
@@ -263,17 +276,37 @@ class VirtualTime:
         trial = min(self._trials_of(run.key))
         opened = Open(segment, trial, self._order.now, cost, self._plan.cost.of_a_segment(run), is_whole)
         self._order = self._order.begun(opened)
+        if self._limits.is_measured and segment.stop < self._target(history.trials[trial], run):
+            self._note_limit(Ending("timeout", f"a segment of trial {trial} was made shorter"))
         words = WHOLE if is_whole else ""
-        self._note(Happening.BEGUN, opened, point=segment.start, number=segment.stop, cost=cost, words=words)
+        self._note(Happening.BEGUN, opened, point=segment.start, number=segment.stop, words=words)
         set_running(self._store, run)
 
-    def _note_limit(self, segment: Segment | None) -> None:
-        """Note that a limit that is measured has come into effect: elsewhere it would sooner or later."""
-        if segment is None:
-            ending = self._scheduler.ending(self._store.history)
-            if ending.limit in _MEASURED and ending.limit not in self._limits_noted:
-                self._limits_noted.add(ending.limit)
-                self._note(Happening.NOTED, words=f"the limit {ending.limit} ended it: {ending.reason}")
+    def _target(self, trial: Trial, run: Run) -> int:
+        """Return how far a run may be trained for now, limits on time left out."""
+        history = self._store.history
+        index = trial.runs.index(run)
+        return self._policy.target(history, trial, index, closing=self._scheduler.is_closing(history))
+
+    def _look_at_limits(self) -> None:
+        """Ask anew whether more trials are coming: decisions depend on it, and it must not be remembered.
+
+        What a study would remember of an earlier question, one that continues would not.
+        """
+        if self._limits.is_compute_limited:
+            self._scheduler.has_work(self._store.history)
+        if self._limits.is_measured:
+            self._note_limit(self._scheduler.ending(self._store.history))
+
+    def _note_limit(self, ending: Ending) -> None:
+        """Note that a limit that is measured has come into effect: in another run that is sooner or later."""
+        if ending.limit in _MEASURED and ending.limit not in self._limits_noted:
+            self._limits_noted.add(ending.limit)
+            self._note(Happening.NOTED, words=f"the limit {ending.limit} came into effect: {ending.reason}")
+
+    def over(self, ending: Ending) -> None:
+        if ending.limit == "device_seconds":  # a timeout is a pause: the next call decides what this one would have
+            self._note_limit(ending)
 
     # ------------------------------------------------------------------ training
 
@@ -320,7 +353,7 @@ class VirtualTime:
         recorded = self._store.recorded
         closing = self._scheduler.is_closing(self._store.history)
         last, was_closing = self._nothing_ahead
-        if not self._order.open or (last is recorded and was_closing is closing):
+        if self._guess is None or not self._order.open or (last is recorded and was_closing is closing):
             return None
         for trial in recorded.unfinished():
             stop = trial.stop if trial.stop is not None else self._guess.stop_point(recorded, trial)
@@ -382,11 +415,11 @@ class VirtualTime:
         trial: int = -1,
         point: int = 0,
         number: int = 0,
-        cost: int = 0,
         words: str = "",
     ) -> None:
         run = None if opened is None else opened.segment.run
+        cost, overhead = (opened.cost, opened.overhead) if opened and happening is Happening.BEGUN else (0, 0)
         key, horizon = ("", 0) if run is None else (run.key, run.horizon)
         trial = trial if opened is None else opened.trial
-        entry = Entry(self._order.now, happening, trial, key, horizon, point, number, cost, words)
+        entry = Entry(self._order.now, happening, trial, key, horizon, point, number, cost, overhead, words)
         self._store.note(entry, None if opened is None else opened.segment)
