@@ -11,6 +11,8 @@ HEADING = "Not repeatable from the seed alone:"
 _SUBJECTS = {
     "hpsearch": "the version of hpsearch",
     "planned cost": "the version of the planned cost",
+    "sampler": "the sampler",
+    "pruner": "the pruner",
     "enqueued": "the number of enqueued configurations",
     "virtual slots": "the number of virtual slots",
 }

@@ -6,6 +6,7 @@ from typing import Any
 
 from hpsearch.errors import UsageError
 from hpsearch.plan.arguments import check_whole
+from hpsearch.plan.description import Description
 from hpsearch.plan.plan import Plan
 from hpsearch.plan.record import Record
 from hpsearch.policy.budget import Budget
@@ -53,7 +54,7 @@ def virtual_plan(
         return None
     folds = plan.folds.pairs
     cost = PlannedCost([len(held_out) for _, held_out in folds], lambda config: plan.rows_for(config).layers or 0)
-    return VirtualPlan(cost, slots, workers, _facts(budget, store.enqueued()))
+    return VirtualPlan(cost, slots, workers, _facts(record.description, budget, store.enqueued()))
 
 
 def _needs_no_order(rules: tuple[Sampler, Pruner], budget: Budget) -> bool:
@@ -61,8 +62,9 @@ def _needs_no_order(rules: tuple[Sampler, Pruner], budget: Budget) -> bool:
     return is_blind(sampler) and type(pruner) is Pruner and set(budget.given) <= set(_BLIND)
 
 
-def _facts(budget: Budget, enqueued: int) -> Mapping[str, str]:
+def _facts(description: Description, budget: Budget, enqueued: int) -> Mapping[str, str]:
     """Return what a call is given that decides its table, and that a later call may give otherwise."""
     limits = {name: str(value) for name, value in budget.given.items() if name != "timeout"}
-    facts = {"hpsearch": __version__, "planned cost": str(VERSION), **limits}
+    rules = {"sampler": description.sampler, "pruner": description.pruner}
+    facts = {"hpsearch": __version__, "planned cost": str(VERSION), **rules, **limits}
     return {**facts, "enqueued": str(enqueued)} if enqueued else facts

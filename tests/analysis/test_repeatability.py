@@ -41,6 +41,7 @@ def test_what_follows_from_the_seed_is_no_disturbance(entries: Sequence[Entry]) 
         (given("trials: 50"), "from trial 3 on: trials is 50"),
         (given("patience: none"), "from trial 3 on: patience is no longer given"),
         (given("hpsearch: 0.3.0"), "from trial 3 on: the version of hpsearch is 0.3.0"),
+        (given("pruner: Racing(margin=1.0)"), "from trial 3 on: the pruner is Racing(margin=1.0)"),
         (given("planned cost: 2"), "from trial 3 on: the version of the planned cost is 2"),
         (given("enqueued: 2"), "from trial 3 on: the number of enqueued configurations is 2"),
         (given("virtual slots: 8"), "from trial 3 on: the number of virtual slots is 8"),

@@ -407,6 +407,15 @@ def test_trials_added_later_are_said_wherever_the_table_is(tmp_path: Path) -> No
     assert all(f"- not repeatable from the seed alone: {each}" in card for each in said)
 
 
+def test_another_sampler_or_pruner_is_said_and_so_is_what_is_enqueued_later(tmp_path: Path) -> None:
+    toy_study(tmp_path, sampler="bayesian").run(trials=3, devices="inline", progress=False)
+    study = toy_study(tmp_path, sampler="random", pruner="median")
+    study.enqueue({"learning_rate": 0.02, "batch_size": 8, "epochs": 1})
+    result = study.run(trials=3, devices="inline", progress=False)
+    said = ["the sampler is random", "the pruner is median", "the number of enqueued configurations is 1"]
+    assert result.disturbances == [f"from trial 3 on: {each}" for each in said]
+
+
 def test_a_study_that_decides_on_arrival_says_so(tmp_path: Path) -> None:
     for count, settings in enumerate([{"sampler": "bayesian", "reproducible": False}, {"pruner": "racing"}, {}]):
         study = toy_study(tmp_path / str(count), **settings)
