@@ -33,7 +33,7 @@ from hpsearch.records.store import Store
 from hpsearch.records.urls import sqlite_url
 from hpsearch.runtime.coordinator import Coordinator
 from hpsearch.runtime.new_trials import Asker, RunKeys
-from hpsearch.runtime.virtual_time import VirtualPlan
+from hpsearch.runtime.virtual_plan import VirtualPlan
 
 WORKERS = 2
 SHARED_MEMORY = Path("/dev/shm")

@@ -82,6 +82,7 @@ def run(
         StudyRun(
             study.plan, study.record, budget=limits, deadline=deadline, progress=False, callbacks=study.callbacks,
             subject=study, interruption=interruption, label=label, virtual_slots=virtual_slots,
+            is_alone=len(studies) == 1,
         )
         for study, limits, label in zip(studies, budgets, _labels(studies), strict=True)
     ]  # fmt: skip

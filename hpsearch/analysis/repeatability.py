@@ -70,7 +70,8 @@ def decided(entries: Sequence[Entry], sampler: str, pruner: str, limits: Collect
     """
     slots = [entry.number for entry in entries if entry.happening is Happening.SLOTS]
     if slots:
-        return f"in virtual time with {slots[-1]} slots: the same script gives the same table"
+        said = f"in virtual time with {slots[-1]} slots: the same script gives the same table"
+        return f"{said}, but for what is said below it" if any(entry.is_disturbance for entry in entries) else said
     is_blind = sampler.startswith(_BLIND_SAMPLERS)
     if is_blind and pruner == "none" and set(limits) <= set(_LIMITS_IN_ORDER):
         return "on arrival, on which nothing in it depends: the same script gives the same table"

@@ -19,8 +19,8 @@ class Happening(enum.Enum):
 
     SLOTS: There are `number` virtual slots from now on.
     ASKED: `trial` is asked for.
-    BEGUN: A virtual slot begins with `run`, from `point` on to point `number`; `cost` is that of one point, `overhead` that of
-        the segment.
+    BEGUN: A virtual slot begins with `run`, from `point` on to point `number`; `cost` is that of one point, and
+        `overhead` that of the segment.
     EVALUATED: The evaluation of `run` at `point`, and those before it, are decided on.
     ENDED: Its segment has ended at `point`.
     FAILED: Its segment has ended badly after `point`; `words` is the outcome.

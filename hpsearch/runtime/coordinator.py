@@ -33,7 +33,8 @@ from hpsearch.runtime.last_trials import ALONE, LastTrials
 from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Event, Refused, Train
 from hpsearch.runtime.pools.base import Pool, TimeIsUpError
 from hpsearch.runtime.scheduler import Scheduler
-from hpsearch.runtime.virtual_time import VirtualPlan, VirtualTime
+from hpsearch.runtime.virtual_plan import VirtualPlan
+from hpsearch.runtime.virtual_time import VirtualTime
 
 logger = logging.getLogger("hpsearch")
 

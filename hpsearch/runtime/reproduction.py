@@ -14,12 +14,16 @@ from hpsearch.policy.planned_cost import VERSION, PlannedCost
 from hpsearch.policy.pruner import Pruner
 from hpsearch.policy.samplers import Sampler, is_blind
 from hpsearch.provenance.packages import __version__
-from hpsearch.runtime.virtual_time import VirtualPlan
+from hpsearch.records.store import Store
+from hpsearch.runtime.virtual_plan import VirtualPlan
 
 logger = logging.getLogger("hpsearch")
 
 _BLIND = ("trials", "distinct_trials", "timeout", "epochs_per_trial")
 """Limits of which none asks what earlier trials came to, or what else has been trained."""
+
+_SPENT = ("epochs", "device_seconds", "device_seconds_per_trial")
+"""Limits that count what is trained."""
 
 
 def check_virtual_slots(plan: Plan, slots: Any) -> None:
@@ -33,12 +37,20 @@ def check_virtual_slots(plan: Plan, slots: Any) -> None:
 
 
 def virtual_plan(
-    plan: Plan, record: Record, rules: tuple[Sampler, Pruner], budget: Budget, slots: int | None, workers: int
+    plan: Plan,
+    record: Record,
+    rules: tuple[Sampler, Pruner],
+    budget: Budget,
+    slots: int | None,
+    workers: int,
+    *,
+    is_alone: bool = True,
 ) -> VirtualPlan | None:
     """Return how a study counts in virtual time; None where it decides on arrival.
 
     So do studies of earlier versions, and those that depend on no history: a blind sampler's configurations, all
-    trained to their end, have one table in any order, and wait for nobody.
+    trained to their end, have one table in any order, and wait for nobody. Workers train ahead of what is decided only
+    where nobody else could use them: where the study `is_alone`, and its budget is not of what is trained.
     """
     store = record.store
     is_asked = bool(record.description.reproducible)
@@ -54,7 +66,8 @@ def virtual_plan(
         return None
     folds = plan.folds.pairs
     cost = PlannedCost([len(held_out) for _, held_out in folds], lambda config: plan.rows_for(config).layers or 0)
-    return VirtualPlan(cost, slots, workers, _facts(record.description, budget, store.enqueued()))
+    works_ahead = is_alone and not set(budget.given) & set(_SPENT)
+    return VirtualPlan(cost, slots, workers, works_ahead, _facts(record.description, budget, store))
 
 
 def _needs_no_order(rules: tuple[Sampler, Pruner], budget: Budget) -> bool:
@@ -62,9 +75,11 @@ def _needs_no_order(rules: tuple[Sampler, Pruner], budget: Budget) -> bool:
     return is_blind(sampler) and type(pruner) is Pruner and set(budget.given) <= set(_BLIND)
 
 
-def _facts(description: Description, budget: Budget, enqueued: int) -> Mapping[str, str]:
+def _facts(description: Description, budget: Budget, store: Store) -> Mapping[str, str]:
     """Return what a call is given that decides its table, and that a later call may give otherwise."""
     limits = {name: str(value) for name, value in budget.given.items() if name != "timeout"}
     rules = {"sampler": description.sampler, "pruner": description.pruner}
     facts = {"hpsearch": __version__, "planned cost": str(VERSION), **rules, **limits}
-    return {**facts, "enqueued": str(enqueued)} if enqueued else facts
+    trials = store.history.trials
+    counts = {"enqueued": store.enqueued(), "trials of other tools": 1 + max(trials, default=-1) - len(trials)}
+    return {**facts, **{name: str(count) for name, count in counts.items() if count}}

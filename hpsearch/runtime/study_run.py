@@ -44,7 +44,7 @@ from hpsearch.runtime.pools.base import Pool, TimeIsUpError
 from hpsearch.runtime.pools.in_turn import PoolInTurn, in_turn
 from hpsearch.runtime.reproduction import check_virtual_slots, virtual_plan
 from hpsearch.runtime.signals import Interruption
-from hpsearch.runtime.virtual_time import check_enough_slots
+from hpsearch.runtime.virtual_plan import check_enough_slots
 from hpsearch.training.features.store import FeatureStore
 from hpsearch.training.numerics import Numerics, resolve_numerics
 
@@ -62,6 +62,7 @@ class StudyRun:
         callbacks: Called with `subject` and each trial that has ended.
         subject: The study as its user knows it.
         label: What the pool and the display call the study: its name, where no other study beside it has the same.
+        is_alone: Whether no other study shares its pool.
         virtual_slots: How many segments its plan trains side by side, as in `Study.run`.
         rules: The sampler and the pruner, once they have been checked.
         interruption: What signals ask: set when Ctrl-C, SIGTERM or SIGUSR1 has paused the study.
@@ -77,6 +78,7 @@ class StudyRun:
     interruption: Interruption = field(default_factory=Interruption)
     label: str = ""
     virtual_slots: int | None = None
+    is_alone: bool = True
     rules: tuple[Sampler, Pruner] = field(init=False)
     _processes: ProcessRecord = field(init=False)
     _numerics: Numerics = field(init=False)
@@ -183,7 +185,10 @@ class StudyRun:
             store, pool, asker.ask, limits, policy, checkpoints,
             logs=plan.folder / "logs", observers=[self._processes, *observers], label=self.label,
             last=last_trials(sampler, pruner, self.budget, lambda: len(pool.slots())), fitting=fitting,
-            virtual=virtual_plan(plan, self.record, self.rules, self.budget, self.virtual_slots, len(pool.slots())),
+            virtual=virtual_plan(
+                plan, self.record, self.rules, self.budget, self.virtual_slots, len(pool.slots()),
+                is_alone=self.is_alone,
+            ),
         )  # fmt: skip
         if self._was_stopped:  # while the models were being loaded
             self._coordinator.stop()

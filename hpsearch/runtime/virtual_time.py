@@ -1,11 +1,9 @@
 """A study in virtual time: workers train its open segments, and decisions are made in the order of the plan."""
 
 import copy
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Protocol
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 
-from hpsearch.errors import UsageError
 from hpsearch.policy.budget import Ending
 from hpsearch.policy.failures import LOST_LIMIT, after_bad_outcome, failure
 from hpsearch.policy.limits import Limits
@@ -19,9 +17,14 @@ from hpsearch.runtime.fitting import DeviceInUseError
 from hpsearch.runtime.job_lengths import longest_way, seconds_per_point
 from hpsearch.runtime.pools.base import TimeIsUpError
 from hpsearch.runtime.scheduler import Scheduler
-
-LEAST_SLOTS = 4
-"""Virtual slots of a new study, at least: one table comes of one to four workers (docs/decisions/virtual-time.md)."""
+from hpsearch.runtime.virtual_plan import (
+    SLOTS_FACT,
+    VirtualPlan,
+    changed_facts,
+    check_enough_slots,
+    order_of,
+    usual_slots,
+)
 
 VIRTUAL = Slot(0, ("virtual",))
 """What the scheduler is told to find a segment for: in virtual time all slots are alike."""
@@ -37,50 +40,8 @@ _DISTURBING = {
 """Bad ends that another run of the same script may not meet, in words."""
 
 
-class Cost(Protocol):
-    """The planned cost of a run: `hpsearch.policy.planned_cost.PlannedCost`."""
-
-    def of_a_point(self, run: Run) -> int: ...
-
-    def of_a_segment(self, run: Run) -> int: ...
-
-
-@dataclass(frozen=True)
-class VirtualPlan:
-    """How a study counts in virtual time.
-
-    Attributes:
-        cost: The formula.
-        slots: Virtual slots that the user asks for; None: as many as the study has, for a new one `usual_slots`.
-        workers: How many workers this run has.
-        works_ahead: Whether workers that would wait train what is likely to be needed.
-        facts: What this run was given, by name, that a table depends on and a study may change.
-    """
-
-    cost: Cost
-    slots: int | None = None
-    workers: int = 1
-    works_ahead: bool = True
-    facts: Mapping[str, str] = field(default_factory=dict)
-
-
-def usual_slots(workers: int) -> int:
-    """Return the virtual slots of a new study that begins with so many workers."""
-    return max(LEAST_SLOTS, workers)
-
-
-def check_enough_slots(store: Store, slots: int | None) -> None:
-    """Raise UsageError where a study has more virtual slots than it is asked for."""
-    has = max((entry.number for entry in store.entries if entry.happening is Happening.SLOTS), default=0)
-    if slots is not None and slots < has:
-        raise UsageError(
-            f"virtual_slots={slots}: the study {store.name!r} has {has}, and what it decided rests on that. Leave the "
-            "argument out, or give as many or more."
-        )
-
-
 def _copied(policy: Policy) -> Policy | None:
-    """Return a policy that remembers by itself, as pruners do of the history that they saw last; None where none can."""
+    """Return a policy that remembers by itself what it saw last, as pruners do; None where that cannot be."""
     try:
         return copy.deepcopy(policy)
     except Exception:  # a pruner of the user's that holds a lock, or a file
@@ -95,7 +56,7 @@ class VirtualTime:
 
     def __init__(self, store: Store, scheduler: Scheduler, policy: Policy, limits: Limits, plan: VirtualPlan) -> None:
         self._store, self._scheduler, self._policy, self._limits, self._plan = store, scheduler, policy, limits, plan
-        self._order = Order(LEAST_SLOTS)
+        self._order = Order(usual_slots(plan.workers))
         self._training: dict[str, Segment] = {}
         self._is_blocked = False
         self._has_nothing_new = False
@@ -136,23 +97,7 @@ class VirtualTime:
             yield from self._trials_of(last.run)
 
     def _continue(self, entries: Sequence[Entry]) -> None:
-        """Make the order that the log ends with."""
-        runs = {run.key: run for trial in self._store.history.trials.values() for run in trial.all_runs}
-        order = Order(LEAST_SLOTS)
-        for entry in entries:
-            order = order.at(max(order.now, entry.time))
-            match entry.happening:
-                case Happening.SLOTS:
-                    order = Order(entry.number, order.now, order.open)
-                case Happening.BEGUN:
-                    order = order.without([entry.run])
-                    segment = Segment(runs[entry.run], entry.point, entry.number)
-                    is_whole = entry.words == WHOLE
-                    opened = Open(segment, entry.trial, entry.time, entry.cost, entry.overhead, is_whole)
-                    order = order.begun(opened)
-                case Happening.ENDED | Happening.FAILED | Happening.LEFT:
-                    order = order.without([entry.run])
-        self._order = order
+        self._order = order_of(entries, self._store.history.trials)
         for opened in self._order.open.values():
             self._scheduler.began(opened.segment)
         if is_spent(entries, self._store.history.trials) and not self._store.queued():
@@ -163,17 +108,10 @@ class VirtualTime:
         check_enough_slots(self._store, slots)
         if slots is not None and slots > self._order.slots:
             self._note(Happening.SLOTS, number=slots)
-            self._note(Happening.GIVEN, number=1, words=f"virtual slots: {slots}")
-            self._order = Order(slots, self._order.now, self._order.open)
-        before: dict[str, str] = {}
-        for entry in entries:
-            if entry.happening is Happening.GIVEN:
-                name, _, before[name] = entry.words.partition(": ")
-        before.pop("virtual slots", None)
-        for name in dict.fromkeys((*self._plan.facts, *before)):
-            value = self._plan.facts.get(name, "none")
-            if value != before.get(name, "none"):
-                self._note(Happening.GIVEN, number=1, words=f"{name}: {value}")
+            self._note(Happening.GIVEN, number=1, words=f"{SLOTS_FACT}: {slots}")
+            self._order = replace(self._order, slots=slots)
+        for words in changed_facts(entries, self._plan.facts):
+            self._note(Happening.GIVEN, number=1, words=words)
 
     # ------------------------------------------------------------------ deciding
 

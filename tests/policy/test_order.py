@@ -166,7 +166,7 @@ def test_nothing_is_hidden_for_ever(study: Study, luck: random.Random) -> None:
         if plan.is_whole or plan.stops is None or plan.stops > study.furthest(run):
             assert study.admitted[run] == study.measured[run] == study.furthest(run)
         else:
-            assert study.admitted[run] == max(plan.start + 1, plan.stops)
+            assert study.admitted[run] == min(study.furthest(run), max(plan.start + 1, plan.stops))
 
 
 # ---------------------------------------------------------------------- one by one

@@ -32,7 +32,7 @@ from hpsearch.records.urls import sqlite_url
 from hpsearch.runtime.coordinator import Coordinator
 from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Event, Probe, Probed, Train, Workload
 from hpsearch.runtime.new_trials import Asker, RunKeys
-from hpsearch.runtime.virtual_time import VirtualPlan
+from hpsearch.runtime.virtual_plan import VirtualPlan
 
 T = TypeVar("T")
 
