@@ -252,14 +252,27 @@ def kept(store: Store, trial: Trial) -> set[int]:
     return {point for point in range(1, POINTS + 1) if store.predictions(run, point) is not None}
 
 
-def test_an_equal_trial_finds_the_predictions_of_what_was_trained_ahead(store: Store) -> None:
-    """It may be complete without training: then nobody would measure the points again that decisions have passed."""
+def test_what_was_never_decided_on_is_forgotten_when_its_trial_has_ended(store: Store) -> None:
+    """How much that is depends on the speed of workers; an equal trial trains it again, predictions and all."""
     store.note(SLOTS)
     trial = add_trial(store, 7)
     record(store, trial, POINTS)
     store.note(entry(trial, Happening.EVALUATED, 2), segment(trial, 0, 4))
     store.apply(prune(store, trial))
+    assert kept(store, trial) == {2}
+    assert store.recorded.point(trial.runs[0]) == store.history.point(trial.runs[0]) == 2
+    store.reload()
+    assert store.recorded.point(trial.runs[0]) == 2
+
+
+def test_it_stays_while_another_trial_needs_the_run(store: Store) -> None:
+    store.note(SLOTS)
+    trial, _equal = add_trial(store, 7), add_trial(store, 7)
+    record(store, trial, POINTS)
+    store.note(entry(trial, Happening.EVALUATED, 2), segment(trial, 0, 4))
+    store.apply(prune(store, trial))
     assert kept(store, trial) == set(range(1, POINTS + 1))
+    assert store.recorded.point(trial.runs[0]) == POINTS
 
 
 def test_what_is_decided_on_to_its_last_point_is_trimmed(store: Store) -> None:
