@@ -182,10 +182,10 @@ def part(name: str, table: GridTable, seeds: int, processes: int) -> list[dict[s
 def rows(found: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the rows of the README's table."""
     told = []
-    for pruner, virtual in itertools.product(("none", "racing"), (4, 8)):
-        shares = _of(found, "waiting", "idle until the last trial", pruner, 4, virtual)
+    for pruner, (workers, virtual) in itertools.product(("none", "racing"), ((2, 4), (4, 4), (4, 8))):
+        shares = _of(found, "waiting", "idle until the last trial", pruner, workers, virtual)
         if shares:
-            what = f"slots that wait for the order, 4 equal workers, {virtual} virtual slots, bayesian, pruner {pruner}"
+            what = f"time that {workers} equal workers wait for the order, {virtual} virtual slots, pruner {pruner}"
             told.append(Row(what, _per_table(shares, "{:.0%}"), f"{GOAL:.0%}", max(shares.values()) <= GOAL))
     for workers, virtual in ((1, 4), (2, 4), (4, 4), (4, 8)):
         ratios = _of(found, "found", "compute over that on arrival", "racing", workers, virtual)

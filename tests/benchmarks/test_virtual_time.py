@@ -129,5 +129,5 @@ def test_the_benchmark_runs_and_keeps_the_other_parts(
         assert len(found[part]["made-up"]) == len(listed)
         assert all(row["seeds"] == 1 for row in found[part]["made-up"])
     goals = {row["what"]: row["met"] for row in found["readme"]}
-    assert len(goals) == 6
+    assert len(goals) == 7
     assert all(-1e-9 < row["idle"]["value"] < 1.0 for row in found["waiting"]["made-up"])
