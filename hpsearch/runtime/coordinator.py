@@ -224,9 +224,10 @@ class Coordinator:
         if self.fitting is not None:
             try:
                 dropped = self.fitting.fit_again(self.store.history.trials[number], self._admission.in_flight())
-            except TimeIsUpError:
+            except TimeIsUpError:  # the next call decides on it as it begins
+                self.ending = Ending("timeout", "its time is up")
                 self._scheduler.close()
-                return  # the next call decides on it as it begins
+                return
             for run in dropped:
                 self.checkpoints.remove(run)
         while True:
