@@ -80,6 +80,8 @@ def test_a_study_in_virtual_time_says_how_many_slots_it_has() -> None:
     assert decided(BEGIN, "bayesian", "racing") == expected
     raised = [*BEGIN, Entry(9, Happening.SLOTS, number=8)]
     assert decided(raised, "bayesian", "racing") == expected.replace("4", "8")
+    disturbed = [*raised, given("virtual slots: 8")]
+    assert decided(disturbed, "bayesian", "racing") == decided(raised, "", "") + ", but for what is said below it"
 
 
 @pytest.mark.parametrize(

@@ -401,7 +401,8 @@ def test_trials_added_later_are_said_wherever_the_table_is(tmp_path: Path) -> No
     folder = result.export(tmp_path / "model")
     facts = json.loads((folder / "hpsearch.json").read_text())
     assert facts["disturbances"] == said
-    assert facts["decided"] == "in virtual time with 6 slots: the same script gives the same table"
+    same = "in virtual time with 6 slots: the same script gives the same table"
+    assert facts["decided"] == f"{same}, but for what is said below it"
     card = (folder / "README.md").read_text()
     assert f"- the search was decided {facts['decided']}" in card
     assert all(f"- not repeatable from the seed alone: {each}" in card for each in said)
