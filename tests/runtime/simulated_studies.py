@@ -3,6 +3,7 @@
 The coordinator, its policies and the SQLite store are the real ones; only training is made up, and so is time.
 """
 
+import contextlib
 import hashlib
 import json
 import random
@@ -23,7 +24,7 @@ from hpsearch.policy.planned_cost import PlannedCost
 from hpsearch.policy.policy import Policy
 from hpsearch.policy.pruners import resolve_pruner
 from hpsearch.policy.samplers import resolve_sampler
-from hpsearch.records import Decision, Evaluation, Outcome, Run, SegmentResult, Slot, Trial, TrialState
+from hpsearch.records import Decision, Evaluation, History, Outcome, Run, SegmentResult, Slot, Trial, TrialState
 from hpsearch.records.checkpoint_folder import CheckpointFolder
 from hpsearch.records.optuna_rows import OptunaRows
 from hpsearch.records.order_log import Entry
@@ -122,6 +123,7 @@ class Pool:
         faults: How runs end badly, wherever they are trained.
         losses: By run, how many workers are still to be lost before they measure anything.
         trained: (run, point) of every evaluation that was reported.
+        most: How many segments were in training at a time.
     """
 
     workers: int
@@ -130,6 +132,7 @@ class Pool:
     faults: Faults = no_faults
     losses: dict[str, int] = field(default_factory=dict)
     trained: list[tuple[str, int]] = field(default_factory=list)
+    most: int = 0
     now: float = 0.0
     deadline: float | None = None
 
@@ -163,6 +166,7 @@ class Pool:
         start = json.loads(order.checkpoint["point"]) if order.checkpoint is not None else 0
         assert start <= order.segment.start
         self._work[slot.index] = _Work(order, start, self.now + self._seconds(slot.index))
+        self.most = max(self.most, len(self._work))
 
     def completed(self, timeout: float) -> Iterator[Event]:
         if not self._work:
@@ -268,6 +272,17 @@ class Told:
     predictions: Mapping[tuple[str, int], bool]
 
 
+@dataclass
+class _Pausing:
+    coordinator: Coordinator
+    left: int
+
+    def observe(self, history: History, trial: Trial | None) -> None:
+        self.left -= 1
+        if self.left <= 0:
+            self.coordinator.stop()
+
+
 @dataclass(frozen=True)
 class Study:
     """A study of made-up runs in a folder.
@@ -275,6 +290,7 @@ class Study:
     Attributes:
         reproducible: Whether it is decided in virtual time.
         facts: What a run of it was given, by name.
+        works_ahead: Whether idle workers train what may not be needed.
     """
 
     folder: Path
@@ -290,13 +306,26 @@ class Study:
     faults: Faults = no_faults
     reproducible: bool = True
     facts: Mapping[str, str] = field(default_factory=dict)
+    works_ahead: bool = True
 
     @property
     def url(self) -> str:
         return sqlite_url(self.folder / "study.db")
 
-    def run(self, workers: int = 1, luck: int = 0, dies: tuple[int, bool] | None = None, losses: Any = None) -> Pool:
-        """Run it to its end, or until it is killed: at write number `dies[0]`, which is durable if `dies[1]`.
+    def run(
+        self,
+        workers: int = 1,
+        luck: int = 0,
+        dies: tuple[int, bool] | None = None,
+        losses: Mapping[str, int] | None = None,
+        pauses: int | None = None,
+    ) -> Pool:
+        """Run it to its end, or until it is killed or paused.
+
+        Args:
+            dies: At which write it is killed, and whether that is durable.
+            losses: By run, how many of its workers are lost.
+            pauses: After how many changes it is asked to pause.
 
         Raises:
             KilledError: It was killed.
@@ -304,24 +333,29 @@ class Study:
         if not (self.folder / "study.db").exists():
             self.folder.mkdir(parents=True, exist_ok=True)
             Store.create(self.url, NAME, {}, F1.direction).close()
-        pool = Pool(workers, random.Random(luck), self.evaluations_per_epoch, self.faults, losses or {})
+        pool = Pool(workers, random.Random(luck), self.evaluations_per_epoch, self.faults, dict(losses or {}))
         with DyingStore.open(self.url, NAME) as store:
             store.acquire()
             if dies is not None:
                 store.left, store.is_after = dies
-            self.coordinator(store, pool).run()
+            coordinator = self.coordinator(store, pool)
+            if pauses is not None:
+                coordinator.observers = [_Pausing(coordinator, pauses)]
+            coordinator.run()
         return pool
 
-    def run_with_kills(self, workers: int, luck: int, kills: int, losses: Any = None) -> None:
-        """Run it on workers of random speed, killed so many times at random writes."""
-        choice = random.Random(f"kills {luck}")
-        for again in range(kills):
-            try:
-                dies = (choice.randrange(1, 150), choice.random() < 0.5)
-                self.run(1 + (workers + again) % 4, luck + 1000 * again, dies, losses)
-            except KilledError:
-                continue
-        self.run(workers, luck + 999, losses=losses)
+    def run_in_parts(self, workers: int, luck: int, parts: int) -> "Study":
+        """Run it on workers of random speed, killed at a random write or paused at a random moment in between."""
+        choice = random.Random(f"parts {luck}")
+        for part in range(parts - 1):
+            moment, again = choice.randrange(1, 120), 1 + (workers + part) % 4
+            if choice.random() < 0.3:
+                self.run(again, luck + 1000 * part, pauses=moment)
+            else:
+                with contextlib.suppress(KilledError):
+                    self.run(again, luck + 1000 * part, (moment, choice.random() < 0.5))
+        self.run(workers, luck + 999)
+        return self
 
     def coordinator(self, store: Store, pool: Pool) -> Coordinator:
         sampler = resolve_sampler(self.sampler, self.space, F1, self.seed)
@@ -334,7 +368,8 @@ class Study:
         keys = RunKeys(self.seed, NAME, "none", {}, self.folds, 1, self.evaluations_per_epoch, rows)
         default = DEFAULT if self.space is SPACE else None
         asker = Asker(store, self.space, sampler, keys, lambda config: {"warmup_ratio": 0.0, **config}, default)
-        plan = VirtualPlan(PlannedCost([ROWS // 2] * self.folds, lambda _: 4), self.slots, pool.workers, self.facts)
+        cost = PlannedCost([ROWS // 2] * self.folds, lambda _: 4)
+        plan = VirtualPlan(cost, self.slots, pool.workers, self.works_ahead, self.facts)
         return Coordinator(
             store, pool, asker.ask, limits, policy, CheckpointFolder(self.folder / "checkpoints", 2**20),
             self.folder / "logs", virtual=plan if self.reproducible else None,
@@ -363,15 +398,3 @@ class Study:
 def in_folder(study: Study, name: str) -> Study:
     """Return the same study in another folder beside it."""
     return replace(study, folder=study.folder.with_name(name))
-
-
-def same(one: Told, other: Told) -> None:
-    """Assert that two tell the same, the log first: what differs there is the cause of what differs elsewhere."""
-    for index, (entry, its) in enumerate(zip(one.entries, other.entries, strict=False)):
-        assert entry == its, f"entry {index}"
-    assert one.entries == other.entries
-    assert one.decisions == other.decisions
-    assert one.trials == other.trials
-    assert one.evaluations == other.evaluations
-    assert one.ends == other.ends
-    assert one.predictions == other.predictions
