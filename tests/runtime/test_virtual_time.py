@@ -248,7 +248,7 @@ def test_nothing_stays_hidden_of_a_trial_that_is_complete(folder: Path) -> None:
 
 
 def test_idle_workers_train_ahead_unless_others_could_use_them(folder: Path) -> None:
-    study = Study(folder, budget=Budget(trials=4), slots=1)
+    study = Study(folder, pruner="asha", budget=Budget(trials=4), early_stopping=None, slots=1)
     ahead = study.run(3)
     waiting = replace(in_folder(study, "waiting"), works_ahead=False)
     assert ahead.most > 1 == waiting.run(3).most
