@@ -132,6 +132,9 @@ class InstantPool:
     def busy(self) -> bool:
         return self.order is not None
 
+    def training(self) -> Sequence[tuple[Slot, Train]]:
+        return []
+
     def submit(self, slot: Slot, order: Train) -> None:
         self.order = order
 

@@ -120,18 +120,20 @@ def test_what_is_trained_on_while_the_study_closes_is_never_said_to_wait(tmp_pat
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("hpsearch.runtime.pools.inline.InlinePool", Watching)
-        study = toy_study(tmp_path, **{**SETTINGS, "evaluations_per_epoch": 4})
+        # On arrival: in virtual time a trial that waits may be trained ahead.
+        study = toy_study(tmp_path, **{**SETTINGS, "evaluations_per_epoch": 4}, reproducible=False)
         run(study, 3)
     assert len(seen) > 10
     assert set(seen) == {TrialState.RUNNING}
 
 
 def test_with_little_room_the_best_that_wait_keep_their_checkpoints(tmp_path, orders):
+    """On arrival: in virtual time four trials are trained side by side, which have checkpoints first."""
     one = 6_000  # bytes, about: a toy's weights, its optimizer's moments, and its random states
-    run(toy_study(tmp_path / "wide", **SETTINGS))
+    run(toy_study(tmp_path / "wide", **SETTINGS, reproducible=False))
     wide = [order.checkpoint is not None for order in orders if order.segment.start]
     orders.clear()
-    run(toy_study(tmp_path / "tight", checkpoint_bytes=5 * one, **SETTINGS))
+    run(toy_study(tmp_path / "tight", checkpoint_bytes=5 * one, **SETTINGS, reproducible=False))
     tight = [order.checkpoint is not None for order in orders if order.segment.start]
     assert all(wide)
     assert sum(tight) >= len(tight) - 2  # what is promoted is what was kept

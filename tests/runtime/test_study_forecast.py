@@ -38,8 +38,8 @@ def test_what_a_study_has_counted_of_its_patience_or_reached_of_its_target_is_go
 
 
 def test_a_trial_that_waits_counts_for_patience(tmp_path):
-    """Two wait as the epochs end, and one of them may go on."""
-    study = toy_study(tmp_path, sampler="random", pruner="racing")
+    """Two wait as the epochs end, and one of them may go on; decided on arrival, one trial after the other."""
+    study = toy_study(tmp_path, sampler="random", pruner="racing", reproducible=False)
     history = study.run(budget=hp.Budget(epochs=14), devices="inline", progress=False).history
     assert [trial.state.value for trial in history.trials.values()] == ["complete", "complete", "waiting", "waiting"]
     assert history.trials[0].value > history.trials[1].value
