@@ -190,7 +190,7 @@ def is_over(known: Mapping[str, Any]) -> bool:
 @pytest.mark.slow
 @pytest.mark.long
 def test_paused_at_every_evaluation_it_is_the_straight_study(tmp_path, launcher):
-    settings = {**PROCESS, "cv": 2}
+    settings = {**PROCESS, "cv": 2, "reproducible": False}  # in virtual time: test_one_table.py
     straight, paused = tmp_path / "straight", tmp_path / "paused"
     assert launcher.launch("run", folder=str(straight), **settings).wait() == 0
     assert {trial["state"].name for trial in known_of(straight)["trials"].values()} == {"COMPLETE", "PRUNED"}
