@@ -10,7 +10,7 @@ import math
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -178,12 +178,18 @@ class Ours:
             coordinator = Coordinator(
                 store, pool, asker.ask, Limits(Budget(trials=trials), objective), rules,
                 CheckpointFolder(folder / "checkpoints", CHECKPOINT_BYTES), logs=folder / "logs", observers=[watch],
-                virtual=None if self.virtual_slots is None else VirtualPlan(planned_cost(table), self.virtual_slots),
+                virtual=self._virtual(table, rules),
             )  # fmt: skip
             watch.stop = coordinator.stop
             history = coordinator.run()
         found = Replayed(table.name, seed, tuple(watch.complete), len(history.trials), pool.compute, pool.now)
         return found, history
+
+    def _virtual(self, table: GridTable, rules: Rules) -> VirtualPlan | None:
+        if self.virtual_slots is None:
+            return None
+        ahead = replace(rules, pruner=resolve_pruner(self.pruner, table.space, rules.objective))
+        return VirtualPlan(planned_cost(table), self.virtual_slots, ahead=ahead)
 
     def _sampler(self, table: GridTable, seed: int) -> Sampler:
         if self.imputes:

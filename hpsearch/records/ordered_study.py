@@ -3,14 +3,14 @@
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, insert, select
 
 from hpsearch.records import reading, tables
 from hpsearch.records.histories import Histories
 from hpsearch.records.history import History
 from hpsearch.records.leased_study import LeasedStudy
 from hpsearch.records.order_log import Entry
-from hpsearch.records.studies import OpenStudy
+from hpsearch.records.studies import OpenStudy, described
 from hpsearch.records.types import Segment
 
 T = TypeVar("T")
@@ -51,15 +51,25 @@ class OrderedStudy(LeasedStudy):
         return self._both.entries
 
     def reload(self) -> History:
-        """Read everything again that happened."""
-        raise NotImplementedError
-
-    def _read_both(self) -> History:
-        """Read both histories and the log; entries first, for what they speak of was written before them."""
-        entries = reading.read_entries(self._engine, self.name, self._study.layout)
-        self._read = Histories(reading.read_history(self._engine, self.name, self._optuna), entries)
-        self._flushed = len(entries)
+        """Read everything again that happened, and the description."""
+        if self.held:
+            self.flush()
+        if self._study.source is not None and self._study.source.is_outdated:
+            self._reopen(for_reading=True)
+        self._read = self._persist("reading the study", self._read_all)
+        self._flushed = len(self._read.entries)
         return self._read.history
+
+    def _read_all(self, again: bool) -> Histories:
+        """Read the description, then the log, then what that speaks of, which was written before it."""
+        if again:
+            self._optuna.forget()
+        table = tables.studies
+        with self._engine.connect() as connection:
+            text = connection.execute(select(table.c.description).where(table.c.study == self.name)).scalar_one()
+        self._description = described(text, self.url, self.name)
+        entries = reading.read_entries(self._engine, self.name, self._study.layout)
+        return Histories(reading.read_history(self._engine, self.name, self._optuna), entries)
 
     def note(self, entry: Entry, segment: Segment | None = None) -> None:
         """Enter what happens in virtual time, and show it to decisions. `segment` is the one that an entry is of."""

@@ -24,7 +24,7 @@ from hpsearch.records.digest import digest
 from hpsearch.records.history import History
 from hpsearch.records.optuna_rows import OptunaRows, RunRow, open_storage
 from hpsearch.records.ordered_study import OrderedStudy
-from hpsearch.records.studies import OpenStudy, described, make_study, open_study, study_names
+from hpsearch.records.studies import OpenStudy, make_study, open_study, study_names
 from hpsearch.records.types import Action, Decision, Evaluation, Origin, Run, SegmentResult, Trial, TrialState
 
 if TYPE_CHECKING:
@@ -97,22 +97,7 @@ class Store(OrderedStudy):
         return self._persist("reading the trials", lambda _again: reading.read_outcomes(self._engine, self.name))
 
     def reload(self) -> History:
-        """Read everything again that happened, and the description."""
-        table = tables.studies
-        if self.held:
-            self.flush()
-        if self._study.source is not None and self._study.source.is_outdated:
-            self._reopen(for_reading=True)
-
-        def read(again: bool) -> History:
-            if again:
-                self._optuna.forget()
-            with self._engine.connect() as connection:
-                text = connection.execute(select(table.c.description).where(table.c.study == self.name)).scalar_one()
-            self._description = described(text, self.url, self.name)
-            return self._read_both()
-
-        history = self._persist("reading the study", read)
+        history = super().reload()
         trials = history.trials.values()
         self._taken = {digest(trial.config) for trial in trials if trial.origin is not Origin.SAMPLER}
         return history

@@ -11,6 +11,7 @@ from hpsearch.plan.plan import Plan
 from hpsearch.plan.record import Record
 from hpsearch.policy.budget import Budget
 from hpsearch.policy.planned_cost import VERSION, PlannedCost
+from hpsearch.policy.policy import Policy
 from hpsearch.policy.pruner import Pruner
 from hpsearch.policy.samplers import Sampler, is_blind
 from hpsearch.provenance.packages import __version__
@@ -43,14 +44,15 @@ def virtual_plan(
     budget: Budget,
     slots: int | None,
     workers: int,
-    *,
-    is_alone: bool = True,
+    ahead: Policy | None,
 ) -> VirtualPlan | None:
     """Return how a study counts in virtual time; None where it decides on arrival.
 
     So do studies of earlier versions, and those that depend on no history: a blind sampler's configurations, all
-    trained to their end, have one table in any order, and wait for nobody. Workers train ahead of what is decided only
-    where nobody else could use them: where the study `is_alone`, and its budget is not of what is trained.
+    trained to their end, have one table in any order, and wait for nobody.
+
+    Args:
+        ahead: What workers that would wait train by; not used where the budget counts what is trained.
     """
     store = record.store
     is_asked = bool(record.description.reproducible)
@@ -66,8 +68,8 @@ def virtual_plan(
         return None
     folds = plan.folds.pairs
     cost = PlannedCost([len(held_out) for _, held_out in folds], lambda config: plan.rows_for(config).layers or 0)
-    works_ahead = is_alone and not set(budget.given) & set(_SPENT)
-    return VirtualPlan(cost, slots, workers, works_ahead, _facts(record.description, budget, store))
+    ahead = None if set(budget.given) & set(_SPENT) else ahead
+    return VirtualPlan(cost, slots, workers, ahead, _facts(record.description, budget, store))
 
 
 def _needs_no_order(rules: tuple[Sampler, Pruner], budget: Budget) -> bool:

@@ -187,7 +187,7 @@ class StudyRun:
             last=last_trials(sampler, pruner, self.budget, lambda: len(pool.slots())), fitting=fitting,
             virtual=virtual_plan(
                 plan, self.record, self.rules, self.budget, self.virtual_slots, len(pool.slots()),
-                is_alone=self.is_alone,
+                replace(policy, pruner=plan.resolved_pruner()) if self.is_alone else None,  # others could use the slots
             ),
         )  # fmt: skip
         if self._was_stopped:  # while the models were being loaded

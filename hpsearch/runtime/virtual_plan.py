@@ -6,6 +6,7 @@ from typing import Protocol
 
 from hpsearch.errors import UsageError
 from hpsearch.policy.order import Open, Order
+from hpsearch.policy.policy import Policy
 from hpsearch.records import Run, Segment, Trial
 from hpsearch.records.order_log import WHOLE, Entry, Happening
 from hpsearch.records.store import Store
@@ -33,14 +34,15 @@ class VirtualPlan:
         cost: The formula.
         slots: Virtual slots that the user asks for; None: as many as the study has, for a new one `usual_slots`.
         workers: How many workers this run has.
-        works_ahead: Whether workers that would wait train what is likely to be needed.
+        ahead: Says what workers that would wait train meanwhile; None: nothing. It must not share its pruner with the
+            study's policy: pruners remember what they saw last.
         facts: What this run was given, by name, that a table depends on and a study may change.
     """
 
     cost: Cost
     slots: int | None = None
     workers: int = 1
-    works_ahead: bool = True
+    ahead: Policy | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -1,7 +1,6 @@
 """A study in virtual time: workers train its open segments, and decisions are made in the order of the plan."""
 
-import copy
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 
 from hpsearch.policy.budget import Ending
@@ -40,14 +39,6 @@ _DISTURBING = {
 """Bad ends that another run of the same script may not meet, in words."""
 
 
-def _copied(policy: Policy) -> Policy | None:
-    """Return a policy that remembers by itself what it saw last, as pruners do; None where that cannot be."""
-    try:
-        return copy.deepcopy(policy)
-    except Exception:  # a pruner of the user's that holds a lock, or a file
-        return None
-
-
 class VirtualTime:
     """Decides in the order of virtual time (`hpsearch.policy.order`); implements `hpsearch.runtime.admission`.
 
@@ -60,7 +51,6 @@ class VirtualTime:
         self._training: dict[str, Segment] = {}
         self._is_blocked = False
         self._has_nothing_new = False
-        self._guess = _copied(policy) if plan.works_ahead else None
         self._nothing_ahead: tuple[History | None, bool] = (None, False)  # what `_ahead` last found nothing in
         self._limits_noted: set[str] = set()
 
@@ -255,19 +245,19 @@ class VirtualTime:
         history = self._store.history
         first = self._scheduler.first_of_all(history)
         keys = set() if first is None else {run.key for run in first.runs}
-        segments = list(self._to_train()) or [each for each in (self._ahead(),) if each is not None]
+        segments = list(self._to_train())
         if self._scheduler.is_closing(history):  # no further trial waits for these: the longest go first
-            segments.sort(key=lambda each: -self._way(each))
-        segment = min(segments, key=lambda each: each.run.key not in keys, default=None)
+            segments.sort(key=lambda each: -self._way(each, self._plan.cost.of_a_point))
+        segment = min(segments, key=lambda each: each.run.key not in keys, default=None) or self._ahead()
         if segment is not None:
             self._training[segment.run.key] = segment
         return segment
 
-    def _way(self, segment: Segment) -> float:
-        """Return the planned cost from a segment to its trial's end."""
+    def _way(self, segment: Segment, of_a_point: Callable[[Run], float]) -> float:
+        """Return what it takes from a segment to its trial's end, in the unit of what one point takes."""
         recorded = self._store.recorded
         trial = recorded.sharing(segment.run.key)[0]
-        return longest_way(recorded, trial, trial.runs.index(segment.run), self._plan.cost.of_a_point)
+        return longest_way(recorded, trial, trial.runs.index(segment.run), of_a_point)
 
     def _to_train(self) -> Iterator[Segment]:
         """Yield what is left to measure of the open segments, the one first whose virtual end comes first."""
@@ -291,16 +281,17 @@ class VirtualTime:
         recorded = self._store.recorded
         closing = self._scheduler.is_closing(self._store.history)
         last, was_closing = self._nothing_ahead
-        if self._guess is None or not self._order.open or (last is recorded and was_closing is closing):
+        policy = self._plan.ahead
+        if policy is None or not self._order.open or (last is recorded and was_closing is closing):
             return None
         for trial in recorded.unfinished():
-            stop = trial.stop if trial.stop is not None else self._guess.stop_point(recorded, trial)
+            stop = trial.stop if trial.stop is not None else policy.stop_point(recorded, trial)
             seen = trial if stop == trial.stop else replace(trial, stop=stop)
             for index, run in enumerate(trial.runs if stop is not None else trial.runs[:1]):
                 if run.key in self._training or self._failed(run) is not None:
                     continue
                 point = recorded.point(run)
-                target = self._guess.target(recorded, seen, index, closing=closing)
+                target = policy.target(recorded, seen, index, closing=closing)
                 if point < target:
                     return Segment(run, point, target)
         self._nothing_ahead = recorded, closing
@@ -323,16 +314,10 @@ class VirtualTime:
         return has_room and self._scheduler.has_work(self._store.history)
 
     def longest_left(self) -> float | None:
-        history = self._store.history
-        if not self._scheduler.is_closing(history):
+        if not self._scheduler.is_closing(self._store.history):
             return None
-        recorded, per_point = self._store.recorded, seconds_per_point(self._store.recorded)
-        left = [
-            longest_way(recorded, trial, trial.runs.index(segment.run), per_point)
-            for segment in self._to_train()
-            for trial in history.sharing(segment.run.key)[:1]
-        ]
-        return max(left, default=0.0)
+        of_a_point = seconds_per_point(self._store.recorded)
+        return max((self._way(segment, of_a_point) for segment in self._to_train()), default=0.0)
 
     def is_open(self, trial: Trial) -> bool:
         return any(run.key in self._order.open for run in trial.runs)

@@ -369,7 +369,8 @@ class Study:
         default = DEFAULT if self.space is SPACE else None
         asker = Asker(store, self.space, sampler, keys, lambda config: {"warmup_ratio": 0.0, **config}, default)
         cost = PlannedCost([ROWS // 2] * self.folds, lambda _: 4)
-        plan = VirtualPlan(cost, self.slots, pool.workers, self.works_ahead, self.facts)
+        ahead = replace(policy, pruner=resolve_pruner(self.pruner, self.space, F1)) if self.works_ahead else None
+        plan = VirtualPlan(cost, self.slots, pool.workers, ahead, self.facts)
         return Coordinator(
             store, pool, asker.ask, limits, policy, CheckpointFolder(self.folder / "checkpoints", 2**20),
             self.folder / "logs", virtual=plan if self.reproducible else None,
