@@ -56,6 +56,7 @@ class Limits:
         objective: What is searched.
         deadline: When the timeout is up, in seconds of the clock that `now` comes from.
         workers: How many segments train at a time.
+        is_compute_limited: Whether a limit on time, device-seconds or epochs is set.
         waits: Says whether a trial waits for a promotion: all of its runs are as far as the pruner allows for now.
     """
 
@@ -69,7 +70,7 @@ class Limits:
         self._costs = Costs()
         self._device_seconds = self.budget.seconds("device_seconds")
         self._timeout = self.budget.seconds("timeout")
-        self._is_compute_limited = any(
+        self.is_compute_limited = any(
             limit is not None for limit in (self.deadline, self._device_seconds, self.budget.epochs)
         )
         self._counted: tuple[History, Ending | None] | None = None
@@ -103,7 +104,7 @@ class Limits:
         """
         if self._counted is None or self._counted[0] is not history:
             self._counted = (history, self._out_of_trials(history))
-        if self._counted[1] is not None or not self._is_compute_limited:
+        if self._counted[1] is not None or not self.is_compute_limited:
             return self._counted[1]
         self._costs.look_at(history)
         if not self._costs.kinds:
@@ -121,7 +122,7 @@ class Limits:
         the last evaluation point that fits: from there a later call goes on. What a segment of an unknown shape takes
         in seconds is known only once one has been trained, so it may start.
         """
-        if not self._is_compute_limited:
+        if not self.is_compute_limited:
             return segment
         self._costs.look_at(history)
         if self._is_untrained(history, trial, in_flight) and self._best(history) is not None:
@@ -147,14 +148,9 @@ class Limits:
         """Whether a limit is set that differs in effect from run to run: on time or device-seconds."""
         return self.deadline is not None or self._device_seconds is not None
 
-    @property
-    def is_compute_limited(self) -> bool:
-        """Whether a limit on time, device-seconds or epochs is set."""
-        return self._is_compute_limited
-
     def first_of_all(self, history: History, now: float, in_flight: Collection[Segment]) -> Trial | None:
         """Return the trial that is to be finished before others go on, where no further trial fits; else None."""
-        if not self._is_compute_limited or self.against_asking(history, now, in_flight) is None:
+        if not self.is_compute_limited or self.against_asking(history, now, in_flight) is None:
             return None
         return self._contender_of(history)
 

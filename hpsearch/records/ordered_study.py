@@ -25,30 +25,30 @@ class OrderedStudy(LeasedStudy):
 
     def __init__(self, study: OpenStudy, name: str) -> None:
         super().__init__(study, name)
-        self._read: Histories | None = None
+        self._loaded: Histories | None = None
         self._flushed = 0
 
     @property
-    def _both(self) -> Histories:
-        if self._read is None:
+    def _histories(self) -> Histories:
+        if self._loaded is None:
             self.reload()
-        assert self._read is not None
-        return self._read
+        assert self._loaded is not None
+        return self._loaded
 
     @property
     def history(self) -> History:
         """All that was decided on; read once, then updated by what happens here."""
-        return self._both.history
+        return self._histories.history
 
     @property
     def recorded(self) -> History:
         """All that was recorded, decided on or not."""
-        return self._both.recorded
+        return self._histories.recorded
 
     @property
     def entries(self) -> Sequence[Entry]:
         """The order that was decided in so far; empty where that is the order of arrival."""
-        return self._both.entries
+        return self._histories.entries
 
     def reload(self) -> History:
         """Read everything again that happened, and the description."""
@@ -56,9 +56,9 @@ class OrderedStudy(LeasedStudy):
             self.flush()
         if self._study.source is not None and self._study.source.is_outdated:
             self._reopen(for_reading=True)
-        self._read = self._persist("reading the study", self._read_all)
-        self._flushed = len(self._read.entries)
-        return self._read.history
+        self._loaded = self._persist("reading the study", self._read_all)
+        self._flushed = len(self._loaded.entries)
+        return self._loaded.history
 
     def _read_all(self, again: bool) -> Histories:
         """Read the description, then the log, then what that speaks of, which was written before it."""
@@ -73,16 +73,16 @@ class OrderedStudy(LeasedStudy):
 
     def note(self, entry: Entry, segment: Segment | None = None) -> None:
         """Enter what happens in virtual time, and show it to decisions. `segment` is the one that an entry is of."""
-        self._both.note(entry, segment)
+        self._histories.note(entry, segment)
 
     def flush(self) -> None:
         """Make the log durable before something is written that no transaction of ours covers."""
-        if self._read is not None and self._flushed < len(self._read.entries):
+        if self._loaded is not None and self._flushed < len(self._loaded.entries):
             self._write("keeping the order of decisions", lambda _: None)
 
     def _write(self, doing: str, work: Callable[[Connection], T]) -> T:
         """Do `work` in a transaction that commits under our lease once, or not at all, and the log with it."""
-        entries = [] if self._read is None else self._read.entries[self._flushed :]
+        entries = [] if self._loaded is None else self._loaded.entries[self._flushed :]
         if not entries:
             return super()._write(doing, work)
         rows = [{"study": self.name, **tables.entry_row(entry)} for entry in entries]

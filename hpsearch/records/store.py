@@ -215,7 +215,7 @@ class Store(OrderedStudy):
         trial = self._write_optuna("adding a trial", add)
         if origin is not Origin.SAMPLER:
             self._taken.add(digest(trial.config))
-        self._both.with_trial(trial)
+        self._histories.with_trial(trial)
         return trial
 
     def replace_runs(self, description: Mapping[str, Any], trials: Mapping[int, Sequence[Run]]) -> History:
@@ -250,7 +250,7 @@ class Store(OrderedStudy):
         self._write("replacing runs that do not fit into memory", write)
         self._description = MappingProxyType(json.loads(text))
         for number in trials:
-            self._both.with_trial(history.trials[number])
+            self._histories.with_trial(history.trials[number])
         return self.history
 
     def set_state(self, trial: int, state: TrialState) -> History:
@@ -262,7 +262,7 @@ class Store(OrderedStudy):
         self._write_optuna(
             f"setting trial {trial} to {state.value}", lambda rows, _stored: rows.set_state(trial, state)
         )
-        self._both.with_trial(replace(before, state=state))
+        self._histories.with_trial(replace(before, state=state))
         return self.history
 
     def record_evaluation(self, evaluation: Evaluation, predictions: Rows | None = None) -> History:
@@ -284,7 +284,7 @@ class Store(OrderedStudy):
         self._write(f"recording an evaluation of run {evaluation.run}", write)
         if is_repeated:
             self._compare(evaluation, before.of(evaluation.run)[evaluation.point - 1])
-        self._both.with_evaluation(evaluation)
+        self._histories.with_evaluation(evaluation)
         return self.history
 
     def _compare(self, repeated: Evaluation, first: Evaluation) -> None:
@@ -311,7 +311,7 @@ class Store(OrderedStudy):
             f"recording the end of a segment of run {run.key}",
             lambda connection: connection.execute(insert(tables.results), new),
         )
-        self._both.with_result(replace(result, log=row["log"]))
+        self._histories.with_result(replace(result, log=row["log"]))
         return self.history
 
     def apply(self, decision: Decision) -> History:
@@ -344,8 +344,8 @@ class Store(OrderedStudy):
                 retention.forget(connection, self.name, history, left)
 
         self._write(f"recording a decision on trial {trial.number}", write)
-        self._both.with_trial(history.trials[trial.number])
-        self._both.forget(left)
+        self._histories.with_trial(history.trials[trial.number])
+        self._histories.forget(left)
         self._tell_optuna(decision)
         return self.history
 

@@ -28,13 +28,13 @@ class Admission(Protocol):
         """Take note that a worker no longer trains a run."""
 
     def asking(self) -> None:
-        """Take note that a trial is about to be asked for."""
+        """Log that a trial is about to be asked for, so that a study that continues knows whether it was."""
 
     def paused(self, trial: int) -> None:
-        """Take note that a trial is about to wait for a promotion."""
+        """Log that a trial is about to wait for a promotion, so that it waits, too, where the study continues."""
 
     def over(self, ending: Ending) -> None:
-        """Take note that a limit ends the run of the study."""
+        """Log that a limit ends this run of the study, where the table as it stands depends on seconds."""
 
     @property
     def is_busy(self) -> bool:

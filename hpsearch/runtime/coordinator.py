@@ -97,7 +97,7 @@ class Coordinator:
         self._admission: Admission = OnArrival(self.store, self._scheduler)
         if self.virtual is not None:
             self._admission = VirtualTime(self.store, self._scheduler, self.policy, self.limits, self.virtual)
-        self._spent = replace(self.limits)  # of all that was recorded; the other sees what decisions see
+        self._limits_of_recorded = replace(self.limits)  # the others see what decisions see
         self._budget = CheckpointBudget(self.store, self.checkpoints, self.policy.objective)
 
     def run(self) -> History:
@@ -177,7 +177,7 @@ class Coordinator:
     def check_time(self) -> None:
         """Renew the lease, and pause every run once a limit is reached or the study was stopped."""
         self.store.renew()
-        over = None if self._stopping else self._spent.over(self.store.recorded, self.clock())
+        over = None if self._stopping else self._limits_of_recorded.over(self.store.recorded, self.clock())
         if over is not None and (over.limit != "timeout" or self.has_work()):  # else the study has just ended by itself
             self.ending = over
             self._admission.over(over)
