@@ -19,7 +19,8 @@ def literature_default(plan: Plan) -> Mapping[str, Any] | None:
     if choices is not None and choices.name in space.parameters:
         chosen = {choices.name: choices.default}
     recommended = plan.task.complete({**_recommended(plan), **space.fixed, **chosen})
-    params = {name: recommended[name] for name in space.parameters}
+    whole = {**plan.task.unnamed(), **recommended}  # a completed config leaves some defaults out
+    params = {name: whole[name] for name in space.parameters}
     params = {name: params[name] for name in space.active(params)}
     if space.contains(params):
         return space.config(params)

@@ -15,7 +15,7 @@ from hpsearch.tasks.example_source import ExampleSource
 from hpsearch.tasks.judge import Judge
 from hpsearch.tasks.sources import Arrays, Location, Table, source_from
 from hpsearch.tasks.user_code import UserCode, found_by
-from hpsearch.training.hyperparameters import TRAINING_HYPERPARAMETERS, Hyperparameter
+from hpsearch.training.hyperparameters import TRAINING_HYPERPARAMETERS, Hyperparameter, without_defaults
 
 if TYPE_CHECKING:
     import numpy as np
@@ -223,7 +223,8 @@ class Task(ABC):
     def complete(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return `config` with every hyperparameter, each checked and in its one spelling.
 
-        `unnamed` fills in what it leaves out, except the choice of a model.
+        `unnamed` fills in what it leaves out, except the choice of a model. Hyperparameters that came in later versions
+        are left out where they have their defaults (`Hyperparameter.left_out_at_default`).
 
         Raises:
             TaskError: One is unknown (the message names the nearest), or cannot be trained with; or the warmup is
@@ -243,8 +244,10 @@ class Task(ABC):
                     f"{name!r}.{nearest(ALIASES.get(name, name), settings)} "
                     f"It knows {', '.join(settings)}."
                 )
-        whole = {**self.unnamed(), **config, **_one_warmup(config, self.unnamed())}
-        return {name: setting.check(whole[name]) for name, setting in settings.items() if name in whole}
+        unnamed = self.unnamed()
+        whole = {**unnamed, **config, **_one_warmup(config, unnamed)}
+        checked = {name: setting.check(whole[name]) for name, setting in settings.items() if name in whole}
+        return without_defaults(checked, settings, unnamed)
 
     def describe(self) -> dict[str, Any]:
         """Return the task as JSON keeps it: its import path and arguments. Data in memory is named by its content."""

@@ -4,7 +4,7 @@ import hashlib
 import math
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -97,7 +97,7 @@ class FineTune:
         self._lengths = np.asarray(learner.lengths)[self._train_rows]
         self._seed, self._evaluations_per_epoch = seed, evaluations_per_epoch
         self.horizon = settings.epochs * evaluations_per_epoch
-        self._identity = self._digest({**config, **asdict(settings)})
+        self._identity = self._digest({**config, **settings.named()})
         self._ordered: tuple[int, list[np.ndarray]] | None = None
 
         reset_peak_memory(self._device)

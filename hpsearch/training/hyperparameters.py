@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from numbers import Integral, Real
 from types import MappingProxyType
 from typing import Any
@@ -23,11 +23,14 @@ class Hyperparameter:
         check: Returns a value in its one spelling (a float for a float, so that equal configs have equal digests),
             or raises `TaskError` with the value and what is allowed.
         description: What it does, in a sentence.
+        left_out_at_default: Whether a completed config is without it where it has its default. So is what came in a
+            later version: the configs of earlier studies, and the keys of their runs, stay as they are.
     """
 
     default: Any
     check: Callable[[Any], Any]
     description: str
+    left_out_at_default: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,24 @@ def check_freeze_layers(value: Any) -> int | float | str:
         raise _not_allowed("freeze_layers", value, allowed) from None
     assert layers is not None  # the check is not an optional one
     return layers
+
+
+def without_defaults(
+    values: Mapping[str, Any], settings: Mapping[str, Hyperparameter], unnamed: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return checked values without those that are left out at their defaults.
+
+    What `unnamed` sets to something else, for this task, stays: completed again, the config would come to that.
+    """
+    return {
+        name: value
+        for name, value in values.items()
+        if not (
+            name in settings
+            and settings[name].left_out_at_default
+            and value == settings[name].default == unnamed.get(name, settings[name].default)
+        )
+    }
 
 
 def _not_allowed(name: str, value: Any, allowed: str) -> TaskError:
@@ -216,6 +237,10 @@ class TrainingSettings:
         if isinstance(values["freeze_layers"], float):
             raise _not_allowed("freeze_layers", values["freeze_layers"], "a number of layers here, not a share")
         return cls(**values)
+
+    def named(self) -> dict[str, Any]:
+        """Return the settings by name, without those that are left out at their defaults."""
+        return without_defaults(asdict(self), TRAINING_HYPERPARAMETERS, {})
 
     def warmup(self, steps_total: int) -> int:
         """Return the number of steps of the warmup in a run of `steps_total`: `warmup_steps`, where that is given."""
