@@ -108,7 +108,8 @@ def _tagged(value: Any) -> tuple[bytes, bytes]:
     if isinstance(value, np.ndarray | list | tuple):
         return b"l", _values_digest(value).encode("ascii")
     if isinstance(value, dict):
-        return b"d", _values_digest(part for key in sorted(value) for part in (key, value[key])).encode("ascii")
+        parts = (part for key in sorted(value, key=str) for part in (key, value[key]))
+        return b"d", _values_digest(parts).encode("ascii")
     if pd.isna(value):
         return b"n", b""
     if isinstance(value, bool):

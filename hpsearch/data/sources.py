@@ -1,22 +1,22 @@
 """Tables in: CSV, TSV, JSON lines, Parquet and DataFrames, each read into a new DataFrame with rows 0, 1, 2, ..."""
 
-import codecs
 import functools
-import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.data.unicode import check_column_names, check_texts_are_unicode, fault_in
-from hpsearch.data.wording import listed, no_rows, shortened
+from hpsearch.data.encoding import bad_byte, check_encoding, not_utf8
+from hpsearch.data.json_rows import read_json, read_json_lines
+from hpsearch.data.nested import is_nested, plain_nested, read_parquet
+from hpsearch.data.unicode import check_column_names, check_texts_are_unicode
+from hpsearch.data.wording import listed, no_rows
 from hpsearch.errors import DataError, nearest
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _WHOLE_NUMBER = re.compile("0|-?[1-9][0-9]*")
-_ENCODING_BYTES = 64
 
 
 def read_table(
@@ -29,8 +29,9 @@ def read_table(
 ) -> "pd.DataFrame":
     """Return the rows of a file or DataFrame as a new DataFrame, its index 0, 1, 2, ...; the source is not changed.
 
-    Files end in .csv, .tsv, .jsonl, .ndjson or .parquet; text is UTF-8. Only an empty cell of a CSV or TSV file is a
-    missing value: a text or a class may well be called "null" or "NA".
+    Files end in .csv, .tsv, .jsonl, .ndjson, .json or .parquet; text is UTF-8. Only an empty cell of a CSV or TSV file
+    is a missing value: a text or a class may well be called "null" or "NA". Values that are lists or dicts come as
+    plain Python has them (`plain_nested`).
 
     Args:
         source: The file or DataFrame.
@@ -66,7 +67,9 @@ def read_table(
     if table.empty:
         raise no_rows(role, name)
     for column in dict.fromkeys([*columns, *names, *texts]):
-        if column in table.columns:
+        if column in table.columns and is_nested(table[column]):
+            table[column] = plain_nested(table[column], column, role)
+        elif column in table.columns:
             check_texts_are_unicode(table[column].tolist(), f"column {column!r}", role, are_names=column in names)
     return table
 
@@ -150,7 +153,7 @@ def _read_file(path: Path, role: str, as_text: Sequence[str]) -> "pd.DataFrame":
 def _read_separated(path: Path, role: str, as_text: Sequence[str], separator: str) -> "pd.DataFrame":
     import pandas as pd
 
-    _check_encoding(path, role)
+    check_encoding(path, role)
     types = dict.fromkeys(as_text, str)
     try:
         table = pd.read_csv(
@@ -163,7 +166,7 @@ def _read_separated(path: Path, role: str, as_text: Sequence[str], separator: st
             dtype=types,
         )
     except UnicodeDecodeError as error:
-        raise _not_utf8(path, role, error) from error
+        raise not_utf8(path, role, error) from error
     except pd.errors.EmptyDataError as error:
         raise DataError(f"the {role} file {path.name!r} has no columns: it holds blank lines only.") from error
     except pd.errors.ParserError as error:
@@ -196,56 +199,20 @@ def _check_header(path: Path, separator: str, role: str) -> None:
 def _read_json_lines(path: Path, role: str, _as_text: Sequence[str]) -> "pd.DataFrame":
     import pandas as pd
 
-    _check_encoding(path, role)
-    rows: list[dict[str, Any]] = []
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if line.strip():
-                rows.append(_json_object(line, number, path, role))
-    return pd.DataFrame(rows)
+    return pd.DataFrame(read_json_lines(path, role))
 
 
-def _json_object(line: bytes, number: int, path: Path, role: str) -> dict[str, Any]:
-    where = f"line {number} of the {role} file {path.name!r}"
-    try:
-        value = json.loads(line.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise _not_utf8(path, role, error) from error
-    except json.JSONDecodeError as error:
-        raise DataError(
-            f"{where} is not valid JSON: {error.msg} at column {error.colno}. "
-            'Each line must be one whole object, such as {"text": "...", "label": "..."}.'
-        ) from error
-    except RecursionError as error:
-        raise DataError(f"{where} is nested too deeply. Each line must be one plain object.") from error
-    if not isinstance(value, dict):
-        raise DataError(
-            f"{where} is a JSON {type(value).__name__}, not an object. "
-            'Each line must be one whole object, such as {"text": "...", "label": "..."}.'
-        )
-    if b"\\u" in line:  # what is not escaped was UTF-8, which has whole characters only
-        _check_whole_characters(value, where)
-    return value
+def _read_json(path: Path, role: str, _as_text: Sequence[str]) -> "pd.DataFrame":
+    import pandas as pd
 
-
-def _check_whole_characters(row: dict[str, Any], where: str) -> None:
-    """Raise DataError where a name or value of a JSON object has half a character: pandas could not hold it."""
-    for name, value in row.items():
-        fault = fault_in(name)
-        if fault:
-            raise DataError(f"{where} has the name {shortened(ascii(name))}: {fault}")
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        fault = fault_in(text)
-        if fault:
-            raise DataError(f"{where} has {shortened(ascii(text))} in {name!r}: {fault}")
+    return pd.DataFrame(read_json(path, role))
 
 
 def _read_parquet(path: Path, role: str, _as_text: Sequence[str]) -> "pd.DataFrame":
-    import pandas as pd
     import pyarrow as pa
 
     try:
-        table = pd.read_parquet(path).reset_index(drop=True)
+        table = read_parquet(path).reset_index(drop=True)
         for name in table.columns:
             table[name].to_numpy()  # only then is a text decoded
         return table
@@ -274,58 +241,16 @@ def _check_parquet_texts(path: Path, role: str) -> None:
                 except UnicodeDecodeError as error:
                     raise DataError(
                         f"column {name!r} of the {role} file {path.name!r} has a text that is not UTF-8 in row {row} "
-                        f"(counted from 0): {_bad_byte(error)}. Write the file again from whole texts: "
+                        f"(counted from 0): {bad_byte(error)}. Write the file again from whole texts: "
                         "value.decode('utf-8', 'replace')."
                     ) from error
 
-
-def _check_encoding(path: Path, role: str) -> None:
-    """Raise DataError where a text file is UTF-16 without a byte-order mark: every other byte of it is 0."""
-    with path.open("rb") as file:
-        start = file.read(_ENCODING_BYTES)
-    if start.count(0) * 3 >= len(start) and not start.startswith(_BYTE_ORDER_MARKS):
-        encoding = "utf-16-be" if start[0] == 0 else "utf-16-le"
-        raise DataError(f"the {role} file {path.name!r} is not UTF-8 text but UTF-16. {_reread(encoding)}")
-
-
-def _not_utf8(path: Path, role: str, error: UnicodeDecodeError) -> DataError:
-    """Return the error that names the first line that is not UTF-8."""
-    place = ""
-    with path.open("rb") as file:
-        is_utf16 = file.read(2) in _BYTE_ORDER_MARKS
-        file.seek(0)
-        for number, line in enumerate(() if is_utf16 else file, start=1):
-            try:
-                line.decode()
-            except UnicodeDecodeError as first:
-                place, error = f"line {number}, ", first
-                break
-    return DataError(
-        f"the {role} file {path.name!r} is not UTF-8 text: {place}{_bad_byte(error)}. "
-        f"{_reread('utf-16' if is_utf16 else 'latin-1')}"
-    )
-
-
-def _bad_byte(error: UnicodeDecodeError) -> str:
-    """Return which byte cannot be read, and what it is where that is half a character."""
-    first, second = (*error.object[error.start : error.start + 2], 0, 0)[:2]
-    half = " (half a character, as when a text is cut inside an emoji)" if first == 0xED and second >= 0xA0 else ""
-    return f"byte 0x{first:02x} cannot be read{half}"
-
-
-def _reread(encoding: str) -> str:
-    return (
-        f"Save it as UTF-8, or read it with pandas in its own encoding, such as encoding={encoding!r}, and give the "
-        "DataFrame."
-    )
-
-
-_BYTE_ORDER_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 _READERS: dict[str, Callable[[Path, str, Sequence[str]], "pd.DataFrame"]] = {
     ".csv": functools.partial(_read_separated, separator=","),
     ".tsv": functools.partial(_read_separated, separator="\t"),
     ".jsonl": _read_json_lines,
     ".ndjson": _read_json_lines,
+    ".json": _read_json,
     ".parquet": _read_parquet,
 }

@@ -11,6 +11,7 @@ import numpy as np
 
 from hpsearch.data.atomic_write import replaced_file, save_array, writing
 from hpsearch.data.fingerprint import fingerprint_arrays, fingerprint_table
+from hpsearch.data.nested import is_nested, plain_nested, read_parquet, write_parquet
 from hpsearch.data.sources import refuse_address
 from hpsearch.data.unicode import check_texts_are_unicode, fault_in
 from hpsearch.errors import DataError, TaskError
@@ -68,9 +69,7 @@ class Table:
         """The DataFrame. A file is read anew and checked against its fingerprint."""
         if self.file is None:
             return self.frame
-        import pandas as pd
-
-        frame = read_snapshot(self.file, pd.read_parquet)
+        frame = read_snapshot(self.file, read_parquet)
         _check(self.file, self.stored_fingerprint, fingerprint_table(frame, self._present(frame)))
         return frame
 
@@ -89,13 +88,15 @@ class Table:
         if self.file is not None:
             return self
         table = self.frame[self._present(self.frame)].reset_index(drop=True)
+        nested = [column for column in table.columns if is_nested(table[column])]
+        table = table.assign(**{column: plain_nested(table[column], column, name) for column in nested})
         target = folder / f"{name}-{self.fingerprint}.parquet"
 
         def write(file: BinaryIO) -> None:
             import pyarrow as pa
 
             try:
-                table.to_parquet(file, index=False)
+                write_parquet(table, file, nested)
             except (pa.ArrowException, TypeError, ValueError) as error:
                 raise DataError(
                     f"the {name} DataFrame cannot be written to Parquet, so the study could not be loaded again: "
