@@ -135,7 +135,10 @@ def read_back(workload: "Workload", refit: "Refit", folder: Path, scored: "Rows 
     prepared = replace(workload.prepared_for(refit.config), judge=refit.judge)
     rows = _sample(np.asarray(workload.learner_for(refit.config, split, refit.judge).lengths))
     kept = outputs_of(workload, refit, split, rows)[0] if scored is None else scored[rows]
-    expected = refit.judge.predictions(kept)
+    with honoured(workload.numerics, device):
+        expected = workload.task.scored_predictions(
+            refit.model, prepared, refit.config, split=split, rows=rows, kept=kept, device=device
+        )
     refit.model.cpu()
     places = tuple(int(row) for row in rows)
     ways = []

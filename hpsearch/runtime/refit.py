@@ -101,12 +101,11 @@ def score(workload: Workload, refit: Refit) -> Scores:
     rows = np.arange(workload.prepared.test_rows)
     outputs, kept = outputs_of(workload, refit, "test", rows)
     learner = workload.learner_for(refit.config, "test", refit.judge)
-    weights = learner.weights(rows)
     metrics = all_metrics(
         workload.metrics,
         refit.judge.predictions(outputs),
         learner.truth(rows),
-        None if weights is None else weights.numpy(),
+        learner.sample_weights(rows),
         learner.mean_loss(kept, rows),
         undefined=workload.gaps.test,
     )

@@ -110,11 +110,10 @@ class Worker:
             return
         base = self._load(workload, workload.example)
         rows = np.arange(workload.prepared.rows)
-        weights = base.learner.weights(rows)
         self._warm[workload.study] = _Warm(
             workload,
             base.learner.truth(rows),
-            None if weights is None else weights.numpy(),
+            base.learner.sample_weights(rows),
             {workload.task.base_key(workload.example): base},
         )
 

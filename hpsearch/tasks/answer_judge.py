@@ -1,26 +1,33 @@
 """The seam of answers: what exported models and estimators of scikit-learn's ask, where a row has one answer."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from hpsearch.tasks.judge import Judge
+from hpsearch.tasks.read_back_judge import ReadBackJudge
 
 
-class AnswerJudge(Judge):
+class AnswerJudge(ReadBackJudge):
     """The judge of tasks that answer each row with one class, some labels, or numbers.
 
-    A kind of task without such answers has a plain `Judge`: its exported models are not read back, and it is behind no
-    estimator.
+    A kind of task without such answers has another judge: it is behind no estimator.
     """
 
     # ------------------------------------------------------------------ of an exported model
 
     def pipeline_settings(self) -> Mapping[str, Any]:
-        """Return arguments of a call of transformers' pipeline with which `from_pipeline` reads its scores."""
-        return {}
+        return {"top_k": self.outputs}
+
+    def from_answers(self, answers: Sequence[Any]) -> Any:
+        """See `ReadBackJudge.from_answers`; an answer is a list of labels with their scores, in any order."""
+        places = {name: place for place, name in self.model_config()["id2label"].items()}
+        scores = np.full((len(answers), len(places)), np.nan)
+        for row, answer in enumerate(answers):
+            for part in answer:
+                scores[row, places[part["label"]]] = part["score"]
+        return self.from_pipeline(scores)
 
     @abstractmethod
     def from_pipeline(self, scores: np.ndarray) -> Any:
@@ -29,17 +36,6 @@ class AnswerJudge(Judge):
         Args:
             scores: float64, shape (rows, outputs).
         """
-
-    @abstractmethod
-    def differing(self, scored: Any, answered: Any) -> np.ndarray:
-        """Return which rows a model predicts otherwise than it did when it was scored, as a mask of shape (rows,).
-
-        What rounding does is no difference. The judge is that of the model.
-        """
-
-    @abstractmethod
-    def prediction_text(self, predictions: Any, row: int) -> str:
-        """Return what is predicted for a row in a few words: "positive (0.8123)"."""
 
     # ------------------------------------------------------------------ as an estimator of scikit-learn's has it
 

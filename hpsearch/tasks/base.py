@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from hpsearch.data.dataset import is_prepared, open_dataset, write_dataset
-from hpsearch.data.ragged import rows_of
+from hpsearch.data.ragged import Rows, rows_of
 from hpsearch.errors import TaskError, nearest
 from hpsearch.provenance.modules import SCRIPTS
 from hpsearch.records import digest
@@ -173,6 +173,24 @@ class Task(ABC):
     @abstractmethod
     def save(self, model: "nn.Module", folder: Path, prepared: Prepared) -> None:
         """Write a fine-tuned model into `folder` as `from_pretrained` and `pipeline` of transformers read it."""
+
+    def scored_predictions(
+        self,
+        model: "nn.Module",
+        prepared: Prepared,
+        config: Mapping[str, Any],
+        *,
+        split: Split,
+        rows: "np.ndarray",
+        kept: "Rows",
+        device: "torch.device",
+    ) -> Any:
+        """Return what a trained model predicts of some rows, in this process: what its exported folder must predict.
+
+        By default this is read off what was kept of their outputs. A task that keeps less (the loss of a text, and not
+        the text) asks the model. `prepared` has the judge of the model.
+        """
+        return prepared.judge.predictions(kept)
 
     def exported_answers(
         self,

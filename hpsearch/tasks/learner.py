@@ -86,7 +86,11 @@ class RowsLearner(ABC):
         return torch.from_numpy(truth)
 
     def weights(self, rows: np.ndarray) -> Tensor | None:
-        return None if self._weights is None else torch.from_numpy(self._weights[rows])
+        weights = self.sample_weights(rows)
+        return None if weights is None else torch.from_numpy(weights)
+
+    def sample_weights(self, rows: np.ndarray) -> np.ndarray | None:
+        return None if self._weights is None else self._weights[rows]
 
 
 class PretrainedLearner(RowsLearner):

@@ -15,9 +15,9 @@ from hpsearch.data.images import ImageRows
 from hpsearch.data.ragged import Rows, as_arrays
 from hpsearch.errors import TaskError
 from hpsearch.records import digest
-from hpsearch.tasks.answer_judge import AnswerJudge
 from hpsearch.tasks.base import Prepared, Split, Task, audited, prepared_rows
 from hpsearch.tasks.judge import Judge
+from hpsearch.tasks.read_back_judge import ReadBackJudge
 from hpsearch.tasks.sources import Location, Source, source_of
 from hpsearch.training.hyperparameters import Hyperparameter
 
@@ -215,7 +215,7 @@ class PretrainedTask(Task):
         from hpsearch.tasks.stranger import mixed, pipeline_answers
 
         source = self.train if split == "train" else self.test
-        if self.pipeline is None or source is None or not isinstance(prepared.judge, AnswerJudge):
+        if self.pipeline is None or source is None or not isinstance(prepared.judge, ReadBackJudge):
             return
         inputs = self._inputs(self._read(source, split), rows, prepared)
         batches = mixed(self.learner(prepared, split).lengths[rows])

@@ -14,7 +14,7 @@ from hpsearch.tasks.pretrained import LOADING_ERRORS, first_line, quiet
 if TYPE_CHECKING:
     import torch
 
-    from hpsearch.tasks.answer_judge import AnswerJudge
+    from hpsearch.tasks.read_back_judge import ReadBackJudge
 
 BATCH = 16
 ALONE = "one by one"
@@ -34,7 +34,7 @@ class Answers:
     """
 
     way: str
-    judge: "AnswerJudge"
+    judge: "ReadBackJudge"
     predictions: Any
     as_exported: bool = True
 
@@ -49,7 +49,7 @@ def mixed(lengths: np.ndarray) -> list[np.ndarray]:
 def pipeline_answers(
     kind: str,
     folder: Path,
-    judge: "AnswerJudge",
+    judge: "ReadBackJudge",
     inputs: Sequence[Any],
     *,
     batches: Sequence[np.ndarray],
@@ -74,18 +74,16 @@ def pipeline_answers(
 
     load: Any = transformers.pipeline  # whose overloads know each kind by its literal name
     ask = _tried("be loaded", lambda: load(kind, model=str(folder), device=device))
-    places = {name: place for place, name in judge.model_config()["id2label"].items()}
-    call = {**settings, **judge.pipeline_settings(), "top_k": len(places)}
+    call = {**settings, **judge.pipeline_settings()}
 
     def answered(together: Sequence[np.ndarray], way: str) -> Any:
-        scores = np.full((len(inputs), len(places)), np.nan)
+        found: list[Any] = [None] * len(inputs)
         for positions in together:
             rows = [inputs[position] for position in positions]
             answers = _tried(f"predict {way}", lambda rows=rows: ask(rows, batch_size=len(rows), **call))
             for position, answer in zip(positions, answers, strict=True):
-                for part in answer:
-                    scores[position, places[part["label"]]] = part["score"]
-        return judge.from_pipeline(scores)
+                found[position] = answer
+        return judge.from_answers(found)
 
     yield Answers(ALONE, judge, answered([np.array([position]) for position in range(len(inputs))], ALONE))
     size = max(len(positions) for positions in batches)

@@ -53,7 +53,13 @@ class Learner(Protocol):
         """Return the targets of these rows as metrics take them, whatever the learner was fitted to."""
 
     def weights(self, rows: np.ndarray) -> Tensor | None:
-        """Return float32 sample weights of shape (rows,), or None where every row weighs the same."""
+        """Return each row's share in the loss, float32, shape (rows,), or None where every row has the same.
+
+        That is its sample weight; where `losses` are means over the parts of a row, times its number of them.
+        """
+
+    def sample_weights(self, rows: np.ndarray) -> np.ndarray | None:
+        """Return the user's sample weights, float32, shape (rows,), which metrics count; None where there are none."""
 
     def outputs(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
         """Return the model's outputs for a batch, the first axis the rows: the logits of a classifier."""

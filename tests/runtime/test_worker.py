@@ -62,7 +62,7 @@ def test_a_counted_learner_passes_every_method_on(tmp_path: Path) -> None:
     counted = CountedLearner(plain, lambda: None)
     own = {"outputs", "lengths", "fitted"}
     names = {name for name, _ in inspect.getmembers(Learner) if not name.startswith("_")} - own
-    assert len(names) == 13
+    assert len(names) == 14
     absent = object()
     assert all(getattr(counted, name, absent) == getattr(plain, name, absent) for name in names)
 

@@ -140,6 +140,9 @@ class ToyLearner:
     def weights(self, rows: np.ndarray) -> Tensor | None:
         return None
 
+    def sample_weights(self, rows: np.ndarray) -> np.ndarray | None:
+        return None
+
     def outputs(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
         if model.training:
             rows = len(batch["inputs"])

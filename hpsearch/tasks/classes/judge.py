@@ -211,7 +211,7 @@ class ClassJudge(AnswerJudge):
         return scores  # the pipeline has applied softmax or sigmoid
 
     def differing(self, scored: np.ndarray, answered: np.ndarray) -> np.ndarray:
-        """See `AnswerJudge.differing`: another class, unless the two best are as likely; or a probability far off.
+        """See `ReadBackJudge.differing`: another class, unless the two best are as likely; or a probability far off.
 
         A probability is too: a wrong one that changes no class of a sample changes some among all rows.
         """

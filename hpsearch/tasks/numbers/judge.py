@@ -238,13 +238,13 @@ class NumberJudge(AnswerJudge):
         return self._shaped(np.asarray(kept, dtype=np.float64))
 
     def pipeline_settings(self) -> Mapping[str, Any]:
-        return {"function_to_apply": "none"}
+        return {**super().pipeline_settings(), "function_to_apply": "none"}
 
     def from_pipeline(self, scores: np.ndarray) -> np.ndarray:
         return self.predictions(self.own_units(scores))
 
     def differing(self, scored: np.ndarray, answered: np.ndarray) -> np.ndarray:
-        """See `AnswerJudge.differing`: a number may be off by a thousandth of its target's standard deviation."""
+        """See `ReadBackJudge.differing`: a number may be off by a thousandth of its target's standard deviation."""
         apart = np.abs(_columns(scored) - _columns(answered))
         return np.asarray(~(apart <= _ROUNDING * np.array(self.scale)).all(axis=1))
 
