@@ -15,7 +15,7 @@ from hpsearch.tasks.example_source import ExampleSource
 from hpsearch.tasks.judge import Judge
 from hpsearch.tasks.sources import Arrays, Location, Table, source_from
 from hpsearch.tasks.user_code import UserCode, found_by
-from hpsearch.training.hyperparameters import TRAINING_HYPERPARAMETERS, Hyperparameter, without_defaults
+from hpsearch.training.hyperparameters import SCHEDULE_FREE, TRAINING_HYPERPARAMETERS, Hyperparameter, without_defaults
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,7 +31,14 @@ _SOURCES = (Location, Table, Arrays, ExampleSource, UserCode)
 ADAPTER_PREFIX = "lora_"
 """What the names of LoRA's hyperparameters begin with, in search_spaces/lora.toml; no task knows one yet."""
 
-ALIASES = {"lr": "learning_rate", "bs": "batch_size", "n_epochs": "epochs", "wd": "weight_decay"}
+ALIASES = {
+    "lr": "learning_rate",
+    "bs": "batch_size",
+    "n_epochs": "epochs",
+    "wd": "weight_decay",
+    "optim": "optimizer",
+    "momentum": "sgd_momentum",
+}
 """Short names of hyperparameters that people write, and what they are called here; errors suggest it."""
 
 
@@ -263,7 +270,7 @@ class Task(ABC):
                     f"It knows {', '.join(settings)}."
                 )
         unnamed = self.unnamed()
-        whole = {**unnamed, **config, **_one_warmup(config, unnamed)}
+        whole = {**unnamed, **config, **_one_warmup(config, unnamed), **_no_schedule(config, unnamed)}
         checked = {name: setting.check(whole[name]) for name, setting in settings.items() if name in whole}
         return without_defaults(checked, settings, unnamed)
 
@@ -331,6 +338,12 @@ def _one_warmup(config: Mapping[str, Any], unnamed: Mapping[str, Any]) -> dict[s
         return {"warmup_steps": None}
     counted = (steps if "warmup_steps" in config else unnamed.get("warmup_steps")) is not None
     return {"warmup_ratio": 0.0} if counted else {}
+
+
+def _no_schedule(config: Mapping[str, Any], unnamed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schedule of a config that names none, and an optimizer that needs none: constant after the warmup."""
+    is_free = {**unnamed, **config}.get("optimizer") == SCHEDULE_FREE
+    return {"lr_scheduler_type": "constant"} if is_free and "lr_scheduler_type" not in config else {}
 
 
 def _described(value: Any) -> Any:

@@ -212,8 +212,8 @@ class FineTune:
     def _train(self) -> None:
         """Do one optimizer step; nothing in it waits for the device.
 
-        In fp16 a step whose gradient overflows changes neither weights nor AdamW's state. It counts as any other: the
-        next one has the next batch, and the schedule's next learning rate.
+        In fp16 a step whose gradient overflows changes neither weights nor the optimizer's state. It counts as any
+        other: the next one has the next batch, and the schedule's next learning rate.
         """
         settings, state, position = self._settings, self._state, self._state.position
         if position.step == self.step_of(position.point):
@@ -221,6 +221,7 @@ class FineTune:
             position.weight_sum = 0.0
         if not self.model.training:
             self._freezing.train(self.model)
+        state.to_training()
         rows = self._train_rows[self._batch(position.step)]
         loss_sum, weight_sum = accumulate_gradients(
             self.model,
@@ -277,6 +278,7 @@ class FineTune:
     def _measure(self) -> Measurement:
         """Measure the run at the evaluation point that it has reached: only here does it wait for the device."""
         state, position = self._state, self._state.position
+        state.to_evaluation()
         train_loss = state.loss_sum.item() / position.weight_sum if position.weight_sum else 0.0
         self._require_finite("training loss", math.isfinite(train_loss))
         norm = nn.utils.get_total_norm(state.trainable.values())
@@ -305,8 +307,8 @@ class FineTune:
     def checkpoint(self) -> dict[str, bytes]:
         """Return the run's state after an item, file name to bytes: safetensors and JSON.
 
-        Only what differs from the base is in it: trained parameters, changed buffers of what is not frozen, AdamW's
-        state, the random states, the position, and the training loss since the last evaluation point.
+        Only what differs from the base is in it: trained parameters, changed buffers of what is not frozen, the
+        optimizer's state, the random states, the position, and the training loss since the last evaluation point.
         """
         self._require_model()
         return run_checkpoint.dump(self._identity, self._state.tensors(), self._state.facts())

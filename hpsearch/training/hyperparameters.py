@@ -10,6 +10,12 @@ from typing import Any
 from hpsearch.errors import TaskError
 from hpsearch.training.schedules import canonical_schedule, warmup_steps
 
+SCHEDULE_FREE = "schedule_free_adamw"
+"""The optimizer whose average of the weights stands in for a falling learning rate."""
+
+OPTIMIZERS = ("adamw", "sgd", "adafactor", "lion", SCHEDULE_FREE)
+"""The optimizers, by name."""
+
 ALL_LAYERS = "all"
 """The value of `freeze_layers` that trains the head alone."""
 
@@ -185,6 +191,18 @@ TRAINING_HYPERPARAMETERS: Mapping[str, Hyperparameter] = MappingProxyType(
         "adam_epsilon": Hyperparameter(
             1e-8, RealCheck("adam_epsilon", low=0.0, low_open=True), "Added to AdamW's denominator."
         ),
+        "optimizer": Hyperparameter(
+            "adamw",
+            ChoiceCheck("optimizer", OPTIMIZERS),
+            "What turns gradients into steps; weight_decay, learning_rate and adam_... mean what they mean for it.",
+            left_out_at_default=True,
+        ),
+        "sgd_momentum": Hyperparameter(
+            0.9,
+            RealCheck("sgd_momentum", low=0.0, high=1.0, high_open=True),
+            'Momentum of the optimizer "sgd"; 0 for none.',
+            left_out_at_default=True,
+        ),
         "freeze_layers": Hyperparameter(
             0,
             check_freeze_layers,
@@ -220,6 +238,8 @@ class TrainingSettings:
     adam_beta1: float
     adam_beta2: float
     adam_epsilon: float
+    optimizer: str
+    sgd_momentum: float
     freeze_layers: int | str
     dropout: float | None
 

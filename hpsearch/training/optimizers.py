@@ -1,27 +1,41 @@
-"""AdamW as fine-tuning uses it: decoupled decay, none of it on biases and norms, fused where there is a kernel."""
+"""The optimizers that fine-tuning uses: decay on no bias and no norm, and what each keeps of a parameter."""
 
 import inspect
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from hpsearch.training.hyperparameters import TrainingSettings
+from hpsearch.training.lion import Lion
+from hpsearch.training.schedule_free import ScheduleFreeAdamW
+
+Made = TypeVar("Made", bound=torch.optim.Optimizer)
 
 FUSED_DEVICES = frozenset({"cpu", "cuda"})
 """Device types on which torch's AdamW has a fused kernel that is relied on here."""
 
 
-class _AdamW(torch.optim.AdamW):
-    """AdamW without the guards against `torch.compile`, which take over a second to import the compiler.
+def _uncompiled(optimizer: type[Made]) -> type[Made]:
+    """Return an optimizer without the guards against `torch.compile`, which take over a second to import the compiler.
 
     Nothing here compiles a step.
     """
+    plain: dict[str, Any] = {
+        name: inspect.unwrap(getattr(optimizer, name)) for name in ("add_param_group", "zero_grad")
+    }
+    return type(
+        f"_{optimizer.__name__}", (optimizer,), {"step": torch.no_grad()(inspect.unwrap(optimizer.step)), **plain}
+    )
 
-    step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))
-    add_param_group = inspect.unwrap(torch.optim.AdamW.add_param_group)
-    zero_grad = inspect.unwrap(torch.optim.AdamW.zero_grad)
+
+_AdamW = _uncompiled(torch.optim.AdamW)
+_SGD = _uncompiled(torch.optim.SGD)
+# torch's and not transformers': all that it keeps is tensors, and its step is a function of them.
+_Adafactor = _uncompiled(torch.optim.Adafactor)
+_Lion = _uncompiled(Lion)
+_ScheduleFreeAdamW = _uncompiled(ScheduleFreeAdamW)
 
 
 def _without_decay(model: nn.Module) -> Iterator[nn.Parameter]:
@@ -42,19 +56,53 @@ def decay_groups(model: nn.Module) -> tuple[dict[str, nn.Parameter], dict[str, n
     return decayed, {name: parameter for name, parameter in trainable.items() if name not in decayed}
 
 
-def make_optimizer(model: nn.Module, settings: TrainingSettings) -> torch.optim.AdamW:
-    """Return AdamW (Loshchilov and Hutter 2019) over the model's trainable parameters, of which there must be some."""
+def make_optimizer(model: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
+    """Return the config's optimizer over the model's trainable parameters, of which there must be some.
+
+    AdamW is that of Loshchilov and Hutter 2019, SGD's weight decay an L2 penalty, Adafactor's (Shazeer and Stern 2018)
+    learning rate the highest step relative to a parameter's norm; for Lion and schedule-free AdamW see there.
+    """
     decayed, exempt = decay_groups(model)
     groups: list[dict[str, Any]] = [
         {"params": list(parameters.values()), "weight_decay": decay}
         for parameters, decay in ((decayed, settings.weight_decay), (exempt, 0.0))
         if parameters
     ]
+    rate, betas = settings.learning_rate, (settings.adam_beta1, settings.adam_beta2)
+    match settings.optimizer:
+        case "sgd":
+            return _SGD(groups, lr=rate, momentum=settings.sgd_momentum)
+        case "adafactor":
+            return _Adafactor(groups, lr=rate)
+        case "lion":
+            return _Lion(groups, lr=rate)
+        case "schedule_free_adamw":
+            return _ScheduleFreeAdamW(groups, lr=rate, betas=betas, eps=settings.adam_epsilon)
     device_type = next(iter((decayed or exempt).values())).device.type
-    return _AdamW(
-        groups,
-        lr=settings.learning_rate,
-        betas=(settings.adam_beta1, settings.adam_beta2),
-        eps=settings.adam_epsilon,
-        fused=device_type in FUSED_DEVICES,
-    )
+    return _AdamW(groups, lr=rate, betas=betas, eps=settings.adam_epsilon, fused=device_type in FUSED_DEVICES)
+
+
+def kept_of(optimizer: torch.optim.Optimizer, parameter: Tensor) -> dict[str, Tensor]:
+    """Return what an optimizer keeps of a parameter that it has stepped: tensors of that shape, type and place.
+
+    Nothing is in them. What a checkpoint has under other names is left out: schedule-free AdamW's averages are the
+    parameters of one.
+    """
+    like = torch.empty_like(parameter, memory_format=torch.preserve_format)
+    if isinstance(optimizer, torch.optim.SGD):
+        return {"momentum_buffer": like} if optimizer.defaults["momentum"] else {}
+    if isinstance(optimizer, Lion):
+        return {"exp_avg": like}
+    # torch keeps the count of steps on the parameter's device for a fused kernel, and on the host otherwise.
+    is_fused = bool(optimizer.defaults.get("fused"))
+    count = torch.zeros((), dtype=torch.float32, device=parameter.device if is_fused else None)
+    if isinstance(optimizer, ScheduleFreeAdamW):
+        weight_sum = torch.zeros((), dtype=torch.float64)
+        return {"step": count, "weight_sum": weight_sum, "z": like, "exp_avg_sq": torch.empty_like(like)}
+    if isinstance(optimizer, torch.optim.Adafactor):
+        if parameter.ndim <= 1:
+            return {"step": count, "variance": like}
+        rows, columns = list(parameter.shape), list(parameter.shape)
+        rows[-1] = columns[-2] = 1
+        return {"step": count, "row_var": parameter.new_empty(rows), "col_var": parameter.new_empty(columns)}
+    return {"step": count, "exp_avg": like, "exp_avg_sq": torch.empty_like(like)}

@@ -1,7 +1,7 @@
 """All that changes while a run trains, in one place: what a checkpoint has to hold, and nothing else."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +11,10 @@ from torch import Tensor, nn
 from hpsearch.training.base_model import BaseModel
 from hpsearch.training.freezing import Freezing
 from hpsearch.training.numerics import same_bits
+from hpsearch.training.optimizers import kept_of
 from hpsearch.training.random_states import RandomStates
 from hpsearch.training.run_checkpoint import check_tensors, fact, prefixed, under, unusable
-
-MOMENTS = ("step", "exp_avg", "exp_avg_sq")
-"""What AdamW keeps of each parameter."""
+from hpsearch.training.schedule_free import ScheduleFreeAdamW
 
 
 @dataclass
@@ -61,7 +60,7 @@ class RunState:
         self,
         base: BaseModel,
         freezing: Freezing,
-        optimizer: torch.optim.AdamW,
+        optimizer: torch.optim.Optimizer,
         scaler: torch.amp.GradScaler,
         random: RandomStates,
     ) -> None:
@@ -74,6 +73,9 @@ class RunState:
         dtype = torch.float32 if base.device.type == "mps" else torch.float64
         self.loss_sum = torch.zeros((), dtype=dtype, device=base.device)
         self.trainable = {name: item for name, item in self.model.named_parameters() if item.requires_grad}
+        self._kept = {name: kept_of(optimizer, item.detach().to("meta")) for name, item in self.trainable.items()}
+        self._averaging = optimizer if isinstance(optimizer, ScheduleFreeAdamW) else None
+        self._is_training = False
         base.before_training(self.trainable)
         self._pristine_buffers = base.pristine_buffers()
         self._buffers = {
@@ -81,25 +83,44 @@ class RunState:
         }
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return the arrays of the state by name, not copied: of the buffers only those that have changed."""
+        """Return the arrays of the state by name, not copied: of the buffers only those that have changed.
+
+        The parameters are then those that are evaluated (`to_evaluation`).
+        """
         changed = {
             name: buffer
             for name, buffer in self._buffers.items()
             if not same_bits(buffer.cpu(), self._pristine_buffers[name])
         }
-        moments = {
-            f"{moment}/{name}": self.optimizer.state[parameter][moment]
+        self.to_evaluation()
+        kept = {
+            f"{item}/{name}": self.optimizer.state[parameter][item]
             for name, parameter in self.trainable.items()
             if self.optimizer.state.get(parameter)
-            for moment in MOMENTS
+            for item in self._kept[name]
         }
         return {
             **prefixed("parameters", self.trainable),
             **prefixed("buffers", changed),
-            **prefixed("optimizer", moments),
+            **prefixed("optimizer", kept),
             **prefixed("random", self.random.tensors()),
             "loss_sum": self.loss_sum,
         }
+
+    def to_evaluation(self) -> None:
+        """Have the parameters be those that are evaluated, written down and exported, where they are not those trained.
+
+        They are schedule-free AdamW's averages.
+        """
+        if self._averaging is not None and self._is_training:
+            self._averaging.to_evaluation()
+        self._is_training = False
+
+    def to_training(self) -> None:
+        """Have the parameters be those that gradients are taken at."""
+        if self._averaging is not None and not self._is_training:
+            self._averaging.to_training()
+        self._is_training = True
 
     def facts(self) -> dict[str, Any]:
         """Return the rest of the state, as JSON takes it."""
@@ -113,17 +134,12 @@ class RunState:
             **prefixed("random", self.random.tensors()),
             "loss_sum": self.loss_sum,
         }
-        count = torch.zeros((), dtype=torch.float32)
-        moments = {
-            f"{moment}/{name}": count if moment == "step" else parameter
-            for name, parameter in self.trainable.items()
-            for moment in MOMENTS
-        }
-        check_tensors(tensors, expected, {**prefixed("buffers", self._buffers), **prefixed("optimizer", moments)})
-        for name in self.trainable:
-            moments_there = [moment for moment in MOMENTS if f"optimizer/{moment}/{name}" in tensors]
-            if len(moments_there) not in (0, len(MOMENTS)):
-                raise unusable(f"of the optimizer's state of {name!r} it has only {moments_there}")
+        optional = {f"{item}/{name}": tensor for name, kept in self._kept.items() for item, tensor in kept.items()}
+        check_tensors(tensors, expected, {**prefixed("buffers", self._buffers), **prefixed("optimizer", optional)})
+        for name, kept in self._kept.items():
+            present = [item for item in kept if f"optimizer/{item}/{name}" in tensors]
+            if len(present) not in (0, len(kept)):
+                raise unusable(f"of the optimizer's state of {name!r} it has only {present}")
         if self.scaler.is_enabled():
             self._check_scale(fact(facts, "loss_scale", dict))
         RandomStates.check_facts(fact(facts, "random", dict))
@@ -148,18 +164,18 @@ class RunState:
         changed = under("buffers", tensors)
         for name, buffer in self._buffers.items():
             buffer.copy_(changed.get(name, self._pristine_buffers[name]))
-        self._load_moments(under("optimizer", tensors))
+        self._load_kept(under("optimizer", tensors))
 
-    def _load_moments(self, moments: Mapping[str, Tensor]) -> None:
+    def _load_kept(self, saved: Mapping[str, Tensor]) -> None:
         self.optimizer.state.clear()
-        fused = bool(self.optimizer.defaults["fused"])
+        self._is_training = self._averaging is None  # the parameters of a checkpoint are averages
         for name, parameter in self.trainable.items():
-            if f"step/{name}" not in moments:
+            if any(f"{item}/{name}" not in saved for item in self._kept[name]) or not self._kept[name]:
                 continue  # it has had no gradient yet, and so no state
-            # torch keeps the count of steps on the parameter's device for a fused kernel, and on the host otherwise.
-            count = moments[f"step/{name}"].clone()
-            state = {"step": count.to(parameter.device) if fused else count}
-            for moment in MOMENTS[1:]:
-                like = torch.empty_like(parameter, memory_format=torch.preserve_format)
-                state[moment] = like.copy_(moments[f"{moment}/{name}"])
+            state = {item: place.copy_(saved[f"{item}/{name}"]) for item, place in self._places(parameter)}
+            if self._averaging is not None:
+                state["x"] = parameter.detach().clone(memory_format=torch.preserve_format)
             self.optimizer.state[parameter] = state
+
+    def _places(self, parameter: nn.Parameter) -> Iterable[tuple[str, Tensor]]:
+        return kept_of(self.optimizer, parameter.detach()).items()
