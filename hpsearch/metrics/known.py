@@ -34,6 +34,18 @@ OF_ONE_CLASS = (
 CORRELATIONS = ("pearson", "spearman")
 """Names of correlations of numbers."""
 
+OF_TEXTS: Mapping[str, float] = {
+    "bleu": 100.0,
+    "chrf": 100.0,
+    "exact_match": 1.0,
+    "rouge_l": 1.0,
+    "token_accuracy": 1.0,
+}
+"""Names of scores of texts, from 0 to this."""
+
+MEAN_LOSS = "loss"
+"""The mean loss of held-out rows, recorded under this name whatever else is measured."""
+
 _SHARES = ("accuracy", "balanced_accuracy", "f1", "jaccard", "precision", "recall", "roc_auc", "average_precision")
 _SHARES_OF_VARIANCE = ("d2_absolute_error_score", "explained_variance", "r2")
 _AVERAGES = ("", "_macro", "_micro", "_samples", "_weighted", "_ovr", "_ovo", "_ovr_weighted", "_ovo_weighted")
@@ -46,6 +58,8 @@ def bounds(name: str) -> tuple[float, float]:
         return 0.0, 1.0
     if name in CORRELATIONS:
         return -1.0, 1.0
+    if name in OF_TEXTS:
+        return 0.0, OF_TEXTS[name]
     greatest = 1.0 if name in _SHARES_OF_VARIANCE else 0.0 if name.startswith("neg_") else np.inf
     return 0.0 if any(name in losses for losses in LOSSES.values()) else -np.inf, greatest
 
@@ -57,6 +71,8 @@ def measures(name: str) -> str | None:
             return what
     if name in CORRELATIONS:
         return "numbers"
+    if name in OF_TEXTS:
+        return "texts"
     return _at_home(scorers()[name]._score_func) if name in scorers() else None
 
 
@@ -83,9 +99,9 @@ def known_direction(metric: Any) -> Direction | None:
     import sklearn.metrics
 
     if isinstance(metric, str):
-        if any(metric in losses for losses in LOSSES.values()):
+        if metric == MEAN_LOSS or any(metric in losses for losses in LOSSES.values()):
             return Direction.MINIMIZE
-        is_score = metric in CORRELATIONS or metric in scorers()
+        is_score = metric in CORRELATIONS or metric in OF_TEXTS or metric in scorers()
         return Direction.MAXIMIZE if is_score else known_direction(getattr(sklearn.metrics, metric, None))
     if is_scorer(metric):
         if is_registered(metric):

@@ -14,9 +14,9 @@ import numpy as np
 
 from hpsearch.errors import MetricError
 from hpsearch.metrics.direction import Direction
-from hpsearch.metrics.known import accepts, is_scorer, wants_estimator
+from hpsearch.metrics.known import MEAN_LOSS, accepts, is_scorer, wants_estimator
 
-RESERVED = "loss"  # the mean validation loss is recorded under this name
+RESERVED = MEAN_LOSS
 COMPUTATION_ERRORS = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
 FUNCTION_ERRORS = (*COMPUTATION_ERRORS, NameError, AssertionError, RuntimeError, ImportError, OSError)
 """A user's function may also raise: a misspelt name, a check of its own, a missing package."""

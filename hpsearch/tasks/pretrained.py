@@ -125,9 +125,9 @@ class Pretrained:
             TaskError: No such model, or its head is to be kept and has other outputs.
         """
         own = read_config(self.source)
-        if self.keep_head:
-            self._check_kept_head(own)
         outputs = self.judge.model_config()
+        if self.keep_head and "id2label" in outputs:
+            self._check_kept_head(own)
         for name, value in outputs.items():
             setattr(own, name, value)
         if "id2label" in outputs and own.num_labels != len(own.id2label):  # PVT's is a number of its own

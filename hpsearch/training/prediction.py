@@ -34,7 +34,8 @@ def predict(
     if len(rows) == 0:
         raise DataError("There are no rows to predict; pass at least one.")
     device = torch.device(device)
-    largest = rows_without_graph(numerics.micro_batch)
+    limits = (rows_without_graph(numerics.micro_batch), getattr(learner, "evaluation_rows", None))
+    largest = min((limit for limit in limits if limit is not None), default=None)
     batches = evaluation_batches(np.asarray(learner.lengths)[rows], numerics.padding_multiple, largest)
     model.eval()
     parts = []
