@@ -29,7 +29,7 @@ def row_sums(model: nn.Module, inputs: Mapping[str, Tensor], labels: Tensor, pla
         places: Where in the row the logits of these labels stand, int64, (rows, m); None where it is at 0, 1, 2, ....
     """
     logits = logits_at(model, inputs, places)
-    numbers: Tensor = _Losses.apply(logits, labels)  # type: ignore[no-untyped-call]
+    numbers: Tensor = _Losses.apply(logits, labels)
     return _summed(numbers)
 
 
