@@ -25,7 +25,7 @@ from hpsearch.tasks.pretrained_task import Encoded
 DEFAULT_MAX_LENGTH = 512
 _BATCH = 1000
 _PADDING = 16
-_NO_LIMIT = 10**6
+NO_LIMIT = 10**6
 _MANY_UNKNOWN = 0.2
 _POSITION_TABLES = (
     "position_embeddings", "position_embedding", "embed_positions", "wpe", "positions_embed",
@@ -116,7 +116,7 @@ class TokenEncoder:
 
     def _max_length(self, asked: int | None, source: str) -> int:
         given = (self.positions, int(self.tokenizer.model_max_length))
-        limits = [limit for limit in given if limit is not None and limit < _NO_LIMIT]
+        limits = [limit for limit in given if limit is not None and limit < NO_LIMIT]
         limit = asked if asked is not None else min([*limits, DEFAULT_MAX_LENGTH])
         if self.positions is not None and limit > self.positions:
             raise TaskError(

@@ -1,0 +1,268 @@
+"""Rows of conversations and texts as tokens: cut, counted, and kept with a mask of what is trained."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hpsearch.data.ragged import Ragged, as_arrays
+from hpsearch.data.wording import counted, listed, row_list, shortened
+from hpsearch.errors import DataError, TaskError
+from hpsearch.tasks.chat.columns import TEXTS, Columns, Given
+from hpsearch.tasks.chat.conversations import Conversation, Row, read_rows
+from hpsearch.tasks.chat.masks import Masked, Masker
+from hpsearch.tasks.chat.templates import ChatTemplate
+from hpsearch.tasks.pretrained_task import Encoded
+from hpsearch.tasks.tokens import NO_LIMIT, TokenEncoder
+
+DEFAULT_MAX_LENGTH = 1024
+ENCODED = "encoded"
+"""Where a table of rows that have been encoded has them, among its `attrs`."""
+
+
+@dataclass(frozen=True)
+class RowSettings:
+    """How rows become tokens; see the tasks for what each means."""
+
+    columns: Given
+    max_length: int | None = None
+    block: int | None = None
+    everything: bool = False
+    chat_template: str | None = None
+    chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    takes_texts: bool = True
+    takes_conversations: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Pieces:
+    """Rows as tokens: one piece a row, none where nothing of it is trained, several where a text is cut into blocks.
+
+    Attributes:
+        rows: Of which row each piece is, int64, shape (pieces,).
+        arrays: Name to array, one entry a piece: "tokens", "trained" beside them, and "prompts".
+        references: What the last answer of each piece should be; empty where nothing is to be generated.
+        warnings: Sentences for the user.
+    """
+
+    rows: np.ndarray
+    arrays: Mapping[str, np.ndarray]
+    references: Sequence[str]
+    warnings: tuple[str, ...]
+
+
+class RowEncoder(TokenEncoder):
+    """A tokenizer with its chat template, and how rows are cut."""
+
+    def __init__(self, source: str, settings: RowSettings) -> None:
+        """Read the tokenizer, and what the model's config says of the rows it takes."""
+        super().__init__(source, "AutoModelForCausalLM", (), settings.max_length)
+        self.source, self.rows = source, settings
+        if settings.chat_template is not None:
+            self.tokenizer.chat_template = settings.chat_template
+
+    def _max_length(self, asked: int | None, source: str) -> int:
+        if asked is None:
+            given = (self.positions, int(self.tokenizer.model_max_length))
+            asked = min([*(limit for limit in given if limit is not None and limit < NO_LIMIT), DEFAULT_MAX_LENGTH])
+        return super()._max_length(asked, source)
+
+    def settings(self) -> dict[str, Any]:
+        rows = self.rows
+        return {
+            **super().settings(),
+            "columns": dict(rows.columns.names),
+            "template": self.tokenizer.chat_template,
+            "template_kwargs": dict(rows.chat_template_kwargs),
+            "everything": rows.everything,
+            "block": rows.block,
+        }
+
+    def columns_of(self, table: Any, role: str) -> Columns:
+        """Return where the parts of each row stand; `DataError` where they are of a form that is not taken."""
+        columns = self.rows.columns.found_in([str(name) for name in table.columns], role)
+        is_text = columns.form is TEXTS
+        if is_text and not self.rows.takes_texts:
+            raise DataError(
+                f"the {role} data has plain texts (column {columns.names['text']!r}), and no answers to learn. Train "
+                "on them with hp.CausalLanguageModeling, or name the columns of conversations with columns=."
+            )
+        if not is_text and not self.rows.takes_conversations:
+            raise DataError(
+                f"the {role} data was read as {columns.form.name}. Train on them with hp.ChatFineTuning, or name the "
+                "column of plain texts with text=."
+            )
+        return columns
+
+    def masker(self, rows: Sequence[Row]) -> Masker:
+        """Return what makes tokens and masks of these rows; `TaskError` where a template is needed and lacking."""
+        template = None
+        if any(isinstance(row, Conversation) for row in rows):
+            template = ChatTemplate(
+                self.tokenizer, self.rows.chat_template, self.rows.chat_template_kwargs, self.source
+            )
+        return Masker(self.tokenizer, template, everything=self.rows.everything)
+
+    def encode(self, rows: Any, role: str, scratch: Path) -> Encoded:
+        """Return the arrays of rows that `pieces` was called for, or calls it."""
+        pieces = rows.attrs.get(ENCODED)
+        if pieces is None:
+            whole = rows[~rows.index.duplicated()]
+            pieces = self.pieces(whole, role)
+        return Encoded(pieces.arrays, self._facts())
+
+    def pieces(self, table: Any, role: str) -> Pieces:
+        """Return all rows of a table as tokens, cut to the greatest length.
+
+        Raises:
+            DataError: What is to be trained of a row cannot be told, or nothing of any is left.
+            TaskError: The tokenizer knows more tokens than the model, or has no chat template.
+        """
+        columns = self.columns_of(table, role)
+        rows = read_rows(table, columns, role)
+        masker = self.masker(rows)
+        whole = [masker.masked(row, number, role) for number, row in enumerate(rows)]
+        made = [self._cut(masked) for masked in whole]
+        kept = [(number, piece) for number, parts in enumerate(made) for piece in parts]
+        notes = _Notes(role, self.max_length, len(rows), self.rows.block)
+        if not kept:
+            raise notes.nothing_left(whole)
+        numbers = np.array([number for number, _ in kept], dtype=np.int64)
+        tokens = Ragged.of([piece.tokens for _, piece in kept])
+        self._check_vocabulary(int(tokens.elements.max()))
+        arrays = {
+            "tokens_values": tokens.elements,
+            "tokens_offsets": tokens.offsets,
+            "trained": np.concatenate([piece.trained for _, piece in kept]),
+            **as_arrays("prompts", self._prompts(masker, rows, numbers)),
+        }
+        warnings = [columns.text(), *notes.of(whole, made), *self._remarks(rows, whole, masker)]
+        return Pieces(numbers, arrays, [_reference(rows[number]) for number in numbers.tolist()], tuple(warnings))
+
+    def _prompts(self, masker: Masker, rows: Sequence[Row], numbers: np.ndarray) -> Ragged:
+        """Return what each last answer is generated from; nothing where texts are plain."""
+        prompts = [masker.prompt(rows[number]) for number in numbers.tolist()]
+        return Ragged(
+            np.concatenate(prompts).astype(np.int32), np.concatenate([[0], np.cumsum([len(row) for row in prompts])])
+        )
+
+    def _cut(self, masked: Masked) -> list[Masked]:
+        """Return a row within the greatest length, or its blocks; those of which no token can be trained are left out.
+
+        A row's first token is predicted from nothing, so it is never trained.
+        """
+        size = self.rows.block or self.max_length
+        most = len(masked.tokens) if self.rows.block else size
+        parts = [
+            Masked(masked.tokens[start : start + size], masked.trained[start : start + size])
+            for start in range(0, min(len(masked.tokens), most), size)
+        ]
+        return [part for part in parts if part.trained[1:].any()]
+
+    def _remarks(self, rows: Sequence[Row], whole: Sequence[Masked], masker: Masker) -> Iterator[str]:
+        """Yield what is to be said of a template, and of special tokens in what the user wrote."""
+        template = masker.template
+        if template is None:
+            return
+        talks = [row for row in rows if isinstance(row, Conversation)]
+        if template.end_of_turn(talks[0]) is None:
+            yield (
+                f"{template.name} ends an answer with no token of its own, so a model may not learn to stop. Give a "
+                "chat_template= that does."
+            )
+        added = sorted({text for masked in whole for text in masked.added})
+        if added:
+            yield (
+                f"{template.name} writes {shortened(ascii(added[0]))} before answers by itself. It is not trained, and "
+                "not in the text that answers are generated from either; chat_template_kwargs= may put it there "
+                "(enable_thinking=False does for templates in the manner of Qwen3)."
+            )
+        if "strftime_now" in template.of(talks[0].tools):
+            yield (
+                f"{template.name} may write the date of today into conversations: rows prepared on another day then "
+                "have other tokens. Templates that do so often take it as chat_template_kwargs={'date_string': ...}."
+            )
+        special = [token for token in self.tokenizer.all_special_tokens if token != self.tokenizer.unk_token]
+        hit = [at for at, row in enumerate(rows) if any(token in text for text in _written(row) for token in special)]
+        if hit:
+            yield (
+                f"{counted(len(hit), 'row')} of {len(rows)} have special tokens of the tokenizer in their texts, and "
+                f"these are not read as text: {row_list(hit)}."
+            )
+
+
+@dataclass(frozen=True)
+class _Notes:
+    """What is said of rows that were cut."""
+
+    role: str
+    length: int
+    rows: int
+    block: int | None
+
+    def of(self, whole: Sequence[Masked], made: Sequence[Sequence[Masked]]) -> Iterator[str]:
+        limit = self.block or self.length
+        long = [at for at, masked in enumerate(whole) if len(masked.tokens) > limit]
+        longest = max(len(masked.tokens) for masked in whole)
+        empty = [at for at, parts in enumerate(made) if not parts]
+        if long and not self.block:
+            yield (
+                f"{len(long)} of {self.rows} {self.role} rows are longer than {limit} tokens and were cut (the longest "
+                f"has {longest})."
+            )
+        if long and self.block:
+            yield (
+                f"{self.rows} {self.role} texts were cut into {sum(map(len, made))} blocks of up to {limit} tokens; "
+                "the blocks of a text stay on one side."
+            )
+        if empty:
+            yield (
+                f"{len(empty)} of {self.rows} {self.role} rows have no trained token within {limit} tokens and were "
+                f"left out: {row_list(empty)}."
+            )
+
+    def nothing_left(self, whole: Sequence[Masked]) -> DataError:
+        shortest = min(int(np.argmax(masked.trained)) for masked in whole)
+        return DataError(
+            f"none of the {self.rows} {self.role} rows has a trained token within {self.length} tokens: the first "
+            f"answer begins after {shortest} at the earliest. Give a greater max_length=, or shorter prompts."
+        )
+
+
+def _written(row: Row) -> list[str]:
+    if isinstance(row, Conversation):
+        return [message["content"] for message in row.messages]
+    return [row.prompt, row.completion]
+
+
+def _reference(row: Row) -> str:
+    """Return what the last answer of a row should be: its text, or the calls as JSON where it only calls tools."""
+    if not isinstance(row, Conversation):
+        return row.completion.strip() if row.prompt else ""
+    message = row.messages[row.answers[-1]]
+    calls = [call["function"] for call in message.get("tool_calls", ())]
+    return message["content"].strip() or json.dumps(calls, ensure_ascii=False)
+
+
+def check_kwargs(value: Any) -> dict[str, Any]:
+    """Return the variables of a template; `TaskError` where they are none that JSON keeps."""
+    if value is not None and not (isinstance(value, Mapping) and _is_plain(value)):
+        raise TaskError(
+            f"chat_template_kwargs={value!r}: give names and values that JSON has, such as "
+            "{'enable_thinking': False}."
+        )
+    reserved = {"messages", "tools", "add_generation_prompt"} & set(value or {})
+    if reserved:
+        raise TaskError(f"chat_template_kwargs has {listed(sorted(reserved))}, which each row decides. Leave them out.")
+    return dict(value or {})
+
+
+def _is_plain(value: Mapping[str, Any]) -> bool:
+    try:
+        json.dumps(dict(value))
+    except (TypeError, ValueError):
+        return False
+    return all(isinstance(name, str) for name in value)
