@@ -67,7 +67,8 @@ class Study:
             order shuffled by the seed), "gp" (Gaussian process), "qmc" (scrambled Sobol' points), or an Optuna sampler
             object. A resumed study tries what it would have tried without the pause. With a sampler class that is not
             Optuna's own it may not, and a warning says so.
-        cv: Number of folds, a `Holdout`, or a scikit-learn splitter.
+        cv: Number of folds, a `Holdout`, or a scikit-learn splitter. None: the rows of the task's `validation=`, where
+            it has some; otherwise the task's own default, 5 folds (of language models, a holdout).
         metric: The objective: the name of a scikit-learn scorer or loss, or a callable. None: "f1_macro" for classes,
             "r2" for numbers.
         direction: "maximize" or "minimize" the objective. None follows from the metric: losses and errors are
@@ -109,7 +110,7 @@ class Study:
         space: Space | str | Path,
         *,
         sampler: Any = "bayesian",
-        cv: Any = 5,
+        cv: Any = None,
         metric: Any = None,
         direction: str | None = None,
         metrics: Sequence[Any] = (),

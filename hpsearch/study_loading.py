@@ -300,10 +300,12 @@ def _from_text(text: str) -> Any:
 
 def _splitter(description: Description, place: Path) -> Any:
     """Return cv as it was given; in the place of a splitter object, the folds that it made."""
-    from hpsearch.data.folds import Folds, Holdout
+    from hpsearch.data.folds import Folds, GivenValidation, Holdout
 
     if (stored := _folds(place)) is not None and stored.digest == description.folds:
         return stored
+    if description.cv == repr(GivenValidation()):
+        return None
     number = re.fullmatch(r"<?(\d+)>?", description.cv)
     if number:
         return int(number[1])

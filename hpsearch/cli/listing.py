@@ -70,8 +70,9 @@ def show_text(name: str, folder: Path, storage: str | None) -> str:
     with stored_key("space", stored.database):
         searched = Space.from_json(description.space).parameters
     lines = [
-        f"{description.name}: {description.task_name} on {facts['rows']} rows, {targets}, {facts['folds']} "
-        f"fold(s); sampler {description.sampler}, pruner {description.pruner}, seed {description.seed}",
+        f"{description.name}: {description.task_name} on {facts['rows']} rows, {targets}, "
+        f"{description.split_text}; sampler {description.sampler}, pruner {description.pruner}, "
+        f"seed {description.seed}",
         outcome_text(
             stored.history,
             description.metric,

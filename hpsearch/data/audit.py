@@ -35,8 +35,11 @@ def audit(
     label: str | Sequence[str] | None = None,
     group: str | None = None,
     sample_weight: str | None = None,
+    role: str = "test",
 ) -> list[str]:
     """Check training rows, and test rows if any; return warnings, each a sentence for the user.
+
+    Where `role` is "validation", training rows have been checked before: only the second ones are, against them.
 
     Args:
         train: What `read_table` or `read_images` gave.
@@ -46,10 +49,11 @@ def audit(
         label: The column of labels, or the list of 0/1 columns (tables only: ImageRows have their labels).
         group: The column of groups.
         sample_weight: The column of weights.
+        role: What the second rows are, "test" or "validation". Validation rows need all columns.
 
     Raises:
         DataError: Missing columns, labels, texts, groups or weights; one class only; a test label never seen in
-            training; an image that cannot be read.
+            training; an image that cannot be read; a group in both training and validation rows.
     """
     texts = [text] if isinstance(text, str) else list(text or ())
     labels = [label] if isinstance(label, str) else list(label or ())
@@ -57,18 +61,18 @@ def audit(
     _check_roles([*texts, *labels, *extra])
     _check_columns(train, [*texts, *labels], extra, "train")
     if test is not None:
-        _check_columns(test, [*texts, *labels], [], "test")
+        _check_columns(test, [*texts, *labels], extra if role == "validation" else [], role)
     targets, warnings = read_targets()
-    warnings += _audit_groups_and_weights(train, test, group, sample_weight)
-    for rows, role in ((train, "train"), (test, "test")):
+    warnings += _audit_groups_and_weights(train, test, group, sample_weight, role)
+    for rows, which in ((None if role == "validation" else train, "train"), (test, role)):
         if isinstance(rows, ImageRows):
             warnings += check_images(rows)
         elif rows is not None:
-            check_texts(rows, texts, role)
+            check_texts(rows, texts, which)
     if texts or isinstance(train, ImageRows):
         what = "images" if isinstance(train, ImageRows) else "texts"
         tested = [] if test is None else _contents(test, texts)
-        warnings += _copies(what, _contents(train, texts), tested, targets)
+        warnings += _copies(what, _contents(train, texts), tested, targets, role)
     return warnings
 
 
@@ -176,10 +180,14 @@ def labels_of(rows: "pd.DataFrame | ImageRows", label: str | Sequence[str] | Non
     return rows[label] if isinstance(label, str) else rows[list(label)]
 
 
-def _audit_groups_and_weights(train: Any, test: Any, group: str | None, sample_weight: str | None) -> list[str]:
+def _audit_groups_and_weights(
+    train: Any, test: Any, group: str | None, sample_weight: str | None, role: str
+) -> list[str]:
     table = train.table if isinstance(train, ImageRows) else train
     if table is None:
         return []
+    if role == "validation":
+        return _audit_validation_groups(table, test, group, sample_weight)
     if sample_weight is not None:
         sample_weights(table[sample_weight])
     if group is None:
@@ -200,7 +208,31 @@ def _audit_groups_and_weights(train: Any, test: Any, group: str | None, sample_w
     return warnings
 
 
-def _copies(what: str, train: Sequence[Any], test: Sequence[Any], targets: Rows) -> list[str]:
+def _audit_validation_groups(table: Any, validation: Any, group: str | None, sample_weight: str | None) -> list[str]:
+    """Check groups and weights of validation rows; `DataError` where a group is among the training rows too."""
+    others: Any = validation.table if isinstance(validation, ImageRows) else validation
+    if sample_weight is not None:
+        sample_weights(others[sample_weight], "validation")
+    if group is None:
+        return []
+    group_codes(others[group], "validation")
+    require_apart(table[group].tolist(), others[group].tolist(), repr(group))
+    return []
+
+
+def require_apart(trained: Sequence[Any], held_out: Sequence[Any], column: str) -> None:
+    """Raise DataError where a group of the training rows is one of the validation rows too."""
+    known = set(map(str, trained))
+    shared = {name for name in held_out if str(name) in known}
+    if shared:
+        raise DataError(
+            f"{counted(len(shared), 'group')} of {column} stand in both the training and the validation rows "
+            f"({listed(sorted(shared, key=str))}), so that scores would flatter. Move the rows of each to one side, or "
+            "leave group= out."
+        )
+
+
+def _copies(what: str, train: Sequence[Any], test: Sequence[Any], targets: Rows, role: str = "test") -> list[str]:
     """Return a warning where training rows repeat each other, and one where test rows repeat them.
 
     `train` and `test` have what each row holds, or a digest of it; `what` names it in the message.
@@ -210,7 +242,7 @@ def _copies(what: str, train: Sequence[Any], test: Sequence[Any], targets: Rows)
         labels.setdefault(content, set()).add(str(target))
     warnings = []
     repeated = len(train) - len(labels)
-    if repeated:
+    if repeated and role != "validation":
         contradicting = sum(len(targets_of_one) > 1 for targets_of_one in labels.values())
         detail = f", and {contradicting} of the repeated ones bear different labels" if contradicting else ""
         warnings.append(
@@ -220,7 +252,7 @@ def _copies(what: str, train: Sequence[Any], test: Sequence[Any], targets: Rows)
     shared = sum(content in labels for content in test)
     if shared:
         warnings.append(
-            f"{shared} of {len(test)} test rows have {what} that are training rows too: test scores will flatter."
+            f"{shared} of {len(test)} {role} rows have {what} that are training rows too: {role} scores will flatter."
         )
     return warnings
 
@@ -234,19 +266,22 @@ def _contents(rows: "pd.DataFrame | ImageRows", texts: Sequence[str]) -> list[An
     return [hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest() for image in images]
 
 
-def audit_examples(train: Examples, test: Examples | None, read_targets: ReadTargets) -> list[str]:
+def audit_examples(train: Examples, test: Examples | None, read_targets: ReadTargets, role: str = "test") -> list[str]:
     """Check training rows, and test rows if any; return warnings, each a sentence for the user.
+
+    `role` says what the second rows are, "test" or "validation". With validation rows the training rows were checked.
 
     Raises:
         DataError: Numbers are not finite, test rows are unlike the training rows, or a test label is new.
     """
-    for examples, role in ((train, "train"), (test, "test")):
+    for examples, which in ((None if role == "validation" else train, "train"), (test, role)):
         for name, field in examples.fields.items() if examples is not None else ():
-            _require_finite(name, field, role)
+            _require_finite(name, field, which)
     if test is not None:
-        _require_alike(train, test)
+        _require_alike(train, test, role)
     targets, warnings = read_targets()
-    return warnings + _copies("inputs", _row_digests(train), [] if test is None else _row_digests(test), targets)
+    tested = [] if test is None else _row_digests(test)
+    return warnings + _copies("inputs", _row_digests(train), tested, targets, role)
 
 
 def _require_finite(name: str, field: Field, role: str) -> None:
@@ -273,11 +308,11 @@ def _chunks(elements: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         yield start, elements[start : start + step]
 
 
-def _require_alike(train: Examples, test: Examples) -> None:
+def _require_alike(train: Examples, test: Examples, role: str) -> None:
     if train.fields.keys() != test.fields.keys():
         raise DataError(
-            f"the train data has the inputs {listed(train.fields)} and the test data {listed(test.fields)}. Give both "
-            "the same ones."
+            f"the train data has the inputs {listed(train.fields)} and the {role} data {listed(test.fields)}. Give "
+            "both the same ones."
         )
     for name, field in train.fields.items():
         other = test.fields[name]
@@ -286,12 +321,12 @@ def _require_alike(train: Examples, test: Examples) -> None:
         may_differ = {rows.axis for rows in (field, other) if rows.offsets is not None}
         if len(shapes[0]) != len(shapes[1]) or len(may_differ) > 1 or set(differing) - may_differ:
             raise DataError(
-                f"{called(name)} has rows of shape {shapes[0]} in the train data and of shape {shapes[1]} in the test "
-                "data. Give the test rows the shape of the training rows."
+                f"{called(name)} has rows of shape {shapes[0]} in the train data and of shape {shapes[1]} in the "
+                f"{role} data. Give the {role} rows the shape of the training rows."
             )
         if field.elements.dtype != other.elements.dtype:
             raise DataError(
-                f"{called(name)} is {field.elements.dtype} in the train data and {other.elements.dtype} in the test "
+                f"{called(name)} is {field.elements.dtype} in the train data and {other.elements.dtype} in the {role} "
                 "data. Give both one type of number."
             )
 

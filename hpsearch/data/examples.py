@@ -60,6 +60,22 @@ class Field:
             filled[place, : lengths[place]] = self.elements[self.offsets[row] : self.offsets[row + 1]]
         return np.moveaxis(filled, 1, self.axis + 1)
 
+    def joined(self, others: "Field") -> "Field":
+        """Return these rows with others behind them, which differ from them in the length of one dimension at most."""
+        if self.offsets is None and others.offsets is None:
+            return Field(np.concatenate([self.elements, others.elements]))
+        axis = others.axis if self.offsets is None else self.axis
+        (first, begins), (second, more) = self._laid_out(axis), others._laid_out(axis)
+        return Field(np.concatenate([first, second]), np.concatenate([begins, begins[-1] + more[1:]]), axis)
+
+    def _laid_out(self, axis: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return elements and offsets of the rows end to end along a dimension of theirs."""
+        if self.offsets is not None:
+            return self.elements, self.offsets
+        fronted = np.moveaxis(self.elements, axis + 1, 1)
+        length = fronted.shape[1]
+        return fronted.reshape(-1, *fronted.shape[2:]), np.arange(len(fronted) + 1, dtype=np.int64) * length
+
 
 @dataclass(frozen=True, eq=False)
 class Examples:
@@ -81,6 +97,11 @@ class Examples:
         import pandas as pd
 
         return self.targets if self.labels is None else pd.DataFrame(self.targets, columns=list(self.labels))
+
+    def joined(self, others: "Examples") -> "Examples":
+        """Return these rows with others behind them, which have the same inputs; the targets' names stay."""
+        fields = {name: field.joined(others.fields[name]) for name, field in self.fields.items()}
+        return Examples(fields, np.concatenate([self.targets, others.targets]), self.labels)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return the arrays of the inputs under the names that a prepared dataset keeps them by."""

@@ -28,6 +28,14 @@ class Holdout:
             )
 
 
+@dataclass(frozen=True)
+class GivenValidation:
+    """One fold: the rows that a task's `validation=` gave are held out, the training rows are trained on."""
+
+    def __repr__(self) -> str:
+        return "<the validation rows that you gave>"
+
+
 @dataclass(frozen=True, eq=False)
 class Folds:
     """The folds of a study.

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -32,7 +32,7 @@ class ImageRows:
         paths: The image files in the order of the rows, or None where the images are an array.
         array: Images of shape (rows, height, width) or (rows, height, width, channels): uint8, or floats from 0 to 1.
         table: The table that the paths came from, with the columns of groups and weights, else None.
-        role: "train" or "test", for errors.
+        role: "train", "validation" or "test", for errors.
         ranges: Those of the training images' pixels; None for those of these rows.
         remarks: What was left out of a folder, a sentence each.
     """
@@ -54,6 +54,31 @@ class ImageRows:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def joined(self, others: "ImageRows") -> "ImageRows":
+        """Return these rows with others behind them; `DataError` where some are files and some an array."""
+        import pandas as pd
+
+        if (self.paths is None) != (others.paths is None) or (self.table is None) != (others.table is None):
+            raise DataError(
+                f"the {self.role} images and the {others.role} images are given in different forms (a folder of class "
+                "folders, a table with a column of paths, a pair of arrays): give both in one."
+            )
+        table = None
+        if self.table is not None and others.table is not None:
+            table = pd.concat([self.table, others.table], ignore_index=True)
+        if hasattr(self.labels, "columns") and hasattr(others.labels, "columns"):
+            labels: Any = pd.concat([self.labels, others.labels], ignore_index=True)
+        else:
+            labels = np.concatenate([self.labels, others.labels])
+        if self.array is None or others.array is None:
+            return replace(self, labels=labels, table=table, paths=(*(self.paths or ()), *(others.paths or ())))
+        if self.array.shape[1:] != others.array.shape[1:] or self.array.dtype != others.array.dtype:
+            raise DataError(
+                f"the {self.role} images are {self.array.dtype} of shape {self.array.shape[1:]} and the {others.role} "
+                f"images {others.array.dtype} of shape {others.array.shape[1:]}. Give both in one shape and type."
+            )
+        return replace(self, labels=labels, array=np.concatenate([self.array, others.array]))
 
     def name(self, row: int) -> str:
         """Return what to call an image in an error: its file, or its place in the array."""

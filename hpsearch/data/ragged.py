@@ -67,6 +67,14 @@ def as_list(rows: Rows) -> list[Any]:
     return list(rows.tolist())
 
 
+def end_to_end(first: Rows, second: Rows) -> Rows:
+    """Return rows with others behind them; both are of one form."""
+    if isinstance(first, Ragged) and isinstance(second, Ragged):
+        offsets = np.concatenate([first.offsets, first.offsets[-1] + second.offsets[1:]])
+        return Ragged(np.concatenate([first.elements, second.elements]), offsets)
+    return np.concatenate([np.asarray(first), np.asarray(second)])
+
+
 def byte_count(rows: Rows) -> int:
     """Return how many bytes the elements take."""
     return rows.elements.nbytes if isinstance(rows, Ragged) else rows.nbytes

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from hpsearch.data.folds import Folds, Holdout
+from hpsearch.data.folds import Folds, GivenValidation, Holdout
 from hpsearch.data.wording import counted, listed, shortened
 from hpsearch.errors import DataError
 
@@ -49,21 +49,29 @@ class Strata:
         return cls(np.asarray(codes, np.int64), np.zeros((len(codes), 0), dtype=bool), are_pooled=True)
 
 
-def make_folds(cv: Any, *, strata: Strata, groups: np.ndarray | None = None, seed: int) -> Folds:
+def make_folds(
+    cv: Any, *, strata: Strata, groups: np.ndarray | None = None, seed: int, validation_rows: int = 0
+) -> Folds:
     """Return the folds of a study, the same for the same arguments.
 
     Args:
-        cv: The number of folds, a Holdout, or a scikit-learn splitter (one that draws without a `random_state` of its
-            own is given the study's seed).
+        cv: The number of folds, a Holdout, a scikit-learn splitter (one that draws without a `random_state` of its
+            own is given the study's seed), or GivenValidation.
         strata: What they are stratified by.
         groups: A group a row, shape (rows,); rows of one group are never on both sides of a fold.
         seed: The study's seed.
+        validation_rows: How many of the rows, the last ones, GivenValidation holds out.
 
     Raises:
         DataError: Too few rows or groups of a class for so many folds; a fold without training rows of a class; a
             splitter that does not fit the data.
     """
     rows = _Rows.of(strata, groups)
+    if isinstance(cv, GivenValidation):
+        every, trained = np.arange(len(rows)), len(rows) - validation_rows
+        given: Pairs = ((every[:trained], every[trained:]),)
+        _check(given, rows, repr(cv))
+        return Folds(given)
     if hasattr(cv, "split") and not isinstance(cv, type | str):
         pairs = _split(cv, rows, seed)
         _check(pairs, rows, type(cv).__name__)

@@ -9,6 +9,7 @@ from hpsearch.metrics.direction import Direction
 
 if TYPE_CHECKING:
     from hpsearch.policy.early_stopping import EarlyStopping
+    from hpsearch.tasks import Task
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
@@ -136,3 +137,21 @@ def named(value: Any) -> str:
         return value
     text = repr(value)
     return text if set(text) & set("<(") else f"<{text}>"  # or it would be taken for a name
+
+
+def split_of(cv: Any, task: "Task") -> Any:
+    """Return how a study splits its rows: as it says, else by the task's validation rows, else by the task's default.
+
+    Raises:
+        UsageError: It says how, and the task has validation rows.
+    """
+    from hpsearch.data.folds import Folds, GivenValidation
+
+    if not task.has_validation:
+        return task.default_cv if cv is None else cv
+    if cv is None or isinstance(cv, Folds | GivenValidation):  # of a study that is loaded
+        return GivenValidation() if cv is None else cv
+    raise UsageError(
+        f"cv={cv!r} is given, and the task has validation=: every trial is evaluated on those rows. Leave cv out, or "
+        "put all rows into train= to have them split."
+    )

@@ -151,7 +151,8 @@ class Description:
             task_definition=class_definition(type(plan.task)),
             state={name: definition.state for name, definition in definitions.items() if definition.state},
             facts={
-                "rows": prepared.rows,
+                "rows": prepared.trained_rows,
+                **({"validation_rows": prepared.validation_rows} if prepared.validation_rows else {}),
                 "test_rows": prepared.test_rows,
                 "classes": list(prepared.judge.classes),
                 "targets": prepared.judge.targets_text,
@@ -202,6 +203,13 @@ class Description:
     def task_name(self) -> str:
         """The name of the task's class."""
         return str(self.task["task"]).rpartition(":")[2].rpartition(".")[2]
+
+    @property
+    def split_text(self) -> str:
+        """What its trials are evaluated on, in words."""
+        if self.facts.get("validation_rows"):
+            return f"the {self.facts['validation_rows']} validation rows that you gave"
+        return f"{self.facts['folds']} fold(s)"
 
     @property
     def every_warning(self) -> tuple[str, ...]:

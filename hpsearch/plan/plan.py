@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import MetricError, UsageError
-from hpsearch.plan.arguments import check_name, check_settings, check_whole, named
+from hpsearch.plan.arguments import check_name, check_settings, check_whole, named, split_of
 from hpsearch.plan.doubts import doubtful_settings
 from hpsearch.plan.paths import cache_folder
 from hpsearch.plan.stored_rows import OWN, StoredMetric
@@ -94,6 +94,7 @@ class Plan:
         if self.reproducible is not None and not isinstance(self.reproducible, bool):
             raise UsageError(f"reproducible={self.reproducible!r}: give True or False.")
         check_settings(self.precision, self.deterministic, self.checkpoint_every)
+        self.cv = split_of(self.cv, self.task)
         self.cv_name = named(self.cv)
         class_definition(type(self.task))  # before anything of it is called
         self.choices = None
@@ -262,7 +263,13 @@ class Plan:
         rows, judge = open_dataset(self.rows.folder), self.rows.judge
         targets = rows_of(rows.arrays, "targets")
         strata = judge.strata(targets)
-        folds = make_folds(self.cv, strata=strata, groups=rows.get("groups"), seed=self.seed)
+        folds = make_folds(
+            self.cv,
+            strata=strata,
+            groups=rows.get("groups"),
+            seed=self.seed,
+            validation_rows=self.rows.validation_rows,
+        )
         judge.check_folds(targets, folds.pairs, rows.get("groups"))
         return folds
 

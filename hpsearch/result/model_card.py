@@ -69,6 +69,7 @@ def _facts(
         "config": dict(refit.config),
         "epochs_trained": refit.epochs,
         "cross_validation": validated,
+        "validation_rows": prepared.validation_rows,
         "test": tested,
         "check": None if check is None else check.to_json(),
         "data": {"train": prepared.data_digest, "test": prepared.test_digest, "folds": description.folds},
@@ -113,7 +114,7 @@ def _page(
         f"# {plan.name}",
         f"{base}, {'trained' if code else 'fine-tuned'} {plan.prepared.judge.purpose}. Found by a search of "
         f"{trials} trials with hpsearch {facts['hpsearch']}, then trained on all "
-        f"{plan.prepared.rows:,} training rows for {facts['epochs_trained']:.3g} epochs.",
+        f"{plan.prepared.trained_rows:,} training rows for {facts['epochs_trained']:.3g} epochs.{_untrained(facts)}",
         f"```python\n{use}\n```" if use else "",
         "## Scores",
         *_scores(facts, plan.directions, check),
@@ -130,6 +131,12 @@ def _page(
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def _untrained(facts: Mapping[str, Any]) -> str:
+    """Return what is to be said of validation rows that were given, with a space before it."""
+    rows = facts["validation_rows"]
+    return f" It was not trained on the {rows:,} validation rows, by which it was chosen." if rows else ""
+
+
 def _use(plan: Plan, trial: "TrialSummary", code: str, refit: "Refit") -> str:
     """Return Python that predicts with the exported model, or an empty text; `code` loads one not of transformers."""
     if not code:
@@ -143,6 +150,14 @@ def _scores(facts: Mapping[str, Any], directions: Mapping[str, Direction], check
     if check is not None and not check.agrees:
         return checked
     validated = facts["cross_validation"]
+    if facts["validation_rows"]:
+        given = f"the {facts['validation_rows']:,} validation rows that were given"
+        seen = (
+            f"Validated on {given}, over {len(validated['folds'])} run(s){_interval(validated)}: by trials of this "
+            "configuration, not by this model. The validation score of a search's winner is optimistic, because the "
+            "winner was chosen by it; the test score is not."
+        )
+        return [_score_table(facts, directions), seen, *checked]
     optimism = (
         f"Cross-validated over {len(validated['folds'])} run(s){_interval(validated)}. The cross-validated score of "
         "a search's winner is optimistic, because the winner was chosen by it; the test score is not."
@@ -152,7 +167,8 @@ def _scores(facts: Mapping[str, Any], directions: Mapping[str, Direction], check
 
 def _score_table(facts: Mapping[str, Any], directions: Mapping[str, Direction]) -> str:
     validated, test = facts["cross_validation"]["metrics"], facts["test"]
-    heading = "| metric | cross-validated |" + (f" test ({test['rows']} rows) |" if test else "")
+    how = "validation" if facts["validation_rows"] else "cross-validated"
+    heading = f"| metric | {how} |" + (f" test ({test['rows']} rows) |" if test else "")
     lines = [heading, "|---|---|" + ("---|" if test else "")]
     for name, value in validated.items():
         remark = " (lower is better)" if directions.get(name) is Direction.MINIMIZE else ""

@@ -99,7 +99,7 @@ def _facts(plan: Plan, description: Description) -> Mapping[str, Any]:
         "test rows": facts["test_rows"],
         **plan.rows.judge.facts(),
         **({} if description.pos_label is None else {"positive class": description.pos_label}),
-        "folds": facts["folds"],
+        **({"evaluated on": description.split_text} if facts.get("validation_rows") else {"folds": facts["folds"]}),
         "repeats": description.repeats,
         "sampler": description.sampler,
         "pruner": description.pruner,

@@ -93,8 +93,8 @@ class Result:
     def out_of_fold(self, number: int | None = None) -> "np.ndarray":
         """Return out-of-fold predictions of a complete trial (the best by default).
 
-        Each training row is predicted by the model that was not trained on it, at the trial's own evaluation
-        point, averaged where a row is held out more than once.
+        Each training row, and validation row behind them, is predicted by the model that was not trained on it, at the
+        trial's own evaluation point, averaged where a row is held out more than once.
 
         Returns:
             float64, the first axis the rows: probabilities of shape (rows, classes or labels), or whatever the task's

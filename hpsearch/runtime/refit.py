@@ -1,4 +1,7 @@
-"""The refit: the chosen configuration, trained on all training rows, and its scores on the test rows."""
+"""The refit: the chosen configuration, trained on all training rows, and its scores on the test rows.
+
+Rows that `validation=` gave are no training rows.
+"""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -70,7 +73,7 @@ def refit(workload: Workload, config: Mapping[str, Any], point: int) -> Refit:
     """
     device = device_of(workload.numerics)
     with Interruption().heard(), honoured(workload.numerics, device):
-        learner, rows = workload.learner_for(config), np.arange(workload.prepared.rows)
+        learner, rows = workload.learner_for(config), np.arange(workload.prepared.trained_rows)
         fine_tune = FineTune(
             learner,
             config,

@@ -1,18 +1,20 @@
 """What a task is: rows, a pretrained model, and everything that ties the two together."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from hpsearch.data.dataset import is_prepared, open_dataset, write_dataset
-from hpsearch.data.ragged import Rows, rows_of
+from hpsearch.data.ragged import Rows
 from hpsearch.errors import TaskError, nearest
 from hpsearch.provenance.modules import SCRIPTS
 from hpsearch.records import digest
 from hpsearch.tasks.example_source import ExampleSource
-from hpsearch.tasks.judge import Judge
+from hpsearch.tasks.prepared import Prepared as Prepared  # noqa: PLC0414  (whoever makes a task takes them from here)
+from hpsearch.tasks.prepared import Split as Split  # noqa: PLC0414
+from hpsearch.tasks.prepared import audited as audited  # noqa: PLC0414
+from hpsearch.tasks.prepared import prepared_rows as prepared_rows  # noqa: PLC0414
 from hpsearch.tasks.sources import Arrays, Location, Table, source_from
 from hpsearch.tasks.user_code import UserCode, found_by
 from hpsearch.training.hyperparameters import SCHEDULE_FREE, TRAINING_HYPERPARAMETERS, Hyperparameter, without_defaults
@@ -25,7 +27,12 @@ if TYPE_CHECKING:
     from hpsearch.tasks.stranger import Answers
     from hpsearch.training.learner import Learner
 
-Split = Literal["train", "test"]
+LATER: Mapping[str, bool] = {"left_out_at_default": True}
+"""The metadata of a task's argument that came in a later version: at its default no description has it.
+
+So the studies that were made before stay equal to what they were.
+"""
+
 _SOURCES = (Location, Table, Arrays, ExampleSource, UserCode)
 
 ADAPTER_PREFIX = "lora_"
@@ -42,77 +49,6 @@ ALIASES = {
 """Short names of hyperparameters that people write, and what they are called here; errors suggest it."""
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """Rows ready to be trained on: encoded once, kept on disk, memory-mapped by every worker.
-
-    Attributes:
-        folder: The dataset of the training rows, with "targets" (as the judge encodes them), and "groups" (int64) and
-            "weights" (float32) where the task has them.
-        test_folder: The dataset of the test rows, or None.
-        judge: What becomes of targets and outputs.
-        rows: Training rows.
-        test_rows: Test rows, 0 where there are none.
-        data_digest: The training rows as the model sees them: texts or images, labels, groups, weights, and the
-            settings of the tokenizer or image processor.
-        test_digest: The same of the test rows, or None.
-        model_digest: What training starts from: config and pretrained weights, and which parameters are new.
-        warnings: What the audit and the encoding found, each a sentence for the user.
-        attention: The attention kernel that the model computes with, by transformers' name, for the numerics.
-        source: What the pretrained model is read from: a folder, or a name on the hub. Empty where the task knows.
-        layers: How many layers `freeze_layers` can keep as pretrained; 0 where not even "all" keeps any; None where
-            that is unknown, or differs between configs.
-        has_dropout: Whether the model has a dropout that can be set.
-        content: By role ("train", "test"), the digest of the rows before encoding; empty where nothing encodes them.
-    """
-
-    folder: Path
-    test_folder: Path | None
-    judge: Judge
-    rows: int
-    test_rows: int
-    data_digest: str
-    test_digest: str | None
-    model_digest: str
-    warnings: tuple[str, ...] = ()
-    attention: str = "sdpa"
-    source: str = ""
-    layers: int | None = None
-    has_dropout: bool = True
-    content: Mapping[str, str] = field(default_factory=dict)
-
-    def folder_of(self, split: Split) -> Path:
-        """Return the dataset of a split; `TaskError` where the task has no test rows."""
-        folder = self.folder if split == "train" else self.test_folder
-        if folder is None:
-            raise TaskError("the task has no test rows. Give test= when making the task.")
-        return folder
-
-
-def prepared_rows(folders: Mapping[Split, Path], digests: Mapping[Split, str], judge: Judge, **others: Any) -> Prepared:
-    """Return what these folders hold. The caller fills in `model_digest`."""
-    counts = {role: len(rows_of(open_dataset(folder).arrays, "targets")) for role, folder in folders.items()}
-    return Prepared(
-        folder=folders["train"],
-        test_folder=folders.get("test"),
-        judge=judge,
-        rows=counts["train"],
-        test_rows=counts.get("test", 0),
-        data_digest=digests["train"],
-        test_digest=digests.get("test"),
-        model_digest="",
-        **others,
-    )
-
-
-def audited(cache: Path, key: Sequence[Any], audit: Callable[[], list[str]]) -> list[str]:
-    """Return the warnings of an audit, which runs once for each key."""
-    folder = cache / f"audit-{digest(key)}"
-    if not is_prepared(folder):
-        write_dataset(folder, {}, {"warnings": audit()})
-    return list(open_dataset(folder).facts["warnings"])
-
-
 @dataclass(frozen=True, eq=False)
 class Task(ABC):
     """A kind of fine-tuning, applied to a model and rows.
@@ -126,10 +62,17 @@ class Task(ABC):
         choice: The hyperparameter that chooses among pretrained models. Each choice has its own rows (`choosing`).
             None where all configs share one `Prepared`.
         pipeline: transformers' name of the pipeline that reads what `save` wrote, or None.
+        default_cv: How a study that is not told splits the rows, unless the task has validation rows.
     """
 
     choice: ClassVar[str | None] = None
     pipeline: ClassVar[str | None] = None
+    default_cv: ClassVar[Any] = 5
+
+    @property
+    def has_validation(self) -> bool:
+        """Whether the task has rows that each trial is to be evaluated on."""
+        return getattr(self, "validation", None) is not None
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)  # the dataclass is frozen for everyone but its own construction
@@ -276,7 +219,10 @@ class Task(ABC):
 
     def describe(self) -> dict[str, Any]:
         """Return the task as JSON keeps it: its import path and arguments. Data in memory is named by its content."""
-        arguments = {field.name: _described(getattr(self, field.name)) for field in fields(self)}
+        told = [
+            each for each in fields(self) if not (each.metadata == LATER and getattr(self, each.name) == each.default)
+        ]
+        arguments = {each.name: _described(getattr(self, each.name)) for each in told}
         return {"task": f"{type(self).__module__}:{type(self).__qualname__}", "arguments": arguments}
 
     @staticmethod

@@ -51,7 +51,7 @@ class ImageTask(PretrainedTask):
         if self.image_size is not None:
             self._set("image_size", whole_number(self.image_size, "image_size", 1))
         super().__post_init__()
-        for role in ("train", "test"):
+        for role in ("train", "validation", "test"):
             self._set(role, _with_absolute_paths(getattr(self, role), self.image))
 
     def _learner(self, dataset: Dataset, pretrained: "Pretrained") -> "ImageLearner":
@@ -139,13 +139,14 @@ class ImageTask(PretrainedTask):
         ranges = ranges_from_json(open_dataset(folder).facts["ranges"])
         return {role: replace(images, ranges=ranges) for role, images in rows.items()}, remarks
 
-    def _audit(self, train: Any, test: Any) -> list[str]:
+    def _audit(self, train: Any, test: Any, role: Split = "test") -> list[str]:
         return audit(
             train,
             test,
-            read_targets=lambda: self._read_targets(train, test),
+            read_targets=lambda: self._read_targets(train, test, role),
             group=self.group,
             sample_weight=self.sample_weight,
+            role=role,
         )
 
     def _encoder(self, train: Any) -> "PixelEncoder":

@@ -5,7 +5,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -15,7 +15,9 @@ from hpsearch.data.images import ImageRows
 from hpsearch.data.ragged import Rows, as_arrays
 from hpsearch.errors import TaskError
 from hpsearch.records import digest
-from hpsearch.tasks.base import Prepared, Split, Task, audited, prepared_rows
+from hpsearch.tasks.base import LATER, Prepared, Split, Task, audited, prepared_rows
+from hpsearch.tasks.encoding import Encoded as Encoded  # noqa: PLC0414  (whoever makes a task takes them from here)
+from hpsearch.tasks.encoding import Encoder as Encoder  # noqa: PLC0414
 from hpsearch.tasks.judge import Judge
 from hpsearch.tasks.read_back_judge import ReadBackJudge
 from hpsearch.tasks.sources import Location, Source, source_of
@@ -37,40 +39,6 @@ _AUDIT = 3
 
 
 @dataclass(frozen=True, eq=False)
-class Encoded:
-    """Rows as arrays.
-
-    Attributes:
-        arrays: Name to array, for `write_dataset`.
-        facts: What a learner needs to know about them, as JSON keeps it.
-        warnings: Sentences for the user.
-    """
-
-    arrays: Mapping[str, np.ndarray]
-    facts: Mapping[str, Any]
-    warnings: tuple[str, ...] = ()
-
-
-class Encoder(Protocol):
-    """A tokenizer or an image processor, with the settings that the task has chosen."""
-
-    def settings(self) -> dict[str, Any]:
-        """Return all that the arrays depend on besides the rows and `versions`, as JSON keeps it."""
-
-    def versions(self) -> dict[str, str]:
-        """Return the versions of the packages that encode: rows that others have encoded are encoded again."""
-
-    def encode(self, rows: Any, role: str, scratch: Path) -> Encoded:
-        """Return these rows as arrays.
-
-        Args:
-            rows: A DataFrame or ImageRows.
-            role: "train" or "test", for warnings and errors.
-            scratch: A folder for what is too large for memory, on the disk that the arrays will be written to.
-        """
-
-
-@dataclass(frozen=True, eq=False)
 class PretrainedTask(Task):
     """Rows with targets, and a model of transformers.
 
@@ -78,6 +46,8 @@ class PretrainedTask(Task):
         model: A local folder, or a name on the hub. Where a space searches `model`, this one is loaded only if it is
             among the choices.
         train: The training rows.
+        validation: Rows that every trial is evaluated on, instead of folds of the training rows, or None. No model is
+            trained on them, the exported one neither.
         test: Rows that the search never sees, or None.
         label: The column of targets, or several of them.
         group: The column of groups: rows of one group are never on both sides of a fold.
@@ -98,6 +68,7 @@ class PretrainedTask(Task):
     sample_weight: Any = field(default=None, kw_only=True)
     pretrained: bool = field(default=True, kw_only=True)
     keep_head: bool = field(default=False, kw_only=True)
+    validation: Any = field(default=None, kw_only=True, metadata=LATER)
 
     auto_class: ClassVar[str]
     call_settings: ClassVar[Mapping[str, Any]] = {}
@@ -117,8 +88,9 @@ class PretrainedTask(Task):
         if self.keep_head and not self.pretrained:
             raise TaskError("keep_head=True with pretrained=False: no weights are read, so there is no head to keep.")
         self._set("train", source_of(self.train, self._columns(), "train"))
-        if self.test is not None:
-            self._set("test", source_of(self.test, self._columns(), "test"))
+        for role in ("validation", "test"):
+            if getattr(self, role) is not None:
+                self._set(role, source_of(getattr(self, role), self._columns(), role))
 
     def hyperparameters(self) -> Mapping[str, Hyperparameter]:
         left_out = () if self.judge_class.takes_label_smoothing else ("label_smoothing_factor",)
@@ -171,8 +143,8 @@ class PretrainedTask(Task):
         """Return the digest of all that is read of rows."""
 
     @abstractmethod
-    def _audit(self, train: Any, test: Any) -> list[str]:
-        """Check the rows; return warnings."""
+    def _audit(self, train: Any, test: Any, role: Split = "test") -> list[str]:
+        """Check the rows; return warnings. With another `role` the second rows are such ones: see `audit`."""
 
     @abstractmethod
     def _encoder(self, train: Any) -> Encoder:
@@ -214,10 +186,10 @@ class PretrainedTask(Task):
     ) -> "Iterator[Answers]":
         from hpsearch.tasks.stranger import mixed, pipeline_answers
 
-        source = self.train if split == "train" else self.test
-        if self.pipeline is None or source is None or not isinstance(prepared.judge, ReadBackJudge):
+        is_there = split != "test" or self.test is not None
+        if self.pipeline is None or not is_there or not isinstance(prepared.judge, ReadBackJudge):
             return
-        inputs = self._inputs(self._read(source, split), rows, prepared)
+        inputs = self._inputs(self._rows_of(split), rows, prepared)
         batches = mixed(self.learner(prepared, split).lengths[rows])
         yield from pipeline_answers(
             self.pipeline, folder, prepared.judge, inputs, batches=batches, device=device, settings=self.call_settings
@@ -237,10 +209,24 @@ class PretrainedTask(Task):
 
     def _rows(self) -> tuple[dict[Split, Any], dict[Split, str]]:
         """Return the rows of each split, and the digest of what is read of them."""
-        rows: dict[Split, Any] = {"train": self._read(self.train, "train")}
-        if self.test is not None:
-            rows["test"] = self._read(self.test, "test")
+        sources: dict[Split, Any] = {"train": self.train, "validation": self.validation, "test": self.test}
+        rows = {role: self._read(source, role) for role, source in sources.items() if source is not None}
         return rows, {role: self._fingerprint(examples) for role, examples in rows.items()}
+
+    def _rows_of(self, split: Split) -> Any:
+        """Return the rows of a prepared dataset, in its order."""
+        if split == "test":
+            return self._read(self.test, "test")
+        train = self._read(self.train, "train")
+        return train if self.validation is None else self._joined(train, self._read(self.validation, "validation"))
+
+    def _joined(self, train: Any, validation: Any) -> Any:
+        """Return the training rows with the validation rows behind them."""
+        if isinstance(train, ImageRows):
+            return train.joined(validation)
+        import pandas as pd
+
+        return pd.concat([train, validation], ignore_index=True)
 
     def _prepare(self, cache: Path, rows: dict[Split, Any], prints: dict[Split, str]) -> Prepared:
         rows, warnings = self._looked_over(cache, rows, prints)
@@ -249,6 +235,14 @@ class PretrainedTask(Task):
         warnings += audited(cache, key, lambda: self._audit(rows["train"], rows.get("test")))
         judge = self._learned(labels_of(rows["train"], self.label))
         encoder = self._encoder(rows["train"])
+        held_out, content = rows.get("validation"), prints
+        if held_out is not None:
+            key = ["validation", *key]
+            found = audited(cache, key, lambda: self._audit(rows["train"], held_out, "validation"))
+            warnings += [text for text in found if text not in warnings]
+            joined = self._joined(rows["train"], held_out)
+            rows = {role: joined if role == "train" else rows[role] for role in rows if role != "validation"}
+            prints = {**prints, "train": digest([prints["train"], "validation", prints["validation"]])}
         digests = {role: self._digest(role, prints[role], encoder=encoder, judge=judge) for role in rows}
         folders: dict[Split, Path] = {}
         for role, examples in rows.items():
@@ -256,7 +250,8 @@ class PretrainedTask(Task):
             self._write(folders[role], examples, role, encoder=encoder, judge=judge)
         for folder in folders.values():
             warnings += open_dataset(folder).facts["warnings"]
-        prepared = prepared_rows(folders, digests, judge, source=str(self.model), content=prints)
+        prepared = prepared_rows(folders, digests, judge, source=str(self.model), content=content)
+        prepared = replace(prepared, validation_rows=0 if held_out is None else len(held_out))
         return self._tried(prepared, warnings, rows, encoder)
 
     def _looked_over(
@@ -269,12 +264,12 @@ class PretrainedTask(Task):
         """Return the judge of training rows with these targets."""
         return self.judge_class.learn(targets)
 
-    def _read_targets(self, train: Any, test: Any) -> tuple[Rows, list[str]]:
+    def _read_targets(self, train: Any, test: Any, role: Split = "test") -> tuple[Rows, list[str]]:
         """Return the encoded targets of the training rows, and what is to be said of targets."""
         judge = self._learned(labels_of(train, self.label))
         targets = judge.encode(labels_of(train, self.label))
-        tested = None if test is None else judge.encode(labels_of(test, self.label), "test")
-        return targets, judge.remarks(targets, tested)
+        tested = None if test is None else judge.encode(labels_of(test, self.label), role)
+        return targets, judge.remarks(targets, tested if role == "test" else None)
 
     def _digest(self, role: str, content: str, *, encoder: Encoder, judge: Judge) -> str:
         """Return the digest of the rows as the model sees them.

@@ -92,22 +92,23 @@ class TextTask(PretrainedTask):
     def _read(self, source: Source, role: Split) -> Any:
         rows: Any = source.value  # a pair of arrays, which are no texts, is refused there
         # Training texts that are all numbers are another column by mistake. Of few test rows all may be numbers.
-        texts = self._input_columns() if role == "test" else ()
+        texts = self._input_columns() if role != "train" else ()
         return read_table(rows, role, columns=self._columns(), names=self._names(), texts=texts)
 
     def _fingerprint(self, rows: Any) -> str:
         return fingerprint_table(rows, [name for name in self._columns() if name in rows.columns])
 
-    def _audit(self, train: Any, test: Any) -> list[str]:
+    def _audit(self, train: Any, test: Any, role: Split = "test") -> list[str]:
         label = self.label if isinstance(self.label, str) else list(self.label)
         return audit(
             train,
             test,
-            read_targets=lambda: self._read_targets(train, test),
+            read_targets=lambda: self._read_targets(train, test, role),
             text=self._input_columns(),
             label=label,
             group=self.group,
             sample_weight=self.sample_weight,
+            role=role,
         )
 
     def _try_rows(

@@ -42,7 +42,7 @@ def tried(
     Raises:
         TaskError: Model, loss and rows do not fit each other.
     """
-    learner = learner.fitted(np.arange(prepared.rows))  # as a run is
+    learner = learner.fitted(np.arange(prepared.trained_rows))  # as a run is
     given = [each.value for each in code.values() if each is not None]
     with isolated(0), observed(*given):
         original = learner.factory.original(learner.arguments)

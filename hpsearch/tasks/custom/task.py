@@ -1,22 +1,22 @@
 """Any torch module on any rows: the user's own model, dataset and loss."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpsearch.data.audit import audit_examples, group_codes, sample_weights
+from hpsearch.data.audit import audit_examples, group_codes, require_apart, sample_weights
 from hpsearch.data.dataset import is_prepared, open_dataset, write_dataset
 from hpsearch.data.examples import Examples
 from hpsearch.data.fingerprint import fingerprint_arrays
-from hpsearch.data.ragged import Rows, as_arrays
+from hpsearch.data.ragged import Rows, as_arrays, end_to_end
 from hpsearch.errors import DataError, TaskError
 from hpsearch.records import digest
 from hpsearch.tasks.answer_judge import AnswerJudge
-from hpsearch.tasks.base import Prepared, Split, Task, audited, prepared_rows
+from hpsearch.tasks.base import LATER, Prepared, Split, Task, audited, prepared_rows
 from hpsearch.tasks.classes.positive import plain_label
 from hpsearch.tasks.custom.model_factory import ModelFactory
 from hpsearch.tasks.example_source import ExampleSource
@@ -39,7 +39,12 @@ WEIGHTS_FILE = "model.safetensors"
 _FORMAT = 1
 """Part of every prepared folder's name: counted up when the arrays in it change."""
 
-_SIDES = {"group": "groups", "sample_weight": "weights", "test_group": "groups", "test_sample_weight": "weights"}
+_SIDES: Mapping[Split, Mapping[str, str]] = {
+    "train": {"group": "groups", "sample_weight": "weights"},
+    "validation": {"validation_group": "groups", "validation_sample_weight": "weights"},
+    "test": {"test_group": "groups", "test_sample_weight": "weights"},
+}
+"""By role, what each argument that has a value a row is called in the prepared rows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +74,8 @@ class CustomTask(Task):
             other classes need it.
         strata: Into how many parts of equal size rows are sorted by their (first) number, so that each fold has rows of
             each. None: folds are drawn without looking at numbers, unless most are the same.
+        validation: Rows that every trial is evaluated on, instead of folds of the training rows, in the same form, or
+            None. No model is trained on them, the exported one neither.
         test: Rows that the search never sees, in the same form, or None.
         loss: A function (logits, targets) that returns a loss per row, float32, shape (rows,); targets are int64 codes
             in the order of the sorted labels, float32 indicators, or standardised numbers in float32, shape (rows,
@@ -76,6 +83,7 @@ class CustomTask(Task):
             error. If it has an argument label_smoothing, it can be smoothed.
         group: Groups of the training rows, shape (rows,): rows of one group are never on both sides of a fold.
         sample_weight: Weights of the training rows, shape (rows,): a row's share in the loss and in the scores.
+        validation_group, validation_sample_weight: The same of the validation rows.
         test_group: Groups of the test rows; the evidence on them resamples whole groups.
         test_sample_weight: Weights of the test rows.
         head: Names, or beginnings of names up to a dot, of the parameters that are not pretrained. They are drawn again
@@ -101,6 +109,9 @@ class CustomTask(Task):
     head: Any = field(default=None, kw_only=True)
     literature_default: Any = field(default=None, kw_only=True)
     collate: Any = field(default=None, kw_only=True)
+    validation: Any = field(default=None, kw_only=True, metadata=LATER)
+    validation_group: Any = field(default=None, kw_only=True, metadata=LATER)
+    validation_sample_weight: Any = field(default=None, kw_only=True, metadata=LATER)
 
     def __post_init__(self) -> None:
         targets_called(self.targets)
@@ -111,10 +122,10 @@ class CustomTask(Task):
             value = getattr(self, name)
             if value is not None or name == "make_model":
                 self._set(name, UserCode.of(value, name))
-        for name in ("train", "test"):
+        for name in _SIDES:
             if name == "train" or getattr(self, name) is not None:
                 self._set(name, ExampleSource.of(getattr(self, name), name))
-        for name in _SIDES:
+        for name in (name for columns in _SIDES.values() for name in columns):
             if getattr(self, name) is not None:
                 self._set(name, _column_of(getattr(self, name), name))
         self._set("head", _head_of(self.head))
@@ -185,31 +196,33 @@ class CustomTask(Task):
         from hpsearch.tasks.custom.rehearsal import tried
 
         cache = Path(cache).absolute()
-        sources: dict[Split, ExampleSource] = {"train": self.train}
-        if self.test is not None:
-            sources["test"] = self.test
-        rows: dict[Split, Examples] = {role: source.read(cache) for role, source in sources.items()}
+        sources: dict[Split, ExampleSource | None] = {
+            "train": self.train,
+            "validation": self.validation,
+            "test": self.test,
+        }
+        rows = {role: source.read(cache) for role, source in sources.items() if source is not None}
         judge = self._learned(rows["train"].named_targets)
         sides = {role: self._sides(role, len(rows[role].targets)) for role in rows}
         digests = {
             role: digest(["custom", _FORMAT, examples.fingerprint, fingerprint_arrays(sides[role]), judge.to_json()])
             for role, examples in rows.items()
         }
-
-        def read_targets() -> tuple[Rows, list[str]]:
-            targets = {role: judge.encode(examples.named_targets, role) for role, examples in rows.items()}
-            return targets["train"], judge.remarks(targets["train"], targets.get("test"))
-
-        warnings = audited(
-            cache, [_FORMAT, digests], lambda: audit_examples(rows["train"], rows.get("test"), read_targets)
-        )
+        targets = {role: judge.encode(examples.named_targets, role) for role, examples in rows.items()}
+        warnings = self._audited(cache, rows, digests, judge, targets)
+        held_out = rows.pop("validation", None)
+        if held_out is not None:
+            sides["train"] = self._joined_sides()
+            rows["train"] = rows["train"].joined(held_out)
+            targets["train"] = end_to_end(targets["train"], targets["validation"])
+            digests["train"] = digest([digests["train"], digests.pop("validation")])
         folders = {role: cache / content for role, content in digests.items()}
         for role, examples in rows.items():
             if not is_prepared(folders[role]):
-                targets = as_arrays("targets", judge.encode(examples.named_targets, role))
-                arrays = {**targets, **sides[role], **examples.to_arrays()}
+                arrays = {**as_arrays("targets", targets[role]), **sides[role], **examples.to_arrays()}
                 write_dataset(folders[role], arrays, {"axes": examples.axes(), "labels": judge.to_json()})
         prepared = prepared_rows(folders, digests, judge, attention="none", source=self.model)
+        prepared = replace(prepared, validation_rows=0 if held_out is None else len(held_out.targets))
         code = {"make_model": self.make_model, "loss": self.loss, "collate": self.collate}
         return tried(self.learner(prepared), prepared, tuple(warnings), code)
 
@@ -220,12 +233,57 @@ class CustomTask(Task):
             judge = judge.of_class(self.pos_label)
         return judge if self.strata is None else judge.stratified(self.strata)
 
-    def _sides(self, role: str, rows: int) -> dict[str, np.ndarray]:
-        """Return groups and weights of the training or the test rows."""
+    def _audited(
+        self,
+        cache: Path,
+        rows: Mapping[Split, Examples],
+        digests: Mapping[Split, str],
+        judge: Judge,
+        targets: Mapping[Split, Rows],
+    ) -> list[str]:
+        """Check the rows, once for each content; return what is to be said of them."""
+
+        def checked(role: Split) -> list[str]:
+            remarks = judge.remarks(targets["train"], targets.get("test")) if role == "test" else []
+            return audit_examples(rows["train"], rows.get(role), lambda: (targets["train"], remarks), role)
+
+        key = [_FORMAT, {role: content for role, content in digests.items() if role != "validation"}]
+        warnings = audited(cache, key, lambda: checked("test"))
+        if "validation" in rows:
+            warnings += audited(cache, ["validation", _FORMAT, digests], lambda: checked("validation"))
+        return warnings
+
+    def _joined_sides(self) -> dict[str, np.ndarray]:
+        """Return groups and weights of the training rows with those of the validation rows behind them.
+
+        Raises:
+            DataError: One of both has none, or a group is in both.
+        """
         columns: dict[str, np.ndarray] = {}
-        for name, column in _SIDES.items():
+        for name, column in _SIDES["train"].items():
+            sources = getattr(self, name), getattr(self, f"validation_{name}")
+            if sources == (None, None):
+                continue
+            if None in sources:
+                absent = name if sources[0] is None else f"validation_{name}"
+                raise DataError(
+                    f"{absent}= is not given, and the {'training' if absent != name else 'validation'} rows have such "
+                    f"values. Give {name}= and validation_{name}= together."
+                )
+            values = [source.value[0] for source in sources]
+            if column == "groups":
+                require_apart(values[0].tolist(), values[1].tolist(), "group=")
+                columns[column] = group_codes(np.concatenate(values))
+            else:
+                columns[column] = np.concatenate([sample_weights(each) for each in values])
+        return columns
+
+    def _sides(self, role: Split, rows: int) -> dict[str, np.ndarray]:
+        """Return groups and weights of the rows of a role."""
+        columns: dict[str, np.ndarray] = {}
+        for name, column in _SIDES[role].items():
             source = getattr(self, name)
-            if source is None or name.startswith("test_") != (role == "test"):
+            if source is None:
                 continue
             values = source.value[0]
             if values.shape != (rows,):
