@@ -5,9 +5,9 @@ from typing import Any
 
 from hpsearch.errors import MetricError, SpaceError, TaskError, UsageError
 from hpsearch.plan.arguments import check_travels
+from hpsearch.plan.conflicts import check_conflicts
 from hpsearch.plan.plan import Plan
 from hpsearch.policy.rule_names import check_runs
-from hpsearch.space import Space
 
 KEPT_BYTES = 256 * 2**20
 """What an evaluation may keep of its outputs, at most: it becomes one value in the database.
@@ -28,7 +28,7 @@ def check_space(plan: Plan) -> None:
     if unknown:
         plan.task.complete({unknown[0]: None})
     plan.task.complete(dict(plan.space.fixed))
-    _check_warmup(plan.space)
+    check_conflicts(plan.space)
     for name, parameter in plan.space.parameters.items():
         for edge in parameter.edges():
             try:
@@ -37,28 +37,9 @@ def check_space(plan: Plan) -> None:
                 raise SpaceError(f"The space's {name} reaches a value that no run can have. {error}") from error
 
 
-def _check_warmup(space: Space) -> None:
-    """Refuse a space whose configs may say in steps and as a ratio how long the warmup is."""
-    steps, ratio = space.parameters.get("warmup_steps"), space.parameters.get("warmup_ratio")
-    in_steps = steps is not None or space.fixed.get("warmup_steps") is not None
-    if ratio is None:
-        both = in_steps and bool(space.fixed.get("warmup_ratio"))
-    else:
-        apart = any(
-            condition.name == "warmup_steps" and set(condition.values) == {None} for condition in ratio.conditions
-        )
-        both = in_steps and not apart
-    if both:
-        raise SpaceError(
-            f"The space has warmup_steps, {steps or space.fixed.get('warmup_steps')!r}, and warmup_ratio, "
-            f"{ratio or space.fixed.get('warmup_ratio')!r}, and both say how long the warmup is. Leave one out, or "
-            "say where the ratio is the one: warmup_ratio=hp.Float(0.0, 0.2).when(warmup_steps=None)."
-        )
-
-
 def check_models(plan: Plan, enqueued: Iterable[Mapping[str, Any]]) -> None:
     """Find, with the models read and before anything is trained, what of the space does not fit them."""
-    from hpsearch.tasks.frozen_layers import check_frozen_layers
+    from hpsearch.tasks.frozen_layers import check_frozen_layers, check_layers
 
     models = plan.layered_models(plan.prepared)  # which fits a shipped space to them, so it comes first
     _ = plan.objective, plan.measured
@@ -69,6 +50,7 @@ def check_models(plan: Plan, enqueued: Iterable[Mapping[str, Any]]) -> None:
     check_kept_outputs(plan.prepared.judge.row_bytes, held_out_rows, _most_points(plan))
     check_dropout(plan)
     check_frozen_layers(plan.space, models)
+    check_layers(plan.space, models)
     for config in enqueued:
         plan.space.validate(config, "the enqueued configuration")
 

@@ -101,18 +101,21 @@ def _page(
     pipeline = plan.task.pipeline
     code = plan.task.how_to_load(facts["config"])
     use = _use(plan, trial, code, refit)
-    on_hub = on_hub and not code  # a name in the user's code
+    values = {**trial.config, **facts["config"]}  # a completed config leaves some defaults out
+    is_drawn = values.get("pretrained") is False
+    made = "trained from scratch" if is_drawn else "trained" if code else "fine-tuned"
+    on_hub = on_hub and not code and not is_drawn  # a name in the user's code, or nothing of its weights
     head = [f"library_name: {'pytorch' if code else 'transformers'}"]
     head += [f"pipeline_tag: {pipeline}"] if pipeline else []
     head += [f"base_model: {model}"] if on_hub else []
     searched = [*plan.space.parameters, *plan.space.fixed]
-    config = [f"| {name} | {facts['config'][name]} |" for name in searched if name in trial.config]
+    config = [f"| {name} | {values[name]} |" for name in searched if name in trial.config]
     data = facts["data"]
     test_data = f", test data `{data['test']}`" if data["test"] else ""
     parts = [
         "\n".join(["---", *head, "---"]),
         f"# {plan.name}",
-        f"{base}, {'trained' if code else 'fine-tuned'} {plan.prepared.judge.purpose}. Found by a search of "
+        f"{base}, {made} {plan.prepared.judge.purpose}. Found by a search of "
         f"{trials} trials with hpsearch {facts['hpsearch']}, then trained on all "
         f"{plan.prepared.trained_rows:,} training rows for {facts['epochs_trained']:.3g} epochs.{_untrained(facts)}",
         f"```python\n{use}\n```" if use else "",

@@ -50,7 +50,7 @@ def first_steps(pool: Pool, workload: Workload, config: Mapping[str, Any]) -> Tr
         NoMemoryError: It takes too much memory.
         TaskError: It cannot be trained.
     """
-    config = {**config, "epochs": 1}
+    config = {**config, "epochs": 1, "gradual_unfreezing": None}  # a step of all that a run trains at last
     briefs = _Briefs(workload, config, STEPS)
     pool.prepare(briefs.of_evaluations)
     (first,) = _train(pool, briefs.of_evaluations, config, MEASURED, 1, pool.slots()[:1])

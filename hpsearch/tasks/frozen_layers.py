@@ -8,6 +8,7 @@ from hpsearch.errors import SpaceError, TaskError
 from hpsearch.space import Scalar, Space
 from hpsearch.space.layer_shares import FREEZE_LAYERS
 from hpsearch.tasks.base import Prepared, Task
+from hpsearch.training.hyperparameters import OF_LAYERS
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,18 @@ def check_frozen_layers(space: Space, models: Sequence[LayeredModel]) -> None:
                 raise SpaceError(_refusal(space, too_many[-1], model, model.layers))
 
 
+def check_layers(space: Space, models: Sequence[LayeredModel]) -> None:
+    """Raise SpaceError where a config may need to know the layers of a model that has none."""
+    for name, without in OF_LAYERS.items():
+        for model in models if name != FREEZE_LAYERS else ():
+            if model.layers == 0 and any(value != without for value in _values(space, model, name)):
+                given = space.parameters.get(name, space.fixed.get(name))
+                raise SpaceError(
+                    f"The space has {name}={given!r}, and {model.name!r} has no layers that it could be of: nothing of "
+                    f"it is pretrained, or it has no list of layers. Leave {name} out for it."
+                )
+
+
 def fitted_space(space: Space, models: Sequence[LayeredModel]) -> Space:
     """Return a shipped space with `freeze_layers` fixed at 0 where a model has no layers that can be frozen."""
     bare = [model for model in models if model.layers == 0]
@@ -75,13 +88,13 @@ def fitted_space(space: Space, models: Sequence[LayeredModel]) -> Space:
     return Space(default=default, **parameters, **space.fixed, freeze_layers=0).documented(space.notes)
 
 
-def _values(space: Space, model: LayeredModel) -> Sequence[Scalar]:
-    """Return the fixed value of `freeze_layers`, or the ends of its range where it can exist for a model."""
-    if FREEZE_LAYERS in space.fixed:
-        return (space.fixed[FREEZE_LAYERS],)
-    if FREEZE_LAYERS not in space.parameters or not space.may_exist(FREEZE_LAYERS, model.given):
+def _values(space: Space, model: LayeredModel, name: str = FREEZE_LAYERS) -> Sequence[Scalar]:
+    """Return the fixed value of a hyperparameter, or the ends of its range where it can exist for a model."""
+    if name in space.fixed:
+        return (space.fixed[name],)
+    if name not in space.parameters or not space.may_exist(name, model.given):
         return ()
-    return space.parameters[FREEZE_LAYERS].edges()
+    return space.parameters[name].edges()
 
 
 def _fits(value: Scalar, layers: int) -> bool:

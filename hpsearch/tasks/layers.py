@@ -26,12 +26,14 @@ def find_layers(model: nn.Module, run: Callable[[], object]) -> list[list[str]]:
     base, new = base_of(model), new_parameters(model)
     if new.issuperset(name for name, _ in base.named_parameters(prefix=_path_of(model, base))):
         raise TaskError(
-            "freeze_layers keeps layers as pretrained, and nothing of this model is pretrained. Use freeze_layers=0."
+            "freeze_layers, layerwise_lr_decay and gradual_unfreezing are of pretrained layers, and "
+            "nothing of this model is pretrained. Leave them out."
         )
     blocks = set(_blocks(model, base))
     if not blocks:
         raise TaskError(
-            f"freeze_layers is not known for {type(model).__name__}: it has no list of layers. Leave freeze_layers out."
+            "freeze_layers, layerwise_lr_decay and gradual_unfreezing are not known for "
+            f"{type(model).__name__}: it has no list of layers. Leave them out."
         )
     others = [path for path in _without_blocks(model, base, blocks) if not is_new(model, path, new)]
     calls = first_calls(model, [*blocks, *others], run)

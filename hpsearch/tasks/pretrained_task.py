@@ -21,6 +21,7 @@ from hpsearch.tasks.encoding import Encoder as Encoder  # noqa: PLC0414
 from hpsearch.tasks.judge import Judge
 from hpsearch.tasks.read_back_judge import ReadBackJudge
 from hpsearch.tasks.sources import Location, Source, source_of
+from hpsearch.tasks.starting_weights import MODEL, PRETRAINED, settled, starts_pretrained
 from hpsearch.training.hyperparameters import Hyperparameter
 
 if TYPE_CHECKING:
@@ -95,7 +96,19 @@ class PretrainedTask(Task):
     def hyperparameters(self) -> Mapping[str, Hyperparameter]:
         left_out = () if self.judge_class.takes_label_smoothing else ("label_smoothing_factor",)
         training = {name: value for name, value in super().hyperparameters().items() if name not in left_out}
-        return {**training, "model": MODEL}
+        return {**training, "model": MODEL, "pretrained": PRETRAINED}
+
+    def complete(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """See `Task.complete`; `pretrained` is left out where it is the task's own."""
+        return settled(super().complete(config), self.pretrained)
+
+    def base_key(self, config: Mapping[str, Any]) -> str:
+        key = super().base_key(config)
+        return key if starts_pretrained(config, self.pretrained) == self.pretrained else f"{key} from scratch".lstrip()
+
+    def freezable_layers(self, prepared: Prepared, config: Mapping[str, Any]) -> int | None:
+        layers = super().freezable_layers(prepared, config)
+        return layers if starts_pretrained(config, self.pretrained) else 0
 
     def choosing(self, model: str) -> Self:
         return replace(self, model=model)
@@ -112,7 +125,7 @@ class PretrainedTask(Task):
 
         Dropout stays None, so that each place keeps its own: DistilBERT has 0.1, but 0.2 before its head.
         """
-        return self._defaults() | dict(self._literature())
+        return self._defaults() | {"pretrained": self.pretrained} | dict(self._literature())
 
     @abstractmethod
     def _literature(self) -> Mapping[str, Any]:
@@ -164,8 +177,8 @@ class PretrainedTask(Task):
             source=prepared.source or str(self.model),
             auto_class=self.auto_class,
             judge=prepared.judge,
-            weights=self.pretrained,
-            keep_head=self.keep_head,
+            weights=starts_pretrained(config, self.pretrained),
+            keep_head=self.keep_head and starts_pretrained(config, self.pretrained),
             pad_token_id=dataset.facts.get("pad_token_id"),
         )
         return self._learner(dataset, pretrained)
@@ -327,21 +340,6 @@ class PretrainedTask(Task):
             layers=count_layers(learner, model),
             has_dropout=has_dropout(model),
         )
-
-
-def check_model(value: Any) -> str:
-    """Check for a name or path; only reading it shows whether it is a model."""
-    if not isinstance(value, str | Path) or not str(value):
-        raise TaskError(
-            f"The hyperparameter model={value!r} cannot be trained with; it must be the path of a folder, or a name on "
-            "the Hugging Face hub."
-        )
-    return str(value)
-
-
-MODEL = Hyperparameter(
-    None, check_model, "Pretrained model, a folder or a name on the hub; without it, the task's own."
-)
 
 
 def _model_of(model: Any) -> Location | str:

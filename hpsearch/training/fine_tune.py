@@ -33,6 +33,7 @@ from hpsearch.training.random_states import RandomStates, stream_seed
 from hpsearch.training.run_state import Position, RunState
 from hpsearch.training.schedules import learning_rate_factor
 from hpsearch.training.single_rows import joins_single
+from hpsearch.training.unfreezing import Unfreezing
 
 __all__ = ["Diverged", "FineTune", "Measurement"]
 
@@ -101,7 +102,7 @@ class FineTune:
         self._ordered: tuple[int, list[np.ndarray]] | None = None
 
         reset_peak_memory(self._device)
-        layers = base.layers() if settings.freeze_layers else ()
+        layers = base.layers() if settings.needs_layers else ()
         self.model: nn.Module = base.fresh(config, seed)
         self._generation = base.generation
         self._freezing = freeze(self.model, layers, settings.freeze_layers, base.head)
@@ -122,7 +123,15 @@ class FineTune:
         self._are_features_prepared = False
         random = RandomStates(stream_seed(seed, "training"), self._device)
         scaler = torch.amp.GradScaler(self._device.type, enabled=numerics.precision == "fp16")
-        self._state = RunState(base, self._freezing, make_optimizer(self.model, settings), scaler, random)
+        self._state = RunState(base, self._freezing, make_optimizer(self.model, settings, layers), scaler, random)
+        self._unfreezing = Unfreezing(
+            self.model,
+            self._freezing,
+            layers,
+            never=len(self._frozen_layers),
+            epochs=settings.gradual_unfreezing,
+            steps_per_epoch=self._steps_per_epoch,
+        )
         self._freezing.train(self.model)
 
     @property
@@ -203,6 +212,7 @@ class FineTune:
                 with memory_errors():
                     next(blocks)
             except StopIteration as end:
+                self.model.eval()  # the first step says which layers train
                 self._features, self._are_features_prepared = end.value, True
                 return
             finally:
@@ -219,8 +229,7 @@ class FineTune:
         if position.step == self.step_of(position.point):
             state.loss_sum.zero_()
             position.weight_sum = 0.0
-        if not self.model.training:
-            self._freezing.train(self.model)
+        self._unfreezing.train(position.step)
         state.to_training()
         rows = self._train_rows[self._batch(position.step)]
         loss_sum, weight_sum = accumulate_gradients(
@@ -239,7 +248,7 @@ class FineTune:
         if settings.max_grad_norm:
             nn.utils.clip_grad_norm_(state.trainable.values(), settings.max_grad_norm)
         for group in state.optimizer.param_groups:
-            group["lr"] = self._learning_rate(position.step)
+            group["lr"] = group["lr_share"] * self._learning_rate(position.step)
         state.scaler.step(state.optimizer)
         state.scaler.update()
         state.optimizer.zero_grad(set_to_none=True)

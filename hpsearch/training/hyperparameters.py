@@ -16,6 +16,9 @@ SCHEDULE_FREE = "schedule_free_adamw"
 OPTIMIZERS = ("adamw", "sgd", "adafactor", "lion", SCHEDULE_FREE)
 """The optimizers, by name."""
 
+OF_LAYERS = {"freeze_layers": 0, "layerwise_lr_decay": 1.0, "gradual_unfreezing": None}
+"""The hyperparameters that need to know a model's layers, all of them pretrained, and where they do not."""
+
 ALL_LAYERS = "all"
 """The value of `freeze_layers` that trains the head alone."""
 
@@ -209,6 +212,19 @@ TRAINING_HYPERPARAMETERS: Mapping[str, Hyperparameter] = MappingProxyType(
             "Layers kept as pretrained, with the embeddings: 0 none, n the first n, 0.5 the first half (rounded down), "
             '1.0 all layers, "all" everything but the new head.',
         ),
+        "layerwise_lr_decay": Hyperparameter(
+            1.0,
+            RealCheck("layerwise_lr_decay", low=0.0, high=1.0, low_open=True),
+            "What the learning rate of each layer is multiplied by, compared with the one above it; the head has all.",
+            left_out_at_default=True,
+        ),
+        "gradual_unfreezing": Hyperparameter(
+            None,
+            RealCheck("gradual_unfreezing", low=0.0, low_open=True, optional=True),
+            "Epochs after which one more layer trains, from the head down, all but the head frozen at first; None "
+            "trains all layers from the beginning. What freeze_layers keeps is never unfrozen.",
+            left_out_at_default=True,
+        ),
         "dropout": Hyperparameter(
             None,
             RealCheck("dropout", low=0.0, high=1.0, high_open=True, optional=True),
@@ -218,7 +234,9 @@ TRAINING_HYPERPARAMETERS: Mapping[str, Hyperparameter] = MappingProxyType(
 )
 """Hyperparameters of every task. The defaults are those of BERT's fine-tuning (Devlin et al. 2019, appendix A.3, and
 the published code: decay 0.01, warmup over a tenth, norm 1), Adam's constants those of transformers, and the share of
-the cooldown that of Hagele et al. 2024, section 3."""
+the cooldown that of Hagele et al. 2024, section 3. A decay of the learning rate from layer to layer is as ELECTRA
+(Clark et al. 2020, appendix B: 0.8 for its base model) and BEiT (Bao et al. 2022, appendix H) fine-tune; unfreezing is
+that of Howard and Ruder 2018, section 3.3."""
 
 
 @dataclass(frozen=True)
@@ -241,6 +259,8 @@ class TrainingSettings:
     optimizer: str
     sgd_momentum: float
     freeze_layers: int | str
+    layerwise_lr_decay: float
+    gradual_unfreezing: float | None
     dropout: float | None
 
     @classmethod
@@ -257,6 +277,11 @@ class TrainingSettings:
         if isinstance(values["freeze_layers"], float):
             raise _not_allowed("freeze_layers", values["freeze_layers"], "a number of layers here, not a share")
         return cls(**values)
+
+    @property
+    def needs_layers(self) -> bool:
+        """Whether training depends on what the layers of the model are."""
+        return bool(self.freeze_layers) or self.layerwise_lr_decay != 1.0 or self.gradual_unfreezing is not None
 
     def named(self) -> dict[str, Any]:
         """Return the settings by name, without those that are left out at their defaults."""

@@ -1,7 +1,7 @@
 """The optimizers that fine-tuning uses: decay on no bias and no norm, and what each keeps of a parameter."""
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -56,17 +56,26 @@ def decay_groups(model: nn.Module) -> tuple[dict[str, nn.Parameter], dict[str, n
     return decayed, {name: parameter for name, parameter in trainable.items() if name not in decayed}
 
 
-def make_optimizer(model: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
+def make_optimizer(
+    model: nn.Module, settings: TrainingSettings, layers: Sequence[Sequence[nn.Module]] = ()
+) -> torch.optim.Optimizer:
     """Return the config's optimizer over the model's trainable parameters, of which there must be some.
 
     AdamW is that of Loshchilov and Hutter 2019, SGD's weight decay an L2 penalty, Adafactor's (Shazeer and Stern 2018)
     learning rate the highest step relative to a parameter's norm; for Lion and schedule-free AdamW see there.
+
+    Each group of parameters has in "lr_share" what the learning rate is to be multiplied by for it: the decay from
+    layer to layer. `layers` are [embeddings, layer 1, ..., layer n] where there is such a decay.
     """
     decayed, exempt = decay_groups(model)
+    shares = _shares(settings.layerwise_lr_decay, layers)
+    grouped: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for parameters, decay in ((decayed, settings.weight_decay), (exempt, 0.0)):
+        for parameter in parameters.values():
+            grouped.setdefault((decay, shares.get(id(parameter), 1.0)), []).append(parameter)
     groups: list[dict[str, Any]] = [
-        {"params": list(parameters.values()), "weight_decay": decay}
-        for parameters, decay in ((decayed, settings.weight_decay), (exempt, 0.0))
-        if parameters
+        {"params": parameters, "weight_decay": decay, "lr_share": share}
+        for (decay, share), parameters in grouped.items()
     ]
     rate, betas = settings.learning_rate, (settings.adam_beta1, settings.adam_beta2)
     match settings.optimizer:
@@ -80,6 +89,17 @@ def make_optimizer(model: nn.Module, settings: TrainingSettings) -> torch.optim.
             return _ScheduleFreeAdamW(groups, lr=rate, betas=betas, eps=settings.adam_epsilon)
     device_type = next(iter((decayed or exempt).values())).device.type
     return _AdamW(groups, lr=rate, betas=betas, eps=settings.adam_epsilon, fused=device_type in FUSED_DEVICES)
+
+
+def _shares(decay: float, layers: Sequence[Sequence[nn.Module]]) -> dict[int, float]:
+    """Return what the learning rate of each parameter below the head is multiplied by, by its id."""
+    shares: dict[int, float] = {}
+    if decay != 1.0:
+        for depth, layer in zip(range(len(layers), 0, -1), layers, strict=True):
+            for module in layer:
+                for parameter in module.parameters():
+                    shares.setdefault(id(parameter), decay**depth)
+    return shares
 
 
 def kept_of(optimizer: torch.optim.Optimizer, parameter: Tensor) -> dict[str, Tensor]:

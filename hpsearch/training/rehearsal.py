@@ -43,7 +43,7 @@ def rehearse(base: BaseModel, numerics: Numerics, config: Mapping[str, Any]) -> 
         torch.OutOfMemoryError: They do not fit.
     """
     settings = TrainingSettings.of(config)
-    layers = base.layers() if settings.freeze_layers else ()
+    layers = base.layers() if settings.needs_layers else ()
     model = base.fresh(config, seed=0)
     freezing = freeze(model, layers, settings.freeze_layers, base.head)
     rows = len(base.learner.lengths)

@@ -11,6 +11,7 @@ from hpsearch.tasks.classes.judge import ClassJudge
 from hpsearch.tasks.frozen_layers import (
     LayeredModel,
     check_frozen_layers,
+    check_layers,
     fitted_space,
     whole_layers,
     with_whole_layers,
@@ -93,6 +94,21 @@ def test_a_fitted_space_keeps_its_default_and_its_sources() -> None:
 def test_every_shipped_space_fits_models_of_any_depth(name: str) -> None:
     for layers in (1, 2, 6, 12, 24, 48):
         check_frozen_layers(hp.Space.load(name), [LayeredModel("model", {}, layers)])
+
+
+@pytest.mark.parametrize(
+    "searched", [{"layerwise_lr_decay": hp.Float(0.5, 1.0)}, {"gradual_unfreezing": hp.Categorical([None, 1])}]
+)
+def test_what_is_of_layers_is_refused_for_a_model_without(searched: dict[str, Any]) -> None:
+    (name,) = searched
+    space = hp.Space(model=hp.Categorical(["bare", "small"]), **searched)
+    bare = LayeredModel("bare", {"model": "bare"}, 0)
+    with pytest.raises(SpaceError, match=f"{name}=.*'bare' has no layers .*Leave {name} out"):
+        check_layers(space, [SMALL, bare])
+    check_layers(space, [SMALL, LayeredModel("unknown", {}, None)])
+    elsewhere = {name: parameter.when(model="small") for name, parameter in searched.items()}
+    check_layers(hp.Space(model=hp.Categorical(["bare", "small"]), **elsewhere), [SMALL, bare])
+    check_layers(hp.Space(layerwise_lr_decay=1.0, gradual_unfreezing=None), [BARE])
 
 
 # ---------------------------------------------------------------- shares

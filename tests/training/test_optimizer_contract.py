@@ -12,12 +12,9 @@ import torch
 from test_run_checkpoint import with_tensors
 from torch import nn
 from training_learners import (
-    LEARNERS,
     PRECISIONS,
     TextLearner,
-    assert_same_measurements,
-    assert_same_state,
-    everything,
+    assert_resumes_after_every_step,
     fine_tune,
     measured,
     numbers,
@@ -26,8 +23,6 @@ from training_learners import (
 
 import hpsearch
 from hpsearch.errors import CheckpointError
-from hpsearch.training.base_model import BaseModel
-from hpsearch.training.fine_tune import FineTune
 from hpsearch.training.hyperparameters import OPTIMIZERS, TrainingSettings
 from hpsearch.training.optimizers import kept_of, make_optimizer
 from hpsearch.training.run_checkpoint import TENSORS
@@ -45,27 +40,7 @@ def config_of(optimizer: str, **settings: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("optimizer", LATER)
 def test_a_run_resumed_after_every_step_is_the_straight_one(optimizer: str, kind: str, precision: str) -> None:
     config = config_of(optimizer, freeze_layers=1, lr_scheduler_type="constant")
-    bases = [BaseModel(LEARNERS[kind](), "cpu") for _ in range(2)]
-
-    def run(turn: int) -> FineTune:
-        base = bases[turn % 2]
-        learner: Any = base.learner
-        return fine_tune(learner, config, base=base, computing=numerics(precision))
-
-    straight = run(0)
-    expected = measured(straight)
-    state = everything(straight)
-    found, files = [], None
-    for turn in range(1, 20):
-        resumed = run(turn)
-        if files is not None:
-            resumed.restore(files)
-        if resumed.point == resumed.horizon:
-            break
-        found += [item for item in [next(resumed.advance(resumed.horizon))] if item is not None]
-        files = resumed.checkpoint()
-    assert_same_measurements(expected, found)
-    assert_same_state(state, everything(resumed))
+    assert_resumes_after_every_step(kind, config, precision)
 
 
 @pytest.mark.parametrize("optimizer", LATER)

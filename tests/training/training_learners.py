@@ -392,5 +392,32 @@ def assert_same_state(one: Mapping[str, Any], other: Mapping[str, Any]) -> None:
         assert torch.equal(tensor, other["weights"][name][1]), name
 
 
+def assert_resumes_after_every_step(kind: str, config: Mapping[str, Any], precision: str) -> FineTune:
+    """Assert that a run left after every step, and continued in another model, is the straight one; return that."""
+    bases = [BaseModel(LEARNERS[kind](), CPU) for _ in range(2)]
+
+    def run(turn: int) -> FineTune:
+        base = bases[turn % 2]
+        learner: Any = base.learner
+        return fine_tune(learner, config, base=base, computing=numerics(precision))
+
+    straight = run(0)
+    expected = measured(straight)
+    state = everything(straight)
+    found: list[Measurement] = []
+    files = None
+    for turn in range(1, 40):
+        resumed = run(turn)
+        if files is not None:
+            resumed.restore(files)
+        if resumed.point == resumed.horizon:
+            break
+        found += [item for item in [next(resumed.advance(resumed.horizon))] if item is not None]
+        files = resumed.checkpoint()
+    assert_same_measurements(expected, found)
+    assert_same_state(state, everything(resumed))
+    return resumed
+
+
 def assert_same_measurements(one: Sequence[Measurement], other: Sequence[Measurement]) -> None:
     assert [numbers(item) for item in one] == [numbers(item) for item in other]

@@ -25,7 +25,7 @@ from hpsearch.tasks.pretrained_task import whole_number
 from hpsearch.tasks.sources import Arrays, plain_array
 from hpsearch.tasks.targets import targets_called
 from hpsearch.tasks.user_code import SMOOTHING, UserCode, accepts
-from hpsearch.training.hyperparameters import Hyperparameter
+from hpsearch.training.hyperparameters import OF_LAYERS, Hyperparameter
 
 if TYPE_CHECKING:
     import torch
@@ -143,9 +143,9 @@ class CustomTask(Task):
 
     def hyperparameters(self) -> Mapping[str, Hyperparameter]:
         """Return what a config may set: training's hyperparameters that apply, and the model's own arguments."""
-        left_out = set()
+        left_out: set[str] = set()
         if self.head is None:
-            left_out.add("freeze_layers")
+            left_out |= set(OF_LAYERS)
         is_smoothed = targets_called(self.targets).judge.takes_label_smoothing
         if not (is_smoothed if self.loss is None else accepts(self.loss.value, SMOOTHING)):
             left_out.add("label_smoothing_factor")
@@ -165,11 +165,18 @@ class CustomTask(Task):
     def complete(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """See `Task.complete`; that a hyperparameter does not apply to this task is an error too."""
         settings = self.hyperparameters()
-        if "freeze_layers" in config and "freeze_layers" not in settings:
+        for name in OF_LAYERS:
+            if name in config and name not in settings:
+                raise TaskError(
+                    f"{name} is of layers that are pretrained, and this CustomTask names nothing pretrained: its whole "
+                    "model is new. Say which parameters are new with head=, for instance head='classifier', or "
+                    f"leave {name} out."
+                )
+        if "pretrained" in config and "pretrained" not in settings:
             raise TaskError(
-                "freeze_layers keeps layers as pretrained, and this CustomTask names nothing pretrained: its whole "
-                "model is new. Say which parameters are new with head=, for instance head='classifier', or "
-                "leave freeze_layers out."
+                f"pretrained={config['pretrained']!r}: whether a CustomTask's model starts from pretrained weights is "
+                f"for {self.make_model.name} to decide. Give it an argument pretrained=True, which returns the model "
+                "without its weights where it is False, and search that; or leave pretrained out."
             )
         if "label_smoothing_factor" in config and "label_smoothing_factor" not in settings:
             raise TaskError(

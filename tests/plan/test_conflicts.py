@@ -1,0 +1,41 @@
+import pytest
+
+import hpsearch as hp
+from hpsearch.errors import SpaceError
+from hpsearch.plan.conflicts import check_conflicts
+
+BOTH = hp.Categorical([True, False])
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        hp.Space(pretrained=BOTH, freeze_layers=hp.Int(0, 2).when(pretrained=True)),
+        hp.Space(pretrained=BOTH, freeze_layers=0, layerwise_lr_decay=1.0, gradual_unfreezing=None),
+        hp.Space(pretrained=True, freeze_layers=hp.Int(0, 2), layerwise_lr_decay=hp.Float(0.5, 1.0)),
+        hp.Space(freeze_layers=hp.Int(0, 2), gradual_unfreezing=1),
+        hp.Space(pretrained=BOTH, layerwise_lr_decay=hp.Categorical([1.0])),
+    ],
+)
+def test_what_fits_together(space: hp.Space) -> None:
+    check_conflicts(space)
+
+
+@pytest.mark.parametrize(
+    ("space", "named"),
+    [
+        (hp.Space(pretrained=BOTH, freeze_layers=hp.Int(0, 2)), r"freeze_layers=Int\(0, 2\)\.when\(pretrained=True\)"),
+        (hp.Space(pretrained=False, freeze_layers="all"), "freeze_layers='all'"),
+        (hp.Space(pretrained=BOTH, layerwise_lr_decay=0.9), "layerwise_lr_decay=0.9"),
+        (hp.Space(pretrained=BOTH, gradual_unfreezing=hp.Categorical([None, 1])), "gradual_unfreezing=Categorical"),
+        (hp.Space(pretrained=BOTH, freeze_layers=hp.Int(0, 2).when(pretrained=(True, False))), "of pretrained layers"),
+    ],
+)
+def test_drawn_weights_and_pretrained_layers_are_refused(space: hp.Space, named: str) -> None:
+    with pytest.raises(SpaceError, match=named):
+        check_conflicts(space)
+
+
+def test_a_warmup_in_steps_and_as_a_ratio_is_refused() -> None:
+    with pytest.raises(SpaceError, match="both say how long the warmup is"):
+        check_conflicts(hp.Space(warmup_steps=20, warmup_ratio=hp.Float(0.0, 0.2)))
