@@ -19,6 +19,8 @@ _HOMES = {
     "Int": "hpsearch.space",
     "Space": "hpsearch.space",
     "Holdout": "hpsearch.data.folds",
+    "CausalLanguageModeling": "hpsearch.tasks",
+    "ChatFineTuning": "hpsearch.tasks",
     "CustomTask": "hpsearch.tasks",
     "TextClassification": "hpsearch.tasks",
     "TextRegression": "hpsearch.tasks",
@@ -64,6 +66,8 @@ if TYPE_CHECKING:
     from hpsearch.study_loading import load as load
     from hpsearch.study_loading import studies as studies
     from hpsearch.study_running import run as run
+    from hpsearch.tasks import CausalLanguageModeling as CausalLanguageModeling
+    from hpsearch.tasks import ChatFineTuning as ChatFineTuning
     from hpsearch.tasks import CustomTask as CustomTask
     from hpsearch.tasks import ImageClassification as ImageClassification
     from hpsearch.tasks import ImageRegression as ImageRegression

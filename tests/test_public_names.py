@@ -12,6 +12,8 @@ from hpsearch import errors
 PUBLIC = [
     "Budget",
     "Categorical",
+    "CausalLanguageModeling",
+    "ChatFineTuning",
     "CustomTask",
     "EarlyStopping",
     "FineTuneSearchCV",

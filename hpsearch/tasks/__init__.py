@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.tasks.base import Prepared, Split, Task
+from hpsearch.tasks.chat.task import CausalLanguageModeling, ChatFineTuning
 from hpsearch.tasks.custom.task import CustomTask
 from hpsearch.tasks.image import ImageClassification
 from hpsearch.tasks.numbers.image import ImageRegression
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from hpsearch.training.learner import Learner
 
 __all__ = [
+    "CausalLanguageModeling",
+    "ChatFineTuning",
     "CustomTask",
     "ImageClassification",
     "ImageRegression",
