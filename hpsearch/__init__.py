@@ -24,6 +24,7 @@ _HOMES = {
     "CustomTask": "hpsearch.tasks",
     "TextClassification": "hpsearch.tasks",
     "TextRegression": "hpsearch.tasks",
+    "TokenClassification": "hpsearch.tasks",
     "ImageClassification": "hpsearch.tasks",
     "ImageRegression": "hpsearch.tasks",
     "EarlyStopping": "hpsearch.policy.early_stopping",
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
     from hpsearch.tasks import ImageRegression as ImageRegression
     from hpsearch.tasks import TextClassification as TextClassification
     from hpsearch.tasks import TextRegression as TextRegression
+    from hpsearch.tasks import TokenClassification as TokenClassification
 
 __all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604  (the names are strings)
 

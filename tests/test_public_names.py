@@ -33,6 +33,7 @@ PUBLIC = [
     "SuccessiveHalving",
     "TextClassification",
     "TextRegression",
+    "TokenClassification",
     "WandbCallback",
     "__version__",
     "compare",

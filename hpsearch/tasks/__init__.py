@@ -8,6 +8,7 @@ from hpsearch.tasks.custom.task import CustomTask
 from hpsearch.tasks.image import ImageClassification
 from hpsearch.tasks.numbers.image import ImageRegression
 from hpsearch.tasks.numbers.text import TextRegression
+from hpsearch.tasks.spans.task import TokenClassification
 from hpsearch.tasks.text import TextClassification
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ __all__ = [
     "Task",
     "TextClassification",
     "TextRegression",
+    "TokenClassification",
 ]
 
 

@@ -277,6 +277,13 @@ class Judge(ABC):
             MetricError: There is no such metric, it does not suit, or it contradicts its direction.
         """
 
+    def further_scores(self, targets: Any, predictions: Any, weights: np.ndarray | None) -> Mapping[str, float]:
+        """Return scores beside the metrics that a model is tested by, name to value, such as those of each type.
+
+        `weights` are sample weights, shape (rows,), or None. NaN where one is undefined.
+        """
+        return {}
+
     def figures(self, targets: Any, predictions: Any) -> Mapping[str, Any]:
         """Return what figures show of out-of-fold predictions, name of the figure to its numbers.
 
