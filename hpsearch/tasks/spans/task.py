@@ -84,7 +84,7 @@ class TokenClassification(TextTask):
         if self.overlapping not in _OVERLAPPING:
             raise TaskError(f"overlapping={self.overlapping!r}: give {' or '.join(map(repr, _OVERLAPPING))}.")
         self._set("label", SPANS)
-        for name in ("train", "test"):
+        for name in ("train", "validation", "test"):
             self._set(name, _table_of(getattr(self, name)))
         super().__post_init__()
 
@@ -173,8 +173,7 @@ class TokenClassification(TextTask):
         device: "torch.device",
     ) -> "Iterator[Answers]":
         """See `Task.exported_answers`; a pipeline may count the space before a word to the word."""
-        source = self.train if split == "train" else self.test
-        texts = self._inputs(self._read(source, split), rows, prepared)
+        texts = self._inputs(self._rows_of(split), rows, prepared)
         for answers in super().exported_answers(folder, prepared, config, split=split, rows=rows, device=device):
             yield replace(answers, predictions=_without_space(answers.predictions, texts))
 
