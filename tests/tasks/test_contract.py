@@ -37,7 +37,6 @@ def numbered(rows):
 KINDS = ["text", "image", "custom", "custom pair"]
 
 
-<<<<<<< HEAD
 def chats(rows):
     """Return so many conversations, in groups of two."""
     made = pd.DataFrame([CHATS[row % 8] for row in range(rows)])
@@ -60,7 +59,7 @@ def causal_folder(tmp_path_factory):
 LANGUAGE = ["chat", "chat packed", "plain texts"]
 
 
-@pytest.fixture(params=[*KINDS, *(f"{kind} numbers" for kind in KINDS), "from outside", *LANGUAGE])
+@pytest.fixture(params=[*KINDS, *(f"{kind} numbers" for kind in KINDS), "spans", "from outside", *LANGUAGE])
 def task(request, bert_folder, vit_folder, llama_folder, causal_folder):
     if request.param.startswith("chat"):
         train, test = chats(ROWS), chats(TEST_ROWS).assign(topic="other")
@@ -69,10 +68,6 @@ def task(request, bert_folder, vit_folder, llama_folder, causal_folder):
     if request.param == "plain texts":
         train, test = (review_rows(rows)[["text"]] for rows in (ROWS, TEST_ROWS))
         return hp.CausalLanguageModeling(causal_folder, train=train, test=test, max_length=16)
-=======
-@pytest.fixture(params=[*KINDS, *(f"{kind} numbers" for kind in KINDS), "spans", "from outside"])
-def task(request, bert_folder, vit_folder):
->>>>>>> c419c24 (hp.TokenClassification: spans of texts, words with tags, CoNLL files; strict scores by type)
     if request.param == "text numbers":
         train, test = (
             table.assign(length=table["text"].str.len())
@@ -136,13 +131,9 @@ def test_a_learner_gives_what_the_fine_tune_reads(task, tmp_path):
         targets, weights = learner.targets(rows), learner.weights(rows)
         encoded, truth = rows_of(open_dataset(prepared.folder_of(split)).arrays, "targets")[rows], learner.truth(rows)
         assert to_bytes(truth) == to_bytes(encoded)
-<<<<<<< HEAD
         if isinstance(prepared.judge, TokenJudge):  # whose targets are texts, and whose loss needs only their tokens
             assert targets.dtype == torch.int64 and targets.shape == (4,) and targets.min() >= 1
-        elif not isinstance(task, RisingNumbers):
-=======
-        if isinstance(encoded, np.ndarray):
->>>>>>> c419c24 (hp.TokenClassification: spans of texts, words with tags, CoNLL files; strict scores by type)
+        elif isinstance(encoded, np.ndarray):
             assert to_bytes(targets.numpy()) == to_bytes(encoded)
             several = () if prepared.judge.classes or prepared.judge.outputs == 1 else (prepared.judge.outputs,)
             assert targets.dtype == (torch.int64 if prepared.judge.classes else torch.float64)
