@@ -17,6 +17,7 @@ from hpsearch.plan.arguments import (
     check_whole,
     direction_of,
     early_stopping_of,
+    points_of,
 )
 from hpsearch.plan.checks import check_space
 from hpsearch.plan.plan import Plan
@@ -77,7 +78,8 @@ class Study:
         pruner: "racing", "asha", "hyperband", "median", "wilcoxon", "none", a `Racing`, a `SuccessiveHalving`, your
             own subclass of `Pruner`, or an Optuna pruner object of a kind that remembers nothing.
         early_stopping: Epochs without a better validation loss until the first fold stops, an `EarlyStopping`, or None.
-        evaluations_per_epoch: Evaluation points per epoch.
+            "auto": 1.0, and None of tasks that train themselves.
+        evaluations_per_epoch: Evaluation points per epoch. None: 2; 1 of tasks that train themselves.
         repeats: Seeds per fold.
         seed: Seed of the folds, of every run, and of the sampler.
         folder: The folder that holds the studies.
@@ -115,8 +117,8 @@ class Study:
         direction: str | None = None,
         metrics: Sequence[Any] = (),
         pruner: Any = "racing",
-        early_stopping: "float | EarlyStopping | None" = 1.0,
-        evaluations_per_epoch: int = 2,
+        early_stopping: "float | EarlyStopping | str | None" = "auto",
+        evaluations_per_epoch: int | None = None,
         repeats: int = 1,
         seed: int = 0,
         folder: str | Path = "runs",
@@ -131,7 +133,6 @@ class Study:
     ) -> None:
         check_task(task)
         check_listed("metrics", metrics)
-        check_listed("callbacks", callbacks)
         check_callbacks(callbacks)
         check_no_class(sampler=sampler, pruner=pruner, cv=cv)
         self.plan = Plan(
@@ -144,8 +145,8 @@ class Study:
             direction=direction_of(direction),
             metrics=tuple(metrics),
             pruner=pruner,
-            early_stopping=early_stopping_of(early_stopping),
-            evaluations_per_epoch=evaluations_per_epoch,
+            early_stopping=early_stopping_of(early_stopping, task),
+            evaluations_per_epoch=points_of(evaluations_per_epoch, task),
             repeats=repeats,
             seed=seed,
             folder=Path(folder).resolve() / str(name),
@@ -229,13 +230,12 @@ class Study:
         from hpsearch.result.result import Result
         from hpsearch.runtime.study_run import StudyRun
 
-        notice_seconds = parse_duration(notice_period, "notice_period")
+        interruption = Interruption(parse_duration(notice_period, "notice_period"))
         if trials is not None:
             check_whole("trials", trials, 1)
         limits = budget_of(trials, parse_duration(timeout), budget)
         seconds = limits.seconds("timeout")
         check_progress(progress)
-        interruption = Interruption(notice_seconds)
         run = StudyRun(
             self.plan,
             self.record,

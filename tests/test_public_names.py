@@ -12,12 +12,11 @@ from hpsearch import errors
 PUBLIC = [
     "Budget",
     "Categorical",
-    "CausalLanguageModeling",
-    "ChatFineTuning",
     "CustomTask",
     "EarlyStopping",
     "FineTuneSearchCV",
     "Float",
+    "FunctionTask",
     "Grid",
     "Holdout",
     "HpsearchError",
@@ -33,7 +32,6 @@ PUBLIC = [
     "SuccessiveHalving",
     "TextClassification",
     "TextRegression",
-    "TokenClassification",
     "WandbCallback",
     "__version__",
     "compare",
@@ -125,7 +123,9 @@ def test_every_error_class_of_the_package_is_in_the_tree_or_never_leaves_it() ->
     with `TimeIsUpError` as with its timeout, what meets `Unavailable` waits for the database, and a device that is
     not measured (`NotMeasuredError`) trains one trial, trials without MPS (`MpsRefusedError`) take turns, a segment
     whose memory is to be tried waits for a device in use (`DeviceInUseError`), and a forecast tries a configuration
-    again that ran out of memory (`NoMemoryError`). `UnclearAnswerError` becomes the error of a row."""
+    again that ran out of memory (`NoMemoryError`). A run of the user's own code that failed or was killed
+    (`RunFailedError`, `RunLostError`) is an outcome too, and `RunEnded` unwinds that code.
+    `UnclearAnswerError` becomes the error of a row."""
     import ast
     from pathlib import Path
 
@@ -144,5 +144,8 @@ def test_every_error_class_of_the_package_is_in_the_tree_or_never_leaves_it() ->
         "MpsRefusedError",
         "DeviceInUseError",
         "NoMemoryError",
+        "RunEnded",
+        "RunFailedError",
+        "RunLostError",
         "UnclearAnswerError",
     }

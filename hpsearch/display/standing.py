@@ -12,7 +12,7 @@ from hpsearch.analysis.aggregates import best_trial, summarize
 from hpsearch.display.time_left import Pace
 from hpsearch.plan.paths import shown_folder
 from hpsearch.policy.budget import Ending
-from hpsearch.records import History, Run, Segment, Slot, Trial, TrialState
+from hpsearch.records import LOSS, History, Run, Segment, Slot, Trial, TrialState
 
 
 @dataclass(frozen=True)
@@ -218,7 +218,7 @@ class Watch:
                 folds=len(trial.runs),
                 epoch=len(evaluations) / self.evaluations_per_epoch,
                 epochs=segment.stop / self.evaluations_per_epoch,
-                loss=None if last is None else last.loss,
+                loss=None if last is None or LOSS not in last.metrics else last.loss,
                 value=None if last is None else last.metrics.get(self.objective),
                 device=f"{device} #{slot.index}" if devices[device] > 1 else device,
                 elapsed=now - self._began[slot.index, run.key],

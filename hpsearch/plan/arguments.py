@@ -44,7 +44,8 @@ def check_no_class(**arguments: Any) -> None:
 
 
 def check_callbacks(callbacks: Iterable[Any]) -> None:
-    """Raise UsageError unless each can be called."""
+    """Raise UsageError unless these are a list, and each can be called."""
+    check_listed("callbacks", callbacks)
     wrong = [callback for callback in callbacks if not callable(callback)]
     if wrong:
         raise UsageError(
@@ -114,10 +115,14 @@ def direction_of(value: Any) -> Direction | None:
     )
 
 
-def early_stopping_of(value: "float | EarlyStopping | None") -> "EarlyStopping | None":
-    """Return the early-stopping rule that a study was given: its patience in epochs, the rule itself, or None."""
+def early_stopping_of(value: "float | EarlyStopping | str | None", task: "Task") -> "EarlyStopping | None":
+    """Return the early-stopping rule that a study was given: its patience in epochs, the rule itself, or None.
+
+    "auto" is as the task has it.
+    """
     from hpsearch.policy.early_stopping import EarlyStopping
 
+    value = task.patience if value == "auto" else value
     if value is None or isinstance(value, EarlyStopping):
         return value
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -125,6 +130,11 @@ def early_stopping_of(value: "float | EarlyStopping | None") -> "EarlyStopping |
             f"early_stopping={value!r} must be a number of epochs without improvement, an EarlyStopping, or None."
         )
     return EarlyStopping(float(value))
+
+
+def points_of(value: int | None, task: "Task") -> int:
+    """Return how many evaluation points an epoch has: as a study says, else as its task has it."""
+    return task.evaluations_per_epoch if value is None else value
 
 
 def named(value: Any) -> str:

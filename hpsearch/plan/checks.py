@@ -21,7 +21,16 @@ RUN_BYTES = 2 * 2**30
 
 
 def check_space(plan: Plan) -> None:
-    """Find unknown hyperparameters and impossible fixed values before anything is read."""
+    """Find unknown hyperparameters and impossible fixed values before anything is read.
+
+    Of a task that trains itself nothing is known of most names; each end of a range is tried in a whole config.
+    """
+    if plan.task.trains_itself:
+        _check_rows(plan)
+        for last in (0, -1):
+            edges = {name: parameter.edges()[last] for name, parameter in plan.space.parameters.items()}
+            plan.task.complete({**edges, **plan.space.fixed})
+        return
     names = set(plan.space.parameters) | set(plan.space.fixed)
     hyperparameters = plan.task.hyperparameters()
     unknown = sorted(names - set(hyperparameters))
@@ -35,6 +44,17 @@ def check_space(plan: Plan) -> None:
                 hyperparameters[name].check(edge)
             except UsageError as error:
                 raise SpaceError(f"The space's {name} reaches a value that no run can have. {error}") from error
+
+
+def _check_rows(plan: Plan) -> None:
+    """Refuse to split rows that the study does not have."""
+    from hpsearch.data.folds import Folds
+
+    if not plan.task.has_rows and not isinstance(plan.cv, Folds):
+        raise UsageError(
+            f"cv={plan.cv_name} is given, and the user's code reads its own rows: there are none to split. Leave cv "
+            "out, or give the task its rows with train=."
+        )
 
 
 def check_models(plan: Plan, enqueued: Iterable[Mapping[str, Any]]) -> None:

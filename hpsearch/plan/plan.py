@@ -236,7 +236,8 @@ class Plan:
             for remark in definition_of(function).remarks(f"metric {name!r}")
         ]
         rows = [len(train) for train, _ in self.folds.pairs]
-        settings = doubtful_settings(self.space, self.task.unnamed(), rows)
+        own = self.task.trains_itself
+        settings = () if own else doubtful_settings(self.space, self.task.unnamed(), rows)
         return (*self._data_warnings, *self.gaps.warnings, *code, *settings)
 
     @property

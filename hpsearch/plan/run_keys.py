@@ -103,7 +103,7 @@ def keys_of_model(plan: Plan, numerics: "Numerics", rows: "Prepared") -> RunKeys
         folds=len(plan.folds.pairs),
         repeats=plan.repeats,
         evaluations_per_epoch=plan.evaluations_per_epoch,
-        training_rows=tuple(len(train) for train, _ in plan.folds.pairs),
+        training_rows=() if plan.task.trains_itself else tuple(len(train) for train, _ in plan.folds.pairs),
     )
 
 

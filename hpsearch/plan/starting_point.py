@@ -18,6 +18,8 @@ def literature_default(plan: Plan) -> Mapping[str, Any] | None:
     chosen: dict[str, Any] = {}
     if choices is not None and choices.name in space.parameters:
         chosen = {choices.name: choices.default}
+    if plan.task.trains_itself and not set(space.parameters) <= set(plan.task.recommended()):
+        return None
     recommended = plan.task.complete({**_recommended(plan), **space.fixed, **chosen})
     whole = {**plan.task.unnamed(), **recommended}  # a completed config leaves some defaults out
     params = {name: whole[name] for name in space.parameters}

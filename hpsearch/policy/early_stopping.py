@@ -18,7 +18,8 @@ class EarlyStopping:
 
     Attributes:
         patience: Epochs without improvement; may be a fraction (Prechelt 1998, "Early stopping - but when?").
-        monitor: "loss" (the mean validation loss, smoother than most metrics) or "objective".
+        monitor: "loss" (the mean validation loss, smoother than most metrics) or "objective"; where runs measure
+            themselves and report no loss it is the objective.
 
     Raises:
         UsageError: The patience is not positive, or the monitor is unknown.
@@ -48,7 +49,8 @@ class EarlyStopping:
         earliest = math.ceil(max(1.0, warmup_epochs) * evaluations_per_epoch - 1e-9)
         best_point, best = 0, math.inf
         for evaluation in evaluations:
-            monitored = evaluation.metrics[LOSS] if self.monitor == "loss" else -objective.score(evaluation.metrics)
+            is_loss = self.monitor == "loss" and LOSS in evaluation.metrics
+            monitored = evaluation.metrics[LOSS] if is_loss else -objective.score(evaluation.metrics)
             if math.isfinite(monitored) and monitored < best:
                 best_point, best = evaluation.point, monitored
             if evaluation.point >= earliest and evaluation.point - best_point >= patience:

@@ -155,7 +155,8 @@ class Evaluation:
         point: The evaluation point, from 1.
         epoch: Passes over the training rows so far, a fraction.
         train_loss: Mean training loss per row since the previous evaluation point (with label smoothing, if any).
-        metrics: Metric name to value; `"loss"` is the mean validation loss without label smoothing.
+        metrics: Metric name to value; `"loss"` is the mean validation loss without label smoothing
+            (runs that measure themselves may report none).
         learning_rate: The learning rate of the last step.
         rows_seen: Training rows seen by the run so far.
         seconds: Seconds of training and evaluation since the previous point: a measurement, outside equality.
@@ -179,7 +180,7 @@ class Evaluation:
     @property
     def loss(self) -> float:
         """Mean validation loss, infinite where it was not a number."""
-        loss = self.metrics[LOSS]
+        loss = self.metrics.get(LOSS, math.nan)  # a run that measures itself may report none
         return loss if math.isfinite(loss) else math.inf
 
 

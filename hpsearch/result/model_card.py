@@ -102,22 +102,26 @@ def _page(
     code = plan.task.how_to_load(facts["config"])
     use = _use(plan, trial, code, refit)
     values = {**trial.config, **facts["config"]}  # a completed config leaves some defaults out
-    is_drawn = values.get("pretrained") is False
+    is_drawn, own = values.get("pretrained") is False, plan.task.trains_itself
     made = "trained from scratch" if is_drawn else "trained" if code else "fine-tuned"
-    on_hub = on_hub and not code and not is_drawn  # a name in the user's code, or nothing of its weights
-    head = [f"library_name: {'pytorch' if code else 'transformers'}"]
+    on_hub = on_hub and not code and not is_drawn and not own  # a name in the user's code, or nothing of its weights
+    head = [] if own else [f"library_name: {'pytorch' if code else 'transformers'}"]
     head += [f"pipeline_tag: {pipeline}"] if pipeline else []
     head += [f"base_model: {model}"] if on_hub else []
     searched = [*plan.space.parameters, *plan.space.fixed]
     config = [f"| {name} | {values[name]} |" for name in searched if name in trial.config]
     data = facts["data"]
     test_data = f", test data `{data['test']}`" if data["test"] else ""
+    trained = plan.prepared.trained_rows
+    rows = f"all {trained:,} training rows" if trained else "the rows that it reads"
+    what = f"{base}, {made} {plan.prepared.judge.purpose}. Found"
+    if own:
+        what = f"What {base} saved after its last report. Its settings were found"
     parts = [
-        "\n".join(["---", *head, "---"]),
+        "\n".join(["---", *head, "---"]) if head else "",
         f"# {plan.name}",
-        f"{base}, {made} {plan.prepared.judge.purpose}. Found by a search of "
-        f"{trials} trials with hpsearch {facts['hpsearch']}, then trained on all "
-        f"{plan.prepared.trained_rows:,} training rows for {facts['epochs_trained']:.3g} epochs.{_untrained(facts)}",
+        f"{what} by a search of {trials} trials with hpsearch {facts['hpsearch']}, then trained on {rows} "
+        f"for {facts['epochs_trained']:.3g} epochs.{_untrained(facts)}",
         f"```python\n{use}\n```" if use else "",
         "## Scores",
         *_scores(facts, plan.directions, check),
@@ -173,11 +177,9 @@ def _score_table(facts: Mapping[str, Any], directions: Mapping[str, Direction]) 
     how = "validation" if facts["validation_rows"] else "cross-validated"
     heading = f"| metric | {how} |" + (f" test ({test['rows']} rows) |" if test else "")
     lines = [heading, "|---|---|" + ("---|" if test else "")]
-    tested = test["metrics"] if test else {}
-    for name in dict.fromkeys([*validated, *tested]):
+    for name, value in validated.items():
         remark = " (lower is better)" if directions.get(name) is Direction.MINIMIZE else ""
-        score = _score(validated[name]) if name in validated else ""
-        lines.append(f"| {name}{remark} | {score} |" + (f" {_score(tested[name])} |" if test else ""))
+        lines.append(f"| {name}{remark} | {_score(value)} |" + (f" {_score(test['metrics'][name])} |" if test else ""))
     return "\n".join(lines)
 
 

@@ -315,7 +315,7 @@ class Result:
         is_early = self.plan.rows.test_rows > 0 and not self.has_ended
         evidence, test_scores, not_done, out_of_fold = None, None, None, None
         if best_trial(self.history) is not None:
-            out_of_fold = self.out_of_fold()
+            out_of_fold = self.out_of_fold() if self.plan.rows.judge.keeps_predictions else None
             evidence = winner_against_default(self.history, self._objective, self.plan.test_shares)
             if with_test and not is_early:
                 evidence, test_scores, not_done = self._on_test(evidence)

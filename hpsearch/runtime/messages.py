@@ -3,6 +3,7 @@
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import cloudpickle
@@ -40,6 +41,7 @@ class Workload:
         features: Where this machine's workers share the outputs of frozen layers, and within how many bytes; with
             None each batch computes them.
         gaps: Which metrics are undefined on the held-out rows of each fold, and on the test rows.
+        runs: The folder of the files that runs in processes of their own write.
     """
 
     study: str
@@ -56,6 +58,7 @@ class Workload:
     example: Mapping[str, Any] = field(default_factory=dict)
     features: FeatureStore | None = None
     gaps: Gaps = field(default_factory=Gaps)
+    runs: Path = Path("runs")
 
     def prepared_for(self, config: Mapping[str, Any]) -> Prepared:
         choice = self.task.model_choice(config)

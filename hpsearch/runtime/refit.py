@@ -4,8 +4,11 @@ Rows that `validation=` gave are no training rows.
 """
 
 import contextlib
+import math
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +27,7 @@ from hpsearch.training.measurement import all_metrics
 from hpsearch.training.memory import memory_errors
 from hpsearch.training.numerics import Numerics, device_of, honour, kept_flags
 from hpsearch.training.prediction import predict
+from hpsearch.training.training import RunArguments
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Scores:
     """A refit's scores on the test rows.
 
     Attributes:
-        metrics: Metric name to value as measured, "loss", the mean loss, and further scores of the judge's.
+        metrics: Metric name to value as measured, and "loss", the mean loss.
         outputs: What is kept of the model's, in the user's units.
     """
 
@@ -48,7 +52,8 @@ class Refit:
         point: The evaluation point at which it stopped; its schedule keeps the horizon of `config["epochs"]`.
         epochs: The same, in passes over the rows.
         train_loss: Mean training loss since the last evaluation point.
-        model: Still on the device it was trained on.
+        model: Still on the device it was trained on. Of a task that trains itself, the files that its code saved, name
+            to bytes.
         judge: What becomes of this model's outputs: that of the task, fitted to the rows it was trained on. Where the
             model's architecture allows, its outputs are in the user's units.
     """
@@ -57,7 +62,7 @@ class Refit:
     point: int
     epochs: float
     train_loss: float
-    model: torch.nn.Module
+    model: Any
     judge: Judge
 
 
@@ -71,6 +76,8 @@ def refit(workload: Workload, config: Mapping[str, Any], point: int) -> Refit:
         TaskError: The device has too little memory.
         Preempted: SIGTERM or SIGUSR1 has ended it; a refit has no checkpoints.
     """
+    if workload.task.trains_itself:
+        return _refit_by_itself(workload, config, point)
     device = device_of(workload.numerics)
     with Interruption().heard(), honoured(workload.numerics, device):
         learner, rows = workload.learner_for(config), np.arange(workload.prepared.trained_rows)
@@ -79,7 +86,7 @@ def refit(workload: Workload, config: Mapping[str, Any], point: int) -> Refit:
             config,
             train_rows=rows,
             held_out_rows=None,
-            seed=int(digest(["refit", workload.seed])[:8], 16),
+            seed=_seed(workload),
             evaluations_per_epoch=workload.evaluations_per_epoch,
             numerics=workload.numerics,
             device=device,
@@ -95,6 +102,42 @@ def refit(workload: Workload, config: Mapping[str, Any], point: int) -> Refit:
         return Refit(dict(config), point, last.epoch, last.train_loss, model, judge)
 
 
+def _refit_by_itself(workload: Workload, config: Mapping[str, Any], point: int) -> Refit:
+    """Run the user's code on all rows up to a report; what it saves there is the model."""
+    prepared = workload.prepared_for(config)
+    with tempfile.TemporaryDirectory(prefix="hpsearch-refit-") as folder, Interruption().heard():
+        arguments = RunArguments(
+            config=config,
+            train_rows=np.arange(prepared.trained_rows),
+            held_out_rows=None,
+            seed=_seed(workload),
+            evaluations_per_epoch=workload.evaluations_per_epoch,
+            numerics=workload.numerics,
+            device=device_of(workload.numerics),
+            base=_no_base,
+            folder=Path(folder) / "run",
+            checkpoint_every=math.inf,
+        )
+        training = workload.task.training(prepared, arguments)
+        try:
+            last = None
+            for measurement in training.advance(point):
+                last = measurement or last
+            assert last is not None
+            files = training.files()
+        finally:
+            training.close()
+    return Refit(dict(config), point, last.epoch, last.train_loss, files, prepared.judge)
+
+
+def _no_base() -> BaseModel:
+    raise AssertionError("a task that trains itself has no base model here")
+
+
+def _seed(workload: Workload) -> int:
+    return int(digest(["refit", workload.seed])[:8], 16)
+
+
 def score(workload: Workload, refit: Refit) -> Scores:
     """Score a refit on the task's test rows with the study's metrics, in float32 whatever it was trained in.
 
@@ -104,10 +147,15 @@ def score(workload: Workload, refit: Refit) -> Scores:
     rows = np.arange(workload.prepared.test_rows)
     outputs, kept = outputs_of(workload, refit, "test", rows)
     learner = workload.learner_for(refit.config, "test", refit.judge)
-    predictions, truth, weights = refit.judge.predictions(outputs), learner.truth(rows), learner.sample_weights(rows)
-    loss = learner.mean_loss(kept, rows)
-    metrics = all_metrics(workload.metrics, predictions, truth, weights, loss, undefined=workload.gaps.test)
-    return Scores({**refit.judge.further_scores(truth, predictions, weights), **metrics}, outputs)
+    metrics = all_metrics(
+        workload.metrics,
+        refit.judge.predictions(outputs),
+        learner.truth(rows),
+        learner.sample_weights(rows),
+        learner.mean_loss(kept, rows),
+        undefined=workload.gaps.test,
+    )
+    return Scores(metrics, outputs)
 
 
 def outputs_of(workload: Workload, refit: Refit, split: Split, rows: np.ndarray) -> tuple[Rows, Rows]:

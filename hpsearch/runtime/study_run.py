@@ -180,6 +180,8 @@ class StudyRun:
         fitting = Fitting(self.record, keys, usual, plan.task.base_key, pool, self.label, is_measured)
         allowed = Refusing(sampler, lambda params: fitting.refuses(plan.complete(plan.space.config(params))))
         asker = Asker(store, plan.space, allowed, keys, plan.complete, default, fitting.fit_of)
+        if plan.task.trains_itself:  # what memory it takes, and may save, is its own matter
+            fitting, asker = None, Asker(store, plan.space, sampler, keys, plan.complete, default)
         checkpoints = CheckpointFolder(plan.folder / "checkpoints", plan.checkpoint_bytes)
         self._coordinator = Coordinator(
             store, pool, asker.ask, limits, policy, checkpoints,
@@ -286,6 +288,7 @@ def workload_of(plan: Plan, numerics: Numerics, label: str = "") -> Workload:
         example=example_config(plan),
         features=FeatureStore.within(plan.cache / "features", plan.feature_cache_bytes),
         gaps=plan.gaps,
+        runs=plan.folder / "runs",
     )
 
 
@@ -315,7 +318,7 @@ def tried_numerics(plan: Plan, pool: Pool, label: str) -> tuple[Numerics, tuple[
     """
     numerics = resolve_numerics(
         pool.environment(),
-        precision=plan.precision,
+        precision="fp32" if plan.task.trains_itself else plan.precision,  # which is then its own matter
         deterministic=True if plan.deterministic else None,  # None: as the device has it; a CPU always is
         attention=plan.prepared.attention,
     )
@@ -339,6 +342,8 @@ def tried_numerics(plan: Plan, pool: Pool, label: str) -> tuple[Numerics, tuple[
 def _tried(plan: Plan, pool: Pool, numerics: Numerics, label: str) -> Fits:
     """Make the pool ready with these numerics and try each model; return what is known of their memory."""
     pool.prepare(workload_of(plan, numerics, label))
+    if plan.task.trains_itself:
+        return Fits()
     is_measured = numerics.device_type == "cuda"
     models = {}
     for chosen in each_choice(plan, batch_size(plan, max if is_measured else min)):

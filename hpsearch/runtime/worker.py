@@ -24,13 +24,13 @@ from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Event, Pro
 from hpsearch.training.base_model import BaseModel
 from hpsearch.training.device_errors import Blame, blame
 from hpsearch.training.divergence import Diverged
-from hpsearch.training.fine_tune import FineTune, Measurement
 from hpsearch.training.learner import Learner
-from hpsearch.training.measurement import all_metrics
+from hpsearch.training.measurement import Measurement, all_metrics
 from hpsearch.training.memory import empty_cache, free_memory, memory_errors
 from hpsearch.training.memory_probe import memory_trial, possible_savings
 from hpsearch.training.numerics import Numerics, honour, probe_micro_batch
 from hpsearch.training.rehearsal import rehearse
+from hpsearch.training.training import RunArguments, RunFailedError, RunLostError, Training
 
 logger = logging.getLogger("hpsearch")
 
@@ -72,12 +72,12 @@ class _Kept:
 
     study: str
     run: str
-    fine_tune: FineTune
+    training: Training
 
     def is_for(self, order: Train) -> bool:
         """Whether an order goes on from exactly there."""
-        place = self.study, self.run, self.fine_tune.point
-        return place == (order.study, order.segment.run.key, order.segment.start) and self.fine_tune.has_model
+        place = self.study, self.run, self.training.point
+        return place == (order.study, order.segment.run.key, order.segment.start) and self.training.has_model
 
 
 class Worker:
@@ -102,11 +102,14 @@ class Worker:
         Raises:
             NumericsError: This process cannot honour them.
         """
-        self._kept = None  # it may have other numerics
+        self._drop_kept()  # it may have other numerics
         self._honour(workload.numerics)
         warm = self._warm.get(workload.study)
         if warm is not None:
             self._warm[workload.study] = replace(warm, workload=workload)
+            return
+        if workload.task.trains_itself:
+            self._warm[workload.study] = _Warm(workload, np.zeros(0), None, {})
             return
         base = self._load(workload, workload.example)
         rows = np.arange(workload.prepared.rows)
@@ -155,7 +158,7 @@ class Worker:
         Raises:
             TaskError: It cannot be trained in this precision, or not even one row fits.
         """
-        self._kept = None
+        self._drop_kept()
         warm = self._warm[order.study]
         self._honour(warm.workload.numerics)
         try:
@@ -195,7 +198,7 @@ class Worker:
 
     def rest(self) -> None:
         """Free what is kept for the next segment, where another process may need the memory."""
-        self._kept = None
+        self._drop_kept()
         empty_cache(self.device)
 
     def train(self, order: Train, stop_order: Callable[[], Stop | None]) -> Iterator[Event | None]:
@@ -216,6 +219,9 @@ class Worker:
             outcome, log = Outcome.DIVERGED, str(error)
         except torch.OutOfMemoryError:
             outcome, log = Outcome.OUT_OF_MEMORY, traceback.format_exc()
+        except RunFailedError as error:
+            outcome = Outcome.LOST if isinstance(error, RunLostError) else Outcome.FAILED
+            log = error.log
         except Exception as error:  # whatever a model, a metric or a user's code raises ends only its trial
             blamed = blame(error)
             outcome = Outcome.FAILED if blamed in (None, Blame.TRIAL) else Outcome.LOST
@@ -227,21 +233,37 @@ class Worker:
 
     def _forget_models(self) -> None:
         """Free all that a segment which ran out of memory may hold: its model, with gradients and features, too."""
-        self._kept = None
+        self._drop_kept()
         for warm in self._warm.values():
             warm.bases.clear()
         free_memory(self.device)
 
+    def _drop_kept(self) -> None:
+        """Free the run that was trained last."""
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.training.close()
+
     def _segment(self, order: Train, stop_order: Callable[[], Stop | None]) -> Iterator[Event | None]:
         warm = self._warm[order.study]
         self._honour(warm.workload.numerics)
-        fine_tune = self._fine_tune(warm, order)
-        evaluations = list(order.previous[: fine_tune.point])
-        saved_at, step = time.monotonic(), fine_tune.step
-        saved = _place(fine_tune)  # where the last checkpoint stands, or the beginning
-        for measurement in fine_tune.advance(order.segment.stop):
-            self.steps += fine_tune.step - step
-            step = fine_tune.step
+        training = self._training(warm, order)
+        try:
+            yield from self._trained(warm, order, training, stop_order)
+        finally:
+            if self._kept is None or self._kept.training is not training:
+                training.close()
+
+    def _trained(
+        self, warm: _Warm, order: Train, training: Training, stop_order: Callable[[], Stop | None]
+    ) -> Iterator[Event | None]:
+        evaluations = list(order.previous[: training.point])
+        saved_at, step = time.monotonic(), training.step
+        saved = training.place  # where the last checkpoint stands, or the beginning
+        stop: Stop | None = None
+        for measurement in training.advance(order.segment.stop):
+            self.steps += training.step - step
+            step = training.step
             self._count_progress()
             if measurement is not None:
                 event = self._evaluated(warm, order, measurement)
@@ -249,50 +271,60 @@ class Worker:
                 yield event
                 if order.watched and self._stops_early(warm, order, evaluations):
                     break
-                if measurement.point >= order.segment.stop:
-                    if order.leaves_checkpoint:
-                        yield self._checkpointed(order, fine_tune)
-                    break
-            stop = stop_order()
+            if training.point >= order.segment.stop:  # what follows, if anything, is that it can be left
+                if measurement is None:
+                    yield None
+                continue
+            stop = stop or stop_order()
+            if stop is not None and not stop.checkpoint:
+                break
             if stop is not None:
-                if stop.checkpoint and _place(fine_tune) != saved:
-                    yield self._checkpointed(order, fine_tune)
-                yield self._end(order, Outcome.PAUSED, fine_tune.point)
-                return
+                training.pause()
             due = time.monotonic() - saved_at >= warm.workload.checkpoint_every
-            if due and _place(fine_tune) != saved:
-                yield self._checkpointed(order, fine_tune)
-                saved_at, saved = time.monotonic(), _place(fine_tune)
+            if due and training.place != saved:
+                yield self._checkpointed(order, training)
+                saved_at, saved = time.monotonic(), training.place
             yield None
+        is_whole = training.point >= order.segment.stop
+        wanted = order.leaves_checkpoint and is_whole if stop is None else stop.checkpoint
+        if wanted and training.place != saved:
+            yield self._checkpointed(order, training)
+        if stop is not None and not is_whole:
+            yield self._end(order, Outcome.PAUSED, training.point)
+            return
         if order.leaves_checkpoint:
-            self._kept = _Kept(order.study, order.segment.run.key, fine_tune)
-        yield self._end(order, Outcome.OK, fine_tune.point)
+            self._kept = _Kept(order.study, order.segment.run.key, training)
+        yield self._end(order, Outcome.OK, training.point)
 
-    def _fine_tune(self, warm: _Warm, order: Train) -> FineTune:
+    def _training(self, warm: _Warm, order: Train) -> Training:
         kept, self._kept = self._kept, None
         if kept is not None and kept.is_for(order):
-            return kept.fine_tune
+            return kept.training
+        if kept is not None:
+            kept.training.close()
         del kept  # what its optimizer holds goes before another one's comes
         workload, run = warm.workload, order.segment.run
         train_rows, held_out_rows = workload.folds[run.fold]
-        base = self._base(warm, run.config)
-        fine_tune = FineTune(
-            base.learner,
-            run.config,
+        arguments = RunArguments(
+            config=run.config,
             train_rows=train_rows,
             held_out_rows=held_out_rows,
             seed=run_seed(workload.seed, run.fold, run.repeat),
             evaluations_per_epoch=workload.evaluations_per_epoch,
             numerics=workload.numerics.for_fit(order.fit),
             device=self.device,
-            base=base,
+            base=lambda: self._base(warm, run.config),
+            folder=workload.runs / run.key,
+            checkpoint_every=workload.checkpoint_every,
+            progressed=self._count_progress,
         )
+        training = workload.task.training(workload.prepared_for(run.config), arguments)
         if order.checkpoint is not None:
             try:
-                fine_tune.restore(order.checkpoint)
+                training.restore(order.checkpoint)
             except CheckpointError as error:  # the run is trained again, and measures the same
                 logger.warning("Run %s starts again from its beginning: %s", run.key, error)
-        return fine_tune
+        return training
 
     def _stops_early(self, warm: _Warm, order: Train, evaluations: list[Evaluation]) -> bool:
         rule, warmup = warm.workload.early_stopping, warmup_epochs(order.segment.run)
@@ -303,23 +335,8 @@ class Worker:
         return rule.stop_point(evaluations, objective, warmup, warm.workload.evaluations_per_epoch) is not None
 
     def _evaluated(self, warm: _Warm, order: Train, measurement: Measurement) -> Evaluated:
-        workload, run = warm.workload, order.segment.run
-        assert measurement.outputs is not None
-        held_out, judge = workload.folds[run.fold][1], workload.prepared.judge
-        if byte_count(measurement.outputs) > judge.row_bytes * len(held_out):
-            raise TaskError(
-                f"{type(judge).__name__} says that it keeps {judge.row_bytes:,} bytes of a row at most, and kept "
-                f"{byte_count(measurement.outputs):,} of {len(held_out):,} rows. Raise its row_bytes, or keep less."
-            )
-        metrics = all_metrics(
-            workload.metrics,
-            judge.predictions(measurement.outputs),
-            warm.targets[held_out],
-            None if warm.weights is None else warm.weights[held_out],
-            measurement.validation_loss,
-            undefined=workload.gaps.folds.get(run.fold, ()),
-            progressed=self._count_progress,
-        )
+        run = order.segment.run
+        metrics = self._metrics(warm, run.fold, measurement)
         evaluation = Evaluation(
             run=run.key,
             point=measurement.point,
@@ -333,16 +350,35 @@ class Worker:
         )
         return Evaluated(order.study, evaluation, measurement.outputs)
 
+    def _metrics(self, warm: _Warm, fold: int, measurement: Measurement) -> Mapping[str, float]:
+        """Return what was measured: by the run itself, or by the judge from its outputs."""
+        workload, judge = warm.workload, warm.workload.prepared.judge
+        if measurement.metrics is not None:
+            judge.check_reported(measurement.metrics, [metric.name for metric in workload.metrics])
+            return measurement.metrics
+        assert measurement.outputs is not None
+        held_out = workload.folds[fold][1]
+        if byte_count(measurement.outputs) > judge.row_bytes * len(held_out):
+            raise TaskError(
+                f"{type(judge).__name__} says that it keeps {judge.row_bytes:,} bytes of a row at most, and kept "
+                f"{byte_count(measurement.outputs):,} of {len(held_out):,} rows. Raise its row_bytes, or keep less."
+            )
+        return all_metrics(
+            workload.metrics,
+            judge.predictions(measurement.outputs),
+            warm.targets[held_out],
+            None if warm.weights is None else warm.weights[held_out],
+            measurement.validation_loss,
+            undefined=workload.gaps.folds.get(fold, ()),
+            progressed=self._count_progress,
+        )
+
     def _count_progress(self) -> None:
         self.progress += 1
 
-    def _checkpointed(self, order: Train, fine_tune: FineTune) -> Checkpointed:
-        run = order.segment.run.key
-        return Checkpointed(order.study, run, fine_tune.point, fine_tune.step, fine_tune.checkpoint())
+    def _checkpointed(self, order: Train, training: Training) -> Checkpointed:
+        point, step = training.place
+        return Checkpointed(order.study, order.segment.run.key, point, step, training.checkpoint())
 
     def _end(self, order: Train, outcome: Outcome, point: int) -> Ended:
         return Ended(order.study, SegmentResult(order.segment, outcome, point))
-
-
-def _place(fine_tune: FineTune) -> tuple[int, int]:
-    return fine_tune.point, fine_tune.step

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from hpsearch.tasks.stranger import Answers
     from hpsearch.training.learner import Learner
+    from hpsearch.training.training import RunArguments, Training
 
 LATER: Mapping[str, bool] = {"left_out_at_default": True}
 """The metadata of a task's argument that came in a later version: at its default no description has it.
@@ -63,11 +64,21 @@ class Task(ABC):
             None where all configs share one `Prepared`.
         pipeline: transformers' name of the pipeline that reads what `save` wrote, or None.
         default_cv: How a study that is not told splits the rows, unless the task has validation rows.
+        trains_itself: Whether its runs are the user's own code, in processes of their own: they measure themselves,
+            there is no learner, and a config may set anything.
+        evaluations_per_epoch: Evaluation points an epoch, in a study that does not say how many.
+        patience: Epochs without improvement until a first fold stops, in a study that does not say how many; None: it
+            does not stop early.
+        has_rows: Whether the study knows the rows, and can split them.
     """
 
     choice: ClassVar[str | None] = None
     pipeline: ClassVar[str | None] = None
     default_cv: ClassVar[Any] = 5
+    trains_itself: ClassVar[bool] = False
+    evaluations_per_epoch: ClassVar[int] = 2
+    patience: ClassVar[float | None] = 1.0
+    has_rows: ClassVar[bool] = True
 
     @property
     def has_validation(self) -> bool:
@@ -119,6 +130,23 @@ class Task(ABC):
     def choosing(self, model: str) -> Self:
         """Return this task with the pretrained model that a config chooses; `TaskError` where it cannot choose it."""
         raise TaskError(f"{type(self).__name__} has no choice of pretrained models, so {model!r} cannot be chosen.")
+
+    def training(self, prepared: Prepared, arguments: "RunArguments") -> "Training":
+        """Return what trains a run from its beginning, with the worker's base model."""
+        from hpsearch.training.fine_tune import FineTune
+
+        base = arguments.base()
+        return FineTune(
+            base.learner,
+            arguments.config,
+            train_rows=arguments.train_rows,
+            held_out_rows=arguments.held_out_rows,
+            seed=arguments.seed,
+            evaluations_per_epoch=arguments.evaluations_per_epoch,
+            numerics=arguments.numerics,
+            device=arguments.device,
+            base=base,
+        )
 
     @abstractmethod
     def save(self, model: "nn.Module", folder: Path, prepared: Prepared) -> None:
@@ -220,9 +248,7 @@ class Task(ABC):
     def describe(self) -> dict[str, Any]:
         """Return the task as JSON keeps it: its import path and arguments. Data in memory is named by its content."""
         told = [
-            each
-            for each in fields(self)
-            if each.init and not (each.metadata == LATER and getattr(self, each.name) == each.default)
+            each for each in fields(self) if not (each.metadata == LATER and getattr(self, each.name) == each.default)
         ]
         arguments = {each.name: _described(getattr(self, each.name)) for each in told}
         return {"task": f"{type(self).__module__}:{type(self).__qualname__}", "arguments": arguments}

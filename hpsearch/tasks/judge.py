@@ -48,11 +48,13 @@ class Judge(ABC):
         targets_are_names: Whether the one column of targets holds names: "01" is another than "1".
         takes_label_smoothing: Whether its loss can be smoothed.
         default_metric: The objective of a study that names none.
+        keeps_predictions: Whether something is kept of each row; else runs report their own metrics.
     """
 
     classes: tuple[Any, ...] = ()
     targets_are_names: ClassVar[bool] = False
     takes_label_smoothing: ClassVar[bool] = True
+    keeps_predictions: ClassVar[bool] = True
     default_metric: ClassVar[str]
 
     # ------------------------------------------------------------------ targets
@@ -277,12 +279,10 @@ class Judge(ABC):
             MetricError: There is no such metric, it does not suit, or it contradicts its direction.
         """
 
-    def further_scores(self, targets: Any, predictions: Any, weights: np.ndarray | None) -> Mapping[str, float]:
-        """Return scores beside the metrics that a model is tested by, name to value, such as those of each type.
-
-        `weights` are sample weights, shape (rows,), or None. NaN where one is undefined.
-        """
-        return {}
+    def check_reported(  # noqa: B027  (what is computed here needs no check)
+        self, reported: Mapping[str, float], names: Sequence[str]
+    ) -> None:
+        """Check what a run that measures itself has reported; `TaskError` where a study's metric is missing."""
 
     def figures(self, targets: Any, predictions: Any) -> Mapping[str, Any]:
         """Return what figures show of out-of-fold predictions, name of the figure to its numbers.

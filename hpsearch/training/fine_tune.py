@@ -121,6 +121,7 @@ class FineTune:
         self._warmup = settings.warmup(self.steps_total)
         self._features: FrozenFeatures | None = None
         self._are_features_prepared = False
+        self._is_pausing = False
         random = RandomStates(stream_seed(seed, "training"), self._device)
         scaler = torch.amp.GradScaler(self._device.type, enabled=numerics.precision == "fp16")
         self._state = RunState(base, self._freezing, make_optimizer(self.model, settings, layers), scaler, random)
@@ -154,6 +155,11 @@ class FineTune:
         """Passes over the training rows done, a fraction."""
         return self._state.position.rows_seen / len(self._train_rows)
 
+    @property
+    def place(self) -> tuple[int, int]:
+        """The point and the step of what `checkpoint` would hold."""
+        return self.point, self.step
+
     def step_of(self, point: int) -> int:
         """Return the number of steps after which an evaluation point is reached."""
         return -(-point * self._steps_per_epoch // self._evaluations_per_epoch)
@@ -175,10 +181,22 @@ class FineTune:
         return self._items(stop)
 
     def _items(self, stop: int) -> Iterator[Measurement | None]:
+        self._is_pausing = False
         if self.point < stop:
             yield from self._prepared_features()
-        while self.point < stop:
+        while self.point < stop and not self._is_pausing:
             yield self._item()
+
+    def pause(self) -> None:
+        """Have `advance` end before the next step."""
+        self._is_pausing = True
+
+    def files(self) -> Mapping[str, bytes]:
+        """Return what `checkpoint` does."""
+        return self.checkpoint()
+
+    def close(self) -> None:
+        """Free nothing: the model is the base's."""
 
     def _item(self) -> Measurement | None:
         self._require_model()

@@ -3,7 +3,7 @@
 import functools
 import logging
 import math
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,7 @@ class Measurement:
         rows_seen: Training rows seen by the run, repetitions counted.
         seconds: Time in training and evaluation since the previous point; not what the caller did meanwhile.
         peak_memory_bytes: See `hpsearch.training.memory.peak_memory_bytes`.
+        metrics: What a run measured that measures itself, name to number; None where the task's judge measures.
     """
 
     point: int
@@ -45,6 +46,7 @@ class Measurement:
     rows_seen: int
     seconds: float
     peak_memory_bytes: int
+    metrics: Mapping[str, float] | None = None
 
 
 def weighted_mean(losses: Tensor, weights: Tensor | None) -> float:

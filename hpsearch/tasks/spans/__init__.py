@@ -1,1 +1,0 @@
-"""Spans: parts of a text that bear a name, found token by token."""
