@@ -19,10 +19,13 @@ _HOMES = {
     "Int": "hpsearch.space",
     "Space": "hpsearch.space",
     "Holdout": "hpsearch.data.folds",
+    "CausalLanguageModeling": "hpsearch.tasks",
+    "ChatFineTuning": "hpsearch.tasks",
     "CustomTask": "hpsearch.tasks",
     "FunctionTask": "hpsearch.tasks",
     "TextClassification": "hpsearch.tasks",
     "TextRegression": "hpsearch.tasks",
+    "TokenClassification": "hpsearch.tasks",
     "ImageClassification": "hpsearch.tasks",
     "ImageRegression": "hpsearch.tasks",
     "EarlyStopping": "hpsearch.policy.early_stopping",
@@ -65,12 +68,15 @@ if TYPE_CHECKING:
     from hpsearch.study_loading import load as load
     from hpsearch.study_loading import studies as studies
     from hpsearch.study_running import run as run
+    from hpsearch.tasks import CausalLanguageModeling as CausalLanguageModeling
+    from hpsearch.tasks import ChatFineTuning as ChatFineTuning
     from hpsearch.tasks import CustomTask as CustomTask
     from hpsearch.tasks import FunctionTask as FunctionTask
     from hpsearch.tasks import ImageClassification as ImageClassification
     from hpsearch.tasks import ImageRegression as ImageRegression
     from hpsearch.tasks import TextClassification as TextClassification
     from hpsearch.tasks import TextRegression as TextRegression
+    from hpsearch.tasks import TokenClassification as TokenClassification
 
 __all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604  (the names are strings)
 

@@ -12,6 +12,8 @@ from hpsearch import errors
 PUBLIC = [
     "Budget",
     "Categorical",
+    "CausalLanguageModeling",
+    "ChatFineTuning",
     "CustomTask",
     "EarlyStopping",
     "FineTuneSearchCV",
@@ -32,6 +34,7 @@ PUBLIC = [
     "SuccessiveHalving",
     "TextClassification",
     "TextRegression",
+    "TokenClassification",
     "WandbCallback",
     "__version__",
     "compare",

@@ -8,15 +8,17 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Confusion:
-    """Counts of rows.
+    """Counts of rows, or of parts of rows.
 
     Attributes:
         classes: The classes' names, in the order of the codes.
         counts: One tuple per true class, with one count per predicted class.
+        noun: What is counted.
     """
 
     classes: tuple[str, ...]
     counts: tuple[tuple[int, ...], ...]
+    noun: str = "rows"
 
     @property
     def rows(self) -> int:

@@ -33,7 +33,8 @@ def confusion(content: Content) -> Figure:
         customdata=[list(row) for row in counted.counts],
         text=[[str(count) for count in row] for row in counted.counts],
         texttemplate="%{text}" if len(names) <= MOST_NUMBERS else "",
-        hovertemplate="true %{y}, predicted %{x}<br>%{customdata} rows, %{z:.1%} of the class<extra></extra>",
+        hovertemplate=f"true %{{y}}, predicted %{{x}}<br>%{{customdata}} {counted.noun}, %{{z:.1%}} of the class"
+        "<extra></extra>",
         colorbar={"tickformat": ".0%", "thickness": 10, "title": {"text": "of the class", "side": "right"}},
         xgap=2,
         ygap=2,
@@ -52,31 +53,39 @@ def _counted(content: Content) -> Confusion | None:
     return content.outputs.get("confusion")
 
 
-WORDS = (
-    "Each row is a true class; each column is what the winner predicted while those rows were held out. The "
-    "diagonal is right; colour is the share of the class."
-)
+def _words(content: Content) -> str:
+    counted = _counted(content)
+    if counted is None or counted.noun == "rows":
+        return (
+            "Each row is a true class; each column is what the winner predicted while those rows were held out. The "
+            "diagonal is right; colour is the share of the class."
+        )
+    return (
+        f"Each row is a true type of {counted.noun}; each column is the type that the winner predicted there while the "
+        f"text was held out, whatever the boundaries. The last column has what it missed, the last row what is not "
+        f"there; colour is the share of the type."
+    )
 
 
 def _alt_text(content: Content) -> str:
-    """Return how many rows are right, and the most frequent mistake."""
+    """Return how many are right, and the most frequent mistake."""
     counted = _counted(content)
     if counted is None or not counted.rows:
         return "No out-of-fold predictions."
     right = sum(row[index] for index, row in enumerate(counted.counts))
-    text = f"{right} of {counted.rows} held-out rows are right."
+    text = f"{right} of {counted.rows} held-out {counted.noun} are right."
     worst = counted.worst()
     if worst is None:
         return text
     true, predicted, count, rows = worst
-    return f"{text} The most frequent mistake: {count} of {rows} rows of {true} are taken for {predicted}."
+    return f"{text} The most frequent mistake: {count} of {rows} {counted.noun} of {true} are taken for {predicted}."
 
 
 confusion_figure = PageFigure(
     name="confusion",
     heading="Confusion matrix",
     draw=confusion,
-    words=WORDS,
+    words=_words,
     alt_text=_alt_text,
     has_something=lambda content: _counted(content) is not None,
     most_width=720,

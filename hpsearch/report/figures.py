@@ -11,6 +11,7 @@ from hpsearch.report.pairs_figure import pairs_figure
 from hpsearch.report.parallel_coordinates_figure import parallel_coordinates_figure
 from hpsearch.report.predicted_figure import predicted_figure
 from hpsearch.report.slices_figure import slices_figure
+from hpsearch.report.spans_figure import spans_figure
 from hpsearch.report.timeline_figure import timeline_figure
 
 
@@ -27,6 +28,7 @@ class Figures:
     slices = slices_figure
     contours = contours_figure
     parallel_coordinates = parallel_coordinates_figure
+    spans_by_type = spans_figure
     confusion = confusion_figure
     predicted_against_true = predicted_figure
     timeline = timeline_figure

@@ -41,7 +41,8 @@ def setting_rows(configs: Sequence[Mapping[str, Any]]) -> list[SettingRow]:
 def score_rows(content: Content, trials: Iterable[TrialSummary]) -> list[tuple[str, list[float | None]]]:
     """Return metrics with their mean over folds in each trial, then their test scores; leave out those without any."""
     sources = [trial.metrics for trial in trials] + list((content.test_scores or {}).values())
-    rows = [(name, [scores.get(name) for scores in sources]) for name in content.all_metrics]
+    names = dict.fromkeys([*content.all_metrics, *(name for scores in sources for name in scores)])
+    rows = [(name, [scores.get(name) for scores in sources]) for name in names]
     return [(name, values) for name, values in rows if any(value is not None for value in values)]
 
 

@@ -177,9 +177,11 @@ def _score_table(facts: Mapping[str, Any], directions: Mapping[str, Direction]) 
     how = "validation" if facts["validation_rows"] else "cross-validated"
     heading = f"| metric | {how} |" + (f" test ({test['rows']} rows) |" if test else "")
     lines = [heading, "|---|---|" + ("---|" if test else "")]
-    for name, value in validated.items():
+    tested = test["metrics"] if test else {}
+    for name in dict.fromkeys([*validated, *tested]):
         remark = " (lower is better)" if directions.get(name) is Direction.MINIMIZE else ""
-        lines.append(f"| {name}{remark} | {_score(value)} |" + (f" {_score(test['metrics'][name])} |" if test else ""))
+        score = _score(validated[name]) if name in validated else ""
+        lines.append(f"| {name}{remark} | {score} |" + (f" {_score(tested[name])} |" if test else ""))
     return "\n".join(lines)
 
 

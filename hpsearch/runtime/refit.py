@@ -35,7 +35,7 @@ class Scores:
     """A refit's scores on the test rows.
 
     Attributes:
-        metrics: Metric name to value as measured, and "loss", the mean loss.
+        metrics: Metric name to value as measured, "loss", the mean loss, and further scores of the judge's.
         outputs: What is kept of the model's, in the user's units.
     """
 
@@ -147,15 +147,10 @@ def score(workload: Workload, refit: Refit) -> Scores:
     rows = np.arange(workload.prepared.test_rows)
     outputs, kept = outputs_of(workload, refit, "test", rows)
     learner = workload.learner_for(refit.config, "test", refit.judge)
-    metrics = all_metrics(
-        workload.metrics,
-        refit.judge.predictions(outputs),
-        learner.truth(rows),
-        learner.sample_weights(rows),
-        learner.mean_loss(kept, rows),
-        undefined=workload.gaps.test,
-    )
-    return Scores(metrics, outputs)
+    predictions, truth, weights = refit.judge.predictions(outputs), learner.truth(rows), learner.sample_weights(rows)
+    loss = learner.mean_loss(kept, rows)
+    metrics = all_metrics(workload.metrics, predictions, truth, weights, loss, undefined=workload.gaps.test)
+    return Scores({**refit.judge.further_scores(truth, predictions, weights), **metrics}, outputs)
 
 
 def outputs_of(workload: Workload, refit: Refit, split: Split, rows: np.ndarray) -> tuple[Rows, Rows]:

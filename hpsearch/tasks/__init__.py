@@ -3,17 +3,21 @@
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.tasks.base import Prepared, Split, Task
+from hpsearch.tasks.chat.task import CausalLanguageModeling, ChatFineTuning
 from hpsearch.tasks.custom.task import CustomTask
 from hpsearch.tasks.image import ImageClassification
 from hpsearch.tasks.loops.function import FunctionTask
 from hpsearch.tasks.numbers.image import ImageRegression
 from hpsearch.tasks.numbers.text import TextRegression
+from hpsearch.tasks.spans.task import TokenClassification
 from hpsearch.tasks.text import TextClassification
 
 if TYPE_CHECKING:
     from hpsearch.training.learner import Learner
 
 __all__ = [
+    "CausalLanguageModeling",
+    "ChatFineTuning",
     "CustomTask",
     "FunctionTask",
     "ImageClassification",
@@ -24,6 +28,7 @@ __all__ = [
     "Task",
     "TextClassification",
     "TextRegression",
+    "TokenClassification",
 ]
 
 

@@ -248,7 +248,9 @@ class Task(ABC):
     def describe(self) -> dict[str, Any]:
         """Return the task as JSON keeps it: its import path and arguments. Data in memory is named by its content."""
         told = [
-            each for each in fields(self) if not (each.metadata == LATER and getattr(self, each.name) == each.default)
+            each
+            for each in fields(self)
+            if each.init and not (each.metadata == LATER and getattr(self, each.name) == each.default)
         ]
         arguments = {each.name: _described(getattr(self, each.name)) for each in told}
         return {"task": f"{type(self).__module__}:{type(self).__qualname__}", "arguments": arguments}

@@ -279,6 +279,13 @@ class Judge(ABC):
             MetricError: There is no such metric, it does not suit, or it contradicts its direction.
         """
 
+    def further_scores(self, targets: Any, predictions: Any, weights: np.ndarray | None) -> Mapping[str, float]:
+        """Return scores beside the metrics that a model is tested by, name to value, such as those of each type.
+
+        `weights` are sample weights, shape (rows,), or None. NaN where one is undefined.
+        """
+        return {}
+
     def check_reported(  # noqa: B027  (what is computed here needs no check)
         self, reported: Mapping[str, float], names: Sequence[str]
     ) -> None:

@@ -34,6 +34,9 @@ _POSITION_TABLES = (
 _SENTENCEPIECE = ("sentencepiece", "google.protobuf")
 """What transformers reads a sentencepiece model with."""
 
+_CLASSIFIED = {"AutoModelForTokenClassification": ("tokens", "token")}
+"""What models of an auto class classify, and the class's word for it, where it is not texts."""
+
 _TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "spiece.model", "tokenizer.model",
     "sentencepiece.bpe.model", "spm.model", "bpe.codes", "vocab.model",
@@ -273,21 +276,25 @@ class TextLearner(PretrainedLearner):
         width = -(-longest // padding_multiple) * padding_multiple
         if facts["positions"] is not None:
             width = max(longest, min(width, facts["positions"]))
-        places = np.arange(width)
-        if facts["padding_side"] == "left":
-            filled = places >= width - lengths[:, None]
-        else:
-            filled = places < lengths[:, None]
+        filled = self.filled(lengths, width)
         batch = {
-            "input_ids": _laid_out(self.tokens.take(rows), filled, facts["pad_token_id"]),
+            "input_ids": laid_out(self.tokens.take(rows), filled, facts["pad_token_id"]),
             "attention_mask": torch.from_numpy(filled.astype(np.int64)),
         }
         if self._types is not None:
-            batch["token_type_ids"] = _laid_out(self._types.take(rows), filled, facts["pad_token_type"])
+            batch["token_type_ids"] = laid_out(self._types.take(rows), filled, facts["pad_token_type"])
         return batch
 
+    def filled(self, lengths: np.ndarray, width: int) -> np.ndarray:
+        """Return which of so many places rows of these lengths fill, (rows, width), by the side that is padded."""
+        places = np.arange(width)
+        if self.dataset.facts["padding_side"] == "left":
+            return np.asarray(places >= width - lengths[:, None])
+        return np.asarray(places < lengths[:, None])
 
-def _laid_out(rows: RaggedRows, filled: np.ndarray, padding: int) -> Tensor:
+
+def laid_out(rows: RaggedRows, filled: np.ndarray, padding: int) -> Tensor:
+    """Return rows as int64, where they are filled; elsewhere the padding."""
     out = np.full(filled.shape, padding, dtype=np.int64)
     out[filled] = rows.values
     return torch.from_numpy(out)
@@ -333,11 +340,12 @@ def _skeleton(source: str, auto_class: str, config: Any) -> nn.Module:
     """Return the model without its numbers: the modules alone cost nothing."""
     import transformers
 
+    what, unit = _CLASSIFIED.get(auto_class, ("texts", "sequence"))
     with quiet(), torch.device("meta"):
         try:
             return getattr(transformers, auto_class).from_config(config, trust_remote_code=False)
         except LOADING_ERRORS as error:
             raise TaskError(
-                f"the model {source!r} cannot classify texts: {first_line(error)} Give an encoder that transformers "
-                "has a sequence classification class for."
+                f"the model {source!r} cannot classify {what}: {first_line(error)} Give an encoder that transformers "
+                f"has a {unit} classification class for."
             ) from error

@@ -180,6 +180,27 @@ def review_rows(rows: int = 24, classes: int = 2, seed: int = 0) -> pd.DataFrame
     return pd.DataFrame(table)
 
 
+def booking_rows(rows: int = 24, seed: int = 0) -> pd.DataFrame:
+    """Return texts of 3 to 20 words with spans of three types, a group and a weight; some rows have no span.
+
+    A span is a word that tells its type, and perhaps "of it" after it.
+    """
+    random = np.random.default_rng(seed)
+    types = {"great": "praise", "awful": "blame", "minute": "time"}
+    table = []
+    for row in range(rows):
+        words = random.choice(["the", "a", "film", "was", "plot"], size=random.integers(3, 18)).tolist()
+        spans = []
+        for place in (1, 4, 9)[: row % 4]:
+            word = list(types)[random.integers(3)]
+            if place < len(words):
+                words[place] = f"{word} of it" if random.random() < 0.4 else word
+                start = len(" ".join(words[:place])) + 1
+                spans.append({"start": start, "end": start + len(words[place]), "label": types[word]})
+        table.append({"text": " ".join(words), "spans": spans, "site": f"s{row // 3}", "weight": 0.5 + row / rows})
+    return pd.DataFrame(table)
+
+
 def image_arrays(
     rows: int = 12, size: int = 16, channels: int | None = 3, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:

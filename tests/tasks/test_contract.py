@@ -5,17 +5,21 @@ import pickle
 
 import cloudpickle
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from chat_samples import ROWS as CHATS
+from chat_samples import save_chat_model
 from custom_samples import Images, Two, absolute, images, mixed, one_number, one_number_of_two
 from rising_task import RisingNumbers
-from tasks_samples import image_arrays, review_rows
+from tasks_samples import booking_rows, image_arrays, review_rows
 
 import hpsearch as hp
 from hpsearch.data.dataset import open_dataset
 from hpsearch.data.ragged import rows_of, to_bytes
 from hpsearch.errors import TaskError
 from hpsearch.tasks import Task
+from hpsearch.tasks.generation.judge import TokenJudge
 from hpsearch.training.base_model import BaseModel
 from hpsearch.training.numerics import detect_environment, resolve_numerics
 from hpsearch.training.prediction import predict
@@ -33,8 +37,37 @@ def numbered(rows):
 KINDS = ["text", "image", "custom", "custom pair"]
 
 
-@pytest.fixture(params=[*KINDS, *(f"{kind} numbers" for kind in KINDS), "from outside"])
-def task(request, bert_folder, vit_folder):
+def chats(rows):
+    """Return so many conversations, in groups of two."""
+    made = pd.DataFrame([CHATS[row % 8] for row in range(rows)])
+    return made.assign(topic=[f"topic {row // 2}" for row in range(rows)], weight=np.linspace(0.5, 2.0, rows))
+
+
+@pytest.fixture(scope="module")
+def llama_folder(tmp_path_factory):
+    return save_chat_model(tmp_path_factory.mktemp("llama"))
+
+
+@pytest.fixture(scope="module")
+def causal_folder(tmp_path_factory):
+    """A GPT-2 that has no pretrained weights: each seed draws them all."""
+    folder = save_chat_model(tmp_path_factory.mktemp("gpt2"), "gpt2")
+    (folder / "model.safetensors").unlink()
+    return folder
+
+
+LANGUAGE = ["chat", "chat packed", "plain texts"]
+
+
+@pytest.fixture(params=[*KINDS, *(f"{kind} numbers" for kind in KINDS), "spans", "from outside", *LANGUAGE])
+def task(request, bert_folder, vit_folder, llama_folder, causal_folder):
+    if request.param.startswith("chat"):
+        train, test = chats(ROWS), chats(TEST_ROWS).assign(topic="other")
+        packed = {"packing": True} if request.param == "chat packed" else {"sample_weight": "weight"}
+        return hp.ChatFineTuning(llama_folder, train=train, test=test, group="topic", max_new_tokens=4, **packed)
+    if request.param == "plain texts":
+        train, test = (review_rows(rows)[["text"]] for rows in (ROWS, TEST_ROWS))
+        return hp.CausalLanguageModeling(causal_folder, train=train, test=test, max_length=16)
     if request.param == "text numbers":
         train, test = (
             table.assign(length=table["text"].str.len())
@@ -64,6 +97,9 @@ def task(request, bert_folder, vit_folder):
         )
     if request.param == "image":
         return hp.ImageClassification(vit_folder, train=image_arrays(ROWS), test=image_arrays(TEST_ROWS, seed=1))
+    if request.param == "spans":
+        train, test = booking_rows(ROWS), booking_rows(TEST_ROWS, seed=1)
+        return hp.TokenClassification(bert_folder, train=train, test=test, group="site", sample_weight="weight")
     if request.param == "from outside":
         return RisingNumbers(ROWS, TEST_ROWS)
     if request.param == "custom":
@@ -95,7 +131,9 @@ def test_a_learner_gives_what_the_fine_tune_reads(task, tmp_path):
         targets, weights = learner.targets(rows), learner.weights(rows)
         encoded, truth = rows_of(open_dataset(prepared.folder_of(split)).arrays, "targets")[rows], learner.truth(rows)
         assert to_bytes(truth) == to_bytes(encoded)
-        if not isinstance(task, RisingNumbers):
+        if isinstance(prepared.judge, TokenJudge):  # whose targets are texts, and whose loss needs only their tokens
+            assert targets.dtype == torch.int64 and targets.shape == (4,) and targets.min() >= 1
+        elif isinstance(encoded, np.ndarray):
             assert to_bytes(targets.numpy()) == to_bytes(encoded)
             several = () if prepared.judge.classes or prepared.judge.outputs == 1 else (prepared.judge.outputs,)
             assert targets.dtype == (torch.int64 if prepared.judge.classes else torch.float64)
@@ -114,14 +152,14 @@ def test_a_learner_gives_what_the_fine_tune_reads(task, tmp_path):
 def test_what_is_new_is_drawn_by_the_seed_alone(task, tmp_path):
     learner = task.learner(task.prepare(tmp_path), "train", task.complete({}))
     base = BaseModel(learner, "cpu")
-    assert base.head
+    assert base.head or isinstance(task, hp.ChatFineTuning)  # the head of a language model is pretrained as the rest is
 
     def drawn(seed):
         return {name: each.clone() for name, each in base.fresh({}, seed).named_parameters()}
 
     states = [drawn(seed) for seed in (1, 2, 1)]
     assert all(torch.equal(states[0][name], each) for name, each in states[2].items())
-    assert any(not torch.equal(states[0][name], states[1][name]) for name in base.head)
+    assert not base.head or any(not torch.equal(states[0][name], states[1][name]) for name in base.head)
     assert all(torch.equal(states[0][name], each) for name, each in states[1].items() if name not in base.head)
 
 

@@ -138,8 +138,8 @@ def test_images_of_a_folder_and_of_arrays(vit_folder: Path, tmp_path: Path) -> N
     given = task.prepare(tmp_path)
     assert given.rows == 2 * given.validation_rows
     assert any("validation rows have images that are training rows too" in text for text in given.warnings)
+    named = np.array(["cat", "dog"])[np.arange(12) % 2]
     with pytest.raises(DataError, match="different forms"):
-        named = np.array(["cat", "dog"])[np.arange(12) % 2]
         hp.ImageClassification(vit_folder, train=folder, validation=(arrays, named)).prepare(tmp_path)
 
 

@@ -2,39 +2,26 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hpsearch.data.ragged import Ragged, as_arrays
-from hpsearch.data.wording import counted, listed, row_list, shortened
-from hpsearch.errors import DataError, TaskError
-from hpsearch.tasks.chat.columns import TEXTS, Columns, Given
+from hpsearch.data.wording import row_list, shortened
+from hpsearch.errors import DataError
+from hpsearch.tasks.chat.columns import TEXTS, Columns
 from hpsearch.tasks.chat.conversations import Conversation, Row, read_rows
 from hpsearch.tasks.chat.masks import Masked, Masker
+from hpsearch.tasks.chat.settings import RowSettings
 from hpsearch.tasks.chat.templates import ChatTemplate
 from hpsearch.tasks.pretrained_task import Encoded
 from hpsearch.tasks.tokens import NO_LIMIT, TokenEncoder
 
 DEFAULT_MAX_LENGTH = 1024
 ENCODED = "encoded"
-"""Where a table of rows that have been encoded has them, among its `attrs`."""
-
-
-@dataclass(frozen=True)
-class RowSettings:
-    """How rows become tokens; see the tasks for what each means."""
-
-    columns: Given
-    max_length: int | None = None
-    block: int | None = None
-    everything: bool = False
-    chat_template: str | None = None
-    chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
-    takes_texts: bool = True
-    takes_conversations: bool = True
+"""Where a table of rows has what returns its `Pieces`, among its `attrs`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,13 +32,27 @@ class Pieces:
         rows: Of which row each piece is, int64, shape (pieces,).
         arrays: Name to array, one entry a piece: "tokens", "trained" beside them, and "prompts".
         references: What the last answer of each piece should be; empty where nothing is to be generated.
+        ends: The tokens that end an answer.
         warnings: Sentences for the user.
     """
 
     rows: np.ndarray
     arrays: Mapping[str, np.ndarray]
     references: Sequence[str]
-    warnings: tuple[str, ...]
+    ends: tuple[int, ...]
+    warnings: tuple[str, ...] = ()
+
+    def joined(self, others: "Pieces") -> "Pieces":
+        """Return these pieces with others behind them, whose rows come behind these rows too."""
+        arrays = dict(self.arrays)
+        for name, array in others.arrays.items():
+            if name.endswith("_offsets"):
+                arrays[name] = np.concatenate([arrays[name], arrays[name][-1] + array[1:]])
+            else:
+                arrays[name] = np.concatenate([arrays[name], array])
+        rows = np.concatenate([self.rows, others.rows])
+        ends = tuple(sorted({*self.ends, *others.ends}))
+        return Pieces(rows, arrays, [*self.references, *others.references], ends)
 
 
 class RowEncoder(TokenEncoder):
@@ -79,6 +80,7 @@ class RowEncoder(TokenEncoder):
             "template_kwargs": dict(rows.chat_template_kwargs),
             "everything": rows.everything,
             "block": rows.block,
+            **({"packing": True} if rows.packing else {}),
         }
 
     def columns_of(self, table: Any, role: str) -> Columns:
@@ -107,12 +109,10 @@ class RowEncoder(TokenEncoder):
         return Masker(self.tokenizer, template, everything=self.rows.everything)
 
     def encode(self, rows: Any, role: str, scratch: Path) -> Encoded:
-        """Return the arrays of rows that `pieces` was called for, or calls it."""
-        pieces = rows.attrs.get(ENCODED)
-        if pieces is None:
-            whole = rows[~rows.index.duplicated()]
-            pieces = self.pieces(whole, role)
-        return Encoded(pieces.arrays, self._facts())
+        """Return the arrays of rows as `Encoder` has it; their table says how they were made (`ENCODED`)."""
+        pieces = rows.attrs[ENCODED]()
+        facts = {"vocabulary": self.config.get_text_config().vocab_size, "ends": list(pieces.ends)}
+        return Encoded(pieces.arrays, {**self._facts(), **facts, "start": self.tokenizer.bos_token_id})
 
     def pieces(self, table: Any, role: str) -> Pieces:
         """Return all rows of a table as tokens, cut to the greatest length.
@@ -139,8 +139,20 @@ class RowEncoder(TokenEncoder):
             "trained": np.concatenate([piece.trained for _, piece in kept]),
             **as_arrays("prompts", self._prompts(masker, rows, numbers)),
         }
-        warnings = [columns.text(), *notes.of(whole, made), *self._remarks(rows, whole, masker)]
-        return Pieces(numbers, arrays, [_reference(rows[number]) for number in numbers.tolist()], tuple(warnings))
+        warnings = [columns.text(), *notes.of(whole, made), *self._remarks(rows, whole, masker, role)]
+        references = [_reference(rows[number]) for number in numbers.tolist()]
+        return Pieces(numbers, arrays, references, self._ends(rows, masker), tuple(warnings))
+
+    def _ends(self, rows: Sequence[Row], masker: Masker) -> tuple[int, ...]:
+        """Return the tokens that end an answer: the template's end of turn, and what the model knows as such."""
+        own = self.config.get_text_config().eos_token_id
+        ends = {self.tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])} - {None}
+        talk = next((row for row in rows if isinstance(row, Conversation)), None)
+        if talk is not None and masker.template is not None:
+            mark = masker.template.end_of_turn(talk)
+            if mark is not None:
+                ends.add(self.tokenizer(mark, add_special_tokens=False)["input_ids"][-1])
+        return tuple(sorted(int(end) for end in ends))
 
     def _prompts(self, masker: Masker, rows: Sequence[Row], numbers: np.ndarray) -> Ragged:
         """Return what each last answer is generated from; nothing where texts are plain."""
@@ -162,7 +174,7 @@ class RowEncoder(TokenEncoder):
         ]
         return [part for part in parts if part.trained[1:].any()]
 
-    def _remarks(self, rows: Sequence[Row], whole: Sequence[Masked], masker: Masker) -> Iterator[str]:
+    def _remarks(self, rows: Sequence[Row], whole: Sequence[Masked], masker: Masker, role: str) -> Iterator[str]:
         """Yield what is to be said of a template, and of special tokens in what the user wrote."""
         template = masker.template
         if template is None:
@@ -185,12 +197,13 @@ class RowEncoder(TokenEncoder):
                 f"{template.name} may write the date of today into conversations: rows prepared on another day then "
                 "have other tokens. Templates that do so often take it as chat_template_kwargs={'date_string': ...}."
             )
-        special = [token for token in self.tokenizer.all_special_tokens if token != self.tokenizer.unk_token]
+        added_tokens = self.tokenizer.added_tokens_decoder.values()
+        special = [str(token) for token in added_tokens if token.special and str(token) != self.tokenizer.unk_token]
         hit = [at for at, row in enumerate(rows) if any(token in text for text in _written(row) for token in special)]
         if hit:
             yield (
-                f"{counted(len(hit), 'row')} of {len(rows)} have special tokens of the tokenizer in their texts, and "
-                f"these are not read as text: {row_list(hit)}."
+                f"{len(hit)} of {len(rows)} {role} rows have special tokens of the tokenizer in their texts, and these "
+                f"are not read as text: {row_list(hit)}."
             )
 
 
@@ -245,24 +258,3 @@ def _reference(row: Row) -> str:
     message = row.messages[row.answers[-1]]
     calls = [call["function"] for call in message.get("tool_calls", ())]
     return message["content"].strip() or json.dumps(calls, ensure_ascii=False)
-
-
-def check_kwargs(value: Any) -> dict[str, Any]:
-    """Return the variables of a template; `TaskError` where they are none that JSON keeps."""
-    if value is not None and not (isinstance(value, Mapping) and _is_plain(value)):
-        raise TaskError(
-            f"chat_template_kwargs={value!r}: give names and values that JSON has, such as "
-            "{'enable_thinking': False}."
-        )
-    reserved = {"messages", "tools", "add_generation_prompt"} & set(value or {})
-    if reserved:
-        raise TaskError(f"chat_template_kwargs has {listed(sorted(reserved))}, which each row decides. Leave them out.")
-    return dict(value or {})
-
-
-def _is_plain(value: Mapping[str, Any]) -> bool:
-    try:
-        json.dumps(dict(value))
-    except (TypeError, ValueError):
-        return False
-    return all(isinstance(name, str) for name in value)

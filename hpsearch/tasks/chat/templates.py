@@ -129,10 +129,11 @@ class ChatTemplate:
         self, messages: Sequence[Mapping[str, Any]], tools: Any, *, cue: bool = False, marks: bool = False
     ) -> tuple[str, list[Span]]:
         """Return messages as text, with the cue for an answer behind them, and what the template marks as answers."""
-        from transformers.utils.chat_template_utils import render_jinja_template
+        from transformers.utils import chat_template_utils
 
+        render: Any = chat_template_utils.render_jinja_template  # whose annotation is another's
         try:
-            texts, spans = render_jinja_template(
+            texts, spans = render(
                 conversations=[list(messages)],
                 tools=None if tools is None else list(tools),
                 chat_template=self.of(tools),

@@ -1,7 +1,8 @@
 """Losses of tokens: logits are computed where a token is trained, reduced to three numbers a row, and never kept."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,7 +18,14 @@ LOGITS_AT_ONCE = 2**24
 """Logits that are held in float32 at once, at most: 64 MiB."""
 
 
-def row_sums(model: nn.Module, inputs: Mapping[str, Tensor], labels: Tensor, places: Tensor | None = None) -> Tensor:
+def row_sums(
+    model: nn.Module,
+    inputs: Mapping[str, Tensor],
+    labels: Tensor,
+    places: Tensor | None = None,
+    *,
+    through_all: bool = False,
+) -> Tensor:
     """Return [summed loss, summed loss against the mean over the vocabulary, tokens right] of each row, (rows, 3).
 
     Sums are float64 where the device has it. While gradients are computed, tokens right are 0: nobody asks then.
@@ -27,27 +35,29 @@ def row_sums(model: nn.Module, inputs: Mapping[str, Tensor], labels: Tensor, pla
         inputs: What its forward pass takes.
         labels: The token that is to be predicted at each place, `IGNORED` where none is trained, int64, (rows, m).
         places: Where in the row the logits of these labels stand, int64, (rows, m); None where it is at 0, 1, 2, ....
+        through_all: Whether places are counted through all sequences of the inputs, where several rows share one.
     """
-    logits = logits_at(model, inputs, places)
+    logits = logits_at(model, inputs, places, through_all=through_all)
     numbers: Tensor = _Losses.apply(logits, labels)
     return _summed(numbers)
 
 
-def logits_at(model: Any, inputs: Mapping[str, Tensor], places: Tensor | None) -> Tensor:
+def logits_at(model: Any, inputs: Mapping[str, Tensor], places: Tensor | None, *, through_all: bool = False) -> Tensor:
     """Return the logits at these places only, shape (rows, m, vocabulary)."""
+    taken = _taken_through_all if through_all else _taken
     head = model.get_output_embeddings()
     if places is None or head is None:
         logits: Tensor = model(**inputs, use_cache=False).logits
-        return logits if places is None else _taken(logits, places)
-    with _reading(head, places):
+        return logits if places is None else taken(logits, places)
+    with _reading(head, partial(taken, places=places)):
         logits = model(**inputs, use_cache=False).logits
     return logits
 
 
 @contextmanager
-def _reading(head: nn.Module, places: Tensor) -> Iterator[None]:
-    """Have the last layer see these places of its input only."""
-    handle = head.register_forward_pre_hook(lambda _, inputs: (_taken(inputs[0], places), *inputs[1:]))
+def _reading(head: nn.Module, taken: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Have the last layer see some places of its input only."""
+    handle = head.register_forward_pre_hook(lambda _, inputs: (taken(inputs[0]), *inputs[1:]))
     try:
         yield
     finally:
@@ -56,6 +66,10 @@ def _reading(head: nn.Module, places: Tensor) -> Iterator[None]:
 
 def _taken(vectors: Tensor, places: Tensor) -> Tensor:
     return vectors.gather(1, places[:, :, None].expand(-1, -1, vectors.shape[-1]))
+
+
+def _taken_through_all(vectors: Tensor, places: Tensor) -> Tensor:
+    return vectors.flatten(0, 1)[places]
 
 
 class _Losses(torch.autograd.Function):
