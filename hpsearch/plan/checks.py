@@ -65,6 +65,7 @@ def check_models(plan: Plan, enqueued: Iterable[Mapping[str, Any]]) -> None:
     _ = plan.objective, plan.measured
     plan.check_direction()
     check_objective(plan)
+    check_comparable(plan)
     check_runs(plan.pruner, len(plan.folds.pairs) * plan.repeats)
     held_out_rows = max(len(held_out) for _, held_out in plan.folds.pairs)
     check_kept_outputs(plan.prepared.judge.row_bytes, held_out_rows, _most_points(plan))
@@ -87,6 +88,14 @@ def check_objective(plan: Plan) -> None:
             raise MetricError(
                 f"metric {name!r} is not defined on the held-out rows of fold {fold}: {reasons[name]}. {remedy}"
             )
+
+
+def check_comparable(plan: Plan) -> None:
+    """Find an objective that says nothing across models which read the rows as different tokens."""
+    encodings = {prepared.data_digest for prepared in plan.prepared_choices.values()}
+    refusal = plan.prepared.judge.incomparable(plan.objective) if len(encodings) > 1 else ""
+    if refusal:
+        raise MetricError(refusal)
 
 
 def check_metrics_travel(plan: Plan) -> None:

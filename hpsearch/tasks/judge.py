@@ -291,6 +291,13 @@ class Judge(ABC):
     ) -> None:
         """Check what a run that measures itself has reported; `TaskError` where a study's metric is missing."""
 
+    def incomparable(self, metric: Metric) -> str:
+        """Return why a metric cannot compare models that read the same rows as different tokens, and what to do.
+
+        A sentence or two; empty where it can.
+        """
+        return ""
+
     def figures(self, targets: Any, predictions: Any) -> Mapping[str, Any]:
         """Return what figures show of out-of-fold predictions, name of the figure to its numbers.
 

@@ -1,5 +1,6 @@
 """All mistakes, by what they are about."""
 
+import mistakes_in_chats
 import mistakes_in_clusters
 import mistakes_in_commands
 import mistakes_in_data
@@ -11,6 +12,7 @@ from mistake import Mistake
 
 GROUPS: dict[str, list[Mistake]] = {
     **mistakes_in_data.GROUPS,
+    **mistakes_in_chats.GROUPS,
     **mistakes_in_models.GROUPS,
     **mistakes_in_spaces.GROUPS,
     **mistakes_in_studies.GROUPS,

@@ -120,7 +120,7 @@ def _messages_row(cells: _Cells, places: _Places) -> Row:
         messages.insert(0, {"role": "system", "content": system})
     elif system is not None and not isinstance(system, str):
         raise places["system"].error(
-            f"it holds {_shown(system)}, a {type(system).__name__}", "Give a text, or leave it empty."
+            f"it holds {_shown(system)}, of the type {type(system).__name__}", "Give a text, or leave it empty."
         )
     tools = _tools(cells.get("tools"), places.get("tools"))
     return _checked(Conversation(messages, tools), places[part])
@@ -207,7 +207,7 @@ def _listed(value: Any, place: _Place) -> list[Any]:
         raise place.error("it is missing (NaN)", "Remove the row, or fill it in.")
     if not isinstance(decoded, list):
         raise place.error(
-            f"it holds {_shown(value)}, a {type(value).__name__}, and no list of messages",
+            f"it holds {_shown(value)}, of the type {type(value).__name__}, and no list of messages",
             'Give a list such as [{"role": "user", "content": "..."}, ...], or name other columns with columns=.',
         )
     return decoded
@@ -218,7 +218,7 @@ def _required_text(value: Any, place: _Place, *, may_be_blank: bool = False) -> 
         raise place.error("it is missing (NaN)", "Remove the row, or fill it in.")
     if not isinstance(value, str):
         raise place.error(
-            f"it holds {_shown(value)}, a {type(value).__name__}", "Texts are needed: convert the column."
+            f"it holds {_shown(value)}, of the type {type(value).__name__}", "Texts are needed: convert the column."
         )
     if not may_be_blank and not value.strip():
         raise place.error("there is no text", "Remove the row, or fill it in.")
@@ -282,7 +282,7 @@ def _content(message: Mapping[str, Any], place: _Place) -> str:
         raise place.error("it has no content", "Give a text, or remove the message.")
     if isinstance(content, list):
         return "".join(_part(part, place) for part in content)
-    raise place.error(f"its content is {_shown(content)}, a {type(content).__name__}", "Give a text.")
+    raise place.error(f"its content is {_shown(content)}, of the type {type(content).__name__}", "Give a text.")
 
 
 def _part(part: Any, place: _Place) -> str:

@@ -124,3 +124,14 @@ class TokenJudge(Judge):
         """See `resolve_metric` for what is taken."""
         metric = resolve_metric(given, direction, is_objective=is_objective)
         return check_answers(metric, are_generated=bool(self.max_new_tokens))
+
+    def incomparable(self, metric: Metric) -> str:
+        """See `Judge.incomparable`: what is counted by tokens depends on what a token is."""
+        if not isinstance(metric, TokenMetric) or metric.needs_answers:
+            return ""
+        return (
+            f"metric {metric.name!r} is counted by tokens, and the models that the space chooses among read the rows "
+            "as different tokens: a model with longer ones has the greater loss and may be the better one. Compare "
+            'generated answers (metric="chrf" or "exact_match", with max_new_tokens= on the task), or search each '
+            "model in a study of its own."
+        )

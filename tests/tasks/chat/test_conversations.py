@@ -116,7 +116,7 @@ BAD = {
     "no answer": ([USER], "no answer to learn"),
     "an empty answer": ([USER, assistant(" ")], "message 1 is empty"),
     "no content": ([USER, {"role": "assistant"}], "message 1: it has no content"),
-    "content that is a number": ([USER, assistant(7)], "message 1: its content is 7, a int"),
+    "content that is a number": ([USER, assistant(7)], "message 1: its content is 7, of the type int"),
     "an image": (
         [{"role": "user", "content": [{"type": "image", "url": "x"}]}, assistant()],
         "'image', which is no text",
@@ -155,7 +155,7 @@ def test_arguments_of_a_call_may_be_json_and_nothing_else():
     [
         ({"prompt": "One?", "completion": None}, "column 'completion': it is missing"),
         ({"prompt": "One?", "completion": "  "}, "column 'completion': there is no text"),
-        ({"prompt": 3, "completion": "1"}, "column 'prompt': it holds 3, a int"),
+        ({"prompt": 3, "completion": "1"}, "column 'prompt': it holds 3, of the type int"),
         ({"prompt": turns("One?"), "completion": "1"}, "column 'completion': .*no list of messages"),
         ({"instruction": "Add.", "output": np.nan}, "column 'output': it is missing"),
         ({"instruction": "Add.", "input": 3, "output": "3"}, "column 'input': it holds 3"),
