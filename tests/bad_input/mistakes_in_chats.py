@@ -197,7 +197,7 @@ CHATS = [
     ),
     Mistake(
         'generated answers as the objective, and none are generated: `metric="chrf"`',
-        ("chrf", "max_new_tokens"),
+        ("metric 'chrf' is of generated answers", "this task generates none"),
         MetricError,
         task=TASK,
         world=_rows(),
