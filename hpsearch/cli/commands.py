@@ -284,6 +284,9 @@ def export(
     folder: Folder = Path("runs"),
     storage: Storage = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the target if it exists.")] = False,
+    merge: Annotated[
+        bool, typer.Option("--merge/--no-merge", help="Add adapters to the weights, or write them alone.")
+    ] = True,
 ) -> None:
     """Train the best configuration on all training rows and save the model.
 
@@ -296,7 +299,7 @@ def export(
         for result in results:
             place = target if len(results) == 1 else target / result.plan.name
             with file_named("export", result):
-                say(result.export(place, number=trial, overwrite=overwrite))
+                say(result.export(place, number=trial, overwrite=overwrite, merge=merge))
 
 
 @app.command()

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hpsearch.errors import MetricError, SpaceError, TaskError, UsageError
+from hpsearch.plan.adapters import check_adapters, check_targets
 from hpsearch.plan.arguments import check_travels
 from hpsearch.plan.conflicts import check_conflicts
 from hpsearch.plan.plan import Plan
@@ -38,6 +39,7 @@ def check_space(plan: Plan) -> None:
         plan.task.complete({unknown[0]: None})
     plan.task.complete(dict(plan.space.fixed))
     check_conflicts(plan.space)
+    check_adapters(plan.space)
     for name, parameter in plan.space.parameters.items():
         for edge in parameter.edges():
             try:
@@ -72,6 +74,7 @@ def check_models(plan: Plan, enqueued: Iterable[Mapping[str, Any]]) -> None:
     check_dropout(plan)
     check_frozen_layers(plan.space, models)
     check_layers(plan.space, models)
+    check_targets(plan.space, {model.name: model.adaptable for model in models})
     for config in enqueued:
         plan.space.validate(config, "the enqueued configuration")
 

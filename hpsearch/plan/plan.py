@@ -190,9 +190,12 @@ class Plan:
         from hpsearch.tasks.frozen_layers import LayeredModel
 
         if self.choices is None:
-            return [LayeredModel(prepared.source, {}, prepared.layers)]
+            return [LayeredModel(prepared.source, {}, prepared.layers, prepared.adaptable)]
         name = self.choices.name
-        return [LayeredModel(model, {name: model}, rows.layers) for model, rows in self.rows_by_choice.items()]
+        return [
+            LayeredModel(model, {name: model}, rows.layers, rows.adaptable)
+            for model, rows in self.rows_by_choice.items()
+        ]
 
     def model_of(self, config: Mapping[str, Any] | None = None) -> str:
         """Return what a configuration's pretrained model is read from: a folder, or a name on the hub.

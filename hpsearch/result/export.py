@@ -2,11 +2,16 @@
 
 import contextlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from hpsearch.data.atomic_write import partial_path, writing
 from hpsearch.errors import UsageError
+from hpsearch.plan.plan import Plan
+
+if TYPE_CHECKING:
+    from hpsearch.runtime.refit import Refit
 
 FACTS_FILE = "hpsearch.json"
 """What marks a folder as a model that was exported from a study."""
@@ -71,6 +76,21 @@ class ExportFolder:
                 f"{given} is not an earlier export: it has no {FACTS_FILE}. It is not replaced; choose another "
                 "folder, or remove it yourself."
             )
+
+
+def check_merge(plan: Plan, config: Mapping[str, Any], number: int, *, merge: bool) -> None:
+    """Raise UsageError where adapters are to be written alone, and a trial has none."""
+    if not merge and plan.task.adapter_of(config) is None:
+        raise UsageError(
+            f"merge=False (--no-merge) writes an adapter alone, and trial {number} has none: it trained the weights "
+            "themselves. Leave it out, or choose a trial with lora_r."
+        )
+
+
+def save_trained(plan: Plan, refit: "Refit", folder: Path, *, merge: bool) -> None:
+    """Write a refit's model into a folder as `from_pretrained` reads it, or with `merge=False` its adapters alone."""
+    task, prepared = plan.task, plan.prepared_for(refit.config)
+    task.save(task.to_export(refit.model, prepared, merge=merge), folder, prepared)
 
 
 def _replace_folder(new: Path, target: Path) -> None:

@@ -15,11 +15,13 @@ from hpsearch.plan.record import Record
 from hpsearch.provenance.packages import __version__
 from hpsearch.result.export import FACTS_FILE
 from hpsearch.result.reporting import decided_by
+from hpsearch.tasks.adapters.export import facts_of, is_adapter_folder, loading_code
 
 if TYPE_CHECKING:
     from hpsearch.analysis.aggregates import TrialSummary
     from hpsearch.result.read_back import Check
     from hpsearch.runtime.refit import Refit
+    from hpsearch.tasks.adapters.hyperparameters import AdapterSettings
 
 
 def write_card(
@@ -32,13 +34,14 @@ def write_card(
     check: "Check | None",
 ) -> None:
     """Write README.md, which model hubs show, and hpsearch.json, which programs read, into a saved model's folder."""
-    facts = _facts(plan, record, trial, refit, test, check)
+    facts = _facts(folder, plan, record, trial, refit, test, check)
     (folder / FACTS_FILE).write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    page = _page(plan, trial, facts, refit, check, trials=len(record.store.history.trials))
+    page = _page(plan, trial, facts, refit, check, folder=folder, trials=len(record.store.history.trials))
     (folder / "README.md").write_text(printable(page), encoding="utf-8")
 
 
 def _facts(
+    folder: Path,
     plan: Plan,
     record: Record,
     trial: "TrialSummary",
@@ -60,6 +63,7 @@ def _facts(
     if test is not None and is_stated:
         tested = {"rows": description.facts["test_rows"], "metrics": _numbers(test)}
     prepared = plan.prepared_for(trial.config)
+    adapter = plan.task.adapter_of(trial.config)
     return {
         "hpsearch": __version__,
         "study": plan.name,
@@ -77,9 +81,15 @@ def _facts(
         "target_names": list(prepared.judge.target_names),
         "classes": description.facts["classes"],
         "pos_label": plan.pos_label,
+        "adapter": None if adapter is None else _adapter_facts(folder, adapter),
         "pretrained_model": prepared.model_digest,
         "numerics": record.numerics_for(record.store.history.trials[trial.number]).to_dict(),
     }
+
+
+def _adapter_facts(folder: Path, adapter: "AdapterSettings") -> dict[str, Any]:
+    is_merged = not is_adapter_folder(folder)
+    return {"text": adapter.text, "merged": is_merged, **({} if is_merged else facts_of(folder))}
 
 
 def _numbers(metrics: Mapping[str, float]) -> dict[str, float | None]:
@@ -94,6 +104,7 @@ def _page(
     refit: "Refit",
     check: "Check | None",
     *,
+    folder: Path,
     trials: int,
 ) -> str:
     model = plan.model_of(trial.config)
@@ -101,11 +112,14 @@ def _page(
     pipeline = plan.task.pipeline
     code = plan.task.how_to_load(facts["config"])
     use = _use(plan, trial, code, refit)
+    is_apart = facts["adapter"] is not None and not facts["adapter"]["merged"]
+    if is_apart:
+        use = loading_code(folder, use)
     values = {**trial.config, **facts["config"]}  # a completed config leaves some defaults out
     is_drawn, own = values.get("pretrained") is False, plan.task.trains_itself
     made = "trained from scratch" if is_drawn else "trained" if code else "fine-tuned"
     on_hub = on_hub and not code and not is_drawn and not own  # a name in the user's code, or nothing of its weights
-    head = [] if own else [f"library_name: {'pytorch' if code else 'transformers'}"]
+    head = [] if own else [f"library_name: {'pytorch' if code else 'peft' if is_apart else 'transformers'}"]
     head += [f"pipeline_tag: {pipeline}"] if pipeline else []
     head += [f"base_model: {model}"] if on_hub else []
     searched = [*plan.space.parameters, *plan.space.fixed]
@@ -114,7 +128,7 @@ def _page(
     test_data = f", test data `{data['test']}`" if data["test"] else ""
     trained = plan.prepared.trained_rows
     rows = f"all {trained:,} training rows" if trained else "the rows that it reads"
-    what = f"{base}, {made} {plan.prepared.judge.purpose}. Found"
+    what = f"{base}, {made} {plan.prepared.judge.purpose}. {_adapter(facts)}Found"
     if own:
         what = f"What {base} saved after its last report. Its settings were found"
     parts = [
@@ -142,6 +156,18 @@ def _untrained(facts: Mapping[str, Any]) -> str:
     """Return what is to be said of validation rows that were given, with a space before it."""
     rows = facts["validation_rows"]
     return f" It was not trained on the {rows:,} validation rows, by which it was chosen." if rows else ""
+
+
+def _adapter(facts: Mapping[str, Any]) -> str:
+    """Return what was trained and what of it is here, where that is an adapter, as sentences before another."""
+    adapter = facts["adapter"]
+    if adapter is None:
+        return ""
+    trained = f"Trained was {adapter['text']}; all else is as pretrained. "
+    if adapter["merged"]:
+        return f"{trained}It is merged into the weights. "
+    revision = f", revision `{adapter['revision']}`" if adapter["revision"] else ""
+    return f"{trained}This folder holds it alone: it belongs on `{adapter['base_model_name_or_path']}`{revision}. "
 
 
 def _use(plan: Plan, trial: "TrialSummary", code: str, refit: "Refit") -> str:

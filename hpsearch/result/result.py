@@ -230,40 +230,39 @@ class Result:
                 direction=self.plan.aim.direction,
             )
 
-    def export(self, folder: str | Path, *, number: int | None = None, overwrite: bool = False) -> Path:
-        """Train the best configuration on all training rows and save the model as transformers reads it.
+    def export(
+        self, folder: str | Path, *, number: int | None = None, overwrite: bool = False, merge: bool = True
+    ) -> Path:
+        """Train the best configuration on all training rows, save it as transformers reads it; return the folder.
 
         The folder loads with `from_pretrained` and `pipeline`. Beside weights, tokenizer or processor and label
         names it has a model card (README.md) and hpsearch.json: configuration, cross-validated and test scores,
-        fingerprints of the data, numerics. It is written under a temporary name and renamed, so it is never half there.
-
-        Before that the folder is loaded as a stranger would load it, and predicts some rows, one by one and in batches.
-        Where it does not predict as it was scored, the log says so, and the model card states no score.
+        fingerprints of the data, numerics. It is never half there. Before it is, it is loaded as a stranger would, and
+        predicts some rows, one by one and in batches. Where it does not predict as it was scored, the log says so, and
+        the model card states no score.
 
         Args:
             folder: Where the model goes.
             number: A complete trial other than the best.
             overwrite: Replace an earlier export that is there. No other folder is ever replaced.
-
-        Returns:
-            The folder.
+            merge: Add adapters to the weights, so that the folder loads like any other; False writes them alone.
 
         Raises:
-            UsageError: The folder exists and may not be replaced, or no trial is complete.
+            UsageError: The folder exists and may not be replaced, no trial is complete, or it has no adapters.
             StoreError: The disk cannot be written.
         """
-        from hpsearch.result.export import ExportFolder
+        from hpsearch.result.export import ExportFolder, check_merge, save_trained
         from hpsearch.result.model_card import write_card
         from hpsearch.result.read_back import read_back
         from hpsearch.runtime.study_run import workload_of
 
-        target = ExportFolder(folder, self.plan.folder, overwrite=overwrite)
-        trial = self._complete(number)
+        target, trial = ExportFolder(folder, self.plan.folder, overwrite=overwrite), self._complete(number)
+        check_merge(self.plan, trial.config, trial.number, merge=merge)
         target.make_parent()  # what the disk refuses is found before the training
         refit = self.refit(trial.number)
         metrics, kept = self._tested(trial, refit) if self.plan.rows.test_rows else (None, None)
         with target.writing() as partial:
-            self.plan.task.save(refit.model, partial, self.plan.prepared_for(trial.config))
+            save_trained(self.plan, refit, partial, merge=merge)
             check = read_back(workload_of(self.plan, self.record.numerics(trial.fit)), refit, partial, kept)
             write_card(partial, self.plan, self.record, self.summary(trial.number), refit, metrics, check)
         if check is not None and not check.agrees:

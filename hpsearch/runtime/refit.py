@@ -21,6 +21,7 @@ from hpsearch.runtime.messages import Workload
 from hpsearch.runtime.signals import Interruption
 from hpsearch.tasks import Split
 from hpsearch.tasks.judge import Judge
+from hpsearch.training.adapters import held_in
 from hpsearch.training.base_model import BaseModel
 from hpsearch.training.fine_tune import FineTune
 from hpsearch.training.measurement import all_metrics
@@ -81,6 +82,8 @@ def refit(workload: Workload, config: Mapping[str, Any], point: int) -> Refit:
     device = device_of(workload.numerics)
     with Interruption().heard(), honoured(workload.numerics, device):
         learner, rows = workload.learner_for(config), np.arange(workload.prepared.trained_rows)
+        held = held_in(learner, config, workload.numerics)
+        base = BaseModel(learner, device, workload.feature_cache(config), held_in=held)
         fine_tune = FineTune(
             learner,
             config,
@@ -90,14 +93,14 @@ def refit(workload: Workload, config: Mapping[str, Any], point: int) -> Refit:
             evaluations_per_epoch=workload.evaluations_per_epoch,
             numerics=workload.numerics,
             device=device,
-            base=BaseModel(learner, device, workload.feature_cache(config)),
+            base=base,
         )
         last = None
         for measurement in fine_tune.advance(point):
             last = measurement or last
         assert last is not None  # a run up to a point of at least 1 has measured there
         judge = workload.prepared_for(config).judge.fitted(learner.truth(rows))
-        model, numerics = fine_tune.model.eval(), replace(workload.numerics, precision="fp32")
+        model, numerics = base.in_float32().eval(), replace(workload.numerics, precision="fp32")
         judge = judge.settle(model, len(rows), lambda model, some: predict(model, learner, some, numerics, device))
         return Refit(dict(config), point, last.epoch, last.train_loss, model, judge)
 

@@ -21,6 +21,7 @@ from hpsearch.metrics.direction import Objective
 from hpsearch.policy.pruning_steps import warmup_epochs
 from hpsearch.records import Evaluation, Outcome, SegmentResult, run_seed
 from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Event, Probe, Probed, Stop, Train, Workload
+from hpsearch.training.adapters import held_in
 from hpsearch.training.base_model import BaseModel
 from hpsearch.training.device_errors import Blame, blame
 from hpsearch.training.divergence import Diverged
@@ -133,8 +134,9 @@ class Worker:
                 if warm.workload.study != workload.study:
                     warm.bases.clear()
         empty_cache(self.device)
-        learner = CountedLearner(workload.learner_for(config), self._count_progress)
-        return BaseModel(cast(Learner, learner), self.device, workload.feature_cache(config))
+        learner = cast(Learner, CountedLearner(workload.learner_for(config), self._count_progress))
+        held = held_in(learner, config, workload.numerics)
+        return BaseModel(learner, self.device, workload.feature_cache(config), held_in=held)
 
     def _base(self, warm: _Warm, config: Mapping[str, Any]) -> BaseModel:
         """Return a config's base model; a newly loaded one replaces the longest unused.

@@ -10,6 +10,7 @@ from hpsearch.data.ragged import Rows
 from hpsearch.errors import TaskError, nearest
 from hpsearch.provenance.modules import SCRIPTS
 from hpsearch.records import digest
+from hpsearch.tasks.aliases import ADAPTER_PREFIX, ALIASES
 from hpsearch.tasks.example_source import ExampleSource
 from hpsearch.tasks.prepared import Prepared as Prepared  # noqa: PLC0414  (whoever makes a task takes them from here)
 from hpsearch.tasks.prepared import Split as Split  # noqa: PLC0414
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from hpsearch.tasks.adapters.hyperparameters import AdapterSettings
     from hpsearch.tasks.stranger import Answers
     from hpsearch.training.learner import Learner
     from hpsearch.training.training import RunArguments, Training
@@ -35,19 +37,6 @@ So the studies that were made before stay equal to what they were.
 """
 
 _SOURCES = (Location, Table, Arrays, ExampleSource, UserCode)
-
-ADAPTER_PREFIX = "lora_"
-"""What the names of LoRA's hyperparameters begin with, in search_spaces/lora.toml; no task knows one yet."""
-
-ALIASES = {
-    "lr": "learning_rate",
-    "bs": "batch_size",
-    "n_epochs": "epochs",
-    "wd": "weight_decay",
-    "optim": "optimizer",
-    "momentum": "sgd_momentum",
-}
-"""Short names of hyperparameters that people write, and what they are called here; errors suggest it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,6 +178,14 @@ class Task(ABC):
         """
         return iter(())
 
+    def to_export(self, model: "nn.Module", prepared: Prepared, *, merge: bool) -> "nn.Module":
+        """Return a trained model as `save` is to write it; `merge` says what becomes of adapters, where it has some."""
+        return model
+
+    def adapter_of(self, config: Mapping[str, Any]) -> "AdapterSettings | None":
+        """Return the adapters that a config trains; None where it trains none."""
+        return None
+
     def how_to_call(self, prepared: Prepared) -> str:
         """Return Python that loads what `save` wrote and predicts with it, for the model card; empty if unknown."""
         return ""
@@ -228,11 +225,11 @@ class Task(ABC):
         """
         settings = self.hyperparameters()
         for name in config:
-            if name not in settings and name.startswith(ADAPTER_PREFIX):
+            if name.startswith(ADAPTER_PREFIX) and not any(each.startswith(ADAPTER_PREFIX) for each in settings):
                 raise TaskError(
-                    f"{type(self).__name__} does not know the hyperparameter {name!r}: this task has no adapters yet, "
-                    f"so LoRA cannot be searched. Leave out everything that begins with {ADAPTER_PREFIX!r}, and take a "
-                    'space that tunes the weights themselves, such as "roberta"; the space "lora" can only be read.'
+                    f"{type(self).__name__} does not know the hyperparameter {name!r}: adapters are put into models of "
+                    "transformers, by the tasks that load one (TextClassification and others). Leave out everything "
+                    f"that begins with {ADAPTER_PREFIX!r}, or put adapters in where your own code makes the model."
                 )
             if name not in settings:
                 raise TaskError(

@@ -19,11 +19,13 @@ class LayeredModel:
         name: What the user calls it.
         given: The hyperparameters that choose it; empty where the task has no other.
         layers: How many of its layers can be frozen; 0 where none can, None where that is unknown.
+        adaptable: Names of its modules that may get an adapter; empty where that is unknown.
     """
 
     name: str
     given: Mapping[str, Any]
     layers: int | None
+    adaptable: Sequence[str] = ()
 
 
 def with_whole_layers(

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.ragged import Ragged, Rows, rows_of
 from hpsearch.errors import TaskError
+from hpsearch.tasks.adapters.lora import LoraAdapters
 from hpsearch.tasks.dropout import set_dropout
 from hpsearch.tasks.heads import draw_head
 from hpsearch.tasks.judge import Judge
@@ -95,6 +96,8 @@ class RowsLearner(ABC):
 
 class PretrainedLearner(RowsLearner):
     """A learner for models of transformers; subclasses make the batches."""
+
+    adapters = LoraAdapters()
 
     def __init__(self, dataset: Dataset, pretrained: Pretrained) -> None:
         super().__init__(dataset, pretrained.judge)

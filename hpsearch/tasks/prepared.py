@@ -36,6 +36,8 @@ class Prepared:
         layers: How many layers `freeze_layers` can keep as pretrained; 0 where not even "all" keeps any; None where
             that is unknown, or differs between configs.
         has_dropout: Whether the model has a dropout that can be set.
+        adaptable: Names of the model's modules that may get an adapter, without what they are in; empty where that is
+            unknown.
         content: By role ("train", "validation", "test"), the digest of the rows before encoding; empty where nothing
             encodes them.
         validation_rows: How many of the rows, the last ones, are those that `validation=` gave: they are held out, and
@@ -55,6 +57,7 @@ class Prepared:
     source: str = ""
     layers: int | None = None
     has_dropout: bool = True
+    adaptable: tuple[str, ...] = ()
     content: Mapping[str, str] = field(default_factory=dict)
     validation_rows: int = 0
 

@@ -1,15 +1,12 @@
 """Pretrained models, as transformers reads and writes them: from a folder or from the hub, nothing on the screen."""
 
 import hashlib
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from hpsearch.data.wording import counted, listed
@@ -17,19 +14,10 @@ from hpsearch.errors import TaskError
 from hpsearch.records import digest
 from hpsearch.tasks.heads import lost_parameters, mark_head, new_parameters
 from hpsearch.tasks.judge import Judge
+from hpsearch.tasks.loading import LOADING_ERRORS as LOADING_ERRORS  # noqa: PLC0414  (others take them from here)
+from hpsearch.tasks.loading import first_line as first_line  # noqa: PLC0414
+from hpsearch.tasks.loading import quiet as quiet  # noqa: PLC0414
 from hpsearch.tasks.padding import tell_config
-
-LOADING_ERRORS = (
-    OSError,
-    ValueError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    ImportError,
-    RuntimeError,
-    SafetensorError,
-)
-"""What transformers and its readers raise on folders, hub names and files that they cannot make sense of."""
 
 WEIGHT_FILES = (
     "model.safetensors",
@@ -42,24 +30,6 @@ OTHER_WEIGHTS = WEIGHT_SUFFIXES - {".safetensors", ".bin"}
 """Of weights that are never read, and of an optimizer beside them."""
 
 _VOLATILE = {"_name_or_path", "transformers_version", "architectures", "dtype", "torch_dtype", "id2label", "label2id"}
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep transformers from printing load reports, progress bars and warnings while the block runs."""
-    from transformers.utils import logging
-
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
 
 
 def files_to_load(folder: Path) -> list[str]:
@@ -215,12 +185,21 @@ def attention_of(model: nn.Module) -> str:
 
 
 def save_model(model: nn.Module, processor: Any, folder: Path) -> None:
-    """Write config (with the names of the labels), weights (safetensors) and the tokenizer or image processor."""
+    """Write config (with the names of the labels), weights (safetensors) and the tokenizer or image processor.
+
+    Of a model with adapters in it, these alone are written as weights, and what else was trained.
+    """
+    from hpsearch.tasks.adapters.export import save_adapter
+    from hpsearch.tasks.adapters.lora import peft_config
+
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     saved: Any = model
     with quiet():
-        saved.save_pretrained(target, safe_serialization=True)
+        if peft_config(model) is None:
+            saved.save_pretrained(target, safe_serialization=True)
+        else:
+            save_adapter(model, target)
         processor.save_pretrained(target)
 
 
@@ -241,10 +220,3 @@ def read_config(source: str) -> Any:
                 "(and weights), or a name on the Hugging Face hub; without a connection a hub model must be in the "
                 "local cache already, or be copied into a folder. Models that need code of their own are not run."
             ) from error
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message, as a sentence of its own."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
-    return text if text.endswith((".", "!", "?")) else f"{text}."

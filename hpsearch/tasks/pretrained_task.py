@@ -15,7 +15,8 @@ from hpsearch.data.images import ImageRows
 from hpsearch.data.ragged import Rows, as_arrays
 from hpsearch.errors import TaskError
 from hpsearch.records import digest
-from hpsearch.tasks.base import LATER, Prepared, Split, Task, audited, prepared_rows
+from hpsearch.tasks.adapters.task import AdaptedTask
+from hpsearch.tasks.base import LATER, Prepared, Split, audited, prepared_rows
 from hpsearch.tasks.encoding import Encoded as Encoded  # noqa: PLC0414  (whoever makes a task takes them from here)
 from hpsearch.tasks.encoding import Encoder as Encoder  # noqa: PLC0414
 from hpsearch.tasks.judge import Judge
@@ -40,7 +41,7 @@ _AUDIT = 3
 
 
 @dataclass(frozen=True, eq=False)
-class PretrainedTask(Task):
+class PretrainedTask(AdaptedTask):
     """Rows with targets, and a model of transformers.
 
     Attributes:
@@ -322,6 +323,7 @@ class PretrainedTask(Task):
 
     def _tried(self, prepared: Prepared, warnings: list[str], rows: dict[Split, Any], encoder: Encoder) -> Prepared:
         """Load the model and put some rows through it, to find what cannot work before any trial starts."""
+        from hpsearch.tasks.adapters.targets import target_names
         from hpsearch.tasks.dropout import has_dropout
         from hpsearch.tasks.learner import count_layers, try_model
         from hpsearch.tasks.pretrained import attention_of
@@ -339,6 +341,7 @@ class PretrainedTask(Task):
             attention=attention_of(model),
             layers=count_layers(learner, model),
             has_dropout=has_dropout(model),
+            adaptable=target_names(model),
         )
 
 

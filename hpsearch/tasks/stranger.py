@@ -73,7 +73,7 @@ def pipeline_answers(
     import transformers
 
     load: Any = transformers.pipeline  # whose overloads know each kind by its literal name
-    ask = _tried("be loaded", lambda: load(kind, model=str(folder), device=device))
+    ask = _tried("be loaded", lambda: load(kind, device=device, **_as_loaded(folder)))
     call = {**settings, **judge.pipeline_settings()}
 
     def answered(together: Sequence[np.ndarray], way: str) -> Any:
@@ -97,6 +97,16 @@ def pipeline_answers(
     way = f"in batches of {size}, padded on the {other}"
     with contextlib.suppress(TaskError):  # nobody has to pad so
         yield Answers(way, judge, answered(batches, way), as_exported=False)
+
+
+def _as_loaded(folder: Path) -> dict[str, Any]:
+    """Return what a pipeline is made of: the folder, or of an adapter the model on its base, with what lies beside."""
+    from hpsearch.tasks.adapters.export import is_adapter_folder, load_exported
+
+    if not is_adapter_folder(folder):
+        return {"model": str(folder)}
+    beside = "image_processor" if (folder / "preprocessor_config.json").is_file() else "tokenizer"
+    return {"model": load_exported(folder), beside: str(folder)}
 
 
 def _tried(what: str, action: Any) -> Any:

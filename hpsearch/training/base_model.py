@@ -2,15 +2,18 @@
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hpsearch.training.adapters import adapters_of, held_parameters, taken_out_on_failure
 from hpsearch.training.checksums import checksums
 from hpsearch.training.features.cache import FeatureCache
-from hpsearch.training.freezing import Freezing
+from hpsearch.training.freezing import Freezing, frozen_layers
+from hpsearch.training.hyperparameters import TrainingSettings
 from hpsearch.training.learner import Learner
 from hpsearch.training.memory import memory_errors
 from hpsearch.training.random_states import isolated, stream_seed
@@ -32,13 +35,24 @@ class BaseModel:
         head: Names of the parameters that are not pretrained: those that `Learner.initialize_head` draws.
         generation: How often `fresh` was called; a fine-tune of an earlier generation has lost its model.
         features: Where runs find the outputs of their frozen layers; None to compute them for each batch.
+        has_adapters: Whether the latest run trains adapters, and leaves the pretrained weights as they are.
     """
 
-    def __init__(self, learner: Learner, device: torch.device | str, features: FeatureCache | None = None) -> None:
+    def __init__(
+        self,
+        learner: Learner,
+        device: torch.device | str,
+        features: FeatureCache | None = None,
+        *,
+        held_in: torch.dtype | None = None,
+    ) -> None:
+        """Load a learner's model; `held_in` is what its pretrained matrices are rounded to, if no run trains them."""
         self.learner = learner
         self.device = torch.device(device)
         self.generation = 0
         self.features = features
+        self.has_adapters = False
+        self._adapters = adapters_of(learner)
         with isolated(0):
             self.model: nn.Module = _moved(learner.load_model(), self.device)
         self._parameters: dict[str, nn.Parameter] = dict(self.model.named_parameters())
@@ -51,6 +65,10 @@ class BaseModel:
         self._layers: Sequence[Sequence[nn.Module]] | None = None
         self._refusals: dict[frozenset[str], bool] = {}
         self._pristine: dict[str, Tensor] = {}
+        self._held_in = held_in
+        self._rounded = () if held_in is None else held_parameters(self.model, drawn)
+        for name in self._rounded:
+            self._parameters[name].data = self._parameters[name].data.to(held_in)
         pretrained = {name: item for name, item in self._parameters.items() if name not in drawn}
         self._checksums = checksums(pretrained)  # before anything is put through the model, which may write to itself
 
@@ -82,13 +100,17 @@ class BaseModel:
 
     @torch.no_grad()
     def fresh(self, config: Mapping[str, Any], seed: int) -> nn.Module:
-        """Return the model as it was loaded, its head drawn from `seed`, and set up as `config` says.
+        """Return the model as it was loaded, its head and adapters drawn from `seed`, and set up as `config` says.
 
-        The head is drawn on the CPU, so that one seed means one head on every device. Whatever an earlier run left
-        (weights, buffers, gradients, frozen parameters, dropout) is undone. Call `before_training` before any row goes
-        through the model.
+        They are drawn on the CPU, so that one seed means one head on every device. Whatever an earlier run left
+        (weights, buffers, gradients, adapters, frozen parameters, dropout) is undone. Call `before_training` before any
+        row goes through the model.
         """
+        adapters = self._adapters if self._adapters is not None and self._adapters.wanted(config) else None
+        frozen = self._frozen(config) if adapters is not None else ()
         self.generation += 1
+        if self._adapters is not None:
+            self._adapters.take_out(self.model)
         self._parameters = dict(self.model.named_parameters())  # the model may have put others in their places
         self._restore()
         with isolated(stream_seed(seed, "head")):
@@ -101,12 +123,35 @@ class BaseModel:
         for original, buffer in zip(self._template.buffers(), self.model.buffers(), strict=True):
             buffer.copy_(original)
         self.learner.configure(self.model, config)
+        self.has_adapters = adapters is not None
+        if adapters is not None:
+            with taken_out_on_failure(adapters, self.model), isolated(stream_seed(seed, "adapters")):
+                adapters.put_in(self.model, config, frozen)
+        return self.model
+
+    def _frozen(self, config: Mapping[str, Any]) -> Sequence[nn.Module]:
+        """Return the modules that a config freezes, before there are adapters in the model."""
+        freeze_layers = TrainingSettings.of(config).freeze_layers
+        layers = frozen_layers(self.layers(), freeze_layers) if freeze_layers else ()
+        return [module for layer in layers for module in layer]
+
+    @torch.no_grad()
+    def in_float32(self) -> nn.Module:
+        """Return the model, as it is, with the pretrained weights read anew where they were rounded.
+
+        It is for its latest run only: no other can follow.
+        """
+        if self._rounded:
+            with isolated(0):
+                loaded = dict(self.learner.load_model().named_parameters())
+            for name in self._rounded:
+                self._parameters[name].data = loaded[name].data.to(self.device, copy=True)
         return self.model
 
     @torch.no_grad()
     def before_training(self, trained: Iterable[str]) -> None:
         """Copy the parameters of these names, which the model's owner is about to train; drop copies of others."""
-        names = [name for name in trained if name not in self._drawn]
+        names = [name for name in trained if name not in self._drawn and name in self._parameters]  # no adapters
         self._pristine = {name: self._pristine[name] for name in names if name in self._pristine}
         for name in names:
             if name not in self._pristine:
@@ -132,7 +177,7 @@ class BaseModel:
         """
         if self._layers is None:
             self.fresh({}, 0)
-            with isolated(0, self.device):
+            with isolated(0, self.device), self._computing():
                 self._layers = self.learner.layers(self.model)
         return self._layers
 
@@ -154,11 +199,18 @@ class BaseModel:
         try:
             with memory_errors():
                 batch = batch_to_device(self.learner.batch(np.arange(rows), _PADDING), self.device)
-                return len(self.learner.outputs(self.model, batch)) == rows
+                with self._computing():
+                    return len(self.learner.outputs(self.model, batch)) == rows
         except torch.OutOfMemoryError:  # which says nothing of the model
             raise
         except (ValueError, RuntimeError, IndexError, TypeError):
             return False
+
+    def _computing(self) -> AbstractContextManager[Any]:
+        """Return a context in which rounded weights can be computed with."""
+        if self._held_in is None:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=self._held_in)
 
     def pristine_buffers(self) -> dict[str, Tensor]:
         """Return the buffers as they were loaded, on the CPU, by name."""

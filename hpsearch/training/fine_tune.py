@@ -105,7 +105,7 @@ class FineTune:
         layers = base.layers() if settings.needs_layers else ()
         self.model: nn.Module = base.fresh(config, seed)
         self._generation = base.generation
-        self._freezing = freeze(self.model, layers, settings.freeze_layers, base.head)
+        self._freezing = freeze(self.model, layers, settings.freeze_layers, base.head, has_adapters=base.has_adapters)
         self._frozen_layers = frozen_layers(layers, settings.freeze_layers)
         # The config decides, not whether features are read: a run is the same with and without a cache.
         self._padding_multiple = (

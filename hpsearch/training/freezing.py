@@ -33,7 +33,12 @@ class Freezing:
 
 
 def freeze(
-    model: nn.Module, layers: Sequence[Sequence[nn.Module]], freeze_layers: int | str, head: Collection[str]
+    model: nn.Module,
+    layers: Sequence[Sequence[nn.Module]],
+    freeze_layers: int | str,
+    head: Collection[str],
+    *,
+    has_adapters: bool = False,
 ) -> Freezing:
     """Freeze the first layers of a model whose parameters are as they were loaded; return what is frozen.
 
@@ -43,6 +48,8 @@ def freeze(
         freeze_layers: 0 freezes nothing; k freezes the embeddings and the first k layers; "all" trains only the
             parameters in `head`, those that are not pretrained: a pretrained pooler or final norm is frozen too.
         head: Names of the parameters that are not pretrained.
+        has_adapters: Whether adapters are trained. Layers that have some drop out as in training, as peft's users
+            expect; running statistics stay as pretrained, for no adapter holds them.
 
     Raises:
         TaskError: The model has fewer layers, or nothing is left to train.
@@ -54,6 +61,8 @@ def freeze(
         frozen = _once([module for layer in layers for module in layer]) + _without_gradient(model)
     else:
         frozen = _freeze_first(layers, int(freeze_layers))
+    if has_adapters:
+        frozen = _once([*frozen, *(module for module in _without_gradient(model) if _keeps_statistics(module))])
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise TaskError(
             f"The hyperparameter freeze_layers={freeze_layers!r} leaves no parameter of this model to train, as "
@@ -95,3 +104,8 @@ def _without_gradient(module: nn.Module) -> list[nn.Module]:
     if parameters and not any(parameter.requires_grad for parameter in parameters):
         return [module]
     return [frozen for child in module.children() for frozen in _without_gradient(child)]
+
+
+def _keeps_statistics(module: nn.Module) -> bool:
+    """Return whether a module, or one in it, averages over batches and keeps that in buffers."""
+    return any(getattr(part, "track_running_stats", False) for part in module.modules())

@@ -75,4 +75,4 @@ def _ready(base: BaseModel, config: Mapping[str, Any]) -> Freezing:
     """Make the base's model ready for a run of a configuration, and return what of it is frozen."""
     frozen = TrainingSettings.of(config).freeze_layers
     layers = base.layers() if frozen else ()
-    return freeze(base.fresh(config, seed=0), layers, frozen, base.head)
+    return freeze(base.fresh(config, seed=0), layers, frozen, base.head, has_adapters=base.has_adapters)

@@ -45,7 +45,7 @@ def rehearse(base: BaseModel, numerics: Numerics, config: Mapping[str, Any]) -> 
     settings = TrainingSettings.of(config)
     layers = base.layers() if settings.needs_layers else ()
     model = base.fresh(config, seed=0)
-    freezing = freeze(model, layers, settings.freeze_layers, base.head)
+    freezing = freeze(model, layers, settings.freeze_layers, base.head, has_adapters=base.has_adapters)
     rows = len(base.learner.lengths)
     joins_single(base, freezing, rows, settings.batch_size, numerics.micro_batch)  # which raises where nothing helps
     least = 2 if base.refuses_single_rows(freezing) else 1  # though no run may have such a batch

@@ -11,7 +11,7 @@ from tasks_samples import image_arrays, review_rows
 
 from hpsearch.errors import DataError, TaskError
 from hpsearch.tasks import ImageClassification, Task, TextClassification
-from hpsearch.tasks.base import ALIASES
+from hpsearch.tasks.aliases import ALIASES
 from hpsearch.training.hyperparameters import TRAINING_HYPERPARAMETERS
 
 

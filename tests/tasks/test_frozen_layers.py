@@ -90,7 +90,7 @@ def test_a_fitted_space_keeps_its_default_and_its_sources() -> None:
     assert fitted.default == {name: value for name, value in bert.default.items() if name != "freeze_layers"}
 
 
-@pytest.mark.parametrize("name", [name for name in list_spaces() if name != "lora"])
+@pytest.mark.parametrize("name", list_spaces())
 def test_every_shipped_space_fits_models_of_any_depth(name: str) -> None:
     for layers in (1, 2, 6, 12, 24, 48):
         check_frozen_layers(hp.Space.load(name), [LayeredModel("model", {}, layers)])
