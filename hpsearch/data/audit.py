@@ -9,7 +9,6 @@ import numpy as np
 
 from hpsearch.data.example_reading import called
 from hpsearch.data.examples import Examples, Field
-from hpsearch.data.fingerprint import file_digest
 from hpsearch.data.image_audit import check_images
 from hpsearch.data.images import ImageRows, require_columns
 from hpsearch.data.ragged import Rows, as_list
@@ -260,8 +259,8 @@ def _copies(what: str, train: Sequence[Any], test: Sequence[Any], targets: Rows,
 def _contents(rows: "pd.DataFrame | ImageRows", texts: Sequence[str]) -> list[Any]:
     if not isinstance(rows, ImageRows):
         return list(zip(*(rows[column].tolist() for column in texts), strict=True))
-    if rows.paths is not None:
-        return [file_digest(path) for path in rows.paths]
+    if rows.are_files:
+        return [rows.content(row) for row in range(len(rows))]
     images = rows.array if rows.array is not None else ()
     return [hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest() for image in images]
 

@@ -27,7 +27,12 @@ def fingerprint_table(table: "pd.DataFrame", columns: Sequence[str] | None = Non
 
 def fingerprint_files(files: Iterable[str | Path]) -> str:
     """Return the digest of the contents of files in their order; paths and times do not count."""
-    return _digest_of_parts([("", file_digest(path)) for path in files])
+    return fingerprint_contents(file_digest(path) for path in files)
+
+
+def fingerprint_contents(digests: Iterable[str]) -> str:
+    """Return the same of files that are known by their `file_digest`."""
+    return _digest_of_parts([("", content) for content in digests])
 
 
 def fingerprint_arrays(arrays: Mapping[str, np.ndarray | None]) -> str:

@@ -18,7 +18,7 @@ def check_images(rows: ImageRows) -> list[str]:
     Raises:
         DataError: Some cannot be read, each named with the reason; or colours of 16 bits are lost on reading.
     """
-    if rows.paths is None:
+    if not rows.are_files:
         for row in range(len(rows)):
             rows.load(row)
         return []
@@ -70,7 +70,7 @@ class _Census:
             self._numbers["colour"] += 1
             extremes = picture.image.convert("RGB").getextrema()
             self._greatest_colour = max(self._greatest_colour, *(int(high) for _, high in extremes))  # type: ignore[misc]
-        self._numbers["frames"] += has_frames(self._rows.name(row))
+        self._numbers["frames"] += has_frames(self._rows.file(row))
         self._numbers["seen through"] += picture.is_seen_through
 
     def remarks(self) -> Iterator[str]:

@@ -1,6 +1,8 @@
 """Images in: a folder of class folders, a table with a column of paths, or arrays; each is read when asked for."""
 
 import functools
+import hashlib
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,10 +10,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from hpsearch.data.fingerprint import fingerprint_arrays, fingerprint_files, fingerprint_table
+from hpsearch.data.fingerprint import file_digest, fingerprint_arrays, fingerprint_contents, fingerprint_table
 from hpsearch.data.image_folder import read_class_folders
 from hpsearch.data.pixels import Picture, PixelRange, Ranges, ranges_of, read_picture, unreadable
 from hpsearch.data.sources import existing, read_table, separator_hint
+from hpsearch.data.stored_images import stored_images
 from hpsearch.data.unicode import check_texts_are_unicode
 from hpsearch.data.wording import counted, listed, row_list
 from hpsearch.errors import DataError, nearest
@@ -30,6 +33,7 @@ class ImageRows:
     Attributes:
         labels: A label a row (object array), or a DataFrame of 0/1 columns (multilabel).
         paths: The image files in the order of the rows, or None where the images are an array.
+        encoded: The bytes of each image's file, where the images lie in a column of a table.
         array: Images of shape (rows, height, width) or (rows, height, width, channels): uint8, or floats from 0 to 1.
         table: The table that the paths came from, with the columns of groups and weights, else None.
         role: "train", "validation" or "test", for errors.
@@ -39,6 +43,7 @@ class ImageRows:
 
     labels: Any
     paths: tuple[Path, ...] | None = None
+    encoded: tuple[bytes, ...] | None = None
     array: np.ndarray | None = None
     table: "pd.DataFrame | None" = None
     role: str = "train"
@@ -46,11 +51,11 @@ class ImageRows:
     remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if (self.paths is None) == (self.array is None):
-            raise ValueError("images are either files or an array")
-        images = self.array if self.paths is None else self.paths
-        if images is None or len(images) != len(self.labels):
-            raise ValueError(f"{len(self.labels)} labels for {0 if images is None else len(images)} images")
+        given = [images for images in (self.paths, self.encoded, self.array) if images is not None]
+        if len(given) != 1:
+            raise ValueError("images are either files, their bytes or an array")
+        if len(given[0]) != len(self.labels):
+            raise ValueError(f"{len(self.labels)} labels for {len(given[0])} images")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -59,7 +64,8 @@ class ImageRows:
         """Return these rows with others behind them; `DataError` where some are files and some an array."""
         import pandas as pd
 
-        if (self.paths is None) != (others.paths is None) or (self.table is None) != (others.table is None):
+        forms = [(rows.paths is None, rows.encoded is None, rows.table is None) for rows in (self, others)]
+        if forms[0] != forms[1]:
             raise DataError(
                 f"the {self.role} images and the {others.role} images are given in different forms (a folder of class "
                 "folders, a table with a column of paths, a pair of arrays): give both in one."
@@ -71,8 +77,12 @@ class ImageRows:
             labels: Any = pd.concat([self.labels, others.labels], ignore_index=True)
         else:
             labels = np.concatenate([self.labels, others.labels])
-        if self.array is None or others.array is None:
-            return replace(self, labels=labels, table=table, paths=(*(self.paths or ()), *(others.paths or ())))
+        if self.paths is not None:
+            return replace(self, labels=labels, table=table, paths=(*self.paths, *(others.paths or ())))
+        if self.encoded is not None:
+            return replace(self, labels=labels, table=table, encoded=(*self.encoded, *(others.encoded or ())))
+        assert self.array is not None
+        assert others.array is not None
         if self.array.shape[1:] != others.array.shape[1:] or self.array.dtype != others.array.dtype:
             raise DataError(
                 f"the {self.role} images are {self.array.dtype} of shape {self.array.shape[1:]} and the {others.role} "
@@ -83,6 +93,25 @@ class ImageRows:
     def name(self, row: int) -> str:
         """Return what to call an image in an error: its file, or its place in the array."""
         return f"image {row}" if self.paths is None else str(self.paths[row])
+
+    @property
+    def are_files(self) -> bool:
+        """Whether each image is a file, or the bytes of one."""
+        return self.array is None
+
+    def file(self, row: int) -> "Path | io.BytesIO":
+        """Return an image's file, or its bytes as one."""
+        if self.encoded is not None:
+            return io.BytesIO(self.encoded[row])
+        assert self.paths is not None
+        return self.paths[row]
+
+    def content(self, row: int) -> str:
+        """Return a digest of an image's file; `OSError` where it cannot be read."""
+        if self.encoded is not None:
+            return hashlib.sha256(self.encoded[row]).hexdigest()
+        assert self.paths is not None
+        return file_digest(self.paths[row])
 
     def load(self, row: int) -> "Image":
         """Return an image as PIL RGB, upright by its EXIF, in 8 bits; `DataError` if it cannot be decoded.
@@ -106,11 +135,11 @@ class ImageRows:
 
     def measured(self) -> dict[str, PixelRange]:
         """Return the ranges of pixels with more than 8 bits; images that cannot be read are left out."""
-        return ranges_of(self.paths or ())
+        return ranges_of(self.file(row) for row in range(len(self) if self.are_files else 0))
 
     def _made(self, row: int, make: Callable[[Picture], _Made]) -> _Made:
         try:
-            return make(read_picture(self.name(row)))
+            return make(read_picture(self.file(row)))
         except unreadable() as error:
             raise DataError(
                 f"the {self.role} image {self.name(row)!r} cannot be read: {error}. Replace the file or remove its row."
@@ -118,9 +147,9 @@ class ImageRows:
 
     def fingerprint(self) -> str:
         """Return 32 hexadecimal digits of the images' contents and labels, in the order of the rows."""
-        if self.paths is not None:
+        if self.are_files:
             try:
-                content = fingerprint_files(self.paths)
+                content = fingerprint_contents(self.content(row) for row in range(len(self)))
             except OSError as error:
                 raise DataError(
                     f"the {self.role} image {str(error.filename)!r} cannot be read: {error.strerror}. Replace the file "
@@ -205,8 +234,11 @@ def _from_folder(folder: Path, role: str) -> ImageRows:
 def _from_table(
     source: Any, folder: Path, image: str | None, label: str | Sequence[str] | None, names: Sequence[str], role: str
 ) -> ImageRows:
+    import pandas as pd
+
     columns = [name for name in (image, *([label] if isinstance(label, str) else label or ())) if name is not None]
-    table = read_table(source, role, columns=columns, names=names, texts=[] if image is None else [image])
+    read = [name for name in columns if name != image]
+    table = read_table(source, role, columns=read, names=names, texts=[] if image is None else [image])
     for argument, column in (("image", image), ("label", label)):
         if column is None:
             raise DataError(
@@ -216,6 +248,10 @@ def _from_table(
     columns = [label] if isinstance(label, str) else list(label or ())
     require_columns(table, [str(image), *columns], role)
     values = table[image]
+    if any(not isinstance(value, str | Path) for value in values.tolist()):
+        values = pd.Series(stored_images(values.tolist(), str(image), role), dtype=object)
+    if any(isinstance(value, bytes) for value in values.tolist()):
+        return _from_bytes(table, values.tolist(), image, label, role)
     wrong = [row for row, value in enumerate(values.tolist()) if not isinstance(value, str | Path) or not str(value)]
     if wrong:
         raise DataError(
@@ -232,6 +268,18 @@ def _from_table(
         )
     labels: Any = table[label].to_numpy(dtype=object) if isinstance(label, str) else table[columns]
     return ImageRows(labels, paths=paths, table=table, role=role)
+
+
+def _from_bytes(table: "pd.DataFrame", values: list[Any], image: Any, label: Any, role: str) -> ImageRows:
+    """Return the images whose files' bytes stand in a table."""
+    wrong = [row for row, value in enumerate(values) if not isinstance(value, bytes) or not value]
+    if wrong:
+        raise DataError(
+            f"column {image!r} of the {role} data has no image in {row_list(wrong)} but {values[wrong[0]]!r}. Fill in "
+            "the images or remove the rows."
+        )
+    labels: Any = table[label].to_numpy(dtype=object) if isinstance(label, str) else table[list(label)]
+    return ImageRows(labels, encoded=tuple(values), table=table.drop(columns=image), role=role)
 
 
 def _from_arrays(images: Any, labels: Any, role: str) -> ImageRows:

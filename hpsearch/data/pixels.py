@@ -1,5 +1,6 @@
 """One image file as pixels of 8 bits: read as transformers' pipeline reads it, deeper values scaled by their range."""
 
+import io
 import struct
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -113,7 +114,11 @@ class Picture:
         return PIL.Image.fromarray(found.to_bytes(self.deep)).convert("RGB")
 
 
-def read_picture(path: str | Path) -> Picture:
+ImageFile = str | Path | io.BytesIO
+"""A path, or the bytes of a file."""
+
+
+def read_picture(path: ImageFile) -> Picture:
     """Read an image file, its first frame, turned upright by its EXIF.
 
     Raises:
@@ -131,7 +136,7 @@ def read_picture(path: str | Path) -> Picture:
     return Picture(upright, deep, has_deep_colour)
 
 
-def has_frames(path: str | Path) -> bool:
+def has_frames(path: ImageFile) -> bool:
     """Return whether a file has several frames or pages. A camera's JPEG with small copies of its picture has not.
 
     Looking for them moves to another frame, so this is no part of reading the first one.
@@ -142,7 +147,7 @@ def has_frames(path: str | Path) -> bool:
         return image.format != "MPO" and bool(getattr(image, "is_animated", False))
 
 
-def _may_be_deep(path: Path) -> bool:
+def _may_be_deep(path: ImageFile) -> bool:
     import PIL.Image
 
     with PIL.Image.open(path) as image:
@@ -173,7 +178,7 @@ def range_of(low: float, high: float, *, kind: str, is_whole: bool) -> PixelRang
     return PixelRange(float(low), float(high))
 
 
-def ranges_of(paths: Iterable[Path]) -> dict[str, PixelRange]:
+def ranges_of(paths: Iterable[ImageFile]) -> dict[str, PixelRange]:
     """Return one range for all deep pixels of a kind in these files; those that cannot be read are left out."""
     extremes: dict[str, tuple[float, float, bool]] = {}
     for path in paths:

@@ -67,7 +67,7 @@ def read_table(
     if table.empty:
         raise no_rows(role, name)
     for column in dict.fromkeys([*columns, *names, *texts]):
-        if column in table.columns and is_nested(table[column]):
+        if column in [*columns, *names] and column in table.columns and is_nested(table[column]):
             table[column] = plain_nested(table[column], column, role)
         elif column in table.columns:
             check_texts_are_unicode(table[column].tolist(), f"column {column!r}", role, are_names=column in names)

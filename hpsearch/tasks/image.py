@@ -10,8 +10,11 @@ import numpy as np
 from hpsearch.data.audit import audit
 from hpsearch.data.dataset import Dataset, is_prepared, open_dataset, write_dataset
 from hpsearch.data.fingerprint import fingerprint_arrays, fingerprint_table
+from hpsearch.data.hub_datasets import image_column, is_dataset, is_dataset_dict, label_column
 from hpsearch.data.images import ImageRows, read_images
 from hpsearch.data.pixels import Ranges, ranges_from_json, ranges_to_json
+from hpsearch.data.stored_images import is_picture, stored_images
+from hpsearch.data.tables_in_memory import is_pair
 from hpsearch.provenance.packages import versions_of
 from hpsearch.records import digest
 from hpsearch.tasks.base import Prepared, Split
@@ -53,6 +56,29 @@ class ImageTask(PretrainedTask):
         super().__post_init__()
         for role in ("train", "validation", "test"):
             self._set(role, _with_absolute_paths(getattr(self, role), self.image))
+
+    def _source(self, rows: Any, role: str) -> Source:
+        """Return the source of rows; images that are no paths become the bytes of files, in a table.
+
+        Of a `datasets.Dataset` the column of images, and that of labels, are found where they are not named.
+        """
+        if is_dataset(rows):
+            self._set("image", self.image or image_column(rows))
+            self._set("label", self.label or label_column(rows))
+        if is_pair(rows) and len(rows[0]) and is_picture(rows[0][0]):
+            self._set("image", self.image or "image")
+            self._set("label", self.label or "label")
+            rows = {self.image: list(rows[0]), self.label: rows[1]}
+        source = super()._source(rows, role)
+        if not isinstance(source, Table) or source.frame is None or self.image not in source.frame.columns:
+            return source
+        images = stored_images(source.frame[self.image].tolist(), str(self.image), role)
+        return _with_column(source, str(self.image), images)
+
+    def _label_of(self, rows: Any) -> str | None:
+        if self.label is None and is_dataset_dict(rows):
+            return label_column(next(iter(rows.values())))
+        return super()._label_of(rows)
 
     def _learner(self, dataset: Dataset, pretrained: "Pretrained") -> "ImageLearner":
         from hpsearch.tasks.pixels import ImageLearner
@@ -205,7 +231,13 @@ def _with_absolute_paths(source: Any, column: str | None) -> Any:
     """Return a table whose relative paths start at the working directory of now, not of when they are read."""
     if not isinstance(source, Table) or source.frame is None or column is None or column not in source.frame.columns:
         return source
+    paths = [str(Path.cwd() / value) if isinstance(value, str | Path) else value for value in source.frame[column]]
+    return _with_column(source, column, paths)
+
+
+def _with_column(source: Table, column: str, values: list[Any]) -> Table:
+    """Return a table in memory with other values in a column."""
     import pandas as pd
 
-    paths = [str(Path.cwd() / value) if isinstance(value, str | Path) else value for value in source.frame[column]]
-    return Table(source.columns, frame=source.frame.assign(**{column: pd.Series(paths, source.frame.index, object)}))
+    series = pd.Series(values, source.frame.index, object)
+    return replace(source, frame=source.frame.assign(**{column: series}))

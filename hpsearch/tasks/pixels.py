@@ -53,7 +53,7 @@ class PixelEncoder:
         elif image_size is not None:
             resize(processor, image_size)
         self.processor: Any = processor
-        self.ranges = dict(rows.training_ranges) if rows.paths is not None else {}
+        self.ranges = dict(rows.training_ranges) if rows.are_files else {}
         self._fit_channels()
 
     @classmethod

@@ -21,7 +21,7 @@ from hpsearch.tasks.encoding import Encoded as Encoded  # noqa: PLC0414  (whoeve
 from hpsearch.tasks.encoding import Encoder as Encoder  # noqa: PLC0414
 from hpsearch.tasks.judge import Judge
 from hpsearch.tasks.read_back_judge import ReadBackJudge
-from hpsearch.tasks.sources import Location, Source, source_of
+from hpsearch.tasks.sources import Location, Source, source_of, with_splits
 from hpsearch.tasks.starting_weights import MODEL, PRETRAINED, settled, starts_pretrained
 from hpsearch.training.hyperparameters import Hyperparameter
 
@@ -89,10 +89,18 @@ class PretrainedTask(AdaptedTask):
                 raise TaskError(f"{name}={getattr(self, name)!r}: give True or False.")
         if self.keep_head and not self.pretrained:
             raise TaskError("keep_head=True with pretrained=False: no weights are read, so there is no head to keep.")
-        self._set("train", source_of(self.train, self._columns(), "train"))
-        for role in ("validation", "test"):
-            if getattr(self, role) is not None:
-                self._set(role, source_of(getattr(self, role), self._columns(), role))
+        given = {"train": self.train, "validation": self.validation, "test": self.test}
+        for role, rows in with_splits(given, self._label_of(self.train)).items():
+            if rows is not None or role == "train":
+                self._set(role, self._source(rows, role))
+
+    def _source(self, rows: Any, role: str) -> Source:
+        """Return the source of rows as they were given."""
+        return source_of(rows, self._columns(), role)
+
+    def _label_of(self, rows: Any) -> str | None:
+        """Return the one column of targets of rows as they were given, or None."""
+        return self.label if isinstance(self.label, str) else None
 
     def hyperparameters(self) -> Mapping[str, Hyperparameter]:
         left_out = () if self.judge_class.takes_label_smoothing else ("label_smoothing_factor",)

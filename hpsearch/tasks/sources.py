@@ -1,6 +1,7 @@
 """Where a task's rows come from: files, or tables and arrays in memory that can be written down beside a study."""
 
 import functools
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,10 +12,14 @@ import numpy as np
 
 from hpsearch.data.atomic_write import replaced_file, save_array, writing
 from hpsearch.data.fingerprint import fingerprint_arrays, fingerprint_table
+from hpsearch.data.hub_datasets import is_dataset_dict, splits_of
 from hpsearch.data.nested import is_nested, plain_nested, read_parquet, write_parquet
 from hpsearch.data.sources import refuse_address
+from hpsearch.data.tables_in_memory import is_pair, table_in_memory
 from hpsearch.data.unicode import check_texts_are_unicode, fault_in
 from hpsearch.errors import DataError, TaskError
+
+logger = logging.getLogger("hpsearch")
 
 
 @dataclass(frozen=True)
@@ -148,20 +153,39 @@ Source = Location | Table | Arrays
 
 
 def source_of(value: Any, columns: Sequence[str], role: str) -> Source:
-    """Return the source of rows given as a path, a DataFrame, a pair of arrays or a source; `TaskError` for others."""
+    """Return the source of rows given as a path, a table in memory, a pair of arrays or a source.
+
+    Raises:
+        TaskError: They are given as anything else.
+        DataError: They are a table that cannot be read: see `table_in_memory`.
+    """
     if isinstance(value, Location | Table | Arrays):
         return value
     if isinstance(value, str | Path):
         refuse_address(value, role)
         return Location.of(value)
-    if hasattr(value, "columns") and hasattr(value, "iloc"):
-        return Table(tuple(columns), frame=value)
-    if isinstance(value, tuple | list) and len(value) == 2:
+    table = table_in_memory(value, columns, role)
+    if table is not None:
+        return Table(tuple(columns), frame=table)
+    if is_pair(value):
         return Arrays(tuple(plain_array(array, role) for array in value))
     raise TaskError(
-        f"{role}= is a {type(value).__name__}: give the path of a file or folder, a pandas.DataFrame, or for images a "
-        "pair of arrays (images, labels)."
+        f"{role}= is a {type(value).__name__}: give the path of a file or folder, a pandas.DataFrame, a "
+        "datasets.Dataset, a dict of columns, a list of dicts, or a pair (inputs, labels)."
     )
+
+
+def with_splits(given: Mapping[str, Any], label: str | None) -> dict[str, Any]:
+    """Return what was given as "train", "validation" and "test", with the splits of a DatasetDict in their places.
+
+    What is given separately stays. Which split is what is said in a line.
+    """
+    if not is_dataset_dict(given["train"]):
+        return dict(given)
+    taken = [role for role in ("validation", "test") if given[role] is not None]
+    found, said = splits_of(given["train"], taken, label)
+    logger.warning("%s", said)
+    return {**given, **found}
 
 
 def plain_array(value: Any, role: str) -> np.ndarray:

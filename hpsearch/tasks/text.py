@@ -11,11 +11,12 @@ from hpsearch.data.audit import audit
 from hpsearch.data.dataset import Dataset, open_dataset
 from hpsearch.data.fingerprint import fingerprint_table
 from hpsearch.data.sources import read_table
+from hpsearch.data.tables_in_memory import is_pair, pair_of_texts
 from hpsearch.errors import TaskError
 from hpsearch.tasks.base import Prepared, Split
 from hpsearch.tasks.classes.classification import Classification
 from hpsearch.tasks.pretrained_task import PretrainedTask, names_of, whole_number
-from hpsearch.tasks.sources import Source
+from hpsearch.tasks.sources import Source, Table
 
 if TYPE_CHECKING:
     from torch import nn
@@ -53,6 +54,14 @@ class TextTask(PretrainedTask):
         if self.max_length is not None:
             self._set("max_length", whole_number(self.max_length, "max_length", 1))
         super().__post_init__()
+
+    def _source(self, rows: Any, role: str) -> Source:
+        """Return the source of rows; a pair (texts, labels) becomes a table."""
+        if not is_pair(rows):
+            return super()._source(rows, role)
+        table, label = pair_of_texts(rows, self.text, self.label, role)
+        self._set("label", label)
+        return Table(tuple(self._columns()), frame=table)
 
     def _learner(self, dataset: Dataset, pretrained: "Pretrained") -> "TextLearner":
         from hpsearch.tasks.tokens import TextLearner

@@ -4,6 +4,7 @@ import mistakes_in_chats
 import mistakes_in_clusters
 import mistakes_in_commands
 import mistakes_in_data
+import mistakes_in_given_rows
 import mistakes_in_models
 import mistakes_in_spaces
 import mistakes_in_storage
@@ -13,6 +14,7 @@ from mistake import Mistake
 GROUPS: dict[str, list[Mistake]] = {
     **mistakes_in_data.GROUPS,
     **mistakes_in_chats.GROUPS,
+    **mistakes_in_given_rows.GROUPS,
     **mistakes_in_models.GROUPS,
     **mistakes_in_spaces.GROUPS,
     **mistakes_in_studies.GROUPS,

@@ -18,11 +18,13 @@ from hpsearch.records import digest
 from hpsearch.tasks.answer_judge import AnswerJudge
 from hpsearch.tasks.base import LATER, Prepared, Split, Task, audited, prepared_rows
 from hpsearch.tasks.classes.positive import plain_label
+from hpsearch.tasks.custom.arguments import column_of, head_of, mapping_of
 from hpsearch.tasks.custom.model_factory import ModelFactory
+from hpsearch.tasks.custom.table_rows import rows_of_table
 from hpsearch.tasks.example_source import ExampleSource
 from hpsearch.tasks.judge import Judge
-from hpsearch.tasks.pretrained_task import whole_number
-from hpsearch.tasks.sources import Arrays, plain_array
+from hpsearch.tasks.pretrained_task import names_of, whole_number
+from hpsearch.tasks.sources import with_splits
 from hpsearch.tasks.targets import targets_called
 from hpsearch.tasks.user_code import SMOOTHING, UserCode, accepts
 from hpsearch.training.hyperparameters import OF_LAYERS, Hyperparameter
@@ -65,7 +67,8 @@ class CustomTask(Task):
     Attributes:
         make_model: The function or class.
         train: The training rows: a pair (inputs, targets) of arrays, lists of arrays or, for named inputs, dicts of
-            them; a map-style dataset of (input, target) items; or a function without arguments that returns either.
+            them; a map-style dataset of (input, target) items; a function without arguments that returns either; or a
+            table (a DataFrame, a `datasets.Dataset`, a dict of columns, a list of dicts) with a column of targets.
             Targets are one class per row (two are binary, more multiclass), 0/1 columns (multilabel), or numbers.
         targets: What targets are: "classes" or "numbers". Each fold trains on numbers less the mean and over the
             standard deviation of its training rows; scores and predictions are in your units.
@@ -84,6 +87,9 @@ class CustomTask(Task):
         group: Groups of the training rows, shape (rows,): rows of one group are never on both sides of a fold.
         sample_weight: Weights of the training rows, shape (rows,): a row's share in the loss and in the scores.
         validation_group, validation_sample_weight: The same of the validation rows.
+        label: The column of targets, or several, where the rows are tables; None for "label" or "labels". `group` and
+            `sample_weight` may name columns then. The other columns are the inputs by name; of one alone the model is
+            called as `model(x)`.
         test_group: Groups of the test rows; the evidence on them resamples whole groups.
         test_sample_weight: Weights of the test rows.
         head: Names, or beginnings of names up to a dot, of the parameters that are not pretrained. They are drawn again
@@ -112,6 +118,7 @@ class CustomTask(Task):
     validation: Any = field(default=None, kw_only=True, metadata=LATER)
     validation_group: Any = field(default=None, kw_only=True, metadata=LATER)
     validation_sample_weight: Any = field(default=None, kw_only=True, metadata=LATER)
+    label: Any = field(default=None, kw_only=True, metadata=LATER)
 
     def __post_init__(self) -> None:
         targets_called(self.targets)
@@ -122,15 +129,26 @@ class CustomTask(Task):
             value = getattr(self, name)
             if value is not None or name == "make_model":
                 self._set(name, UserCode.of(value, name))
-        for name in _SIDES:
-            if name == "train" or getattr(self, name) is not None:
-                self._set(name, ExampleSource.of(getattr(self, name), name))
+        self._set("label", names_of(self.label, "label"))
+        named = {name: getattr(self, name) for name in ("group", "sample_weight")}
+        beside = {name: column for name, column in named.items() if isinstance(column, str)}
+        given = {"train": self.train, "validation": self.validation, "test": self.test}
+        for name, rows in with_splits(given, self.label if isinstance(self.label, str) else "label").items():
+            if name == "train" or rows is not None:
+                self._set(name, self._source(rows, name, beside))
         for name in (name for columns in _SIDES.values() for name in columns):
             if getattr(self, name) is not None:
-                self._set(name, _column_of(getattr(self, name), name))
-        self._set("head", _head_of(self.head))
-        self._set("literature_default", _mapping_of(self.literature_default))
+                self._set(name, column_of(getattr(self, name), name))
+        self._set("head", head_of(self.head))
+        self._set("literature_default", mapping_of(self.literature_default))
         self.complete(dict(self.literature_default))
+
+    def _source(self, rows: Any, role: str, beside: Mapping[str, str]) -> ExampleSource:
+        """Return the source of rows as they were given; of a table, the columns beside them become arguments."""
+        rows, columns = rows_of_table(rows, self.label, beside, role)
+        for name, values in columns.items():
+            self._set(name if role == "train" else f"{role}_{name}", values)
+        return ExampleSource.of(rows, role)
 
     @property
     def model(self) -> str:
@@ -358,40 +376,3 @@ class CustomTask(Task):
             f"model = {inner or name}({arguments})\n"
             f'model.load_state_dict(load_file("path/to/this/folder/{WEIGHTS_FILE}"))\nmodel.eval()'
         )
-
-
-def _column_of(value: Any, name: str) -> Arrays:
-    """Return groups or weights given as an array, list or Series."""
-    if isinstance(value, Arrays):
-        return value
-    if isinstance(value, str) or not hasattr(value, "__len__"):
-        raise TaskError(
-            f"{name}={value!r} is a {type(value).__name__}: a CustomTask has no columns to name. Give an array with "
-            "one value a row."
-        )
-    return Arrays((plain_array(value, name),))
-
-
-def _head_of(value: Any) -> tuple[str, ...] | None:
-    """Return the names of the head, or beginnings of names, without the dot that ends them."""
-    if value is None:
-        return None
-    names = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, tuple | list) else ()
-    if not names or not all(isinstance(name, str) and name for name in names):
-        raise TaskError(
-            f"head={value!r}: give the name of a parameter, or the beginning of several (head='classifier'), or a list "
-            "of such; None where the whole model is new."
-        )
-    return tuple(name.removesuffix(".") for name in names)
-
-
-def _mapping_of(value: Any) -> dict[str, Any]:
-    """Return the literature default as a dict."""
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping):
-        raise TaskError(
-            f"literature_default={value!r} is a {type(value).__name__}: give hyperparameters by name, for instance "
-            "{'learning_rate': 0.001}."
-        )
-    return dict(value)
