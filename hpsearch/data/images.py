@@ -53,7 +53,7 @@ class ImageRows:
     def __post_init__(self) -> None:
         given = [images for images in (self.paths, self.encoded, self.array) if images is not None]
         if len(given) != 1:
-            raise ValueError("images are either files, their bytes or an array")
+            raise ValueError("images are either files or an array: one of paths=, encoded= and array=")
         if len(given[0]) != len(self.labels):
             raise ValueError(f"{len(self.labels)} labels for {len(given[0])} images")
 
