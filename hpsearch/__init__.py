@@ -23,6 +23,7 @@ _HOMES = {
     "ChatFineTuning": "hpsearch.tasks",
     "CustomTask": "hpsearch.tasks",
     "FunctionTask": "hpsearch.tasks",
+    "SequenceToSequence": "hpsearch.tasks",
     "TextClassification": "hpsearch.tasks",
     "TextRegression": "hpsearch.tasks",
     "TokenClassification": "hpsearch.tasks",
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     from hpsearch.tasks import FunctionTask as FunctionTask
     from hpsearch.tasks import ImageClassification as ImageClassification
     from hpsearch.tasks import ImageRegression as ImageRegression
+    from hpsearch.tasks import SequenceToSequence as SequenceToSequence
     from hpsearch.tasks import TextClassification as TextClassification
     from hpsearch.tasks import TextRegression as TextRegression
     from hpsearch.tasks import TokenClassification as TokenClassification

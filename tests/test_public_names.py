@@ -29,6 +29,7 @@ PUBLIC = [
     "Pruner",
     "Racing",
     "Result",
+    "SequenceToSequence",
     "Space",
     "Study",
     "SuccessiveHalving",

@@ -12,7 +12,7 @@ from hpsearch.analysis.aggregates import best_trial, summarize
 from hpsearch.display.time_left import Pace
 from hpsearch.plan.paths import shown_folder
 from hpsearch.policy.budget import Ending
-from hpsearch.records import LOSS, History, Run, Segment, Slot, Trial, TrialState
+from hpsearch.records import LOSS, Evaluation, History, Run, Segment, Slot, Trial, TrialState
 
 
 @dataclass(frozen=True)
@@ -219,11 +219,16 @@ class Watch:
                 epoch=len(evaluations) / self.evaluations_per_epoch,
                 epochs=segment.stop / self.evaluations_per_epoch,
                 loss=None if last is None or LOSS not in last.metrics else last.loss,
-                value=None if last is None else last.metrics.get(self.objective),
+                value=self._last_value(evaluations),
                 device=f"{device} #{slot.index}" if devices[device] > 1 else device,
                 elapsed=now - self._began[slot.index, run.key],
                 left=self._time_left(history, segment, now),
             )
+
+    def _last_value(self, evaluations: Sequence[Evaluation]) -> float | None:
+        """Return the objective where it was last a number: it may not be measured at every point."""
+        values = (each.metrics.get(self.objective, math.nan) for each in reversed(evaluations))
+        return next((value for value in values if not math.isnan(value)), None)
 
     def _last_measured(self, history: History, run: Run, now: float) -> tuple[int, float]:
         """Return a run's last evaluation point, and when it was first seen."""

@@ -25,10 +25,14 @@ class Direction(StrEnum):
 
 @dataclass(frozen=True)
 class Objective:
-    """What a search is after: a metric by its name, and its direction."""
+    """What a search is after: a metric by its name, its direction, and whether it is measured at some points only.
+
+    A sparse one is measured after each quarter of a run (`pruning_steps.quarters`), and not a number elsewhere.
+    """
 
     name: str
     direction: Direction = Direction.MAXIMIZE
+    is_sparse: bool = False
 
     def score(self, metrics: Mapping[str, float]) -> float:
         """Return the score of what was measured at an evaluation point, metric name to value."""

@@ -68,6 +68,16 @@ class Metric(ABC):
         return self._number(value)
 
     @property
+    def is_sparse(self) -> bool:
+        """Whether it costs so much that it is measured after each quarter of a run only, and at no other point."""
+        return False
+
+    @property
+    def signature(self) -> str:
+        """All that another needs to compute the same, where a package has words for it; else an empty text."""
+        return ""
+
+    @property
     def of_class(self) -> Any:
         """The class that the metric is of, where it is of one of two classes and that was chosen; else None."""
         return None

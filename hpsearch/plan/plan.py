@@ -324,7 +324,7 @@ class Plan:
         """What the search is after, as the policy takes it: the objective by its name, and its direction."""
         from hpsearch.metrics.direction import Objective
 
-        return Objective(self.objective.name, self.objective.direction)
+        return Objective(self.objective.name, self.objective.direction, self.objective.is_sparse)
 
     @property
     def directions(self) -> "Mapping[str, Direction]":

@@ -43,7 +43,8 @@ class EarlyStopping:
         """Return the point at which a run stops early, or None while it continues.
 
         No run stops before the learning rate's warmup and one full epoch are over: a loss on its initial plateau
-        says nothing yet. `evaluations` are the run's, at points 1, 2, 3, ...
+        says nothing yet. Where the objective is sparse, none stops where it is not measured: the point may be the last
+        that folds have in common. `evaluations` are the run's, at points 1, 2, 3, ...
         """
         patience = max(1, math.ceil(self.patience * evaluations_per_epoch - 1e-9))
         earliest = math.ceil(max(1.0, warmup_epochs) * evaluations_per_epoch - 1e-9)
@@ -53,6 +54,8 @@ class EarlyStopping:
             monitored = evaluation.metrics[LOSS] if is_loss else -objective.score(evaluation.metrics)
             if math.isfinite(monitored) and monitored < best:
                 best_point, best = evaluation.point, monitored
+            if objective.is_sparse and math.isnan(objective.score(evaluation.metrics)):
+                continue
             if evaluation.point >= earliest and evaluation.point - best_point >= patience:
                 return evaluation.point
         return None

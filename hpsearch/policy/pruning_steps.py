@@ -27,6 +27,15 @@ def rung(index: int, point: int, horizon: int, stop: int | None) -> int | None:
     return RUNGS_PER_RUN * index + quarter if reached else None
 
 
+def quarters(horizon: int) -> frozenset[int]:
+    """Return the evaluation points that first reach a quarter of a run: where what is costly is measured.
+
+    They are those of the steps of a first run. They follow from its length alone: not from where its segments end,
+    nor from what the other runs of its trial have shown.
+    """
+    return frozenset(-(-quarter * horizon // RUNGS_PER_RUN) for quarter in range(1, RUNGS_PER_RUN + 1))
+
+
 def furthest_point(index: int, end: int, limit: int) -> int:
     """Return the first evaluation point of a trial's run `index` (from 0) at which the trial reaches step `limit`.
 
@@ -100,7 +109,9 @@ def steps_reached(history: History, trial: Trial, objective: Objective) -> Itera
             score = objective.score(evaluation.metrics)
             best = max(best, score) if math.isfinite(score) else best
             step = rung(index, evaluation.point, run.horizon, trial.stop)
-            if step is not None:
+            if step is not None and objective.is_sparse and ended and best == -math.inf:
+                yield step, sum(ended) / len(ended), evaluation  # a later run of which nothing is measured yet
+            elif step is not None:
                 current = objective.direction.score(best)
                 yield step, (sum(ended) + current) / (len(ended) + 1), evaluation
         if trial.stop is None or len(evaluations) < trial.stop:

@@ -14,7 +14,7 @@ from hpsearch.plan.plan import Plan
 from hpsearch.plan.record import Record
 from hpsearch.provenance.packages import __version__
 from hpsearch.result.export import FACTS_FILE
-from hpsearch.result.reporting import decided_by
+from hpsearch.result.reporting import decided_by, signatures
 from hpsearch.tasks.adapters.export import facts_of, is_adapter_folder, loading_code
 
 if TYPE_CHECKING:
@@ -147,6 +147,7 @@ def _page(
         f"- pretrained model `{facts['pretrained_model']}`\n"
         f"- {_numerics(facts['numerics'] or {})}\n"
         f"- the search was decided {facts['decided']}"
+        + "".join(f"\n- {name}: {text}" for name, text in signatures(plan).items())
         + "".join(f"\n- not repeatable from the seed alone: {each}" for each in facts["disturbances"]),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"

@@ -98,6 +98,7 @@ def _facts(plan: Plan, description: Description) -> Mapping[str, Any]:
         "training rows": facts["rows"],
         "test rows": facts["test_rows"],
         **plan.rows.judge.facts(),
+        **signatures(plan),
         **({} if description.pos_label is None else {"positive class": description.pos_label}),
         **({"evaluated on": description.split_text} if facts.get("validation_rows") else {"folds": facts["folds"]}),
         "repeats": description.repeats,
@@ -106,6 +107,11 @@ def _facts(plan: Plan, description: Description) -> Mapping[str, Any]:
         "seed": description.seed,
         "warnings": " ".join(description.every_warning or plan.warnings) or "none",
     }
+
+
+def signatures(plan: Plan) -> dict[str, str]:
+    """Return what another needs to compute the same metrics, name to text, of those that have words for it."""
+    return {f"metric {metric.name}": metric.signature for metric in plan.measured if metric.signature}
 
 
 def _outputs(plan: Plan, out_of_fold: "np.ndarray") -> Mapping[str, Any]:

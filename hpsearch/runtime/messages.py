@@ -15,7 +15,8 @@ from hpsearch.errors import HpsearchError, PreparedDataError, TaskError
 from hpsearch.metrics.metric import Metric
 from hpsearch.plan.gaps import Gaps
 from hpsearch.policy.early_stopping import EarlyStopping
-from hpsearch.records import Evaluation, Fit, Savings, Segment, SegmentResult
+from hpsearch.policy.pruning_steps import quarters
+from hpsearch.records import Evaluation, Fit, Run, Savings, Segment, SegmentResult
 from hpsearch.tasks import Prepared, Split, Task
 from hpsearch.tasks.judge import Judge
 from hpsearch.training.device_errors import Blame
@@ -75,6 +76,16 @@ class Workload:
         if not self.task.base_key(config):
             return self.task.learner(prepared, split)
         return self.task.learner(prepared, split, config)
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether a metric is measured after each quarter of a run only."""
+        return any(metric.is_sparse for metric in self.metrics)
+
+    def unmeasured(self, run: Run, point: int) -> list[str]:
+        """Return the names of the metrics that are not measured at an evaluation point of a run."""
+        is_quarter = point in quarters(run.horizon)
+        return [metric.name for metric in self.metrics if metric.is_sparse and not is_quarter]
 
     def prepare_again(self) -> None:
         """Make encoded rows anew that were deleted or damaged since they were prepared."""

@@ -162,6 +162,8 @@ def outputs_of(workload: Workload, refit: Refit, split: Split, rows: np.ndarray)
     device = device_of(workload.numerics)
     with honoured(workload.numerics, device):
         learner = workload.learner_for(refit.config, split, refit.judge)
+        if workload.is_sparse:
+            learner = learner.for_answers()
         kept = predict(refit.model, learner, rows, numerics, device)
         return learner.own_units(kept), kept
 

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from hpsearch.data.ragged import Rows, byte_count
 from hpsearch.errors import CheckpointError, PreparedDataError, TaskError
 from hpsearch.metrics.direction import Objective
-from hpsearch.policy.pruning_steps import warmup_epochs
-from hpsearch.records import Evaluation, Outcome, SegmentResult, run_seed
+from hpsearch.policy.pruning_steps import quarters, warmup_epochs
+from hpsearch.records import Evaluation, Outcome, Run, SegmentResult, run_seed
 from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Event, Probe, Probed, Stop, Train, Workload
 from hpsearch.training.adapters import held_in
 from hpsearch.training.base_model import BaseModel
@@ -52,6 +52,11 @@ class CountedLearner:
 
     def fitted(self, rows: np.ndarray) -> "CountedLearner":
         return CountedLearner(self._learner.fitted(rows), self._called)
+
+    def for_answers(self) -> "CountedLearner":
+        learner: Any = self._learner.for_answers()
+        learner.progressed = self._called
+        return CountedLearner(learner, self._called)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._learner, name)
@@ -319,6 +324,7 @@ class Worker:
             folder=workload.runs / run.key,
             checkpoint_every=workload.checkpoint_every,
             progressed=self._count_progress,
+            answer_points=quarters(run.horizon) if workload.is_sparse else frozenset(),
         )
         training = workload.task.training(workload.prepared_for(run.config), arguments)
         if order.checkpoint is not None:
@@ -333,12 +339,12 @@ class Worker:
         if rule is None:
             return False
         first = warm.workload.metrics[0]
-        objective = Objective(first.name, first.direction)
+        objective = Objective(first.name, first.direction, first.is_sparse)
         return rule.stop_point(evaluations, objective, warmup, warm.workload.evaluations_per_epoch) is not None
 
     def _evaluated(self, warm: _Warm, order: Train, measurement: Measurement) -> Evaluated:
         run = order.segment.run
-        metrics = self._metrics(warm, run.fold, measurement)
+        metrics = self._metrics(warm, run, measurement)
         evaluation = Evaluation(
             run=run.key,
             point=measurement.point,
@@ -352,14 +358,14 @@ class Worker:
         )
         return Evaluated(order.study, evaluation, measurement.outputs)
 
-    def _metrics(self, warm: _Warm, fold: int, measurement: Measurement) -> Mapping[str, float]:
+    def _metrics(self, warm: _Warm, run: Run, measurement: Measurement) -> Mapping[str, float]:
         """Return what was measured: by the run itself, or by the judge from its outputs."""
         workload, judge = warm.workload, warm.workload.prepared.judge
         if measurement.metrics is not None:
             judge.check_reported(measurement.metrics, [metric.name for metric in workload.metrics])
             return measurement.metrics
         assert measurement.outputs is not None
-        held_out = workload.folds[fold][1]
+        held_out = workload.folds[run.fold][1]
         if byte_count(measurement.outputs) > judge.row_bytes * len(held_out):
             raise TaskError(
                 f"{type(judge).__name__} says that it keeps {judge.row_bytes:,} bytes of a row at most, and kept "
@@ -371,7 +377,7 @@ class Worker:
             warm.targets[held_out],
             None if warm.weights is None else warm.weights[held_out],
             measurement.validation_loss,
-            undefined=workload.gaps.folds.get(fold, ()),
+            undefined={*workload.gaps.folds.get(run.fold, ()), *workload.unmeasured(run, measurement.point)},
             progressed=self._count_progress,
         )
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from hpsearch.tasks.base import Prepared, Split, Task
 from hpsearch.tasks.chat.task import CausalLanguageModeling, ChatFineTuning
 from hpsearch.tasks.custom.task import CustomTask
+from hpsearch.tasks.generation.sequence_to_sequence import SequenceToSequence
 from hpsearch.tasks.image import ImageClassification
 from hpsearch.tasks.loops.function import FunctionTask
 from hpsearch.tasks.numbers.image import ImageRegression
@@ -24,6 +25,7 @@ __all__ = [
     "ImageRegression",
     "Learner",
     "Prepared",
+    "SequenceToSequence",
     "Split",
     "Task",
     "TextClassification",

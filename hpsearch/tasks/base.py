@@ -135,6 +135,7 @@ class Task(ABC):
             numerics=arguments.numerics,
             device=arguments.device,
             base=base,
+            answer_points=arguments.answer_points,
         )
 
     @abstractmethod

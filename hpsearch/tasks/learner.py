@@ -50,6 +50,9 @@ class RowsLearner(ABC):
         learner.judge = self.judge.fitted(self._targets[rows])
         return learner
 
+    def for_answers(self) -> Self:
+        return self
+
     def keep(
         self, outputs: Tensor, batch: Mapping[str, Tensor], rows: np.ndarray, model: nn.Module
     ) -> Tensor | Sequence[Tensor]:

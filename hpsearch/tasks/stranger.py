@@ -73,14 +73,14 @@ def pipeline_answers(
     import transformers
 
     load: Any = transformers.pipeline  # whose overloads know each kind by its literal name
-    ask = _tried("be loaded", lambda: load(kind, device=device, **_as_loaded(folder)))
+    ask = tried("be loaded", lambda: load(kind, device=device, **_as_loaded(folder)))
     call = {**settings, **judge.pipeline_settings()}
 
     def answered(together: Sequence[np.ndarray], way: str) -> Any:
         found: list[Any] = [None] * len(inputs)
         for positions in together:
             rows = [inputs[position] for position in positions]
-            answers = _tried(f"predict {way}", lambda rows=rows: ask(rows, batch_size=len(rows), **call))
+            answers = tried(f"predict {way}", lambda rows=rows: ask(rows, batch_size=len(rows), **call))
             for position, answer in zip(positions, answers, strict=True):
                 found[position] = answer
         return judge.from_answers(found)
@@ -109,7 +109,8 @@ def _as_loaded(folder: Path) -> dict[str, Any]:
     return {"model": load_exported(folder), beside: str(folder)}
 
 
-def _tried(what: str, action: Any) -> Any:
+def tried(what: str, action: Any) -> Any:
+    """Return what an action returns; `TaskError` with "it cannot" and `what` where it fails."""
     with quiet():
         try:
             return action()

@@ -3,7 +3,7 @@
 import hashlib
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -68,6 +68,7 @@ class FineTune:
         numerics: Numerics,
         device: torch.device | str,
         base: BaseModel,
+        answer_points: Collection[int] = (),
     ) -> None:
         """Make the base's model ready for the run.
 
@@ -82,6 +83,7 @@ class FineTune:
             numerics: What to compute with; `hpsearch.training.numerics.honour` sets the process to it.
             device: Where to compute; that of `base`.
             base: The worker's base model.
+            answer_points: Evaluation points at which `Learner.for_answers` measures: there, answers are generated.
 
         Raises:
             TaskError: A hyperparameter is out of range, or freezes more layers than there are; or the model cannot be
@@ -97,6 +99,7 @@ class FineTune:
         self._reads_features = base.features is not None and learner is base.learner
         self._lengths = np.asarray(learner.lengths)[self._train_rows]
         self._seed, self._evaluations_per_epoch = seed, evaluations_per_epoch
+        self._answer_points = frozenset(answer_points)
         self.horizon = settings.epochs * evaluations_per_epoch
         self._identity = self._digest({**config, **settings.named()})
         self._ordered: tuple[int, list[np.ndarray]] | None = None
@@ -314,6 +317,8 @@ class FineTune:
         outputs, validation_loss = None, math.nan
         if self._held_out_rows is not None:
             rows, learner = self._held_out_rows, self._learner
+            if position.point + 1 in self._answer_points:
+                learner = learner.for_answers()
             kept = predict(self.model, learner, rows, self._numerics, self._device, self._features)
             self._require_finite("output for held-out rows", is_finite(kept))
             validation_loss = learner.mean_loss(kept, rows)

@@ -85,6 +85,9 @@ class Learner(Protocol):
         with their targets; `model` is in eval mode, for what it generates.
         """
 
+    def for_answers(self) -> Self:
+        """Return this learner as it also keeps what costs more to compute, if there is such: answers it generates."""
+
     def mean_loss(self, kept: Rows, rows: np.ndarray) -> float:
         """Return the weighted mean loss of rows of which this was kept, without label smoothing."""
 

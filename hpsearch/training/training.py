@@ -76,6 +76,7 @@ class RunArguments:
         base: Returns the worker's base model for the config, loaded if need be.
         folder: A folder for the run's own files, on this machine. It may have those of an earlier process.
         checkpoint_every: Seconds after which a run that saves itself is to save again.
+        answer_points: Evaluation points at which answers are generated.
         progressed: To be called as work continues; it must not raise.
     """
 
@@ -89,6 +90,7 @@ class RunArguments:
     base: "Callable[[], BaseModel]"
     folder: Path
     checkpoint_every: float
+    answer_points: frozenset[int] = frozenset()
     progressed: Callable[[], None] = lambda: None
 
 

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 from samples import F1, MIRRORED
@@ -67,3 +68,14 @@ def test_an_impossible_patience_is_refused(patience):
 def test_an_unknown_monitor_is_refused():
     with pytest.raises(UsageError, match="'accuracy'"):
         EarlyStopping(1.0, monitor="accuracy")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("monitor", ["loss", "objective"])
+def test_where_the_objective_is_sparse_no_run_stops_where_it_is_not_measured(monitor):
+    unknown = math.nan
+    evaluations = curve(0.5, 0.6, 0.7, 0.8, 0.9, 1.0, scores=(unknown, unknown, 0.5, unknown, unknown, 0.4))
+    rule = EarlyStopping(1.0, monitor)
+    found = [rule.stop_point(evaluations[:end], replace(F1, is_sparse=True), 0.0, 2) for end in range(1, 7)]
+    first = 3 if monitor == "loss" else 6
+    assert found == [None] * (first - 1) + [first] * (7 - first)
+    assert rule.stop_point(evaluations, F1, 0.0, 2) in (2, 3)

@@ -6,7 +6,15 @@ from hypothesis import strategies as st
 from samples import F1, MIRRORED, measured, stopped, trial
 
 from hpsearch.metrics.direction import Direction
-from hpsearch.policy.pruning_steps import RUNGS_PER_RUN, first_judged_step, reports, rung, warmup_epochs, warmup_share
+from hpsearch.policy.pruning_steps import (
+    RUNGS_PER_RUN,
+    first_judged_step,
+    quarters,
+    reports,
+    rung,
+    warmup_epochs,
+    warmup_share,
+)
 from hpsearch.records import History, Run
 
 
@@ -54,6 +62,21 @@ def test_a_later_run_counts_only_once_those_before_it_have_ended():
 def test_what_is_no_number_does_not_hide_what_is():
     history = measured(History.of_trials([trial(0)]), 0, 0, [math.nan, 0.3])
     assert reports(history, history.trials[0], F1) == ((1, -math.inf), (2, 0.3))
+
+
+@given(st.integers(1, 60))
+def test_the_quarters_of_a_run_are_the_points_of_its_steps(horizon):
+    points = [point for point in range(1, horizon + 1) if rung(0, point, horizon, None) is not None]
+    assert sorted(quarters(horizon)) == points and horizon in points
+
+
+def test_a_later_run_of_which_a_sparse_objective_is_not_measured_yet_changes_no_value():
+    unknown = math.nan
+    history = stopped(measured(History.of_trials([trial(0)]), 0, 0, [0.2, 0.6, 0.4, 0.5]), 0, 4)
+    history = measured(history, 0, 1, [unknown, 0.8])
+    sparse = replace(F1, is_sparse=True)
+    assert reports(history, history.trials[0], sparse)[4:] == ((5, 0.6), (6, (0.6 + 0.8) / 2))
+    assert reports(history, history.trials[0], F1)[4] == (5, -math.inf)
 
 
 def test_a_warmup_in_steps_is_counted_from_the_runs_own_steps_an_epoch():

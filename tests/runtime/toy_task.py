@@ -140,6 +140,9 @@ class ToyLearner:
     def weights(self, rows: np.ndarray) -> Tensor | None:
         return None
 
+    def for_answers(self) -> Self:
+        return self
+
     def sample_weights(self, rows: np.ndarray) -> np.ndarray | None:
         return None
 

@@ -26,6 +26,14 @@ def gpt2_folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def marian_folder(tmp_path_factory):
+    """A Marian that reads and writes words of `sequence_samples`."""
+    from sequence_samples import save_sequence_model
+
+    return save_sequence_model(tmp_path_factory.mktemp("marian"))
+
+
+@pytest.fixture(scope="session")
 def vit_folder(tmp_path_factory):
     """A ViT for 16 x 16 colour images, without an image processor."""
     from tasks_samples import save_base

@@ -12,6 +12,7 @@ from chat_samples import ROWS as CHATS
 from chat_samples import save_chat_model
 from custom_samples import Images, Two, absolute, images, mixed, one_number, one_number_of_two
 from rising_task import RisingNumbers
+from sequence_samples import pairs
 from tasks_samples import booking_rows, image_arrays, review_rows
 
 import hpsearch as hp
@@ -56,11 +57,11 @@ def causal_folder(tmp_path_factory):
     return folder
 
 
-LANGUAGE = ["chat", "chat packed", "plain texts"]
+LANGUAGE = ["chat", "chat packed", "plain texts", "sequences"]
 
 
 @pytest.fixture(params=[*KINDS, *(f"{kind} numbers" for kind in KINDS), "spans", "from outside", *LANGUAGE])
-def task(request, bert_folder, vit_folder, llama_folder, causal_folder):
+def task(request, bert_folder, vit_folder, llama_folder, causal_folder, marian_folder):
     if request.param.startswith("chat"):
         train, test = chats(ROWS), chats(TEST_ROWS).assign(topic="other")
         packed = {"packing": True} if request.param == "chat packed" else {"sample_weight": "weight"}
@@ -68,6 +69,9 @@ def task(request, bert_folder, vit_folder, llama_folder, causal_folder):
     if request.param == "plain texts":
         train, test = (review_rows(rows)[["text"]] for rows in (ROWS, TEST_ROWS))
         return hp.CausalLanguageModeling(causal_folder, train=train, test=test, max_length=16)
+    if request.param == "sequences":
+        given = {"source": "en", "target": "de", "group": "site", "sample_weight": "weight", "pretrained": False}
+        return hp.SequenceToSequence(marian_folder, train=pairs(ROWS), test=pairs(TEST_ROWS, seed=1), **given)
     if request.param == "text numbers":
         train, test = (
             table.assign(length=table["text"].str.len())

@@ -136,6 +136,9 @@ class TinyLearner:
     def weights(self, rows: np.ndarray) -> Tensor | None:
         return None if self._weights is None else self._weights[rows]
 
+    def for_answers(self) -> Self:
+        return self
+
     def sample_weights(self, rows: np.ndarray) -> np.ndarray | None:
         return None if self._weights is None else self._weights[rows].numpy()
 

@@ -12,8 +12,9 @@ from hpsearch.metrics.direction import Direction
 from hpsearch.metrics.metric import Metric
 from hpsearch.tasks.generation.metric import TokenMetric, check_answers, resolve_metric
 from hpsearch.tasks.generation.predictions import TokenPredictions, joined, row_bytes
-from hpsearch.tasks.generation.texts import as_bytes, as_texts
+from hpsearch.tasks.generation.texts import as_bytes, as_texts, shortened
 from hpsearch.tasks.judge import Judge, Judged
+from hpsearch.tasks.read_back_judge import ReadBackJudge
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 BYTES_A_TOKEN = 8
 """Bytes that an answer may take for each token that may be generated. Tokens of subword vocabularies take some 4 to 6
 in any script; only an answer that repeats very long ones is cut."""
+
+SHOWN_CHARACTERS = 60
+"""Of a text that is read back otherwise, characters that a message shows."""
 
 JUDGED_ROWS = 200
 """Rows by which it is found whether a metric can judge a set of them, at most."""
@@ -135,3 +139,28 @@ class TokenJudge(Judge):
             'generated answers (metric="chrf" or "exact_match", with max_new_tokens= on the task), or search each '
             "model in a study of its own."
         )
+
+
+@dataclass(frozen=True)
+class AnswerTextJudge(TokenJudge, ReadBackJudge):
+    """The judge of models that answer each row with a text: an exported one must write what was scored."""
+
+    @property
+    def purpose(self) -> str:
+        return "to write a text for a text"
+
+    def from_answers(self, answers: Sequence[Any]) -> TokenPredictions:
+        """Return predictions with these texts, kept as those of an evaluation are, and without losses."""
+        texts = np.empty(len(answers), dtype=object)
+        texts[:] = [shortened(str(answer), self.text_bytes).decode() for answer in answers]
+        unknown = np.full(len(answers), np.nan)
+        return TokenPredictions(unknown, unknown, unknown, texts)
+
+    def differing(self, scored: TokenPredictions, answered: TokenPredictions) -> np.ndarray:
+        if scored.texts is None or answered.texts is None:
+            return np.zeros(len(scored), dtype=bool)
+        return np.asarray(scored.texts != answered.texts, dtype=bool)
+
+    def prediction_text(self, predictions: TokenPredictions, row: int) -> str:
+        text = "" if predictions.texts is None else str(predictions.texts[row])
+        return repr(text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "...")

@@ -2,7 +2,7 @@
 
 import copy
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -17,6 +17,7 @@ from hpsearch.tasks.generation.texts import shortened
 from hpsearch.tasks.generation.token_losses import ROW_BLOCK, row_sums
 from hpsearch.tasks.learner import PretrainedLearner
 from hpsearch.tasks.pretrained import Pretrained
+from hpsearch.training.batches import EVALUATION_TOKENS
 
 EVALUATION_LOGITS = 2**28
 """Logits of an evaluation batch, at most: 1 GiB in float32."""
@@ -38,9 +39,11 @@ class TokenLearner(PretrainedLearner):
     Attributes:
         token_counts: Trained tokens of each row, int64, shape (rows,).
         answering: Whether `keep` generates answers.
+        progressed: Called after each token that is generated: a long answer is no standstill.
     """
 
     answering = False
+    progressed: Callable[[], None] = staticmethod(lambda: None)
     judge: TokenJudge
 
     def __init__(self, dataset: Dataset, pretrained: Pretrained, token_counts: np.ndarray, vocabulary: int) -> None:
@@ -57,9 +60,12 @@ class TokenLearner(PretrainedLearner):
 
     @property
     def evaluation_rows(self) -> int:
-        """Rows of an evaluation batch, at most: as many as have logits within `EVALUATION_LOGITS`."""
+        """Rows of an evaluation batch, at most: of so many logits and generated tokens fit into memory."""
         logits_a_row = self._vocabulary * max(1, int(self.token_counts.max(initial=1)))
-        return max(ROW_BLOCK, EVALUATION_LOGITS // logits_a_row)
+        rows = EVALUATION_LOGITS // logits_a_row
+        if self.answering:
+            rows = min(rows, EVALUATION_TOKENS // self.judge.max_new_tokens)
+        return max(ROW_BLOCK, rows)
 
     def inputs(self, model: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return what the model's forward pass takes of a batch."""

@@ -35,6 +35,10 @@ class TokenMetric(Metric):
     """A metric of rows of tokens: targets are references as bytes, predictions `TokenPredictions`."""
 
     @property
+    def is_sparse(self) -> bool:
+        return self.needs_answers
+
+    @property
     def needs_answers(self) -> bool:
         return self.name not in OF_TOKENS or self.function is not None
 
@@ -152,11 +156,6 @@ def _made_up() -> MadeUp:
     targets = as_bytes(_SENTENCES)
     nearly = predicted(halves, 0.5, 0.8)
     return MadeUp((targets, nearly), targets, predicted(_SENTENCES, 0.1, 1.0), nearly, wrong)
-
-
-def needs_answers(metrics: Sequence[Metric]) -> bool:
-    """Return whether one of a study's metrics is of generated answers."""
-    return any(isinstance(metric, TokenMetric) and metric.needs_answers for metric in metrics)
 
 
 def check_answers(metric: TokenMetric, *, are_generated: bool) -> TokenMetric:
