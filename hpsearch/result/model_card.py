@@ -16,6 +16,7 @@ from hpsearch.provenance.packages import __version__
 from hpsearch.result.export import FACTS_FILE
 from hpsearch.result.reporting import decided_by, signatures
 from hpsearch.tasks.adapters.export import facts_of, is_adapter_folder, loading_code
+from hpsearch.tasks.hub import named
 
 if TYPE_CHECKING:
     from hpsearch.analysis.aggregates import TrialSummary
@@ -121,7 +122,7 @@ def _page(
     on_hub = on_hub and not code and not is_drawn and not own  # a name in the user's code, or nothing of its weights
     head = [] if own else [f"library_name: {'pytorch' if code else 'peft' if is_apart else 'transformers'}"]
     head += [f"pipeline_tag: {pipeline}"] if pipeline else []
-    head += [f"base_model: {model}"] if on_hub else []
+    head += [f"base_model: {named(model)[0]}"] if on_hub else []
     searched = [*plan.space.parameters, *plan.space.fixed]
     config = [f"| {name} | {values[name]} |" for name in searched if name in trial.config]
     data = facts["data"]

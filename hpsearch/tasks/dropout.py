@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from hpsearch.errors import TaskError
+from hpsearch.tasks.hub import named
 from hpsearch.tasks.pretrained import LOADING_ERRORS, quiet
 
 _OWN = "own_dropout"
@@ -51,7 +52,10 @@ def published_dropout(source: str) -> float | None:
 
     with quiet():
         try:
-            config = AutoConfig.from_pretrained(source, trust_remote_code=False, local_files_only=True)
+            name, revision = named(source)
+            config = AutoConfig.from_pretrained(
+                name, revision=revision or "main", trust_remote_code=False, local_files_only=True
+            )
         except LOADING_ERRORS:
             return None
     values: list[Any] = [getattr(config, name, None) for name in _PUBLISHED]

@@ -17,6 +17,7 @@ from hpsearch.errors import TaskError
 from hpsearch.provenance.modules import imported
 from hpsearch.provenance.packages import versions_of
 from hpsearch.records import digest
+from hpsearch.tasks.hub import hub_arguments
 from hpsearch.tasks.learner import PretrainedLearner
 from hpsearch.tasks.pretrained import LOADING_ERRORS, Pretrained, first_line, quiet, read_config
 from hpsearch.tasks.pretrained_task import Encoded
@@ -205,7 +206,7 @@ def load_processor(source: str) -> Any | None:
 
     with quiet():
         try:
-            return AutoImageProcessor.from_pretrained(source, backend="pil", trust_remote_code=False)
+            return AutoImageProcessor.from_pretrained(**hub_arguments(source), backend="pil", trust_remote_code=False)
         except OSError:
             return None  # its config.json was read before, so it is there and has no preprocessor_config.json
         except LOADING_ERRORS as error:

@@ -13,6 +13,7 @@ from hpsearch.data.wording import counted, listed
 from hpsearch.errors import TaskError
 from hpsearch.records import digest
 from hpsearch.tasks.heads import lost_parameters, mark_head, new_parameters
+from hpsearch.tasks.hub import advice, commit_of, hub_arguments
 from hpsearch.tasks.judge import Judge
 from hpsearch.tasks.loading import LOADING_ERRORS as LOADING_ERRORS  # noqa: PLC0414  (others take them from here)
 from hpsearch.tasks.loading import first_line as first_line  # noqa: PLC0414
@@ -136,7 +137,7 @@ class Pretrained:
                     model, report = builder.from_config(config, dtype=torch.float32, trust_remote_code=False), None
                 else:
                     model, report = builder.from_pretrained(
-                        self.source,
+                        **hub_arguments(self.source),
                         config=config,
                         dtype=torch.float32,
                         trust_remote_code=False,
@@ -213,10 +214,13 @@ def read_config(source: str) -> Any:
 
     with quiet():
         try:
-            return AutoConfig.from_pretrained(source, trust_remote_code=False)
+            config = AutoConfig.from_pretrained(**hub_arguments(source), trust_remote_code=False)
         except LOADING_ERRORS as error:
             raise TaskError(
-                f"there is no usable model at {source!r}: {first_line(error)} Give a folder that holds config.json "
+                f"there is no usable model at {source!r}: {first_line(error)}{advice(source, str(error))} Give a "
+                "folder that holds config.json "
                 "(and weights), or a name on the Hugging Face hub; without a connection a hub model must be in the "
                 "local cache already, or be copied into a folder. Models that need code of their own are not run."
             ) from error
+    config._commit_hash = commit_of(source)  # as transformers had it once; an exported adapter names it
+    return config

@@ -21,8 +21,8 @@ from hpsearch.tasks.encoding import Encoded as Encoded  # noqa: PLC0414  (whoeve
 from hpsearch.tasks.encoding import Encoder as Encoder  # noqa: PLC0414
 from hpsearch.tasks.judge import Judge
 from hpsearch.tasks.read_back_judge import ReadBackJudge
-from hpsearch.tasks.sources import Location, Source, source_of, with_splits
-from hpsearch.tasks.starting_weights import MODEL, PRETRAINED, settled, starts_pretrained
+from hpsearch.tasks.sources import Source, source_of, with_splits
+from hpsearch.tasks.starting_weights import MODEL, PRETRAINED, model_of, settled, starts_pretrained
 from hpsearch.training.hyperparameters import Hyperparameter
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ class PretrainedTask(AdaptedTask):
             new one.
         call_settings: What the pipeline is to be called with.
         judge_class: What becomes of targets and outputs.
+        revision: The branch, tag or commit of a model on the hub. It becomes part of `model`: "org/name@revision",
+            which is also how a choice among models is written. A token for gated models is read from HF_TOKEN.
     """
 
     model: Any
@@ -71,6 +73,7 @@ class PretrainedTask(AdaptedTask):
     pretrained: bool = field(default=True, kw_only=True)
     keep_head: bool = field(default=False, kw_only=True)
     validation: Any = field(default=None, kw_only=True, metadata=LATER)
+    revision: str | None = field(default=None, kw_only=True, metadata=LATER)
 
     auto_class: ClassVar[str]
     call_settings: ClassVar[Mapping[str, Any]] = {}
@@ -78,7 +81,8 @@ class PretrainedTask(AdaptedTask):
     choice: ClassVar[str | None] = "model"
 
     def __post_init__(self) -> None:
-        self._set("model", _model_of(self.model))
+        self._set("model", model_of(self.model, self.revision))
+        self._set("revision", None)
         self._set("label", names_of(self.label, "label"))
         for name in ("group", "sample_weight"):
             value = getattr(self, name)
@@ -351,25 +355,6 @@ class PretrainedTask(AdaptedTask):
             has_dropout=has_dropout(model),
             adaptable=target_names(model),
         )
-
-
-def _model_of(model: Any) -> Location | str:
-    """Return the folder that `model` names, or the name itself where it can only be one on the hub."""
-    if isinstance(model, Location):
-        return model
-    if not isinstance(model, str | Path) or not str(model):
-        raise TaskError(f"model={model!r}: give the path of a folder, or a name on the Hugging Face hub.")
-    location = Location.of(model)
-    if location.value.is_dir():
-        return location
-    text = str(model)
-    looks_local = isinstance(model, Path) or text.startswith((".", "/", "~")) or "\\" in text or text.count("/") > 1
-    if looks_local or location.value.exists():
-        raise TaskError(
-            f"model={text!r} is not a folder ({location.resolved!r}). Give a folder that holds config.json, weights "
-            "and a tokenizer or image processor, or a name on the Hugging Face hub."
-        )
-    return text
 
 
 def names_of(value: Any, argument: str) -> str | tuple[str, ...] | None:

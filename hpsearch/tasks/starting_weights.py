@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.errors import TaskError
+from hpsearch.tasks.hub import REVISION, named
+from hpsearch.tasks.sources import Location
 from hpsearch.training.hyperparameters import OF_LAYERS, ChoiceCheck, Hyperparameter
 
 
@@ -59,3 +61,36 @@ def settled(whole: Mapping[str, Any], own: bool) -> dict[str, Any]:
                 f"pretrained=True) behind the range of {name}."
             )
     return {**others, "pretrained": False}
+
+
+def model_of(model: Any, revision: str | None) -> Location | str:
+    """Return the folder that `model` names, or the name itself where it can only be one on the hub.
+
+    The name has its revision behind it: "org/name@revision".
+
+    Raises:
+        TaskError: It is neither, or a revision is given of a folder, or two of a model.
+    """
+    if isinstance(model, Location) and revision is None:
+        return model
+    if not isinstance(model, str | Path | Location) or not str(model):
+        raise TaskError(f"model={model!r}: give the path of a folder, or a name on the Hugging Face hub.")
+    location = model if isinstance(model, Location) else Location.of(model)
+    text = str(model)
+    if location.value.is_dir():
+        if revision is not None:
+            raise TaskError(f"revision={revision!r}, and model={text!r} is a folder, which has none. Leave it out.")
+        return location
+    name, own = named(text)
+    looks_local = isinstance(model, Path) or name.startswith((".", "/", "~")) or "\\" in name or name.count("/") > 1
+    if looks_local or location.value.exists():
+        raise TaskError(
+            f"model={text!r} is not a folder ({location.resolved!r}). Give a folder that holds config.json, weights "
+            "and a tokenizer or image processor, or a name on the Hugging Face hub."
+        )
+    if own == "" or (revision is not None and (not isinstance(revision, str) or not revision or own is not None)):
+        raise TaskError(
+            f"revision={revision!r} of model={text!r}: give a branch, a tag or a commit, once: as revision=, or behind "
+            f"the name ({name}{REVISION}main)."
+        )
+    return text if revision is None else f"{text}{REVISION}{revision}"

@@ -17,6 +17,7 @@ from hpsearch.errors import TaskError
 from hpsearch.provenance.packages import versions_of
 from hpsearch.records import digest
 from hpsearch.tasks.heads import base_of
+from hpsearch.tasks.hub import hub_arguments
 from hpsearch.tasks.learner import FAILURES, PretrainedLearner
 from hpsearch.tasks.padding import padding_facts, settle_pad_token, text_config
 from hpsearch.tasks.pretrained import LOADING_ERRORS, Pretrained, first_line, quiet, read_config
@@ -59,7 +60,7 @@ def load_tokenizer(source: str, config: Any) -> Any:
         )
     with quiet():
         try:
-            tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+            tokenizer = AutoTokenizer.from_pretrained(**hub_arguments(source), trust_remote_code=False)
         except LOADING_ERRORS as error:
             _require_sentencepiece(folder)
             raise TaskError(

@@ -98,7 +98,8 @@ def _config_of(model: nn.Module, modules: list[str]) -> Any:
     """Return peft's config of a model's adapters for those who load them, with the base and what is saved beside."""
     from peft import LoraConfig
 
-    own, base, kind = peft_config(model), vars(model)["config"], task_type(model)
+    own: Any = peft_config(model)
+    base, kind = vars(model)["config"], task_type(model)
     mapping = {"base_model_class": type(model).__name__, "parent_library": type(model).__module__}
     return LoraConfig(
         r=own.r,

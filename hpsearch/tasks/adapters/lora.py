@@ -58,7 +58,7 @@ def inject(model: nn.Module, settings: AdapterSettings, targets: Sequence[str]) 
 
     config = peft.LoraConfig(
         r=settings.r,
-        lora_alpha=settings.alpha,
+        lora_alpha=settings.alpha,  # type: ignore[arg-type]  # peft only divides it
         lora_dropout=settings.dropout,
         target_modules=list(targets),
         use_rslora=settings.variant == "rslora",
