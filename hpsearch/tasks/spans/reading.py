@@ -110,12 +110,22 @@ def _cell(cell: Any, place: Place) -> Sequence[Any]:
         cell = cell.tolist()
     if isinstance(cell, list | tuple):
         return cell
+    if isinstance(cell, Mapping) and cell and all(isinstance(part, list | tuple | np.ndarray) for part in cell.values()):
+        return _turned(cell, place)
     if cell is None or (isinstance(cell, float) and np.isnan(cell)):
         raise place.fault("no list of spans", "A row without any has an empty list, [].")
     raise place.fault(
         f"a {type(cell).__name__}, {shortened(repr(cell))}, where a list of spans is needed",
         f"Each span is {_FORMS}.",
     )
+
+
+def _turned(cell: Mapping[str, Any], place: Place) -> list[dict[str, Any]]:
+    """Return the spans of a mapping of lists, as `datasets` may keep a list of mappings."""
+    lengths = {key: len(part) for key, part in cell.items()}
+    if len(set(lengths.values())) > 1:
+        raise place.fault(f"lists of different lengths, {lengths}", "Give each span a start, an end and a label.")
+    return [dict(zip(cell, parts, strict=True)) for parts in zip(*cell.values(), strict=True)]
 
 
 def _span(given: Any, text: str, place: Place) -> Span:
@@ -248,7 +258,8 @@ def _tags(cell: Any, place: Place) -> list[str]:
         if not isinstance(tag, str):
             raise place.fault(
                 f"the tag {tag!r}, a {type(tag).__name__}",
-                "Tags are names. A `datasets` column of numbers has them in dataset.features[column].feature.names.",
+                "Tags are names. A datasets.Dataset has them in dataset.features[column].feature.names, and they are "
+                "read where it is given as it is.",
             )
         if tag != OUTSIDE and (tag[:2] not in ("B-", "I-") or not tag[2:].strip() or tag[2:] == OUTSIDE):
             raise place.fault(

@@ -13,11 +13,12 @@ from hpsearch.data.fingerprint import fingerprint_table
 from hpsearch.data.images import require_columns
 from hpsearch.data.ragged import Ragged
 from hpsearch.data.sources import read_table
+from hpsearch.data.tables_in_memory import columns_table, is_pair
 from hpsearch.errors import TaskError
 from hpsearch.tasks.base import Prepared, Split
 from hpsearch.tasks.judge import Judge
 from hpsearch.tasks.pretrained_task import Encoder
-from hpsearch.tasks.sources import Location, Source
+from hpsearch.tasks.sources import Location, Source, Table, source_of
 from hpsearch.tasks.spans.conll import ENDINGS, read_conll
 from hpsearch.tasks.spans.counts import HEADER
 from hpsearch.tasks.spans.judge import SpanJudge
@@ -84,8 +85,6 @@ class TokenClassification(TextTask):
         if self.overlapping not in _OVERLAPPING:
             raise TaskError(f"overlapping={self.overlapping!r}: give {' or '.join(map(repr, _OVERLAPPING))}.")
         self._set("label", SPANS)
-        for name in ("train", "validation", "test"):
-            self._set(name, _table_of(getattr(self, name)))
         super().__post_init__()
 
     def _literature(self) -> Mapping[str, Any]:
@@ -97,6 +96,13 @@ class TokenClassification(TextTask):
         return {"learning_rate": 5e-5, "batch_size": 16, "epochs": 4, "weight_decay": 0.01, "warmup_ratio": 0.1}
 
     # ------------------------------------------------------------------ rows
+
+    def _source(self, rows: Any, role: str) -> Source:
+        """Return the source of rows; a pair is one of texts and spans, or of words and tags."""
+        if not is_pair(rows):
+            return source_of(rows, self._columns(), role)
+        named = dict(zip(self._columns(), rows, strict=False))
+        return Table(tuple(self._columns()), frame=columns_table(named, role))
 
     def _columns(self) -> list[str]:
         read = [self.text, self.spans] if self.words is None else [self.words, self.tags]
@@ -184,15 +190,6 @@ class TokenClassification(TextTask):
             "for text, spans in zip(texts, find(texts)):\n"
             '    print([(text[span["start"] : span["end"]].strip(), span["entity_group"]) for span in spans])'
         )
-
-
-def _table_of(source: Any) -> Any:
-    """Return a list of rows, each a mapping, as a table; another source as it is."""
-    if not isinstance(source, list | tuple) or not source or not all(isinstance(row, Mapping) for row in source):
-        return source
-    import pandas as pd
-
-    return pd.DataFrame(list(source))
 
 
 def _without_space(predictions: Ragged, texts: Sequence[str]) -> Ragged:

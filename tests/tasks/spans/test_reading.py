@@ -26,6 +26,7 @@ def read(*cells: Any, may_overlap: bool = False) -> tuple[list[Any], list[str]]:
         np.array([{"start": 12, "end": 13, "label": "people"}, {"start": 17, "end": 26, "label": "time"}]),
         [{"start": 12.0, "end": 13.0, "entity_group": "people", "score": 0.9, "word": "2"}, TIME],
         [{"start": np.int64(12), "end": 13, "type": "people"}, (17, 26, "time")],
+        {"start": [12, 17], "end": np.array([13, 26]), "label": ["people", "time"]},
     ],
 )
 def test_the_same_spans_in_each_form(cell: Any) -> None:
@@ -61,6 +62,7 @@ def test_spans_that_overlap_are_refused_or_said() -> None:
         (float("nan"), "no list of spans"),
         ("12 to 13", "the text '12 to 13' where a list of spans is needed"),
         ({"start": 12, "end": 13, "label": "people"}, "a dict, .* where a list of spans is needed"),
+        ({"start": [12], "end": [13, 14]}, "lists of different lengths, {'start': 1, 'end': 2}"),
         ([12, 13], "12, which is no span"),
         ([(12, 13)], r"\(12, 13\), which is no span"),
         ([{"begin": 12, "end": 13, "slot": "people"}], "a span without 'start' and 'label': it has 'begin', 'end'"),
@@ -114,7 +116,7 @@ def test_words_are_joined_and_tags_become_spans() -> None:
         (["Ann", " left"], ["O", "O"], "'tokens' the word ' left'"),
         (["Ann"], None, "'ner' None, a NoneType"),
         (["Ann", "left"], ["O"], "'ner' 1 tag, and 2 words in 'tokens'"),
-        (["Ann"], [3], "'ner' the tag 3, a int. Tags are names. A `datasets` column"),
+        (["Ann"], [3], "'ner' the tag 3, a int. Tags are names. A datasets.Dataset has them"),
         (["Ann"], ["name"], "'ner' the tag 'name'"),
         (["Ann"], ["S-name"], "'ner' the tag 'S-name'"),
         (["Ann"], ["B-"], "'ner' the tag 'B-'"),
