@@ -113,6 +113,57 @@ def test_sentiment_says_what_is_wrong_with_a_table_in_one_paragraph(place: Path)
     assert not (place / "studies").exists()
 
 
+RESERVATIONS = [
+    {"userInput": {"text": "two at 8"}, "labels": [{"slot": "people", "valueSpan": {"endIndex": 3}}]},
+    {"userInput": {"text": "at 8"}, "labels": [{"slot": "time", "valueSpan": {"startIndex": 3, "endIndex": 4}}]},
+    {"userInput": {"text": "hello"}, "context": {"requestedSlots": ["time"]}},
+]
+"""Rows as restaurant8k has them."""
+
+
+def test_restaurant_spans_reads_the_published_files_and_others(tmp_path: Path) -> None:
+    from studies.restaurant_spans import read
+
+    (tmp_path / "test.json").write_text(json.dumps(RESERVATIONS))
+    assert read(str(tmp_path / "test.json")) == [
+        {"text": "two at 8", "spans": [(0, 3, "people")]},
+        {"text": "at 8", "spans": [(3, 4, "time")]},
+        {"text": "hello", "spans": []},
+    ]
+    (tmp_path / "own.json").write_text(json.dumps([{"text": "hello", "spans": []}]))
+    assert read(str(tmp_path / "own.json")) == [{"text": "hello", "spans": []}]
+    assert read("rows.conll") == "rows.conll"
+
+
+def test_restaurant_spans_as_it_comes_warns_of_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from studies import restaurant_spans
+
+    monkeypatch.setenv("HPSEARCH_CACHE", str(tmp_path / "cache"))
+    made = restaurant_spans.study(restaurant_spans.parsed(["--folder", str(tmp_path)]))
+    assert made.plan.warnings == ()
+    assert (made.prepared.rows, made.prepared.test_rows) == (100, 50)
+
+
+@pytest.mark.extended
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_restaurant_spans_takes_a_persons_rows_to_a_model(place: Path) -> None:
+    rows = [{"text": text, "spans": [[text.rindex(" ") + 1, len(text), "mood"]]} for text in reviews(60, 0)["review"]]
+    (place / "rows.json").write_text(json.dumps(rows))
+    words = ["--train", "rows.json", "--test", "rows.json", "--model", "tiny-bert", "--trials", "1", "--cv", "2"]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": "1",
+        "HPSEARCH_CACHE": str(place / "cache"),
+    }
+    command = [sys.executable, str(ROOT / "studies" / "restaurant_spans.py"), *words, "--devices", "inline"]
+    done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "f1:mood" in done.stdout
+    card = json.loads((place / "runs" / "restaurant-spans" / "model" / "hpsearch.json").read_text())
+    assert card["check"]["agrees"]
+
+
 @pytest.mark.extended
 @pytest.mark.parametrize("name, rows", [("plain_cnn", "100"), ("audio_signals", "60")])
 def test_studies_of_own_models_run_in_small(tmp_path: Path, name: str, rows: str) -> None:

@@ -110,7 +110,11 @@ def _cell(cell: Any, place: Place) -> Sequence[Any]:
         cell = cell.tolist()
     if isinstance(cell, list | tuple):
         return cell
-    if isinstance(cell, Mapping) and cell and all(isinstance(part, list | tuple | np.ndarray) for part in cell.values()):
+    if (
+        isinstance(cell, Mapping)
+        and cell
+        and all(isinstance(part, list | tuple | np.ndarray) for part in cell.values())
+    ):
         return _turned(cell, place)
     if cell is None or (isinstance(cell, float) and np.isnan(cell)):
         raise place.fault("no list of spans", "A row without any has an empty list, [].")
