@@ -139,7 +139,7 @@ MISTAKES = [
     ),
     Mistake(
         "numbers in place of tags, as `datasets` keeps them",
-        ("row 3", "the tag 1, a int", "dataset.features[column].feature.names"),
+        ("row 3", "the tag 0, a int", "dataset.features[column].feature.names"),
         DataError,
         task=TAGGED,
         world=_tagged(["a", "great", "film"], [0, 1, 0]),
