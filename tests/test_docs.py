@@ -9,6 +9,7 @@ What a page takes as given lies in the folder: rows, and tiny models under the n
 
 import contextlib
 import io
+import json
 import os
 import re
 import shlex
@@ -21,6 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chat_samples import ROWS as CHATS
+from chat_samples import save_chat_model
 from tasks_samples import WORDS, review_rows, save_base, save_image_folder, save_text_model, save_tokenizer
 from typer.testing import CliRunner
 
@@ -89,6 +92,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     save_text_model(tmp_path / "bert-base-uncased")
     save_base("vit", tmp_path / "google" / "vit-base-patch16-224", image_size=32)
     save_image_folder(tmp_path / "photos")
+    save_chat_model(tmp_path / "HuggingFaceTB" / "SmolLM2-135M-Instruct")
+    chats = "\n".join(json.dumps(CHATS[row % 8]) for row in range(40))
+    Path("chats.jsonl").write_text(chats, encoding="utf-8")
     return tmp_path
 
 

@@ -49,10 +49,10 @@ class Columns:
     form: Form
     names: Mapping[str, str]
 
-    def text(self) -> str:
+    def text(self, role: str) -> str:
         """Return what was recognised, as a sentence."""
         columns = listed(self.names.values(), len(self.names))
-        return f"the rows were read as {self.form.name}, from {columns}."
+        return f"The {role} rows were read as {self.form.name}, from {columns}."
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ class Pieces:
         arrays: Name to array, one entry a piece: "tokens", "trained" beside them, and "prompts".
         references: What the last answer of each piece should be; empty where nothing is to be generated.
         ends: The tokens that end an answer.
+        recognised: What the rows were read as, a sentence.
         warnings: Sentences for the user.
     """
 
@@ -40,6 +41,7 @@ class Pieces:
     arrays: Mapping[str, np.ndarray]
     references: Sequence[str]
     ends: tuple[int, ...]
+    recognised: str = ""
     warnings: tuple[str, ...] = ()
 
     def joined(self, others: "Pieces") -> "Pieces":
@@ -139,9 +141,9 @@ class RowEncoder(TokenEncoder):
             "trained": np.concatenate([piece.trained for _, piece in kept]),
             **as_arrays("prompts", self._prompts(masker, rows, numbers)),
         }
-        warnings = [columns.text(), *notes.of(whole, made), *self._remarks(rows, whole, masker, role)]
+        warnings = [*notes.of(whole, made), *self._remarks(rows, whole, masker, role)]
         references = [_reference(rows[number]) for number in numbers.tolist()]
-        return Pieces(numbers, arrays, references, self._ends(rows, masker), tuple(warnings))
+        return Pieces(numbers, arrays, references, self._ends(rows, masker), columns.text(role), tuple(warnings))
 
     def _ends(self, rows: Sequence[Row], masker: Masker) -> tuple[int, ...]:
         """Return the tokens that end an answer: the template's end of turn, and what the model knows as such."""

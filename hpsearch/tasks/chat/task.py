@@ -1,5 +1,6 @@
 """Tasks over causal language models: chats, completions, and plain texts."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -32,13 +33,15 @@ if TYPE_CHECKING:
     from hpsearch.tasks.chat.learner import CausalLearner
     from hpsearch.tasks.pretrained import Pretrained
 
+logger = logging.getLogger("hpsearch")
+
 REFERENCE = "the last answer"
 """The column of references that is added to a table of rows."""
 
 PIECE_OF = "the row of a block"
 """The column that is added for the blocks of a text."""
 
-_LOOKED_OVER = 1
+_LOOKED_OVER = 2
 """Part of the name of what is kept of rows that were looked over: counted up when that changes."""
 
 
@@ -120,9 +123,11 @@ class CausalTask(PretrainedTask):
             if not is_prepared(folder):
                 made = encoder.pieces(table, role)
                 arrays = {"rows": made.rows, **as_arrays("references", as_bytes(made.references))}
-                write_dataset(folder, arrays, {"warnings": list(made.warnings)})
-            looked[role] = self._pieces_of(table, role, open_dataset(folder), encoder, made)
-            warnings += [text for text in open_dataset(folder).facts["warnings"] if text not in warnings]
+                write_dataset(folder, arrays, {"read": made.recognised, "warnings": list(made.warnings)})
+            kept = open_dataset(folder)
+            logger.warning("%s", kept.facts["read"])  # which is no doubt about the study, and not kept with it
+            looked[role] = self._pieces_of(table, role, kept, encoder, made)
+            warnings += [text for text in kept.facts["warnings"] if text not in warnings]
         return looked, warnings
 
     def _pieces_of(self, table: Any, role: str, kept: Dataset, encoder: "RowEncoder", made: "Pieces | None") -> Any:

@@ -14,3 +14,8 @@ def models(tmp_path_factory):
         return made[key]
 
     return model
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("HPSEARCH_CACHE", str(tmp_path / "study-cache"))

@@ -95,7 +95,7 @@ def test_parts_of_text_are_one_text():
 def test_messages_are_taken_before_a_prompt_beside_them():
     table = pd.DataFrame([{"prompt": "One?", "messages": turns("One?", "1"), "text": "x"}])
     found = Given().found_in(list(table.columns), "train")
-    assert found.text() == "the rows were read as messages, from 'messages'."
+    assert found.text("test") == "The test rows were read as messages, from 'messages'."
     assert Given.of({"text": "text"}).found_in(list(table.columns), "train").form.name == "plain texts"
 
 

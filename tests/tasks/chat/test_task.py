@@ -44,11 +44,12 @@ def test_rows_of_which_nothing_is_left_are_an_error(models, tmp_path):
         hp.ChatFineTuning(models(), train=long_and_short(), max_length=20).prepare(tmp_path)
 
 
-def test_what_was_recognised_is_said(models, tmp_path):
+def test_what_was_recognised_is_said(models, tmp_path, caplog):
     rows = pd.DataFrame({"question": ["One?"] * 4, "reply": [" 1", " 2", " 3", " 4"]})
     columns = {"prompt": "question", "completion": "reply"}
     prepared = hp.ChatFineTuning(models(), train=rows, columns=columns).prepare(tmp_path)
-    assert told(prepared, "the rows were read as prompts and completions, from 'question', 'reply'.")
+    assert "The train rows were read as prompts and completions, from 'question', 'reply'." in caplog.messages
+    assert not prepared.warnings
 
 
 def test_a_template_of_the_users_is_taken(models, tmp_path):
