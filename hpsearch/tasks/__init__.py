@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.tasks.base import Prepared, Split, Task
-from hpsearch.tasks.chat.task import CausalLanguageModeling, ChatFineTuning
+from hpsearch.tasks.chat.language_modeling import CausalLanguageModeling
+from hpsearch.tasks.chat.task import ChatFineTuning
 from hpsearch.tasks.custom.task import CustomTask
 from hpsearch.tasks.generation.sequence_to_sequence import SequenceToSequence
 from hpsearch.tasks.image import ImageClassification

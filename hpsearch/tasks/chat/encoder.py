@@ -33,6 +33,7 @@ class Pieces:
         arrays: Name to array, one entry a piece: "tokens", "trained" beside them, and "prompts".
         references: What the last answer of each piece should be; empty where nothing is to be generated.
         ends: The tokens that end an answer.
+        is_chat: Whether there are conversations among them.
         recognised: What the rows were read as, a sentence.
         warnings: Sentences for the user.
     """
@@ -41,6 +42,7 @@ class Pieces:
     arrays: Mapping[str, np.ndarray]
     references: Sequence[str]
     ends: tuple[int, ...]
+    is_chat: bool = False
     recognised: str = ""
     warnings: tuple[str, ...] = ()
 
@@ -54,7 +56,7 @@ class Pieces:
                 arrays[name] = np.concatenate([arrays[name], array])
         rows = np.concatenate([self.rows, others.rows])
         ends = tuple(sorted({*self.ends, *others.ends}))
-        return Pieces(rows, arrays, [*self.references, *others.references], ends)
+        return Pieces(rows, arrays, [*self.references, *others.references], ends, self.is_chat)
 
 
 class RowEncoder(TokenEncoder):
@@ -113,7 +115,11 @@ class RowEncoder(TokenEncoder):
     def encode(self, rows: Any, role: str, scratch: Path) -> Encoded:
         """Return the arrays of rows as `Encoder` has it; their table says how they were made (`ENCODED`)."""
         pieces = rows.attrs[ENCODED]()
-        facts = {"vocabulary": self.config.get_text_config().vocab_size, "ends": list(pieces.ends)}
+        facts = {
+            "vocabulary": self.config.get_text_config().vocab_size,
+            "ends": list(pieces.ends),
+            "is_chat": pieces.is_chat,
+        }
         return Encoded(pieces.arrays, {**self._facts(), **facts, "start": self.tokenizer.bos_token_id})
 
     def pieces(self, table: Any, role: str) -> Pieces:
@@ -143,7 +149,15 @@ class RowEncoder(TokenEncoder):
         }
         warnings = [*notes.of(whole, made), *self._remarks(rows, whole, masker, role)]
         references = [_reference(rows[number]) for number in numbers.tolist()]
-        return Pieces(numbers, arrays, references, self._ends(rows, masker), columns.text(role), tuple(warnings))
+        return Pieces(
+            numbers,
+            arrays,
+            references,
+            self._ends(rows, masker),
+            masker.template is not None,
+            columns.text(role),
+            tuple(warnings),
+        )
 
     def _ends(self, rows: Sequence[Row], masker: Masker) -> tuple[int, ...]:
         """Return the tokens that end an answer: the template's end of turn, and what the model knows as such."""

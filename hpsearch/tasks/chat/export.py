@@ -8,18 +8,43 @@ from torch import nn
 
 from hpsearch.tasks.base import Prepared
 from hpsearch.tasks.chat.conversations import Conversation, Row
-from hpsearch.tasks.chat.learner import greedy
+from hpsearch.tasks.chat.learner import answer_settings
 from hpsearch.tasks.chat.settings import RowSettings
 from hpsearch.tasks.generation.judge import TokenJudge
 from hpsearch.tasks.padding import tell_config
 from hpsearch.tasks.pretrained import save_model
 from hpsearch.tasks.tokens import load_tokenizer
 
+SCRIPT = "predict.py"
+"""The name of the script in an exported folder."""
+
+_MESSAGES = '[{"role": "user", "content": line.rstrip()}]'
+
+_PREDICT = '''"""Answer each line: python predict.py < questions.txt"""
+
+import sys
+from pathlib import Path
+
+from transformers import pipeline
+
+model = pipeline("text-generation", model=str(Path(__file__).parent))
+
+
+def predict(prompts):
+    answers = model(prompts, return_full_text=False, batch_size=len(prompts))
+    return [answer[0]["generated_text"].strip() for answer in answers]
+
+
+if __name__ == "__main__":
+    for line in sys.stdin:
+        print(*predict([PROMPT]))
+'''
+
 
 def save_causal(
     model: nn.Module, folder: Path, prepared: Prepared, facts: Mapping[str, Any], settings: RowSettings
 ) -> None:
-    """Write a model, its tokenizer and its generation settings as `pipeline` reads them.
+    """Write a model, its tokenizer and its generation settings as `pipeline` reads them, and a script that does.
 
     Answers are generated greedily, as they were scored, up to any of the end tokens. The tokenizer pads on the left,
     for the answers of a batch begin where its prompts end.
@@ -33,11 +58,13 @@ def save_causal(
     tell_config(trained.config, facts["pad_token_id"])
     assert isinstance(prepared.judge, TokenJudge)
     before = trained.generation_config
-    trained.generation_config = greedy(facts, prepared.judge.max_new_tokens or None)
+    trained.generation_config = answer_settings(facts, prepared.judge.max_new_tokens or None)
     try:
         save_model(model, tokenizer, folder)
     finally:
         trained.generation_config = before
+    given = _MESSAGES if facts["is_chat"] else "line.rstrip()"
+    (folder / SCRIPT).write_text(_PREDICT.replace("PROMPT", given), encoding="utf-8")
 
 
 def pipeline_inputs(rows: Sequence[Row]) -> list[Any]:

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from hpsearch.data.dataset import Dataset, RaggedRows
 from hpsearch.data.ragged import Ragged, rows_of
 from hpsearch.tasks.chat.packing import PLACE, layout, packed, without_layout
+from hpsearch.tasks.generation.answering import generated
 from hpsearch.tasks.generation.learner import LABELS, PLACES, TokenLearner
 from hpsearch.tasks.generation.token_losses import IGNORED, ROW_BLOCK, row_sums
-from hpsearch.tasks.pretrained import Pretrained, quiet
+from hpsearch.tasks.pretrained import Pretrained
 
 
 class CausalLearner(TokenLearner):
@@ -108,12 +109,13 @@ class CausalLearner(TokenLearner):
         for row, prompt in enumerate(given):
             tokens[row, width - len(prompt) :], filled[row, width - len(prompt) :] = prompt, 1
         device = next(model.parameters()).device
-        with quiet():
-            made = model.generate(
-                input_ids=torch.from_numpy(tokens).to(device),
-                attention_mask=torch.from_numpy(filled).to(device),
-                generation_config=greedy(facts, most),
-            )
+        inputs = {"input_ids": tokens, "attention_mask": filled}
+        made = generated(
+            model,
+            {name: torch.from_numpy(array).to(device) for name, array in inputs.items()},
+            answer_settings(facts, most),
+            self.progressed,
+        )
         said = self.tokenizer().batch_decode(made[:, width:].tolist(), skip_special_tokens=True)
         return [text.strip() for text in said]
 
@@ -128,7 +130,7 @@ class CausalLearner(TokenLearner):
         return self._tokenizer
 
 
-def greedy(facts: Mapping[str, Any], most: int | None) -> Any:
+def answer_settings(facts: Mapping[str, Any], most: int | None) -> Any:
     """Return how answers are generated: the likeliest token each time, up to an end of turn or so many tokens."""
     from transformers import GenerationConfig
 
@@ -139,7 +141,6 @@ def greedy(facts: Mapping[str, Any], most: int | None) -> Any:
         eos_token_id=facts["ends"] or None,
         pad_token_id=facts["pad_token_id"],
         bos_token_id=facts["start"],
-        repetition_penalty=1.0,
         use_cache=True,
     )
 

@@ -1,8 +1,8 @@
 """Tasks over causal language models: chats, completions, and plain texts."""
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
@@ -19,6 +19,7 @@ from hpsearch.errors import TaskError
 from hpsearch.records import digest
 from hpsearch.tasks.base import Prepared, Split
 from hpsearch.tasks.chat.columns import Given
+from hpsearch.tasks.chat.judge import ChatJudge
 from hpsearch.tasks.chat.settings import RowSettings, check_kwargs
 from hpsearch.tasks.generation.judge import TokenJudge
 from hpsearch.tasks.generation.texts import as_bytes, as_texts
@@ -27,11 +28,14 @@ from hpsearch.tasks.pretrained_task import PretrainedTask, whole_number
 from hpsearch.tasks.sources import Source
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
+    from hpsearch.data.ragged import Rows
     from hpsearch.tasks.chat.encoder import Pieces, RowEncoder
     from hpsearch.tasks.chat.learner import CausalLearner
     from hpsearch.tasks.pretrained import Pretrained
+    from hpsearch.tasks.stranger import Answers
 
 logger = logging.getLogger("hpsearch")
 
@@ -40,6 +44,12 @@ REFERENCE = "the last answer"
 
 PIECE_OF = "the row of a block"
 """The column that is added for the blocks of a text."""
+
+READ_BACK_TOKENS = 32
+"""Tokens of an answer by which an exported folder is compared, where none are scored."""
+
+BATCH = 16
+"""Rows that are answered at once when they are read back."""
 
 _LOOKED_OVER = 2
 """Part of the name of what is kept of rows that were looked over: counted up when that changes."""
@@ -106,17 +116,28 @@ class CausalTask(PretrainedTask):
         return RowEncoder(str(self.model), self._settings())
 
     def _learned(self, targets: Any) -> Judge:
-        return TokenJudge(max_new_tokens=self.max_new_tokens)
+        judge: Any = self.judge_class
+        return cast(Judge, judge(max_new_tokens=self.max_new_tokens))
 
     def _looked_over(
         self, cache: Path, rows: dict[Split, Any], prints: Mapping[Split, str]
     ) -> tuple[dict[Split, Any], list[str]]:
-        """Return the rows that have something to learn, in blocks if need be, each with its reference.
+        """Return the rows that have something to learn, in blocks if need be, each with its reference."""
+        looked = self._looked(cache, rows, prints)
+        for _, kept in looked.values():
+            logger.warning("%s", kept.facts["read"])  # which is no doubt about the study, and not kept with it
+        warnings = [text for _, kept in looked.values() for text in kept.facts["warnings"]]
+        return {role: table for role, (table, _) in looked.items()}, list(dict.fromkeys(warnings))
+
+    def _looked(
+        self, cache: Path, rows: dict[Split, Any], prints: Mapping[Split, str]
+    ) -> dict[Split, tuple[Any, Dataset]]:
+        """Return the same rows, each with what is kept of looking them over.
 
         This makes their tokens, which are kept until they are written; another time only what came of it is read.
         """
-        encoder = self._encoder(rows["train"])
-        looked, warnings = {}, []
+        encoder = self._encoder(None)
+        looked: dict[Split, tuple[Any, Dataset]] = {}
         for role, table in rows.items():
             key = [_LOOKED_OVER, prints[role], role, encoder.settings(), encoder.versions()]
             folder, made = cache / f"rows-{digest(key)}", None
@@ -125,10 +146,8 @@ class CausalTask(PretrainedTask):
                 arrays = {"rows": made.rows, **as_arrays("references", as_bytes(made.references))}
                 write_dataset(folder, arrays, {"read": made.recognised, "warnings": list(made.warnings)})
             kept = open_dataset(folder)
-            logger.warning("%s", kept.facts["read"])  # which is no doubt about the study, and not kept with it
-            looked[role] = self._pieces_of(table, role, kept, encoder, made)
-            warnings += [text for text in kept.facts["warnings"] if text not in warnings]
-        return looked, warnings
+            looked[role] = self._pieces_of(table, role, kept, encoder, made), kept
+        return looked
 
     def _pieces_of(self, table: Any, role: str, kept: Dataset, encoder: "RowEncoder", made: "Pieces | None") -> Any:
         """Return a table with a row for each piece, which knows how its tokens are made."""
@@ -185,11 +204,24 @@ class CausalTask(PretrainedTask):
         save_causal(model, folder, prepared, open_dataset(prepared.folder).facts, self._settings())
 
     def _inputs(self, rows: Any, places: np.ndarray, prepared: Prepared) -> list[Any]:
+        """Return conversations up to their last answers, or prompts; nothing where a pipeline has no way to ask."""
         from hpsearch.tasks.chat.conversations import read_rows
         from hpsearch.tasks.chat.export import pipeline_inputs
 
         table = rows.iloc[places].reset_index(drop=True)
         return pipeline_inputs(read_rows(table, Given(self.columns).found_in(list(table.columns), "train"), "train"))
+
+    def _kept_rows(self, split: Split, cache: Path) -> Any:
+        """Return the rows of a prepared dataset, in its order; `cache` is where they were prepared."""
+        import pandas as pd
+
+        sources: dict[Split, Any] = {split: getattr(self, split)}
+        if split == "train" and self.validation is not None:
+            sources["validation"] = self.validation
+        tables = {role: self._read(source, role) for role, source in sources.items()}
+        prints = {role: self._fingerprint(table) for role, table in tables.items()}
+        looked = self._looked(cache, tables, prints).values()
+        return pd.concat([table for table, _ in looked], ignore_index=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,6 +243,8 @@ class ChatFineTuning(CausalTask):
     chat_template: str | None = field(default=None, kw_only=True)
     chat_template_kwargs: Any = field(default=None, kw_only=True)
 
+    judge_class: ClassVar[type[Judge]] = ChatJudge
+
     def __post_init__(self) -> None:
         if self.train_on not in ("answers", "all"):
             raise TaskError(f"train_on={self.train_on!r}: give 'answers' or 'all'.")
@@ -228,6 +262,58 @@ class ChatFineTuning(CausalTask):
             chat_template=self.chat_template,
             chat_template_kwargs=self.chat_template_kwargs,
             takes_texts=False,
+        )
+
+    def _asked(self, prepared: Prepared) -> Prepared:
+        """Return the rows with a judge that answers are read back by: there are some, though none may be scored."""
+        judge = cast(ChatJudge, prepared.judge)
+        return replace(prepared, judge=replace(judge, max_new_tokens=judge.max_new_tokens or READ_BACK_TOKENS))
+
+    def scored_predictions(
+        self,
+        model: "nn.Module",
+        prepared: Prepared,
+        config: Mapping[str, Any],
+        *,
+        split: Split,
+        rows: np.ndarray,
+        kept: "Rows",
+        device: "torch.device",
+    ) -> Any:
+        """Return the answers of a trained model for some rows, in float32 as they are scored."""
+        asked = self._asked(prepared)
+        learner = self.learner(asked, split, config)
+        parts = np.array_split(rows, -(-len(rows) // BATCH))
+        answers = [text for part in parts for text in learner.answers(model.eval(), {}, part)]  # type: ignore[attr-defined]
+        return cast(ChatJudge, asked.judge).from_answers(answers)
+
+    def exported_answers(
+        self,
+        folder: Path,
+        prepared: Prepared,
+        config: Mapping[str, Any],
+        *,
+        split: Split,
+        rows: np.ndarray,
+        device: "torch.device",
+    ) -> "Iterator[Answers]":
+        """Ask a pipeline over the folder; it cannot be asked where each row has tools, or the template variables."""
+        from hpsearch.tasks.stranger import mixed, pipeline_answers
+
+        asked = self._asked(prepared)
+        table = self._kept_rows(split, prepared.folder.parent)
+        tools = self.columns.get("tools", "tools")
+        if self.chat_template_kwargs or (tools in table.columns and table[tools].notna().any()):
+            return
+        batches = mixed(self.learner(prepared, split).lengths[rows])
+        yield from pipeline_answers(
+            "text-generation",
+            folder,
+            cast(ChatJudge, asked.judge),
+            self._inputs(table, rows, prepared),
+            batches=batches,
+            device=device,
+            settings={},
         )
 
     def _literature(self) -> Mapping[str, Any]:
@@ -250,70 +336,4 @@ class ChatFineTuning(CausalTask):
             'chat = pipeline("text-generation", model="path/to/this/folder")\n'
             'messages = [{"role": "user", "content": "..."}]\n'
             'chat(messages, return_full_text=False)[0]["generated_text"]'
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class CausalLanguageModeling(CausalTask):
-    """Fine-tune a causal language model on plain texts: all their tokens, and the end of each text.
-
-    Attributes:
-        text: The column of texts.
-        block: Cut each text into blocks of so many tokens, which stay on one side of a fold. None: what is longer than
-            max_length is cut off.
-        max_length, packing: See `CausalTask`.
-    """
-
-    text: str = field(default="text", kw_only=True)
-    block: int | None = field(default=None, kw_only=True)
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.text, str):
-            raise TaskError(f"text={self.text!r}: give the name of the column of texts.")
-        if self.columns not in (None, {}, {"text": self.text}):
-            raise TaskError(f"columns={self.columns!r}: plain texts have one column. Name it with text=.")
-        if self.max_new_tokens:
-            raise TaskError(
-                f"max_new_tokens={self.max_new_tokens!r}: plain texts have no answers to compare with. Leave it out, "
-                "or use ChatFineTuning with prompts and completions."
-            )
-        self._set("columns", {"text": self.text})
-        if self.block is not None:
-            self._set("block", whole_number(self.block, "block", 2))
-            if self.max_length is not None and self.block > self.max_length:
-                raise TaskError(
-                    f"block={self.block} and max_length={self.max_length}: a block has at most max_length tokens. "
-                    "Leave max_length out."
-                )
-        super().__post_init__()
-
-    def _settings(self) -> RowSettings:
-        length = self.max_length if self.block is None else self.block
-        return RowSettings(
-            Given(self.columns), length, block=self.block, packing=self.packing, takes_conversations=False
-        )
-
-    def _side_columns(self, rows: Any, role: str) -> dict[str, np.ndarray]:
-        """Return groups and weights; the blocks of a text are a group of their own where no other is given."""
-        columns = super()._side_columns(rows, role)
-        if self.block is not None and self.group is None:
-            columns["groups"] = np.unique(rows[PIECE_OF].to_numpy(dtype=str), return_inverse=True)[1].astype(np.int64)
-        return columns
-
-    def _literature(self) -> Mapping[str, Any]:
-        """Return the values of transformers' own script for it (examples/pytorch/language-modeling/run_clm.py)."""
-        return {
-            "learning_rate": 5e-5,
-            "batch_size": 8,
-            "epochs": 3,
-            "weight_decay": 0.0,
-            "warmup_ratio": 0.0,
-            "lr_scheduler_type": "linear",
-        }
-
-    def how_to_call(self, prepared: Prepared) -> str:
-        return (
-            "from transformers import pipeline\n\n"
-            'write = pipeline("text-generation", model="path/to/this/folder")\n'
-            'write("...", return_full_text=False)[0]["generated_text"]'
         )
