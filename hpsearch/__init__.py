@@ -26,6 +26,7 @@ _HOMES = {
     "SequenceToSequence": "hpsearch.tasks",
     "TextClassification": "hpsearch.tasks",
     "TextRegression": "hpsearch.tasks",
+    "TrainerTask": "hpsearch.tasks",
     "TokenClassification": "hpsearch.tasks",
     "ImageClassification": "hpsearch.tasks",
     "ImageRegression": "hpsearch.tasks",
@@ -79,6 +80,7 @@ if TYPE_CHECKING:
     from hpsearch.tasks import TextClassification as TextClassification
     from hpsearch.tasks import TextRegression as TextRegression
     from hpsearch.tasks import TokenClassification as TokenClassification
+    from hpsearch.tasks import TrainerTask as TrainerTask
 
 __all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604  (the names are strings)
 

@@ -206,7 +206,7 @@ def test_a_study_is_loaded_and_goes_on(straight: hp.Result, tmp_path: Path) -> N
 
 def test_mistakes_are_found_before_anything_runs(tmp_path: Path) -> None:
     cases = [
-        (lambda: hp.FunctionTask("train.py"), TaskError, "train='train.py' is a str"),
+        (lambda: hp.FunctionTask("train.py"), TaskError, "function='train.py' is a str"),
         (
             lambda: study(tmp_path, space=hp.Space(rate=hp.Float(0, 1))),
             TaskError,

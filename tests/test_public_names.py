@@ -35,6 +35,7 @@ PUBLIC = [
     "SuccessiveHalving",
     "TextClassification",
     "TextRegression",
+    "TrainerTask",
     "TokenClassification",
     "WandbCallback",
     "__version__",

@@ -9,6 +9,7 @@ from hpsearch.tasks.custom.task import CustomTask
 from hpsearch.tasks.generation.sequence_to_sequence import SequenceToSequence
 from hpsearch.tasks.image import ImageClassification
 from hpsearch.tasks.loops.function import FunctionTask
+from hpsearch.tasks.loops.trainer_task import TrainerTask
 from hpsearch.tasks.numbers.image import ImageRegression
 from hpsearch.tasks.numbers.text import TextRegression
 from hpsearch.tasks.spans.task import TokenClassification
@@ -32,6 +33,7 @@ __all__ = [
     "TextClassification",
     "TextRegression",
     "TokenClassification",
+    "TrainerTask",
 ]
 
 

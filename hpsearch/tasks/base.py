@@ -12,6 +12,7 @@ from hpsearch.provenance.modules import SCRIPTS
 from hpsearch.records import digest
 from hpsearch.tasks.aliases import ADAPTER_PREFIX, ALIASES
 from hpsearch.tasks.example_source import ExampleSource
+from hpsearch.tasks.loops.own_rows import OwnRows
 from hpsearch.tasks.prepared import Prepared as Prepared  # noqa: PLC0414  (whoever makes a task takes them from here)
 from hpsearch.tasks.prepared import Split as Split  # noqa: PLC0414
 from hpsearch.tasks.prepared import audited as audited  # noqa: PLC0414
@@ -36,7 +37,7 @@ LATER: Mapping[str, bool] = {"left_out_at_default": True}
 So the studies that were made before stay equal to what they were.
 """
 
-_SOURCES = (Location, Table, Arrays, ExampleSource, UserCode)
+_SOURCES = (Location, Table, Arrays, ExampleSource, OwnRows, UserCode)
 
 
 @dataclass(frozen=True, eq=False)
@@ -333,6 +334,11 @@ def _restored(value: Any, folder: Path | None) -> Any:
         return value
     if "values" in value:
         return dict(value["values"])
+    if "rows" in value:
+        raise TaskError(
+            f"the {value['role']} rows of the task were in memory and are not kept with the study. Run its script again, "
+            "which continues the study, or give the task: hp.load(name, task=...)."
+        )
     if "code" in value:
         return UserCode.from_description(value)
     if "examples" in value or "loader" in value:

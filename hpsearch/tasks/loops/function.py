@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 class FunctionCall:
     """A user's function with its config, as it goes to the process of a run."""
 
-    train: UserCode
+    function: UserCode
     config: Mapping[str, Any]
 
     def __call__(self, run: "Run") -> None:
-        self.train.value(dict(self.config), run)
+        self.function.value(dict(self.config), run)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,26 +40,28 @@ class FunctionTask(LoopTask):
     A function that never saves works too: where it is left, it starts again. Code goes to the process in memory; what
     it prints goes to `output.log` in the run's folder. An exception is the failure of its trial.
 
+    With `train=` (and `validation=`) the run has `run.train_rows` and `run.validation_rows`, those of its fold.
+
     Attributes:
-        train: The function.
+        function: `train(config, run)`.
     """
 
-    train: Any
+    function: Any
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._set("train", UserCode.of(self.train, "train"))
+        self._set("function", UserCode.of(self.function, "function"))
 
     @property
     def model(self) -> str:
-        return str(self.train.name)
+        return str(self.function.name)
 
     @property
     def code(self) -> Any:
-        return self.train.definition.digest
+        return self.function.definition.digest
 
     def call(self, config: Mapping[str, Any]) -> "Callable[[Run], None]":
-        return FunctionCall(self.train, config)
+        return FunctionCall(self.function, config)
 
     def warnings(self) -> tuple[str, ...]:
-        return tuple(self.train.definition.remarks(f"train={self.train.name}"))
+        return tuple(self.function.definition.remarks(f"function={self.function.name}"))

@@ -47,11 +47,13 @@ class ReportedJudge(Judge):
         reporter: What reports them, in messages: "train".
         objective: The metric that a study follows where it names none; "" where it has to.
         reads_rows: Whether the study has the rows, and not the user's code alone.
+        prefix: What a study's metric may begin with, and reported ones do not: "eval_".
     """
 
     reporter: str
     objective: str = ""
     reads_rows: bool = False
+    prefix: str = ""
 
     keeps_predictions: ClassVar[bool] = False
     takes_label_smoothing: ClassVar[bool] = False
@@ -119,6 +121,7 @@ class ReportedJudge(Judge):
                 f"metric= is not given. Name the number that {self.reporter} reports and the search is to follow: "
                 "metric='accuracy', and where its name is not known, direction='maximize' or 'minimize'."
             )
+        given = given.removeprefix(self.prefix)
         known = reported_direction(given)
         if direction is None and known is None and is_objective:
             raise MetricError(

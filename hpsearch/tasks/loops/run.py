@@ -42,7 +42,8 @@ class Run:
         seed: Its seed. Python's, NumPy's and torch's random states have been set by it.
         device: The device that it is to train on: "cpu", "cuda", "mps".
         train_rows, validation_rows: The rows of its fold, of the type that the task was given; None without rows.
-        is_refit: Whether it trains on all rows, to be exported: there are then no `validation_rows`.
+        is_refit: Whether it trains on all rows, to be exported. `validation_rows` are then those that the task was
+            given, else some of the training rows.
         reports: How many reports the whole run makes.
     """
 
@@ -128,6 +129,18 @@ class Run:
         if self._is_to_be_left and self._asked is None and self._reports_here > 1:  # it never saves
             self._wait(is_report=True)
         return Answer(stop=self._is_ending or (self._point >= self.reports and not self.is_refit))
+
+    def arguments(self, batch_size: int, at_once: int | None = None) -> dict[str, int]:
+        """Return the batch arguments of a `transformers.TrainingArguments` that keep an effective batch.
+
+        Args:
+            batch_size: Rows of an optimizer step.
+            at_once: Rows that fit into memory at once, at most; None: all of them.
+        """
+        batch_size = _whole(batch_size)
+        most = batch_size if at_once is None else max(1, _whole(at_once))
+        part = next(rows for rows in range(min(most, batch_size), 0, -1) if batch_size % rows == 0)
+        return {"per_device_train_batch_size": part, "gradient_accumulation_steps": batch_size // part}
 
     def warn(self, text: str) -> None:
         """Tell the user something, once a study."""

@@ -15,6 +15,7 @@ from hpsearch.errors import TaskError
 from hpsearch.records import digest
 from hpsearch.tasks.base import Task
 from hpsearch.tasks.loops.judge import ReportedJudge
+from hpsearch.tasks.loops.own_rows import OwnRows
 from hpsearch.tasks.prepared import Prepared, Split
 from hpsearch.tasks.pretrained_task import whole_number
 from hpsearch.training.hyperparameters import TRAINING_HYPERPARAMETERS, Hyperparameter, IntegerCheck
@@ -29,6 +30,10 @@ _FORMAT = 1
 
 _MEANT = ("batch_size", "warmup_ratio", "warmup_steps")
 """Names that the study reads too, besides `epochs`: what they say must be what they say elsewhere."""
+
+
+_LOOKED_AT = 16
+"""A refit trains on all rows, and code that evaluates is given so many of them again; nothing follows from that."""
 
 
 class SingleFold(Folds):
@@ -52,18 +57,27 @@ class LoopTask(Task):
         defaults: Values of the hyperparameters that a space does not name. If they name all of the space, they are the
             default trial, which the winner is compared with.
         reports: How many reports each run makes; None where `epochs` says it: one an epoch.
+        train: The training rows, of a type that the code takes: a DataFrame, a datasets.Dataset, a list, an array, a
+            dict of columns, a tuple of arrays, or a map-style dataset. Each run gets those of its fold. None: the code
+            reads its own, and there is one fold.
+        validation: Rows that every run is evaluated on; None: `cv` splits the training rows.
     """
 
     trains_itself: ClassVar[bool] = True
     evaluations_per_epoch: ClassVar[int] = 1
     patience: ClassVar[float | None] = None
-    default_cv: ClassVar[Any] = SingleFold()
-    has_rows: ClassVar[bool] = False
 
     defaults: Any = field(default=None, kw_only=True)
     reports: int | None = field(default=None, kw_only=True)
+    train: Any = field(default=None, kw_only=True)
+    validation: Any = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
+        for role in ("train", "validation"):
+            if getattr(self, role) is not None:
+                self._set(role, OwnRows.of(getattr(self, role), role))
+        if self.validation is not None and self.train is None:
+            raise TaskError("validation= is given without train=. Give both, or neither: the code then reads its own.")
         self._set("defaults", _plain(self.defaults))
         if self.reports is not None:
             self._set("reports", whole_number(self.reports, "reports", 1))
@@ -73,6 +87,14 @@ class LoopTask(Task):
                     "reports= out, and give the study evaluations_per_epoch= where a run reports more than once an "
                     "epoch; or call the hyperparameter otherwise."
                 )
+
+    @property
+    def has_rows(self) -> bool:  # type: ignore[override]
+        return self.train is not None
+
+    @property
+    def default_cv(self) -> Any:  # type: ignore[override]
+        return 5 if self.has_rows else SingleFold()
 
     # ------------------------------------------------------------------ what differs
 
@@ -93,6 +115,11 @@ class LoopTask(Task):
     @property
     def objective(self) -> str:
         """The metric that a study follows where it names none; "" where it has to."""
+        return ""
+
+    @property
+    def prefix(self) -> str:
+        """What the code's names of metrics begin with, and the study's do not."""
         return ""
 
     def warnings(self) -> tuple[str, ...]:
@@ -139,17 +166,20 @@ class LoopTask(Task):
     # ------------------------------------------------------------------ rows and training
 
     def prepare(self, cache: Path) -> Prepared:
-        judge = ReportedJudge(self.model, self.objective)
-        content = digest(["loop", _FORMAT])
+        judge = ReportedJudge(self.model, self.objective, self.has_rows, self.prefix)
+        parts = [rows for rows in (self.train, self.validation) if rows is not None]
+        content = digest(["loop", _FORMAT, *(rows.digest for rows in parts)])
         folder = Path(cache).absolute() / content
+        count = sum(map(len, parts))
         if not is_prepared(folder):
-            write_dataset(folder, {"targets": np.zeros(2, dtype=np.float32)}, {})
+            write_dataset(folder, {"targets": np.zeros(count or 2, dtype=np.float32)}, {})
         return Prepared(
             folder=folder,
             test_folder=None,
             judge=judge,
-            rows=0,
+            rows=count,
             test_rows=0,
+            validation_rows=0 if self.validation is None else len(self.validation),
             data_digest=content,
             test_digest=None,
             model_digest=digest(["loop", self.code]),
@@ -165,7 +195,17 @@ class LoopTask(Task):
     def training(self, prepared: Prepared, arguments: "RunArguments") -> "Training":
         from hpsearch.tasks.loops.training import LoopTraining
 
-        return LoopTraining(self.call(self.given(arguments.config)), self.model, None, arguments)
+        rows = None if self.train is None else self._rows
+        return LoopTraining(self.call(self.given(arguments.config)), self.model, rows, arguments)
+
+    def _rows(self, rows: np.ndarray | None) -> Any:
+        """Return rows by their index, behind the training rows those of validation; None: what a refit looks at."""
+        if rows is None:
+            some = np.arange(min(len(self.train), _LOOKED_AT))
+            return self.train.take(some) if self.validation is None else self.validation.value
+        if self.validation is not None and rows[0] >= len(self.train):
+            return self.validation.take(rows - len(self.train))
+        return self.train.take(rows)
 
     def save(self, model: Any, folder: Path, prepared: Prepared) -> None:
         """Write the files that the refit saved into `folder`."""
