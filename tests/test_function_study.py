@@ -204,6 +204,23 @@ def test_a_study_is_loaded_and_goes_on(straight: hp.Result, tmp_path: Path) -> N
     pd.testing.assert_frame_equal(shown(ran(loaded, 5)), shown(straight))
 
 
+def test_each_run_gets_the_rows_of_its_fold(tmp_path: Path) -> None:
+    table = pd.DataFrame({"value": range(12)})
+    space, settings = hp.Space(rate=0.5, epochs=hp.Int(1, 2)), {"metric": "score", "direction": "maximize"}
+    folds = study(tmp_path, task=hp.FunctionTask(samples.count_rows, train=table), space=space, cv=3, **settings)
+    result = ran(folds, 1)
+    assert [run.fold for run in result.history.trials[0].runs] == [0, 1, 2]
+    (metrics,) = result.table()[["train", "validation", "both"]].to_dict("records")
+    assert metrics == {"train": 8.0, "validation": 4.0, "both": 0.0}
+    assert result.best.interval is None or len(result.best.folds) == 3
+    assert (result.export(tmp_path / "model") / "rows").read_text() == "12 12 True"
+    given = hp.FunctionTask(samples.count_rows, train=table, validation=pd.DataFrame({"value": [20, 21]}))
+    again = ran(study(tmp_path / "given", task=given, space=space, **settings), 1)
+    assert again.table()["validation"].tolist() == [2.0] and len(again.history.trials[0].runs) == 1
+    with pytest.raises(UsageError, match="there are none to split"):
+        study(tmp_path, cv=3)
+
+
 def test_mistakes_are_found_before_anything_runs(tmp_path: Path) -> None:
     cases = [
         (lambda: hp.FunctionTask("train.py"), TaskError, "function='train.py' is a str"),

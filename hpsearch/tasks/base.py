@@ -336,8 +336,8 @@ def _restored(value: Any, folder: Path | None) -> Any:
         return dict(value["values"])
     if "rows" in value:
         raise TaskError(
-            f"the {value['role']} rows of the task were in memory and are not kept with the study. Run its script again, "
-            "which continues the study, or give the task: hp.load(name, task=...)."
+            f"the {value['role']} rows of the task were in memory and are not kept with the study. Run its script "
+            "again, which continues the study, or give the task: hp.load(name, task=...)."
         )
     if "code" in value:
         return UserCode.from_description(value)

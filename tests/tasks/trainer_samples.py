@@ -29,17 +29,11 @@ def accuracy(predicted: Any) -> dict[str, float]:
 def tiny_model() -> Any:
     from transformers import BertConfig, BertForSequenceClassification
 
-    return BertForSequenceClassification(
-        BertConfig(
-            vocab_size=30,
-            hidden_size=32,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            intermediate_size=32,
-            max_position_embeddings=8,
-            num_labels=2,
-        )  # fmt: skip
-    )
+    config = BertConfig(
+        vocab_size=30, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
+        max_position_embeddings=8, num_labels=2,
+    )  # fmt: skip
+    return BertForSequenceClassification(config)
 
 
 def make_trainer(config: dict[str, Any], train_rows: Any, validation_rows: Any, run: Any, **given: Any) -> Any:

@@ -3,7 +3,6 @@
 import contextlib
 import importlib.abc
 import importlib.machinery
-import importlib.util
 import os
 import random
 import signal
@@ -110,13 +109,14 @@ class _AfterImport(importlib.abc.MetaPathFinder):
     ) -> importlib.machinery.ModuleSpec | None:
         if name != self._name:
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
+        spec = importlib.machinery.PathFinder.find_spec(name, path)
         if spec is None or spec.loader is None:
             return spec
         run, then = spec.loader.exec_module, self._then
 
         def run_and_then(module: ModuleType) -> None:
+            if self in sys.meta_path:  # it stays while others only look whether the module is there
+                sys.meta_path.remove(self)
             run(module)
             then(module)
 

@@ -88,7 +88,7 @@ def _taken(value: Any, rows: np.ndarray) -> Any:
     return [value[int(row)] for row in rows]
 
 
-def _feed(update: Callable[[bytes], None], value: Any, role: str) -> None:
+def _feed(update: Callable[[bytes], None], value: Any, role: str) -> None:  # noqa: PLR0912  (a branch a type)
     """Hash a value with its type, part by part."""
     update(type(value).__name__.encode() + b"\x00")
     if value is None or isinstance(value, bool | int | float | complex | str):

@@ -53,7 +53,8 @@ class TrainerTask(LoopTask):
         self._set("make_trainer", UserCode.of(self.make_trainer, "make_trainer"))
         if importlib.util.find_spec("accelerate") is None:
             raise TaskError(
-                "TrainerTask runs a Trainer of transformers, which needs the package accelerate: pip install accelerate."
+                "TrainerTask runs a Trainer of transformers, which needs the package accelerate: pip install "
+                "accelerate."
             )
 
     @property
