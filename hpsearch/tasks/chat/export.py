@@ -25,13 +25,14 @@ _PREDICT = '''"""Answer each line: python predict.py < questions.txt"""
 import sys
 from pathlib import Path
 
-from transformers import pipeline
+from transformers import GenerationConfig, pipeline
 
-model = pipeline("text-generation", model=str(Path(__file__).parent))
+folder = str(Path(__file__).parent)
+model, settings = pipeline("text-generation", model=folder), GenerationConfig.from_pretrained(folder)
 
 
 def predict(prompts):
-    answers = model(prompts, return_full_text=False, batch_size=len(prompts))
+    answers = model(prompts, return_full_text=False, generation_config=settings, batch_size=len(prompts))
     return [answer[0]["generated_text"].strip() for answer in answers]
 
 
@@ -73,3 +74,13 @@ def pipeline_inputs(rows: Sequence[Row]) -> list[Any]:
         [dict(message) for message in row.messages[: row.answers[-1]]] if isinstance(row, Conversation) else row.prompt
         for row in rows
     ]
+
+
+def how_to_call(prompt: str) -> str:
+    """Return Python that answers a prompt, by the settings of the folder: a pipeline of an adapter has its base's."""
+    return (
+        "from transformers import GenerationConfig, pipeline\n\n"
+        'model = pipeline("text-generation", model="path/to/this/folder")\n'
+        'settings = GenerationConfig.from_pretrained("path/to/this/folder")\n'
+        f'model({prompt}, return_full_text=False, generation_config=settings)[0]["generated_text"]'
+    )

@@ -73,8 +73,6 @@ class CausalLanguageModeling(CausalTask):
         }
 
     def how_to_call(self, prepared: Prepared) -> str:
-        return (
-            "from transformers import pipeline\n\n"
-            'write = pipeline("text-generation", model="path/to/this/folder")\n'
-            'write("...", return_full_text=False)[0]["generated_text"]'
-        )
+        from hpsearch.tasks.chat.export import how_to_call
+
+        return how_to_call('"..."')

@@ -298,6 +298,8 @@ class ChatFineTuning(CausalTask):
         device: "torch.device",
     ) -> "Iterator[Answers]":
         """Ask a pipeline over the folder; it cannot be asked where each row has tools, or the template variables."""
+        from transformers import GenerationConfig
+
         from hpsearch.tasks.stranger import mixed, pipeline_answers
 
         asked = self._asked(prepared)
@@ -313,7 +315,7 @@ class ChatFineTuning(CausalTask):
             self._inputs(table, rows, prepared),
             batches=batches,
             device=device,
-            settings={},
+            settings={"generation_config": GenerationConfig.from_pretrained(folder)},
         )
 
     def _literature(self) -> Mapping[str, Any]:
@@ -331,9 +333,7 @@ class ChatFineTuning(CausalTask):
         }
 
     def how_to_call(self, prepared: Prepared) -> str:
-        return (
-            "from transformers import pipeline\n\n"
-            'chat = pipeline("text-generation", model="path/to/this/folder")\n'
-            'messages = [{"role": "user", "content": "..."}]\n'
-            'chat(messages, return_full_text=False)[0]["generated_text"]'
-        )
+        from hpsearch.tasks.chat.export import how_to_call
+
+        is_chat = open_dataset(prepared.folder).facts["is_chat"]
+        return how_to_call('[{"role": "user", "content": "..."}]' if is_chat else '"..."')

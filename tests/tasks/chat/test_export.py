@@ -61,3 +61,20 @@ def test_plain_texts_are_exported_for_a_pipeline(models, tmp_path):
     assert facts["check"] is None
     predict = runpy.run_path(str(tmp_path / "model" / "predict.py"))["predict"]
     assert predict(["one and"])[0].startswith("two")
+
+
+@pytest.mark.parametrize("merge", [True, False], ids=["merged", "apart"])
+def test_an_adapter_of_a_chat_answers_as_it_was_scored(models, tmp_path, merge):
+    pytest.importorskip("peft")
+    rows = pd.DataFrame([ROWS[row % 8] for row in range(16)])
+    task = hp.ChatFineTuning(models(), train=rows, max_new_tokens=8)
+    space = hp.Space(**SPACE, lora_r=4, lora_target_modules="all-linear")
+    study = hp.Study("lora", task, space, cv=hp.Holdout(0.25), folder=tmp_path / "runs", precision="fp32")
+    result = study.run(trials=1, devices="inline", progress=False)
+    result.export(tmp_path / "model", merge=merge)
+    facts = json.loads((tmp_path / "model" / "hpsearch.json").read_text(encoding="utf-8"))
+    assert facts["check"]["agrees"] and len(facts["check"]["ways"]) >= 2
+    assert (tmp_path / "model" / "adapter_model.safetensors").exists() != merge
+    expected = task.learner(study.prepared).answers(result.refit().model.cpu(), {}, np.arange(4))
+    predict = runpy.run_path(str(tmp_path / "model" / "predict.py"))["predict"]
+    assert predict([ROWS[row]["messages"][:-1] for row in range(4)]) == expected
