@@ -1,6 +1,6 @@
 """Mistakes in search spaces: ranges, choices, conditions, grids, TOML files; and in hyperparameters and metrics."""
 
-from mistake import TEXT, Mistake, written
+from mistake import RUN, TEXT, Mistake, written
 
 from hpsearch.errors import MetricError, SpaceError, TaskError, UsageError
 
@@ -315,4 +315,61 @@ METRICS = [
     ),
 ]
 
-GROUPS = {"Search spaces": SPACES, "Hyperparameters": HYPERPARAMETERS, "Metrics": METRICS}
+
+def _adapters(what: str, code: str, *says: str, error: type = SpaceError, task: str = TEXT, **more: object) -> Mistake:
+    space = f"hp.Space(learning_rate=hp.Float(1e-4, 1e-2), epochs=1, {code})"
+    return Mistake(what, says, error, task=task, space=space, **more)  # type: ignore[arg-type]
+
+
+ADAPTERS = [
+    _adapters("a rank of 0", "lora_r=0", "lora_r=0", "a whole number from 1 or None", error=TaskError),
+    _adapters("an alpha of adapters without a rank", "lora_alpha=32", "lora_alpha", "without lora_r", "their rank"),
+    _adapters("LoRA under another name: `lora_rank`", "lora_rank=8", "Did you mean 'lora_r'?", error=TaskError),
+    _adapters(
+        "peft's switch for DoRA: `use_dora`", "lora_r=8, use_dora=True", "Did you mean 'lora_variant'?", error=TaskError
+    ),
+    _adapters(
+        "a module to adapt that the model does not have",
+        'lora_r=8, lora_target_modules="q_proj,v_proj"',
+        "has no module 'q_proj' that takes an adapter",
+        "all-linear",
+        "query, key, value, dense",
+        error=TaskError,
+        call=RUN,
+    ),
+    _adapters(
+        "adapters, and the head trained alone",
+        'lora_r=8, freeze_layers=hp.Categorical([0, "all"])',
+        "that trains the head alone",
+        ".when(lora_r=None)",
+    ),
+    _adapters(
+        "adapters, and every weight drawn anew",
+        "lora_r=8, pretrained=hp.Categorical([True, False])",
+        "that draws every weight",
+        ".when(lora_r=None)",
+    ),
+    _adapters(
+        "adapters on a model that is not pretrained",
+        "lora_r=8",
+        "lora_r=8 with pretrained=False",
+        "Leave out one of them",
+        error=TaskError,
+        task='hp.TextClassification("model", train="train.csv", pretrained=False)',
+    ),
+    _adapters(
+        "adapters in a task without a model of transformers",
+        "lora_r=8",
+        "ToyTask does not know the hyperparameter 'lora_r'",
+        "models of transformers",
+        error=TaskError,
+        task="ToyTask()",
+    ),
+]
+
+GROUPS = {
+    "Search spaces": SPACES,
+    "Hyperparameters": HYPERPARAMETERS,
+    "Adapters": ADAPTERS,
+    "Metrics": METRICS,
+}

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from adapter_samples import ADAPTERS, base_of, learner_of, run_of, text_task
@@ -12,6 +14,7 @@ from feature_learners import store
 from training_learners import PRECISIONS, assert_same_measurements, assert_same_state, everything, measured
 
 import hpsearch
+import hpsearch as hp
 from hpsearch.errors import TaskError
 from hpsearch.training.features.cache import FeatureCache
 from hpsearch.training.run_checkpoint import TENSORS
@@ -65,6 +68,26 @@ def test_a_run_resumed_in_another_process_is_the_straight_one(learner, bert_fold
     subprocess.run(command, check=True, timeout=300, env=environment)
     for precision, data in expected.items():
         assert (tmp_path / precision / TENSORS).read_bytes() == data
+
+
+@pytest.mark.extended
+def test_two_workers_find_what_one_finds(bert_folder, tmp_path):
+    space = hp.Space(
+        learning_rate=hp.Float(1e-3, 1e-2, log=True),
+        epochs=2,
+        batch_size=8,
+        lora_r=hp.Categorical([2, 4]),
+        lora_variant=hp.Categorical(["lora", "dora"]),
+    )
+    results = [
+        hp.Study(f"{workers}", text_task(bert_folder), space, folder=tmp_path, cv=3, sampler="random").run(
+            trials=5, devices=workers, progress=False
+        )
+        for workers in (1, 2)
+    ]
+    one, two = (each.table().drop(columns="seconds") for each in results)
+    pd.testing.assert_frame_equal(one, two)
+    assert np.array_equal(*(each.out_of_fold() for each in results))
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
