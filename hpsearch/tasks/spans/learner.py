@@ -41,6 +41,11 @@ class SpanLearner(TextLearner):
         lengths = self.lengths[rows]
         return laid_out(self._codes.take(rows), self.filled(lengths, int(lengths.max())), UNTAGGED)
 
+    def outputs(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+        """Return logits, 0 for padding: nobody reads these, and frozen layers keep none of their outputs for it."""
+        is_there = batch["attention_mask"].bool().unsqueeze(-1)
+        return super().outputs(model, batch).masked_fill(~is_there, 0.0)
+
     def losses(self, outputs: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
         return self.judge.losses(self._beside(outputs, targets.shape[1]), targets, label_smoothing)
 

@@ -100,6 +100,9 @@ def test_frozen_layers_may_be_read_and_a_run_may_be_resumed(prepared: Any, preci
         found = measured(expected)
         assert_same_measurements(found, measured(run))
         assert_same_state(everything(expected), everything(run))
+        if "xlnet" not in str(rows.source):  # whose layers read more than the output below
+            assert run._features is not None, layers
+            assert all(run._features._recordings.values()), layers
         final = everything(expected)
         first = run_of(learner, plain, config, numerics(precision), ROWS)
         measured(first, 1)
