@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
+from chat_samples import ROWS, save_chat_model
 from tasks_samples import image_arrays, review_rows, save_base, save_text_model
 
 import hpsearch as hp
@@ -23,6 +25,7 @@ MODELS = {
     "resnet-transfer": "resnet",
     "image-transfer": "convnext",
     "lora": "roberta",
+    "chat-lora": "llama",
 }
 """Name of a space to the architecture that it is tried on."""
 
@@ -38,6 +41,8 @@ def task_of(name: str, folder: Path) -> Any:
         return hp.TextClassification(
             str(save_text_model(folder / "model", architecture, **depth)), train=review_rows(12)
         )
+    if SPACES[name].notes.task == "chat":
+        return hp.ChatFineTuning(str(save_chat_model(folder / "model", architecture)), train=pd.DataFrame(ROWS[:8]))
     size = {} if architecture == "vit" else {"image_size": 16}
     return hp.ImageClassification(str(save_base(architecture, folder / "model")), train=image_arrays(12), **size)
 
@@ -48,7 +53,8 @@ def test_every_space_is_tried() -> None:
 
 @pytest.mark.parametrize("name", SPACES)
 def test_a_space_is_known_to_its_task_at_every_edge(name: str) -> None:
-    kind = {"text": hp.TextClassification, "image": hp.ImageClassification}[SPACES[name].notes.task]
+    kinds = {"text": hp.TextClassification, "image": hp.ImageClassification, "chat": hp.ChatFineTuning}
+    kind: Any = kinds[SPACES[name].notes.task]
     known = kind("model", train="data").hyperparameters()
     for key, parameter in SPACES[name].parameters.items():
         for edge in parameter.edges():
@@ -67,7 +73,7 @@ def test_a_space_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         name,
         sampler="random",
         cv=hp.Holdout(0.5),
-        metric="accuracy",
+        metric="token_accuracy" if SPACES[name].notes.task == "chat" else "accuracy",
         pruner="none",
         evaluations_per_epoch=1,
         precision="fp32",

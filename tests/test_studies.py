@@ -208,3 +208,27 @@ def test_what_a_user_writes_of_their_own_fits_thirty_lines(name: str, maker: str
     parts = [text.splitlines()[own[part].lineno - 1 : own[part].end_lineno] for part in (maker, "study")]
     lines = [line for part in parts for line in part if line.strip() and not line.strip().startswith(('"""', "#"))]
     assert len(lines) <= 30
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_chat_lora_takes_a_persons_conversations_to_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import argparse
+
+    from chat_samples import ROWS, save_chat_model
+
+    from studies.chat_lora import main
+
+    pytest.importorskip("peft")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HPSEARCH_CACHE", str(tmp_path / "cache"))
+    save_chat_model(tmp_path / "tiny-llama")
+    for name, count in (("chats.jsonl", 16), ("held-out.jsonl", 4)):
+        (tmp_path / name).write_text("\n".join(json.dumps(ROWS[row % 8]) for row in range(count)), encoding="utf-8")
+    given = {"train": "chats.jsonl", "test": "held-out.jsonl", "model": "tiny-llama", "metric": "chrf", "seed": 0}
+    given |= {"max_new_tokens": 6, "max_length": None, "validation": None, "packing": True, "apart": True, "trials": 1}
+    given |= {"timeout": None, "devices": "inline", "folder": "studies", "name": "chats"}
+    assert main(argparse.Namespace(**given)) == 0
+    folder = tmp_path / "studies" / "chats" / "model"
+    assert (folder / "adapter_model.safetensors").exists() and (folder / "predict.py").exists()
+    assert json.loads((folder / "hpsearch.json").read_text())["check"]["agrees"]

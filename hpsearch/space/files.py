@@ -1,7 +1,7 @@
 """Search spaces in TOML files: hpsearch's own, drawn from the literature, and the user's.
 
     title = "BERT fine-tuning"
-    task = "text"                                       # what it is for: "text" or "image"
+    task = "text"                                       # what it is for: "text", "image" or "chat"
     source = "Devlin et al. 2019, appendix A.3"         # where the space as a whole comes from
 
     [default]                                           # the literature's values, inside the space: the first trial
@@ -56,7 +56,7 @@ _KEYS = ("title", "task", "source", "default", "parameters")
 _NOTES = ("source", "checked")
 """Keys of a parameter that are for its reader, not for the search."""
 
-KINDS = ("text", "image")
+KINDS = ("text", "image", "chat")
 """What a space may be for, as its file says it."""
 
 
@@ -73,7 +73,7 @@ class Notes:
 
     Attributes:
         title: What the space is, in a line.
-        task: What it is for: "text", "image", or an empty string.
+        task: What it is for: "text", "image", "chat", or an empty string.
         source: Literature that the space as a whole is taken from.
         sources: Name of a hyperparameter to the literature that its numbers are taken from.
         checked: Name of a hyperparameter to whether all of its numbers were compared with the texts and code that its

@@ -42,9 +42,18 @@ def generated(
         return scores
 
     answering: Any = model
-    with quiet(), _in_force(answering, settings):
+    with quiet(), _in_force(answering, settings), _rounded_weights(model):
         tokens: Tensor = answering.generate(**inputs, logits_processor=LogitsProcessorList([count]))
     return tokens
+
+
+@contextmanager
+def _rounded_weights(model: nn.Module) -> Iterator[None]:
+    """Compute in bfloat16 where a model holds frozen weights so, beside adapters in float32."""
+    first = next(model.parameters())
+    is_rounded = any(parameter.dtype == torch.bfloat16 for parameter in model.parameters())
+    with torch.autocast(first.device.type, dtype=torch.bfloat16, enabled=is_rounded):
+        yield
 
 
 @contextmanager
