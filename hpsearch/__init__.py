@@ -21,6 +21,7 @@ _HOMES = {
     "Holdout": "hpsearch.data.folds",
     "CausalLanguageModeling": "hpsearch.tasks",
     "ChatFineTuning": "hpsearch.tasks",
+    "CommandTask": "hpsearch.tasks",
     "CustomTask": "hpsearch.tasks",
     "FunctionTask": "hpsearch.tasks",
     "SequenceToSequence": "hpsearch.tasks",
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
     from hpsearch.study_running import run as run
     from hpsearch.tasks import CausalLanguageModeling as CausalLanguageModeling
     from hpsearch.tasks import ChatFineTuning as ChatFineTuning
+    from hpsearch.tasks import CommandTask as CommandTask
     from hpsearch.tasks import CustomTask as CustomTask
     from hpsearch.tasks import FunctionTask as FunctionTask
     from hpsearch.tasks import ImageClassification as ImageClassification

@@ -14,6 +14,7 @@ PUBLIC = [
     "Categorical",
     "CausalLanguageModeling",
     "ChatFineTuning",
+    "CommandTask",
     "CustomTask",
     "EarlyStopping",
     "FineTuneSearchCV",

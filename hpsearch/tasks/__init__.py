@@ -8,6 +8,7 @@ from hpsearch.tasks.chat.task import ChatFineTuning
 from hpsearch.tasks.custom.task import CustomTask
 from hpsearch.tasks.generation.sequence_to_sequence import SequenceToSequence
 from hpsearch.tasks.image import ImageClassification
+from hpsearch.tasks.loops.command_task import CommandTask
 from hpsearch.tasks.loops.function import FunctionTask
 from hpsearch.tasks.loops.trainer_task import TrainerTask
 from hpsearch.tasks.numbers.image import ImageRegression
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CausalLanguageModeling",
     "ChatFineTuning",
+    "CommandTask",
     "CustomTask",
     "FunctionTask",
     "ImageClassification",

@@ -73,6 +73,7 @@ def _failure(error: BaseException) -> Failed:
     text = "".join(traceback.format_exception(type(error), error, trace))
     names = [kind.__name__ for kind in type(error).__mro__]
     message = traceback.format_exception_only(error)[-1].strip()
+    text = getattr(error, "log", text)  # a command has no traceback of ours to show
     return Failed(message, text, is_memory=any(name in names for name in _OUT_OF_MEMORY))
 
 

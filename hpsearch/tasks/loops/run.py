@@ -45,6 +45,7 @@ class Run:
         is_refit: Whether it trains on all rows, to be exported. `validation_rows` are then those that the task was
             given, else some of the training rows.
         reports: How many reports the whole run makes.
+        held: Returns a block in which what else trains for the run stands still: it is left in there.
     """
 
     def __init__(self, begin: Begin, send: Callable[[Any], None]) -> None:
@@ -65,6 +66,7 @@ class Run:
         self._count = _next_count(begin.folder / SAVES)
         self._orders = threading.Condition()
         self._is_pausing = self._is_ending = self._is_leaving = False
+        self.held: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
         self._left_at: int | None = None  # the step at which the code first heard that it is to be left
 
     # ------------------------------------------------------------------ for the user's code
@@ -83,10 +85,14 @@ class Run:
         return self._is_to_be_left or time.monotonic() - self._saved_at >= self._every
 
     @contextlib.contextmanager
-    def save(self) -> Iterator[Path]:
+    def save(self, *, earlier: int = 0, step: int | None = None) -> Iterator[Path]:
         """Yield an empty folder to write the run's state into: `with run.save() as folder: ...`
 
         It counts once the block has ended without an error. What was reported before is a part of the state.
+
+        Args:
+            earlier: How many of the last reports are not a part of it: it is of an earlier step.
+            step: That step; None: where the run stands.
         """
         folder = self.folder / SAVES / str(self._count)
         self._count += 1
@@ -97,7 +103,7 @@ class Run:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         self._saved_at = time.monotonic()
-        self._send(Saved(folder, self._point, self._step))
+        self._send(Saved(folder, self._point - earlier, self._step if step is None else step))
         if self._is_to_be_left:
             self._wait()
 
@@ -181,7 +187,7 @@ class Run:
     def _wait(self, *, is_report: bool = False) -> bool:
         """Wait until the run goes on; True where it does not, and the code is told so by a report's answer."""
         self._send(Waiting())
-        with self._orders:
+        with self.held(), self._orders:
             self._orders.wait_for(lambda: self._is_ending or (self._until > self._point and not self._is_pausing))
         self._is_leaving, self._left_at = False, None
         if self._is_ending and not is_report:
