@@ -2,7 +2,7 @@
 
 Python blocks of a page share one namespace. A block whose first line is a comment with a file's name is that file, and
 is written. Shell blocks are run by the real command. A text block that follows is what was printed, with other numbers
-perhaps; it may end in a line of three dots. Blocks of other kinds (console, bash, yaml) are shown, not run.
+perhaps; it may end in a line of three dots. Blocks of other kinds (console, diff, bash, yaml) are shown, not run.
 
 What a page takes as given lies in the folder: rows, and tiny models under the names of those on the hub.
 """
@@ -39,7 +39,7 @@ PAGES = sorted(path.name for path in DOCS.glob("*.md") if path.name not in ("REA
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"# ([\w-]+\.(?:py|toml))$")
 RUN = ("python", "shell", "toml")
-SHOWN = ("console", "bash", "yaml")  # the latter two are tried in test_clusters.py
+SHOWN = ("console", "diff", "bash", "yaml")  # the latter two are tried in test_clusters.py
 KNOWN = (*RUN, *SHOWN, "text")
 WITHOUT_CODE = ("errors.md", "architectures.md")
 """Their tables are made from tests/bad_input and tests/architectures, and compared with them there."""

@@ -130,7 +130,7 @@ def test_every_error_class_of_the_package_is_in_the_tree_or_never_leaves_it() ->
     not measured (`NotMeasuredError`) trains one trial, trials without MPS (`MpsRefusedError`) take turns, a segment
     whose memory is to be tried waits for a device in use (`DeviceInUseError`), and a forecast tries a configuration
     again that ran out of memory (`NoMemoryError`). A run of the user's own code that failed or was killed
-    (`RunFailedError`, `RunLostError`) is an outcome too, and `RunEnded` unwinds that code.
+    (`RunFailedError`, `RunLostError`, `CommandFailedError`) is an outcome too, and `RunEnded` unwinds that code.
     `UnclearAnswerError` becomes the error of a row."""
     import ast
     from pathlib import Path
@@ -150,6 +150,7 @@ def test_every_error_class_of_the_package_is_in_the_tree_or_never_leaves_it() ->
         "MpsRefusedError",
         "DeviceInUseError",
         "NoMemoryError",
+        "CommandFailedError",
         "RunEnded",
         "RunFailedError",
         "RunLostError",

@@ -10,14 +10,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from hpsearch.errors import TaskError
-from hpsearch.tasks.loops.command_config import with_values, write_config
-from hpsearch.tasks.loops.command_task import PLACEHOLDER, CommandCall
+from hpsearch.tasks.loops.command_config import PLACEHOLDER, with_values, write_config
 from hpsearch.tasks.loops.process import GRACE_SECONDS, LOG_FILE, last_lines
 from hpsearch.tasks.loops.run import Run
 
@@ -38,9 +38,30 @@ class CommandFailedError(TaskError):
         self.log = log
 
 
-def follow(call: CommandCall, run: Run) -> None:
-    """Run a command to its end, or until the study leaves it, and report what it measures."""
-    _Followed(call, run).run()
+@dataclass(frozen=True)
+class CommandCall:
+    """A command with its config, as it goes to the process of a run.
+
+    Attributes:
+        words: The command, split; each word may have names in braces.
+        values: The hyperparameters.
+        config: Name and content of the config file, None without one.
+        metrics_file, reported, pattern, resume, checkpoint, exported: See `CommandTask`.
+    """
+
+    words: tuple[str, ...]
+    values: Mapping[str, Any]
+    config: tuple[str, Any] | None
+    metrics_file: str | None
+    reported: str | None
+    pattern: str | None
+    resume: tuple[str, ...] | None
+    checkpoint: str | None
+    exported: str | None
+
+    def __call__(self, run: Run) -> None:
+        """Run the command to its end, or until the study leaves it, and report what it measures."""
+        _Followed(self, run).run()
 
 
 class _Followed:

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ from hpsearch.errors import TaskError
 
 SECTION = "__"
 """What stands between a section and its key in the name of a hyperparameter, as in scikit-learn's nested parameters."""
+
+PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+"""A name in braces, within a command."""
 
 _YAML = (".yaml", ".yml")
 

@@ -8,44 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import TaskError
-from hpsearch.tasks.loops.command_config import read_config, unknown_keys
+from hpsearch.tasks.loops.command_config import PLACEHOLDER, read_config, unknown_keys
 from hpsearch.tasks.loops.task import LoopTask
 
 if TYPE_CHECKING:
     from hpsearch.tasks.loops.run import Run
 
-PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
-"""A name in braces, within a command."""
-
 OWN_PLACES = ("config", "folder", "seed", "device", "checkpoint")
 """What a command may name besides hyperparameters: its config file, and what its run has."""
-
-
-@dataclass(frozen=True)
-class CommandCall:
-    """A command with its config, as it goes to the process of a run.
-
-    Attributes:
-        words: The command, split; each word may have names in braces.
-        values: The hyperparameters.
-        config: Name and content of the config file, None without one.
-        metrics_file, reported, pattern, resume, checkpoint, exported: See `CommandTask`.
-    """
-
-    words: tuple[str, ...]
-    values: Mapping[str, Any]
-    config: tuple[str, Any] | None
-    metrics_file: str | None
-    reported: str | None
-    pattern: str | None
-    resume: tuple[str, ...] | None
-    checkpoint: str | None
-    exported: str | None
-
-    def __call__(self, run: "Run") -> None:
-        from hpsearch.tasks.loops.command import follow
-
-        follow(self, run)
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,6 +130,8 @@ class CommandTask(LoopTask):
         return whole
 
     def call(self, config: Mapping[str, Any]) -> "Callable[[Run], None]":
+        from hpsearch.tasks.loops.command import CommandCall
+
         return CommandCall(
             words=tuple(self.command),
             values=dict(config),
