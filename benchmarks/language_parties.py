@@ -1,0 +1,240 @@
+"""LoRA by hpsearch and by peft with `Trainer`, on the same rows, masks and batches."""
+
+import multiprocessing
+import resource
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+TOLERANCE, STEPS, BATCH = 1e-4, 50, 4
+RECIPE = {"lora_r": 8, "lora_alpha": 16.0, "learning_rate": 3e-4, "warmup_ratio": 0.1, "weight_decay": 0.0}
+
+
+def in_process(function: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
+    """Return what a function returns in a process of its own, with the most memory that it held."""
+    context = multiprocessing.get_context("spawn")
+    theirs, ours = context.Pipe()
+    process = context.Process(target=_answer, args=(ours, function, arguments))
+    process.start()
+    ours.close()
+    try:
+        found: dict[str, Any] = theirs.recv()
+    except EOFError:
+        raise RuntimeError(f"{function.__name__} ended without an answer") from None
+    finally:
+        process.join()
+    return found
+
+
+def _answer(connection: Any, function: Callable[..., dict[str, Any]], arguments: Sequence[Any]) -> None:
+    found = function(*arguments)
+    connection.send({**found, "peak bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024})
+
+
+class Party:
+    """A prepared chat task, from which both parties take their rows."""
+
+    def __init__(self, model: str, rows: Any, max_length: int, folder: Path, precision: str) -> None:
+        import hpsearch as hp
+        from hpsearch.training.numerics import detect_environment, honour, resolve_numerics
+
+        self.task = hp.ChatFineTuning(model, train=rows, max_length=max_length)
+        self.prepared = self.task.prepare(folder)
+        self.numerics = resolve_numerics(detect_environment("cpu"), precision, attention=self.prepared.attention)
+        honour(self.numerics, "cpu")
+        self.rows = np.arange(self.prepared.rows)
+
+    def fine_tune(self, config: Mapping[str, Any], base: Any = None, points: int = 1) -> Any:
+        """Return the fine-tune of a config on all rows, over a base model that may be kept."""
+        from hpsearch.training.base_model import BaseModel
+        from hpsearch.training.fine_tune import FineTune
+
+        whole = self.task.complete(config)
+        base = base or BaseModel(self.task.learner(self.prepared, "train", whole), "cpu")
+        return FineTune(
+            base.learner, whole, train_rows=self.rows, held_out_rows=None, seed=0, evaluations_per_epoch=points,
+            numerics=self.numerics, device="cpu", base=base,
+        )  # fmt: skip
+
+
+def recipe(model: str, rows: Any, folder: Path) -> dict[str, Any]:
+    """Train both for some steps, fp32 without dropout, and compare the loss of every one."""
+    import torch
+
+    from hpsearch.training.batches import epoch_batches, steps_per_epoch
+
+    torch.set_num_threads(1)
+    party = Party(model, rows, 128, folder, "fp32")
+    each = steps_per_epoch(len(party.rows), BATCH)
+    config = {**RECIPE, "batch_size": BATCH, "epochs": -(-STEPS // each)}
+    run = party.fine_tune(config, points=each)
+    first = {name: tensor.detach().clone() for name, tensor in run.model.named_parameters() if tensor.requires_grad}
+    losses = [item.train_loss for item in run.advance(STEPS) if item is not None]
+    learner = party.task.learner(party.prepared, "train", party.task.complete(config))
+    lengths = np.asarray(learner.lengths)
+    order = [batch for epoch in range(config["epochs"]) for batch in epoch_batches(lengths, BATCH, 0, epoch)]
+    theirs = _trainer_losses(model, learner, order[:STEPS], config, run.steps_total, first)
+    difference = max(abs(one - other) for one, other in zip(losses, theirs, strict=True))
+    return {
+        "steps": len(losses), "first loss": losses[0], "last loss": losses[-1],
+        "largest difference of a loss": difference, "tolerance": TOLERANCE, "holds": difference <= TOLERANCE,
+    }  # fmt: skip
+
+
+def _trainer_losses(
+    model: str, learner: Any, order: Sequence[np.ndarray], config: Mapping[str, Any], steps_total: int,
+    first: Mapping[str, Any],
+) -> list[float]:  # fmt: skip
+    """Return the losses of peft with `Trainer` on batches in this order, from the same first adapters."""
+    import torch
+    from transformers import Trainer, TrainingArguments
+
+    made = peft_model(model, config, "float32")
+    with torch.no_grad():
+        for name, parameter in made.named_parameters():
+            if parameter.requires_grad:
+                parameter.copy_(first[name.removeprefix("base_model.model.")])
+    losses: list[float] = []
+    flat = [row for batch in order for row in batch.tolist()]
+
+    class InOrder(Trainer):
+        def _get_train_sampler(self, *_: Any, **__: Any) -> Any:
+            return range(len(flat))
+
+        def compute_loss(self, *given: Any, **named: Any) -> Any:
+            loss = super().compute_loss(*given, **named)
+            losses.append(float(loss.detach()))
+            return loss
+
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = TrainingArguments(
+            folder, per_device_train_batch_size=BATCH, max_steps=steps_total, learning_rate=config["learning_rate"],
+            warmup_steps=round(config["warmup_ratio"] * steps_total), weight_decay=0.0, lr_scheduler_type="linear",
+            max_grad_norm=1.0, adam_epsilon=1e-8, report_to="none", save_strategy="no", use_cpu=True, disable_tqdm=True,
+            logging_strategy="no",
+        )  # fmt: skip
+        trainer = InOrder(made, arguments, train_dataset=Rows(learner, flat), data_collator=collate)
+        trainer.add_callback(_stop_after(len(order)))
+        trainer.train()
+    return losses
+
+
+def _stop_after(steps: int) -> Any:
+    from transformers import TrainerCallback
+
+    class Stop(TrainerCallback):
+        def on_step_end(self, _: Any, state: Any, control: Any, **__: Any) -> None:
+            control.should_training_stop = state.global_step >= steps
+
+    return Stop()
+
+
+def peft_model(model: str, config: Mapping[str, Any], dtype: str) -> Any:
+    """Return a model with LoRA as people make it with peft."""
+    import transformers
+    from peft import LoraConfig, get_peft_model
+
+    base: Any = transformers.AutoModelForCausalLM.from_pretrained(model, dtype=dtype)
+    layers = base.config.num_hidden_layers
+    frozen = int(config.get("freeze_layers", 0.0) * layers)
+    base.config.use_cache = False
+    return get_peft_model(
+        base,
+        LoraConfig(
+            r=config["lora_r"], lora_alpha=config["lora_alpha"], lora_dropout=0.0, target_modules="all-linear",
+            task_type="CAUSAL_LM", layers_to_transform=list(range(frozen, layers)) if frozen else None,
+        ),
+    )  # fmt: skip
+
+
+class Rows:
+    """Prepared rows as `Trainer` takes them: tokens, and labels that are -100 where nothing is trained."""
+
+    def __init__(self, learner: Any, rows: Sequence[int]) -> None:
+        self._learner, self._rows = learner, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        row = self._rows[index]
+        batch = self._learner.batch(np.array([row]), 1)
+        tokens = batch["input_ids"][0]
+        labels = tokens.new_full(tokens.shape, -100)
+        wanted = batch["labels"][0] >= 0
+        labels[batch["label_places"][0][wanted] + 1] = batch["labels"][0][wanted]
+        return {"input_ids": tokens, "labels": labels, "length": len(tokens)}
+
+
+def collate(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return a batch, padded on the right to its longest row."""
+    import torch
+    from torch.nn.utils.rnn import pad_sequence
+
+    tokens = pad_sequence([row["input_ids"] for row in rows], batch_first=True, padding_value=0)
+    labels = pad_sequence([row["labels"] for row in rows], batch_first=True, padding_value=-100)
+    mask = pad_sequence([torch.ones_like(row["input_ids"]) for row in rows], batch_first=True)
+    return {"input_ids": tokens, "attention_mask": mask, "labels": labels}
+
+
+def speed_of(
+    party: str, model: str, rows: Any, configs: Sequence[Mapping[str, Any]], max_length: int
+) -> dict[str, Any]:
+    """Train the configurations one after the other for an epoch, one thread, bf16; return seconds and tokens."""
+    import torch
+
+    torch.set_num_threads(1)
+    chosen = configs[:1] if party.endswith("one trial") else configs
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        source = Party(model, rows, max_length, Path(folder), "bf16")
+        prepared = time.perf_counter()
+        trained = _trainers(model, source, chosen) if party.startswith("peft") else _ours(source, chosen)
+        seconds = list(trained)
+        tokens = int(np.asarray(source.task.learner(source.prepared).lengths).sum())
+    return {
+        "trials": len(chosen), "seconds of each": seconds, "seconds in all": time.perf_counter() - began,
+        "seconds to prepare": prepared - began, "tokens a second": len(chosen) * tokens / sum(seconds),
+    }  # fmt: skip
+
+
+def _ours(source: Party, configs: Sequence[Mapping[str, Any]]) -> Iterator[float]:
+    """Yield the seconds of each, the base kept between them, and the outputs of frozen layers where they are read."""
+    from hpsearch.training.base_model import BaseModel
+
+    base: Any = None
+    for config in configs:
+        began = time.perf_counter()
+        whole = {**config, "batch_size": 8, "epochs": 1, "weight_decay": 0.0, "warmup_ratio": 0.1}
+        if base is None:
+            base = BaseModel(source.task.learner(source.prepared, "train", source.task.complete(whole)), "cpu")
+        run = source.fine_tune(whole, base)
+        for _ in run.advance(run.horizon):
+            pass
+        yield time.perf_counter() - began
+
+
+def _trainers(model: str, source: Party, configs: Sequence[Mapping[str, Any]]) -> Iterator[float]:
+    """Yield the seconds of each by peft with `Trainer` at its best settings, the model read anew for each trial."""
+    import transformers
+
+    learner = source.task.learner(source.prepared)
+    transformers.logging.set_verbosity_error()
+    for config in configs:
+        began = time.perf_counter()
+        made = peft_model(model, config, "bfloat16")
+        with tempfile.TemporaryDirectory() as folder:
+            arguments = transformers.TrainingArguments(
+                folder, per_device_train_batch_size=8, num_train_epochs=1, learning_rate=config["learning_rate"],
+                warmup_steps=0.1, weight_decay=0.0, bf16=True, optim="adamw_torch_fused", report_to="none",
+                save_strategy="no", use_cpu=True, disable_tqdm=True, logging_strategy="no",
+                train_sampling_strategy="group_by_length", length_column_name="length", remove_unused_columns=False,
+            )  # fmt: skip
+            transformers.Trainer(
+                made, arguments, train_dataset=Rows(learner, source.rows.tolist()), data_collator=collate
+            ).train()
+        yield time.perf_counter() - began
