@@ -21,6 +21,7 @@ BENCHMARKS = {
     "balance": "how idle workers are in a study of unequal trials, to its end; needs a model and data",
     "systems": "fixed lists of fine-tunes run to the end, against Optuna with Trainer; needs accelerate, too",
     "paired_seeds": "whether a run is as good as `Trainer`'s: hundreds of seeds; needs a model and data, hours",
+    "language": "LoRA on a language model: equal losses, what is learned, speed and memory; needs a model and data",
     "end_to_end": "wall time until a test score, against Optuna TPE and Hyperband with Trainer",
     "limit": "how near to the machine's matmul peak; where a worker's time goes",
     "gpu_check": "what is promised on a GPU, checked on this machine's",

@@ -105,7 +105,7 @@ def cut(model: Path, layers: int | None, folder: Path) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any] | None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks language", description=__doc__.splitlines()[0])
-    parser.add_argument("--model", type=Path, required=True, help="folder of a causal language model with a template")
+    parser.add_argument("--model", type=Path, default=None, help="folder of a causal language model with a template")
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--layers", type=int, default=None, help="only the first so many layers of the model")
     parser.add_argument("--rows", type=int, default=400, help="rows of the translation")
@@ -113,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any] | None:
     parser.add_argument("--parts", default=",".join(PARTS))
     given = parser.parse_args(arguments)
     missing = [name for name in ("peft", "accelerate", "sacrebleu") if importlib.util.find_spec(name) is None]
-    if missing or not given.model.is_dir() or not given.data.is_dir():
+    if missing or given.model is None or not given.model.is_dir() or not given.data.is_dir():
         print(f"language: skipped, for want of {', '.join(missing) or 'the model (--model) or the data (--data)'}")
         return None
     found: dict[str, Any] = {"machine": machine(), "model": given.model.name, "layers": given.layers or "all"}

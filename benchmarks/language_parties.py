@@ -1,5 +1,6 @@
 """LoRA by hpsearch and by peft with `Trainer`, on the same rows, masks and batches."""
 
+import math
 import multiprocessing
 import resource
 import tempfile
@@ -11,7 +12,10 @@ from typing import Any
 import numpy as np
 
 TOLERANCE, STEPS, BATCH = 1e-4, 50, 4
-RECIPE = {"lora_r": 8, "lora_alpha": 16.0, "learning_rate": 3e-4, "warmup_ratio": 0.1, "weight_decay": 0.0}
+RECIPE = {
+    "lora_r": 8, "lora_alpha": 16.0, "learning_rate": 3e-4, "warmup_ratio": 0.1, "weight_decay": 0.0,
+    "lr_scheduler_type": "linear",
+}  # fmt: skip
 
 
 def in_process(function: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
@@ -46,7 +50,7 @@ class Party:
         self.prepared = self.task.prepare(folder)
         self.numerics = resolve_numerics(detect_environment("cpu"), precision, attention=self.prepared.attention)
         honour(self.numerics, "cpu")
-        self.rows = np.arange(self.prepared.rows)
+        self.rows = np.arange(self.prepared.rows // BATCH * BATCH)  # so that every batch is a whole one
 
     def fine_tune(self, config: Mapping[str, Any], base: Any = None, points: int = 1) -> Any:
         """Return the fine-tune of a config on all rows, over a base model that may be kept."""
@@ -75,7 +79,7 @@ def recipe(model: str, rows: Any, folder: Path) -> dict[str, Any]:
     first = {name: tensor.detach().clone() for name, tensor in run.model.named_parameters() if tensor.requires_grad}
     losses = [item.train_loss for item in run.advance(STEPS) if item is not None]
     learner = party.task.learner(party.prepared, "train", party.task.complete(config))
-    lengths = np.asarray(learner.lengths)
+    lengths = np.asarray(learner.lengths)[party.rows]
     order = [batch for epoch in range(config["epochs"]) for batch in epoch_batches(lengths, BATCH, 0, epoch)]
     theirs = _trainer_losses(model, learner, order[:STEPS], config, run.steps_total, first)
     difference = max(abs(one - other) for one, other in zip(losses, theirs, strict=True))
@@ -113,7 +117,7 @@ def _trainer_losses(
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
             folder, per_device_train_batch_size=BATCH, max_steps=steps_total, learning_rate=config["learning_rate"],
-            warmup_steps=round(config["warmup_ratio"] * steps_total), weight_decay=0.0, lr_scheduler_type="linear",
+            warmup_steps=math.ceil(config["warmup_ratio"] * steps_total), weight_decay=0.0, lr_scheduler_type="linear",
             max_grad_norm=1.0, adam_epsilon=1e-8, report_to="none", save_strategy="no", use_cpu=True, disable_tqdm=True,
             logging_strategy="no",
         )  # fmt: skip
@@ -210,6 +214,7 @@ def _ours(source: Party, configs: Sequence[Mapping[str, Any]]) -> Iterator[float
     for config in configs:
         began = time.perf_counter()
         whole = {**config, "batch_size": 8, "epochs": 1, "weight_decay": 0.0, "warmup_ratio": 0.1}
+        whole["lr_scheduler_type"] = "linear"
         if base is None:
             base = BaseModel(source.task.learner(source.prepared, "train", source.task.complete(whole)), "cpu")
         run = source.fine_tune(whole, base)
