@@ -59,7 +59,7 @@ def learned(model: str, rows: Any, test: Any, *, epochs: int, max_length: int, f
         table = result.table()
         found[name] = {
             "learning rate": result.best.config["learning_rate"], "validation loss": result.best.value,
-            "test": dict(result.test_scores), "seconds of the search": float(table["seconds"].sum()),
+            "test": dict(result.test_scores()), "seconds of the search": float(table["seconds"].sum()),
             "peak bytes": max(
                 each.peak_memory_bytes
                 for trial in study.history.trials.values() for run in trial.runs for each in study.history.of(run.key)

@@ -45,7 +45,8 @@ def predict(
             batch = batch_to_device(learner.batch(filled, numerics.padding_multiple), device)
             with numerics.autocast():
                 outputs = learner.outputs(model, batch) if features is None else features.outputs(filled, batch)
-            parts.append(learner.keep(outputs, batch, filled, model)[: len(positions)])
+                # Also around what is generated: frozen weights may be in another type than adapters.
+                parts.append(learner.keep(outputs, batch, filled, model)[: len(positions)])
     return gathered(parts, np.concatenate(batches))
 
 

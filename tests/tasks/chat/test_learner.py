@@ -18,8 +18,10 @@ from training_learners import (
 
 import hpsearch as hp
 from hpsearch.data.ragged import Ragged
+from hpsearch.training.adapters import held_in
 from hpsearch.training.base_model import BaseModel
 from hpsearch.training.gradients import accumulate_gradients
+from hpsearch.training.prediction import predict
 
 COUNT = 24
 CONFIG = {"learning_rate": 3e-3, "batch_size": 8, "epochs": 2, "lr_scheduler_type": "linear"}
@@ -161,3 +163,17 @@ def test_answers_are_the_same_alone_and_together(prepared_learner):
     kept = learner.for_answers().keep(torch.ones(8, 3, dtype=torch.float64), {}, rows, model)
     predictions = prepared.judge.predictions(Ragged.of([row.numpy() for row in kept]))
     assert predictions.texts.tolist() == together and predictions.loss_sums.tolist() == [1.0] * 8
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_answers_are_generated_by_adapters_over_a_base_in_the_same_precision(prepared_learner, precision):
+    """In bf16 the frozen weights are in bf16 and the adapters in fp32: only autocast brings the two together."""
+    task, prepared, learner = prepared_learner("llama", max_new_tokens=12)
+    config, computing = task.complete({**CONFIG, "lora_r": 2}), numerics(precision)
+    base = BaseModel(learner, CPU, held_in=held_in(learner, config, computing))
+    run = run_of(learner, base, config, computing, COUNT)
+    measured(run)
+    held = torch.bfloat16 if precision == "bf16" else torch.float32
+    assert {each.dtype for each in run.model.parameters()} == {torch.float32, held}
+    kept = predict(run.model, learner.for_answers(), np.arange(8), computing, CPU)
+    assert all(isinstance(text, str) for text in prepared.judge.predictions(kept).texts)
