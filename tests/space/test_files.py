@@ -87,7 +87,7 @@ def test_only_parameters_are_needed(tmp_path: Path) -> None:
         ("default = 3\n[parameters]", "own.toml: default = 3 is not a table"),
         ("title = 3\n[parameters]", "own.toml: title = 3 is not a text"),
         ("source = 3\n[parameters]", "own.toml: source = 3 is not a text"),
-        ("task = 'txt'\n[parameters]", "own.toml: task = 'txt' is not one of text, image. Did you mean 'text'?"),
+        ("task = 'txt'\n[parameters]", "own.toml: task = 'txt' is not one of text, image, chat. Did you mean 'text'?"),
         ("[parameters.a]\nvalue = 1\nchecked = 1", "own.toml: parameters.a.checked = 1 is neither true nor false"),
         ("[parameters.a]\nvalue = 1\nsource = 3", "own.toml: parameters.a.source = 3 is not a text"),
         ("[parameters.a]\ntype = 'int'\nlow = 2\nhigh = 1", r"own.toml: parameters.a: Int\(2, 1\): low is above high"),
