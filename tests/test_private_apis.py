@@ -60,6 +60,18 @@ def _scorers_of_regression_are_told_apart() -> bool:
     return [module.startswith(others) for module in modules] == [True, True, False]
 
 
+def _scores_of_a_corpus_come_from_sums_over_rows() -> bool:
+    from sacrebleu.metrics import BLEU, CHRF
+
+    texts, references = ["the cat sat on a mat", "two dogs ran"], ["the cat sat on the mat", "two dogs run"]
+    for scorer in (BLEU(), CHRF()):
+        rows: list[list[int]] = scorer._extract_corpus_statistics(texts, [references])
+        sums = [int(sum(column)) for column in zip(*rows, strict=True)]
+        if scorer._compute_score_from_stats(sums).score != scorer.corpus_score(texts, [references]).score:
+            return False
+    return True
+
+
 def _random_states_are_found_in_samplers() -> bool:
     import optuna
     from optuna.samplers._lazy_random_state import LazyRandomState
@@ -327,6 +339,13 @@ LISTED = {
         {"records/optuna_writing.py": ("_rdb",)},
         _tables_are_written_as_optuna_writes_them,
         "Write trials with `storage.create_new_trial` and the storage's setters: 2 ms a value instead of 2 ms a trial.",
+    ),
+    "text metrics": Private(
+        "sacrebleu",
+        {"tasks/generation/corpus.py": ("_extract_corpus_statistics", "_compute_score_from_stats")},
+        _scores_of_a_corpus_come_from_sums_over_rows,
+        "In corpus.py, compute a corpus by `corpus_score`, and let `TokenMetric.on_draws` return None for these names: "
+        "a bootstrap then scores each draw anew, which takes minutes.",
     ),
     "attention": Private(
         "transformers",

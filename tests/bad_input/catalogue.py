@@ -6,6 +6,7 @@ import mistakes_in_commands
 import mistakes_in_data
 import mistakes_in_given_rows
 import mistakes_in_models
+import mistakes_in_sequences
 import mistakes_in_spaces
 import mistakes_in_spans
 import mistakes_in_storage
@@ -17,6 +18,7 @@ GROUPS: dict[str, list[Mistake]] = {
     **mistakes_in_chats.GROUPS,
     **mistakes_in_given_rows.GROUPS,
     **mistakes_in_spans.GROUPS,
+    **mistakes_in_sequences.GROUPS,
     **mistakes_in_models.GROUPS,
     **mistakes_in_spaces.GROUPS,
     **mistakes_in_studies.GROUPS,

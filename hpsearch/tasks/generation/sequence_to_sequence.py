@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 
-from hpsearch.data.audit import audit
+from hpsearch.data.audit import audit, check_texts
 from hpsearch.data.dataset import Dataset, open_dataset
 from hpsearch.data.fingerprint import fingerprint_table
 from hpsearch.data.folds import Holdout
+from hpsearch.data.ragged import Rows
 from hpsearch.data.sources import read_table
 from hpsearch.errors import TaskError
 from hpsearch.tasks.base import Prepared, Split
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from hpsearch.data.ragged import Rows
     from hpsearch.tasks.generation.sequence_encoder import SequenceEncoder
     from hpsearch.tasks.generation.sequence_learner import SequenceLearner
     from hpsearch.tasks.pretrained import Pretrained
@@ -121,10 +121,14 @@ class SequenceToSequence(PretrainedTask):
         return fingerprint_table(rows, [name for name in self._columns() if name in rows.columns])
 
     def _audit(self, train: Any, test: Any, role: Split = "test") -> list[str]:
+        def read_targets() -> tuple[Rows, list[str]]:
+            check_texts(train, [self.source, self.target], "train")
+            return AnswerTextJudge().encode(train[self.target].tolist()), []
+
         return audit(
             train,
             test,
-            read_targets=lambda: (AnswerTextJudge().encode(train[self.target].tolist()), []),
+            read_targets=read_targets,
             text=[self.source, self.target],
             group=self.group,
             sample_weight=self.sample_weight,
@@ -197,7 +201,7 @@ class SequenceToSequence(PretrainedTask):
         *,
         split: Split,
         rows: np.ndarray,
-        kept: "Rows",
+        kept: Rows,
         device: "torch.device",
     ) -> Any:
         """Return the texts that a trained model writes for some rows, in float32 as they are scored."""

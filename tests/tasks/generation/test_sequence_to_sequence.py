@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 from feature_learners import cached, store
-from sequence_samples import pairs, save_sequence_model
+from sequence_samples import pairs, save_languages_model, save_sequence_model, save_spoken_marian
 from training_learners import CPU, assert_same_measurements, assert_same_state, everything, measured
 
 import hpsearch as hp
@@ -224,3 +224,45 @@ def test_models_and_languages_that_do_not_fit_are_errors(folders, bert_folder, t
 def test_metrics_of_classes_are_refused(folders, tmp_path):
     with pytest.raises(MetricError, match="'accuracy' cannot be used on generated texts"):
         task_of(folders["marian"]).prepare(tmp_path).judge.metric("accuracy")
+
+
+LANGUAGES = {"source_language": "en_XX", "target_language": "de_DE"}
+
+
+@pytest.mark.parametrize("tokenizer", ["MBartTokenizer", "MBart50Tokenizer"])
+def test_language_codes_stand_where_the_model_expects_them(tokenizer, tmp_path):
+    folder = save_languages_model(tmp_path / "model", tokenizer)
+    task = task_of(folder, max_target_length=12, **LANGUAGES)
+    prepared = task.prepare(tmp_path)
+    learner = task.learner(prepared)
+    source, target = learner.tokens[0].tolist(), learner.labels[0].tolist()
+    read = learner.inputs(learner.load_model(), learner.batch(np.array([0]), 1))["decoder_input_ids"][0].tolist()
+    named = learner._tokenizer.convert_ids_to_tokens
+    if tokenizer == "MBartTokenizer":  # Liu et al. (2020): the code ends a source, and begins what the decoder reads
+        assert named(source)[-2:] == ["</s>", "en_XX"] and named(target)[-2:] == ["</s>", "de_DE"]
+        assert read == [target[-1], *target[:-1]]
+    else:
+        assert named(source)[0] == "en_XX" and named(target)[0] == "de_DE"
+        assert named(read)[:2] == ["</s>", "de_DE"]
+    assert_read_back(task, prepared, learner, tmp_path)
+
+
+def test_a_marians_own_tokenizer_has_two_sides(tmp_path):
+    task = task_of(save_spoken_marian(tmp_path / "model"), max_target_length=16)
+    prepared = task.prepare(tmp_path)
+    learner = task.learner(prepared)
+    said = learner._tokenizer.decode(learner.labels[0].tolist(), skip_special_tokens=True)
+    assert said == pairs()["de"][0]
+    assert_read_back(task, prepared, learner, tmp_path)
+
+
+def assert_read_back(task, prepared, learner, folder):
+    """The saved folder writes what the model did, one by one and in batches."""
+    model, rows = learner.load_model(), np.arange(5)
+    scored = prepared.judge.predictions(predict(model, learner.for_answers(), rows, Numerics(), "cpu"))
+    task.save(model, folder / "saved", prepared)
+    where = {"split": "train", "rows": rows, "device": torch.device("cpu")}
+    found = [
+        answers.predictions.texts.tolist() for answers in task.exported_answers(folder / "saved", prepared, {}, **where)
+    ]
+    assert found == [scored.texts.tolist()] * 2
