@@ -16,6 +16,7 @@ from hpsearch.provenance.packages import __version__
 from hpsearch.result.export import FACTS_FILE
 from hpsearch.result.reporting import decided_by, signatures
 from hpsearch.tasks.adapters.export import facts_of, is_adapter_folder, loading_code
+from hpsearch.tasks.classes.weights import NAME
 from hpsearch.tasks.hub import named
 
 if TYPE_CHECKING:
@@ -125,6 +126,8 @@ def _page(
     head += [f"base_model: {named(model)[0]}"] if on_hub else []
     searched = [*plan.space.parameters, *plan.space.fixed]
     config = [f"| {name} | {values[name]} |" for name in searched if name in trial.config]
+    weighs = NAME in facts["config"] and NAME not in searched
+    config += [f"| {NAME} | {facts['config'][NAME]} |"] if weighs else []
     data = facts["data"]
     test_data = f", test data `{data['test']}`" if data["test"] else ""
     trained = plan.prepared.trained_rows

@@ -17,7 +17,7 @@ from hpsearch.data.stored_images import is_picture, stored_images
 from hpsearch.data.tables_in_memory import is_pair
 from hpsearch.provenance.packages import versions_of
 from hpsearch.records import digest
-from hpsearch.tasks.base import Prepared, Split
+from hpsearch.tasks.base import LATER, Prepared, Split
 from hpsearch.tasks.classes.classification import Classification
 from hpsearch.tasks.pretrained_task import PretrainedTask, whole_number
 from hpsearch.tasks.sources import Source, Table
@@ -196,10 +196,15 @@ class ImageClassification(Classification, ImageTask):
         pos_label: Of two classes the positive one, which metrics such as "f1", "precision" and "average_precision" are
             of. None: 1, True, "yes", "positive" and the like, beside 0, False, "no", "negative"; metrics of one of two
             other classes need it.
+        class_weight: Weights of the classes in the training loss, None for equal ones: "balanced" (the rows of all
+            classes weigh the same together, counted in the training part of each fold), or a mapping from labels to
+            weights; of several labels a row, to the weights of their positives. Scores and validation losses are not
+            weighed. A space may search it too.
         image_size: Height and width of the model's input; None for what its image processor says.
     """
 
     pos_label: Any = field(default=None, kw_only=True)
+    class_weight: Any = field(default=None, kw_only=True, metadata=LATER)
 
     def _literature(self) -> Mapping[str, Any]:
         """Return values for AdamW that search_spaces/image-transfer.toml traces number by number.

@@ -14,6 +14,7 @@ from hpsearch.data.dataset import Dataset
 from hpsearch.data.ragged import Ragged, Rows, rows_of
 from hpsearch.errors import TaskError
 from hpsearch.tasks.adapters.lora import LoraAdapters
+from hpsearch.tasks.classes.weights import NAME, class_weights
 from hpsearch.tasks.dropout import set_dropout
 from hpsearch.tasks.heads import draw_head
 from hpsearch.tasks.judge import Judge
@@ -35,6 +36,8 @@ class RowsLearner(ABC):
         self._targets = rows_of(dataset.arrays, "targets")
         self._weights = None if "weights" not in dataset else np.asarray(dataset["weights"])
         self._layers: list[list[str]] | None = None
+        self._class_weights: np.ndarray | None = None
+        self._unweighed: Self | None = None
 
     @abstractmethod
     def batch(self, rows: np.ndarray, padding_multiple: int) -> dict[str, Tensor]: ...
@@ -53,6 +56,19 @@ class RowsLearner(ABC):
     def for_answers(self) -> Self:
         return self
 
+    def weighed(self, config: Mapping[str, Any], rows: np.ndarray) -> Self:
+        """Return the learner of a run on these rows whose training loss weighs classes, where the config says so.
+
+        What is evaluated is not weighed: scores and validation losses stay comparable between configs.
+        """
+        given = config.get(NAME)
+        if given is None:
+            return self
+        learner = copy.copy(self)
+        learner._class_weights = class_weights(given, self.judge.classes, np.asarray(self._targets[rows]))
+        learner._unweighed = self
+        return learner
+
     def keep(
         self, outputs: Tensor, batch: Mapping[str, Tensor], rows: np.ndarray, model: nn.Module
     ) -> Tensor | Sequence[Tensor]:
@@ -61,6 +77,8 @@ class RowsLearner(ABC):
 
     def mean_loss(self, kept: Rows, rows: np.ndarray) -> float:
         """Return the mean of `losses` of what was kept: outputs. A learner that keeps other things has its own."""
+        if self._unweighed is not None:
+            return self._unweighed.mean_loss(kept, rows)
         losses = self.losses(torch.as_tensor(kept), self.targets(rows), 0.0)
         return weighted_mean(losses, self.weights(rows))
 
@@ -90,8 +108,19 @@ class RowsLearner(ABC):
         return torch.from_numpy(truth)
 
     def weights(self, rows: np.ndarray) -> Tensor | None:
-        weights = self.sample_weights(rows)
+        weights, targets = self.sample_weights(rows), self._targets
+        if self._class_weights is not None and isinstance(targets, np.ndarray) and targets.ndim == 1:
+            of_classes = self._class_weights[targets[rows]]
+            weights = of_classes if weights is None else weights * of_classes
         return None if weights is None else torch.from_numpy(weights)
+
+    def _judged_losses(self, outputs: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
+        """Return the judge's losses; where a row has several labels, their positives weigh as the classes do."""
+        if self._class_weights is None or targets.ndim == 1:
+            return self.judge.losses(outputs, targets, label_smoothing)
+        judge: Any = self.judge
+        positives = torch.from_numpy(self._class_weights).to(outputs.device)
+        return judge.losses(outputs, targets, label_smoothing, positives=positives)
 
     def sample_weights(self, rows: np.ndarray) -> np.ndarray | None:
         return None if self._weights is None else self._weights[rows]
@@ -124,7 +153,7 @@ class PretrainedLearner(RowsLearner):
         return model(**batch, **self._options).logits
 
     def losses(self, outputs: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
-        return self.judge.losses(outputs, targets, label_smoothing)
+        return self._judged_losses(outputs, targets, label_smoothing)
 
     @abstractmethod
     def advice(self, model: nn.Module) -> str:

@@ -13,7 +13,7 @@ from hpsearch.data.fingerprint import fingerprint_table
 from hpsearch.data.sources import read_table
 from hpsearch.data.tables_in_memory import is_pair, pair_of_texts
 from hpsearch.errors import TaskError
-from hpsearch.tasks.base import Prepared, Split
+from hpsearch.tasks.base import LATER, Prepared, Split
 from hpsearch.tasks.classes.classification import Classification
 from hpsearch.tasks.pretrained_task import PretrainedTask, names_of, whole_number
 from hpsearch.tasks.sources import Source, Table
@@ -147,11 +147,16 @@ class TextClassification(Classification, TextTask):
         pos_label: Of two classes the positive one, which metrics such as "f1", "precision" and "average_precision" are
             of. None: 1, True, "yes", "positive" and the like, beside 0, False, "no", "negative"; metrics of one of two
             other classes need it.
+        class_weight: Weights of the classes in the training loss, None for equal ones: "balanced" (the rows of all
+            classes weigh the same together, counted in the training part of each fold), or a mapping from labels to
+            weights; of several labels a row, to the weights of their positives. Scores and validation losses are not
+            weighed. A space may search it too.
         max_length: Most tokens of a row; longer rows are cut, and `Prepared.warnings` says so. None: the limit of model
             and tokenizer, up to 512.
     """
 
     pos_label: Any = field(default=None, kw_only=True)
+    class_weight: Any = field(default=None, kw_only=True, metadata=LATER)
 
     def _literature(self) -> Mapping[str, Any]:
         """Return the values of BERT's fine-tuning (Devlin et al. 2019, appendix A.3; of its ranges the usual ones).

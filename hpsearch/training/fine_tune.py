@@ -96,6 +96,8 @@ class FineTune:
         self._train_rows = _checked_rows(train_rows, "train on")
         self._held_out_rows = None if held_out_rows is None else _checked_rows(held_out_rows, "evaluate on")
         self._learner = learner.fitted(self._train_rows)
+        if hasattr(self._learner, "weighed"):  # in the loss of training alone, by a hyperparameter
+            self._learner = self._learner.weighed(config, self._train_rows)
         self._reads_features = base.features is not None and learner is base.learner
         self._lengths = np.asarray(learner.lengths)[self._train_rows]
         self._seed, self._evaluations_per_epoch = seed, evaluations_per_epoch

@@ -6,7 +6,7 @@ from pathlib import Path
 from mistake import Mistake, written
 from tasks_samples import review_rows
 
-from hpsearch.errors import DataError, UsageError
+from hpsearch.errors import DataError, TaskError, UsageError
 
 _BODY = """import hpsearch as hp
 import pandas as pd
@@ -147,4 +147,25 @@ VALIDATION = [
     ),
 ]
 
-GROUPS = {"Rows in memory and JSON": IN_MEMORY, "Validation rows": VALIDATION}
+WEIGHTS = [
+    Mistake(
+        'a word that class_weight does not know: `class_weight="balancd"`',
+        ("class_weight='balancd'", 'give "balanced", a mapping from labels to weights'),
+        TaskError,
+        body=_given('train="train.csv", class_weight="balancd"'),
+    ),
+    Mistake(
+        "a weight of a class that is not there",
+        ("class_weight has the label 'god'", "Did you mean 'good'?", "The labels are bad, good"),
+        TaskError,
+        body=_given('train="train.csv", class_weight={"god": 3.0}'),
+    ),
+    Mistake(
+        "a weight of 0",
+        ("class_weight gives 'bad' the weight 0", "finite numbers above 0"),
+        TaskError,
+        body=_given('train="train.csv", class_weight={"bad": 0, "good": 1}'),
+    ),
+]
+
+GROUPS = {"Rows in memory and JSON": IN_MEMORY, "Validation rows": VALIDATION, "Weights of classes": WEIGHTS}

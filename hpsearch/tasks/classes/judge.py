@@ -182,12 +182,14 @@ class ClassJudge(AnswerJudge):
     def identity(self) -> tuple[str, int]:
         return self.kind, len(self.classes)
 
-    def losses(self, outputs: "Tensor", targets: "Tensor", label_smoothing: float) -> "Tensor":
+    def losses(
+        self, outputs: "Tensor", targets: "Tensor", label_smoothing: float, positives: "Tensor | None" = None
+    ) -> "Tensor":
         """Return each row's loss in float32, shape (rows,).
 
         Cross-entropy, the target's share `label_smoothing` spread over all classes (Szegedy et al. 2016, section 7);
         of a multilabel task the mean over its labels of binary cross-entropy, each target drawn towards 1/2 by that
-        share.
+        share. `positives` are then the weights of the positives of each label, shape (labels,).
         """
         from torch.nn import functional
 
@@ -195,7 +197,8 @@ class ClassJudge(AnswerJudge):
         if not self._has_several:
             return functional.cross_entropy(scores, targets, reduction="none", label_smoothing=label_smoothing)
         smoothed = targets * (1.0 - label_smoothing) + 0.5 * label_smoothing
-        return functional.binary_cross_entropy_with_logits(scores, smoothed, reduction="none").mean(dim=1)
+        losses = functional.binary_cross_entropy_with_logits(scores, smoothed, pos_weight=positives, reduction="none")
+        return losses.mean(dim=1)
 
     # ------------------------------------------------------------------ evidence
 

@@ -3,7 +3,7 @@
 import copy
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from hpsearch.data.dataset import Dataset
 from hpsearch.data.examples import SINGLE, fields_of
 from hpsearch.errors import TaskError
 from hpsearch.tasks.base import Prepared
+from hpsearch.tasks.classes.weights import NAME
 from hpsearch.tasks.custom.model import check_head, custom_layers, draw, under_head
 from hpsearch.tasks.custom.model_factory import DROPOUT, ModelFactory
 from hpsearch.tasks.dropout import set_dropout
@@ -117,10 +118,14 @@ class CustomLearner(RowsLearner):
         outputs: Any = model(inputs.pop(SINGLE), **inputs) if SINGLE in inputs else model(**inputs)
         return getattr(outputs, "logits", outputs)
 
+    def weighed(self, config: Mapping[str, Any], rows: np.ndarray) -> Self:
+        """See `RowsLearner.weighed`; what a model has an argument for is the model's."""
+        return self if NAME in self.arguments else super().weighed(config, rows)
+
     def losses(self, outputs: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
         """Return each row's loss in float32, shape (rows,): the user's, or the judge's."""
         if self.loss is None:
-            return self.judge.losses(outputs, targets, label_smoothing)
+            return self._judged_losses(outputs, targets, label_smoothing)
         loss = self._loss_on(outputs.device)
         smoothing = {SMOOTHING: label_smoothing} if accepts(loss, SMOOTHING) else {}
         return loss(*self.judge.loss_arguments(outputs, targets), **smoothing)

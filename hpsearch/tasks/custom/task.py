@@ -18,6 +18,7 @@ from hpsearch.records import digest
 from hpsearch.tasks.answer_judge import AnswerJudge
 from hpsearch.tasks.base import LATER, Prepared, Split, Task, audited, prepared_rows
 from hpsearch.tasks.classes.positive import plain_label
+from hpsearch.tasks.classes.weights import CLASS_WEIGHT, NAME, check_class_weight, check_labels
 from hpsearch.tasks.custom.arguments import column_of, head_of, mapping_of
 from hpsearch.tasks.custom.model_factory import ModelFactory
 from hpsearch.tasks.custom.table_rows import rows_of_table
@@ -87,6 +88,7 @@ class CustomTask(Task):
         group: Groups of the training rows, shape (rows,): rows of one group are never on both sides of a fold.
         sample_weight: Weights of the training rows, shape (rows,): a row's share in the loss and in the scores.
         validation_group, validation_sample_weight: The same of the validation rows.
+        class_weight: As `TextClassification` has it; your own `loss` weighs classes itself. A space may search it too.
         label: The column of targets, or several, where the rows are tables; None for "label" or "labels". `group` and
             `sample_weight` may name columns then. The other columns are the inputs by name; of one alone the model is
             called as `model(x)`.
@@ -119,6 +121,7 @@ class CustomTask(Task):
     validation_group: Any = field(default=None, kw_only=True, metadata=LATER)
     validation_sample_weight: Any = field(default=None, kw_only=True, metadata=LATER)
     label: Any = field(default=None, kw_only=True, metadata=LATER)
+    class_weight: Any = field(default=None, kw_only=True, metadata=LATER)
 
     def __post_init__(self) -> None:
         targets_called(self.targets)
@@ -130,6 +133,12 @@ class CustomTask(Task):
             if value is not None or name == "make_model":
                 self._set(name, UserCode.of(value, name))
         self._set("label", names_of(self.label, "label"))
+        self._set(NAME, check_class_weight(self.class_weight))
+        if self.class_weight is not None and not self._weighs_classes:
+            raise TaskError(
+                f"class_weight={self.class_weight!r}: only classes have weights, by the loss that comes without loss=, "
+                f"in a model without an argument of that name. Leave class_weight out, or weigh in your loss."
+            )
         named = {name: getattr(self, name) for name in ("group", "sample_weight")}
         beside = {name: column for name, column in named.items() if isinstance(column, str)}
         given = {"train": self.train, "validation": self.validation, "test": self.test}
@@ -168,7 +177,17 @@ class CustomTask(Task):
         if not (is_smoothed if self.loss is None else accepts(self.loss.value, SMOOTHING)):
             left_out.add("label_smoothing_factor")
         training = {name: value for name, value in super().hyperparameters().items() if name not in left_out}
-        return {**training, **self._factory.hyperparameters}
+        own = {NAME: CLASS_WEIGHT} if self._weighs_classes else {}
+        return {**training, **own, **self._factory.hyperparameters}
+
+    def unnamed(self) -> Mapping[str, Any]:
+        return {**super().unnamed(), **({NAME: self.class_weight} if self._weighs_classes else {})}
+
+    @property
+    def _weighs_classes(self) -> bool:
+        """Whether `class_weight` is a hyperparameter: of classes, by the judge's own loss."""
+        is_free = NAME not in self._factory.hyperparameters
+        return self.targets == "classes" and self.loss is None and is_free
 
     def recommended(self) -> Mapping[str, Any]:
         """Return `literature_default`; what it does not name is as general sources have it.
@@ -254,6 +273,7 @@ class CustomTask(Task):
     def _learned(self, targets: Any) -> Judge:
         """Return the judge of training rows with these targets."""
         judge = targets_called(self.targets).judge.learn(targets)
+        check_labels(self.class_weight, judge.classes)
         if self.pos_label is not None:
             judge = judge.of_class(self.pos_label)
         return judge if self.strata is None else judge.stratified(self.strata)
