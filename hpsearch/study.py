@@ -79,14 +79,13 @@ class Study:
             own subclass of `Pruner`, or an Optuna pruner object of a kind that remembers nothing.
         early_stopping: Epochs without a better validation loss until the first fold stops, an `EarlyStopping`, or None.
             "auto": 1.0, and None of tasks that train themselves.
-        evaluations_per_epoch: Evaluation points per epoch. None: 2; 1 of tasks that train themselves.
+        evaluations_per_epoch: Evaluation points per epoch. None: the task's usual number, 2 of most.
         repeats: Seeds per fold.
         seed: Seed of the folds, of every run, and of the sampler.
         folder: The folder that holds the studies.
         storage: SQLAlchemy URL of the database; by default SQLite in the study's folder.
         precision: "fp32", "bf16", "fp16" (with loss scaling; slow on a CPU), or "auto": bf16 where the device is fast
-            in it, fp16 on GPUs that are fast in that alone (T4, V100), fp32 elsewhere, and where the model cannot be
-            trained in these.
+            in it, fp16 on GPUs that are fast in that alone (T4, V100), fp32 elsewhere, and where neither can train it.
         deterministic: Whether a GPU must compute bitwise reproducibly, at some cost in speed. CPUs always do.
         checkpoint_every: Seconds of training that a crash may cost.
         checkpoint_bytes: Space that the checkpoints may take on disk, in bytes.

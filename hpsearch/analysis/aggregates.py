@@ -10,6 +10,7 @@ from hpsearch.metrics.direction import Direction
 from hpsearch.metrics.known import bounds
 from hpsearch.records import Evaluation, History, Origin, Trial, TrialState
 from hpsearch.records.objective_values import best_common_point, mean_value, objective_curve
+from hpsearch.records.run_length import run_epochs, whole_up
 
 
 @dataclass(frozen=True)
@@ -163,9 +164,9 @@ def _point_and_value(trial: Trial, history: History, objective: str) -> tuple[in
 def _note(trial: Trial) -> str | None:
     """Say of a trial that its first run ends in its warmup, if it does, and how far the learning rate rises."""
     run = next(iter(trial.runs), None)
-    steps = 0 if run is None else int(run.steps_per_epoch * run.config.get("epochs", 0))
-    if run is None or not steps:
+    if run is None or not run.steps_per_epoch:
         return None
+    steps = whole_up(run.steps_per_epoch * run_epochs(run))
     given = run.config.get("warmup_steps")
     warmup = math.ceil((run.config.get("warmup_ratio") or 0.0) * steps) if given is None else int(given)
     if warmup < steps:

@@ -13,6 +13,7 @@ from hpsearch.display.time_left import Pace
 from hpsearch.plan.paths import shown_folder
 from hpsearch.policy.budget import Ending
 from hpsearch.records import LOSS, Evaluation, History, Run, Segment, Slot, Trial, TrialState
+from hpsearch.records.run_length import epoch_at
 
 
 @dataclass(frozen=True)
@@ -216,8 +217,8 @@ class Watch:
                 trial=trial.number,
                 fold=1 + fold,
                 folds=len(trial.runs),
-                epoch=len(evaluations) / self.evaluations_per_epoch,
-                epochs=segment.stop / self.evaluations_per_epoch,
+                epoch=epoch_at(run, len(evaluations), self.evaluations_per_epoch),
+                epochs=epoch_at(run, segment.stop, self.evaluations_per_epoch),
                 loss=None if last is None or LOSS not in last.metrics else last.loss,
                 value=self._last_value(evaluations),
                 device=f"{device} #{slot.index}" if devices[device] > 1 else device,

@@ -7,6 +7,7 @@ from hpsearch.errors import UsageError
 from hpsearch.metrics.direction import Direction
 from hpsearch.metrics.known import bounds
 from hpsearch.plan.distinct import distinct_configs
+from hpsearch.plan.lengths import run_epochs
 from hpsearch.plan.plan import Plan
 from hpsearch.policy.budget import Budget
 
@@ -32,18 +33,19 @@ def check_budget(plan: Plan, budget: Budget, *, is_endless: bool) -> None:
             f"Budget(distinct_trials={wanted!r}): the space has {count} different configurations, so that is never "
             f"reached. Give {count} at most, take sampler='grid', which tries each once, or widen the space."
         )
-    least = _fewest_epochs(plan)
+    rows = [len(train) for train, _ in plan.folds.pairs]
+    least, _ = run_epochs(plan.space, plan.task.unnamed(), rows)
     for name in ("epochs", "epochs_per_trial"):
         given = getattr(budget, name)
         if given is not None and given < least:
             raise UsageError(
                 f"Budget({name}={given!r}) is shorter than one segment: the first fold of the shortest trial takes "
-                f"{least} epoch(s). Give {least} or more."
+                f"{least:g} epoch(s). Give {least:g} or more."
             )
     folds = len(plan.folds.pairs) * plan.repeats
     if budget.epochs_per_trial is not None and budget.epochs_per_trial < folds * least:
         logger.warning(
-            "Budget(epochs_per_trial=%r): the shortest trial takes %d epochs, %d for each of %d folds, so unless it "
+            "Budget(epochs_per_trial=%r): the shortest trial takes %g epochs, %g for each of %d folds, so unless it "
             "stops early no trial can be complete.",
             budget.epochs_per_trial,
             folds * least,
@@ -71,9 +73,3 @@ def _check_target(plan: Plan, target: float) -> None:
             f"Budget(target={target!r}): {objective.name} is {worst:g} {words[1]}, so the first complete trial ends "
             "the study. Give a value of the objective as it is measured, or leave target= out."
         )
-
-
-def _fewest_epochs(plan: Plan) -> int:
-    searched = plan.space.parameters.get("epochs")
-    fixed = plan.space.fixed.get("epochs", plan.task.unnamed().get("epochs", 1))
-    return min(int(str(edge)) for edge in ([fixed] if searched is None else searched.edges()))

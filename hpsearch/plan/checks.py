@@ -7,8 +7,10 @@ from hpsearch.errors import MetricError, SpaceError, TaskError, UsageError
 from hpsearch.plan.adapters import check_adapters, check_targets
 from hpsearch.plan.arguments import check_travels
 from hpsearch.plan.conflicts import check_conflicts
+from hpsearch.plan.lengths import run_epochs
 from hpsearch.plan.plan import Plan
 from hpsearch.policy.rule_names import check_runs
+from hpsearch.records.run_length import whole_up
 
 KEPT_BYTES = 256 * 2**20
 """What an evaluation may keep of its outputs, at most: it becomes one value in the database.
@@ -38,7 +40,7 @@ def check_space(plan: Plan) -> None:
     if unknown:
         plan.task.complete({unknown[0]: None})
     plan.task.complete(dict(plan.space.fixed))
-    check_conflicts(plan.space)
+    check_conflicts(plan.space, hyperparameters)
     check_adapters(plan.space)
     for name, parameter in plan.space.parameters.items():
         for edge in parameter.edges():
@@ -135,10 +137,8 @@ def check_kept_outputs(row_bytes: int, held_out_rows: int, points: int) -> None:
 
 def _most_points(plan: Plan) -> int:
     """Return how many evaluation points the longest run of a space has."""
-    searched = plan.space.parameters.get("epochs")
-    fixed = plan.space.fixed.get("epochs", plan.task.unnamed().get("epochs", 1))
-    epochs = [fixed] if searched is None else searched.edges()
-    return max(int(str(edge)) for edge in epochs) * plan.evaluations_per_epoch
+    rows = [len(train) for train, _ in plan.folds.pairs]
+    return whole_up(run_epochs(plan.space, plan.task.unnamed(), rows)[1] * plan.evaluations_per_epoch)
 
 
 def check_dropout(plan: Plan) -> None:

@@ -1,6 +1,6 @@
 """Hyperparameters that exclude each other: a space whose configs could have both is refused before anything is read."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from hpsearch.errors import SpaceError
@@ -8,10 +8,16 @@ from hpsearch.space import Scalar, Space
 from hpsearch.training.hyperparameters import OF_LAYERS
 
 
-def check_conflicts(space: Space) -> None:
-    """Raise SpaceError where two hyperparameters of a space may contradict each other in one config."""
+def check_conflicts(space: Space, known: Collection[str]) -> None:
+    """Raise SpaceError where two hyperparameters of a space may contradict each other in one config.
+
+    `known` are the names of the task's hyperparameters: to one that trains itself, others mean what it likes.
+    """
     _check_warmup(space)
-    _check_pretrained(space)
+    if "max_steps" in known:
+        _check_length(space)
+    if "pretrained" in known:
+        _check_pretrained(space)
 
 
 def may_take(
@@ -41,6 +47,26 @@ def _check_warmup(space: Space) -> None:
             f"The space has warmup_steps, {steps or space.fixed.get('warmup_steps')!r}, and warmup_ratio, "
             f"{ratio or space.fixed.get('warmup_ratio')!r}, and both say how long the warmup is. Leave one out, or "
             "say where the ratio is the one: warmup_ratio=hp.Float(0.0, 0.2).when(warmup_steps=None)."
+        )
+
+
+def _check_length(space: Space) -> None:
+    """Refuse a space whose configs may say in steps and in epochs how long a run is."""
+
+    def is_given(value: Scalar) -> bool:
+        return value is not None
+
+    steps, epochs = space.parameters.get("max_steps"), space.parameters.get("epochs")
+    apart = any(
+        condition.name == other and set(condition.values) == {None}
+        for parameter, other in ((steps, "epochs"), (epochs, "max_steps"))
+        for condition in (parameter.conditions if parameter is not None else ())
+    )
+    if may_take(space, "max_steps", is_given) and may_take(space, "epochs", is_given) and not apart:
+        raise SpaceError(
+            f"The space has max_steps, {steps or space.fixed.get('max_steps')!r}, and epochs, "
+            f"{epochs or space.fixed.get('epochs')!r}, and both say how long a run is. Leave one out, or say where "
+            "epochs are the one: max_steps=hp.Categorical([None, 500]), epochs=hp.Int(1, 3).when(max_steps=None)."
         )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hpsearch.data.wording import counted
+from hpsearch.plan.lengths import numbers_of, run_steps
 from hpsearch.space import Space
 
 
@@ -16,19 +17,18 @@ def doubtful_settings(space: Space, unnamed: Mapping[str, Any], training_rows: S
         unnamed: The value of each hyperparameter that it does not name.
         training_rows: Training rows by fold.
     """
-    batches, epochs = (_numbers(space, unnamed, name) for name in ("batch_size", "epochs"))
-    if not (batches and epochs and training_rows):
+    lengths = run_steps(space, unnamed, training_rows)
+    if lengths is None:
         return
-    fewest, most = min(training_rows), max(training_rows)
-    shortest = int(min(epochs)) * math.ceil(fewest / max(batches))
-    longest = int(max(epochs)) * math.ceil(most / min(batches))
-    given = _numbers(space, unnamed, "warmup_steps")
-    ratios = [] if given and "warmup_ratio" not in space.parameters else _numbers(space, unnamed, "warmup_ratio")
-    lengths = [(f"warmup_steps={value:g}", int(value), int(value)) for value in given]
-    lengths += [
+    batches, fewest = numbers_of(space, unnamed, "batch_size"), min(training_rows)
+    shortest, longest = lengths
+    given = numbers_of(space, unnamed, "warmup_steps")
+    ratios = [] if given and "warmup_ratio" not in space.parameters else numbers_of(space, unnamed, "warmup_ratio")
+    warmups = [(f"warmup_steps={value:g}", int(value), int(value)) for value in given]
+    warmups += [
         (f"warmup_ratio={value:g}", math.ceil(value * shortest), math.ceil(value * longest)) for value in ratios
     ]
-    endless = [(name, short, long) for name, short, long in lengths if short >= shortest]
+    endless = [(name, short, long) for name, short, long in warmups if short >= shortest]
     if endless:
         name, short, long = endless[-1]
         always = long >= longest
@@ -43,10 +43,3 @@ def doubtful_settings(space: Space, unnamed: Mapping[str, Any], training_rows: S
             f"batch_size={max(batches):g}, and a fold trains on {fewest} rows: larger batches are all the same, one "
             "step an epoch. Give smaller ones."
         )
-
-
-def _numbers(space: Space, unnamed: Mapping[str, Any], name: str) -> list[float]:
-    """Return the numbers that a hyperparameter may be, of a range both ends, in rising order."""
-    searched = space.parameters.get(name)
-    values = (space.fixed.get(name, unnamed.get(name)),) if searched is None else searched.edges()
-    return sorted(float(value) for value in values if isinstance(value, int | float) and not isinstance(value, bool))

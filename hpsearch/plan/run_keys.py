@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpsearch.plan.plan import Plan
 from hpsearch.records import Fit, digest, run_key
+from hpsearch.records.run_length import horizon_of
 
 if TYPE_CHECKING:
     from hpsearch.tasks import Prepared
@@ -63,10 +64,10 @@ class RunKeys:
         numerics = self.numerics if fit is None else fit.of(self.numerics)
         if numerics == self.numerics:
             fit = None
-        horizon = int(config["epochs"]) * self.evaluations_per_epoch
         numerics = {**numerics, "evaluations_per_epoch": self.evaluations_per_epoch}
         rows = self.training_rows or (0,) * self.folds
         steps = [-(-count // int(config["batch_size"])) if count else 0 for count in rows]
+        horizon = horizon_of(config, steps[0], self.evaluations_per_epoch)
         return [
             (
                 run_key(config, fold, repeat, self.seed, self.data, self.model, numerics),

@@ -37,13 +37,15 @@ def literature_default(plan: Plan) -> Mapping[str, Any] | None:
 def _recommended(plan: Plan) -> Mapping[str, Any]:
     """Return what the literature recommends for the task, or for it with the default choice of a model.
 
-    Where the space counts the warmup in steps, a warmup that is recommended as a share of the steps is left out.
+    Where the space counts the warmup in steps, a warmup that is recommended as a share of the steps is left out; so are
+    epochs where it counts the length of runs in steps.
     """
     task, choices = plan.task, plan.choices
     recommended = (task if choices is None else task.choosing(choices.sources[choices.default])).recommended()
-    if {**recommended, **plan.space.fixed}.get("warmup_steps") is None:
-        return recommended
-    return {name: value for name, value in recommended.items() if name != "warmup_ratio"}
+    given = {**recommended, **plan.space.fixed}
+    others = {"warmup_steps": "warmup_ratio", "max_steps": "epochs"}
+    left_out = {other for name, other in others.items() if given.get(name) is not None}
+    return {name: value for name, value in recommended.items() if name not in left_out}
 
 
 def example_config(plan: Plan, given: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from hpsearch.records import Evaluation, History, Run, Segment, Trial
 from hpsearch.records.fit import SAME_STEP
+from hpsearch.records.run_length import run_epochs
 
 
 def _pace_of(config: Mapping[str, Any]) -> Hashable:
@@ -30,7 +31,7 @@ def rows_of(run: Run) -> float:
 
 
 def _epochs_a_point(run: Run) -> float:
-    return float(run.config.get("epochs", 1)) / run.horizon
+    return run_epochs(run) / run.horizon
 
 
 @dataclass(frozen=True)

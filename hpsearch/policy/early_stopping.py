@@ -8,6 +8,7 @@ from typing import Literal
 from hpsearch.errors import UsageError
 from hpsearch.metrics.direction import Objective
 from hpsearch.records import LOSS, Evaluation
+from hpsearch.records.run_length import first_stop
 
 
 @dataclass(frozen=True)
@@ -38,16 +39,22 @@ class EarlyStopping:
             raise UsageError(f"Early stopping monitors 'loss' or 'objective', not {self.monitor!r}.")
 
     def stop_point(
-        self, evaluations: Sequence[Evaluation], objective: Objective, warmup_epochs: float, evaluations_per_epoch: int
+        self,
+        evaluations: Sequence[Evaluation],
+        objective: Objective,
+        warmup_epochs: float,
+        evaluations_per_epoch: int,
+        epochs: float = math.inf,
     ) -> int | None:
         """Return the point at which a run stops early, or None while it continues.
 
-        No run stops before the learning rate's warmup and one full epoch are over: a loss on its initial plateau
-        says nothing yet. Where the objective is sparse, none stops where it is not measured: the point may be the last
-        that folds have in common. `evaluations` are the run's, at points 1, 2, 3, ...
+        No run stops before the learning rate's warmup and one full epoch are over, or the first half of a run of less
+        than two epochs: a loss on its initial plateau says nothing yet. Where the objective is sparse, none stops where
+        it is not measured: the point may be the last that folds have in common. `evaluations` are the run's, at points
+        1, 2, 3, ..., and `epochs` is how long it may train.
         """
         patience = max(1, math.ceil(self.patience * evaluations_per_epoch - 1e-9))
-        earliest = math.ceil(max(1.0, warmup_epochs) * evaluations_per_epoch - 1e-9)
+        earliest = math.ceil(max(first_stop(epochs), warmup_epochs) * evaluations_per_epoch - 1e-9)
         best_point, best = 0, math.inf
         for evaluation in evaluations:
             is_loss = self.monitor == "loss" and LOSS in evaluation.metrics

@@ -14,6 +14,7 @@ from hpsearch.policy.pruning_steps import first_judged_step, furthest_point, rep
 from hpsearch.policy.trial_limit import NO_LIMIT, TrialLimit
 from hpsearch.records import Action, Decision, History, Origin, Trial, TrialState
 from hpsearch.records.objective_values import best_common_point, objective_curve
+from hpsearch.records.run_length import run_epochs
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ class Policy:
         run = trial.runs[0]
         if self.early_stopping is not None:
             early = self.early_stopping.stop_point(
-                history.of(run.key), self.objective, warmup_epochs(run), self.evaluations_per_epoch
+                history.of(run.key), self.objective, warmup_epochs(run), self.evaluations_per_epoch, run_epochs(run)
             )
             if early is not None:
                 return early

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from hpsearch.metrics.direction import Objective
 from hpsearch.records import Evaluation, History, Run, Trial, TrialState
+from hpsearch.records.run_length import run_epochs
 
 RUNGS_PER_RUN = 4
 
@@ -62,7 +63,7 @@ def warmup_share(run: Run) -> float:
     """Return the share of a run in which the learning rate warms up."""
     steps = run.config.get("warmup_steps")
     if steps is not None and run.steps_per_epoch:
-        return float(steps) / (run.steps_per_epoch * float(run.config["epochs"]))
+        return float(steps) / (run.steps_per_epoch * run_epochs(run))
     return float(run.config.get("warmup_ratio") or 0.0)
 
 
@@ -71,7 +72,7 @@ def warmup_epochs(run: Run) -> float:
     steps = run.config.get("warmup_steps")
     if steps is not None and run.steps_per_epoch:
         return float(steps) / run.steps_per_epoch
-    return warmup_share(run) * float(run.config["epochs"])
+    return warmup_share(run) * run_epochs(run)
 
 
 def reports_at_end(history: History, trial: Trial, objective: Objective) -> tuple[tuple[int, float], ...]:

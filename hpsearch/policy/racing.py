@@ -17,6 +17,7 @@ from hpsearch.policy.ladder import Rung
 from hpsearch.policy.promotion import PromotingPruner, steps_of
 from hpsearch.policy.pruning_steps import RUNGS_PER_RUN, first_judged_step
 from hpsearch.records import History, Origin, Trial, TrialState
+from hpsearch.records.run_length import run_epochs
 
 MINIMUM_STEPS = 20
 """Optimizer steps before the first decision: until then a curve shows little but the learning rate's warmup."""
@@ -148,7 +149,7 @@ class RacingPruner(PromotingPruner):
         steps_per_epoch = min(other.steps_per_epoch for other in trial.runs)
         if not steps_per_epoch:
             return earliest
-        epochs = int(run.config.get("epochs", 1))
+        epochs = run_epochs(run)
         for step in range(earliest, RUNGS_PER_RUN + 1):
             passes = -(-step * run.horizon // RUNGS_PER_RUN) / run.horizon * epochs
             if passes >= MINIMUM_SHARE and passes * steps_per_epoch >= MINIMUM_STEPS:

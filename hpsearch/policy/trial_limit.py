@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from hpsearch.records import History, Trial
+from hpsearch.records.run_length import run_epochs
 
 ROUNDING = 1e-9
 
@@ -43,7 +44,7 @@ class TrialLimit:
         """Return the evaluation points that a trial may have, over all of its runs."""
         run = trial.runs[0]
         assert self.epochs is not None
-        return math.floor(self.epochs * run.horizon / float(run.config["epochs"]) + ROUNDING)
+        return math.floor(self.epochs * run.horizon / run_epochs(run) + ROUNDING)
 
 
 NO_LIMIT = TrialLimit()

@@ -12,6 +12,7 @@ SAME_STEP = frozenset(
     {
         "learning_rate", "epochs", "weight_decay", "warmup_ratio", "warmup_steps", "lr_scheduler_type", "decay_ratio",
         "max_grad_norm", "label_smoothing_factor", "adam_beta1", "adam_beta2", "adam_epsilon", "dropout",
+        "max_steps", "sgd_momentum", "layerwise_lr_decay",
     }
 )  # fmt: skip
 """Hyperparameters on which neither a step's memory nor its time depends."""

@@ -76,7 +76,7 @@ class Run:
         config: The whole training config, with the task's defaults.
         fold: Index of the held-out fold, from 0.
         repeat: Index of the seed, from 0.
-        horizon: The last evaluation point, `epochs * evaluations_per_epoch`.
+        horizon: The last evaluation point (`hpsearch.records.run_length.horizon_of`).
         steps_per_epoch: Optimizer steps an epoch on this fold; 0 in studies of versions that did not record it.
         fit: How it is trained so that it fits into memory; None as the study's numerics say.
     """

@@ -50,7 +50,8 @@ def first_steps(pool: Pool, workload: Workload, config: Mapping[str, Any]) -> Tr
         NoMemoryError: It takes too much memory.
         TaskError: It cannot be trained.
     """
-    config = {**config, "epochs": 1, "gradual_unfreezing": None}  # a step of all that a run trains at last
+    others = {name: value for name, value in config.items() if name not in ("max_steps", "gradual_unfreezing")}
+    config = {**others, "epochs": 1}  # and steps of all that a run trains at last
     briefs = _Briefs(workload, config, STEPS)
     pool.prepare(briefs.of_evaluations)
     (first,) = _train(pool, briefs.of_evaluations, config, MEASURED, 1, pool.slots()[:1])

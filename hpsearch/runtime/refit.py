@@ -50,7 +50,7 @@ class Refit:
 
     Attributes:
         config: The whole training config.
-        point: The evaluation point at which it stopped; its schedule keeps the horizon of `config["epochs"]`.
+        point: The evaluation point at which it stopped; its schedule keeps the horizon of the config.
         epochs: The same, in passes over the rows.
         train_loss: Mean training loss since the last evaluation point.
         model: Still on the device it was trained on. Of a task that trains itself, the files that its code saved, name
@@ -94,6 +94,7 @@ def refit(workload: Workload, config: Mapping[str, Any], point: int) -> Refit:
             numerics=workload.numerics,
             device=device,
             base=base,
+            first_fold_rows=len(workload.folds[0][0]),
         )
         last = None
         for measurement in fine_tune.advance(point):

@@ -22,6 +22,7 @@ from hpsearch.policy.promotion import PromotingPruner
 from hpsearch.policy.pruner import Pruner
 from hpsearch.policy.samplers import Sampler
 from hpsearch.records import Fit, Fits, History, Origin, Run, Savings, Trial, TrialState
+from hpsearch.records.run_length import epochs_of, first_stop, run_epochs
 from hpsearch.runtime.devices import Devices, TrialsPerDevice
 from hpsearch.runtime.first_steps import NoMemoryError, first_steps, new_shapes, some_of
 from hpsearch.runtime.fitting import found_savings
@@ -153,7 +154,7 @@ def _rest(trial: Trial, trained: dict[str, int], run: StudyRun) -> Planned:
     ends = [limit.furthest_point(trial, index, end) for index in range(len(trial.runs))]
     left = [max(0, last - trained.get(each.key, 0)) for each, last in zip(trial.runs, ends, strict=True)]
     trained.update({each.key: max(last, trained.get(each.key, 0)) for each, last in zip(trial.runs, ends, strict=True)})
-    epochs = tuple(points * float(config["epochs"]) / trial.runs[0].horizon for points in left)
+    epochs = tuple(points * run_epochs(trial.runs[0]) / trial.runs[0].horizon for points in left)
     return Planned(config, epochs, _shares(trial, run.rules[1]))
 
 
@@ -251,7 +252,9 @@ def _work(
 
     plan, pruner = run.plan, run.rules[1]
     rule = plan.early_stopping
-    shares = [min(1.0, (1.0 + rule.patience) / float(trial.config["epochs"])) for trial in trials] if rule else []
+    first = len(plan.folds.pairs[0][0])
+    lengths = [epochs_of(trial.config, math.ceil(first / int(trial.config["batch_size"]))) for trial in trials]
+    shares = [min(1.0, (first_stop(epochs) + rule.patience) / epochs) for epochs in lengths] if rule else []
     rows = plan.prepared
     return Work(
         trials=trials,

@@ -20,6 +20,7 @@ from hpsearch.errors import CheckpointError, PreparedDataError, TaskError
 from hpsearch.metrics.direction import Objective
 from hpsearch.policy.pruning_steps import quarters, warmup_epochs
 from hpsearch.records import Evaluation, Outcome, Run, SegmentResult, run_seed
+from hpsearch.records.run_length import run_epochs
 from hpsearch.runtime.messages import Checkpointed, Ended, Evaluated, Event, Probe, Probed, Stop, Train, Workload
 from hpsearch.training.adapters import held_in
 from hpsearch.training.base_model import BaseModel
@@ -325,6 +326,7 @@ class Worker:
             checkpoint_every=workload.checkpoint_every,
             progressed=self._count_progress,
             answer_points=quarters(run.horizon) if workload.is_sparse else frozenset(),
+            first_fold_rows=len(workload.folds[0][0]),
         )
         training = workload.task.training(workload.prepared_for(run.config), arguments)
         if order.checkpoint is not None:
@@ -335,12 +337,13 @@ class Worker:
         return training
 
     def _stops_early(self, warm: _Warm, order: Train, evaluations: list[Evaluation]) -> bool:
-        rule, warmup = warm.workload.early_stopping, warmup_epochs(order.segment.run)
+        rule, run = warm.workload.early_stopping, order.segment.run
         if rule is None:
             return False
         first = warm.workload.metrics[0]
         objective = Objective(first.name, first.direction, first.is_sparse)
-        return rule.stop_point(evaluations, objective, warmup, warm.workload.evaluations_per_epoch) is not None
+        points = warm.workload.evaluations_per_epoch
+        return rule.stop_point(evaluations, objective, warmup_epochs(run), points, run_epochs(run)) is not None
 
     def _evaluated(self, warm: _Warm, order: Train, measurement: Measurement) -> Evaluated:
         run = order.segment.run

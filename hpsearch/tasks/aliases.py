@@ -7,6 +7,7 @@ ALIASES = {
     "lr": "learning_rate",
     "bs": "batch_size",
     "n_epochs": "epochs",
+    "num_train_epochs": "epochs",
     "wd": "weight_decay",
     "optim": "optimizer",
     "momentum": "sgd_momentum",

@@ -50,6 +50,7 @@ class Task(ABC):
     in memory were written.
 
     Attributes:
+        evaluations_per_epoch: Evaluation points an epoch, where a study does not say.
         choice: The hyperparameter that chooses among pretrained models. Each choice has its own rows (`choosing`).
             None where all configs share one `Prepared`.
         pipeline: transformers' name of the pipeline that reads what `save` wrote, or None.
@@ -62,6 +63,7 @@ class Task(ABC):
         has_rows: Whether the study knows the rows, and can split them.
     """
 
+    evaluations_per_epoch: ClassVar[int] = 2
     choice: ClassVar[str | None] = None
     pipeline: ClassVar[str | None] = None
     default_cv: ClassVar[Any] = 5
@@ -137,6 +139,7 @@ class Task(ABC):
             device=arguments.device,
             base=base,
             answer_points=arguments.answer_points,
+            first_fold_rows=arguments.first_fold_rows,
         )
 
     @abstractmethod
@@ -223,7 +226,7 @@ class Task(ABC):
 
         Raises:
             TaskError: One is unknown (the message names the nearest), or cannot be trained with; or the warmup is
-                given both in steps and as a ratio.
+                given both in steps and as a ratio, or the length both in steps and in epochs.
         """
         settings = self.hyperparameters()
         for name in config:
@@ -240,7 +243,8 @@ class Task(ABC):
                     f"It knows {', '.join(settings)}."
                 )
         unnamed = self.unnamed()
-        whole = {**unnamed, **config, **_one_warmup(config, unnamed), **_no_schedule(config, unnamed)}
+        whole = {**unnamed, **config, **_one_warmup(config, unnamed), **_one_length(config, unnamed)}
+        whole |= _no_schedule(config, unnamed)
         checked = {name: setting.check(whole[name]) for name, setting in settings.items() if name in whole}
         return without_defaults(checked, settings, unnamed)
 
@@ -313,6 +317,23 @@ def _one_warmup(config: Mapping[str, Any], unnamed: Mapping[str, Any]) -> dict[s
         return {"warmup_steps": None}
     counted = (steps if "warmup_steps" in config else unnamed.get("warmup_steps")) is not None
     return {"warmup_ratio": 0.0} if counted else {}
+
+
+def _one_length(config: Mapping[str, Any], unnamed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the setting that turns off the length that a config does not use; `TaskError` if it uses both or none."""
+    steps, epochs = config.get("max_steps"), config.get("epochs")
+    if steps is not None and epochs is not None:
+        raise TaskError(
+            f"max_steps={steps!r} and epochs={epochs!r} both say how long a run is. Give one of them; to search over "
+            "both ways, say where epochs are the one: max_steps=hp.Categorical([None, 500]), "
+            "epochs=hp.Int(1, 3).when(max_steps=None)."
+        )
+    if "epochs" in config and "max_steps" not in config and epochs is not None:
+        return {"max_steps": None}
+    counted = (steps if "max_steps" in config else unnamed.get("max_steps")) is not None
+    if not counted and "epochs" in config and epochs is None:
+        raise TaskError("epochs=None, and max_steps gives no length either. Give one of them: epochs=3, max_steps=500.")
+    return {"epochs": None} if counted else {}
 
 
 def _no_schedule(config: Mapping[str, Any], unnamed: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from hpsearch.training.numerics import Numerics
 from hpsearch.training.optimizers import make_optimizer
 from hpsearch.training.prediction import predict
 from hpsearch.training.random_states import RandomStates, stream_seed
+from hpsearch.training.run_length import RunLength
 from hpsearch.training.run_state import Position, RunState
 from hpsearch.training.schedules import learning_rate_factor
 from hpsearch.training.single_rows import joins_single
@@ -52,7 +53,7 @@ class FineTune:
 
     Attributes:
         model: The model in its current state.
-        horizon: The last evaluation point, epochs * evaluations_per_epoch.
+        horizon: The last evaluation point.
         steps_total: Optimizer steps of the whole run.
     """
 
@@ -69,6 +70,7 @@ class FineTune:
         device: torch.device | str,
         base: BaseModel,
         answer_points: Collection[int] = (),
+        first_fold_rows: int | None = None,
     ) -> None:
         """Make the base's model ready for the run.
 
@@ -79,11 +81,13 @@ class FineTune:
             held_out_rows: Rows to evaluate on; None for a refit, which measures the training loss only.
             seed: Decides the head, the order of rows, and dropout.
             evaluations_per_epoch: Evaluation points an epoch; point p comes after
-                ceil(p * steps_per_epoch / evaluations_per_epoch) steps.
+                ceil(p * steps_per_epoch / evaluations_per_epoch) steps, the last after the last step.
             numerics: What to compute with; `hpsearch.training.numerics.honour` sets the process to it.
             device: Where to compute; that of `base`.
             base: The worker's base model.
             answer_points: Evaluation points at which `Learner.for_answers` measures: there, answers are generated.
+            first_fold_rows: Training rows of the study's first fold, which `max_steps` counts steps of; None for those
+                of this run.
 
         Raises:
             TaskError: A hyperparameter is out of range, or freezes more layers than there are; or the model cannot be
@@ -102,8 +106,7 @@ class FineTune:
         self._lengths = np.asarray(learner.lengths)[self._train_rows]
         self._seed, self._evaluations_per_epoch = seed, evaluations_per_epoch
         self._answer_points = frozenset(answer_points)
-        self.horizon = settings.epochs * evaluations_per_epoch
-        self._identity = self._digest({**config, **settings.named()})
+        self._identity = self._digest({**config, **settings.named()}, first_fold_rows)
         self._ordered: tuple[int, list[np.ndarray]] | None = None
 
         reset_peak_memory(self._device)
@@ -116,13 +119,12 @@ class FineTune:
         self._padding_multiple = (
             numerics.padding_multiple if self._frozen_layers else numerics.training_padding_multiple
         )
-        self._joins_single = joins_single(
-            base, self._freezing, len(self._train_rows), settings.batch_size, numerics.micro_batch
+        self._joins_single, self._steps_per_epoch = self._steps(len(self._train_rows))
+        first = len(self._train_rows) if first_fold_rows is None or settings.max_steps is None else first_fold_rows
+        self._length = RunLength.of(
+            settings, self._steps_per_epoch, evaluations_per_epoch, (first, self._steps(first)[1])
         )
-        self._steps_per_epoch = steps_per_epoch(
-            len(self._train_rows), settings.batch_size, joins_single=self._joins_single
-        )
-        self.steps_total = settings.epochs * self._steps_per_epoch
+        self.horizon, self.steps_total = self._length.horizon, self._length.steps_total
         self._warmup = settings.warmup(self.steps_total)
         self._features: FrozenFeatures | None = None
         self._are_features_prepared = False
@@ -139,6 +141,12 @@ class FineTune:
             steps_per_epoch=self._steps_per_epoch,
         )
         self._freezing.train(self.model)
+
+    def _steps(self, rows: int) -> tuple[bool, int]:
+        """Return whether single rows join other batches, in a run on so many rows, and its steps an epoch."""
+        batch_size = self._settings.batch_size
+        joins = joins_single(self._base, self._freezing, rows, batch_size, self._numerics.micro_batch)
+        return joins, steps_per_epoch(rows, batch_size, joins_single=joins)
 
     @property
     def has_model(self) -> bool:
@@ -167,7 +175,7 @@ class FineTune:
 
     def step_of(self, point: int) -> int:
         """Return the number of steps after which an evaluation point is reached."""
-        return -(-point * self._steps_per_epoch // self._evaluations_per_epoch)
+        return self._length.step_of(point)
 
     def advance(self, stop: int) -> Iterator[Measurement | None]:
         """Train until evaluation point `stop` is reached, one optimizer step an item.
@@ -374,13 +382,15 @@ class FineTune:
                 "model. Write a checkpoint before that, and restore it into a new fine-tune."
             )
 
-    def _digest(self, config: Mapping[str, Any]) -> str:
+    def _digest(self, config: Mapping[str, Any], first_fold_rows: int | None) -> str:
         """Return the digest of all arguments that decide the run's numbers, for its checkpoints."""
+        first_fold = [] if self._settings.max_steps is None else [first_fold_rows]
         rows = [
             None if rows is None else hashlib.sha256(rows.tobytes()).hexdigest()
             for rows in (self._train_rows, self._held_out_rows)
         ]
-        return digest([dict(config), rows, self._seed, self._evaluations_per_epoch, self._numerics.to_dict()])
+        numbers = [self._seed, self._evaluations_per_epoch, *first_fold]
+        return digest([dict(config), rows, *numbers, self._numerics.to_dict()])
 
 
 def _checked_rows(rows: np.ndarray, purpose: str) -> np.ndarray:

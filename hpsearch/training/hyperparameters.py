@@ -143,6 +143,12 @@ def without_defaults(
     }
 
 
+def check_epochs(value: Any) -> int | float | None:
+    """Check for a number of epochs above 0: a whole one stays whole. None leaves the length to `max_steps`."""
+    epochs = RealCheck("epochs", low=0.0, low_open=True, optional=True)(value)
+    return int(epochs) if epochs is not None and epochs.is_integer() else epochs
+
+
 def _not_allowed(name: str, value: Any, allowed: str) -> TaskError:
     return TaskError(f"The hyperparameter {name}={value!r} cannot be trained with; it must be {allowed}.")
 
@@ -155,7 +161,13 @@ TRAINING_HYPERPARAMETERS: Mapping[str, Hyperparameter] = MappingProxyType(
         "batch_size": Hyperparameter(
             32, IntegerCheck("batch_size", 1), "Rows per optimizer step (effective batch, whatever the micro-batch)."
         ),
-        "epochs": Hyperparameter(3, IntegerCheck("epochs", 1), "Passes over the training rows."),
+        "epochs": Hyperparameter(3, check_epochs, "Passes over the training rows; may be a fraction, 0.25 or 1.5."),
+        "max_steps": Hyperparameter(
+            None,
+            IntegerCheck("max_steps", 1, optional=True),
+            "Optimizer steps of a run, in place of epochs; None leaves its length to epochs.",
+            left_out_at_default=True,
+        ),
         "weight_decay": Hyperparameter(
             0.01, RealCheck("weight_decay", low=0.0), "Decoupled weight decay of AdamW; none on biases and norms."
         ),
@@ -245,7 +257,8 @@ class TrainingSettings:
 
     learning_rate: float
     batch_size: int
-    epochs: int
+    epochs: int | float | None
+    max_steps: int | None
     weight_decay: float
     warmup_ratio: float
     warmup_steps: int | None
@@ -268,7 +281,8 @@ class TrainingSettings:
         """Read the training hyperparameters out of `config`, defaults filled in.
 
         Raises:
-            TaskError: One is out of range, or `freeze_layers` is still a share: training counts layers.
+            TaskError: One is out of range, there is no length, or `freeze_layers` is still a share: training counts
+                layers.
         """
         values = {
             name: hyperparameter.check(config.get(name, hyperparameter.default))
@@ -276,6 +290,8 @@ class TrainingSettings:
         }
         if isinstance(values["freeze_layers"], float):
             raise _not_allowed("freeze_layers", values["freeze_layers"], "a number of layers here, not a share")
+        if values["epochs"] is None and values["max_steps"] is None:
+            raise _not_allowed("epochs", None, "a number above 0 where max_steps is None")
         return cls(**values)
 
     @property

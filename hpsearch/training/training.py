@@ -77,6 +77,7 @@ class RunArguments:
         folder: A folder for the run's own files, on this machine. It may have those of an earlier process.
         checkpoint_every: Seconds after which a run that saves itself is to save again.
         answer_points: Evaluation points at which answers are generated.
+        first_fold_rows: Training rows of the study's first fold, which `max_steps` counts steps of.
         progressed: To be called as work continues; it must not raise.
     """
 
@@ -91,6 +92,7 @@ class RunArguments:
     folder: Path
     checkpoint_every: float
     answer_points: frozenset[int] = frozenset()
+    first_fold_rows: int | None = None
     progressed: Callable[[], None] = lambda: None
 
 

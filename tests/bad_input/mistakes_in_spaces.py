@@ -161,7 +161,7 @@ HYPERPARAMETERS = [
     ),
     Mistake(
         "a fixed value that cannot be trained with: `epochs=0`",
-        ("epochs=0 cannot be trained with", "a whole number from 1"),
+        ("epochs=0 cannot be trained with", "a number above 0"),
         TaskError,
         space="hp.Space(learning_rate=hp.Float(1e-4, 1e-2), epochs=0)",
     ),

@@ -4,6 +4,7 @@ import hpsearch as hp
 from hpsearch.errors import SpaceError
 from hpsearch.plan.conflicts import check_conflicts
 
+KNOWN = {"max_steps", "pretrained"}
 BOTH = hp.Categorical([True, False])
 
 
@@ -15,10 +16,14 @@ BOTH = hp.Categorical([True, False])
         hp.Space(pretrained=True, freeze_layers=hp.Int(0, 2), layerwise_lr_decay=hp.Float(0.5, 1.0)),
         hp.Space(freeze_layers=hp.Int(0, 2), gradual_unfreezing=1),
         hp.Space(pretrained=BOTH, layerwise_lr_decay=hp.Categorical([1.0])),
+        hp.Space(max_steps=100),
+        hp.Space(max_steps=None, epochs=0.5),
+        hp.Space(max_steps=hp.Categorical([None, 100]), epochs=hp.Int(1, 3).when(max_steps=None)),
+        hp.Space(epochs=hp.Categorical([None, 3]), max_steps=hp.Int(10, 100).when(epochs=None)),
     ],
 )
 def test_what_fits_together(space: hp.Space) -> None:
-    check_conflicts(space)
+    check_conflicts(space, KNOWN)
 
 
 @pytest.mark.parametrize(
@@ -33,9 +38,9 @@ def test_what_fits_together(space: hp.Space) -> None:
 )
 def test_drawn_weights_and_pretrained_layers_are_refused(space: hp.Space, named: str) -> None:
     with pytest.raises(SpaceError, match=named):
-        check_conflicts(space)
+        check_conflicts(space, KNOWN)
 
 
 def test_a_warmup_in_steps_and_as_a_ratio_is_refused() -> None:
     with pytest.raises(SpaceError, match="both say how long the warmup is"):
-        check_conflicts(hp.Space(warmup_steps=20, warmup_ratio=hp.Float(0.0, 0.2)))
+        check_conflicts(hp.Space(warmup_steps=20, warmup_ratio=hp.Float(0.0, 0.2)), ())

@@ -42,6 +42,18 @@ def test_never_before_one_epoch_or_the_end_of_warmup():
     assert stop(EarlyStopping(0.5), rising[:1]) is None
 
 
+def test_a_run_of_less_than_two_epochs_may_stop_after_its_first_half() -> None:
+    rising = curve(*[0.1 * point for point in range(1, 9)])
+    rule = EarlyStopping(0.25)
+
+    def stop_of(epochs: float, warmup: float = 0.0) -> int | None:
+        return rule.stop_point(rising, F1, warmup, 8, epochs)
+
+    assert [stop_of(epochs) for epochs in (3.0, 2.0, 1.5, 1.0, 0.5)] == [8, 8, 6, 4, 3]
+    assert stop_of(1.0, warmup=0.7) == 6
+    assert rule.stop_point(rising[:3], F1, 0.0, 8, 1.0) is None
+
+
 def test_a_loss_that_is_no_number_never_improves():
     assert stop(EarlyStopping(1.0), curve(0.5, math.nan, math.inf)) == 3
 
