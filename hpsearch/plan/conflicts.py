@@ -1,22 +1,21 @@
 """Hyperparameters that exclude each other: a space whose configs could have both is refused before anything is read."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from hpsearch.errors import SpaceError
 from hpsearch.space import Scalar, Space
-from hpsearch.training.hyperparameters import OF_LAYERS
+from hpsearch.training.hyperparameters import OF_LAYERS, Hyperparameter
 
 
-def check_conflicts(space: Space, known: Collection[str]) -> None:
+def check_conflicts(space: Space, known: Mapping[str, Hyperparameter]) -> None:
     """Raise SpaceError where two hyperparameters of a space may contradict each other in one config.
 
-    `known` are the names of the task's hyperparameters: to one that trains itself, others mean what it likes.
+    `known` are the task's hyperparameters. A custom model's factory may have an argument `pretrained` of its own.
     """
     _check_warmup(space)
-    if "max_steps" in known:
-        _check_length(space)
-    if "pretrained" in known:
+    _check_length(space)
+    if "pretrained" in known and known["pretrained"].left_out_at_default:
         _check_pretrained(space)
 
 

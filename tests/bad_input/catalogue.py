@@ -11,6 +11,7 @@ import mistakes_in_spaces
 import mistakes_in_spans
 import mistakes_in_storage
 import mistakes_in_studies
+import mistakes_in_training
 from mistake import Mistake
 
 GROUPS: dict[str, list[Mistake]] = {
@@ -21,6 +22,7 @@ GROUPS: dict[str, list[Mistake]] = {
     **mistakes_in_sequences.GROUPS,
     **mistakes_in_models.GROUPS,
     **mistakes_in_spaces.GROUPS,
+    **mistakes_in_training.GROUPS,
     **mistakes_in_studies.GROUPS,
     **mistakes_in_clusters.GROUPS,
     **mistakes_in_storage.GROUPS,

@@ -4,7 +4,7 @@ import hpsearch as hp
 from hpsearch.errors import SpaceError
 from hpsearch.plan.conflicts import check_conflicts
 
-KNOWN = {"max_steps", "pretrained"}
+KNOWN = hp.TextClassification("model", train="rows.csv").hyperparameters()
 BOTH = hp.Categorical([True, False])
 
 
@@ -43,4 +43,12 @@ def test_drawn_weights_and_pretrained_layers_are_refused(space: hp.Space, named:
 
 def test_a_warmup_in_steps_and_as_a_ratio_is_refused() -> None:
     with pytest.raises(SpaceError, match="both say how long the warmup is"):
-        check_conflicts(hp.Space(warmup_steps=20, warmup_ratio=hp.Float(0.0, 0.2)), ())
+        check_conflicts(hp.Space(warmup_steps=20, warmup_ratio=hp.Float(0.0, 0.2)), {})
+
+
+def test_what_a_custom_models_factory_calls_pretrained_is_its_own() -> None:
+    def make(pretrained: bool = True) -> object:
+        raise AssertionError("nothing is made")
+
+    own = hp.CustomTask(make, train=([[0.0]], [0]), head="head").hyperparameters()
+    check_conflicts(hp.Space(pretrained=BOTH, freeze_layers=hp.Int(0, 2)), own)
