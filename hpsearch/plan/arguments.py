@@ -100,11 +100,6 @@ def check_whole(name: str, value: Any, least: int) -> None:
         raise UsageError(f"{name}={value!r} must be a whole number of at least {least}.")
 
 
-def points_of(value: Any, task: "Task") -> Any:
-    """Return the evaluation points an epoch that a study was given, or the task's usual number of them."""
-    return task.evaluations_per_epoch if value is None else value
-
-
 def direction_of(value: Any) -> Direction | None:
     """Return the direction that a study was given, or None where it follows from the metric.
 

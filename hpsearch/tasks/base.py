@@ -63,7 +63,6 @@ class Task(ABC):
         has_rows: Whether the study knows the rows, and can split them.
     """
 
-    evaluations_per_epoch: ClassVar[int] = 2
     choice: ClassVar[str | None] = None
     pipeline: ClassVar[str | None] = None
     default_cv: ClassVar[Any] = 5

@@ -60,6 +60,11 @@ def settled(whole: Mapping[str, Any], own: bool) -> dict[str, Any]:
                 f"Leave one out; to search both, write pretrained=hp.Categorical([True, False]), and .when("
                 f"pretrained=True) behind the range of {name}."
             )
+    if others.get("lora_r"):
+        raise TaskError(
+            f"lora_r={others['lora_r']!r} adapts weights that stay as they are, and with pretrained=False those are "
+            "drawn. Leave one out."
+        )
     return {**others, "pretrained": False}
 
 
