@@ -85,7 +85,9 @@ def found_by(folder: Path, texts: list[str], size: int) -> list[Any]:
     return [[(each["start"], each["end"], each["entity_group"]) for each in answer] for answer in answers]
 
 
-@pytest.mark.parametrize("make", [None, spaced], ids=["bert", "gpt2"])
+@pytest.mark.parametrize(
+    "make", [pytest.param(None, id="bert"), pytest.param(spaced, id="gpt2", marks=pytest.mark.extended)]
+)
 def test_the_exported_model_finds_the_spans_that_were_scored(
     make: Any, model: str, tmp_path: Path, own_cache: None
 ) -> None:
