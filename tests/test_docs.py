@@ -24,6 +24,7 @@ from typing import Any
 import pytest
 from chat_samples import ROWS as CHATS
 from chat_samples import save_chat_model
+from sequence_samples import pairs, save_sequence_model
 from tasks_samples import WORDS, review_rows, save_base, save_image_folder, save_text_model, save_tokenizer
 from typer.testing import CliRunner
 
@@ -92,6 +93,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     save_text_model(tmp_path / "bert-base-uncased")
     save_base("vit", tmp_path / "google" / "vit-base-patch16-224", image_size=32)
     save_image_folder(tmp_path / "photos")
+    save_sequence_model(tmp_path / "Helsinki-NLP" / "opus-mt-en-de", max_position_embeddings=512)
+    for name, rows in (("pairs.csv", 60), ("new-pairs.csv", 10)):
+        pairs(rows, seed=rows).rename(columns={"en": "english", "de": "german"}).to_csv(name, index=False)
     save_chat_model(tmp_path / "HuggingFaceTB" / "SmolLM2-135M-Instruct")
     chats = "\n".join(json.dumps(CHATS[row % 8]) for row in range(40))
     Path("chats.jsonl").write_text(chats, encoding="utf-8")

@@ -165,6 +165,50 @@ def test_restaurant_spans_takes_a_persons_rows_to_a_model(place: Path) -> None:
 
 
 @pytest.mark.extended
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_translation_takes_a_persons_pairs_to_a_model_that_writes(tmp_path: Path) -> None:
+    from sequence_samples import pairs, save_sequence_model
+
+    save_sequence_model(tmp_path / "tiny-marian")
+    pairs(48).to_csv(tmp_path / "train.csv", index=False)
+    pairs(10, seed=1).to_csv(tmp_path / "test.csv", index=False)
+    words = ["--train", "train.csv", "--test", "test.csv", "--source", "en", "--target", "de", "--model", "tiny-marian"]
+    words += [
+        "--max-length",
+        "16",
+        "--learning-rate",
+        "3e-3",
+        "--metric",
+        "chrf",
+        "--trials",
+        "1",
+        "--devices",
+        "inline",
+    ]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": "1",
+        "HPSEARCH_CACHE": str(tmp_path / "cache"),
+        "HF_HUB_OFFLINE": "1",
+    }
+
+    def ran(*command: str, asked: str = "") -> "subprocess.CompletedProcess[str]":
+        whole = [sys.executable, *command]
+        return subprocess.run(
+            whole, cwd=tmp_path, env=environment, input=asked, capture_output=True, text=True, check=False, timeout=300
+        )
+
+    done = ran(str(ROOT / "studies" / "translation.py"), *words)
+    assert done.returncode == 0, done.stderr
+    assert "test rows, once, after training on all training rows: chrf" in done.stdout
+    folder = tmp_path / "runs" / "translation" / "model"
+    assert json.loads((folder / "hpsearch.json").read_text())["check"]["agrees"]
+    written = ran(str(folder / "predict.py"), asked="the film\na plot\n")
+    assert written.returncode == 0 and written.stdout.count("\n") == 2, written.stderr
+
+
+@pytest.mark.extended
 @pytest.mark.parametrize("name, rows", [("plain_cnn", "100"), ("audio_signals", "60")])
 def test_studies_of_own_models_run_in_small(tmp_path: Path, name: str, rows: str) -> None:
     environment = {
