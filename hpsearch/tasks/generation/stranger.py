@@ -22,21 +22,21 @@ _SCRIPT = '''"""Write a text for each line: python predict.py < sources.txt"""
 import sys
 from pathlib import Path
 
-from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, GenerationConfig
 
-tokenizer = AutoTokenizer.from_pretrained(Path(__file__).parent)
-model = AutoModelForSeq2SeqLM.from_pretrained(Path(__file__).parent).eval()
+folder = Path(__file__).parent
+tokenizer = AutoTokenizer.from_pretrained(folder)
+model = AutoModelForSeq2SeqLM.from_pretrained(folder).eval()
+model.generation_config = GenerationConfig.from_pretrained(folder)  # an adapter's base has settings of its own
 
 
 def predict(texts):
-    sources = [{prefix!r} + text for text in texts]
-    inputs = tokenizer(sources, padding=True, truncation=True, return_tensors="pt").to(model.device)
-    return tokenizer.batch_decode(model.generate(**inputs), skip_special_tokens=True)
+    inputs = tokenizer([{prefix!r} + text for text in texts], padding=True, truncation=True, return_tensors="pt")
+    return tokenizer.batch_decode(model.generate(**inputs.to(model.device)), skip_special_tokens=True)
 
 
 if __name__ == "__main__":
-    for line in sys.stdin:
-        print(*predict([line.rstrip("\\n")]))
+    print(*(predict([line.rstrip("\\n")])[0] for line in sys.stdin), sep="\\n")
 '''
 
 

@@ -266,3 +266,14 @@ def assert_read_back(task, prepared, learner, folder):
         answers.predictions.texts.tolist() for answers in task.exported_answers(folder / "saved", prepared, {}, **where)
     ]
     assert found == [scored.texts.tolist()] * 2
+
+
+def test_an_adapter_alone_writes_what_was_scored(folders, tmp_path, monkeypatch):
+    monkeypatch.setenv("HPSEARCH_CACHE", str(tmp_path / "cache"))
+    task = task_of(folders["marian"], test=pairs(5, seed=1), max_target_length=24)
+    space = hp.Space(learning_rate=hp.Float(1e-3, 1e-2, log=True), batch_size=8, epochs=1, lora_r=4)
+    study = hp.Study("adapter", task, space, metric="chrf", seed=1, folder=tmp_path, precision="fp32")
+    result = study.run(trials=1, devices="inline", progress=False)
+    folder = result.export(tmp_path / "model", merge=False)
+    assert (folder / "adapter_config.json").is_file()
+    assert "as they were scored" in (folder / "README.md").read_text(encoding="utf-8")
