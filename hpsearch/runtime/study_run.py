@@ -181,12 +181,13 @@ class StudyRun:
         allowed = Refusing(sampler, lambda params: fitting.refuses(plan.complete(plan.space.config(params))))
         asker = Asker(store, plan.space, allowed, keys, plan.complete, default, fitting.fit_of)
         if plan.task.trains_itself:  # what memory it takes, and may save, is its own matter
-            fitting, asker = None, Asker(store, plan.space, sampler, keys, plan.complete, default)
+            asker = Asker(store, plan.space, sampler, keys, plan.complete, default)
         checkpoints = CheckpointFolder(plan.folder / "checkpoints", plan.checkpoint_bytes)
         self._coordinator = Coordinator(
             store, pool, asker.ask, limits, policy, checkpoints,
             logs=plan.folder / "logs", observers=[self._processes, *observers], label=self.label,
-            last=last_trials(sampler, pruner, self.budget, lambda: len(pool.slots())), fitting=fitting,
+            last=last_trials(sampler, pruner, self.budget, lambda: len(pool.slots())),
+            fitting=None if plan.task.trains_itself else fitting,
             virtual=virtual_plan(
                 plan, self.record, self.rules, self.budget, self.virtual_slots, len(pool.slots()),
                 replace(policy, pruner=plan.resolved_pruner()) if self.is_alone else None,  # others could use the slots

@@ -3,7 +3,7 @@
 import pickle
 import struct
 import threading
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import cloudpickle
 
@@ -13,7 +13,7 @@ _LENGTH = struct.Struct(">Q")
 class Channel:
     """Two pipes, one for each direction. Any thread may send; one thread receives."""
 
-    def __init__(self, incoming: BinaryIO, outgoing: BinaryIO) -> None:
+    def __init__(self, incoming: IO[bytes], outgoing: IO[bytes]) -> None:
         self._incoming, self._outgoing = incoming, outgoing
         self._sending = threading.Lock()
 

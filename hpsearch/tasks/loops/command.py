@@ -121,7 +121,8 @@ class _Followed:
     # ------------------------------------------------------------------ the command
 
     def _words(self) -> list[str]:
-        call, more = self._call, ()
+        call = self._call
+        more: tuple[str, ...] = ()
         named = {name for word in call.words for name in PLACEHOLDER.findall(word)}
         if call.config is not None:
             name, content = call.config

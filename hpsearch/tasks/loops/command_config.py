@@ -74,6 +74,6 @@ def write_config(path: Path, content: Any) -> None:
 
 
 def _yaml() -> Any:
-    import yaml  # transformers needs it too
+    import yaml  # type: ignore[import-untyped]  # transformers needs it too
 
     return yaml

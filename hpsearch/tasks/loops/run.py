@@ -223,7 +223,7 @@ def peak_memory_bytes() -> int:
 def _whole(step: Any) -> int:
     if isinstance(step, bool) or not isinstance(step, numbers.Real) or float(step) != math.floor(step):
         raise UsageError(f"step={step!r} is no whole number: give the steps or epochs done so far.")
-    return int(step)
+    return int(float(step))
 
 
 def _number(name: str, value: Any) -> float:

@@ -93,7 +93,7 @@ class LoopTask(Task):
         return self.train is not None
 
     @property
-    def default_cv(self) -> Any:  # type: ignore[override]
+    def default_cv(self) -> Any:
         return 5 if self.has_rows else SingleFold()
 
     # ------------------------------------------------------------------ what differs

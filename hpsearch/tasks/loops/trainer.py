@@ -193,7 +193,7 @@ class Follower(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> TrainerControl:
         """Hand over the checkpoint that the trainer has written; the run may wait in here."""
-        written = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        written = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
         with self._run.save() as folder:
             for path in written.iterdir():
                 if path.name != ARGUMENTS_FILE:
