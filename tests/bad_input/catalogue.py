@@ -5,6 +5,7 @@ import mistakes_in_clusters
 import mistakes_in_commands
 import mistakes_in_data
 import mistakes_in_given_rows
+import mistakes_in_loops
 import mistakes_in_models
 import mistakes_in_sequences
 import mistakes_in_spaces
@@ -21,6 +22,7 @@ GROUPS: dict[str, list[Mistake]] = {
     **mistakes_in_spans.GROUPS,
     **mistakes_in_sequences.GROUPS,
     **mistakes_in_models.GROUPS,
+    **mistakes_in_loops.GROUPS,
     **mistakes_in_spaces.GROUPS,
     **mistakes_in_training.GROUPS,
     **mistakes_in_studies.GROUPS,
