@@ -56,7 +56,7 @@ def _check_rows(plan: Plan) -> None:
 
     if not plan.task.has_rows and not isinstance(plan.cv, Folds):
         raise UsageError(
-            f"cv={plan.cv_name} is given, and the user's code reads its own rows: there are none to split. Leave cv "
+            f"cv={plan.cv!r} is given, and the user's code reads its own rows: there are none to split. Leave cv "
             "out, or give the task its rows with train=."
         )
 
