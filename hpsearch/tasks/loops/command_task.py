@@ -111,7 +111,6 @@ class CommandTask(LoopTask):
         given, named = self.given(whole), self._named
         lost = [name for name in given if name not in named] if self.config is None else []
         if lost:
-            shown = " ".join(self.command)
             raise TaskError(
                 f"The hyperparameter {lost[0]!r} is nowhere in the command {' '.join(self.command)!r}. Name it in "
                 f"braces, {{{lost[0]}}}, or give the config file that it is a key of: config='base.yaml'."
