@@ -5,6 +5,7 @@ they kill. Within that time every run saves its checkpoint, or the process ends 
 """
 
 import contextlib
+import importlib
 import logging
 import os
 import queue
@@ -51,6 +52,7 @@ class Interruption:
 
     def exception(self, text: str) -> KeyboardInterrupt:
         """Return what a paused run raises: KeyboardInterrupt, or Preempted where a cluster has given notice."""
+        _import_what_is_imported_at_exit()
         return KeyboardInterrupt(text) if self._notice is None else Preempted(f"{self._notice.name}: {text}")
 
     @contextlib.contextmanager
@@ -64,6 +66,9 @@ class Interruption:
         except Preempted as error:
             if error is self._raised:
                 logger.warning("%s", error)
+            raise
+        except KeyboardInterrupt:
+            _import_what_is_imported_at_exit()
             raise
         finally:
             self._news.put(None)
@@ -135,3 +140,13 @@ class Interruption:
             return
         os.write(2, f"hpsearch: {self.notice_period:g} seconds after {notice.name} this process ends.\n".encode())
         os._exit(PREEMPTED_CODE)
+
+
+def _import_what_is_imported_at_exit() -> None:
+    """Import tabulate, where it is installed: torch's last words at exit would, if torch._dynamo was imported.
+
+    Python ends a process by SIGINT, which a shell calls 130, if an unhandled KeyboardInterrupt was the last thing that
+    was run from a text. tabulate makes named tuples, which are such texts; after it the exit code would be 1.
+    """
+    with contextlib.suppress(ImportError):
+        importlib.import_module("tabulate")
