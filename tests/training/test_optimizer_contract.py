@@ -43,6 +43,7 @@ def test_a_run_resumed_after_every_step_is_the_straight_one(optimizer: str, kind
     assert_resumes_after_every_step(kind, config, precision)
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("optimizer", LATER)
 def test_a_run_resumed_in_another_process_is_the_straight_one(optimizer: str, tmp_path: Path) -> None:
     config, precision = config_of(optimizer), PRECISIONS[-1]
