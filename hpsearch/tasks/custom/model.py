@@ -95,11 +95,12 @@ def _check_repeatable(model: nn.Module, make: Callable[[], nn.Module]) -> None:
 def custom_layers(model: nn.Module, head: frozenset[str], run: Callable[[], object]) -> list[list[str]]:
     """Return the paths of the modules below the head: [what comes before the first layer, layer 1, ..., layer n].
 
-    Layers are the model's modules (of a Sequential or ModuleList its items) in the order of their first calls. What has
-    only biases or scales (norms, activations) belongs to the layer before it; what holds parameters of the head belongs
-    to none. `head` are names of parameters, and `run` puts one row through the model.
+    Layers are the model's modules (of a Sequential or ModuleList, and of a module that holds the head beside others, its
+    items) in the order of their first calls. What has only biases or scales (norms, activations) belongs to the layer
+    before it; what holds parameters of the head belongs to none. `head` are names of parameters, and `run` puts one row
+    through the model.
     """
-    paths = [path for path in _units(model) if not is_new(model, path, head)]
+    paths = [path for path in _units(model, head) if not is_new(model, path, head)]
     called = first_calls(model, paths, run)
     unused = [path for path in paths if path not in called]
     groups = [[path for path in unused if list(model.get_submodule(path).parameters())]]
@@ -111,11 +112,16 @@ def custom_layers(model: nn.Module, head: frozenset[str], run: Callable[[], obje
     return groups
 
 
-def _units(model: nn.Module, path: str = "") -> Iterator[str]:
-    """Yield the paths of the modules that a model is made of, and of the items of the lists among them."""
+def _units(model: nn.Module, head: frozenset[str], path: str = "") -> Iterator[str]:
+    """Yield the paths of the modules that a model is made of, and of the items of the lists among them.
+
+    A module around a whole network, its head included, is taken apart, too: wrappers that scale pixels are such.
+    """
     for name, child in model.named_children():
         inner = f"{path}.{name}" if path else name
-        if isinstance(child, _CONTAINERS) and not isinstance(model, _CONTAINERS):
-            yield from _units(child, inner)
+        inside = {f"{inner}.{parameter}" for parameter, _ in child.named_parameters()}
+        is_list = isinstance(child, _CONTAINERS) and not isinstance(model, _CONTAINERS)
+        if is_list or (head & inside and not inside <= head):
+            yield from _units(child, head, inner)
         else:
             yield inner
