@@ -25,6 +25,17 @@ class Images(nn.Module):
         return self.head(self.drop(self.body(images).mean(dim=(2, 3))))
 
 
+class Wrapped(nn.Module):
+    """A whole network, its head included, behind a scaling of its inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = pretrained()
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.inner((images - 0.5) / 0.5)
+
+
 class Sounds(nn.Module):
     """A one-dimensional CNN that leaves out what lies behind the end of a sound."""
 

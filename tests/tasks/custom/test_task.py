@@ -15,6 +15,7 @@ from custom_samples import (
     Lazy,
     Sounds,
     Two,
+    Wrapped,
     batches,
     focal,
     images,
@@ -282,6 +283,14 @@ class TestModel:
 
         task = hp.CustomTask(model, train=images(), head="4")
         assert task.prepare(tmp_path).layers == 2
+
+    def test_a_network_wrapped_with_its_head_has_its_layers(self, tmp_path):
+        task = hp.CustomTask(Wrapped, train=images(), head="inner.head")
+        prepared = task.prepare(tmp_path)
+        assert prepared.layers == 1
+        for layers, trained in ((0, {"inner.body.0", "inner.body.1", "inner.head"}), ("all", {"inner.head"})):
+            parameters = fine_tune(task, prepared, freeze_layers=layers).model.named_parameters()
+            assert {name.rpartition(".")[0] for name, each in parameters if each.requires_grad} == trained
 
     def test_lazy_modules_are_drawn_with_the_first_row(self, tmp_path):
         task = hp.CustomTask(Lazy, train=images())
