@@ -17,6 +17,7 @@ BENCHMARKS = {
     "regression": "numbers on real data, each against a ridge regression; tweets need a model and data",
     "spans": "spans of real bookings, fine-tuned against the head alone; needs a model and data",
     "xrays": "real X-rays, pretrained weights whole or frozen against scratch, five folds; needs a model and data",
+    "translation": "a small translator from scratch, English to German: loss, BLEU, chrF; needs data",
     "cluster": "a Ray cluster against this machine's own pool, and actors that only sleep; needs Ray",
     "scaling": "two workers against one, warm; needs a model and data",
     "balance": "how idle workers are in a study of unequal trials, to its end; needs a model and data",

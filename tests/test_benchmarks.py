@@ -33,6 +33,12 @@ def test_the_product_does_not_know_them() -> None:
         assert "benchmarks" not in path.read_text(encoding="utf-8"), path
 
 
+@pytest.mark.parametrize("name", ["spans", "xrays", "translation"])
+def test_without_its_data_it_ends_with_a_word(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([name, "--data", str(tmp_path / "absent")]) == 0
+    assert f"{name}: skipped, for want of" in capsys.readouterr().out
+
+
 @pytest.mark.long
 def test_the_coordinators_time_is_measured_each_way(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["coordinator", "--trials", "6", "--segments", "5", "--seconds", "1"]) == 0

@@ -276,3 +276,65 @@ def test_chat_lora_takes_a_persons_conversations_to_a_model(tmp_path: Path, monk
     folder = tmp_path / "studies" / "chats" / "model"
     assert (folder / "adapter_model.safetensors").exists() and (folder / "predict.py").exists()
     assert json.loads((folder / "hpsearch.json").read_text())["check"]["agrees"]
+
+
+def save_images(folder: Path, rows: int, seed: int) -> Path:
+    """Write made-up images into a folder for each class, as a person has them."""
+    from PIL import Image
+
+    from studies.chest_xrays import made_up
+
+    for number, (image, name) in enumerate(zip(*made_up(("disc", "cross"), rows, seed), strict=True)):
+        (folder / str(name)).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(folder / str(name) / f"{number}.png")
+    return folder
+
+
+def test_chest_xrays_names_what_each_configuration_trains() -> None:
+    from studies.chest_xrays import WAYS, way_of
+
+    assert [way_of({"gradual_unfreezing": None, **config}) for config in WAYS.values()] == list(WAYS)
+
+
+@pytest.mark.extended
+def test_chest_xrays_as_it_comes_warns_of_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tasks_samples import save_base
+
+    from studies import chest_xrays
+
+    monkeypatch.setenv("HPSEARCH_CACHE", str(tmp_path / "cache"))
+    model = str(save_base("resnet", tmp_path / "tiny-resnet", num_channels=1))
+    made = chest_xrays.study(chest_xrays.parsed(["--folder", str(tmp_path), "--model", model, "--image-size", "32"]))
+    assert made.plan.warnings == ()
+    assert (made.prepared.rows, made.prepared.test_rows, len(made.enqueued)) == (90, 90, len(chest_xrays.WAYS) - 1)
+
+
+@pytest.mark.extended
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("is_own", [True, False], ids=["own images", "made-up images"])
+def test_chest_xrays_tries_each_way_to_train_and_writes_the_best(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], is_own: bool
+) -> None:
+    from tasks_samples import save_base
+
+    from studies import chest_xrays
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HPSEARCH_CACHE", str(tmp_path / "cache"))
+    words = ["--trials", "5", "--cv", "2", "--epochs", "1", "--devices", "inline", "--pruner", "none"]
+    if is_own:
+        save_base("resnet", tmp_path / "tiny-resnet", num_channels=3)
+        words += [
+            "--train",
+            str(save_images(tmp_path / "train", 24, 0)),
+            "--test",
+            str(save_images(tmp_path / "test", 12, 1)),
+        ]
+        words += ["--model", "tiny-resnet", "--image-size", "32"]
+    assert chest_xrays.main(chest_xrays.parsed(words)) == 0
+    shown = capsys.readouterr().out
+    for way in chest_xrays.WAYS:
+        assert f"  {way:<15} 0." in shown
+    assert "test rows, once, after training on all training rows: f1_macro" in shown
+    card = json.loads((tmp_path / "runs" / "chest-xrays" / "model" / "hpsearch.json").read_text())
+    assert card["check"]["agrees"]
