@@ -35,12 +35,18 @@ _POSITION_TABLES = (
 _SENTENCEPIECE = ("sentencepiece", "google.protobuf")
 """What transformers reads a sentencepiece model with."""
 
+_WITHOUT_SENTENCEPIECE = (
+    "; or, where they are, write a tokenizer.json, which needs neither: "
+    "AutoTokenizer.from_pretrained(<folder>).save_pretrained(<folder>)."
+)
+"""Marian's tokenizers (`.spm`) have no such form."""
+
 _CLASSIFIED = {"AutoModelForTokenClassification": ("tokens", "token")}
 """What models of an auto class classify, and the class's word for it, where it is not texts."""
 
 _TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "spiece.model", "tokenizer.model",
-    "sentencepiece.bpe.model", "spm.model", "bpe.codes", "vocab.model",
+    "sentencepiece.bpe.model", "spm.model", "source.spm", "bpe.codes", "vocab.model",
 )  # fmt: skip
 
 
@@ -82,14 +88,15 @@ def _require_sentencepiece(folder: Path) -> None:
 
     transformers then names tiktoken, which would not help.
     """
-    models = sorted(path.name for path in folder.glob("*.model")) if folder.is_dir() else []
+    found = [*folder.glob("*.model"), *folder.glob("*.spm")] if folder.is_dir() else []
+    models = sorted(path.name for path in found)
     missing = [name.rpartition(".")[2] for name in _SENTENCEPIECE if not _is_installed(name)]
     if models and missing and not (folder / "tokenizer.json").is_file():
         raise TaskError(
             f"the model folder {str(folder)!r} has its tokenizer as a sentencepiece model only ({models[0]}), and "
             f"{' and '.join(missing)} to read it {'is' if len(missing) == 1 else 'are'} not installed. Install "
-            "sentencepiece and protobuf (pip install sentencepiece protobuf); or, where they are, write a "
-            "tokenizer.json, which needs neither: AutoTokenizer.from_pretrained(<folder>).save_pretrained(<folder>)."
+            "sentencepiece and protobuf (pip install sentencepiece protobuf)"
+            + ("." if models[0].endswith(".spm") else _WITHOUT_SENTENCEPIECE)
         )
 
 

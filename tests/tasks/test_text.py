@@ -21,6 +21,7 @@ from hpsearch.tasks import TextClassification, TextRegression
 from hpsearch.tasks.classes.labels import probabilities
 from hpsearch.tasks.heads import draw_head
 from hpsearch.tasks.pretrained import quiet
+from hpsearch.tasks.tokens import load_tokenizer
 
 LABELS = ["is_long", "is_kind", "is_spoiler"]
 
@@ -483,6 +484,17 @@ def test_a_sentencepiece_model_without_what_reads_it(model, name, tmp_path, monk
     with pytest.raises(TaskError, match=rf"sentencepiece model only \({name}\).*pip install sentencepiece") as caught:
         TextClassification(tmp_path, train=review_rows()).prepare(tmp_path / "cache")
     assert "tiktoken" not in str(caught.value)
+
+
+def test_the_two_models_of_a_marian_without_what_reads_them(tmp_path, monkeypatch):
+    """It is not told to write a tokenizer.json, which its tokenizer has no form of."""
+    save_base("bert", tmp_path)
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "MarianTokenizer"}', encoding="utf-8")
+    for name in ("source.spm", "target.spm"):
+        (tmp_path / name).write_bytes(b"no matter what")
+    monkeypatch.setattr("hpsearch.tasks.tokens._is_installed", lambda module: module != "sentencepiece")
+    with pytest.raises(TaskError, match=r"only \(source.spm\).*pip install sentencepiece protobuf\)\.$"):
+        load_tokenizer(str(tmp_path), None)
 
 
 def test_a_tokenizer_without_its_vocabulary(tmp_path):
