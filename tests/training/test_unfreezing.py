@@ -105,10 +105,39 @@ def test_layers_frozen_for_good_are_read_and_those_that_join_are_computed(tmp_pa
 
 
 def test_the_step_alone_decides_and_rounding_delays_nothing() -> None:
-    model = nn.Linear(1, 1)
+    model = nn.Linear(1, 1)  # which is above all layers: the head
     freezing = Freezing((), frozenset())
     tenths = Unfreezing(model, freezing, [[]] * 31, never=0, epochs=0.1, steps_per_epoch=10)
     assert [tenths.frozen(step) for step in range(33)] == [*range(31, 0, -1), 0, 0]
     slow = Unfreezing(model, freezing, [[]] * 3, never=1, epochs=2.0, steps_per_epoch=4)
     assert [slow.frozen(step) for step in (0, 7, 8, 15, 16, 99)] == [3, 3, 2, 2, 1, 1]
     assert Unfreezing(model, freezing, [[]] * 3, never=2, epochs=None, steps_per_epoch=4).frozen(0) == 2
+
+
+class Tied(nn.Module):
+    """A language model whose output is its embeddings, with a final norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = nn.Embedding(5, 4)
+        self.layers = nn.ModuleList(nn.Linear(4, 4) for _ in range(3))
+        self.norm = nn.LayerNorm(4)
+        self.output = nn.Linear(4, 5, bias=False)
+        self.output.weight = self.words.weight
+
+    def groups(self) -> list[list[nn.Module]]:
+        return [[self.words], *([layer] for layer in self.layers)]
+
+
+@pytest.mark.parametrize(("trained", "begins"), [(None, 3), ("layers.2", 3), ("layers.1", 2), ("words", 0), ("norm", 0)])
+def test_it_begins_with_the_highest_layers_where_there_is_no_head(trained: str | None, begins: int) -> None:
+    """A final norm alone would learn nothing; adapters may be in some layers only."""
+    model = Tied()
+    if trained is not None:
+        model.requires_grad_(False)
+        model.get_submodule(trained).requires_grad_(True)
+    unfreezing = Unfreezing(model, Freezing((), frozenset()), model.groups(), never=0, epochs=1.0, steps_per_epoch=2)
+    assert [unfreezing.frozen(step) for step in (0, 1, 2, 9)] == [begins, begins, max(0, begins - 1), 0]
+    for step in range(9):
+        unfreezing.train(step)
+        assert any(parameter.requires_grad for parameter in model.parameters())

@@ -171,9 +171,10 @@ class ChatTemplate:
         own = message["content"].strip()
         if not own:
             return self._begin_of_call(conversation, at, region, is_cued=is_cued)
-        found = region.find(own)
+        lead = self._lead(conversation, at, region) if region.count(own) != 1 else 0  # "a" stands in a header, too
+        found = region.find(own, lead)
         if found < 0:
-            found = region.find(own.splitlines()[0])
+            found = region.find(own.splitlines()[0], lead)
         if found < 0 and not is_cued:
             raise UnclearAnswerError(
                 f"the text of message {at} does not stand in it as it was given, and the cue for an answer "
@@ -188,18 +189,27 @@ class ChatTemplate:
                 f"message {at} only calls tools, and the cue for an answer (add_generation_prompt) is not how an "
                 "answer begins, so what is an answer cannot be told"
             )
-        lead = self._around(conversation, at)[0]
-        return len(lead) if lead.strip() and region.startswith(lead) else 0
+        return self._lead(conversation, at, region)
 
-    def _around(self, conversation: Conversation, at: int) -> tuple[str, str]:
-        """Return what stands before and behind an answer made up in the place of a message, as the last one."""
-        before = conversation.messages[:at]
-        cued = self._text(before, conversation.tools, cue=True)[0]
-        text = self._text([*before, {"role": ASSISTANT, "content": _ANSWER}], conversation.tools)[0]
-        head, found, tail = text.partition(_ANSWER)
+    def _lead(self, conversation: Conversation, at: int, region: str) -> int:
+        """Return how many characters of a region stand before any answer in the place of a message; 0: not known."""
+        try:
+            head = self._around(conversation, at, conversation.messages[at + 1 :])[0]
+        except UnclearAnswerError:  # what follows may go with a call of a tool only
+            head = self._around(conversation, at)[0]
+        longest = min(len(head), len(region))
+        leads = (length for length in range(longest, 0, -1) if head.endswith(region[:length]))
+        return next((length for length in leads if region[:length].strip()), 0)
+
+    def _around(
+        self, conversation: Conversation, at: int, following: Sequence[Mapping[str, Any]] = ()
+    ) -> tuple[str, str]:
+        """Return what stands before and behind an answer made up in the place of a message, with these following."""
+        messages = [*conversation.messages[:at], {"role": ASSISTANT, "content": _ANSWER}, *following]
+        head, found, tail = self._text(messages, conversation.tools)[0].partition(_ANSWER)
         if not found:
             raise UnclearAnswerError("an answer is left out of the text")
-        return head.removeprefix(cued) if head.startswith(cued) else "", tail
+        return head, tail
 
     def end_of_turn(self, conversation: Conversation) -> str | None:
         """Return what ends an answer: up to the first token of its own behind it. None where there is no such token."""

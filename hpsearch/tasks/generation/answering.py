@@ -1,7 +1,7 @@
 """Greedy, bounded generation: what an evaluation, and later whoever loads the exported folder, generates with."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -47,13 +47,15 @@ def generated(
     return tokens
 
 
-@contextmanager
-def _rounded_weights(model: nn.Module) -> Iterator[None]:
-    """Compute in bfloat16 where a model holds frozen weights so, beside adapters in float32."""
-    first = next(model.parameters())
-    is_rounded = any(parameter.dtype == torch.bfloat16 for parameter in model.parameters())
-    with torch.autocast(first.device.type, dtype=torch.bfloat16, enabled=is_rounded):
-        yield
+def _rounded_weights(model: nn.Module) -> AbstractContextManager[Any]:
+    """Compute in the half type that a model holds frozen weights in, beside adapters in float32.
+
+    All others generate in float32, whatever the study computes in: an answer is written a token at a time, and autocast
+    would round all weights again for each.
+    """
+    device = next(model.parameters()).device.type
+    held = next((each.dtype for each in model.parameters() if each.dtype in (torch.bfloat16, torch.float16)), None)
+    return torch.autocast(device, dtype=held or torch.bfloat16, enabled=held is not None)
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """Adapters of a causal language model, whose head is pretrained: only adapters are trained."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,12 +9,13 @@ import torch
 import transformers
 from adapter_samples import base_of, learner_of, run_of
 from chat_samples import ROWS, save_chat_model
-from training_learners import PRECISIONS, assert_same_measurements, measured
+from training_learners import PRECISIONS, assert_same_measurements, measured, numerics
 
 import hpsearch as hp
 from hpsearch.tasks.adapters.export import load_exported
 from hpsearch.tasks.adapters.lora import is_adapter
 from hpsearch.tasks.pretrained import quiet
+from hpsearch.training.prediction import predict
 from hpsearch.training.run_checkpoint import TENSORS
 
 
@@ -23,8 +26,9 @@ def task(tmp_path_factory):
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_adapters_of_a_chat_model_are_all_that_is_trained_and_resume(task, tmp_path, precision):
-    learner, config = learner_of(task, tmp_path), {"lora_r": 2, "dropout": None}
+@pytest.mark.parametrize("unfreezing", [None, 0.5])
+def test_adapters_of_a_chat_model_are_all_that_is_trained_and_resume(task, tmp_path, precision, unfreezing):
+    learner, config = learner_of(task, tmp_path), {"lora_r": 2, "dropout": None, "gradual_unfreezing": unfreezing}
     straight = run_of(base_of(learner, precision), config, precision)
     assert all(is_adapter(name) == each.requires_grad for name, each in straight.model.named_parameters())
     expected = measured(straight)
@@ -37,6 +41,17 @@ def test_adapters_of_a_chat_model_are_all_that_is_trained_and_resume(task, tmp_p
         files = run.checkpoint()
     assert_same_measurements(expected, found)
     assert files[TENSORS] == straight.checkpoint()[TENSORS]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+@pytest.mark.parametrize("rank", [None, 2])
+def test_answers_are_generated_in_each_precision(task, tmp_path, precision, rank):
+    """Whether or not weights are rounded; in bf16 and fp16 a full fine-tune has autocast around it."""
+    learner = learner_of(replace(task, max_new_tokens=4), tmp_path)
+    base, computing = base_of(learner, precision, adapters=rank is not None), numerics(precision)
+    model = base.fresh({"lora_r": rank}, seed=0)
+    kept = predict(model, learner.for_answers(), np.arange(3), computing, "cpu")
+    assert len(learner.judge.predictions(kept).texts) == 3
 
 
 def test_an_exported_adapter_is_loaded_by_transformers_itself(task, tmp_path):

@@ -70,6 +70,22 @@ def test_the_end_of_turn_is_trained_and_nothing_behind_it(name):
     assert trained_text(tokenizer, made) == [f"{lead}1{ends[name]}", f"{lead}2{ends[name]}"]
 
 
+@pytest.mark.parametrize("cue", [True, False], ids=["cue", "no cue"])
+@pytest.mark.parametrize("marked", [True, False], ids=["marks", "prefixes"])
+@pytest.mark.parametrize("name", STYLES)
+def test_an_answer_that_also_stands_in_what_the_template_writes(name, marked, cue):
+    """In headers, marks of thoughts, ends of turns, and in what the user says."""
+    tokenizer = tokenizer_for(STYLES[name], marked=marked)
+    if not cue:  # which makes the header a part of what is looked through
+        tokenizer.chat_template = tokenizer.chat_template.replace("add_generation_prompt", "false")
+    masker = masker_for(tokenizer)
+    for said in ("a", "t", "assistant", "model", "n", "think", "INST", "end", "im", "s", "|", "<"):
+        made = masker.masked(row_of({"messages": turns(f"Say {said}", said, said, said)}), 0, "train")
+        ends = ("<|im_end|>", "<|eot|>", "</turn>", "</s>")
+        texts = [text.strip() for text in trained_text(tokenizer, made)]
+        assert len(texts) == 2 and set(texts) <= {said + end for end in ends}, said
+
+
 def test_an_end_of_turn_behind_a_mark_is_trained():
     tokenizer = tokenizer_for(STYLES["chatml"], marked=True)
     tokenizer.chat_template = tokenizer.chat_template.replace(
