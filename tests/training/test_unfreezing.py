@@ -129,7 +129,9 @@ class Tied(nn.Module):
         return [[self.words], *([layer] for layer in self.layers)]
 
 
-@pytest.mark.parametrize(("trained", "begins"), [(None, 3), ("layers.2", 3), ("layers.1", 2), ("words", 0), ("norm", 0)])
+@pytest.mark.parametrize(
+    ("trained", "begins"), [(None, 3), ("layers.2", 3), ("layers.1", 2), ("words", 0), ("norm", 0)]
+)
 def test_it_begins_with_the_highest_layers_where_there_is_no_head(trained: str | None, begins: int) -> None:
     """A final norm alone would learn nothing; adapters may be in some layers only."""
     model = Tied()
