@@ -94,7 +94,7 @@ def refit(workload: Workload, config: Mapping[str, Any], point: int) -> Refit:
             numerics=workload.numerics,
             device=device,
             base=base,
-            first_fold_rows=len(workload.folds[0][0]),
+            first_fold_rows=len(workload.folds[0][0]) if workload.folds else None,
         )
         last = None
         for measurement in fine_tune.advance(point):

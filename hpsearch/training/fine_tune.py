@@ -249,6 +249,8 @@ class FineTune:
             finally:
                 self._state.position.seconds += time.perf_counter() - started
             yield None
+            if self._is_pausing:  # what is computed is kept
+                return
 
     def _train(self) -> None:
         """Do one optimizer step; nothing in it waits for the device.

@@ -164,7 +164,7 @@ def test_gradient_checkpointing_is_tried_first_and_changes_no_number(
         return hp.Study("text", task, space, **settings).run(trials=2, devices="inline", progress=False)
 
     plenty = run("plenty")
-    monkeypatch.setattr("hpsearch.runtime.worker.FineTune", Short)
+    monkeypatch.setattr("hpsearch.training.fine_tune.FineTune", Short)
     short = run("short")
     assert short.table().drop(columns="seconds").equals(plenty.table().drop(columns="seconds"))
     assert outcomes(short.history) == {Outcome.OK: 4, Outcome.OUT_OF_MEMORY: 1}

@@ -137,7 +137,7 @@ def test_a_checkpoint_that_cannot_be_put_back_for_want_of_memory_is_tried_again_
     order = resumed(order_of("wide", wide_run(None)), first)
     assert any(isinstance(event, Checkpointed) for event in first)
     pool._worker._kept = None
-    load = RunState._load_moments
+    load = RunState._load_kept
     held = []
 
     def crowded(state: RunState, *arguments: Any) -> None:
@@ -146,7 +146,7 @@ def test_a_checkpoint_that_cannot_be_put_back_for_want_of_memory_is_tried_again_
         load(state, *arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr(RunState, "_load_moments", crowded)
+        patched.setattr(RunState, "_load_kept", crowded)
         (end,) = ends(train(pool, order))
     assert (end.result.outcome, end.result.point) == (Outcome.OUT_OF_MEMORY, 2)
     assert held[0] > gpu.held == NOTHING
