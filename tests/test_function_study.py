@@ -96,6 +96,7 @@ def test_a_killed_study_has_the_table_of_one_that_was_not(
     assert starts > {"0"}, "no run went on from where it was saved"
 
 
+@pytest.mark.extended
 def test_two_workers_and_pauses_find_what_one_finds(straight: hp.Result, tmp_path: Path) -> None:
     made = study(tmp_path, arguments=DEFAULTS, checkpoint_every=0.0)
     made.callbacks = (lambda stopped, trial: stopped.stop(),)  # pauses whatever else trains
@@ -113,6 +114,7 @@ def test_a_function_that_never_saves_starts_again(tmp_path: Path) -> None:
     assert again.best.value > 0 and "loss" not in again.best.metrics
 
 
+@pytest.mark.extended
 def test_each_run_has_a_fresh_process_with_its_seed(tmp_path: Path) -> None:
     space = hp.Space(rate=hp.Categorical([0.1, 0.2, 0.3]))
     made = study(
@@ -198,6 +200,7 @@ def test_what_there_is_not_is_said_and_all_else_is_there(straight: hp.Result, tm
         nothing.export(tmp_path / "nothing")
 
 
+@pytest.mark.extended
 def test_a_study_is_loaded_and_goes_on(straight: hp.Result, tmp_path: Path) -> None:
     ran(study(tmp_path, arguments=DEFAULTS, checkpoint_every=0.0), 2)
     loaded = hp.load("loop", folder=tmp_path)

@@ -23,6 +23,7 @@ def study(folder: Path, task: Any, **settings: Any) -> hp.Study:
     return hp.Study("trainer", task, folder=folder, **given)
 
 
+@pytest.mark.long
 def test_a_trainer_is_raced_paused_and_exported(tmp_path: Path) -> None:
     """A run that is paused within an epoch goes on with its schedule, and ends as it would have."""
     straight = study(tmp_path / "straight", samples.task(), checkpoint_every=0.0).run(
@@ -74,8 +75,12 @@ def make_with_captured_model() -> Any:
     ("make", "message"),
     [
         (make_with_captured_model, "made before it was called: each run would begin with what that model has learned"),
-        (lambda: samples.make_lookalike, "is no trainer: it has no args"),
-        (lambda: samples.make_blind_trainer, "has no eval_dataset, so it cannot be compared"),
+        pytest.param(lambda: samples.make_lookalike, "is no trainer: it has no args", marks=pytest.mark.extended),
+        pytest.param(
+            lambda: samples.make_blind_trainer,
+            "has no eval_dataset, so it cannot be compared",
+            marks=pytest.mark.extended,
+        ),
     ],
 )
 def test_what_is_no_trainer_of_the_runs_own_is_refused(tmp_path: Path, make: Any, message: str) -> None:

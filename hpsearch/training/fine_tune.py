@@ -222,10 +222,9 @@ class FineTune:
             if position.step == due:
                 measured = self._measure()
         position.seconds += time.perf_counter() - started
-        if measured is None:
-            return None
-        measured = replace(measured, seconds=position.seconds)
-        position.point, position.seconds = measured.point, 0.0
+        if measured is not None:
+            measured = replace(measured, seconds=position.seconds)
+            position.point, position.seconds = measured.point, 0.0
         return measured
 
     def _prepared_features(self) -> Iterator[None]:
@@ -249,7 +248,7 @@ class FineTune:
             finally:
                 self._state.position.seconds += time.perf_counter() - started
             yield None
-            if self._is_pausing:  # what is computed is kept
+            if self._is_pausing:
                 return
 
     def _train(self) -> None:

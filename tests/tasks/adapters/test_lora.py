@@ -124,6 +124,7 @@ def test_running_statistics_stay_as_pretrained(tmp_path):
     assert all(torch.equal(buffer, before[name]) for name, buffer in run.model.named_buffers())
 
 
+@pytest.mark.extended
 def test_eight_runs_leave_no_more_behind_than_one(learner):
     base = base_of(learner)
     alive = []

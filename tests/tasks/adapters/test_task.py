@@ -51,6 +51,7 @@ def test_a_run_after_others_is_the_run_alone(learner, precision):
         assert_same_state(everything(alone), everything(again))
 
 
+@pytest.mark.extended
 @pytest.mark.slow
 def test_a_run_resumed_in_another_process_is_the_straight_one(learner, bert_folder, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(Path(hpsearch.__file__).parents[1])}

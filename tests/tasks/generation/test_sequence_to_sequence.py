@@ -268,6 +268,7 @@ def assert_read_back(task, prepared, learner, folder):
     assert found == [scored.texts.tolist()] * 2
 
 
+@pytest.mark.extended
 def test_an_adapter_alone_writes_what_was_scored(folders, tmp_path, monkeypatch):
     monkeypatch.setenv("HPSEARCH_CACHE", str(tmp_path / "cache"))
     task = task_of(folders["marian"], test=pairs(5, seed=1), max_target_length=24)

@@ -47,6 +47,7 @@ def run(study: hp.Study, trials: int = 2, devices: Any = "inline") -> hp.Result:
     return study.run(trials=trials, devices=devices, progress=False)
 
 
+@pytest.mark.extended
 def test_two_workers_with_a_cache_find_what_one_process_without_finds(tmp_path: Path, model: str) -> None:
     task = hp.TokenClassification(model, train=booking_rows(40), sample_weight="weight", group="site")
     run(study(tmp_path / "two", task), devices=2)
