@@ -54,6 +54,9 @@ class LiteNet(nn.Module):
     `forward` takes bytes of shape (rows, 1, height, width) and returns logits of shape (rows, 3).
     """
 
+    mean: torch.Tensor
+    spread: torch.Tensor
+
     def __init__(self, dropout: float = 0.2) -> None:
         from efficientnet_lite_pytorch import EfficientNet
 
@@ -107,7 +110,7 @@ def searched(way: str, rows: tuple[np.ndarray, np.ndarray], epochs: int, folder:
         warmup_ratio=0.1,
         lr_scheduler_type="cosine",
     )
-    arguments = {} if way == "scratch" else {"head": "body._fc"}
+    arguments: dict[str, Any] = {} if way == "scratch" else {"head": "body._fc"}
     task = hp.CustomTask(from_scratch if way == "scratch" else from_imagenet, train=rows, **arguments)
     study = hp.Study(
         way, task, space, sampler="grid", cv=5, metric="f1_macro", metrics=["accuracy", "log_loss"], pruner="none",

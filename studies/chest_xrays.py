@@ -9,9 +9,9 @@ report and the model into the study's folder.
     python studies/chest_xrays.py --train findings.csv --image path --label finding --model google/efficientnet-b0
 
 `--train` is a folder with a folder for each class, or a table of paths and labels. Without it, images are made up, and
-without `--model` a small ResNet is pretrained on others that are made up, too: to see that all of it runs. A pruned
-trial is judged by what it showed until then, which favours what learns fast: --pruner none trains all to the end.
-Stop it with Ctrl-C whenever you like; run the same command to continue.
+without `--model` a small ResNet is pretrained on others that are made up, too: to see that all of it runs. Every trial
+is trained to its end, so that each way has a score; --pruner racing takes less, and may leave a way that learns slowly
+without one. Stop it with Ctrl-C whenever you like; run the same command to continue.
 """
 
 import argparse
@@ -106,7 +106,7 @@ def study(arguments: argparse.Namespace) -> hp.Study:
     )  # fmt: skip
     made = hp.Study(
         arguments.name, task, space, cv=arguments.cv, metric="f1_macro", metrics=["accuracy", "neg_log_loss"],
-        pruner=arguments.pruner, seed=arguments.seed, folder=arguments.folder,
+        pruner=arguments.pruner, early_stopping=3.0, seed=arguments.seed, folder=arguments.folder,
     )  # fmt: skip
     for way in list(WAYS.values())[1:]:
         made.enqueue({"learning_rate": middle, **way})
@@ -155,7 +155,7 @@ def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--timeout", help="pause after this time: 2h, 90m, 30s")
     parser.add_argument("--devices", default="auto", help="auto, cpu, cuda, cuda:0, inline, or a number of workers")
     parser.add_argument("--folder", default="runs", help="where studies are kept (default: runs)")
-    parser.add_argument("--pruner", default="racing", help="racing, asha, median, none, ... (default: racing)")
+    parser.add_argument("--pruner", default="none", help="none, racing, asha, median, ... (default: none)")
     parser.add_argument("--seed", type=int, default=0, help="of folds, runs and sampler (default: 0)")
     parser.add_argument("--cv", type=int, default=5, help="folds of the cross-validation (default: 5)")
     parser.add_argument("--name", default="chest-xrays", help="the study's name; choose another for other data")

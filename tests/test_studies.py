@@ -321,7 +321,7 @@ def test_chest_xrays_tries_each_way_to_train_and_writes_the_best(
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HPSEARCH_CACHE", str(tmp_path / "cache"))
-    words = ["--trials", "5", "--cv", "2", "--epochs", "1", "--devices", "inline", "--pruner", "none"]
+    words = ["--trials", "5", "--cv", "2", "--epochs", "1", "--devices", "inline"]
     if is_own:
         save_base("resnet", tmp_path / "tiny-resnet", num_channels=3)
         words += [
