@@ -5,7 +5,7 @@ training rows. It shows that the whole way works on real rows (loss, BLEU and ch
 texts), beside what copying the English would score. It does not show a good translator: published models of this
 architecture learn from millions of pairs, this one from thousands, and nothing of it was searched.
 
-    python -m benchmarks translation [--rows 4000] [--test-rows 200] [--epochs 12] [--data FOLDER]
+    python -m benchmarks translation [--rows 4000] [--test-rows 500] [--epochs 14] [--data FOLDER]
 
 It needs multi30k-en-de/ in `--data` and the package sacrebleu, and ends with a word where they are missing.
 """
@@ -62,8 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any] | None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks translation", description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=DATA.parent / "multi30k-en-de")
     parser.add_argument("--rows", type=int, default=4000)
-    parser.add_argument("--test-rows", type=int, default=200)
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--test-rows", type=int, default=500)
+    parser.add_argument("--epochs", type=int, default=14)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--layers", type=int, default=2)
