@@ -108,6 +108,16 @@ def test_mistakes_are_found_before_anything_runs(tmp_path: Path) -> None:
         (lambda: hp.CommandTask("tool", config="base.ini", **pattern), "ends in '.ini'"),
         (lambda: hp.CommandTask("tool", config=tmp_path / "none.yaml", **pattern), "cannot be read"),
         (lambda: hp.CommandTask("tool", config=broken, **pattern), "is no YAML"),
+        (
+            lambda: hp.CommandTask("tool", config=base(tmp_path), **pattern),
+            "does not name it, so nothing that is searched",
+        ),
+        (lambda: hp.CommandTask("tool", metrics_file="log.jsonl"), "is one place for all runs.*'{folder}/log.jsonl'"),
+        (lambda: hp.CommandTask("tool", exported="out/best", **pattern), "exported='out/best' is one place"),
+        (
+            lambda: hp.CommandTask("tool", resume="-r {checkpoint}", checkpoint="out/checkpoint-*", **pattern),
+            "checkpoint='out/checkpoint-\\*' is one place",
+        ),
         (lambda: study(tmp_path, hp.CommandTask("tool", **pattern), space=rate), "is nowhere in the command"),
         (lambda: study(tmp_path, hp.CommandTask("tool {lr} {rate} {epochs}", **pattern), space=rate), "names {lr}"),
         (lambda: study(tmp_path, tool(tmp_path), space=rate), "has no key 'rate' to be replaced"),
@@ -115,3 +125,23 @@ def test_mistakes_are_found_before_anything_runs(tmp_path: Path) -> None:
     for mistake, message in cases:
         with pytest.raises((TaskError, UsageError), match=message):
             mistake()
+
+
+def test_lines_of_fractions_of_an_epoch_are_a_report_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a Trainer logs them; and a tool's output is read as it is printed, whatever the caller's environment says."""
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    script = tmp_path / "tool.py"
+    script.write_text(
+        "import json, os, sys\n"
+        "assert os.environ['PYTHONUNBUFFERED'] == '1'\n"
+        "for line in range(4):\n"
+        "    epoch = (line + 1) / 2\n"
+        "    print(json.dumps({'epoch': epoch, 'accuracy': float(sys.argv[1]) * epoch}), file=open(sys.argv[2], 'a'))\n"
+    )
+    task = hp.CommandTask(
+        [sys.executable, str(script), "{rate}", "{folder}/log"], metrics_file="{folder}/log", reports=4
+    )
+    made = study(tmp_path, task, space=hp.Space(rate=hp.Categorical([0.1])), metric="accuracy", sampler="grid")
+    history = made.run(devices="inline", progress=False).history
+    curve = [each.metrics["accuracy"] for each in history.of(history.trials[0].runs[0].key)]
+    assert curve == pytest.approx([0.05, 0.1, 0.15, 0.2])

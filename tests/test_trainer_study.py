@@ -55,7 +55,7 @@ def test_what_fights_a_study_is_overridden_aloud(tmp_path: Path, caplog: pytest.
     with caplog.at_level(logging.WARNING, logger="hpsearch"):
         made = study(tmp_path, samples.task(samples.make_fighting_trainer))
         result = made.run(trials=1, devices="inline", progress=False)
-    for words in ("load_best_model_at_end=True", "save_total_limit=1", "seed=7", "EarlyStoppingCallback"):
+    for words in ("load_best_model_at_end=True", "save_total_limit=1", "seed=7", "data_seed=3", "Patience"):
         assert f"{words} of the trainer is not used" in caplog.text
     assert len(result.history.of(result.history.trials[0].runs[0].key)) == 4
 
@@ -65,7 +65,7 @@ def make_with_captured_model() -> Any:
 
     def make_trainer(config: Any, train_rows: Any, validation_rows: Any, run: Any) -> Any:
         trainer = samples.make_trainer(config, train_rows, validation_rows, run)
-        trainer.model = model
+        trainer.model = samples.wrapped(model)
         return trainer
 
     return make_trainer

@@ -91,6 +91,19 @@ MISTAKES = [
         world=written("base.yaml", "epochs: 3\n"),
     ),
     _own(
+        "a command that does not name its config file",
+        "config='base.yaml' is given, and the command 'tool --fast' does not name it",
+        "Write {config}",
+        task='hp.CommandTask("tool --fast", config="base.yaml", pattern="accuracy: (?P<accuracy>.*)")',
+        world=written("base.yaml", "rate: 0.5\nepochs: 3\n"),
+    ),
+    _own(
+        "metrics of all of a command's runs in one file",
+        "metrics_file='log.jsonl' is one place for all runs",
+        "metrics_file='{folder}/log.jsonl'",
+        task='hp.CommandTask("tool {rate} {epochs}", metrics_file="log.jsonl")',
+    ),
+    _own(
         "a command without metrics",
         "A command reports by metrics_file=",
         "give one of them",

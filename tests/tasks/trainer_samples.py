@@ -36,6 +36,13 @@ def tiny_model() -> Any:
     return BertForSequenceClassification(config)
 
 
+def wrapped(model: Any) -> Any:
+    """Return a new module around a model, as peft makes one."""
+    from torch import nn
+
+    return nn.ModuleDict({"model": model})
+
+
 def make_trainer(config: dict[str, Any], train_rows: Any, validation_rows: Any, run: Any, **given: Any) -> Any:
     from transformers import Trainer, TrainingArguments
 
@@ -54,11 +61,14 @@ def make_fighting_trainer(config: dict[str, Any], train_rows: Any, validation_ro
     """A trainer of a script that stops early and keeps its own best checkpoint."""
     from transformers import EarlyStoppingCallback
 
+    class Patience(EarlyStoppingCallback):
+        """A user's own kind of it."""
+
     trainer = make_trainer(
         config, train_rows, validation_rows, run, eval_strategy="epoch", save_strategy="epoch",
-        load_best_model_at_end=True, metric_for_best_model="accuracy", save_total_limit=1, seed=7,
+        load_best_model_at_end=True, metric_for_best_model="accuracy", save_total_limit=1, seed=7, data_seed=3,
     )  # fmt: skip
-    trainer.add_callback(EarlyStoppingCallback(early_stopping_patience=1))
+    trainer.add_callback(Patience(early_stopping_patience=1))
     return trainer
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from hpsearch.tasks.loops.channel import Channel
 from hpsearch.tasks.loops.messages import Begin, Failed, Returned
+from hpsearch.tasks.loops.process import descendants, kill_all
 from hpsearch.tasks.loops.run import Run, RunEnded
 
 _OUT_OF_MEMORY = ("OutOfMemoryError", "MemoryError")
@@ -60,7 +61,8 @@ def _listen(channel: Channel, run: Run) -> None:
 
 
 def end_group() -> None:
-    """Kill this process and what it has started."""
+    """Kill this process and what it has started, in its group or not."""
+    kill_all(descendants(os.getpid()))
     if hasattr(os, "killpg") and os.getpgrp() == os.getpid():
         os.killpg(0, signal.SIGKILL)
     os._exit(1)

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import queue
 import re
 import shutil
@@ -82,7 +83,7 @@ class _Followed:
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._last_seen: Path | None = None
         self._unsaid: list[tuple[int, dict[str, float]]] = []
-        self._is_over = False
+        self._is_over = self._is_counting = False
 
     def run(self) -> None:
         words = self._words()
@@ -91,7 +92,7 @@ class _Followed:
         try:
             process = subprocess.Popen(  # noqa: S603  (the user's own command, and no shell)
                 words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                errors="replace",
+                errors="replace", env={"PYTHONUNBUFFERED": "1", **os.environ},  # it is read as it is printed
             )  # fmt: skip
         except OSError as error:
             message = f"{words[0]!r} cannot be started: {error.strerror}."
@@ -184,10 +185,12 @@ class _Followed:
 
     def _placed(self, values: Mapping[str, float | None]) -> tuple[int, dict[str, float]]:
         numbers = {name: value for name, value in values.items() if value is not None}
-        step = next((numbers[name] for name in STEPS if name in numbers and numbers[name] == int(numbers[name])), None)
-        steps = self._steps[-1] + 1 if self._steps else 0
+        step = next((numbers[name] for name in STEPS if name in numbers), None)
         metrics = {name: value for name, value in numbers.items() if name not in STEPS}
-        return steps if step is None else int(step), metrics
+        if step is not None and step.is_integer() and not self._is_counting:
+            return int(step), metrics
+        self._is_counting = True  # of 0.5, 1.0, 1.5 epochs each is a report
+        return (self._steps[-1] if self._steps else self._restored_step) + 1, metrics
 
     def _report(self, step: int, metrics: dict[str, float]) -> None:
         run = self._run

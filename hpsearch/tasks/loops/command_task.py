@@ -63,6 +63,18 @@ class CommandTask(LoopTask):
         if self.config is not None:
             self._set("config", str(Path(self.config)))
             self._content  # noqa: B018  (an unreadable file is found now)
+            if not any("{config}" in word for word in self.command):
+                raise TaskError(
+                    f"config={self.config!r} is given, and the command {' '.join(self.command)!r} does not name it, so "
+                    "nothing that is searched would reach it. Write {config} where the command takes its config file."
+                )
+        for name in ("metrics_file", "checkpoint", "exported"):
+            given = getattr(self, name)
+            if given is not None and "{folder}" not in given:
+                raise TaskError(
+                    f"{name}={given!r} is one place for all runs, which would write over each other. Have the command "
+                    f"write into the run's own folder, and name that: {name}='{{folder}}/{Path(given).name}'."
+                )
         self._check_metrics()
         if (self.resume is None) != (self.checkpoint is None):
             raise TaskError(

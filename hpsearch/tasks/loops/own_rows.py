@@ -40,6 +40,11 @@ class OwnRows:
                 f"{' without rows' if is_sized and not isinstance(value, str | bytes) else ''}: give {_ALLOWED}. Code "
                 f"that reads its own rows needs no {role}=."
             )
+        if isinstance(value, Mapping) and any(hasattr(split, "column_names") for split in value.values()):
+            raise TaskError(
+                f"{role}= is a {type(value).__name__} of several splits, {', '.join(map(str, value))}: give one of "
+                f"them, {role}=data[{next(iter(value))!r}]."
+            )
         rows = cls(role, value)
         lengths = {len(column) for column in rows._columns or ()}
         if len(lengths) > 1:

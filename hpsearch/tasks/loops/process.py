@@ -10,10 +10,13 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hpsearch.tasks.loops.channel import Channel
 from hpsearch.tasks.loops.messages import Begin, End
+
+if TYPE_CHECKING:
+    import psutil
 
 LOG_FILE = "output.log"
 """The file, in the run's folder, of what its process writes to standard output and error."""
@@ -128,12 +131,35 @@ class RunProcess:
 
 
 def kill_group(process: "subprocess.Popen[bytes]") -> None:
-    """Kill a process that leads a group, with the group."""
+    """Kill a process that leads a group, with the group and all that it has started.
+
+    Launchers such as torchrun give what they start groups of its own.
+    """
+    started = descendants(process.pid)
     if hasattr(os, "killpg"):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
+    kill_all(started)
     process.kill()
     process.wait()
+
+
+def descendants(pid: int) -> "list[psutil.Process]":
+    """Return what a process has started, and what that has."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        return list(psutil.Process(pid).children(recursive=True))
+    return []
+
+
+def kill_all(processes: "list[psutil.Process]") -> None:
+    """Kill processes, as far as they still live."""
+    import psutil
+
+    for each in processes:
+        with contextlib.suppress(psutil.Error):
+            each.kill()
 
 
 def last_lines(file: Path, count: int = 15) -> str:

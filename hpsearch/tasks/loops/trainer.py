@@ -8,7 +8,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments, set_seed
+from transformers import (
+    EarlyStoppingCallback,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+    set_seed,
+)  # fmt: skip
 
 from hpsearch.errors import TaskError
 from hpsearch.tasks.loops.run import Run
@@ -26,6 +33,7 @@ _OVERRIDDEN: Mapping[str, tuple[Any, str]] = {
     "load_best_model_at_end": (False, "the study keeps each run's evaluations, and takes the best point"),
     "save_total_limit": (None, "the study keeps one state of each run"),
     "save_only_model": (False, "a run could not go on without its optimizer"),
+    "data_seed": (None, "each run has a seed of its own, run.seed"),
     "push_to_hub": (False, "no run is a model to be published; push what you export"),
 }
 """Arguments that fight a study, what they are set to, and why."""
@@ -61,9 +69,10 @@ def _check(trainer: Any, earlier: set[int]) -> None:
             f"make_trainer returned a {type(trainer).__name__}, which is no trainer: it has no {lacking[0]}. Return a "
             "transformers.Trainer, or one of a class derived from it, not yet trained."
         )
-    if id(trainer.model) in earlier:
+    own = [part for part in trainer.model.modules() if id(part) in earlier and any(True for _ in part.parameters())]
+    if own:  # also inside a new one, as peft's
         raise TaskError(
-            f"make_trainer returned a trainer of a {type(trainer.model).__name__} that was made before it was called: "
+            f"make_trainer returned a trainer of a {type(own[0]).__name__} that was made before it was called: "
             "each run would begin with what that model has learned by then, and with the same head whatever its seed. "
             "Make the model inside make_trainer."
         )
@@ -89,8 +98,8 @@ def _override(trainer: Any, run: Run) -> None:
     arguments.seed = run.seed
     for callback in list(trainer.callback_handler.callbacks):
         name, home = type(callback).__name__, type(callback).__module__
-        if name == "EarlyStoppingCallback":
-            run.warn("EarlyStoppingCallback of the trainer is not used: give the study early_stopping=.")
+        if isinstance(callback, EarlyStoppingCallback):
+            run.warn(f"{name} of the trainer is not used: give the study early_stopping=.")
             trainer.remove_callback(callback)
         elif home.startswith("transformers.integrations"):
             run.warn(f"{name} of the trainer (report_to) is not used: give the study callbacks=.")

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from hpsearch.errors import DataError
+from hpsearch.errors import DataError, TaskError
 from hpsearch.tasks.loops.own_rows import OwnRows
 
 FRAME = pd.DataFrame({"text": ["a", "b", "c"], "label": [0, 1, 0]})
@@ -60,3 +60,11 @@ def test_the_digest_is_of_the_content() -> None:
 def test_columns_of_different_lengths_are_an_error() -> None:
     with pytest.raises(DataError, match=r"columns of different lengths, \[2, 3\]"):
         OwnRows.of(([1, 2, 3], [1, 2]), "train")
+
+
+def test_of_several_splits_one_is_asked_for() -> None:
+    class Split(list[int]):
+        column_names = ("text",)
+
+    with pytest.raises(TaskError, match=r"several splits, train, test: give one of them, train=data\['train'\]"):
+        OwnRows.of({"train": Split([1]), "test": Split([2])}, "train")
