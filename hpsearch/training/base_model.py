@@ -54,21 +54,20 @@ class BaseModel:
         self.has_adapters = False
         self._adapters = adapters_of(learner)
         with isolated(0):
-            self.model: nn.Module = _moved(learner.load_model(), self.device)
+            self.model: nn.Module = learner.load_model()
         self._parameters: dict[str, nn.Parameter] = dict(self.model.named_parameters())
         self._trainable = {name: parameter.requires_grad for name, parameter in self._parameters.items()}
         unknown: dict[int, Any] = {id(parameter): _unknown(parameter) for parameter in self.model.parameters()}
         template = copy.deepcopy(self.model, unknown).cpu()
         self.head, drawn = self._find_head(template)
+        self._held_in = held_in
+        self._rounded = () if held_in is None else held_parameters(self.model, drawn)
+        _move(self.model, self.device, {id(self._parameters[name]): held_in for name in self._rounded})
         self._template = self._sharing(template, drawn)
         self._drawn = {name: item for name, item in self._template.named_parameters() if name in drawn}
         self._layers: Sequence[Sequence[nn.Module]] | None = None
         self._refusals: dict[frozenset[str], bool] = {}
         self._pristine: dict[str, Tensor] = {}
-        self._held_in = held_in
-        self._rounded = () if held_in is None else held_parameters(self.model, drawn)
-        for name in self._rounded:
-            self._parameters[name].data = self._parameters[name].data.to(held_in)
         pretrained = {name: item for name, item in self._parameters.items() if name not in drawn}
         self._checksums = checksums(pretrained)  # before anything is put through the model, which may write to itself
 
@@ -218,16 +217,17 @@ class BaseModel:
 
 
 @torch.no_grad()
-def _moved(model: nn.Module, device: torch.device) -> nn.Module:
+def _move(model: nn.Module, device: torch.device, held: Mapping[int, torch.dtype | None]) -> None:
     """Move a model to a device, into memory of its own: what is loaded may lie in a file, aligned in another way.
 
-    It is done tensor by tensor, so that nowhere is there another whole one.
+    It is done tensor by tensor, so that nowhere is there another whole one. `held` has the types, by the parameters'
+    ids, of those that are rounded: on the device they are never whole.
     """
     for parameter in model.parameters():
-        parameter.data = parameter.data.to(device, copy=True)
+        parameter.data = parameter.data.to(device, held.get(id(parameter)) or parameter.dtype, copy=True)
     for buffer in model.buffers():
         buffer.data = buffer.data.clone()
-    return model.to(device)
+    model.to(device)
 
 
 def _unknown(parameter: nn.Parameter) -> nn.Parameter:
