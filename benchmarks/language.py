@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.language_parties import in_process, recipe, speed_of
+from benchmarks.language_parties import recipe, speeds
 from benchmarks.language_rows import DATA, instructions, translations
 from benchmarks.measurements import FOLDER, machine, write_measurements
 
@@ -125,10 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any] | None:
             if part == "recipe":
                 found[part] = recipe(model, rows, folder / part)
             elif part == "speed":
-                found[part] = {
-                    party: in_process(speed_of, party, model, rows[:SPEED_ROWS], SPEED_LIST, SPEED_LENGTH)
-                    for party in ("hpsearch", "peft with Trainer", "hpsearch, one trial")
-                }
+                found[part] = speeds(model, rows[:SPEED_ROWS], SPEED_LIST, SPEED_LENGTH)
             elif part == "instructions":
                 train, test = rows.iloc[:-40].reset_index(drop=True), rows.iloc[-40:].reset_index(drop=True)
                 found[part] = learned(model, train, test, epochs=given.epochs, max_length=256, folder=folder / part)

@@ -5,7 +5,7 @@ import multiprocessing
 import resource
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,27 +16,6 @@ RECIPE = {
     "lora_r": 8, "lora_alpha": 16.0, "learning_rate": 3e-4, "warmup_ratio": 0.1, "weight_decay": 0.0,
     "lr_scheduler_type": "linear",
 }  # fmt: skip
-
-
-def in_process(function: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
-    """Return what a function returns in a process of its own, with the most memory that it held."""
-    context = multiprocessing.get_context("spawn")
-    theirs, ours = context.Pipe()
-    process = context.Process(target=_answer, args=(ours, function, arguments))
-    process.start()
-    ours.close()
-    try:
-        found: dict[str, Any] = theirs.recv()
-    except EOFError:
-        raise RuntimeError(f"{function.__name__} ended without an answer") from None
-    finally:
-        process.join()
-    return found
-
-
-def _answer(connection: Any, function: Callable[..., dict[str, Any]], arguments: Sequence[Any]) -> None:
-    found = function(*arguments)
-    connection.send({**found, "peak bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024})
 
 
 class Party:
@@ -185,30 +164,83 @@ def collate(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {"input_ids": tokens, "attention_mask": mask, "labels": labels}
 
 
-def speed_of(
-    party: str, model: str, rows: Any, configs: Sequence[Mapping[str, Any]], max_length: int
-) -> dict[str, Any]:
-    """Train the configurations one after the other for an epoch, one thread, bf16; return seconds and tokens."""
-    import torch
+def speeds(model: str, rows: Any, configs: Sequence[Mapping[str, Any]], max_length: int) -> dict[str, Any]:
+    """Train the configurations for an epoch, by each party in a process of its own; they take turns at each.
 
-    torch.set_num_threads(1)
-    chosen = configs[:1] if party.endswith("one trial") else configs
-    with tempfile.TemporaryDirectory() as folder:
-        began = time.perf_counter()
-        source = Party(model, rows, max_length, Path(folder), "bf16")
-        prepared = time.perf_counter()
-        trained = _trainers(model, source, chosen) if party.startswith("peft") else _ours(source, chosen)
-        seconds = list(trained)
-        tokens = int(np.asarray(source.task.learner(source.prepared).lengths).sum())
+    One thread each; in bf16 where the CPU has it, else in fp32. Seconds are of the training, after what was prepared.
+    """
+    parties = {name: _Turns(name, model, rows, configs, max_length) for name in ("hpsearch", "peft with Trainer")}
+    seconds: dict[str, list[float]] = {name: [] for name in parties}
+    for number, _ in enumerate(configs):
+        order = list(parties) if number % 2 else list(reversed(parties))
+        for name in order:
+            seconds[name].append(parties[name].next())
+    ratios = [ours / theirs for ours, theirs in zip(*seconds.values(), strict=True)]
+    halves = [bool(config.get("freeze_layers")) for config in configs]
+    found = {name: {"seconds of each": seconds[name], **party.end()} for name, party in parties.items()}
+    alone = _Turns("hpsearch", model, rows, configs[:1], max_length)
+    alone.next()
+    peak = alone.end()["peak bytes"]
     return {
-        "trials": len(chosen), "seconds of each": seconds, "seconds in all": time.perf_counter() - began,
-        "seconds to prepare": prepared - began, "tokens a second": len(chosen) * tokens / sum(seconds),
+        **found, "seconds, hpsearch over Trainer": {
+            "all-linear": float(np.median([ratio for ratio, half in zip(ratios, halves, strict=True) if not half])),
+            "upper half": float(np.median([ratio for ratio, half in zip(ratios, halves, strict=True) if half])),
+            "in all": sum(seconds["hpsearch"]) / sum(seconds["peft with Trainer"]),
+        },
+        "peak bytes of one trial": peak, "peak of all over that of one": found["hpsearch"]["peak bytes"] / peak,
     }  # fmt: skip
 
 
-def _ours(source: Party, configs: Sequence[Mapping[str, Any]]) -> Iterator[float]:
+class _Turns:
+    """A party in a process of its own, which trains the next configuration when it is its turn."""
+
+    def __init__(self, party: str, *arguments: Any) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_take_turns, args=(theirs, party, *arguments))
+        self._process.start()
+        theirs.close()
+        self._pipe.recv()
+
+    def next(self) -> float:
+        """Return the seconds that the next one takes."""
+        self._pipe.send("next")
+        return float(self._pipe.recv())
+
+    def end(self) -> dict[str, Any]:
+        """Return what it has to say of all of them."""
+        self._pipe.send("end")
+        said: dict[str, Any] = self._pipe.recv()
+        self._process.join()
+        return said
+
+
+def _take_turns(
+    pipe: Any, party: str, model: str, rows: Any, configs: Sequence[Mapping[str, Any]], max_length: int
+) -> None:
+    import torch
+
+    from hpsearch.training.numerics import detect_environment
+
+    torch.set_num_threads(1)
+    precision = "bf16" if detect_environment("cpu")["bf16"] else "fp32"
+    with tempfile.TemporaryDirectory() as folder:
+        source = Party(model, rows, max_length, Path(folder), precision)
+        trained = _ours(source, configs, Path(folder)) if party == "hpsearch" else _trainers(model, source, configs)
+        pipe.send("ready")
+        while pipe.recv() == "next":
+            pipe.send(next(trained))
+        tokens = int(np.asarray(source.task.learner(source.prepared).lengths).sum())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    pipe.send({"precision": precision, "tokens an epoch": tokens, "peak bytes": peak})
+
+
+def _ours(source: Party, configs: Sequence[Mapping[str, Any]], folder: Path) -> Iterator[float]:
     """Yield the seconds of each, the base kept between them, and the outputs of frozen layers where they are read."""
+    from hpsearch.training.adapters import held_in
     from hpsearch.training.base_model import BaseModel
+    from hpsearch.training.features.cache import FeatureCache
+    from hpsearch.training.features.store import FeatureStore
 
     base: Any = None
     for config in configs:
@@ -216,7 +248,9 @@ def _ours(source: Party, configs: Sequence[Mapping[str, Any]]) -> Iterator[float
         whole = {**config, "batch_size": 8, "epochs": 1, "weight_decay": 0.0, "warmup_ratio": 0.1}
         whole["lr_scheduler_type"] = "linear"
         if base is None:
-            base = BaseModel(source.task.learner(source.prepared, "train", source.task.complete(whole)), "cpu")
+            learner = source.task.learner(source.prepared, "train", source.task.complete(whole))
+            features = FeatureCache(FeatureStore(folder / "features", 2**32), ("the model", "the rows"))
+            base = BaseModel(learner, "cpu", features, held_in=held_in(learner, whole, source.numerics))
         run = source.fine_tune(whole, base)
         for _ in run.advance(run.horizon):
             pass
@@ -229,13 +263,14 @@ def _trainers(model: str, source: Party, configs: Sequence[Mapping[str, Any]]) -
 
     learner = source.task.learner(source.prepared)
     transformers.logging.set_verbosity_error()
+    is_bf16 = source.numerics.precision == "bf16"
     for config in configs:
         began = time.perf_counter()
-        made = peft_model(model, config, "bfloat16")
+        made = peft_model(model, config, "bfloat16" if is_bf16 else "float32")
         with tempfile.TemporaryDirectory() as folder:
             arguments = transformers.TrainingArguments(
                 folder, per_device_train_batch_size=8, num_train_epochs=1, learning_rate=config["learning_rate"],
-                warmup_steps=0.1, weight_decay=0.0, bf16=True, optim="adamw_torch_fused", report_to="none",
+                warmup_steps=0.1, weight_decay=0.0, bf16=is_bf16, optim="adamw_torch_fused", report_to="none",
                 save_strategy="no", use_cpu=True, disable_tqdm=True, logging_strategy="no",
                 train_sampling_strategy="group_by_length", length_column_name="length", remove_unused_columns=False,
             )  # fmt: skip
