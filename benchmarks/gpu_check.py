@@ -292,6 +292,7 @@ def parts() -> dict[str, Part]:
         "graphs": (60.0, lambda benches: graphs(benches.larger)),
         "workers": (60.0, lambda benches: iter([workers(benches.tiny), freed(benches.larger)])),
         "studies": (120.0, lambda benches: iter([together(benches.tiny)])),
+        "language": (150.0, _language),
         "sharing": (240.0, lambda benches: sharing(benches.larger)),
     }
 
@@ -302,6 +303,17 @@ def _memory(benches: Benches) -> Iterator[Check]:
     yield memory(benches.larger)
     yield forecasts(benches.larger if benches.device.startswith("cuda") else benches.tiny)
     yield survived(benches.tiny)
+
+
+def _language(benches: Benches) -> Iterator[Check]:
+    import importlib.util
+
+    if missing := [name for name in ("peft", "accelerate") if importlib.util.find_spec(name) is None]:
+        yield Check("LoRA", f"{missing[0]} is not installed", None)
+        return
+    from benchmarks.gpu_language import language
+
+    yield from language(benches.folder / "language", benches.device)
 
 
 def _runs(benches: Benches) -> Iterator[Check]:
