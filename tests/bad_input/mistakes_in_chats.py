@@ -112,13 +112,6 @@ CHATS = [
         world=_messages(SYSTEM, SYSTEM, USER, _answer()),
     ),
     Mistake(
-        "a call of a tool in a row without tools",
-        (_AT, "the assistant calls the tool 'seats', and the row has no tools", "columns="),
-        DataError,
-        task=TASK,
-        world=_messages(USER, _answer("", tool_calls=[{"function": {"name": "seats", "arguments": {"row": 3}}}])),
-    ),
-    Mistake(
         "messages that do not take turns, for a template that demands it",
         ("row 8 (counted from 0) of the train data does not go with the chat template of", "user and assistant take"),
         DataError,

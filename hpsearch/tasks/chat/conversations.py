@@ -1,7 +1,8 @@
 """Rows in: conversations and texts from whatever columns they stand in, each checked before anything is trained.
 
 Whatever a row lacks is an error that names row and column. None within a message means that it is not there: files of
-columns fill in the keys that other rows have.
+columns fill in the keys that other rows have. In the arguments of a call and in a tool's schema None is a value: there
+only what the tool has no argument for, and what no schema can be, is left out.
 """
 
 import json
@@ -60,6 +61,11 @@ class Conversation:
         """The places of the messages that are trained."""
         return [at for at in range(self.begins, len(self.messages)) if self.messages[at]["role"] == ASSISTANT]
 
+    @property
+    def calls_unknown(self) -> bool:
+        """Whether a tool is called, and the row does not say which there are."""
+        return not self.tools and any(message.get("tool_calls") for message in self.messages)
+
 
 @dataclass(frozen=True)
 class Writing:
@@ -97,7 +103,7 @@ def read_rows(table: "pd.DataFrame", columns: Columns, role: str) -> list[Row]:
     values = {part: table[name].tolist() for part, name in columns.names.items()}
     rows = []
     for row in range(len(table)):
-        cells = {part: _plain(column[row]) for part, column in values.items()}
+        cells = {part: _plain(column[row], drops=part != "tools") for part, column in values.items()}
         places = {part: _Place(role, row, name) for part, name in columns.names.items()}
         rows.append(read(cells, places))
     return rows
@@ -123,6 +129,7 @@ def _messages_row(cells: _Cells, places: _Places) -> Row:
             f"it holds {_shown(system)}, of the type {type(system).__name__}", "Give a text, or leave it empty."
         )
     tools = _tools(cells.get("tools"), places.get("tools"))
+    _without_filled(messages, tools)
     return _checked(Conversation(messages, tools), places[part])
 
 
@@ -139,6 +146,7 @@ def _completions_row(cells: _Cells, places: _Places) -> Row:
             for at, value in enumerate(given)
         ]
         tools = _tools(cells.get("tools"), places.get("tools"))
+        _without_filled(messages, tools)
         return _checked(Conversation(messages, tools, len(before)), places["completion"])
     return Writing(
         _required_text(prompt, places["prompt"], may_be_blank=True), _required_text(completion, places["completion"])
@@ -174,24 +182,33 @@ _READERS: Mapping[str, Callable[[_Cells, _Places], Row]] = {
 # ---------------------------------------------------------------------- values
 
 
-def _plain(value: Any) -> Any:
-    """Return a cell as plain Python has it, without None in mappings; a missing cell is None."""
+def _plain(value: Any, *, drops: bool = True) -> Any:
+    """Return a cell as plain Python has it; a missing cell is None.
+
+    Args:
+        value: The cell, or a part of it.
+        drops: Whether None in mappings is left out. In the arguments of a call it is not.
+    """
     if hasattr(value, "tolist") and not isinstance(value, str):
         value = value.tolist()
     if isinstance(value, float) and math.isnan(value):
         return None
     if isinstance(value, Mapping):
-        return {str(key): _plain(part) for key, part in value.items() if part is not None}
+        return {
+            str(key): _plain(part, drops=drops and key != "arguments")
+            for key, part in value.items()
+            if part is not None or not drops
+        }
     if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
+        return [_plain(part, drops=drops) for part in value]
     return None if type(value).__name__ in ("NAType", "NaTType") else value
 
 
-def _decoded(value: Any) -> Any:
+def _decoded(value: Any, *, drops: bool = True) -> Any:
     """Return what a text of JSON holds, where it is a list; other values as they are."""
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
-            return _plain(json.loads(value))
+            return _plain(json.loads(value), drops=drops)
         except ValueError:
             return value
     return value
@@ -321,10 +338,44 @@ def _call(call: Any, place: _Place) -> dict[str, Any]:
 def _tools(value: Any, place: _Place | None) -> list[dict[str, Any]] | None:
     if value is None or place is None or (isinstance(value, str) and not value.strip()):
         return None
-    tools = _decoded(value)
+    tools = _decoded(value, drops=False)
     if not isinstance(tools, list) or not all(isinstance(tool, Mapping) for tool in tools):
         raise place.error(f"it holds {_shown(value)}, no list of tools", "Give a list of JSON schemas, or JSON of one.")
-    return [dict(tool) for tool in tools] or None
+    return [_schema(tool) for tool in tools] or None
+
+
+_VALUES = ("default", "const")
+"""Keys of a JSON schema whose value may be None."""
+
+
+def _schema(value: Any, *, has_names: bool = False) -> Any:
+    """Return a schema without what files of columns filled in; `has_names` says that its keys are an object's."""
+    if isinstance(value, Mapping):
+        return {
+            key: part if key in _VALUES and not has_names else _schema(part, has_names=key == "properties")
+            for key, part in value.items()
+            if part is not None or (key in _VALUES and not has_names)
+        }
+    return [_schema(part) for part in value] if isinstance(value, list) else value
+
+
+def _arguments_of(tools: Sequence[Mapping[str, Any]]) -> dict[Any, set[str]]:
+    """Return the arguments that each tool has, by its name; nothing of tools that do not say."""
+    functions = [tool.get("function", tool) for tool in tools]
+    schemas = {one.get("name"): one.get("parameters") for one in functions if isinstance(one, Mapping)}
+    return {name: set(one.get("properties") or ()) for name, one in schemas.items() if isinstance(one, Mapping)}
+
+
+def _without_filled(messages: list[dict[str, Any]], tools: Sequence[Mapping[str, Any]] | None) -> None:
+    """Leave None out of calls where the tool has no such argument: files of columns fill in those of other tools."""
+    known = _arguments_of(tools or ())
+    for message in messages:
+        for call in message.get("tool_calls") or ():
+            called = call["function"]
+            names = known.get(called["name"])
+            given = called["arguments"].items()
+            if names is not None:
+                called["arguments"] = {key: part for key, part in given if part is not None or key in names}
 
 
 def _checked(conversation: Conversation, place: _Place) -> Conversation:
@@ -341,11 +392,4 @@ def _checked(conversation: Conversation, place: _Place) -> Conversation:
         message = messages[at]
         if not message["content"].strip() and not message.get("tool_calls"):
             raise place.error(f"the assistant's message {at} is empty", "Give it a text, or remove the row.")
-    called = next((message for message in messages if message.get("tool_calls")), None)
-    if called is not None and not conversation.tools:
-        name = called["tool_calls"][0]["function"]["name"]
-        raise place.error(
-            f"the assistant calls the tool {name!r}, and the row has no tools",
-            "Give the tools in a column tools, or name it with columns={'tools': ...}.",
-        )
     return conversation

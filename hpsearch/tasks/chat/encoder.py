@@ -11,7 +11,7 @@ import numpy as np
 from hpsearch.data.ragged import Ragged, as_arrays
 from hpsearch.data.wording import row_list, shortened
 from hpsearch.errors import DataError
-from hpsearch.tasks.chat.columns import TEXTS, Columns
+from hpsearch.tasks.chat.columns import COMPLETIONS, TEXTS, Columns
 from hpsearch.tasks.chat.conversations import Conversation, Row, read_rows
 from hpsearch.tasks.chat.masks import Masked, Masker
 from hpsearch.tasks.chat.settings import RowSettings
@@ -20,6 +20,8 @@ from hpsearch.tasks.pretrained_task import Encoded
 from hpsearch.tasks.tokens import NO_LIMIT, TokenEncoder
 
 DEFAULT_MAX_LENGTH = 1024
+_MASKS = 2
+"""Counted up when other tokens of the same conversations are trained."""
 ENCODED = "encoded"
 """Where a table of rows has what returns its `Pieces`, among its `attrs`."""
 
@@ -85,6 +87,7 @@ class RowEncoder(TokenEncoder):
             "everything": rows.everything,
             "block": rows.block,
             **({"packing": True} if rows.packing else {}),
+            **({"masks": _MASKS} if rows.takes_conversations else {}),
         }
 
     def columns_of(self, table: Any, role: str) -> Columns:
@@ -102,6 +105,14 @@ class RowEncoder(TokenEncoder):
                 "column of plain texts with text=."
             )
         return columns
+
+    def form_of(self, table: Any, role: str) -> str:
+        """Return the form of rows in words, as `columns_of` finds it; completions may be texts or messages."""
+        columns = self.columns_of(table, role)
+        if columns.form is not COMPLETIONS or not len(table):
+            return columns.form.name
+        row = read_rows(table.head(1), columns, role)[0]
+        return f"{columns.form.name} as {'messages' if isinstance(row, Conversation) else 'texts'}"
 
     def masker(self, rows: Sequence[Row]) -> Masker:
         """Return what makes tokens and masks of these rows; `TaskError` where a template is needed and lacking."""
@@ -207,6 +218,22 @@ class RowEncoder(TokenEncoder):
                 f"{template.name} writes {shortened(ascii(added[0]))} before answers by itself. It is not trained, and "
                 "not in the text that answers are generated from either; chat_template_kwargs= may put it there "
                 "(enable_thinking=False does for templates in the manner of Qwen3)."
+            )
+        uncued = [at for at, masked in enumerate(whole) if masked.untrained_cue]
+        if uncued:
+            yield (
+                f"{template.name} cues an answer (add_generation_prompt) with a text that ends in "
+                f"{whole[uncued[0]].untrained_cue!a}, and the answers of {len(uncued)} of {len(rows)} {role} rows "
+                f"are trained behind another: {row_list(uncued)}. Whoever generates with the template begins where "
+                "nothing was trained. Give the rows what the cue opens (such as thoughts, in reasoning_content), "
+                "chat_template_kwargs= that leave it out, or a chat_template= whose answers begin with its cue."
+            )
+        untold = [at for at, row in enumerate(rows) if isinstance(row, Conversation) and row.calls_unknown]
+        if untold:
+            yield (
+                f"In {len(untold)} of {len(rows)} {role} rows the assistant calls tools that the row does not have: "
+                f"{row_list(untold)}. The model learns to call what it was not told of. Give the tools in a column "
+                "tools, or name it with columns={'tools': ...}."
             )
         if "strftime_now" in template.of(talks[0].tools):
             yield (

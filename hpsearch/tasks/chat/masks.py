@@ -25,11 +25,13 @@ class Masked:
         tokens: int32, shape (tokens,).
         trained: Whether each is trained, bool, shape (tokens,).
         added: What the template wrote before answers by itself; see `Rendered`.
+        untrained_cue: What the last answer is generated from and is not trained behind; see `Rendered`.
     """
 
     tokens: np.ndarray
     trained: np.ndarray
     added: tuple[str, ...] = ()
+    untrained_cue: str = ""
 
 
 class Masker:
@@ -97,7 +99,7 @@ class Masker:
             trained |= self._inside(rendered, answer, tokens, spans)
         if self.everything:
             trained[:] = True
-        return Masked(np.array(tokens, dtype=np.int32), trained, rendered.added)
+        return Masked(np.array(tokens, dtype=np.int32), trained, rendered.added, rendered.untrained_cue)
 
     def _tokens(self, text: str) -> list[int]:
         """Return the tokens of a text that has its special tokens written out."""

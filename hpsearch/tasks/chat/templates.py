@@ -1,7 +1,7 @@
 """Chat templates: a conversation as text, and which characters of it the answers themselves produce."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,7 +13,10 @@ Span = tuple[int, int]
 """Characters of a text, from and to."""
 
 _MARKS = re.compile(r"\{%[-+]?\s*generation\s*[-+]?%\}")
-_ANSWER = "hpsearch-answer"
+_ANSWER = "hpsearch-answer-in-this-place"
+"""The answer that is made up: none that a row would have."""
+_SHOWN = 40
+"""Characters of a cue that are shown."""
 
 
 class UnclearAnswerError(Exception):
@@ -31,12 +34,15 @@ class Rendered:
             marks its answers itself.
         added: What the template writes before an answer by itself and the answer does not produce, such as an empty
             block of thoughts; empty texts left out.
+        untrained_cue: The end of the text that the last answer is generated from, where the trained text does not begin
+            so; else empty.
     """
 
     text: str
     answers: tuple[Span, ...]
     starts: tuple[int, ...] = ()
     added: tuple[str, ...] = ()
+    untrained_cue: str = ""
 
 
 class ChatTemplate:
@@ -102,11 +108,12 @@ class ChatTemplate:
             bound = befores[number + 1][0] if number + 1 < len(places) else len(text)
             until = self._text(conversation.messages[: at + 1], conversation.tools)[0]
             stop = len(until) if text.startswith(until) else None
-            begin = self._begin(conversation, at, text[start:bound], is_cued=is_cued) + start
+            begin = self._begin(conversation, at, text, start, is_cued=is_cued)
             end = self._end(conversation, at, text, begin, stop=stop, bound=bound)
             answers.append((begin, end))
             added += [text[start:begin]] if is_cued and begin > start else []
-        return Rendered(text, tuple(answers), tuple(start for start, _ in befores), tuple(added))
+        cue = "" if befores[-1][1] else self.prompt(conversation)
+        return Rendered(text, tuple(answers), tuple(start for start, _ in befores), tuple(added), cue[-_SHOWN:])
 
     def _marked(self, conversation: Conversation) -> Rendered:
         """Return what the template's own marks say, an end of turn right behind a mark included."""
@@ -119,9 +126,10 @@ class ChatTemplate:
             if start < first or start == stop:
                 continue
             bound = spans[number + 1][0] if number + 1 < len(spans) else len(text)
-            begin = start if at is None else start + self._begin(conversation, at, text[start:stop], is_cued=True)
+            begin = start if at is None else min(stop, self._begin(conversation, at, text, start, is_cued=True))
             answers.append((begin, self._end(conversation, at, text, begin, stop=stop, bound=bound)))
-        return Rendered(text, tuple(answers))
+        prompt = self.prompt(conversation) if conversation.messages[-1]["role"] == ASSISTANT else ""
+        return Rendered(text, tuple(answers), untrained_cue="" if text.startswith(prompt) else prompt[-_SHOWN:])
 
     # ------------------------------------------------------------------ text
 
@@ -160,63 +168,58 @@ class ChatTemplate:
 
     # ------------------------------------------------------------------ what an answer produces
 
-    def _begin(self, conversation: Conversation, at: int, region: str, *, is_cued: bool) -> int:
-        """Return how many characters before an answer the template adds by itself.
+    def _begin(self, conversation: Conversation, at: int, text: str, start: int, *, is_cued: bool) -> int:
+        """Return where an answer begins, behind what the template writes before it by itself.
 
+        That is told from another answer in its place, for words of the answer may stand in a header too ("a", "user").
         Blanks are no addition: without them in the cue the model has to produce them.
+
+        Args:
+            conversation: The messages.
+            at: Which of them is the answer.
+            text: That of all messages.
+            start: Where the text of the messages before it ends, with the cue if `is_cued`.
+            is_cued: Whether the cue for an answer is how this one begins.
         """
         message = conversation.messages[at]
         if is_cued and any(str(message.get(key) or "").strip() for key in REASONING):
-            return 0
-        own = message["content"].strip()
-        if not own:
-            return self._begin_of_call(conversation, at, region, is_cued=is_cued)
-        lead = self._lead(conversation, at, region) if region.count(own) != 1 else 0  # "a" stands in a header, too
-        found = region.find(own, lead)
-        if found < 0:
-            found = region.find(own.splitlines()[0], lead)
-        if found < 0 and not is_cued:
-            raise UnclearAnswerError(
-                f"the text of message {at} does not stand in it as it was given, and the cue for an answer "
-                "(add_generation_prompt) is not how an answer begins, so what is an answer cannot be told"
-            )
-        return 0 if found < 0 or (is_cued and not region[:found].strip()) else found
+            return start
+        for head in self._heads(conversation, at):
+            if text.startswith(head) and len(head) >= start:
+                return start if is_cued and not head[start:].strip() else len(head)
+        if is_cued:
+            return start
+        raise UnclearAnswerError(
+            f"the text of message {at} does not stand where another answer in its place would, and the cue for an "
+            "answer (add_generation_prompt) is not how an answer begins, so what is an answer cannot be told"
+        )
 
-    def _begin_of_call(self, conversation: Conversation, at: int, region: str, *, is_cued: bool) -> int:
-        """Return the same for a message that only calls tools: what another answer in its place would have too."""
-        if not is_cued:
-            raise UnclearAnswerError(
-                f"message {at} only calls tools, and the cue for an answer (add_generation_prompt) is not how an "
-                "answer begins, so what is an answer cannot be told"
-            )
-        return self._lead(conversation, at, region)
+    def _heads(self, conversation: Conversation, at: int) -> Iterator[str]:
+        """Yield the text before an answer made up in the place of a message: among all messages, then as the last."""
+        messages = conversation.messages
+        whole = [*messages[:at], {**messages[at], "content": _ANSWER}, *messages[at + 1 :]]
+        for probe in (whole, [*messages[:at], {"role": ASSISTANT, "content": _ANSWER}]):
+            try:
+                head, found, _ = self._text(probe, conversation.tools)[0].partition(_ANSWER)
+            except UnclearAnswerError:  # a tool's result without a call, for instance
+                continue
+            if found:
+                yield head
 
-    def _lead(self, conversation: Conversation, at: int, region: str) -> int:
-        """Return how many characters of a region stand before any answer in the place of a message; 0: not known."""
-        try:
-            head = self._around(conversation, at, conversation.messages[at + 1 :])[0]
-        except UnclearAnswerError:  # what follows may go with a call of a tool only
-            head = self._around(conversation, at)[0]
-        longest = min(len(head), len(region))
-        leads = (length for length in range(longest, 0, -1) if head.endswith(region[:length]))
-        return next((length for length in leads if region[:length].strip()), 0)
-
-    def _around(
-        self, conversation: Conversation, at: int, following: Sequence[Mapping[str, Any]] = ()
-    ) -> tuple[str, str]:
-        """Return what stands before and behind an answer made up in the place of a message, with these following."""
-        messages = [*conversation.messages[:at], {"role": ASSISTANT, "content": _ANSWER}, *following]
-        head, found, tail = self._text(messages, conversation.tools)[0].partition(_ANSWER)
+    def _behind(self, conversation: Conversation, at: int) -> str:
+        """Return what stands behind an answer made up in the place of a message, as the last one."""
+        probe = [*conversation.messages[:at], {"role": ASSISTANT, "content": _ANSWER}]
+        _, found, tail = self._text(probe, conversation.tools)[0].rpartition(_ANSWER)
         if not found:
             raise UnclearAnswerError("an answer is left out of the text")
-        return head, tail
+        return tail
 
     def end_of_turn(self, conversation: Conversation) -> str | None:
         """Return what ends an answer: up to the first token of its own behind it. None where there is no such token."""
         template = self.of(conversation.tools)
         if template not in self._ends:
             at = next(at for at, message in enumerate(conversation.messages) if message["role"] == ASSISTANT)
-            tail = self._around(conversation, at)[1]
+            tail = self._behind(conversation, at)
             found = self._added_tokens.search(tail)
             self._ends[template] = None if found is None else tail[: found.end()].lstrip()
         return self._ends[template]

@@ -123,10 +123,6 @@ BAD = {
     ),
     "two system messages": ([SYSTEM, SYSTEM, USER, assistant()], "there are 2 system messages"),
     "a late system message": ([USER, SYSTEM, assistant()], "the system message is number 1"),
-    "a call without tools": (
-        [USER, assistant("", tool_calls=[CALL])],
-        "calls the tool 'seats', and the row has no tools",
-    ),
     "a call without a name": ([USER, assistant("", tool_calls=[{"function": {}}])], "has no name"),
     "a user's call": ([{**USER, "tool_calls": [CALL]}, assistant()], "a message of the user calls tools"),
 }
@@ -192,3 +188,37 @@ def test_columns_that_are_named_must_be_there():
         Given.of({"message": "messages"})
     with pytest.raises(TaskError, match="give part to column"):
         Given.of(["messages"])
+
+
+def schema(name, **properties):
+    return {"type": "function", "function": {"name": name, "parameters": {"type": "object", "properties": properties}}}
+
+
+def call(name, **arguments):
+    return {"function": {"name": name, "arguments": arguments}}
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "frame"])
+def test_none_in_arguments_and_schemas_is_a_value(tmp_path, name):
+    first = schema("seats", row={"type": "integer"}, side={"type": "string", "default": None})
+    second = schema("fare", stop={"type": "string", "default": None})
+    rows = [
+        {"messages": [USER, assistant("", tool_calls=[call("seats", row=3, side=None)])], "tools": [first]},
+        {"messages": [USER, assistant("", tool_calls=[call("fare", stop="Xanten")])], "tools": [second]},
+    ]
+    path = tmp_path / name
+    if name.endswith(".jsonl"):
+        path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    found = read(read_table(pd.DataFrame(rows) if name == "frame" else path, columns=["messages", "tools"]))
+    called = [row.messages[1]["tool_calls"][0]["function"]["arguments"] for row in found]
+    assert called == [{"row": 3, "side": None}, {"stop": "Xanten"}]
+    properties = [row.tools[0]["function"]["parameters"]["properties"] for row in found]
+    assert properties[0]["side"] == {"type": "string", "default": None}
+    assert set(properties[0]) == {"row", "side"} and set(properties[1]) == {"stop"}
+
+
+def test_none_in_arguments_is_kept_where_no_schema_says_better():
+    given = call("seats", row=None, of={"side": None})
+    row = one(messages=[USER, assistant("", tool_calls=[given])])
+    assert row.messages[1]["tool_calls"][0]["function"]["arguments"] == {"row": None, "of": {"side": None}}
+    assert row.calls_unknown and not one(messages=[USER, assistant()]).calls_unknown

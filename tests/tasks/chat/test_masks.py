@@ -239,3 +239,93 @@ def test_a_template_for_tools_is_taken_where_there_are_tools():
     tokenizer.chat_template = {"default": with_tools.replace("Call one of", "No tools"), "tool_use": with_tools}
     made = masker_for(tokenizer).masked(row_of(MORE["tools"][0]), 0, "train")
     assert "Call one of" in tokenizer.decode(made.tokens) and TOOL["function"]["name"] in tokenizer.decode(made.tokens)
+
+
+FAMILIES = {
+    # Llama 3: a header of role and line feeds; the cue is that of an assistant's.
+    "llama3": STYLES["llama"].plain,
+    # The same without a cue of its own: the header belongs to the text behind the cue.
+    "llama3 without a cue": STYLES["llama"].plain.partition("{% if add_generation_prompt %}")[0],
+    # Mistral: no header; system text before the first user's.
+    "mistral": STYLES["mistral"].plain,
+    # Mistral since its third version: system text before the last user's.
+    "mistral, system text last": (
+        "{{ bos_token }}{% set lead = namespace(text='', last=0) %}{% for turn in messages %}"
+        "{% if turn.role == 'system' %}{% set lead.text = turn.content + '\\n\\n' %}"
+        "{% elif turn.role == 'user' %}{% set lead.last = loop.index0 %}{% endif %}{% endfor %}"
+        "{% for turn in messages %}{% if turn.role == 'user' %}"
+        "{{ '[INST] ' + (lead.text if loop.index0 == lead.last else '') + turn.content + '[/INST]' }}"
+        "{% elif turn.role == 'assistant' %}{{ ' ' + turn.content + eos_token }}{% endif %}{% endfor %}"
+    ),
+    "gemma": STYLES["gemma"].plain,
+    "qwen3": STYLES["qwen3"].plain,
+    "chatml": STYLES["chatml"].plain,
+    # ChatML of reasoning models: the cue opens a block of thoughts, which answers of the past do not have.
+    "a cue that opens thoughts": STYLES["chatml"].plain.replace(
+        "assistant\\n' }}{% endif %}", "assistant\\n<think>\\n' }}{% endif %}"
+    ),
+}
+"""Templates in the style of families of models, written for these tests."""
+
+WORDS = ["a", "t", "s", "assistant", "user", "system", "<", "think", "[", "model", "\\n", "turn", "Be short.", "INST"]
+"""Answers that also stand in headers, in blocks of thoughts, in what users say or in system texts."""
+
+
+def family(name):
+    style = next((each for each in ("llama", "mistral", "gemma", "qwen3") if name.startswith(each)), "chatml")
+    tokenizer = tokenizer_for(STYLES[style], marked=False)
+    tokenizer.chat_template = FAMILIES[name]
+    return tokenizer, STYLES[style]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_words_that_stand_elsewhere_too_are_found_where_the_answer_is(name):
+    """In one turn and in several, with a system text where the template takes one."""
+    tokenizer, style = family(name)
+    masker = masker_for(tokenizer)
+    end = {"llama": "<|eot|>", "gemma": "</turn>", "mistral": "</s>"}.get(
+        next((key for key in STYLES if STYLES[key] is style), ""), "<|im_end|>"
+    )
+    lead = " " if name.startswith("mistral") else ""
+    for word in WORDS:
+        given = turns("What is a?", word, f"Say {word} again", word)
+        made = masker.masked(row_of({"messages": given}), 0, "train")
+        assert trained_text(tokenizer, made) == [f"{lead}{word}{end}"] * 2, word
+        if "system" in style.takes:
+            system = [{"role": "system", "content": f"Be short. Say {word}."}, *turns("What is a?", word)]
+            made = masker.masked(row_of({"messages": system}), 0, "train")
+            assert trained_text(tokenizer, made) == [f"{lead}{word}{end}"], word
+
+
+def test_a_mark_around_an_empty_block_of_thoughts_leaves_the_answers_own_words():
+    tokenizer = tokenizer_for(STYLES["qwen3"], marked=True)
+    for word in ("t", "think", "<", "a"):
+        made = masker_for(tokenizer).masked(row_of({"messages": turns("What?", word)}), 0, "train")
+        assert trained_text(tokenizer, made) == [f"{word}<|im_end|>"]
+
+
+def test_a_template_that_writes_earlier_turns_in_another_way_is_an_error_that_names_the_row():
+    """A system text before the last user's: the first answer's text does not begin the whole."""
+    tokenizer, _ = family("mistral, system text last")
+    with pytest.raises(DataError, match=r"row 7 .* does not go with the chat template.*before message 2 is not where"):
+        masker_for(tokenizer).masked(row_of(MORE["system"][0]), 7, "train")
+
+
+def test_a_role_that_a_template_does_not_take_is_an_error_that_names_the_row():
+    tokenizer, _ = family("gemma")
+    with pytest.raises(DataError, match=r"row 3 .*There is no role system"):
+        masker_for(tokenizer).masked(row_of(MORE["system"][0]), 3, "train")
+
+
+@pytest.mark.parametrize(
+    ("name", "ending"), [("a cue that opens thoughts", "<think>\n"), ("chatml", ""), ("qwen3", "")]
+)
+def test_a_cue_that_no_trained_answer_begins_with_is_told(name, ending):
+    tokenizer, _ = family(name)
+    made = masker_for(tokenizer).masked(row_of({"messages": turns("One?", "1", "Two?", "2")}), 0, "train")
+    assert made.untrained_cue.endswith(ending) and bool(made.untrained_cue) == bool(ending)
+    said = "{{ turn.content }}"
+    marked = tokenizer.chat_template.replace(said, "{% generation %}" + said + "{% endgeneration %}")
+    tokenizer.chat_template = marked
+    made = masker_for(tokenizer).masked(row_of({"messages": turns("One?", "1", "Two?", "2")}), 0, "train")
+    assert bool(made.untrained_cue) == bool(ending)
