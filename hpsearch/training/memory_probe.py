@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from hpsearch.records import Savings
 from hpsearch.training.base_model import BaseModel
-from hpsearch.training.batches import EVALUATION_ROWS
+from hpsearch.training.batches import EVALUATION_ROWS, rows_without_graph
 from hpsearch.training.freezing import Freezing, freeze
 from hpsearch.training.gradient_checkpointing import batch_statistics, can_checkpoint
 from hpsearch.training.gradients import accumulate_gradients
@@ -25,10 +26,10 @@ def memory_trial(base: BaseModel, numerics: Numerics, config: Mapping[str, Any])
     """Return the `try_batch` of `hpsearch.training.numerics.probe_micro_batch`.
 
     It takes that many of the longest rows and trains on them as `config` says, twice: a later micro-batch finds
-    gradients and AdamW's state in memory. Then it predicts the longest rows. No run needs more later: what is frozen
-    stays so. It raises `torch.OutOfMemoryError` if they do not fit, and leaves the base ready for the next run. The
-    peak memory is then that of this attempt. On a CPU a probe says little: the operating system rarely refuses memory.
-    It does not read the micro_batch of `numerics`.
+    gradients and AdamW's state in memory. Then it predicts the longest rows, and answers the longest prompts where
+    answers are generated. No run needs more later: what is frozen stays so. It raises `torch.OutOfMemoryError` if they
+    do not fit, and leaves the base ready for the next run. The peak memory is then that of this attempt. On a CPU a
+    probe says little: the operating system rarely refuses memory. It does not read the micro_batch of `numerics`.
     """
     learner, device = base.learner, base.device
     longest_first = np.argsort(-np.asarray(learner.lengths), kind="stable")
@@ -55,6 +56,7 @@ def memory_trial(base: BaseModel, numerics: Numerics, config: Mapping[str, Any])
                     )  # fmt: skip
                     optimizer.step()
                 predict(model, learner, longest_first[:EVALUATION_ROWS], tried, device)
+                _try_answers(model, learner, tried)
                 if device.type == "cuda":
                     torch.cuda.synchronize(device)
         finally:
@@ -62,6 +64,17 @@ def memory_trial(base: BaseModel, numerics: Numerics, config: Mapping[str, Any])
             optimizer.state.clear()
 
     return try_batch
+
+
+def _try_answers(model: nn.Module, learner: Any, numerics: Numerics) -> None:
+    """Generate one batch of the longest answers, where a run's evaluations generate some."""
+    if not hasattr(learner, "answering"):
+        return
+    answering = learner.for_answers()
+    if answering.answering:
+        rows = rows_without_graph(numerics.micro_batch) or EVALUATION_ROWS
+        with torch.no_grad(), numerics.autocast():
+            answering.try_answers(model.eval(), min(rows, EVALUATION_ROWS, answering.evaluation_rows))
 
 
 def possible_savings(base: BaseModel, config: Mapping[str, Any]) -> Savings:

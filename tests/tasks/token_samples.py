@@ -48,6 +48,9 @@ class Counting(TokenLearner):
     def answers(self, model, batch, rows):
         return [f"row {row} é" for row in rows]
 
+    def try_answers(self, model, largest):
+        raise AssertionError("no memory is tried here")
+
     def advice(self, model):
         return ""
 

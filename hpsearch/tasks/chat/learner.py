@@ -1,6 +1,7 @@
 """What the fine-tune is given of causal language models: padded rows, shifted labels, and greedy answers."""
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from hpsearch.tasks.generation.answering import generated
 from hpsearch.tasks.generation.learner import LABELS, PLACES, TokenLearner
 from hpsearch.tasks.generation.token_losses import IGNORED, ROW_BLOCK, row_sums
 from hpsearch.tasks.pretrained import Pretrained
+from hpsearch.training.batches import EVALUATION_TOKENS
 
 
 class CausalLearner(TokenLearner):
@@ -88,32 +90,80 @@ class CausalLearner(TokenLearner):
     def answers(self, model: nn.Module, batch: Mapping[str, Tensor], rows: np.ndarray) -> list[str]:
         """Return what the model says where each row's last answer stands: greedy, without blanks around it.
 
-        Prompts are padded on the left, so that all answers begin at one place.
+        Rows are answered in batches of their own: a prompt may be far longer than what a row was cut to, or shorter.
+        Prompts are padded on the left, so that all answers of a batch begin at one place.
         """
         distinct, back = np.unique(rows, return_inverse=True)
-        prompts = rows_of(self.dataset.arrays, "prompts")
-        assert isinstance(prompts, Ragged)
-        texts = self.continued(model, [np.asarray(prompts.row(row)) for row in distinct.tolist()])
+        texts: list[str] = [""] * len(distinct)
+        for places in self.answer_batches(distinct):
+            prompts = [self.prompt(row) for row in distinct[places].tolist()]
+            for place, text in zip(places.tolist(), self.continued(model, prompts), strict=True):
+                texts[place] = text
         return [texts[place] for place in back.tolist()]
 
+    @cached_property
+    def _prompts(self) -> Ragged:
+        prompts = rows_of(self.dataset.arrays, "prompts")
+        assert isinstance(prompts, Ragged)
+        return prompts
+
+    @property
+    def _prompt_lengths(self) -> np.ndarray:
+        return np.diff(self._prompts.offsets)
+
+    @property
+    def prompt_room(self) -> int:
+        """Most tokens of a prompt: what a row may have, and what leaves the model positions for an answer."""
+        facts = self.dataset.facts
+        positions = facts["positions"]
+        most = int(facts["max_length"])
+        return most if positions is None else max(1, min(most, positions - (self.judge.max_new_tokens or 0)))
+
+    @property
+    def cut_prompts(self) -> np.ndarray:
+        """Rows whose prompts lose their beginnings, int64."""
+        return np.flatnonzero(self._prompt_lengths > self.prompt_room)
+
+    def prompt(self, row: int) -> np.ndarray:
+        """Return what the last answer of a row is generated from, int32: the end of it, where it is too long."""
+        return np.asarray(self._prompts.row(row))[-self.prompt_room :]
+
+    def answer_batches(self, rows: np.ndarray) -> list[np.ndarray]:
+        """Return in which batches rows are answered, as positions in `rows`: the longest prompts first.
+
+        Prompts and answers of a batch have `EVALUATION_TOKENS` at most, or it is a single row.
+        """
+        lengths = np.minimum(self._prompt_lengths[rows], self.prompt_room)
+        order, most, batches = np.argsort(-lengths, kind="stable"), self.judge.max_new_tokens, []
+        while len(order):
+            width = -(-int(lengths[order[0]]) // ROW_BLOCK) * ROW_BLOCK + most
+            count = max(1, EVALUATION_TOKENS // width)
+            batches.append(order[:count])
+            order = order[count:]
+        return batches
+
+    def try_answers(self, model: nn.Module, largest: int) -> None:
+        """Generate one batch of answers as large as any will be, each to its full length: does it fit into memory?"""
+        rows = np.argsort(-self._prompt_lengths, kind="stable")[:largest]
+        places = self.answer_batches(rows)[0]
+        self.continued(model, [self.prompt(row) for row in rows[places].tolist()], to_full_length=True)
+
     @torch.no_grad()
-    def continued(self, model: Any, prompts: Sequence[np.ndarray]) -> list[str]:
-        """Return the answer to each prompt of tokens, all in one batch; too long a prompt loses its beginning."""
+    def continued(self, model: Any, prompts: Sequence[np.ndarray], *, to_full_length: bool = False) -> list[str]:
+        """Return the answer to each prompt of tokens, all in one batch; an end of turn ends it, unless told not to."""
         facts, most = self.dataset.facts, self.judge.max_new_tokens
-        room = None if facts["positions"] is None else max(1, facts["positions"] - most)
-        given = [prompt if room is None else prompt[-room:] for prompt in prompts]
-        width = -(-max(map(len, given)) // ROW_BLOCK) * ROW_BLOCK
-        width = width if room is None else min(width, room)
-        tokens = np.full((len(given), width), facts["pad_token_id"], dtype=np.int64)
+        longest = max(map(len, prompts))
+        width = max(longest, min(-(-longest // ROW_BLOCK) * ROW_BLOCK, self.prompt_room))
+        tokens = np.full((len(prompts), width), facts["pad_token_id"], dtype=np.int64)
         filled = np.zeros(tokens.shape, dtype=np.int64)
-        for row, prompt in enumerate(given):
+        for row, prompt in enumerate(prompts):
             tokens[row, width - len(prompt) :], filled[row, width - len(prompt) :] = prompt, 1
         device = next(model.parameters()).device
         inputs = {"input_ids": tokens, "attention_mask": filled}
         made = generated(
             model,
             {name: torch.from_numpy(array).to(device) for name, array in inputs.items()},
-            answer_settings(facts, most),
+            answer_settings({**facts, "ends": []} if to_full_length else facts, most),
             self.progressed,
         )
         said = self.tokenizer().batch_decode(made[:, width:].tolist(), skip_special_tokens=True)

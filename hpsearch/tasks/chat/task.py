@@ -15,7 +15,8 @@ from hpsearch.data.fingerprint import fingerprint_table
 from hpsearch.data.folds import Holdout
 from hpsearch.data.ragged import Ragged, as_arrays, rows_of
 from hpsearch.data.sources import read_table
-from hpsearch.errors import TaskError
+from hpsearch.data.wording import listed
+from hpsearch.errors import DataError, TaskError
 from hpsearch.records import digest
 from hpsearch.tasks.base import Prepared, Split
 from hpsearch.tasks.chat.columns import Given
@@ -51,7 +52,7 @@ READ_BACK_TOKENS = 32
 BATCH = 16
 """Rows that are answered at once when they are read back."""
 
-_LOOKED_OVER = 2
+_LOOKED_OVER = 3
 """Part of the name of what is kept of rows that were looked over: counted up when that changes."""
 
 
@@ -137,6 +138,14 @@ class CausalTask(PretrainedTask):
         This makes their tokens, which are kept until they are written; another time only what came of it is read.
         """
         encoder = self._encoder(None)
+        forms = {role: encoder.form_of(table, role) for role, table in rows.items()}
+        for role, form in forms.items():
+            if form != forms.get("train", form):
+                raise DataError(
+                    f"the train rows are {forms['train']}, and the {role} rows are {form}: a model would be trained on "
+                    f"one form and judged by another. Give the {role} rows in the form of the train rows, with the "
+                    "same columns."
+                )
         looked: dict[Split, tuple[Any, Dataset]] = {}
         for role, table in rows.items():
             key = [_LOOKED_OVER, prints[role], role, encoder.settings(), encoder.versions()]
@@ -195,7 +204,15 @@ class CausalTask(PretrainedTask):
             )
         if self.packing and role == "train":
             check_packing(model, shortest, prepared.source)
-        return ()
+        cut = learner.cut_prompts if self.max_new_tokens else ()
+        if not len(cut):
+            return ()
+        named = listed(rows[PIECE_OF].iloc[cut].tolist())
+        return [
+            f"{len(cut)} of {len(rows)} rows have a prompt of more than {learner.prompt_room} tokens (max_length="
+            f"{learner.dataset.facts['max_length']}, and positions for {self.max_new_tokens} new tokens): answers are "
+            f"generated from the end of it alone: {named} (rows counted from 0)."
+        ]
 
     def save(self, model: "nn.Module", folder: Path, prepared: Prepared) -> None:
         """Write the model, its tokenizer with the template, and how answers are generated, for `pipeline`."""

@@ -100,6 +100,10 @@ class TokenLearner(PretrainedLearner):
     def answers(self, model: nn.Module, batch: Mapping[str, Tensor], rows: np.ndarray) -> list[str]:
         """Return an answer to each of these rows: greedy, of at most `max_new_tokens` of the judge's."""
 
+    @abstractmethod
+    def try_answers(self, model: nn.Module, largest: int) -> None:
+        """Generate one batch of answers, each to its full length: as large as any of so many rows will be."""
+
     def mean_loss(self, kept: Rows, rows: np.ndarray) -> float:
         """Return the loss a token: summed losses over trained tokens, both by sample weights."""
         found, given = TokenPredictions.of(kept), self.sample_weights(rows)

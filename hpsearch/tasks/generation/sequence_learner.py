@@ -16,6 +16,7 @@ from hpsearch.tasks.generation.token_losses import IGNORED
 from hpsearch.tasks.padding import text_config
 from hpsearch.tasks.pretrained import Pretrained, read_config
 from hpsearch.tasks.tokens import TextLearner, load_tokenizer
+from hpsearch.training.to_device import batch_to_device
 
 WHOLE = 16
 """Where tokens are padded to a multiple of this, outputs of frozen layers may be read: sources and targets are then of
@@ -68,15 +69,25 @@ class SequenceLearner(TokenLearner, TextLearner):
         return {**super().inputs(model, batch), "decoder_input_ids": shift(labels=batch[LABELS])}
 
     def answers(self, model: nn.Module, batch: Mapping[str, Tensor], rows: np.ndarray) -> list[str]:
-        inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
         settings = answer_settings(model, self.dataset.facts, self.judge.max_new_tokens)
-        tokens = generated(model, inputs, settings, self.progressed)
+        tokens = generated(model, _source(batch), settings, self.progressed)
         texts: list[str] = self._tokenizer.batch_decode(tokens.cpu(), skip_special_tokens=True)
         return texts
+
+    def try_answers(self, model: nn.Module, largest: int) -> None:
+        rows = np.argsort(-np.asarray(self.lengths), kind="stable")[:largest]
+        batch = batch_to_device(self.batch(rows, WHOLE), next(model.parameters()).device)
+        settings = answer_settings(model, self.dataset.facts, self.judge.max_new_tokens)
+        settings.eos_token_id = None  # so that no answer ends before its full length
+        generated(model, _source(batch), settings, self.progressed)
 
     @cached_property
     def _tokenizer(self) -> Any:
         return load_tokenizer(self.pretrained.source, read_config(self.pretrained.source))
+
+
+def _source(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: batch[name] for name in ("input_ids", "attention_mask")}
 
 
 def answer_settings(model: nn.Module, facts: Mapping[str, Any], max_new_tokens: int) -> Any:
