@@ -48,6 +48,13 @@ _AT = "row 8 (counted from 0) of the train data, column 'messages'"
 
 CHATS = [
     Mistake(
+        "validation rows in another form than the train rows",
+        ("the train rows are messages, and the validation rows are prompts and completions", "the same columns"),
+        DataError,
+        task=_task(validation='{"prompt": ["One?"], "completion": [" 1"]}'),
+        world=_rows(),
+    ),
+    Mistake(
         "an empty conversation",
         (_AT, "the conversation is empty", "Remove the row"),
         DataError,

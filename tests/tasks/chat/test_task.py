@@ -183,3 +183,41 @@ def test_a_model_that_is_not_causal_is_refused(bert_folder, tmp_path):
         hp.CausalLanguageModeling(bert_folder, train=pd.DataFrame({"text": ["the film was great"] * 4})).prepare(
             tmp_path
         )
+
+
+def test_calls_of_tools_that_a_row_does_not_have_are_counted(models, tmp_path):
+    rows = pd.DataFrame(
+        [{"messages": MORE["tools"][0]["messages"]}, *({"messages": turns("One?", "1")} for _ in range(3))]
+    )
+    prepared = hp.ChatFineTuning(models(), train=rows).prepare(tmp_path)
+    assert told(prepared, "In 1 of 4 train rows the assistant calls tools that the row does not have: row 0")
+
+
+def test_a_cue_behind_which_nothing_is_trained_is_told(models, tmp_path):
+    """The cue opens thoughts, and the rows have none."""
+    template = STYLES["chatml"].plain.replace("assistant\\n' }}{% endif %}", "assistant\\n<think>' }}{% endif %}")
+    assert template != STYLES["chatml"].plain
+    prepared = hp.ChatFineTuning(models(), train=chats(), chat_template=template).prepare(tmp_path)
+    (said,) = told(prepared, "cues an answer")
+    assert "<think>'" in said and "the answers of 12 of 12 train rows are trained behind another" in said
+
+
+def test_prompts_cut_for_want_of_positions_are_counted_where_answers_are_generated(models, tmp_path):
+    """They are cut from the left: the cue is at their end."""
+    rows = pd.DataFrame({"messages": [turns("x" * 440, "1"), *[turns("One?", "1")] * 5]})
+    prepared = {
+        tokens: hp.ChatFineTuning(models("gpt2"), train=rows, max_length=500, max_new_tokens=tokens).prepare(tmp_path)
+        for tokens in (0, 100)
+    }
+    assert not told(prepared[0], "rows have a prompt of more than")
+    assert told(prepared[100], "1 of 6 rows have a prompt of more than 412 tokens")
+    assert told(prepared[100], "answers are generated from the end of it alone: 'train 0' (rows counted from 0)")
+
+
+@pytest.mark.parametrize("role", ["validation", "test"])
+def test_rows_of_another_form_are_refused(models, tmp_path, role):
+    other = pd.DataFrame({"prompt": ["One?"] * 4, "completion": [" 1"] * 4})
+    with pytest.raises(
+        DataError, match=rf"the train rows are messages, and the {role} rows are prompts and completions"
+    ):
+        hp.ChatFineTuning(models(), train=chats(), **{role: other}).prepare(tmp_path)
