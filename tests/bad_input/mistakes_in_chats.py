@@ -48,10 +48,10 @@ _AT = "row 8 (counted from 0) of the train data, column 'messages'"
 
 CHATS = [
     Mistake(
-        "validation rows in another form than the train rows",
-        ("the train rows are messages, and the validation rows are prompts and completions", "the same columns"),
+        "test rows in another form than the train rows",
+        ("the train rows are messages, and the test rows are prompts and completions", "the same columns"),
         DataError,
-        task=_task(validation='{"prompt": ["One?"], "completion": [" 1"]}'),
+        task=_task(test='{"prompt": ["One?"], "completion": [" 1"]}'),
         world=_rows(),
     ),
     Mistake(
