@@ -120,16 +120,19 @@ def peft_model(model: str, config: Mapping[str, Any], dtype: str) -> Any:
     """Return a model with LoRA as people make it with peft."""
     import transformers
     from peft import LoraConfig, get_peft_model
+    from torch import nn
 
     base: Any = transformers.AutoModelForCausalLM.from_pretrained(model, dtype=dtype)
     layers = base.config.num_hidden_layers
     frozen = int(config.get("freeze_layers", 0.0) * layers)
     base.config.use_cache = False
+    linear = {path.rpartition(".")[2] for path, part in base.named_modules() if isinstance(part, nn.Linear)}
     return get_peft_model(
         base,
         LoraConfig(
-            r=config["lora_r"], lora_alpha=config["lora_alpha"], lora_dropout=0.0, target_modules="all-linear",
-            task_type="CAUSAL_LM", layers_to_transform=list(range(frozen, layers)) if frozen else None,
+            r=config["lora_r"], lora_alpha=config["lora_alpha"], lora_dropout=0.0, task_type="CAUSAL_LM",
+            target_modules=sorted(linear - {"lm_head"}),  # "all-linear", which cannot be of some layers only
+            layers_to_transform=list(range(frozen, layers)) if frozen else None,
         ),
     )  # fmt: skip
 
