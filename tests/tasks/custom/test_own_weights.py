@@ -58,7 +58,14 @@ def _cache(tmp_path, monkeypatch):
     monkeypatch.setenv("HPSEARCH_CACHE", str(tmp_path / "cache"))
 
 
-@pytest.mark.parametrize("head", [None, "classifier", ["middle", "classifier"]])
+@pytest.mark.parametrize(
+    "head",
+    [
+        pytest.param(None, marks=pytest.mark.extended),
+        pytest.param("classifier", marks=pytest.mark.extended),
+        ["middle", "classifier"],
+    ],
+)
 def test_the_scripts_encoder_stays_as_it_was_and_refits_are_equal(tmp_path, head):
     inner = encoder()
     inner[1].weight.grad = torch.ones_like(inner[1].weight)
